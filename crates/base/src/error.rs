@@ -1,0 +1,147 @@
+//! The one error type that crosses crate boundaries, and the closed set of kinds a caller may act on.
+//!
+//! Crates keep precise `thiserror` enums of their own where a caller can tell variants apart; at a boundary they become
+//! an [`Error`] with a [`Kind`]. Nothing decides by the text of a message.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, as far as a caller would act differently on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The object exists already.
+    AlreadyExists,
+    /// The user or the caller stopped the operation; what was done so far is kept.
+    Cancelled,
+    /// The request contradicts the state of the store, such as removing an image that a container uses.
+    Conflict,
+    /// Bytes are not what their digest, size or format says.
+    Corrupt,
+    /// The other side knows who is asking and refuses.
+    Denied,
+    /// A bug in dhow.
+    Internal,
+    /// The caller's input cannot be understood.
+    Invalid,
+    /// The operating system failed a file operation.
+    Io,
+    /// A limit that protects against hostile input was passed.
+    LimitExceeded,
+    /// No space is left, or a quota is used up.
+    NoSpace,
+    /// The object does not exist.
+    NotFound,
+    /// The other side asks to slow down (HTTP 429).
+    RateLimited,
+    /// The other side wants credentials, or rejects those given.
+    Unauthorized,
+    /// The other side cannot be reached or answers with a failure that may pass.
+    Unavailable,
+    /// Understood, but this program or the other side does not do it.
+    Unsupported,
+}
+
+impl Kind {
+    /// Whether the same request may succeed when it is simply made again.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Kind::Unavailable | Kind::RateLimited)
+    }
+}
+
+/// An error with a kind, a message that names object and cause, and optionally a hint that says what to do.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error. `message` is a whole sentence without a final full stop and names the object.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// Wraps an I/O error; `what` says what was being done to which path (`cannot read "/x/y"`).
+    ///
+    /// The kind follows the error: a full disk is [`Kind::NoSpace`], a missing file [`Kind::NotFound`].
+    pub fn io(what: impl fmt::Display, error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+            io::ErrorKind::PermissionDenied => Kind::Denied,
+            io::ErrorKind::Interrupted => Kind::Cancelled,
+            _ => Kind::Io,
+        };
+        Self { kind, message: format!("{what}: {error}"), hint: None, source: Some(Box::new(error)) }
+    }
+
+    /// Adds what the user can do about it; shown as a `hint:` line on a terminal.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the error that caused this one. Its text should already be part of the message where the user needs it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Puts `context` and a colon before the message; kind, hint and source stay.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.message = format!("{context}: {}", self.message);
+        self
+    }
+
+    /// The kind, the only thing callers decide on.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the user can do, if known.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_of_io_errors() {
+        let full = io::Error::from_raw_os_error(28);
+        assert_eq!(Error::io("cannot write \"/x\"", full).kind(), Kind::NoSpace);
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(Error::io("cannot read \"/x\"", missing).kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn context_comes_first_and_keeps_the_kind() {
+        let error = Error::new(Kind::Corrupt, "digest mismatch").context("layer 3").with_hint("pull it again");
+        assert_eq!(error.to_string(), "layer 3: digest mismatch");
+        assert_eq!((error.kind(), error.hint()), (Kind::Corrupt, Some("pull it again")));
+    }
+}

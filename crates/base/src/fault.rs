@@ -1,0 +1,105 @@
+//! Named fault points: places where a test can make a durable write fail or the process die.
+//!
+//! A point costs one relaxed load when no fault is armed. Faults are armed by tests (in-process through [`arm`]); the
+//! binary arms them from `DHOW_FAULT` only when it is built with debug assertions.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+static FAULTS: Mutex<Vec<Armed>> = Mutex::new(Vec::new());
+
+/// What happens when execution reaches an armed point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The process is gone, as after SIGKILL: nothing is cleaned up.
+    Abort,
+    /// The operation fails with `EIO`.
+    Error,
+    /// The operation fails with `ENOSPC`.
+    NoSpace,
+}
+
+#[derive(Debug)]
+struct Armed {
+    point: String,
+    skip: u32,
+    action: Action,
+}
+
+/// Arms `action` at `point`, to happen once after `skip` passes.
+pub fn arm(point: &str, skip: u32, action: Action) {
+    if let Ok(mut faults) = FAULTS.lock() {
+        faults.push(Armed { point: point.to_owned(), skip, action });
+        ARMED.store(true, Ordering::Release);
+    }
+}
+
+/// Disarms everything.
+pub fn disarm_all() {
+    if let Ok(mut faults) = FAULTS.lock() {
+        faults.clear();
+        ARMED.store(false, Ordering::Release);
+    }
+}
+
+/// Marks a fault point. Succeeds unless a test armed a fault here.
+///
+/// # Errors
+/// The armed error, as an operating-system error.
+#[inline]
+pub fn point(name: &str) -> io::Result<()> {
+    if ARMED.load(Ordering::Relaxed) { fire(name) } else { Ok(()) }
+}
+
+#[cold]
+fn fire(name: &str) -> io::Result<()> {
+    let Ok(mut faults) = FAULTS.lock() else { return Ok(()) };
+    let Some(index) = faults.iter().position(|fault| fault.point == name) else { return Ok(()) };
+    if faults[index].skip > 0 {
+        faults[index].skip -= 1;
+        return Ok(());
+    }
+    match faults.remove(index).action {
+        Action::Abort => std::process::abort(),
+        Action::Error => Err(io::Error::from_raw_os_error(5)),
+        Action::NoSpace => Err(io::Error::from_raw_os_error(28)),
+    }
+}
+
+/// Parses `point=action` or `point:skip=action` with action `abort`, `error` or `nospace`, and arms it.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub fn arm_from_text(text: &str) -> Result<(), String> {
+    let (place, action) = text.split_once('=').ok_or_else(|| format!("no '=' in fault {text:?}"))?;
+    let (point, skip) = match place.rsplit_once(':') {
+        Some((point, skip)) => (point, skip.parse().map_err(|_| format!("bad count in fault {text:?}"))?),
+        None => (place, 0),
+    };
+    let action = match action {
+        "abort" => Action::Abort,
+        "error" => Action::Error,
+        "nospace" => Action::NoSpace,
+        other => return Err(format!("unknown action {other:?} in fault {text:?}")),
+    };
+    arm(point, skip, action);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fires_once_after_the_skipped_passes() {
+        assert!(point("base.test").is_ok());
+        arm_from_text("base.test:1=nospace").expect("well-formed");
+        assert!(point("base.other").is_ok());
+        assert!(point("base.test").is_ok());
+        assert_eq!(point("base.test").map_err(|e| e.raw_os_error()), Err(Some(28)));
+        assert!(point("base.test").is_ok());
+        assert!(arm_from_text("base.test").is_err());
+    }
+}

@@ -1,0 +1,453 @@
+//! The only door to writing, renaming, syncing and deleting files.
+//!
+//! Every function names the path in its error. "Durable" means: after `Ok`, the change survives a power cut.
+
+use std::fs::{self as std_fs, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fault;
+use crate::{Error, Kind, Result};
+
+/// Whether a write must survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Caches and views that can be made again: atomic, but not synced.
+    Cached,
+    /// Data, then name, are on stable storage when the call returns.
+    Durable,
+}
+
+/// Makes a directory and its parents with mode 0700 for those it makes.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std_fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
+}
+
+/// Replaces `path` by `bytes` in one step: readers see the old or the new content, never a mixture.
+///
+/// The temporary file stands beside the target, because a rename is only atomic within one file system.
+///
+/// # Errors
+/// The operating system's, with the path; the old content is untouched then.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let mut pending = AtomicFile::create(path, mode)?;
+    pending.write_all(bytes)?;
+    pending.commit(durability)
+}
+
+/// A file that takes its final name only at [`AtomicFile::commit`]; dropped before that, it leaves nothing behind.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl AtomicFile {
+    /// Opens a temporary file beside `target`.
+    ///
+    /// # Errors
+    /// The operating system's, with the path.
+    pub fn create(target: &Path, mode: u32) -> Result<Self> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let temporary = target.with_file_name(format!(".{name}.{}-{serial}.tmp", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary) {
+                Ok(file) => return Ok(Self { file, temporary, target: target.to_owned(), committed: false }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io(format_args!("cannot write {target:?}"), error)),
+            }
+        }
+    }
+
+    /// The open file, for callers that write through other means (such as [`copy_range`]).
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// The operating system's, with the target's path.
+    pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        fault::point("fs.atomic.write")
+            .and_then(|()| self.file.write_all(bytes))
+            .map_err(|error| Error::io(format_args!("cannot write {:?}", self.target), error))
+    }
+
+    /// Gives the file its final name.
+    ///
+    /// # Errors
+    /// The operating system's, with the target's path; the target is untouched then.
+    pub fn commit(mut self, durability: Durability) -> Result<()> {
+        let failed = |error| Error::io(format_args!("cannot write {:?}", self.target), error);
+        if durability == Durability::Durable {
+            fault::point("fs.atomic.sync").and_then(|()| self.file.sync_all()).map_err(failed)?;
+        }
+        fault::point("fs.atomic.rename")
+            .and_then(|()| std_fs::rename(&self.temporary, &self.target))
+            .map_err(failed)?;
+        self.committed = true;
+        if durability == Durability::Durable {
+            sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if !self.committed {
+            // Nothing useful can be done about a failure here; the name tells a later clean-up what it is.
+            let _ = std_fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Opens a file for reading and writing, making it (mode 0600) when it is not there; the content is kept.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn open_or_create(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
+}
+
+/// Reads a whole file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`Kind::LimitExceeded`] when the file is longer, else the operating system's, with the path.
+pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref()
+        .take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Error::new(Kind::LimitExceeded, format!("{path:?} is longer than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Writes all of `bytes` at `offset`, without moving the file's position.
+///
+/// # Errors
+/// The operating system's; `path` is only used to name the file.
+pub fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
+    fault::point("fs.write_at")
+        .and_then(|()| file.write_all_at(bytes, offset))
+        .map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))
+}
+
+/// Cuts or extends a file to `length` bytes.
+///
+/// # Errors
+/// The operating system's; `path` is only used to name the file.
+pub fn set_length(file: &File, path: &Path, length: u64) -> Result<()> {
+    file.set_len(length).map_err(|error| Error::io(format_args!("cannot resize {path:?}"), error))
+}
+
+/// Gives a file another name, replacing what has it. Not durable by itself: sync the directory.
+///
+/// # Errors
+/// The operating system's, with both paths.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fault::point("fs.rename")
+        .and_then(|()| std_fs::rename(from, to))
+        .map_err(|error| Error::io(format_args!("cannot rename {from:?} to {to:?}"), error))
+}
+
+/// Deletes a file; a missing file is fine. Returns whether there was one.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn remove_file(path: &Path) -> Result<bool> {
+    match fault::point("fs.remove").and_then(|()| std_fs::remove_file(path)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(format_args!("cannot remove {path:?}"), error)),
+    }
+}
+
+/// Deletes a directory with all that is in it; a missing one is fine.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn remove_dir_all(path: &Path) -> Result<()> {
+    match std_fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(format_args!("cannot remove {path:?}"), error)),
+    }
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    fault::point("fs.sync_dir")
+        .and_then(|()| File::open(path)?.sync_all())
+        .map_err(|error| Error::io(format_args!("cannot sync directory {path:?}"), error))
+}
+
+/// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.
+///
+/// The files are synced by a few threads at once, so that a journaling file system joins their commits.
+///
+/// # Errors
+/// The operating system's, with the path of the first file that failed.
+pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
+    const THREADS_MAX: usize = 4;
+    let next = AtomicU64::new(0);
+    let sync_some = || -> Result<()> {
+        while let Some((path, file)) = files.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            fault::point("fs.flush.file")
+                .and_then(|()| file.sync_all())
+                .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))?;
+        }
+        Ok(())
+    };
+    if files.len() <= 1 {
+        sync_some()?;
+    } else {
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..THREADS_MAX.min(files.len())).map(|_| scope.spawn(sync_some)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a sync thread panicked")))
+            })
+        })?;
+    }
+    directories.iter().try_for_each(|directory| sync_dir(directory))
+}
+
+/// Copies `length` bytes from `source` at `offset` to the current position of `target`, in the kernel where it can.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when the source ends early, else the operating system's; the paths only name the files.
+pub fn copy_range(source: &File, source_path: &Path, offset: u64, length: u64, target: &mut File) -> Result<()> {
+    let failed = |error: io::Error| Error::io(format_args!("cannot copy {source_path:?}"), error);
+    let (mut position, end) = (offset, offset + length);
+    while position < end {
+        let mut from = position;
+        let chunk = usize::try_from((end - position).min(64 << 20)).unwrap_or(64 << 20);
+        match rustix::fs::copy_file_range(source, Some(&mut from), &*target, None, chunk) {
+            Ok(0) => return Err(ends_early(source_path, position, end)),
+            Ok(copied) => position += copied as u64,
+            // Pipes, other file systems and old kernels: the plain way.
+            Err(_) if position == offset => return copy_buffered(source, source_path, offset, length, target),
+            Err(error) => return Err(failed(error.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Copies `length` bytes from `source` at `offset` to any writer.
+///
+/// # Errors
+/// As [`copy_range`].
+pub fn copy_buffered(
+    source: &File,
+    source_path: &Path,
+    offset: u64,
+    length: u64,
+    target: &mut impl Write,
+) -> Result<()> {
+    let mut buffer = vec![0; 256 << 10];
+    let (mut position, end) = (offset, offset + length);
+    while position < end {
+        let want = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
+        let read = source
+            .read_at(&mut buffer[..want], position)
+            .map_err(|error| Error::io(format_args!("cannot read {source_path:?}"), error))?;
+        if read == 0 {
+            return Err(ends_early(source_path, position, end));
+        }
+        target.write_all(&buffer[..read]).map_err(|error| Error::io("cannot write", error))?;
+        position += read as u64;
+    }
+    Ok(())
+}
+
+fn ends_early(path: &Path, position: u64, end: u64) -> Error {
+    Error::new(Kind::Corrupt, format!("{path:?} ends at byte {position}, expected {end}"))
+}
+
+/// Reads from `file` at its own cursor, which other readers of the same descriptor do not move.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl<'a> Cursor<'a> {
+    /// Starts at `position`.
+    pub fn new(file: &'a File, position: u64) -> Self {
+        Self { file, position }
+    }
+}
+
+impl Read for Cursor<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Cursor<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+            SeekFrom::End(delta) => self.file.metadata()?.len().checked_add_signed(delta),
+        };
+        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}
+
+/// An advisory lock (`flock`) on a file, freed when dropped or when the process dies.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+/// How a lock is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// One holder.
+    Exclusive,
+    /// Any number of holders, none of them exclusive.
+    Shared,
+}
+
+impl FileLock {
+    /// Takes the lock if it is free; `Ok(None)` when somebody holds it.
+    ///
+    /// # Errors
+    /// The operating system's, with the path.
+    pub fn try_acquire(path: &Path, mode: LockMode) -> Result<Option<Self>> {
+        let file = open_or_create(path)?;
+        let locked = match mode {
+            LockMode::Exclusive => file.try_lock(),
+            LockMode::Shared => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(std_fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std_fs::TryLockError::Error(error)) => Err(Error::io(format_args!("cannot lock {path:?}"), error)),
+        }
+    }
+
+    /// Waits for the lock, at most `patience`.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] naming the file when the time is over, else the operating system's.
+    pub fn acquire(path: &Path, mode: LockMode, patience: Duration) -> Result<Self> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(lock) = Self::try_acquire(path, mode)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= deadline {
+                let message = format!("{path:?} is locked by another process for more than {patience:?}");
+                return Err(Error::new(Kind::Unavailable, message));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The locked file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("dhow-base-{name}-{}", std::process::id()));
+        let _ = std_fs::remove_dir_all(&path);
+        create_dir_all(&path).expect("scratch directory");
+        path
+    }
+
+    #[test]
+    fn write_atomic_replaces_and_leaves_no_temporary() {
+        let dir = scratch("atomic");
+        let path = dir.join("file");
+        write_atomic(&path, b"one", 0o600, Durability::Durable).expect("first write");
+        write_atomic(&path, b"two", 0o600, Durability::Cached).expect("second write");
+        assert_eq!(read_limited(&path, 3).expect("read"), b"two");
+        drop(AtomicFile::create(&path, 0o600).expect("abandoned write"));
+        assert_eq!(std_fs::read_dir(&dir).expect("list").count(), 1);
+        remove_dir_all(&dir).expect("clean-up");
+    }
+
+    #[test]
+    fn read_limited_refuses_one_byte_more() {
+        let dir = scratch("limit");
+        let path = dir.join("file");
+        write_atomic(&path, b"1234", 0o600, Durability::Cached).expect("write");
+        assert_eq!(read_limited(&path, 3).map_err(|e| e.kind()), Err(Kind::LimitExceeded));
+        remove_dir_all(&dir).expect("clean-up");
+    }
+
+    #[test]
+    fn exclusive_lock_excludes() {
+        let dir = scratch("lock");
+        let path = dir.join("lock");
+        let held = FileLock::try_acquire(&path, LockMode::Exclusive).expect("lock").expect("free");
+        assert!(FileLock::try_acquire(&path, LockMode::Shared).expect("try").is_none());
+        drop(held);
+        assert!(FileLock::try_acquire(&path, LockMode::Shared).expect("try").is_some());
+        remove_dir_all(&dir).expect("clean-up");
+    }
+
+    #[test]
+    fn copy_range_says_where_a_short_source_ends() {
+        let dir = scratch("copy");
+        let path = dir.join("source");
+        write_atomic(&path, b"12345", 0o600, Durability::Cached).expect("write");
+        let source = open(&path).expect("open");
+        let mut target = open_or_create(&dir.join("target")).expect("open");
+        copy_range(&source, &path, 1, 3, &mut target).expect("copy");
+        assert_eq!(read_limited(&dir.join("target"), 9).expect("read"), b"234");
+        let error = copy_range(&source, &path, 0, 9, &mut target).expect_err("too short");
+        assert_eq!(error.kind(), Kind::Corrupt);
+        remove_dir_all(&dir).expect("clean-up");
+    }
+}

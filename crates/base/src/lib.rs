@@ -1,0 +1,13 @@
+//! What every other crate stands on: error kinds, durable file writes, locks, limits, secrets and progress events.
+//!
+//! This crate knows nothing of images. Two of its modules are the only doors to what they guard:
+//! [`fs`] is where files are written, renamed, synced and deleted, and [`secret`] is what no log can show.
+
+pub mod error;
+pub mod fault;
+pub mod fs;
+pub mod limits;
+pub mod progress;
+pub mod secret;
+
+pub use error::{Error, Kind, Result};

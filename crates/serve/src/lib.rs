@@ -1,0 +1,1 @@
+//! Placeholder of a crate being laid out.

@@ -1,0 +1,1 @@
+//! End-to-end tests of the real `dhow` binary; see the files beside `src`.
