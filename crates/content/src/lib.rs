@@ -1,1 +1,20 @@
-//! Placeholder of a crate being laid out.
+//! The small traits of a *place* where images are kept, verification, and the one [`copy`](copy::copy) written over them.
+//!
+//! Pull, push, save, load, mirror and cache fill are that one function between two places. The places themselves (the
+//! local store, registries, archives) live in crates of their own and never know each other. Each passes [`suite`].
+//!
+//! Nothing here starts a runtime or touches a file: futures are plain and run on any executor.
+
+pub mod copy;
+pub mod memory;
+mod pause;
+mod place;
+pub mod suite;
+mod transfer;
+mod verify;
+
+pub use copy::{Copied, CopyOptions, Select, copy};
+pub use place::{
+    Begin, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document, read_small,
+};
+pub use verify::{Verified, VerifiedDocument, Verifier, verify_document};

@@ -116,6 +116,11 @@ impl MediaType {
         matches!(self, MediaType::OciManifest | MediaType::DockerManifest)
     }
 
+    /// Whether this is a manifest or an index: what a registry keeps under its manifests, not under its blobs.
+    pub fn is_document(&self) -> bool {
+        self.is_index() || self.is_manifest()
+    }
+
     /// Whether this is the config of a runnable image, not of an artifact.
     pub fn is_image_config(&self) -> bool {
         matches!(self, MediaType::OciConfig | MediaType::DockerConfig)

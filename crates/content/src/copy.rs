@@ -1,0 +1,184 @@
+//! The one copy: a graph of documents and blobs from one place to another.
+
+use std::collections::{HashMap, HashSet};
+
+use dhow_base::progress::{Event, Observer, Silent};
+use dhow_base::{Error, Kind, Result, limits};
+use dhow_spec::{Descriptor, Digest, Document};
+use futures::StreamExt;
+use futures::stream::{self, TryStreamExt};
+
+use crate::place::{Sink, Source, read_document};
+use crate::transfer::{Transferred, transfer};
+use crate::verify::VerifiedDocument;
+
+/// Which members of an index are copied.
+#[derive(Clone, Copy)]
+pub enum Select<'a> {
+    /// All of them.
+    All,
+    /// Those whose digest the function picks out of an index.
+    Only(&'a (dyn Fn(&Document) -> Result<Vec<Descriptor>> + Send + Sync)),
+}
+
+/// How to copy.
+#[derive(Clone, Copy)]
+pub struct CopyOptions<'a> {
+    /// Which members of an index are copied.
+    pub select: Select<'a>,
+    /// Who is told of the progress.
+    pub observer: &'a dyn Observer,
+    /// Most blobs under way at once; the sink may lower it.
+    pub blobs_at_once: usize,
+    /// How often a transfer that stands still is tried again before it counts as failed.
+    pub retries: u32,
+    /// Leaves the root document to the caller, who puts it under a name: a registry takes both in one request.
+    pub leave_root: bool,
+}
+
+impl<'a> CopyOptions<'a> {
+    /// Everything, four blobs at once, five retries.
+    pub fn new(observer: &'a dyn Observer) -> Self {
+        Self { select: Select::All, observer, blobs_at_once: 4, retries: 5, leave_root: false }
+    }
+}
+
+/// What a copy did.
+#[derive(Clone, Debug, Default)]
+pub struct Copied {
+    /// Documents of the graph, children before parents; empty when the sink held the root already.
+    pub documents: Vec<VerifiedDocument>,
+    /// Blobs whose bytes moved.
+    pub blobs_moved: usize,
+    /// Blobs that were there, or were mounted.
+    pub blobs_present: usize,
+}
+
+/// Copies the graph below `root` from `source` to `sink`: blobs in parallel, then documents, children before parents.
+///
+/// What the sink has is skipped. Every document is proven against its descriptor before it is parsed, every blob by the
+/// sink before it becomes visible. A failed or dropped copy leaves no document behind whose children are missing.
+///
+/// # Errors
+/// The first failure of either place, with the digest it concerns. [`Kind::LimitExceeded`] for graphs too large or deep.
+pub async fn copy<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    root: &Descriptor,
+    options: &CopyOptions<'_>,
+) -> Result<Copied> {
+    if matches!(options.select, Select::All) && sink.holds(root).await? {
+        return Ok(Copied::default());
+    }
+    let documents = discover(source, root, options).await?;
+    let blobs = blobs_of(&documents);
+    for blob in blobs.iter().filter(|blob| blob.is_layer) {
+        let descriptor = &blob.descriptor;
+        options.observer.event(Event::Queued { digest: descriptor.digest.as_str(), size: descriptor.size });
+    }
+    let at_once = options.blobs_at_once.min(sink.blobs_at_once()).max(1);
+    let outcomes: Vec<Transferred> = stream::iter(&blobs)
+        .map(|blob| {
+            // A config is bookkeeping of its manifest: users follow layers.
+            let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };
+            transfer(source, sink, &blob.descriptor, CopyOptions { observer, ..*options })
+        })
+        .buffer_unordered(at_once)
+        .try_collect()
+        .await?;
+    for document in &documents {
+        if !(options.leave_root && document.descriptor().digest == root.digest) {
+            sink.put_document(document).await?;
+        }
+    }
+    let blobs_moved = outcomes.iter().filter(|outcome| **outcome == Transferred::Moved).count();
+    Ok(Copied { documents, blobs_moved, blobs_present: outcomes.len() - blobs_moved })
+}
+
+/// Reads the documents of the graph, children before parents.
+async fn discover<S: Source>(
+    source: &S,
+    root: &Descriptor,
+    options: &CopyOptions<'_>,
+) -> Result<Vec<VerifiedDocument>> {
+    let mut levels: Vec<Vec<VerifiedDocument>> = Vec::new();
+    let mut seen: HashSet<Digest> = HashSet::from([root.digest.clone()]);
+    let mut wanted = vec![root.clone()];
+    while !wanted.is_empty() {
+        if levels.len() > limits::INDEX_DEPTH_MAX {
+            let message = format!("{} nests indexes more than {} deep", root.digest, limits::INDEX_DEPTH_MAX);
+            return Err(Error::new(Kind::LimitExceeded, message));
+        }
+        let level: Vec<VerifiedDocument> = stream::iter(&wanted)
+            .map(|descriptor| read_document(source, descriptor))
+            .buffered(options.blobs_at_once.max(1))
+            .try_collect()
+            .await?;
+        wanted = Vec::new();
+        for document in &level {
+            for member in selected(document.document(), options.select)? {
+                if member.media_type.is_document() && seen.insert(member.digest.clone()) {
+                    wanted.push(member);
+                }
+            }
+        }
+        if seen.len() > limits::DOCUMENTS_MAX {
+            let message = format!("{} has more than {} manifests below it", root.digest, limits::DOCUMENTS_MAX);
+            return Err(Error::new(Kind::LimitExceeded, message));
+        }
+        levels.push(level);
+    }
+    Ok(children_first(levels))
+}
+
+fn selected(document: &Document, select: Select<'_>) -> Result<Vec<Descriptor>> {
+    match (document.as_index(), select) {
+        (None, _) => Ok(Vec::new()),
+        (Some(index), Select::All) => Ok(index.manifests.clone()),
+        (Some(_), Select::Only(pick)) => pick(document),
+    }
+}
+
+/// Orders documents so that each comes after all its children. Breadth-first levels alone do not: a manifest may be a
+/// child of the root and of an index deeper down.
+fn children_first(levels: Vec<Vec<VerifiedDocument>>) -> Vec<VerifiedDocument> {
+    let mut by_digest: HashMap<Digest, VerifiedDocument> = HashMap::new();
+    let mut order: Vec<Digest> = Vec::new();
+    for document in levels.into_iter().flatten() {
+        order.push(document.descriptor().digest.clone());
+        by_digest.insert(document.descriptor().digest.clone(), document);
+    }
+    let mut sorted = Vec::with_capacity(order.len());
+    let mut stack: Vec<(Digest, bool)> = order.into_iter().rev().map(|digest| (digest, false)).collect();
+    while let Some((digest, expanded)) = stack.pop() {
+        if expanded {
+            sorted.extend(by_digest.remove(&digest));
+        } else if let Some(document) = by_digest.get(&digest) {
+            let children: Vec<Digest> =
+                document.document().children().into_iter().map(|child| child.digest.clone()).collect();
+            stack.push((digest, true));
+            stack.extend(children.into_iter().map(|child| (child, false)));
+        }
+    }
+    sorted
+}
+
+struct Blob {
+    descriptor: Descriptor,
+    is_layer: bool,
+}
+
+/// The blobs that the documents name, each once, in the order of the documents.
+fn blobs_of(documents: &[VerifiedDocument]) -> Vec<Blob> {
+    let mut seen = HashSet::new();
+    let mut blobs = Vec::new();
+    for manifest in documents.iter().filter_map(|document| document.document().as_manifest()) {
+        let layers = manifest.layers.iter().map(|layer| (layer, true));
+        for (descriptor, is_layer) in std::iter::once((&manifest.config, false)).chain(layers) {
+            if seen.insert(descriptor.digest.clone()) {
+                blobs.push(Blob { descriptor: descriptor.clone(), is_layer });
+            }
+        }
+    }
+    blobs
+}

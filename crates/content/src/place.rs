@@ -1,0 +1,237 @@
+//! What a place must be able to do, a handful of methods each.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dhow_base::progress::Observer;
+use dhow_base::{Error, Kind, Result, limits};
+use dhow_spec::{Descriptor, Reference};
+use futures::{Stream, TryStreamExt};
+
+use crate::verify::{VerifiedDocument, Verifier, verify_document};
+
+/// Bytes of one blob, in order, as they arrive.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// How a blob is best fetched: in parts of `size` bytes, `at_once` of them at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Length of one part in bytes.
+    pub size: u64,
+    /// How many parts are under way at once.
+    pub at_once: usize,
+}
+
+impl Parts {
+    /// In one piece.
+    pub const WHOLE: Parts = Parts { size: u64::MAX, at_once: 1 };
+}
+
+/// A blob that lies in a local file as it is, so that the kernel can copy it.
+#[derive(Clone, Debug)]
+pub struct LocalBlob {
+    /// The open file.
+    pub file: Arc<File>,
+    /// Its path, to name it in errors.
+    pub path: PathBuf,
+    /// Where the blob begins, in bytes.
+    pub offset: u64,
+    /// Length of the blob in bytes.
+    pub length: u64,
+}
+
+/// A place that content is read from.
+pub trait Source: Send + Sync {
+    /// Opens `range` (in bytes) of a blob or document. The bytes are *not* verified: whoever receives them proves them.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the place does not have it; [`Kind::Unavailable`] when trying again may help.
+    fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> impl Future<Output = Result<ByteStream>> + Send;
+
+    /// How this blob is best fetched.
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        let _ = descriptor;
+        Parts::WHOLE
+    }
+
+    /// The blob as a range of a local file, where it is one.
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        let _ = descriptor;
+        None
+    }
+}
+
+/// A place that knows names.
+pub trait Resolve: Send + Sync {
+    /// The manifest or index that a name stands for.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when nothing has the name.
+    fn resolve(&self, reference: &Reference) -> impl Future<Output = Result<Descriptor>> + Send;
+}
+
+/// A place that content is written to.
+pub trait Sink: Send + Sync {
+    /// One blob under way into this place.
+    type Ingest: Ingest;
+
+    /// Whether a document and all it needs below it are there already.
+    ///
+    /// # Errors
+    /// Those of asking.
+    fn holds(&self, document: &Descriptor) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Begins a blob, or goes on with what an earlier run left.
+    ///
+    /// # Errors
+    /// Those of the place; [`Kind::NoSpace`] when it is full.
+    fn ingest(
+        &self,
+        blob: &Descriptor,
+        observer: &dyn Observer,
+    ) -> impl Future<Output = Result<Begin<Self::Ingest>>> + Send;
+
+    /// Stores a manifest or index. Its children are there, or left out on purpose (an index in part).
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn put_document(&self, document: &VerifiedDocument) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many blobs may be on their way in at once: 1 where they form one stream, as in an archive.
+    fn blobs_at_once(&self) -> usize {
+        4
+    }
+}
+
+/// How a place answers to a blob it is offered.
+#[derive(Debug)]
+pub enum Begin<I> {
+    /// It has the blob.
+    Present,
+    /// It took the blob over from another of its repositories.
+    Mounted {
+        /// That repository.
+        from: String,
+    },
+    /// It wants the bytes.
+    Write(I),
+}
+
+/// One blob on its way into a place. Dropped without [`Ingest::commit`], it is not visible, and where the place can, its
+/// bytes are kept for the next run.
+pub trait Ingest: Send + Sync {
+    /// The byte ranges that are still missing, ascending.
+    fn missing(&self) -> Vec<Range<u64>>;
+
+    /// Whether writes may come in any order; if not, they come strictly ascending.
+    fn takes_any_order(&self) -> bool {
+        false
+    }
+
+    /// Takes bytes at an offset.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn write(&self, offset: u64, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// Takes the whole blob from a local file, in the kernel; `Ok(false)` when this place cannot.
+    ///
+    /// # Errors
+    /// Those of the place, and of reading the file.
+    fn write_local(&self, blob: &LocalBlob) -> impl Future<Output = Result<bool>> + Send {
+        let _ = blob;
+        async { Ok(false) }
+    }
+
+    /// Proves the digest of what was written and makes the blob visible.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when the bytes are not those of the descriptor; they are discarded then.
+    fn commit(self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A place that can give names to documents.
+pub trait TagSink: Send + Sync {
+    /// Makes `reference` stand for a document that is there.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A source whose root document was read already: asking a registry twice would count twice against its rate limit.
+#[derive(Debug)]
+pub struct Prefetched<'a, S> {
+    source: &'a S,
+    document: VerifiedDocument,
+}
+
+impl<'a, S: Source> Prefetched<'a, S> {
+    /// Answers reads of `document` itself, and passes everything else on to `source`.
+    pub fn new(source: &'a S, document: VerifiedDocument) -> Self {
+        Self { source, document }
+    }
+}
+
+impl<S: Source> Source for Prefetched<'_, S> {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        if descriptor.digest != self.document.descriptor().digest {
+            return self.source.read(descriptor, range).await;
+        }
+        let bytes = self.document.bytes();
+        let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+        Ok(Box::pin(futures::stream::iter([Ok(Bytes::copy_from_slice(&bytes[start..end]))])))
+    }
+
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        self.source.parts(descriptor)
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.source.local(descriptor)
+    }
+}
+
+/// Reads a manifest or index whole and proves it.
+///
+/// # Errors
+/// [`Kind::LimitExceeded`] beyond [`limits::MANIFEST_BYTES_MAX`], [`Kind::Corrupt`] when bytes and descriptor disagree,
+/// and those of the source.
+pub async fn read_document(source: &impl Source, descriptor: &Descriptor) -> Result<VerifiedDocument> {
+    let bytes = collect(source, descriptor, limits::MANIFEST_BYTES_MAX).await?;
+    verify_document(bytes, descriptor)
+}
+
+/// Reads a small blob, such as a config, whole and proves it.
+///
+/// # Errors
+/// As [`read_document`], with the limit given.
+pub async fn read_small(source: &impl Source, descriptor: &Descriptor, bytes_max: u64) -> Result<Vec<u8>> {
+    let bytes = collect(source, descriptor, bytes_max).await?;
+    let mut verifier = Verifier::new(descriptor);
+    verifier.update(&bytes)?;
+    verifier.finish()?;
+    Ok(bytes)
+}
+
+async fn collect(source: &impl Source, descriptor: &Descriptor, bytes_max: u64) -> Result<Vec<u8>> {
+    let (digest, size) = (&descriptor.digest, descriptor.size);
+    if size > bytes_max {
+        let message = format!("{digest} claims {size} bytes, at most {bytes_max} are accepted here");
+        return Err(Error::new(Kind::LimitExceeded, message));
+    }
+    let mut stream = source.read(descriptor, 0..size).await?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 20));
+    while let Some(chunk) = stream.try_next().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > size {
+            return Err(Error::new(Kind::Corrupt, format!("{digest} is longer than the {size} bytes announced")));
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,194 @@
+//! One blob from a source into an ingest: in parts, from where it stopped, with pauses between failed attempts.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dhow_base::progress::Event;
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Descriptor;
+use futures::TryStreamExt;
+use futures::stream::{self, StreamExt};
+
+use crate::copy::CopyOptions;
+use crate::pause::pause;
+use crate::place::{Begin, Ingest, Parts, Sink, Source};
+
+/// What became of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transferred {
+    Moved,
+    Present,
+}
+
+/// Copies one blob. A blob that was resumed and turns out wrong is fetched once more from zero: the bytes of the earlier
+/// run may be the wrong ones.
+pub(crate) async fn transfer<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    blob: &Descriptor,
+    options: CopyOptions<'_>,
+) -> Result<Transferred> {
+    let digest = blob.digest.as_str();
+    let mut refetched = false;
+    loop {
+        let ingest = match sink.ingest(blob, options.observer).await? {
+            Begin::Present => {
+                options.observer.event(Event::Present { digest });
+                return Ok(Transferred::Present);
+            }
+            Begin::Mounted { from } => {
+                options.observer.event(Event::Mounted { digest, from: &from });
+                return Ok(Transferred::Present);
+            }
+            Begin::Write(ingest) => ingest,
+        };
+        let resumed = missing_bytes(&ingest.missing()) < blob.size;
+        fill(source, &ingest, blob, &options).await?;
+        options.observer.event(Event::Verifying { digest });
+        match ingest.commit().await {
+            Ok(()) => {
+                options.observer.event(Event::Fetched { digest });
+                return Ok(Transferred::Moved);
+            }
+            Err(error) if error.kind() == Kind::Corrupt && resumed && !refetched => {
+                tracing::warn!(digest, %error, "the resumed blob is wrong, fetching it again from the start");
+                refetched = true;
+            }
+            Err(error) => return Err(error.context(format_args!("blob {digest}"))),
+        }
+    }
+}
+
+fn missing_bytes(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
+}
+
+async fn fill<S: Source, I: Ingest>(
+    source: &S,
+    ingest: &I,
+    blob: &Descriptor,
+    options: &CopyOptions<'_>,
+) -> Result<()> {
+    let missing = ingest.missing();
+    if missing_bytes(&missing) == blob.size
+        && let Some(local) = source.local(blob)
+        && ingest.write_local(&local).await?
+    {
+        options.observer.event(Event::Moved { digest: blob.digest.as_str(), done: blob.size, total: blob.size });
+        return Ok(());
+    }
+    let parts = if ingest.takes_any_order() { source.parts(blob) } else { Parts::WHOLE };
+    let progress = Progress { blob, options, done: AtomicU64::new(blob.size - missing_bytes(&missing)) };
+    stream::iter(split(missing, parts.size))
+        .map(|range| fill_range(source, ingest, range, &progress))
+        .buffer_unordered(parts.at_once.max(1))
+        .try_collect()
+        .await
+}
+
+/// Cuts ranges into parts of at most `size` bytes, at multiples of `size`, so that every run asks for the same parts.
+fn split(ranges: Vec<Range<u64>>, size: u64) -> impl Iterator<Item = Range<u64>> {
+    ranges.into_iter().flat_map(move |range| {
+        let mut start = range.start;
+        std::iter::from_fn(move || {
+            let boundary = (start / size).saturating_add(1).saturating_mul(size);
+            let part = start..range.end.min(boundary);
+            start = part.end;
+            (!part.is_empty()).then_some(part)
+        })
+    })
+}
+
+struct Progress<'a> {
+    blob: &'a Descriptor,
+    options: &'a CopyOptions<'a>,
+    done: AtomicU64,
+}
+
+impl Progress<'_> {
+    fn moved(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let (digest, total) = (self.blob.digest.as_str(), self.blob.size);
+        self.options.observer.event(Event::Moved { digest, done, total });
+    }
+}
+
+/// Fetches one range, going on behind the last byte received when the connection breaks.
+async fn fill_range<S: Source, I: Ingest>(
+    source: &S,
+    ingest: &I,
+    range: Range<u64>,
+    progress: &Progress<'_>,
+) -> Result<()> {
+    let mut position = range.start;
+    let mut failures = 0;
+    while position < range.end {
+        let before = position;
+        let Err(error) = fill_once(source, ingest, &mut position, range.end, progress).await else { break };
+        // An attempt that moved bytes shows that the way is open: only attempts in a row without any count.
+        failures = if position > before { 1 } else { failures + 1 };
+        if !error.kind().is_transient() || failures > progress.options.retries {
+            return Err(error);
+        }
+        let wait = backoff(failures, position);
+        let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+        tracing::debug!(digest = %progress.blob.digest, %error, position, ?wait, "transfer interrupted");
+        progress.options.observer.event(Event::Retrying { digest: progress.blob.digest.as_str(), seconds });
+        pause(wait).await;
+    }
+    Ok(())
+}
+
+async fn fill_once<S: Source, I: Ingest>(
+    source: &S,
+    ingest: &I,
+    position: &mut u64,
+    end: u64,
+    progress: &Progress<'_>,
+) -> Result<()> {
+    let digest = &progress.blob.digest;
+    let mut stream = source.read(progress.blob, *position..end).await?;
+    while let Some(bytes) = stream.try_next().await? {
+        let length = bytes.len() as u64;
+        if length > end - *position {
+            return Err(Error::new(Kind::Corrupt, format!("{digest}: more bytes came than were asked for")));
+        }
+        ingest.write(*position, bytes).await?;
+        *position += length;
+        progress.moved(length);
+    }
+    if *position < end {
+        let message = format!("{digest}: the transfer ended at byte {position} of {end}");
+        return Err(Error::new(Kind::Unavailable, message));
+    }
+    Ok(())
+}
+
+/// Half a second, doubled with each failure in a row up to 15 s, spread by up to a quarter so that many clients which
+/// failed together do not come back together. The position serves as the seed: it differs between parts and attempts.
+fn backoff(failures: u32, seed: u64) -> Duration {
+    let base_ms = (500_u64 << (failures.saturating_sub(1)).min(5)).min(15_000);
+    let spread = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+    Duration::from_millis(base_ms + base_ms / 4 * (spread % 1000) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_begin_at_multiples_of_their_size() {
+        let parts: Vec<_> = split(vec![3..25, 40..41], 10).collect();
+        assert_eq!(parts, [3..10, 10..20, 20..25, 40..41]);
+        assert_eq!(split(vec![0..7], u64::MAX).collect::<Vec<_>>(), [0..7]);
+        assert_eq!(split(Vec::new(), 10).count(), 0);
+    }
+
+    #[test]
+    fn backoff_grows_and_is_bounded() {
+        let waits: Vec<u128> = (1..9).map(|failures| backoff(failures, 7).as_millis()).collect();
+        assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{waits:?}");
+        assert!(waits[7] <= 18_750, "{waits:?}");
+    }
+}
