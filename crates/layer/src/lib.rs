@@ -1,1 +1,14 @@
-//! Placeholder of a crate being laid out.
+//! Layers as byte streams: which compression they carry, how they are inflated safely, and what identifies them.
+//!
+//! A layer blob has two digests: that of the bytes as a registry sends them, and its *diff ID*, that of the tar inside.
+//! [`Decoder`] gets from the first to the second without trusting what it reads; [`uncompressed_digest`] proves a diff ID.
+
+pub mod chain;
+mod codec;
+mod compression;
+mod decoder;
+mod diff_id;
+
+pub use compression::Compression;
+pub use decoder::{DecodeError, Decoder, Limits, decode_error};
+pub use diff_id::{Uncompressed, uncompressed_digest};
