@@ -235,3 +235,6 @@ fn unify_keys(fields: &mut Map<String, Value>) -> Result<(), JsonError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ fn bounded_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
     }
     Ok(size)
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,3 +241,6 @@ fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Digest {
     }
     Digest { algorithm, text: text.into() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,3 +117,6 @@ impl Document {
         Descriptor::new(self.media_type().clone(), self.digest(Algorithm::Sha256), self.bytes.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests;

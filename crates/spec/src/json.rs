@@ -208,3 +208,6 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
         Ok(Value::Object(object))
     }
 }
+
+#[cfg(test)]
+mod tests;

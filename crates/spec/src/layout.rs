@@ -76,3 +76,6 @@ pub fn check_marker(bytes: &[u8]) -> Result<(), LayoutError> {
         None => Err(LayoutError::NoVersion),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ impl<'de> Deserialize<'de> for MediaType {
         Ok(Self::from_exact(&text).unwrap_or(MediaType::Other(text)))
     }
 }
+
+#[cfg(test)]
+mod tests;

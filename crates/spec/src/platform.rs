@@ -217,3 +217,6 @@ impl FromStr for Platform {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,3 +283,6 @@ impl FromStr for Reference {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests;
