@@ -1,1 +1,5 @@
-//! Placeholder of a crate being laid out.
+//! What the tests of several crates share; never part of the program.
+
+pub mod forgetful;
+pub mod images;
+pub mod peers;

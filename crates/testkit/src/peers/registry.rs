@@ -1,0 +1,89 @@
+//! Debian's `docker-registry` (the CNCF Distribution registry).
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use super::{daemon, find, free_address, stop, wait_until_ready};
+
+/// A running registry on a loopback port, speaking plain HTTP; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Registry {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Registry {
+    /// Starts a registry that keeps its content in `folder/data`.
+    ///
+    /// # Errors
+    /// That it is not installed, or does not come up (with the end of its log).
+    pub fn start(folder: &Path) -> io::Result<Self> {
+        const ATTEMPTS: usize = 3;
+        let mut last = io::Error::other("docker-registry was not tried");
+        for _ in 0..ATTEMPTS {
+            // Somebody else may take the port between the look and the start.
+            match Self::launch(folder, free_address()?) {
+                Ok(registry) => return Ok(registry),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn launch(folder: &Path, address: SocketAddr) -> io::Result<Self> {
+        let program = find("docker-registry")?;
+        fs::create_dir_all(folder)?;
+        let configuration = folder.join("config.yml");
+        fs::write(
+            &configuration,
+            format!(
+                "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  delete:\n    \
+                 enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+                folder.join("data").display()
+            ),
+        )?;
+        let log = folder.join("registry.log");
+        let output = File::create(&log)?;
+        let mut child = daemon(&program)
+            .arg("serve")
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        wait_until_ready("docker-registry", &mut child, &log, || answers(address))?;
+        Ok(Self { child, address })
+    }
+
+    /// Where it listens: `127.0.0.1:<port>`, the first part of its images' names.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `127.0.0.1:<port>/<image>`.
+    pub fn name(&self, image: &str) -> String {
+        format!("{}/{image}", self.address)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        stop(&mut self.child, Duration::from_secs(5));
+    }
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /v2/ HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.") && answer.contains(" 200 "))
+}
