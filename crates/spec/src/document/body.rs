@@ -131,6 +131,7 @@ impl ImageIndex {
 
 /// What a document is and says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "bodies are held one by one, and manifests are the common case")]
 pub enum Body {
     /// An image or artifact manifest.
     Manifest(ImageManifest),

@@ -50,15 +50,16 @@ fn check_keys(fields: &Fields) -> Result<(), DocumentError> {
 /// Only schema version 2; schema 1 has an error of its own, since there the user can do something.
 fn check_schema(fields: &Fields, declared: Option<&MediaType>) -> Result<(), DocumentError> {
     let version = fields.get("schemaVersion");
+    let number = version.and_then(Value::as_u64);
     let is_schema1 = declared.is_some_and(MediaType::is_schema1)
         || stated_media_type(fields)?.is_some_and(|stated| stated.is_schema1())
-        || version == Some(&Value::from(1))
+        || number == Some(1)
         || fields.contains_key("fsLayers");
-    match version {
+    match (number, version) {
         _ if is_schema1 => Err(DocumentError::Schema1),
-        Some(version) if *version == Value::from(2) => Ok(()),
-        Some(other) => Err(DocumentError::SchemaVersion(other.to_string())),
-        None => Err(DocumentError::SchemaVersion("none".to_owned())),
+        (Some(2), _) => Ok(()),
+        (_, Some(other)) => Err(DocumentError::SchemaVersion(other.to_string())),
+        (_, None) => Err(DocumentError::SchemaVersion("none".to_owned())),
     }
 }
 
