@@ -84,8 +84,9 @@ impl Repository {
 
     /// The shortest name that means this repository: `alpine`, `acme/web`, `ghcr.io/acme/web`.
     ///
-    /// Docker drops `docker.io/` even where the rest would then be read as another registry's
-    /// (`docker.io/foo.io/bar`); here it stays in those cases, so that parsing the result gives the same repository.
+    /// Docker drops `docker.io/` and `library/` even where the rest would then be read as another registry's
+    /// (`docker.io/foo.io/bar`) or as an image ID; here they stay in those cases, so that parsing the result gives the
+    /// same repository.
     pub fn familiar(&self) -> String {
         if self.domain != grammar::DEFAULT_DOMAIN {
             return self.name();

@@ -1,5 +1,7 @@
 //! Which platforms a host can run, best first (containerd/platforms, compare.go).
 
+use std::ops::Range;
+
 use super::Platform;
 
 /// Says whether an image's platform fits the one that is wanted, and how well.
@@ -79,21 +81,17 @@ fn fallbacks(architecture: &str, variant: &str) -> Vec<(&'static str, String)> {
 }
 
 /// `v8.x` runs every older `v8`, `v9.x` also `v8` up to `v8.(x+5)`, and all of them the 32-bit variants.
+/// Nothing is known of what other variants run.
 fn arm64_fallbacks(variant: &str) -> Vec<(&'static str, String)> {
     let (major, minor) = variant.split_once('.').unwrap_or((variant, "0"));
-    let minor = minor.parse::<u8>().ok().filter(|minor| *minor <= 9).unwrap_or(0);
-    let mut list = Vec::new();
-    match major {
-        "v9" => {
-            list.extend((0..minor).rev().map(|minor| ("arm64", format!("v9.{minor}"))));
-            list.extend((0..=minor + 5).rev().map(|minor| ("arm64", format!("v8.{minor}"))));
-        }
-        "v8" => list.extend((0..minor).rev().map(|minor| ("arm64", format!("v8.{minor}")))),
-        _ => {}
-    }
-    let arm = if variant.contains('.') { "v8" } else { variant };
-    list.push(("arm", arm.to_owned()));
-    list.extend(below("arm", whole_number(arm).unwrap_or(0), 5));
+    let Some(minor) = minor.parse::<u8>().ok().filter(|minor| *minor <= 9) else { return Vec::new() };
+    let older = |major: u8, minors: Range<u8>| minors.rev().map(move |minor| ("arm64", format!("v{major}.{minor}")));
+    let mut list: Vec<_> = match major {
+        "v8" => older(8, 0..minor).collect(),
+        "v9" => older(9, 0..minor).chain(older(8, 0..minor + 6)).collect(),
+        _ => return Vec::new(),
+    };
+    list.extend(below("arm", 9, 5));
     list
 }
 
