@@ -225,7 +225,7 @@ fn new_documents_obey_the_rules() {
 
 #[test]
 fn unknown_fields_survive_an_edit() {
-    let extra = json!({ "org.example.b": 1, "org.example.a": { "z": 1, "y": 2 } });
+    let extra = json!({ "org.example.b": 6.666666666666667e83, "org.example.a": { "z": 1, "y": -2.5 } });
     let original = changed(index(), extra);
     let document = parse(&original, None).unwrap();
     let rewritten = Document::from_index(document.as_index().unwrap().clone()).unwrap();
