@@ -111,6 +111,19 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Opens a layout that was written before, to add to it.
+    ///
+    /// # Errors
+    /// The operating system's, or that `index.json` is not JSON.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let mut index: Value = serde_json::from_slice(&fs::read(root.join("index.json"))?)?;
+        let named = match index["manifests"].take() {
+            Value::Array(named) => named,
+            _ => Vec::new(),
+        };
+        Ok(Self { root: root.to_owned(), named })
+    }
+
     /// The folder it is in.
     pub fn root(&self) -> &Path {
         &self.root

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use super::names::Ino;
 use super::pages::{Content, Fate};
 use super::volume::{Body, Metadata, Names, Node, ROOT, Volume, set};
-use super::{Promise, Unsynced};
+use super::{Promise, Random, Unsynced};
 
 /// A file system at rest: what a disk holds while no power is on. Copies share their bytes.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl Image {
 impl Volume {
     /// The image that is left when the power fails now, with the given fate of what no sync covered.
     pub(super) fn survivors(&self, unsynced: Unsynced) -> Image {
-        let mut random = Random(match unsynced {
+        let mut random = Random::new(match unsynced {
             Unsynced::Random(seed) => seed,
             _ => 0,
         });
@@ -109,17 +109,4 @@ fn surviving_node(node: &Node, unsynced: Unsynced, random: &mut Random) -> Node 
         }
     };
     Node::new(body, metadata, &node.label)
-}
-
-/// `SplitMix64` (Steele, Lea, Flood 2014): the same seed gives the same power cut.
-struct Random(u64);
-
-impl Random {
-    fn coin(&mut self) -> bool {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) & 1 == 1
-    }
 }

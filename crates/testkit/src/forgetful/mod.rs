@@ -11,6 +11,7 @@
 mod image;
 mod names;
 mod pages;
+mod random;
 mod session;
 #[cfg(test)]
 mod sqlite_tests;
@@ -30,6 +31,7 @@ use fuser::{BackgroundSession, Config, MountOption};
 use rustix::mount::UnmountFlags;
 
 pub use image::Image;
+pub use random::Random;
 use session::{Server, Shared, lock};
 
 /// How long an unmount waits for programs that are still ending, before it fails.

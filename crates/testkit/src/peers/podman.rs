@@ -26,6 +26,8 @@ impl Podman {
             return Err(io::Error::other("podman with a store of its own is tested as root only"));
         }
         fs::create_dir_all(folder.join("tmp"))?;
+        // Podman refuses a credentials file that is named but not there.
+        fs::write(folder.join("auth.json"), "{}")?;
         let mut podman = Self { program: find("podman")?, folder: folder.to_owned(), storage_driver: "overlay" };
         if run(podman.command().arg("images")).is_err() {
             podman.storage_driver = "vfs";

@@ -1,0 +1,87 @@
+//! Programs that the interop tests and the benchmark need, and how they come onto a Debian machine.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use dhow_testkit::peers;
+
+use crate::shell;
+
+/// Program, and the Debian package that has it.
+const NEEDED: [(&str, &str); 11] = [
+    ("dockerd", "docker.io"),
+    ("docker", "docker.io"),
+    ("podman", "podman"),
+    ("skopeo", "skopeo"),
+    ("buildah", "buildah"),
+    ("docker-registry", "docker-registry"),
+    ("fusermount3", "fuse3"),
+    ("debootstrap", "debootstrap"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("setpriv", "util-linux"),
+    ("time", "time"),
+];
+
+/// What is missing, as (program, package).
+pub(crate) fn missing() -> Vec<(&'static str, &'static str)> {
+    NEEDED.into_iter().filter(|(program, _)| peers::find(program).is_err()).collect()
+}
+
+/// Installs what is missing when we are root on a Debian machine. Says what will be skipped otherwise.
+pub(crate) fn install() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("   everything is installed");
+        return Ok(());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    packages.dedup();
+    if !peers::is_root() || peers::find("apt-get").is_err() {
+        for (program, package) in missing {
+            println!("   {program} is missing: tests that need it are skipped (Debian package {package})");
+        }
+        return Ok(());
+    }
+    println!("   installing {}", packages.join(" "));
+    // Lists may be old or absent; a mirror that fails here may still have the packages.
+    let _ = Command::new("apt-get").args(["-qq", "update"]).status();
+    let services = HeldServices::hold()?;
+    let installed = shell::run(
+        Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-qq", "--yes", "--no-install-recommends", "install"])
+            .args(&packages),
+    );
+    drop(services);
+    installed.context("cannot install what the tests need")
+}
+
+/// Keeps packages from starting their daemons on machines without systemd; the tests start their own.
+struct HeldServices {
+    made: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl HeldServices {
+    fn hold() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { made: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { made: true })
+    }
+}
+
+impl Drop for HeldServices {
+    fn drop(&mut self) {
+        if self.made {
+            // Left behind, it would only keep services from starting by themselves.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! `cargo xtask test`: what continuous integration runs.
+
+use anyhow::Result;
+use dhow_testkit::peers;
+
+use crate::{check, provision, shell};
+
+/// Installs what the tests need, checks, builds the program and runs every test.
+pub(crate) fn run() -> Result<()> {
+    shell::step("what the tests need", provision::install)?;
+    check::run(check::Extent::BesideTests)?;
+    shell::step("build", || shell::run(&mut shell::cargo(&["build", "--quiet", "--package", "dhow-cli"])))?;
+    shell::step("tests", || {
+        let mut tests = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
+        if peers::is_root() {
+            // Root can install everything, so nothing has an excuse to be skipped.
+            tests.env(peers::REQUIRE_VARIABLE, "1");
+        } else {
+            println!("   not root: tests that mount or start daemons are skipped, each with its reason");
+        }
+        shell::run(&mut tests)
+    })
+}
