@@ -1,1 +1,36 @@
-//! Placeholder of a crate being laid out.
+//! A registry as a place: the client of the OCI distribution specification and of Docker's registry API.
+//!
+//! [`Client`] holds what the requests of one run share; [`Client::repository`] gives a [`Remote`], one repository, which
+//! `dhow-content` reads from and writes to. Everything a registry sends is hostile until proven: lengths are limited,
+//! digests recomputed, redirects and token realms checked before anything follows them.
+//!
+//! The way of a request, from the top: `remote` and the modules beside it form it, `endpoint` authenticates it and
+//! follows redirects, `transport` sends and repeats it.
+
+mod blob;
+pub mod challenge;
+mod client;
+pub mod config_file;
+pub mod credentials;
+mod endpoint;
+pub mod error;
+mod exact;
+mod failure;
+mod host;
+mod ingest;
+mod manifest;
+pub mod quirks;
+mod remote;
+mod retry;
+mod tags;
+mod token;
+mod transport;
+mod upload;
+
+pub use client::{Client, ClientOptions, LoginOutcome, PartPolicy};
+pub use config_file::DockerConfig;
+pub use credentials::{Anonymous, Credential, CredentialSource};
+pub use error::WireError;
+pub use ingest::Upload;
+pub use remote::{Access, Remote};
+pub use retry::RetryPolicy;

@@ -1,0 +1,176 @@
+//! Reading blobs and documents, whole or in ranges.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{ByteStream, Parts};
+use dhow_spec::media_type::MANIFEST_ACCEPT;
+use dhow_spec::{Descriptor, Digest};
+use futures::StreamExt;
+use reqwest::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
+use reqwest::{Method, StatusCode};
+
+use crate::exact::Exact;
+use crate::remote::Remote;
+use crate::transport::Answer;
+
+/// The entity tag that each blob's first answer had, so that a range of another entity is noticed. `None` for a blob
+/// whose servers do not agree on one: then it is no use, and the digest tells in the end.
+#[derive(Debug, Default)]
+pub(crate) struct EntityTags {
+    tags: Mutex<HashMap<Digest, Option<HeaderValue>>>,
+}
+
+impl EntityTags {
+    fn get(&self, digest: &Digest) -> Option<HeaderValue> {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned().flatten()
+    }
+
+    /// Remembers the first strong tag (a weak one cannot be used with `If-Range`, RFC 9110 §13.1.5).
+    fn note(&self, digest: &Digest, answer: &Answer) {
+        let strong = answer.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
+        if let Some(tag) = strong {
+            let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+            tags.entry(digest.clone()).or_insert_with(|| Some(tag.clone()));
+        }
+    }
+
+    fn distrust(&self, digest: &Digest) {
+        self.tags.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), None);
+    }
+}
+
+/// How a blob is best fetched from this registry.
+pub(crate) fn parts(remote: &Remote, descriptor: &Descriptor) -> Parts {
+    let policy = &remote.client.transport().options.parts;
+    let in_parts = descriptor.size >= policy.blob_bytes_min
+        && !remote.endpoint.ignores_ranges()
+        && (policy.loopback || !remote.endpoint.is_loopback());
+    if in_parts { Parts { size: policy.size, at_once: policy.at_once } } else { Parts::WHOLE }
+}
+
+/// Opens a range of a blob or document.
+pub(crate) async fn read(remote: &Remote, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+    let (digest, size) = (&descriptor.digest, descriptor.size);
+    if range.end > size || range.start > range.end {
+        let message = format!("range {}-{} is outside of {digest} ({size} bytes)", range.start, range.end);
+        return Err(Error::new(Kind::Internal, message));
+    }
+    if range.is_empty() {
+        return Ok(futures::stream::empty().boxed());
+    }
+    let is_whole = range == (0..size);
+    let kind = if descriptor.media_type.is_document() { "manifests" } else { "blobs" };
+    let mut call = remote.call(Method::GET, &format!("{kind}/{digest}"));
+    if kind == "manifests" {
+        for media_type in MANIFEST_ACCEPT {
+            call.headers.append(ACCEPT, HeaderValue::from_static(media_type));
+        }
+    }
+    let entity_tag = remote.entity_tags.get(digest);
+    if !is_whole {
+        let value = format!("bytes={}-{}", range.start, range.end - 1);
+        call.headers.insert(RANGE, HeaderValue::try_from(value).map_err(|error| internal(&error))?);
+        if let Some(tag) = &entity_tag {
+            call.headers.insert(IF_RANGE, tag.clone());
+        }
+    }
+    let answer = remote.send(&call).await?;
+    let is_whole_answer = answer.status() == StatusCode::OK;
+    let skip = match answer.status() {
+        StatusCode::OK => {
+            check_length(&answer, descriptor)?;
+            if !is_whole {
+                note_whole_answer(remote, digest, entity_tag.is_some());
+            }
+            range.start
+        }
+        StatusCode::PARTIAL_CONTENT if !is_whole => {
+            check_range(&answer, descriptor, &range)?;
+            0
+        }
+        status => return Err(refused(remote, descriptor, answer, status).await),
+    };
+    remote.entity_tags.note(digest, &answer);
+    let stream = answer.stream(remote.client.transport().options.body_patience);
+    let length = range.end - range.start;
+    Ok(Exact::new(stream, digest.clone(), length).skipping(skip, is_whole_answer && !is_whole).boxed())
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Internal, format!("cannot form a request: {error}"))
+}
+
+/// A range was asked for and the whole came: the entity changed, or the server has no ranges.
+fn note_whole_answer(remote: &Remote, digest: &Digest, was_conditional: bool) {
+    if was_conditional {
+        tracing::debug!(%digest, "the server's entity tag changed");
+        remote.entity_tags.distrust(digest);
+    } else {
+        tracing::debug!(domain = remote.endpoint.domain(), "the registry has no ranges");
+        remote.endpoint.note_ignored_range();
+    }
+}
+
+fn check_length(answer: &Answer, descriptor: &Descriptor) -> Result<()> {
+    match answer.content_length() {
+        Some(length) if length != descriptor.size => {
+            let (digest, size) = (&descriptor.digest, descriptor.size);
+            let message =
+                format!("{digest} has {size} bytes according to its manifest, the registry announces {length}");
+            Err(Error::new(Kind::Corrupt, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `Content-Range: bytes 5-9/100` must say what was asked for (RFC 9110 §14.4). It may end earlier: the rest is asked for again.
+fn check_range(answer: &Answer, descriptor: &Descriptor, asked: &Range<u64>) -> Result<()> {
+    let text = answer.header(CONTENT_RANGE.as_str()).unwrap_or_default();
+    let fits = parse_content_range(text).is_some_and(|(first, last, total)| {
+        first == asked.start && last < asked.end && total.is_none_or(|total| total == descriptor.size)
+    });
+    if fits {
+        return Ok(());
+    }
+    let digest = &descriptor.digest;
+    let message = format!("{digest}: bytes {}-{} were asked for, the answer has {text:?}", asked.start, asked.end - 1);
+    Err(Error::new(Kind::Corrupt, message))
+}
+
+fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    Some((first.parse().ok()?, last.parse().ok()?, total))
+}
+
+async fn refused(remote: &Remote, descriptor: &Descriptor, answer: Answer, status: StatusCode) -> Error {
+    let digest = &descriptor.digest;
+    if status == StatusCode::NOT_FOUND && !descriptor.urls.is_empty() {
+        let message =
+            format!("layer {digest} is not kept by the registry but by another server, which dhow does not ask");
+        return Error::new(Kind::Unsupported, message);
+    }
+    if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
+        let message = format!("{digest}: the registry answered {status} to a request for its bytes");
+        return Error::new(Kind::Corrupt, message);
+    }
+    answer.wire_error().await.into_error(remote.endpoint.domain())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(parse_content_range("bytes 5-9/100"), Some((5, 9, Some(100))));
+        assert_eq!(parse_content_range("bytes 0-0/*"), Some((0, 0, None)));
+        for text in ["", "bytes */100", "bytes 5-/100", "5-9/100", "bytes 5-9", "bytes -1-9/10"] {
+            assert_eq!(parse_content_range(text), None, "{text:?}");
+        }
+    }
+}

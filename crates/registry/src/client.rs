@@ -1,0 +1,147 @@
+//! The client: what all requests of one run share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dhow_base::secret::Secret;
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Repository;
+use reqwest::{Method, StatusCode};
+
+use crate::credentials::{Anonymous, Credential, CredentialSource};
+use crate::endpoint::{Call, Endpoint, Target};
+use crate::host::shown;
+use crate::quirks::UploadStyle;
+use crate::remote::{Access, Remote};
+use crate::retry::RetryPolicy;
+use crate::transport::Transport;
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// Whether registries must prove by certificate who they are. Without it, plain HTTP is accepted too. Registries on
+    /// this machine (loopback) may always speak plain HTTP, and their certificates are not checked.
+    pub tls_verify: bool,
+    /// Who the client says it is.
+    pub credentials: Arc<dyn CredentialSource>,
+    /// The `User-Agent` header.
+    pub user_agent: String,
+    /// When failed requests are repeated.
+    pub retry: RetryPolicy,
+    /// How long a registry may take to answer a request.
+    pub response_patience: Duration,
+    /// How long a transfer may stand still.
+    pub body_patience: Duration,
+    /// When large blobs are fetched in parts.
+    pub parts: PartPolicy,
+    /// How blobs are uploaded; `None` for what is known to suit each registry.
+    pub upload_style: Option<UploadStyle>,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            tls_verify: true,
+            credentials: Arc::new(Anonymous),
+            user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
+            retry: RetryPolicy::default(),
+            response_patience: Duration::from_secs(60),
+            body_patience: Duration::from_secs(60),
+            parts: PartPolicy::default(),
+            upload_style: None,
+        }
+    }
+}
+
+/// When a blob is fetched in several parts at once, and in which.
+///
+/// One connection seldom fills the way to a distant registry: SOCI's measurements recommend parts of 8 to 16 MB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartPolicy {
+    /// Blobs shorter than this are fetched in one piece, in bytes.
+    pub blob_bytes_min: u64,
+    /// Length of a part in bytes.
+    pub size: u64,
+    /// Parts of one blob at once.
+    pub at_once: usize,
+    /// Whether registries on this machine are asked for parts too.
+    pub loopback: bool,
+}
+
+impl Default for PartPolicy {
+    fn default() -> Self {
+        Self { blob_bytes_min: 64 << 20, size: 16 << 20, at_once: 4, loopback: false }
+    }
+}
+
+/// What a login brought.
+#[derive(Clone, Debug, Default)]
+pub struct LoginOutcome {
+    /// A refresh token, which is stored instead of the password.
+    pub identity_token: Option<Secret>,
+}
+
+/// A client of any number of registries: connections, and what was learnt about each. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    transport: Transport,
+    endpoints: Mutex<HashMap<String, Arc<Endpoint>>>,
+}
+
+impl Client {
+    /// Makes a client. Nothing is opened before the first request.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when the user agent cannot be sent as a header.
+    pub fn new(options: ClientOptions) -> Result<Self> {
+        if reqwest::header::HeaderValue::from_str(&options.user_agent).is_err() {
+            let message = format!("the user agent {:?} cannot be sent as a header", options.user_agent);
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        Ok(Self { shared: Arc::new(Shared { transport: Transport::new(options), endpoints: Mutex::default() }) })
+    }
+
+    /// One repository of a registry, to read from or to write to as well.
+    pub fn repository(&self, repository: &Repository, access: Access) -> Remote {
+        Remote::new(self.clone(), self.endpoint(repository.domain()), repository.clone(), access)
+    }
+
+    /// Proves a credential to a registry: an authenticated `GET /v2/` must be answered with 200.
+    ///
+    /// # Errors
+    /// [`Kind::Unauthorized`] in docker's words when the registry does not accept it, and those of reaching it.
+    pub async fn login(&self, host: &str, credential: &Credential) -> Result<LoginOutcome> {
+        let endpoint = Endpoint::for_login(host, credential.clone());
+        let call = Call::new(Method::GET, Target::Path("/v2/".to_owned()), Vec::new());
+        let answer = endpoint.send(self.transport(), &call).await?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let message = format!("login attempt to {} failed with status: {status}", shown(&answer.url));
+            let wire = answer.wire_error().await;
+            return Err(Error::new(wire.kind(), message));
+        }
+        Ok(LoginOutcome { identity_token: endpoint.refresh_token() })
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.shared.transport
+    }
+
+    fn endpoint(&self, domain: &str) -> Arc<Endpoint> {
+        let mut endpoints = self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let endpoint = Endpoint::new(domain);
+            if let Some(style) = self.transport().options.upload_style {
+                endpoint.set_upload_style(style);
+            }
+            Arc::new(endpoint)
+        };
+        endpoints.entry(domain.to_owned()).or_insert_with(make).clone()
+    }
+}

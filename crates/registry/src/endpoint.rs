@@ -1,0 +1,426 @@
+//! One registry as a client knows it: its scheme, what it demands, the tokens it gave; and requests to it, with
+//! authentication and redirects.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dhow_base::secret::Secret;
+use dhow_base::{Error, Kind, Result};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use crate::challenge::challenges;
+use crate::credentials::Credential;
+use crate::failure::{Failure, request_words};
+use crate::host::{Reach, api_authority, may_lead, reach, same_origin, shown};
+use crate::quirks::{self, Quirks, UploadStyle};
+use crate::token::{self, Realm, TokenCache, authorization};
+use crate::transport::{Answer, Attempt, Transport};
+
+/// Most redirects that are followed, as Go does.
+const REDIRECTS_MAX: usize = 10;
+
+/// Chunks that a registry is offered after it refused a whole blob as too large, and the smallest it is offered.
+const CHUNK_BYTES_FIRST: u64 = 16 << 20;
+const CHUNK_BYTES_MIN: u64 = 512 << 10;
+
+/// How often one call may learn a new demand or renew a token.
+const AUTHENTICATIONS_MAX: usize = 2;
+
+/// One request to a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// Token scopes that the request needs, such as `repository:library/alpine:pull`.
+    pub(crate) scopes: Vec<String>,
+    /// How long the answer may take, where that is not what the options say.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A path of the API, from `/v2/` on, with its query.
+    Path(String),
+    /// An absolute URL that the registry gave, such as an upload's location.
+    Url(Url),
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, target: Target, scopes: Vec<String>) -> Self {
+        Self { method, target, headers: HeaderMap::new(), body: Bytes::new(), scopes, patience: None }
+    }
+}
+
+/// What a registry wants to see with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Demand {
+    Basic,
+    Bearer(Realm),
+}
+
+/// What was shown to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// A token from the cache, which may have been revoked.
+    CachedToken,
+    /// All that could be shown; another refusal is final.
+    Everything,
+}
+
+/// One registry.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// As references name it: `docker.io`.
+    domain: String,
+    base: OnceLock<Url>,
+    first_contact: tokio::sync::Mutex<()>,
+    demand: Mutex<Option<Demand>>,
+    tokens: TokenCache,
+    token_request: tokio::sync::Mutex<()>,
+    credential: OnceLock<Option<Credential>>,
+    /// Whether a refresh token is asked for, at login.
+    offline: bool,
+    refresh: Mutex<Option<Secret>>,
+    /// Whether a range was asked for and ignored.
+    ignores_ranges: AtomicBool,
+    quirks: Mutex<Quirks>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(domain: &str) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            base: OnceLock::new(),
+            first_contact: tokio::sync::Mutex::default(),
+            demand: Mutex::default(),
+            tokens: TokenCache::default(),
+            token_request: tokio::sync::Mutex::default(),
+            credential: OnceLock::new(),
+            offline: false,
+            refresh: Mutex::default(),
+            ignores_ranges: AtomicBool::new(false),
+            quirks: Mutex::new(quirks::of(domain)),
+        }
+    }
+
+    /// For a login: with this credential, and asking for a refresh token.
+    pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
+        Self { offline: true, credential: OnceLock::from(Some(credential)), ..Self::new(domain) }
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Whether the registry is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.url_with("http").is_ok_and(|url| reach(&url) == Reach::Loopback)
+    }
+
+    pub(crate) fn ignores_ranges(&self) -> bool {
+        self.ignores_ranges.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_ignored_range(&self) {
+        self.ignores_ranges.store(true, Ordering::Relaxed);
+    }
+
+    /// How blobs are sent to this registry.
+    pub(crate) fn upload_style(&self) -> UploadStyle {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).upload
+    }
+
+    /// Has blobs sent in another way.
+    pub(crate) fn set_upload_style(&self, style: UploadStyle) {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).upload = style;
+    }
+
+    /// Whether an interrupted upload may go on.
+    pub(crate) fn resumes_uploads(&self) -> bool {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).resumes_uploads
+    }
+
+    /// Has blobs sent in smaller requests, after one was too large; `false` when they cannot be any smaller.
+    pub(crate) fn shrink_uploads(&self) -> bool {
+        let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
+        let smaller = match quirks.upload {
+            UploadStyle::Put | UploadStyle::Patch => CHUNK_BYTES_FIRST,
+            UploadStyle::Chunks(size) if size > CHUNK_BYTES_MIN => (size / 4).max(CHUNK_BYTES_MIN),
+            UploadStyle::Chunks(_) => return false,
+        };
+        tracing::info!(domain = self.domain, smaller, "the registry wants smaller requests");
+        quirks.upload = UploadStyle::Chunks(smaller);
+        true
+    }
+
+    /// The refresh token that the token service gave at login.
+    pub(crate) fn refresh_token(&self) -> Option<Secret> {
+        self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn url_with(&self, scheme: &str) -> Result<Url> {
+        Url::parse(&format!("{scheme}://{}/", api_authority(&self.domain)))
+            .map_err(|error| Error::new(Kind::Invalid, format!("invalid registry name {:?}: {error}", self.domain)))
+    }
+
+    /// Schemes in the order they are tried. On this machine plain HTTP comes first: nobody else hears it, and registries
+    /// there seldom have certificates.
+    fn candidates(&self, tls_verify: bool) -> Result<Vec<Url>> {
+        let (plain, tls) = (self.url_with("http")?, self.url_with("https")?);
+        Ok(match (reach(&plain), tls_verify) {
+            (Reach::Loopback, _) => vec![plain, tls],
+            (_, true) => vec![tls],
+            (_, false) => vec![tls, plain],
+        })
+    }
+
+    /// Sends a request. The answer may have any status.
+    pub(crate) async fn send(&self, transport: &Transport, call: &Call) -> Result<Answer> {
+        if let Some(base) = self.base.get() {
+            return Ok(self.authenticated(transport, base, call, true).await?);
+        }
+        let guard = self.first_contact.lock().await;
+        if let Some(base) = self.base.get() {
+            drop(guard);
+            return Ok(self.authenticated(transport, base, call, true).await?);
+        }
+        let (base, answer) = self.make_contact(transport, call).await?;
+        self.base.get_or_init(|| base);
+        Ok(answer)
+    }
+
+    /// The first request finds out which scheme the registry speaks: no request is made only for that.
+    async fn make_contact(&self, transport: &Transport, call: &Call) -> Result<(Url, Answer)> {
+        let candidates = self.candidates(transport.options.tls_verify)?;
+        let [first, second] = candidates.as_slice() else {
+            let answer = self.authenticated(transport, &candidates[0], call, true).await?;
+            return Ok((candidates[0].clone(), answer));
+        };
+        let plain_first = first.scheme() == "http";
+        let refused = match self.authenticated(transport, first, call, false).await {
+            // What a TLS server answers to plain HTTP: a 400 (Go, nginx), or something that is not HTTP at all.
+            Ok(answer) if plain_first && answer.status() == StatusCode::BAD_REQUEST => Ok(answer),
+            Ok(answer) => return Ok((first.clone(), answer)),
+            // Both schemes share a port on this machine, so that a refused connection is refused for both.
+            Err(failure) if plain_first && failure.is_connect => return Err(failure.into()),
+            Err(failure) if !plain_first && !failure.is_connect => Err(failure),
+            Err(failure) => Err(failure),
+        };
+        match self.authenticated(transport, second, call, false).await {
+            Ok(answer) => Ok((second.clone(), answer)),
+            Err(failure) => match refused {
+                Ok(answer) => Ok((first.clone(), answer)),
+                Err(before) if before.is_connect && failure.is_connect && !plain_first => Err(failure.into()),
+                // Neither scheme worked: the first one's failure may have been one that passes.
+                Err(_) => Ok((first.clone(), self.authenticated(transport, first, call, true).await?)),
+            },
+        }
+    }
+
+    async fn authenticated(
+        &self,
+        transport: &Transport,
+        base: &Url,
+        call: &Call,
+        retry: bool,
+    ) -> Result<Answer, Failure> {
+        let url = match &call.target {
+            Target::Path(path) => {
+                base.join(path).map_err(|error| Error::new(Kind::Invalid, format!("{path}: {error}")))?
+            }
+            Target::Url(url) => url.clone(),
+        };
+        let is_own = same_origin(&url, base);
+        let mut rounds = 0;
+        loop {
+            let (shown, header) =
+                if is_own { self.authorize(transport, call, &url).await? } else { (Shown::Nothing, None) };
+            let answer = self.follow(transport, base, url.clone(), call, header, retry).await?;
+            let refused = answer.status() == StatusCode::UNAUTHORIZED && is_own && !answer.is_foreign;
+            if !refused || rounds == AUTHENTICATIONS_MAX || !self.learn(transport, base, &answer, shown).await? {
+                return Ok(answer);
+            }
+            rounds += 1;
+        }
+    }
+
+    /// Sends a request whose body is a stream, once, without redirects.
+    pub(crate) async fn send_stream(
+        &self,
+        transport: &Transport,
+        call: &Call,
+        body: reqwest::Body,
+        length: u64,
+    ) -> Result<Answer> {
+        let Target::Url(url) = &call.target else {
+            return Err(Error::new(Kind::Internal, "a streamed request needs the location that the registry gave"));
+        };
+        let base = self.base.get().ok_or_else(|| Error::new(Kind::Internal, "a stream cannot be a first request"))?;
+        let header = if same_origin(url, base) { self.authorize(transport, call, url).await?.1 } else { None };
+        let attempt = attempt(call, url.clone(), header);
+        let mut answer = transport.send_stream(&attempt, body, length).await?;
+        answer.is_foreign = !same_origin(url, base);
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            self.tokens.clear();
+        }
+        Ok(answer)
+    }
+
+    /// The `Authorization` header for a request, as far as the registry's demand is known.
+    async fn authorize(&self, transport: &Transport, call: &Call, url: &Url) -> Result<(Shown, Option<HeaderValue>)> {
+        let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let named = |error: Error| error.context(request_words(&call.method, url));
+        let Some(demand) = demand else { return Ok((Shown::Nothing, None)) };
+        let credential = self.credential(transport)?;
+        if let Some(token) = credential.and_then(|credential| credential.registry_token.as_ref()) {
+            return Ok((Shown::Everything, Some(authorization("Bearer", token)?)));
+        }
+        match demand {
+            Demand::Basic => {
+                let credential = credential.filter(|credential| credential.has_password()).ok_or_else(|| {
+                    let hint = format!("log in first: dhow login {}", self.domain);
+                    named(Error::new(Kind::Unauthorized, "no basic auth credentials").with_hint(hint))
+                })?;
+                Ok((Shown::Everything, Some(authorization("Basic", &credential.basic())?)))
+            }
+            Demand::Bearer(realm) => {
+                let (shown, token) = self.token(transport, &realm, &call.scopes, credential).await.map_err(named)?;
+                Ok((shown, Some(authorization("Bearer", &token)?)))
+            }
+        }
+    }
+
+    async fn token(
+        &self,
+        transport: &Transport,
+        realm: &Realm,
+        scopes: &[String],
+        credential: Option<&Credential>,
+    ) -> Result<(Shown, Secret)> {
+        if let Some(token) = self.tokens.get(realm, scopes) {
+            return Ok((Shown::CachedToken, token));
+        }
+        // One at a time: the requests that start together all want the same token.
+        let _one = self.token_request.lock().await;
+        if let Some(token) = self.tokens.get(realm, scopes) {
+            return Ok((Shown::CachedToken, token));
+        }
+        let token = token::fetch(transport, &self.domain, realm, scopes, credential, self.offline).await?;
+        self.tokens.put(realm, scopes, &token);
+        if token.refresh.is_some() {
+            self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token.refresh);
+        }
+        Ok((Shown::Everything, token.access))
+    }
+
+    fn credential(&self, transport: &Transport) -> Result<Option<&Credential>> {
+        if let Some(credential) = self.credential.get() {
+            return Ok(credential.as_ref());
+        }
+        let credential = transport.options.credentials.get(&self.domain)?;
+        Ok(self.credential.get_or_init(|| credential).as_ref())
+    }
+
+    /// Learns from a 401 what the registry demands; `false` when there is nothing new to show it.
+    async fn learn(&self, transport: &Transport, base: &Url, answer: &Answer, shown: Shown) -> Result<bool> {
+        let mut demand = read_demand(answer.headers(), base)?;
+        if demand.is_none() && shown == Shown::Nothing {
+            // Old gcr.io sends a 401 without a challenge, except on the API's own page.
+            let ping = Attempt {
+                method: Method::GET,
+                url: base.join("/v2/").map_err(|error| Error::new(Kind::Invalid, error.to_string()))?,
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+                patience: None,
+            };
+            let answer = transport.send_with_retries(&ping, true).await?;
+            demand = read_demand(answer.headers(), base)?;
+        }
+        let Some(demand) = demand else { return Ok(false) };
+        let mut known = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = known.as_ref() != Some(&demand);
+        if !is_new && shown == Shown::Everything {
+            return Ok(false);
+        }
+        if shown != Shown::Nothing {
+            self.tokens.clear();
+        }
+        *known = Some(demand);
+        Ok(true)
+    }
+
+    /// Follows redirects by hand, so that nothing meant for the registry goes anywhere else.
+    async fn follow(
+        &self,
+        transport: &Transport,
+        base: &Url,
+        mut url: Url,
+        call: &Call,
+        mut header: Option<HeaderValue>,
+        retry: bool,
+    ) -> Result<Answer, Failure> {
+        for _ in 0..=REDIRECTS_MAX {
+            let attempt = attempt(call, url.clone(), header.clone());
+            let mut answer = transport.send_with_retries(&attempt, retry).await?;
+            answer.is_foreign = !same_origin(&url, base);
+            let target = if is_redirect(answer.status()) { answer.location()? } else { None };
+            let Some(target) = target else { return Ok(answer) };
+            check_redirect(base, &answer, &target)?;
+            if !same_origin(&url, &target) {
+                // Once gone, never back: a later hop could be anybody's choice.
+                header = None;
+            }
+            url = target;
+        }
+        let message = format!("{}: stopped after {REDIRECTS_MAX} redirects", request_words(&call.method, &url));
+        Err(Error::new(Kind::Unavailable, message).into())
+    }
+}
+
+fn attempt(call: &Call, url: Url, header: Option<HeaderValue>) -> Attempt {
+    let mut headers = call.headers.clone();
+    if let Some(header) = header {
+        headers.insert(AUTHORIZATION, header);
+    }
+    Attempt { method: call.method.clone(), url, headers, body: call.body.clone(), patience: call.patience }
+}
+
+/// The strongest demand among the challenges: a token service rather than the password with every request.
+fn read_demand(headers: &HeaderMap, base: &Url) -> Result<Option<Demand>> {
+    let challenges = challenges(headers);
+    if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
+        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base)?)));
+    }
+    Ok(challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Demand::Basic))
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn check_redirect(base: &Url, answer: &Answer, target: &Url) -> Result<()> {
+    let refused = |why: &str| {
+        let words = request_words(&answer.method, &answer.url);
+        Err(Error::new(Kind::Denied, format!("{words}: the redirect to {} is refused: {why}", shown(target))))
+    };
+    if answer.url.scheme() == "https" && target.scheme() != "https" {
+        return refused("it leaves HTTPS");
+    }
+    if !may_lead(base, target) {
+        return refused("the address is in a private network");
+    }
+    let is_read = matches!(answer.method, Method::GET | Method::HEAD);
+    let keeps_method = matches!(answer.status().as_u16(), 307 | 308);
+    if is_read || (keeps_method && same_origin(&answer.url, target)) {
+        return Ok(());
+    }
+    refused("only reads may be redirected to another host")
+}

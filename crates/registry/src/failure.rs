@@ -1,0 +1,169 @@
+//! A request that got no answer: what happened, in the words Go's HTTP client (and so docker) has for it.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use dhow_base::{Error, Kind};
+use reqwest::Method;
+use rustls::{CertificateError, InvalidMessage};
+use url::{Host, Url};
+
+use crate::host::{literal_address, shown};
+use crate::transport::Attempt;
+
+/// Why there is no answer, with what the sender decides on.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// Whether no connection came about (name, TCP or TLS): nothing was sent.
+    pub(crate) is_connect: bool,
+}
+
+impl Failure {
+    /// Whether sending again may help.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.error.kind().is_transient()
+    }
+
+    /// The other side took the request and said nothing for too long.
+    pub(crate) fn silence(attempt: &Attempt, patience: Duration) -> Self {
+        let message = format!("{}: no answer for {} seconds", prefix(attempt, false), patience.as_secs());
+        Self { error: Error::new(Kind::Unavailable, message), is_connect: false }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, is_connect: false }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+/// Puts a transport error into words. Looks names up again where the words name an address.
+pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error) -> Failure {
+    let error = error.without_url();
+    let is_connect = error.is_connect();
+    let prefix = prefix(attempt, is_connect);
+    if let Some(tls) = find::<rustls::Error>(&error) {
+        let (kind, text, hint) = tls_words(tls);
+        let mut failed = Error::new(kind, format!("{prefix}: {text}"));
+        if let Some(hint) = hint {
+            failed = failed.with_hint(hint);
+        }
+        return Failure { error: failed.with_source(error), is_connect };
+    }
+    let text = if is_connect { dial_words(&attempt.url, &error).await } else { broken_words(&error) };
+    Failure { error: Error::new(Kind::Unavailable, format!("{prefix}: {text}")).with_source(error), is_connect }
+}
+
+/// `Get "https://host/v2/"`. Docker asks for that page before anything else, so that is what a host that cannot be
+/// reached is reported with.
+fn prefix(attempt: &Attempt, is_connect: bool) -> String {
+    if is_connect && attempt.url.path().starts_with("/v2/") {
+        let base = attempt.url.join("/v2/").map(|url| shown(&url)).unwrap_or_default();
+        return format!("Get \"{base}\"");
+    }
+    request_words(&attempt.method, &attempt.url)
+}
+
+/// `Head "https://host/v2/name/manifests/tag"`, as Go names a request in errors.
+pub(crate) fn request_words(method: &Method, url: &Url) -> String {
+    let name = method.as_str();
+    let (first, rest) = name.split_at(name.len().min(1));
+    format!("{first}{} \"{}\"", rest.to_lowercase(), shown(url))
+}
+
+async fn dial_words(url: &Url, error: &reqwest::Error) -> String {
+    let address = match url.host() {
+        Some(Host::Domain(name)) => {
+            let port = url.port_or_known_default().unwrap_or_default();
+            match tokio::net::lookup_host((name, port)).await {
+                Ok(mut addresses) => addresses.next().map(|address| address.to_string()).unwrap_or_default(),
+                Err(error) => return format!("dial tcp: lookup {name}: {}", lookup_words(&error)),
+            }
+        }
+        _ => literal_address(url).unwrap_or_default(),
+    };
+    let why = match find::<io::Error>(error) {
+        _ if error.is_timeout() => "i/o timeout".to_owned(),
+        Some(error) if error.raw_os_error().is_some() => format!("connect: {}", os_words(error)),
+        _ => innermost(error),
+    };
+    format!("dial tcp {address}: {why}")
+}
+
+/// The C library's resolver only gives a text.
+fn lookup_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let reason = text.rsplit(": ").next().unwrap_or(&text);
+    let unknown = ["Name or service not known", "No address associated with hostname"].contains(&reason);
+    if unknown { "no such host".to_owned() } else { reason.to_owned() }
+}
+
+/// `connection refused` and the like: the system's text in lower case, without Rust's `(os error 111)`.
+fn os_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+fn broken_words(error: &reqwest::Error) -> String {
+    match find::<io::Error>(error) {
+        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        Some(error) if error.raw_os_error().is_some() => os_words(error),
+        _ => innermost(error),
+    }
+}
+
+fn tls_words(error: &rustls::Error) -> (Kind, String, Option<&'static str>) {
+    const VERIFY: &str = "tls: failed to verify certificate: x509";
+    const TRUST: &str = "add the registry's certificate authority to the system's, or use --tls-verify=false";
+    match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            let text = "http: server gave HTTP response to HTTPS client".to_owned();
+            (Kind::Unsupported, text, Some("use --tls-verify=false for a registry without TLS"))
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            (Kind::Denied, format!("{VERIFY}: certificate signed by unknown authority"), Some(TRUST))
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => (Kind::Denied, format!("{VERIFY}: certificate has expired or is not yet valid: {error}"), None),
+        rustls::Error::InvalidCertificate(other) => (Kind::Denied, format!("{VERIFY}: {other}"), Some(TRUST)),
+        rustls::Error::AlertReceived(alert) => (Kind::Unavailable, format!("remote error: tls: {alert:?}"), None),
+        other => (Kind::Unavailable, format!("tls: {other}"), None),
+    }
+}
+
+/// The first error of type `T` in the chain of causes. I/O errors hide what they wrap, so those are looked into.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        current = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The text of the last cause: the outer ones only say that a request failed.
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut current = error;
+    while let Some(source) = current.source() {
+        current = source;
+    }
+    current.to_string()
+}

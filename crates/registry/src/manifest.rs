@@ -1,0 +1,234 @@
+//! Manifests and indexes: found by HEAD, read by GET, written by PUT.
+
+use std::fmt;
+
+use bytes::Bytes;
+use dhow_base::{Error, Kind, Result, limits};
+use dhow_content::{VerifiedDocument, verify_document};
+use dhow_spec::media_type::MANIFEST_ACCEPT;
+use dhow_spec::{Descriptor, Digest, Document, MediaType, Reference, Tag};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
+
+use crate::endpoint::Call;
+use crate::error::WireError;
+use crate::remote::Remote;
+use crate::transport::Answer;
+
+/// What a manifest is asked for by.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    Tag(Tag),
+    Digest(Digest),
+}
+
+impl Wanted {
+    /// For reading: a digest wins over a tag beside it.
+    pub(crate) fn of(reference: &Reference) -> Self {
+        match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Wanted::Digest(digest.clone()),
+            (None, Some(tag)) => Wanted::Tag(tag.clone()),
+            (None, None) => Wanted::Tag(Tag::latest()),
+        }
+    }
+
+    /// For writing: the tag is what is given a meaning.
+    pub(crate) fn name_of(reference: &Reference) -> Self {
+        match reference.tag() {
+            Some(tag) => Wanted::Tag(tag.clone()),
+            None => Wanted::of(reference),
+        }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Tag(tag) => formatter.write_str(tag.as_str()),
+            Wanted::Digest(digest) => formatter.write_str(digest.as_str()),
+        }
+    }
+}
+
+fn call(remote: &Remote, method: Method, wanted: &Wanted) -> Call {
+    let mut call = remote.call(method, &format!("manifests/{wanted}"));
+    for media_type in MANIFEST_ACCEPT {
+        // One header each: some registries only read the first type of a list.
+        call.headers.append(ACCEPT, HeaderValue::from_static(media_type));
+    }
+    call
+}
+
+/// Asks by HEAD; `None` when there is no such manifest. Where HEAD says too little, GET is used.
+pub(crate) async fn head(remote: &Remote, wanted: &Wanted) -> Result<Option<Descriptor>> {
+    let answer = remote.send(&call(remote, Method::HEAD, wanted)).await?;
+    match answer.status() {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => match announced(&answer, wanted)? {
+            Some(descriptor) => Ok(Some(descriptor)),
+            None => {
+                get(remote, wanted).await.map(|document| Some(document.descriptor().clone())).map_err(Refused::plain)
+            }
+        },
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(answer.wire_error().await.into_error(remote.endpoint.domain()))
+        }
+        // An answer to HEAD has no body that could say why; and some servers know no HEAD.
+        _ => get(remote, wanted).await.map(|document| Some(document.descriptor().clone())).map_err(Refused::plain),
+    }
+}
+
+/// What the headers announce, when they announce all that a descriptor needs. The digest is a claim: whoever reads the
+/// manifest by it proves it.
+fn announced(answer: &Answer, wanted: &Wanted) -> Result<Option<Descriptor>> {
+    let digest = answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok());
+    let media_type = answer.header(CONTENT_TYPE.as_str()).map(MediaType::parse);
+    if let (Wanted::Digest(asked), Some(digest)) = (wanted, &digest)
+        && asked.algorithm() == digest.algorithm()
+        && asked != digest
+    {
+        return Err(substituted(asked, digest));
+    }
+    let digest = match wanted {
+        Wanted::Digest(asked) => Some(asked.clone()),
+        Wanted::Tag(_) => digest,
+    };
+    match (digest, media_type, answer.content_length()) {
+        (Some(digest), Some(media_type), Some(size)) if media_type.is_document() && size > 0 => {
+            if size > limits::MANIFEST_BYTES_MAX {
+                let limit = limits::MANIFEST_BYTES_MAX;
+                let message = format!("manifest {digest} has {size} bytes, at most {limit} are accepted");
+                return Err(Error::new(Kind::LimitExceeded, message));
+            }
+            Ok(Some(Descriptor::new(media_type, digest, size)))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn substituted(asked: &Digest, found: &Digest) -> Error {
+    Error::new(Kind::Corrupt, format!("the registry answered with manifest {found} when asked for {asked}"))
+}
+
+/// What a reference stands for.
+pub(crate) async fn resolve(remote: &Remote, reference: &Reference) -> Result<Descriptor> {
+    let wanted = Wanted::of(reference);
+    let answer = remote.send(&call(remote, Method::HEAD, &wanted)).await?;
+    if answer.status().is_success() {
+        if let Some(descriptor) = announced(&answer, &wanted)? {
+            return Ok(descriptor);
+        }
+    } else if answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        return Err(answer.wire_error().await.into_error(remote.endpoint.domain()));
+    }
+    Ok(fetch(remote, reference).await?.descriptor().clone())
+}
+
+/// Reads what a reference stands for.
+pub(crate) async fn fetch(remote: &Remote, reference: &Reference) -> Result<VerifiedDocument> {
+    get(remote, &Wanted::of(reference)).await.map_err(|refused| refused.for_pull(reference))
+}
+
+/// A GET that failed: as the registry says, or otherwise.
+enum Refused {
+    Wire(WireError, String),
+    Other(Error),
+}
+
+impl Refused {
+    fn plain(self) -> Error {
+        match self {
+            Refused::Wire(wire, domain) => wire.into_error(&domain),
+            Refused::Other(error) => error,
+        }
+    }
+
+    /// In the words docker has for a pull that was refused.
+    fn for_pull(self, reference: &Reference) -> Error {
+        let Refused::Wire(wire, domain) = self else { return self.plain() };
+        let name = reference.repository().familiar();
+        let context = if wire.is("DENIED") {
+            format!("pull access denied for {name}, repository does not exist or may require 'docker login'")
+        } else if wire.is("NAME_UNKNOWN") {
+            format!("repository {name} not found")
+        } else if wire.is("MANIFEST_UNKNOWN") || wire.kind() == Kind::NotFound {
+            format!("manifest for {} not found", reference.familiar())
+        } else {
+            return wire.into_error(&domain);
+        };
+        let is_denied = wire.is("DENIED");
+        let error = wire.into_error(&domain).context(context);
+        if is_denied { error.with_hint(format!("check the name, or log in first: dhow login {domain}")) } else { error }
+    }
+}
+
+async fn get(remote: &Remote, wanted: &Wanted) -> Result<VerifiedDocument, Refused> {
+    let answer = remote.send(&call(remote, Method::GET, wanted)).await.map_err(Refused::Other)?;
+    if !answer.status().is_success() {
+        return Err(Refused::Wire(answer.wire_error().await, remote.endpoint.domain().to_owned()));
+    }
+    read(answer, wanted).await.map_err(|error| {
+        Refused::Other(error.context(format_args!("manifest {wanted} of {}", remote.repository.familiar())))
+    })
+}
+
+/// Reads and proves the body of a manifest.
+async fn read(answer: Answer, wanted: &Wanted) -> Result<VerifiedDocument> {
+    let announced = answer.header("docker-content-digest").map(Digest::parse).and_then(Result::ok);
+    let media_type = answer.header(CONTENT_TYPE.as_str()).map(MediaType::parse);
+    let bytes = answer.bytes(limits::MANIFEST_BYTES_MAX).await?;
+    let digest = match (wanted, announced) {
+        (Wanted::Digest(asked), Some(announced))
+            if asked.algorithm() == announced.algorithm() && *asked != announced =>
+        {
+            return Err(substituted(asked, &announced));
+        }
+        (Wanted::Digest(asked), _) => asked.clone(),
+        // The registry's word is proven below like any other digest.
+        (Wanted::Tag(_), Some(announced)) => announced,
+        (Wanted::Tag(_), None) => Digest::sha256(&bytes),
+    };
+    let size = bytes.len() as u64;
+    let own_type = Document::parse(bytes.as_slice(), media_type.as_ref()).map_err(Error::from)?.media_type().clone();
+    verify_document(bytes, &Descriptor::new(own_type, digest, size))
+}
+
+/// Whether the registry has a manifest: it takes none whose parts it does not have.
+pub(crate) async fn holds(remote: &Remote, digest: &Digest) -> Result<bool> {
+    let wanted = Wanted::Digest(digest.clone());
+    let answer = remote.send(&call(remote, Method::HEAD, &wanted)).await?;
+    let status = answer.status();
+    if status.is_success() {
+        let stated = answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok());
+        return Ok(stated.is_none_or(|stated| stated == *digest));
+    }
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(answer.wire_error().await.into_error(remote.endpoint.domain()));
+    }
+    // Not there, or not to be seen: the write that follows says which.
+    Ok(false)
+}
+
+/// Writes a manifest under a tag or its digest.
+pub(crate) async fn put(remote: &Remote, wanted: &Wanted, document: &VerifiedDocument) -> Result<()> {
+    let mut call = remote.call(Method::PUT, &format!("manifests/{wanted}"));
+    let media_type = document.document().media_type().as_str();
+    let media_type = HeaderValue::from_str(media_type)
+        .map_err(|_| Error::new(Kind::Invalid, format!("media type {media_type:?} cannot be sent as a header")))?;
+    call.headers.insert(CONTENT_TYPE, media_type);
+    call.body = Bytes::copy_from_slice(document.bytes());
+    let answer = remote.send(&call).await?;
+    if !answer.status().is_success() {
+        return Err(answer.wire_error().await.into_error(remote.endpoint.domain()));
+    }
+    let ours = &document.descriptor().digest;
+    let stated = answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok());
+    match stated {
+        Some(stated) if stated.algorithm() == ours.algorithm() && stated != *ours => {
+            let name = remote.repository.familiar();
+            let message = format!("{name}: the registry stored manifest {ours} as {stated}: it changed the bytes");
+            Err(Error::new(Kind::Corrupt, message))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,86 @@
+//! How registries differ where the specification lets them, or where they do not keep to it.
+
+/// How a blob's bytes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadStyle {
+    /// One `PUT` with the whole body after the `POST` that opens the upload: the fewest requests, and containerd's way.
+    Put,
+    /// One `PATCH` with the whole body, then an empty `PUT`: docker's way.
+    Patch,
+    /// A `PATCH` for every so many bytes, then an empty `PUT`.
+    Chunks(u64),
+}
+
+/// What is known about one registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quirks {
+    /// How blobs are sent to it.
+    pub upload: UploadStyle,
+    /// Whether an interrupted upload may go on where it stopped, with a further `PATCH`.
+    pub resumes_uploads: bool,
+}
+
+/// What a registry that nothing is known about is expected to do: what the distribution specification says.
+const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, resumes_uploads: true };
+
+/// The exceptions: a host, or (from a dot on) the end of one; what it does; and who found out.
+const EXCEPTIONS: &[(&str, Quirks, &str)] = &[
+    (
+        "ghcr.io",
+        Quirks { upload: UploadStyle::Patch, resumes_uploads: false },
+        "a second PATCH overwrites the first (clowdhaus/ocync, ocync-distribution)",
+    ),
+    (
+        "gcr.io",
+        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
+    ),
+    (
+        ".gcr.io",
+        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
+    ),
+    (
+        ".pkg.dev",
+        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
+    ),
+    (".azurecr.io", AZURE, AZURE_SOURCE),
+    (".azurecr.cn", AZURE, AZURE_SOURCE),
+    (".azurecr.us", AZURE, AZURE_SOURCE),
+];
+
+const AZURE: Quirks = Quirks { upload: UploadStyle::Chunks(16 << 20), resumes_uploads: true };
+const AZURE_SOURCE: &str = "bodies above some 20 MB are rejected (clowdhaus/ocync, ocync-distribution)";
+
+/// What is known about the registry of that name. Names are matched whole or from a dot on, never as a part
+/// (`evil.azurecr.io.example.com` is not Azure's, GO-2026-6225).
+pub(crate) fn of(domain: &str) -> Quirks {
+    let host = domain.rsplit_once(':').map_or(domain, |(host, _)| host);
+    let known = EXCEPTIONS.iter().find(|(name, _, _)| match name.starts_with('.') {
+        true => host.ends_with(name),
+        false => host == *name,
+    });
+    match known {
+        Some((name, quirks, source)) => {
+            tracing::debug!(domain, name, source, "this registry has its own way");
+            *quirks
+        }
+        None => STANDARD,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_matched_by_their_end() {
+        assert_eq!(of("team.azurecr.io").upload, UploadStyle::Chunks(16 << 20));
+        assert_eq!(of("evil.azurecr.io.example.com"), STANDARD);
+        assert_eq!(of("eu.gcr.io:443"), of("gcr.io"));
+        assert_eq!(of("notgcr.io"), STANDARD);
+        assert_eq!(of("ghcr.io").upload, UploadStyle::Patch);
+        assert_eq!(of("localhost:5000"), STANDARD);
+    }
+}

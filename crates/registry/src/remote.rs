@@ -1,0 +1,176 @@
+//! One repository of a registry as a place: what `content` asks of it, spread over the modules beside this one.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use dhow_base::Result;
+use dhow_base::progress::Observer;
+use dhow_content::{Begin, ByteStream, Parts, Resolve, Sink, Source, TagSink, VerifiedDocument};
+use dhow_spec::{Descriptor, Digest, Reference, Repository, Tag};
+use reqwest::Method;
+
+use crate::blob::EntityTags;
+use crate::client::Client;
+use crate::endpoint::{Call, Endpoint, Target};
+use crate::ingest::Upload;
+use crate::manifest::Wanted;
+use crate::transport::Answer;
+use crate::upload::Suspended;
+use crate::{blob, manifest, tags, upload};
+
+/// Blobs uploaded at once, as docker does.
+const BLOBS_AT_ONCE: usize = 5;
+
+/// What is to be done with a repository, which decides the rights that tokens are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading.
+    Pull,
+    /// Reading and writing.
+    Push,
+}
+
+/// One repository of a registry. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    pub(crate) client: Client,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) repository: Repository,
+    access: Access,
+    mount_hints: Arc<HashMap<Digest, Vec<Repository>>>,
+    pub(crate) entity_tags: Arc<EntityTags>,
+    pub(crate) suspended: Arc<Mutex<HashMap<Digest, Suspended>>>,
+}
+
+impl Remote {
+    pub(crate) fn new(client: Client, endpoint: Arc<Endpoint>, repository: Repository, access: Access) -> Self {
+        Self {
+            client,
+            endpoint,
+            repository,
+            access,
+            mount_hints: Arc::default(),
+            entity_tags: Arc::default(),
+            suspended: Arc::default(),
+        }
+    }
+
+    /// Adds, for each blob, other repositories of the same registry that are known to have it: the registry is asked to
+    /// mount it from there before it is uploaded. Repositories of other registries are ignored.
+    #[must_use]
+    pub fn with_mount_hints(mut self, hints: HashMap<Digest, Vec<Repository>>) -> Self {
+        self.mount_hints = Arc::new(hints);
+        self
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn mount_sources(&self, digest: &Digest) -> impl Iterator<Item = &Repository> {
+        let hints = self.mount_hints.get(digest).map(Vec::as_slice).unwrap_or_default();
+        hints.iter().filter(|hint| hint.domain() == self.repository.domain() && **hint != self.repository)
+    }
+
+    /// What a tag or digest stands for, by HEAD, which rate limits do not count; `None` when there is no such manifest.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>> {
+        manifest::head(self, &Wanted::of(reference)).await
+    }
+
+    /// As [`Remote::head`], for a digest.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn head_digest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
+        manifest::head(self, &Wanted::Digest(digest.clone())).await
+    }
+
+    /// Reads the manifest or index that a tag or digest stands for. Its digest is computed from the bytes; one that is
+    /// given, by the reference or by the registry, must be the same.
+    ///
+    /// # Errors
+    /// In docker's words when there is none or access is denied; [`dhow_base::Kind::Corrupt`] when the bytes are not
+    /// those of the digest, or can be read two ways.
+    pub async fn fetch_document(&self, reference: &Reference) -> Result<VerifiedDocument> {
+        manifest::fetch(self, reference).await
+    }
+
+    /// All tags of the repository, in the registry's order. Names that are no tags are left out.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn tags(&self) -> Result<Vec<Tag>> {
+        tags::list(self).await
+    }
+
+    /// Cancels uploads that were interrupted and not gone on with, so that the registry need not keep their bytes.
+    pub async fn cancel_uploads(&self) {
+        upload::cancel_all(self).await;
+    }
+
+    /// The scopes that requests to this repository need.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        let actions = match self.access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        vec![format!("repository:{}:{actions}", self.repository.path())]
+    }
+
+    /// A request to a page of this repository: `blobs/<digest>`, `tags/list`, …
+    pub(crate) fn call(&self, method: Method, page: &str) -> Call {
+        let path = format!("/v2/{}/{page}", self.repository.path());
+        Call::new(method, Target::Path(path), self.scopes())
+    }
+
+    pub(crate) async fn send(&self, call: &Call) -> Result<Answer> {
+        self.endpoint.send(self.client.transport(), call).await
+    }
+}
+
+impl Resolve for Remote {
+    async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
+        manifest::resolve(self, reference).await
+    }
+}
+
+impl Source for Remote {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        blob::read(self, descriptor, range).await
+    }
+
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        blob::parts(self, descriptor)
+    }
+}
+
+impl Sink for Remote {
+    type Ingest = Upload;
+
+    async fn holds(&self, document: &Descriptor) -> Result<bool> {
+        manifest::holds(self, &document.digest).await
+    }
+
+    async fn ingest(&self, blob: &Descriptor, _: &dyn Observer) -> Result<Begin<Upload>> {
+        upload::begin(self, blob).await
+    }
+
+    async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
+        manifest::put(self, &Wanted::Digest(document.descriptor().digest.clone()), document).await
+    }
+
+    fn blobs_at_once(&self) -> usize {
+        BLOBS_AT_ONCE
+    }
+}
+
+impl TagSink for Remote {
+    async fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> Result<()> {
+        manifest::put(self, &Wanted::name_of(reference), document).await
+    }
+}

@@ -1,0 +1,274 @@
+//! One HTTP request and its answer, without a thought for registries: connections, retries, errors in words.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dhow_base::{Error, Kind, Result, limits};
+use futures::{Stream, StreamExt};
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use crate::client::ClientOptions;
+use crate::error::WireError;
+use crate::failure::{Failure, classify};
+use crate::host::{Reach, reach, shown};
+use crate::retry::{is_retryable, retry_after};
+
+/// How long a connection may take to be made.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Flow-control windows of HTTP/2 in bytes. The protocol's default of 64 KiB would hold a transfer over 50 ms to 1.3 MB/s.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// A request that can be sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// How long the answer may take, where that is not what the options say.
+    pub(crate) patience: Option<Duration>,
+}
+
+/// The connections of a client. Building a TLS client means loading root certificates, so each of the three kinds is
+/// built when it is first needed: a run that only speaks plain HTTP never pays for it.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) options: ClientOptions,
+    loopback: OnceLock<reqwest::Client>,
+    verified: OnceLock<reqwest::Client>,
+    unverified: OnceLock<reqwest::Client>,
+    /// Origins that answered at least once.
+    reached: Mutex<HashSet<String>>,
+}
+
+impl Transport {
+    pub(crate) fn new(options: ClientOptions) -> Self {
+        Self {
+            options,
+            loopback: OnceLock::new(),
+            verified: OnceLock::new(),
+            unverified: OnceLock::new(),
+            reached: Mutex::default(),
+        }
+    }
+
+    fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+        let builder = reqwest::Client::builder()
+            .user_agent(&self.options.user_agent)
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_PATIENCE)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW);
+        // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away. Proxies
+        // have no way to reach what is local here.
+        let (slot, builder) = match (reach(url), self.options.tls_verify) {
+            (Reach::Loopback, _) => (&self.loopback, builder.no_proxy().tls_danger_accept_invalid_certs(true)),
+            (_, true) => (&self.verified, builder),
+            (_, false) => (&self.unverified, builder.tls_danger_accept_invalid_certs(true)),
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let client = builder.build().map_err(|error| {
+            let error = error.without_url();
+            Error::new(Kind::Internal, format!("cannot set up TLS: {}", crate::failure::innermost(&error)))
+                .with_hint("are the system's root certificates (ca-certificates) installed?")
+                .with_source(error)
+        })?;
+        Ok(slot.get_or_init(|| client))
+    }
+
+    /// Sends a request once. Redirects are answers like any other here.
+    pub(crate) async fn send_once(&self, attempt: &Attempt) -> Result<Answer, Failure> {
+        let request = self.request(attempt)?.body(attempt.body.clone());
+        let patience = attempt.patience.unwrap_or(self.options.response_patience);
+        match tokio::time::timeout(patience, request.send()).await {
+            Ok(answer) => self.answer(attempt, answer).await,
+            Err(_) => Err(Failure::silence(attempt, patience)),
+        }
+    }
+
+    /// Sends a request whose body comes as a stream of exactly `length` bytes; it cannot be repeated.
+    pub(crate) async fn send_stream(
+        &self,
+        attempt: &Attempt,
+        body: reqwest::Body,
+        length: u64,
+    ) -> Result<Answer, Failure> {
+        let request = self.request(attempt)?.header(reqwest::header::CONTENT_LENGTH, length).body(body);
+        self.answer(attempt, request.send().await).await
+    }
+
+    fn request(&self, attempt: &Attempt) -> Result<reqwest::RequestBuilder> {
+        let client = self.client(&attempt.url)?;
+        Ok(client.request(attempt.method.clone(), attempt.url.clone()).headers(attempt.headers.clone()))
+    }
+
+    async fn answer(
+        &self,
+        attempt: &Attempt,
+        answer: Result<reqwest::Response, reqwest::Error>,
+    ) -> Result<Answer, Failure> {
+        match answer {
+            Ok(response) => {
+                self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(origin(&attempt.url));
+                tracing::debug!(method = %attempt.method, url = shown(&attempt.url), status = response.status().as_u16());
+                Ok(Answer { response, method: attempt.method.clone(), url: attempt.url.clone(), is_foreign: false })
+            }
+            Err(error) => {
+                let failure = classify(attempt, error).await;
+                tracing::debug!(method = %attempt.method, url = shown(&attempt.url), error = %failure.error);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Sends a request, and again when the failure may pass. The last answer is returned whatever its status.
+    ///
+    /// A host that never answered is not tried again when the connection fails: its name or port is wrong more often
+    /// than it is just starting.
+    pub(crate) async fn send_with_retries(&self, attempt: &Attempt, retry_transport: bool) -> Result<Answer, Failure> {
+        let policy = &self.options.retry;
+        let mut failed = 0;
+        loop {
+            let outcome = self.send_once(attempt).await;
+            failed += 1;
+            let pause = match &outcome {
+                Ok(answer) if is_retryable(answer.status()) => policy.pause(failed, retry_after(answer.headers())),
+                Err(failure) if failure.may_pass() && retry_transport => {
+                    let worth_it = !failure.is_connect || self.has_reached(&attempt.url);
+                    policy.pause(failed, None).filter(|_| worth_it)
+                }
+                _ => None,
+            };
+            let Some(pause) = pause else { return outcome };
+            drop(outcome);
+            tracing::info!(url = shown(&attempt.url), ?pause, failed, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn has_reached(&self, url: &Url) -> bool {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin(url))
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// The answer to a request; its body is still to be read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    response: reqwest::Response,
+    pub(crate) method: Method,
+    /// Where the answer came from: the last of the redirects.
+    pub(crate) url: Url,
+    /// Whether that is another origin than the registry's.
+    pub(crate) is_foreign: bool,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header as text; unreadable ones count as absent.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// The `Location` header as an absolute URL (it may be relative, RFC 9110 §10.2.2).
+    pub(crate) fn location(&self) -> Result<Option<Url>> {
+        let Some(text) = self.header(LOCATION.as_str()) else { return Ok(None) };
+        let target = self.url.join(text).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+        match target {
+            Some(target) => Ok(Some(target)),
+            None => {
+                let message = format!("{}: the answer leads to what is no HTTP address", shown(&self.url));
+                Err(Error::new(Kind::Invalid, message))
+            }
+        }
+    }
+
+    /// The length that the answer announces, in bytes. Also right for HEAD.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.header("content-length")?.trim().parse().ok()
+    }
+
+    /// The body as it comes. Each wait is limited, the length is not.
+    pub(crate) fn stream(self, patience: Duration) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+        let name = shown(&self.url);
+        let failed = move |why: String| Error::new(Kind::Unavailable, format!("{name}: {why}"));
+        let stream = Box::pin(self.response.bytes_stream());
+        futures::stream::unfold(Some((stream, failed)), move |state| async move {
+            let (mut stream, failed) = state?;
+            match tokio::time::timeout(patience, stream.next()).await {
+                Ok(None) => None,
+                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, failed)))),
+                Ok(Some(Err(error))) => {
+                    let why = format!("the connection broke: {}", crate::failure::innermost(&error.without_url()));
+                    Some((Err(failed(why)), None))
+                }
+                Err(_) => Some((Err(failed(format!("no bytes came for {} seconds", patience.as_secs()))), None)),
+            }
+        })
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Kind::LimitExceeded`] when it is longer than `bytes_max`; [`Kind::Unavailable`] when it breaks off.
+    pub(crate) async fn bytes(self, bytes_max: u64) -> Result<Vec<u8>> {
+        let name = shown(&self.url);
+        let too_long =
+            || Error::new(Kind::LimitExceeded, format!("{name}: the answer is longer than {bytes_max} bytes"));
+        if self.method != Method::HEAD && self.content_length().is_some_and(|length| length > bytes_max) {
+            return Err(too_long());
+        }
+        let mut body = Vec::new();
+        let mut stream = Box::pin(self.stream(BODY_PATIENCE));
+        while let Some(bytes) = stream.next().await {
+            body.extend_from_slice(&bytes?);
+            if body.len() as u64 > bytes_max {
+                return Err(too_long());
+            }
+        }
+        Ok(body)
+    }
+
+    /// The error that this answer is. A body that cannot be read counts as empty.
+    pub(crate) async fn wire_error(self) -> WireError {
+        let (status, headers) = (self.status(), self.headers().clone());
+        if self.is_foreign {
+            return WireError::foreign(status, self.url.host_str().unwrap_or_default());
+        }
+        let mut body = Vec::new();
+        let mut stream = Box::pin(self.stream(ERROR_BODY_PATIENCE));
+        while let Some(Ok(bytes)) = stream.next().await {
+            body.extend_from_slice(&bytes);
+            if body.len() as u64 > limits::ERROR_BODY_BYTES_MAX {
+                break;
+            }
+        }
+        WireError::read(status, &headers, &body)
+    }
+}
+
+/// How long each read of a small body may take.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long each read of an error's body may take: the error is known without it.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
