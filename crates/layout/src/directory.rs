@@ -1,0 +1,225 @@
+//! An OCI image layout in a directory (OCI image-spec, image-layout.md).
+
+mod ingest;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dhow_base::fs::{Durability, FileLock, LockMode};
+use dhow_base::progress::Observer;
+use dhow_base::{Error, Kind, Result, fs, limits};
+use dhow_content::{Begin, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
+use dhow_spec::layout::{BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_CONTENT, OCI_LAYOUT_FILE, blob_path, check_marker};
+use dhow_spec::{Descriptor, Digest, Document, ImageIndex, Reference};
+
+use crate::image::ArchiveImage;
+use crate::local::{Located, check_length, read_stream};
+use crate::names::{matches, named, reference_of, unnamed};
+use crate::oci_index::{MARKER_BYTES_MAX, images_of, is_complete, parse_index};
+
+pub use ingest::DirectoryIngest;
+
+/// How long another writer of the same directory is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An OCI image layout in a directory, to read from and to write to.
+///
+/// Blobs appear complete or not at all. Names are set by replacing `index.json` in one step, after everything written
+/// before was flushed; writers of the same directory take turns.
+#[derive(Clone, Debug)]
+pub struct OciDirectory {
+    root: PathBuf,
+    /// Blobs that were written and not yet flushed.
+    unflushed: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+impl OciDirectory {
+    /// Opens a layout for reading and writing.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when the directory is no image layout, [`Kind::NotFound`] when it is not there.
+    pub fn open(root: &Path) -> Result<Self> {
+        let marker = fs::read_limited(&root.join(OCI_LAYOUT_FILE), MARKER_BYTES_MAX).map_err(|error| {
+            match (error.kind(), root.is_dir()) {
+                (Kind::NotFound, true) => {
+                    let message = format!("{root:?} is no OCI image layout: it has no file {OCI_LAYOUT_FILE:?}");
+                    Error::new(Kind::Invalid, message)
+                }
+                _ => error,
+            }
+        })?;
+        check_marker(&marker).map_err(|error| Error::from(error).context(format_args!("{root:?}")))?;
+        Ok(Self { root: root.to_owned(), unflushed: Arc::default() })
+    }
+
+    /// Opens a layout, making an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when the directory holds other things, and those of the file system.
+    pub fn create(root: &Path) -> Result<Self> {
+        if root.join(OCI_LAYOUT_FILE).exists() {
+            return Self::open(root);
+        }
+        let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            let message = format!("{root:?} is not empty and no OCI image layout");
+            return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
+        }
+        fs::create_dir_all(&root.join(BLOBS_DIRECTORY).join("sha256"))?;
+        let index = Document::from_index(ImageIndex::new(Vec::new()))?;
+        fs::write_atomic(&root.join(INDEX_FILE), index.bytes(), 0o644, Durability::Durable)?;
+        fs::write_atomic(&root.join(OCI_LAYOUT_FILE), OCI_LAYOUT_CONTENT.as_bytes(), 0o644, Durability::Durable)?;
+        Self::open(root)
+    }
+
+    /// The images that `index.json` lists.
+    ///
+    /// # Errors
+    /// Those of reading and parsing it; [`Kind::Invalid`] when it lists none.
+    pub fn images(&self) -> Result<Vec<ArchiveImage>> {
+        images_of(&self.index()?)
+    }
+
+    /// Lists a document that is there without giving it a name; nothing happens when it is listed already.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn list(&self, document: &VerifiedDocument) -> Result<()> {
+        let descriptor = document.descriptor();
+        self.update(|entries| {
+            if entries.iter().all(|entry| entry.digest != descriptor.digest) {
+                entries.push(unnamed(descriptor));
+            }
+        })
+    }
+
+    fn index(&self) -> Result<Document> {
+        let path = self.root.join(INDEX_FILE);
+        let bytes = fs::read_limited(&path, limits::MANIFEST_BYTES_MAX)?;
+        parse_index(bytes).map_err(|error| error.context(format_args!("{:?}", self.root)))
+    }
+
+    /// Flushes what was written, then replaces `index.json`.
+    fn update(&self, change: impl FnOnce(&mut Vec<Descriptor>)) -> Result<()> {
+        // The marker file never changes, so it can carry the lock.
+        let _lock = FileLock::acquire(&self.root.join(OCI_LAYOUT_FILE), LockMode::Exclusive, LOCK_PATIENCE)?;
+        self.flush()?;
+        let document = self.index()?;
+        let Some(index) = document.as_index() else {
+            return Err(Error::new(Kind::Corrupt, format!("{INDEX_FILE} in {:?} is no index", self.root)));
+        };
+        let mut index = index.clone();
+        change(&mut index.manifests);
+        let document = Document::from_index(index)?;
+        fs::write_atomic(&self.root.join(INDEX_FILE), document.bytes(), 0o644, Durability::Durable)
+    }
+
+    fn flush(&self) -> Result<()> {
+        let paths = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut directories: Vec<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        directories.sort_unstable();
+        directories.dedup();
+        let files = paths.iter().map(|path| Ok((path.clone(), fs::open(path)?))).collect::<Result<Vec<_>>>()?;
+        fs::flush(&files, &directories)
+    }
+
+    fn written(&self, path: PathBuf) {
+        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(blob_path(digest))
+    }
+
+    /// The blob as an open file; nothing when it is not there.
+    pub(crate) fn find(&self, digest: &Digest) -> Result<Option<LocalBlob>> {
+        let path = self.path(digest);
+        let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
+        // Looked at before it is opened: opening a pipe would wait for ever.
+        match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(Error::new(Kind::Corrupt, format!("{path:?} is no plain file"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        }
+        let file = fs::open(&path)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok(Some(LocalBlob { file: Arc::new(file), path, offset: 0, length }))
+    }
+}
+
+impl Source for OciDirectory {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        match self.find(&descriptor.digest)? {
+            Some(blob) => read_stream(blob, descriptor, range),
+            None => {
+                let message = format!("blob {} not found in {:?}", descriptor.digest, self.root);
+                Err(Error::new(Kind::NotFound, message))
+            }
+        }
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.find(&descriptor.digest).ok().flatten().filter(|blob| check_length(blob, descriptor).is_ok())
+    }
+}
+
+impl Resolve for OciDirectory {
+    async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
+        let document = self.index()?;
+        let entries = document.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default();
+        let wanted = reference.clone().with_default_tag();
+        if let Some(digest) = wanted.digest() {
+            let found = entries.iter().find(|entry| entry.digest == *digest);
+            return found.map(unnamed).ok_or_else(|| no_such_image(&wanted));
+        }
+        let best =
+            entries.iter().filter_map(|entry| Some((matches(entry, &wanted)?, entry))).min_by_key(|(how, _)| *how);
+        best.map(|(_, entry)| unnamed(entry)).ok_or_else(|| no_such_image(&wanted))
+    }
+}
+
+impl Sink for OciDirectory {
+    type Ingest = DirectoryIngest;
+
+    async fn holds(&self, document: &Descriptor) -> Result<bool> {
+        is_complete(document, &|descriptor| Ok(self.find(&descriptor.digest)?.map(Located::File)))
+    }
+
+    async fn ingest(&self, blob: &Descriptor, _: &dyn Observer) -> Result<Begin<DirectoryIngest>> {
+        match self.find(&blob.digest)? {
+            Some(found) if found.length == blob.size => Ok(Begin::Present),
+            _ => Ok(Begin::Write(DirectoryIngest::new(self.clone(), blob)?)),
+        }
+    }
+
+    async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
+        let path = self.path(&document.descriptor().digest);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write_atomic(&path, document.bytes(), 0o644, Durability::Cached)?;
+        self.written(path);
+        Ok(())
+    }
+}
+
+impl TagSink for OciDirectory {
+    async fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> Result<()> {
+        let name = reference.clone().with_default_tag();
+        let descriptor = document.descriptor();
+        self.update(|entries| {
+            entries.retain(|entry| {
+                let nameless = entry.digest == descriptor.digest && reference_of(&entry.annotations).is_none();
+                matches(entry, &name).is_none() && !nameless
+            });
+            entries.push(named(descriptor, &name));
+        })
+    }
+}
+
+fn no_such_image(reference: &Reference) -> Error {
+    Error::new(Kind::NotFound, format!("No such image: {}", reference.familiar()))
+}

@@ -1,0 +1,81 @@
+//! Names of images in the annotations of `index.json`.
+
+use std::collections::BTreeMap;
+
+use dhow_spec::layout::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
+use dhow_spec::{Descriptor, Reference};
+
+/// The name an entry of `index.json` carries.
+///
+/// containerd's annotation holds the whole name. The OCI one often holds a bare tag, which is no name: it only counts
+/// when it has a repository, which shows in a colon or a slash.
+pub(crate) fn reference_of(annotations: &BTreeMap<String, String>) -> Option<Reference> {
+    let whole = annotations.get(ANNOTATION_IMAGE_NAME).filter(|name| !name.is_empty());
+    let text = whole.or_else(|| annotations.get(ANNOTATION_REF_NAME).filter(|name| name.contains([':', '/'])))?;
+    match Reference::parse(text) {
+        Ok(reference) => Some(reference.with_default_tag()),
+        Err(error) => {
+            tracing::warn!(name = text, %error, "ignoring an invalid image name in index.json");
+            None
+        }
+    }
+}
+
+/// `descriptor` as an entry of `index.json` under `name`, annotated as docker and containerd do.
+pub(crate) fn named(descriptor: &Descriptor, name: &Reference) -> Descriptor {
+    let entry = unnamed(descriptor).with_annotation(ANNOTATION_IMAGE_NAME, name.to_string());
+    match name.tag() {
+        Some(tag) => entry.with_annotation(ANNOTATION_REF_NAME, tag.as_str()),
+        None => entry,
+    }
+}
+
+/// `descriptor` without a name.
+pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
+    let mut entry = descriptor.clone();
+    entry.annotations.remove(ANNOTATION_IMAGE_NAME);
+    entry.annotations.remove(ANNOTATION_REF_NAME);
+    entry
+}
+
+/// Whether an entry of `index.json` stands for `name`, exactly or by nothing but its tag.
+pub(crate) fn matches(entry: &Descriptor, name: &Reference) -> Option<Match> {
+    if let Some(found) = reference_of(&entry.annotations) {
+        return (found == *name).then_some(Match::Name);
+    }
+    let tag = entry.annotations.get(ANNOTATION_REF_NAME)?;
+    (name.tag().is_some_and(|wanted| wanted.as_str() == tag)).then_some(Match::Tag)
+}
+
+/// How an entry stands for a name; the better one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Match {
+    /// By the whole name.
+    Name,
+    /// By its tag alone, because no repository is recorded.
+    Tag,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn whole_names_count_and_bare_tags_do_not() {
+        for (pairs, expected) in [
+            (&[(ANNOTATION_IMAGE_NAME, "docker.io/library/a:1"), (ANNOTATION_REF_NAME, "1")][..], Some("a:1")),
+            (&[(ANNOTATION_REF_NAME, "registry.example/b:2")], Some("registry.example/b:2")),
+            (&[(ANNOTATION_REF_NAME, "user/app")], Some("user/app:latest")),
+            (&[(ANNOTATION_REF_NAME, "latest")], None),
+            (&[(ANNOTATION_IMAGE_NAME, "UPPER/x:1")], None),
+            (&[], None),
+        ] {
+            let found = reference_of(&annotations(pairs)).map(|reference| reference.familiar());
+            assert_eq!(found.as_deref(), expected, "{pairs:?}");
+        }
+    }
+}
