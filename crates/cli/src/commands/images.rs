@@ -1,0 +1,310 @@
+//! `images`, `image ls`
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use dhow_ops::images;
+
+use crate::errors::{Failure, Outcome};
+use crate::format::table::Table;
+use crate::format::{ListFormat, NONE, ago, json, units};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// Words of `image`, as docker lists them for the hint at a typing mistake.
+const IMAGE_WORDS: [&str; 13] =
+    ["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"];
+
+/// The arguments of `images`.
+#[derive(Args, Debug)]
+pub(crate) struct Images {
+    /// Accepted for old scripts; there are no intermediate images to hide
+    #[arg(short, long)]
+    #[allow(dead_code, reason = "there are no intermediate images here")]
+    all: bool,
+    /// Show digests
+    #[arg(long)]
+    digests: bool,
+    /// Show only images that fit: "dangling=true", "reference=PATTERN"
+    #[arg(short, long, value_name = "filter", value_parser = parse_filter)]
+    filter: Vec<(String, String)>,
+    /// Write as "table", "json" or "raw"
+    #[arg(long, value_name = "string", default_value = "")]
+    format: String,
+    /// Do not shorten IDs
+    #[arg(long)]
+    no_trunc: bool,
+    /// Print IDs only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(value_name = "REPOSITORY")]
+    names: Vec<String>,
+}
+
+impl Verb for Images {
+    const ABOUT: &'static str = "List images";
+    const OPERANDS: &'static str = "[REPOSITORY[:TAG]]";
+    const COUNT: Count = Count::AtMost(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let format = ListFormat::parse(&self.format, true).map_err(Failure::Client)?;
+        let request = images::Request {
+            reference: self.names.first().cloned(),
+            filters: self.filter.iter().filter(|(name, _)| !name.is_empty()).cloned().collect(),
+            with_digests: self.digests,
+        };
+        let rows = images::list(&session.local_context()?, &request)?;
+        let now = ago::now();
+        let rows: Vec<Shown> = rows.iter().map(|row| Shown::new(row, &self, now)).collect();
+        session.console.text(self.render(format, &rows)?);
+        self.help_with_typing_mistake(session, rows.is_empty());
+        Ok(())
+    }
+}
+
+impl Images {
+    fn render(&self, format: ListFormat, rows: &[Shown]) -> Outcome<String> {
+        match format {
+            ListFormat::Table if self.quiet => Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect()),
+            ListFormat::Table => Ok(self.table(rows)),
+            ListFormat::Raw => Ok(rows.iter().map(|row| self.raw(row)).collect()),
+            ListFormat::Json => {
+                let lines = rows.iter().map(|row| json::line(&row.object()).map(|line| line + "\n"));
+                lines.collect::<Result<String, String>>().map_err(Failure::Client)
+            }
+        }
+    }
+
+    fn table(&self, rows: &[Shown]) -> String {
+        let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+        if self.digests {
+            header.insert(2, "DIGEST");
+        }
+        let mut table = Table::new(&header);
+        for row in rows {
+            let since = if row.created_since.is_empty() { "N/A" } else { &row.created_since };
+            let mut cells = vec![&*row.repository, &*row.tag, &*row.id, since, &*row.size];
+            if self.digests {
+                cells.insert(2, &row.digest);
+            }
+            table.row(cells.into_iter().map(str::to_owned).collect());
+        }
+        table.render()
+    }
+
+    fn raw(&self, row: &Shown) -> String {
+        if self.quiet {
+            return format!("image_id: {}\n", row.id);
+        }
+        let digest = if self.digests { format!("digest: {}\n", row.digest) } else { String::new() };
+        format!(
+            "repository: {}\ntag: {}\n{digest}image_id: {}\ncreated_at: {}\nvirtual_size: {}\n\n",
+            row.repository, row.tag, row.id, row.created_at, row.size
+        )
+    }
+
+    /// `images ls` is what users type who mean `image ls`.
+    fn help_with_typing_mistake(&self, session: &Session<'_>, nothing_found: bool) {
+        let called_as_images = !session.path.contains(" image ");
+        let word = self.names.first().map_or("", String::as_str);
+        if nothing_found && called_as_images && IMAGE_WORDS.contains(&word) {
+            let program = session.personality.program();
+            session
+                .console
+                .notice(format!("No images found matching \"{word}\": did you mean \"{program} image {word}\"?"));
+        }
+    }
+}
+
+/// A row as texts.
+#[derive(Debug)]
+struct Shown {
+    repository: String,
+    tag: String,
+    digest: String,
+    id: String,
+    created_since: String,
+    created_at: String,
+    size: String,
+    virtual_size: String,
+}
+
+impl Shown {
+    fn new(row: &images::Row, options: &Images, now: i128) -> Self {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+        let digest = match &row.digest {
+            Some(digest) if options.digests => digest.to_string(),
+            // Docker leaves the field empty where the digest is the only name, and does not look it up elsewhere.
+            _ if row.repository.is_some() && row.tag.is_none() => String::new(),
+            _ => NONE.to_owned(),
+        };
+        Self {
+            repository: or_none(&row.repository),
+            tag: or_none(&row.tag),
+            digest,
+            id: if options.no_trunc { row.id.to_string() } else { row.id.short().to_owned() },
+            created_since: row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default(),
+            created_at: row
+                .created
+                .map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into())),
+            size: units::short_size(row.size),
+            virtual_size: units::human_size(row.size),
+        }
+    }
+
+    /// The object of `--format json`. Docker's numbers of containers and shared bytes are not asked for by its own list
+    /// command either.
+    fn object(&self) -> BTreeMap<&'static str, &str> {
+        BTreeMap::from([
+            ("Containers", "N/A"),
+            ("CreatedAt", &*self.created_at),
+            ("CreatedSince", &*self.created_since),
+            ("Digest", &*self.digest),
+            ("ID", &*self.id),
+            ("Repository", &*self.repository),
+            ("SharedSize", "N/A"),
+            ("Size", &*self.size),
+            ("Tag", &*self.tag),
+            ("UniqueSize", "N/A"),
+            ("VirtualSize", &*self.virtual_size),
+        ])
+    }
+}
+
+/// Splits `name=value` as docker's client does; an empty filter is none.
+fn parse_filter(text: &str) -> Result<(String, String), String> {
+    if text.is_empty() {
+        return Ok((String::new(), String::new()));
+    }
+    let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
+    Ok((name.trim().to_lowercase(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Command, FromArgMatches};
+    use dhow_spec::Digest;
+
+    const NOW: i128 = 1_795_471_661_000_000_000;
+    const HOUR: i128 = 3_600_000_000_000;
+
+    fn options(arguments: &[&str]) -> Images {
+        let command = Images::augment_args(Command::new("images").no_binary_name(true));
+        Images::from_arg_matches(&command.get_matches_from(arguments)).unwrap()
+    }
+
+    fn row(id: char, name: Option<(&str, Option<&str>)>, hours: Option<i128>, size: u64) -> images::Row {
+        images::Row {
+            id: Digest::parse(&format!("sha256:{}", id.to_string().repeat(64))).unwrap(),
+            repository: name.map(|(repository, _)| repository.to_owned()),
+            tag: name.and_then(|(_, tag)| tag).map(str::to_owned),
+            digest: None,
+            created: hours.map(|hours| i64::try_from(NOW - hours * HOUR).unwrap()),
+            size,
+            containers: 0,
+        }
+    }
+
+    fn digest(letters: &str) -> Option<Digest> {
+        Some(Digest::parse(&format!("sha256:{}", letters.repeat(32))).unwrap())
+    }
+
+    /// The images of the golden transcript.
+    fn golden() -> Vec<images::Row> {
+        let alpine =
+            |tag| images::Row { digest: digest("ab"), ..row('1', Some(("alpine", Some(tag))), Some(30), 7_806_463) };
+        vec![
+            alpine("3.20"),
+            alpine("latest"),
+            row('1', Some(("ghcr.io/acme/web", Some("v1"))), Some(30), 7_806_463),
+            images::Row { created: Some(i64::try_from(NOW - HOUR / 60).unwrap()), ..row('2', None, Some(0), 999_999) },
+            images::Row { digest: digest("cd"), ..row('3', Some(("busybox", None)), Some(20 * 24), 1234) },
+            row('4', Some(("zero", Some("latest"))), None, 0),
+            images::Row { created: Some(0), ..row('5', Some(("epoch", Some("latest"))), None, 1_536_000_000) },
+        ]
+    }
+
+    fn rendered(arguments: &[&str]) -> String {
+        let options = options(arguments);
+        let rows: Vec<Shown> = golden().iter().map(|row| Shown::new(row, &options, NOW)).collect();
+        options.render(ListFormat::parse(&options.format, true).unwrap(), &rows).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_docker_s() {
+        let expected = "\
+REPOSITORY         TAG       IMAGE ID       CREATED              SIZE
+alpine             3.20      111111111111   30 hours ago         7.81MB
+alpine             latest    111111111111   30 hours ago         7.81MB
+ghcr.io/acme/web   v1        111111111111   30 hours ago         7.81MB
+<none>             <none>    222222222222   About a minute ago   1e+03kB
+busybox            <none>    333333333333   2 weeks ago          1.23kB
+zero               latest    444444444444   N/A                  0B
+epoch              latest    555555555555   56 years ago         1.54GB
+";
+        assert_eq!(rendered(&[]), expected);
+    }
+
+    #[test]
+    fn the_table_with_digests_is_docker_s() {
+        let expected = "\
+REPOSITORY         TAG       DIGEST                                                                    IMAGE ID       CREATED              SIZE
+alpine             3.20      sha256:abababababababababababababababababababababababababababababababab   111111111111   30 hours ago         7.81MB
+alpine             latest    sha256:abababababababababababababababababababababababababababababababab   111111111111   30 hours ago         7.81MB
+ghcr.io/acme/web   v1        <none>                                                                    111111111111   30 hours ago         7.81MB
+<none>             <none>    <none>                                                                    222222222222   About a minute ago   1e+03kB
+busybox            <none>    sha256:cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd   333333333333   2 weeks ago          1.23kB
+zero               latest    <none>                                                                    444444444444   N/A                  0B
+epoch              latest    <none>                                                                    555555555555   56 years ago         1.54GB
+";
+        assert_eq!(rendered(&["--digests"]), expected);
+    }
+
+    #[test]
+    fn quiet_prints_one_id_for_each_row() {
+        let expected =
+            "111111111111\n111111111111\n111111111111\n222222222222\n333333333333\n444444444444\n555555555555\n";
+        assert_eq!(rendered(&["-q"]), expected);
+        assert!(rendered(&["-q", "--no-trunc"]).starts_with("sha256:1111"));
+    }
+
+    #[test]
+    fn json_is_docker_s() {
+        let lines = rendered(&["--format", "json"]);
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!(
+            lines[4].replace(&golden()[4].created.map(|created| ago::go_time(created.into())).unwrap(), "TIME"),
+            "{\"Containers\":\"N/A\",\"CreatedAt\":\"TIME\",\"CreatedSince\":\"2 weeks ago\",\"Digest\":\"\",\
+             \"ID\":\"333333333333\",\"Repository\":\"busybox\",\"SharedSize\":\"N/A\",\"Size\":\"1.23kB\",\
+             \"Tag\":\"\\u003cnone\\u003e\",\"UniqueSize\":\"N/A\",\"VirtualSize\":\"1.234kB\"}"
+        );
+        assert_eq!(
+            lines[5],
+            "{\"Containers\":\"N/A\",\"CreatedAt\":\"0001-01-01 00:00:00 +0000 UTC\",\"CreatedSince\":\"\",\
+             \"Digest\":\"\\u003cnone\\u003e\",\"ID\":\"444444444444\",\"Repository\":\"zero\",\"SharedSize\":\"N/A\",\
+             \"Size\":\"0B\",\"Tag\":\"latest\",\"UniqueSize\":\"N/A\",\"VirtualSize\":\"0B\"}"
+        );
+        assert!(lines[0].contains("\"Digest\":\"\\u003cnone\\u003e\""), "{}", lines[0]);
+    }
+
+    #[test]
+    fn raw_is_docker_s() {
+        let text = rendered(&["--format", "raw"]);
+        let zero = "repository: zero\ntag: latest\nimage_id: 444444444444\n\
+                    created_at: 0001-01-01 00:00:00 +0000 UTC\nvirtual_size: 0B\n\n";
+        assert!(text.contains(zero), "{text}");
+        assert!(text.ends_with("virtual_size: 1.54GB\n\n"), "{text}");
+    }
+
+    #[test]
+    fn filters() {
+        assert_eq!(parse_filter(" Label =a=b "), Ok(("label".to_owned(), "a=b".to_owned())));
+        assert_eq!(parse_filter(""), Ok((String::new(), String::new())));
+        assert_eq!(parse_filter("foo").unwrap_err(), "bad format of filter (expected name=value)");
+    }
+}

@@ -1,0 +1,84 @@
+//! `load`
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dhow_ops::load;
+
+use super::targets;
+use crate::errors::{Failure, Outcome};
+use crate::progress::Progress;
+use crate::progress::state::Direction;
+use crate::session::Session;
+use crate::terminal;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `load`.
+#[derive(Args, Debug)]
+pub(crate) struct Load {
+    /// Read from a file, or from a directory with an OCI image layout, instead of standard input
+    #[arg(short, long, value_name = "string")]
+    input: Option<PathBuf>,
+    /// Load only this platform of multi-platform images
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Do not show progress
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Load {
+    const ABOUT: &'static str = "Read images from an archive";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let input = match self.input.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => {
+                check_file(&path)?;
+                load::Input::Path(path)
+            }
+            None if terminal::input_is_terminal() => {
+                return Err(Failure::Client("requested load from stdin, but stdin is empty".to_owned()));
+            }
+            None => load::Input::Stdin,
+        };
+        let platform = targets::platform(self.platform.as_deref())?;
+        let context = session.local_context()?;
+        let loaded = {
+            let progress = Progress::new(session.console, Direction::Load, self.quiet);
+            load::load(&context, &input, platform.as_ref(), &progress)?
+        };
+        for image in loaded {
+            match image {
+                load::Loaded::Reference { name, replaced } => {
+                    if let Some(id) = replaced {
+                        session.console.line(format!(
+                            "The image {name} already exists, renaming the old one with ID {id} to empty string"
+                        ));
+                    }
+                    session.console.line(format!("Loaded image: {name}"));
+                }
+                load::Loaded::Id(id) => session.console.line(format!("Loaded image ID: {id}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Docker's client opens the file itself.
+fn check_file(path: &Path) -> Outcome {
+    match path.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Failure::Client(format!("open {}: no such file or directory", path.display())))
+        }
+        _ => Ok(()),
+    }
+}

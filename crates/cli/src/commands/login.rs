@@ -1,0 +1,187 @@
+//! `login`
+
+use std::io::{self, Read};
+
+use clap::Args;
+use dhow_base::secret::Secret;
+use dhow_base::{Error, Kind};
+use dhow_ops::{Context, login, runtime};
+
+use crate::errors::{Failure, Outcome};
+use crate::format::text;
+use crate::session::{Network, Session};
+use crate::terminal;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `login`.
+#[derive(Args)]
+pub(crate) struct Login {
+    /// Password or access token; other users of this machine can see it
+    #[arg(short, long, value_name = "string")]
+    password: Option<String>,
+    /// Read the password or access token from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// User name
+    #[arg(short, long, value_name = "string")]
+    username: Option<String>,
+    #[command(flatten)]
+    network: Network,
+    #[arg(value_name = "SERVER")]
+    servers: Vec<String>,
+}
+
+impl Verb for Login {
+    const ABOUT: &'static str = "Prove who you are to a registry, and remember it";
+    const OPERANDS: &'static str = "[SERVER]";
+    const COUNT: Count = Count::AtMost(1);
+
+    fn operands(&self) -> &[String] {
+        &self.servers
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let username = self.username.clone().unwrap_or_default();
+        let password = self.password(session, &username)?;
+        if session.environment.has_auth_config {
+            session.console.notice("WARNING: DOCKER_AUTH_CONFIG is set and takes precedence.");
+        }
+        let context = session.context(&self.network)?;
+        let key = login::server_key(self.servers.first().map(String::as_str));
+        let flow = Flow { session, context: &context, key: &key };
+        let nothing_given = username.is_empty() && password.is_empty();
+        let known = if nothing_given { flow.stored()? } else { None };
+        if let Some(stored) = known.as_ref().filter(|stored| !stored.password.is_empty())
+            && flow.with_stored(stored)?
+        {
+            return Ok(());
+        }
+        let default = known.map(|stored| stored.username).unwrap_or_default();
+        let credentials = flow.complete(username, password, &default)?;
+        flow.prove_and_store(&credentials)
+    }
+}
+
+impl Login {
+    /// The password that the options give, after docker's checks of them; empty when they give none.
+    fn password(&self, session: &Session<'_>, username: &str) -> Outcome<Secret> {
+        let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
+        if self.username.as_deref() == Some("") {
+            return refuse("username is empty");
+        }
+        if self.password.is_some() {
+            session.console.notice("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
+        }
+        if self.password.is_some() && self.password_stdin {
+            return refuse("conflicting options: cannot specify both --password and --password-stdin");
+        }
+        if self.password.as_deref() == Some("") {
+            return refuse("password is empty");
+        }
+        if !self.password_stdin {
+            return Ok(Secret::new(self.password.clone().unwrap_or_default()));
+        }
+        if username.is_empty() {
+            return refuse("the --password-stdin option requires --username to be set");
+        }
+        let password = read_password(io::stdin().lock())?;
+        if password.is_empty() { refuse("password is empty") } else { Ok(password) }
+    }
+}
+
+/// The steps of a login to one registry.
+struct Flow<'a> {
+    session: &'a Session<'a>,
+    context: &'a Context,
+    key: &'a str,
+}
+
+impl Flow<'_> {
+    fn stored(&self) -> Outcome<Option<login::Login>> {
+        let stored = login::existing(self.context, self.key)?;
+        Ok(stored.map(|stored| login::Login { username: stored.username, password: stored.password }))
+    }
+
+    /// Tries what is stored; `false` when the registry does not want it any more.
+    fn with_stored(&self, stored: &login::Login) -> Outcome<bool> {
+        let program = self.session.personality.program();
+        let console = self.session.console;
+        let hint = format!("To login with a different account, run '{program} logout' followed by '{program} login'");
+        console.notice(format!(
+            "Authenticating with existing credentials... [Username: {}]\n{}\n\n",
+            stored.username,
+            text::note(&hint)
+        ));
+        match self.prove_and_store(stored) {
+            Err(Failure::Engine(error)) if error.kind() == Kind::Unauthorized => {
+                console.notice("Stored credentials invalid or expired");
+                Ok(false)
+            }
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    /// Asks for what is missing.
+    fn complete(&self, username: String, password: Secret, default: &str) -> Outcome<login::Login> {
+        let console = self.session.console;
+        let must_ask = username.is_empty() || password.is_empty();
+        if must_ask && !terminal::input_is_terminal() {
+            return Err(Failure::Client("Error: Cannot perform an interactive login from a non TTY device".to_owned()));
+        }
+        let username = if username.is_empty() { self.ask_username(default)? } else { username };
+        let password = if password.is_empty() { terminal::ask_secret(console, "Password: ")? } else { password };
+        if password.is_empty() {
+            return Err(Failure::Client("Error: Password Required".to_owned()));
+        }
+        Ok(login::Login { username, password })
+    }
+
+    fn ask_username(&self, default: &str) -> Outcome<String> {
+        let question = if default.is_empty() { "Username: ".to_owned() } else { format!("Username ({default}): ") };
+        let answer = terminal::ask(self.session.console, &question)?;
+        let answer = answer.trim();
+        match (answer, default) {
+            ("", "") => Err(Failure::Client("Error: Non-null Username Required".to_owned())),
+            ("", default) => Ok(default.to_owned()),
+            (answer, _) => Ok(answer.to_owned()),
+        }
+    }
+
+    fn prove_and_store(&self, credentials: &login::Login) -> Outcome {
+        let login = login::login(self.context, self.key, credentials);
+        let logged_in = runtime::block_on(runtime::interruptible(login, "nothing was stored"))?;
+        if logged_in.plaintext {
+            self.session.console.notice(format!(
+                "\nWARNING! Your credentials are stored unencrypted in '{}'.\n\
+                 Configure a credential helper to remove this warning. See\n\
+                 https://docs.docker.com/go/credential-store/\n",
+                logged_in.stored_in.display()
+            ));
+        }
+        self.session.console.line("Login Succeeded");
+        Ok(())
+    }
+}
+
+/// Takes all of standard input but one line ending.
+fn read_password(input: impl Read) -> Outcome<Secret> {
+    let mut text = String::new();
+    let mut input = input.take(terminal::LINE_BYTES_MAX);
+    input.read_to_string(&mut text).map_err(|error| Error::io("cannot read standard input", error))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_ending_is_not_part_of_the_password() {
+        let read = |text: &str| read_password(text.as_bytes()).unwrap().expose().to_owned();
+        assert_eq!(read("secret\n"), "secret");
+        assert_eq!(read("secret\r\n"), "secret");
+        assert_eq!(read("secret\r"), "secret");
+        assert_eq!(read(" two\nlines \n\n"), " two\nlines \n");
+    }
+}

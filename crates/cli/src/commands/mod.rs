@@ -1,0 +1,66 @@
+//! The verbs, one to a file.
+
+mod help;
+mod history;
+mod images;
+mod inspect;
+mod load;
+mod login;
+mod logout;
+mod prune;
+mod pull;
+mod push;
+mod rmi;
+mod save;
+mod serve;
+mod system;
+mod tag;
+mod targets;
+pub(crate) mod version;
+
+use crate::verb::Node;
+
+const PULL: &[&str] = &["image pull", "pull"];
+const PUSH: &[&str] = &["image push", "push"];
+const TAG: &[&str] = &["image tag", "tag"];
+const LIST: &[&str] = &["image ls", "image list", "images"];
+const HISTORY: &[&str] = &["image history", "history"];
+const REMOVE: &[&str] = &["image rm", "image remove", "rmi"];
+const SAVE: &[&str] = &["image save", "save"];
+const LOAD: &[&str] = &["image load", "load"];
+
+/// Everything that can be said to the program.
+pub(crate) const TREE: &[Node] = &[
+    Node::verb::<pull::Pull>("pull", &[], PULL),
+    Node::verb::<push::Push>("push", &[], PUSH),
+    Node::verb::<images::Images>("images", &[], LIST),
+    Node::verb::<tag::Tag>("tag", &[], TAG),
+    Node::verb::<inspect::Inspect>("inspect", &[], &[]),
+    Node::verb::<history::History>("history", &[], HISTORY),
+    Node::verb::<rmi::Rmi>("rmi", &[], REMOVE),
+    Node::verb::<save::Save>("save", &[], SAVE),
+    Node::verb::<load::Load>("load", &[], LOAD),
+    Node::verb::<login::Login>("login", &[], &[]),
+    Node::verb::<logout::Logout>("logout", &[], &[]),
+    Node::verb::<serve::Serve>("serve", &[], &[]),
+    Node::verb::<version::Version>("version", &[], &[]),
+    Node::verb::<help::Help>("help", &[], &[]).hide(),
+    Node::group("image", "Manage images", IMAGE),
+    Node::group("system", "Look after the local store", SYSTEM),
+];
+
+const IMAGE: &[Node] = &[
+    Node::verb::<history::History>("history", &[], HISTORY),
+    Node::verb::<inspect::ImageInspect>("inspect", &[], &[]),
+    Node::verb::<load::Load>("load", &[], LOAD),
+    Node::verb::<images::Images>("ls", &["list"], LIST),
+    Node::verb::<prune::Prune>("prune", &[], &[]),
+    Node::verb::<pull::Pull>("pull", &[], PULL),
+    Node::verb::<push::Push>("push", &[], PUSH),
+    Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE),
+    Node::verb::<save::Save>("save", &[], SAVE),
+    Node::verb::<tag::Tag>("tag", &[], TAG),
+];
+
+const SYSTEM: &[Node] =
+    &[Node::verb::<system::Check>("check", &[], &[]), Node::verb::<system::SyncView>("sync-view", &[], &[])];

@@ -1,0 +1,182 @@
+//! `pull`
+
+use clap::Args;
+use dhow_ops::{Context, pull, runtime};
+use dhow_spec::{Platform, Reference};
+
+use super::targets;
+use crate::errors::{Failure, Outcome};
+use crate::progress::Progress;
+use crate::progress::state::Direction;
+use crate::session::{Network, Session};
+use crate::verb::{Count, Verb};
+
+/// What an interrupted user can count on.
+const RESUMABLE: &str = "what has arrived is kept, and the next pull goes on from there";
+
+/// The arguments of `pull`.
+#[derive(Args, Debug)]
+pub(crate) struct Pull {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Accepted for old scripts; there is no Docker content trust
+    #[arg(long)]
+    #[allow(dead_code, reason = "there is nothing to disable")]
+    disable_content_trust: bool,
+    /// Take this platform of a multi-platform image
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Print nothing but the full name of what was pulled
+    #[arg(short, long)]
+    quiet: bool,
+    /// Store layers without inflating them to prove their diff IDs
+    #[arg(long)]
+    stored: bool,
+    #[command(flatten)]
+    network: Network,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Pull {
+    const ABOUT: &'static str = "Download images from a registry";
+    const OPERANDS: &'static str = "NAME[:TAG|@DIGEST] [NAME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let default = session.environment.default_platform.as_deref();
+        let platform = targets::platform(self.platform.as_deref().or(default))?;
+        let context = session.context(&self.network)?;
+        let puller = Puller { context: &context, session, platform, quiet: self.quiet, stored: self.stored };
+        let mut failures = Vec::new();
+        let wanted: Vec<Reference> = self
+            .names
+            .iter()
+            .filter_map(|name| self.parse(name).map_err(|failure| failures.push(failure)).ok())
+            .collect();
+        if !wanted.is_empty() {
+            runtime::block_on(async {
+                failures.extend(puller.all(&wanted, self.all_tags).await);
+                Ok(())
+            })?;
+        }
+        Failure::join(failures)
+    }
+}
+
+impl Pull {
+    fn parse(&self, name: &str) -> Outcome<Reference> {
+        let reference = targets::reference(name)?;
+        if self.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
+            return Err(Failure::Client("tag can't be used with --all-tags/-a".to_owned()));
+        }
+        Ok(reference)
+    }
+}
+
+struct Puller<'a> {
+    context: &'a Context,
+    session: &'a Session<'a>,
+    platform: Option<Platform>,
+    quiet: bool,
+    stored: bool,
+}
+
+impl Puller<'_> {
+    async fn all(&self, references: &[Reference], all_tags: bool) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for reference in references {
+            let pulled =
+                async { if all_tags { self.repository(reference).await } else { self.one(reference.clone()).await } };
+            if let Err(error) = runtime::interruptible(pulled, RESUMABLE).await {
+                let failure = Failure::Engine(error);
+                let stop = failure.is_interruption();
+                failures.push(failure);
+                if stop {
+                    break;
+                }
+            }
+        }
+        failures
+    }
+
+    async fn one(&self, reference: Reference) -> dhow_base::Result<()> {
+        let tagged = reference.clone().with_default_tag();
+        if tagged != reference {
+            self.say("Using default tag: latest");
+        }
+        let newer = self.fetch(&tagged).await?;
+        self.say(&status(&tagged.familiar(), newer));
+        self.session.console.line(tagged.to_string());
+        Ok(())
+    }
+
+    async fn repository(&self, reference: &Reference) -> dhow_base::Result<()> {
+        let repository = reference.repository();
+        let mut newer = false;
+        for tagged in pull::tags(self.context, repository).await? {
+            newer |= self.fetch(&tagged).await?;
+        }
+        self.say(&status(&repository.familiar(), newer));
+        self.session.console.line(repository.to_string());
+        Ok(())
+    }
+
+    /// Pulls one image and says whether anything changed.
+    async fn fetch(&self, reference: &Reference) -> dhow_base::Result<bool> {
+        let request =
+            pull::Request { reference: reference.clone(), platform: self.platform.clone(), stored: self.stored };
+        let resolved = pull::resolve(self.context, &request).await?;
+        self.say(&format!("{}: Pulling from {}", heading(reference), reference.repository().path()));
+        let pulled = {
+            let progress = Progress::new(self.session.console, Direction::Pull, self.quiet);
+            resolved.fetch(self.context, &progress).await?
+        };
+        self.say(&format!("Digest: {}", pulled.digest));
+        Ok(pulled.newer)
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.session.console.line(line);
+            self.session.console.flush();
+        }
+    }
+}
+
+/// What docker puts before «Pulling from»: the tag, or the whole name when there is a digest.
+fn heading(reference: &Reference) -> String {
+    match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => format!("{}@{digest}", reference.repository()),
+        (None, Some(tag)) => tag.as_str().to_owned(),
+        (None, None) => reference.to_string(),
+    }
+}
+
+fn status(name: &str, newer: bool) -> String {
+    let what = if newer { "Downloaded newer image" } else { "Image is up to date" };
+    format!("Status: {what} for {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let cases = [
+            ("alpine:3.20".to_owned(), "3.20".to_owned()),
+            (format!("alpine@{digest}"), format!("docker.io/library/alpine@{digest}")),
+            (format!("alpine:3.20@{digest}"), format!("docker.io/library/alpine@{digest}")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(heading(&Reference::parse(&text).unwrap()), expected);
+        }
+    }
+}

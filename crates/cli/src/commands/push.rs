@@ -1,0 +1,157 @@
+//! `push`
+
+use clap::Args;
+use dhow_base::progress::{Event, Observer};
+use dhow_ops::{Context, push, runtime};
+use dhow_spec::{Platform, Reference};
+
+use super::targets;
+use crate::errors::{Failure, Outcome};
+use crate::format::text;
+use crate::progress::Progress;
+use crate::progress::state::Direction;
+use crate::session::{Network, Session};
+use crate::verb::{Count, Verb};
+
+/// What an interrupted user can count on.
+const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
+
+/// The arguments of `push`.
+#[derive(Args, Debug)]
+pub(crate) struct Push {
+    /// Push all tags of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Accepted for old scripts; there is no Docker content trust
+    #[arg(long)]
+    #[allow(dead_code, reason = "there is nothing to disable")]
+    disable_content_trust: bool,
+    /// Push only the manifest of this platform
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Print nothing but the full name of what was pushed
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    network: Network,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Push {
+    const ABOUT: &'static str = "Upload images to a registry";
+    const OPERANDS: &'static str = "NAME[:TAG] [NAME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let platform = targets::platform(self.platform.as_deref())?;
+        let context = session.context(&self.network)?;
+        let pusher = Pusher { context: &context, session, platform, quiet: self.quiet };
+        let mut failures = Vec::new();
+        let wanted: Vec<Reference> = self
+            .names
+            .iter()
+            .filter_map(|name| self.parse(name).map_err(|failure| failures.push(failure)).ok())
+            .collect();
+        if !wanted.is_empty() {
+            runtime::block_on(async {
+                failures.extend(pusher.all(&wanted, self.all_tags).await);
+                Ok(())
+            })?;
+        }
+        Failure::join(failures)
+    }
+}
+
+impl Push {
+    fn parse(&self, name: &str) -> Outcome<Reference> {
+        let reference = targets::reference(name)?;
+        if reference.digest().is_some() {
+            return Err(Failure::Client("cannot push a digest reference".to_owned()));
+        }
+        if self.all_tags && reference.tag().is_some() {
+            return Err(Failure::Client("tag can't be used with --all-tags/-a".to_owned()));
+        }
+        Ok(reference)
+    }
+}
+
+struct Pusher<'a> {
+    context: &'a Context,
+    session: &'a Session<'a>,
+    platform: Option<Platform>,
+    quiet: bool,
+}
+
+impl Pusher<'_> {
+    async fn all(&self, references: &[Reference], all_tags: bool) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for reference in references {
+            let pushed = self.repository(reference, all_tags);
+            if let Err(error) = runtime::interruptible(pushed, RESUMABLE).await {
+                let failure = Failure::Engine(error);
+                let stop = failure.is_interruption();
+                failures.push(failure);
+                if stop {
+                    break;
+                }
+            }
+        }
+        failures
+    }
+
+    async fn repository(&self, reference: &Reference, all_tags: bool) -> dhow_base::Result<()> {
+        let repository = reference.repository();
+        let tagged = reference.clone().with_default_tag();
+        if !all_tags && tagged != *reference {
+            self.say("Using default tag: latest");
+        }
+        self.say(&format!("The push refers to repository [{repository}]"));
+        if !all_tags {
+            self.one(&tagged).await?;
+            return Ok(self.last_line(&tagged.to_string()));
+        }
+        for tagged in push::references(self.context, repository)? {
+            self.one(&tagged).await?;
+        }
+        self.last_line(&repository.to_string());
+        Ok(())
+    }
+
+    async fn one(&self, reference: &Reference) -> dhow_base::Result<()> {
+        let request = push::Request { reference: reference.clone(), platform: self.platform.clone() };
+        let prepared = push::prepare(self.context, &request)?;
+        let note = prepared.note().map(str::to_owned);
+        let pushed = {
+            let progress = Progress::new(self.session.console, Direction::Push, self.quiet);
+            for layer in prepared.layers() {
+                progress.event(Event::Queued { digest: layer.as_str(), size: 0 });
+            }
+            prepared.run(self.context, &progress).await?
+        };
+        let tag = reference.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default();
+        self.say(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size));
+        if let Some(note) = note {
+            self.session.console.notice(text::note(&note));
+        }
+        Ok(())
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.session.console.line(line);
+            self.session.console.flush();
+        }
+    }
+
+    /// Docker names what was pushed only when it said nothing else.
+    fn last_line(&self, name: &str) {
+        if self.quiet {
+            self.session.console.line(name);
+        }
+    }
+}

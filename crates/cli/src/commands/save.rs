@@ -1,0 +1,76 @@
+//! `save`
+
+use std::error::Error as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dhow_base::Error;
+use dhow_ops::save;
+
+use super::targets;
+use crate::console::BROKEN_PIPE;
+use crate::errors::{Failure, Outcome};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `save`.
+#[derive(Args, Debug)]
+pub(crate) struct Save {
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "string")]
+    output: Option<PathBuf>,
+    /// Save only this platform of multi-platform images
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+impl Verb for Save {
+    const ABOUT: &'static str = "Write images to a tar archive that docker, podman and OCI tools read";
+    const OPERANDS: &'static str = "IMAGE [IMAGE...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => {
+                check_directory(&path)?;
+                save::Output::Path(path)
+            }
+            None if session.console.is_terminal() => {
+                let message = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            None => save::Output::Stdout,
+        };
+        let platform = targets::platform(self.platform.as_deref())?;
+        let context = session.local_context()?;
+        save::save(&context, &self.names, platform.as_ref(), &output).map_err(quiet_broken_pipe)
+    }
+}
+
+/// Docker's client looks at the directory before it asks its engine for anything.
+fn check_directory(path: &Path) -> Outcome {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match parent.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::Client(format!(
+            "failed to save image: invalid output path: stat {}: no such file or directory",
+            parent.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A reader that went away is no failure worth a message.
+fn quiet_broken_pipe(error: Error) -> Failure {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe) {
+        return Failure::Quiet(BROKEN_PIPE);
+    }
+    Failure::Engine(error)
+}

@@ -1,0 +1,59 @@
+//! `serve`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dhow_base::Error;
+use dhow_ops::{runtime, serve};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::errors::Outcome;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `serve`.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "string", default_value = "127.0.0.1:5000")]
+    listen: String,
+    /// Refuse pushes and deletes
+    #[arg(long)]
+    read_only: bool,
+    /// Folder that holds the content (default "registry" in the store's directory)
+    #[arg(long, value_name = "string")]
+    root_dir: Option<PathBuf>,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Serve {
+    const ABOUT: &'static str = "Serve a registry on a local folder";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let request = serve::Request { listen: self.listen, folder: self.root_dir, read_only: self.read_only };
+        let ready = |address| {
+            session.console.line(format!("Listening on http://{address}"));
+            session.console.flush();
+        };
+        runtime::block_on(async {
+            let listen = |kind| signal(kind).map_err(|error| Error::io("cannot listen for signals", error));
+            let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+            let shutdown = async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            serve::serve(&context, &request, ready, shutdown).await
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! `system check` and `system sync-view`
+
+use clap::Args;
+use dhow_ops::system;
+
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::format::units;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `system check`.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// Mend what can be mended without losing anything
+    #[arg(long)]
+    repair: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Check {
+    const ABOUT: &'static str = "Verify every blob and every name of the local store";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let report = system::check(&session.local_context()?, self.repair)?;
+        let console = session.console;
+        for problem in &report.problems {
+            let repaired = if problem.repaired { " (repaired)" } else { "" };
+            console.line(format!("{}: {}{repaired}", problem.object, problem.what));
+            if !problem.repaired {
+                console.line(format!("    {}", problem.way_out));
+            }
+        }
+        let left = report.problems.iter().filter(|problem| !problem.repaired).count();
+        let result = match left {
+            0 => "no problems".to_owned(),
+            1 => "1 problem".to_owned(),
+            left => format!("{left} problems"),
+        };
+        let blobs = if report.blobs == 1 { "blob" } else { "blobs" };
+        console.line(format!("Checked {} {blobs} ({}): {result}", report.blobs, units::human_size(report.bytes)));
+        if left == 0 { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+/// The arguments of `system sync-view`.
+#[derive(Args, Debug)]
+pub(crate) struct SyncView {
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for SyncView {
+    const ABOUT: &'static str = "Rewrite index.json, by which other OCI tools read the local store";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        Ok(system::sync_view(&session.local_context()?)?)
+    }
+}

@@ -1,0 +1,100 @@
+//! Standard output and standard error.
+
+use std::io::{self, BufWriter, IsTerminal, Stderr, Stdout, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::errors::{Failure, Outcome};
+use crate::format::text::without_controls;
+
+/// Exit status of a program that SIGPIPE killed, as the shell shows it: docker dies of it, so scripts may look for it.
+pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
+
+/// Where results and notices go. Results are buffered; a failed write is remembered, and [`Console::finish`] reports it.
+#[derive(Debug)]
+pub(crate) struct Console {
+    out: Mutex<Output>,
+    out_is_terminal: bool,
+    error_is_terminal: bool,
+}
+
+#[derive(Debug)]
+struct Output {
+    writer: BufWriter<Stdout>,
+    failed: Option<io::Error>,
+}
+
+impl Console {
+    /// The process's own streams.
+    pub(crate) fn new() -> Self {
+        let (out, error): (Stdout, Stderr) = (io::stdout(), io::stderr());
+        Self {
+            out_is_terminal: out.is_terminal(),
+            error_is_terminal: error.is_terminal(),
+            out: Mutex::new(Output { writer: BufWriter::new(out), failed: None }),
+        }
+    }
+
+    /// Whether standard output is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.out_is_terminal
+    }
+
+    /// Whether standard error is a terminal: only then hints are shown.
+    pub(crate) fn shows_hints(&self) -> bool {
+        self.error_is_terminal
+    }
+
+    /// Writes a line of results.
+    pub(crate) fn line(&self, text: impl AsRef<str>) {
+        self.text(text);
+        self.text("\n");
+    }
+
+    /// Writes results as they are.
+    pub(crate) fn text(&self, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        let mut out = self.output();
+        if out.failed.is_none() {
+            let written = if self.out_is_terminal {
+                out.writer.write_all(without_controls(text).as_bytes())
+            } else {
+                out.writer.write_all(text.as_bytes())
+            };
+            out.failed = written.err();
+        }
+    }
+
+    /// Hands what was written so far to the operating system, so that a reader sees progress as it happens.
+    pub(crate) fn flush(&self) {
+        let mut out = self.output();
+        if out.failed.is_none() {
+            out.failed = out.writer.flush().err();
+        }
+    }
+
+    /// Writes a line to standard error, after everything written to standard output so far.
+    pub(crate) fn notice(&self, text: impl AsRef<str>) {
+        self.flush();
+        let text = text.as_ref();
+        let shown = if self.error_is_terminal { without_controls(text) } else { text.to_owned() };
+        // Nobody is left to tell when standard error cannot be written.
+        let _ = writeln!(io::stderr().lock(), "{shown}");
+    }
+
+    /// Flushes, and says whether all results arrived.
+    ///
+    /// # Errors
+    /// A reader that went away ends the program quietly, as SIGPIPE would; other failures are named.
+    pub(crate) fn finish(&self) -> Outcome {
+        self.flush();
+        match self.output().failed.take() {
+            None => Ok(()),
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Quiet(BROKEN_PIPE)),
+            Some(error) => Err(Failure::Client(format!("cannot write to standard output: {error}"))),
+        }
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,126 @@
+//! The environment, read in this one place.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Longest `/etc/passwd` that is looked through for a home directory, in bytes.
+const PASSWD_BYTES_MAX: u64 = 16 << 20;
+
+/// The variables that dhow heeds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// `HOME`, else what the password file says.
+    pub(crate) home: Option<PathBuf>,
+    /// `XDG_DATA_HOME`, when it is an absolute path, as the XDG specification wants.
+    pub(crate) data_home: Option<PathBuf>,
+    /// `DHOW_ROOT`: the store.
+    pub(crate) root: Option<PathBuf>,
+    /// `DOCKER_CONFIG`: the directory of `config.json`.
+    pub(crate) docker_config: Option<PathBuf>,
+    /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
+    pub(crate) default_platform: Option<String>,
+    /// Whether `DOCKER_AUTH_CONFIG` is set.
+    pub(crate) has_auth_config: bool,
+    /// Whether the user is root.
+    pub(crate) is_root: bool,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    pub(crate) fn read() -> Self {
+        let path = |name: &str| variable(name).map(PathBuf::from);
+        Self {
+            home: path("HOME").or_else(home_of_user),
+            data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
+            root: path("DHOW_ROOT"),
+            docker_config: path("DOCKER_CONFIG"),
+            default_platform: variable("DOCKER_DEFAULT_PLATFORM").and_then(|text| text.into_string().ok()),
+            has_auth_config: variable("DOCKER_AUTH_CONFIG").is_some(),
+            is_root: rustix::process::geteuid().is_root(),
+        }
+    }
+
+    /// Where the store is unless `--root` says otherwise.
+    pub(crate) fn store_root(&self) -> Option<PathBuf> {
+        if let Some(root) = &self.root {
+            return Some(root.clone());
+        }
+        if self.is_root {
+            return Some(PathBuf::from("/var/lib/dhow"));
+        }
+        let data = self.data_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".local/share")));
+        data.map(|data| data.join("dhow"))
+    }
+
+    /// Where `config.json` is unless `--config` says otherwise.
+    pub(crate) fn docker_config_dir(&self) -> Option<PathBuf> {
+        self.docker_config.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
+    }
+}
+
+/// Arms the fault named by `DHOW_FAULT`: builds with debug assertions only, for the tests that kill the program.
+///
+/// # Errors
+/// Says what is wrong with the variable.
+pub(crate) fn arm_faults() -> Result<(), String> {
+    if !cfg!(debug_assertions) {
+        return Ok(());
+    }
+    match variable("DHOW_FAULT").and_then(|text| text.into_string().ok()) {
+        Some(text) => text.split(',').try_for_each(dhow_base::fault::arm_from_text),
+        None => Ok(()),
+    }
+}
+
+/// A variable that is set and not empty: empty means unset to every tool of this kind.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Services often run without `HOME`.
+fn home_of_user() -> Option<PathBuf> {
+    let passwd = dhow_base::fs::read_limited(Path::new("/etc/passwd"), PASSWD_BYTES_MAX).ok()?;
+    home_in(&String::from_utf8_lossy(&passwd), rustix::process::geteuid().as_raw())
+}
+
+fn home_in(passwd: &str, uid: u32) -> Option<PathBuf> {
+    let uid = uid.to_string();
+    let fields =
+        passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields.get(2) == Some(&&*uid))?;
+    fields.get(5).filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_follows_the_variables() {
+        let mut environment = Environment { home: Some("/home/bob".into()), ..Environment::default() };
+        assert_eq!(environment.store_root(), Some("/home/bob/.local/share/dhow".into()));
+        environment.data_home = Some("/data".into());
+        assert_eq!(environment.store_root(), Some("/data/dhow".into()));
+        environment.is_root = true;
+        assert_eq!(environment.store_root(), Some("/var/lib/dhow".into()));
+        environment.root = Some("/srv/dhow".into());
+        assert_eq!(environment.store_root(), Some("/srv/dhow".into()));
+    }
+
+    #[test]
+    fn config_json_is_docker_s() {
+        let mut environment = Environment { home: Some("/home/bob".into()), ..Environment::default() };
+        assert_eq!(environment.docker_config_dir(), Some("/home/bob/.docker".into()));
+        environment.docker_config = Some("/etc/docker-client".into());
+        assert_eq!(environment.docker_config_dir(), Some("/etc/docker-client".into()));
+        assert_eq!(Environment::default().docker_config_dir(), None);
+    }
+
+    #[test]
+    fn the_password_file_knows_the_home() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/false\nodd:x:7\n";
+        assert_eq!(home_in(passwd, 0), Some("/root".into()));
+        assert_eq!(home_in(passwd, 7), None);
+        assert_eq!(home_in(passwd, 1000), None);
+    }
+}

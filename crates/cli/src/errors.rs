@@ -1,0 +1,124 @@
+//! From failures to messages and exit codes.
+
+use dhow_base::{Error, Kind};
+
+use crate::console::Console;
+use crate::personality::Personality;
+
+/// Exit code of a flag that cannot be understood.
+pub(crate) const FLAG_ERROR: u8 = 125;
+
+/// Exit code of everything else that fails.
+pub(crate) const FAILED: u8 = 1;
+
+/// Exit code after SIGINT.
+const INTERRUPTED: u8 = 128 + 2;
+
+/// What a verb ends with.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// Why a run failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An operation failed: what docker's daemon would have reported.
+    Engine(Error),
+    /// The command line refuses: what docker's client reports itself.
+    Client(String),
+    /// The arguments cannot be understood; the message brings its usage text along.
+    Usage {
+        /// The whole text for standard error.
+        message: String,
+        /// [`FLAG_ERROR`] or [`FAILED`].
+        code: u8,
+    },
+    /// Some of several targets failed.
+    Several(Vec<Failure>),
+    /// Everything was said already, or nobody listens.
+    Quiet(u8),
+}
+
+impl Failure {
+    /// Several failures as one; none is a success.
+    pub(crate) fn join(mut failures: Vec<Failure>) -> Outcome {
+        match failures.len() {
+            0 => Ok(()),
+            1 => failures.pop().map_or(Ok(()), Err),
+            _ => Err(Failure::Several(failures)),
+        }
+    }
+
+    /// The exit code of the process.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Failure::Engine(error) if error.kind() == Kind::Cancelled => INTERRUPTED,
+            Failure::Engine(_) | Failure::Client(_) => FAILED,
+            Failure::Usage { code, .. } | Failure::Quiet(code) => *code,
+            Failure::Several(failures) => failures.iter().map(Failure::code).max().unwrap_or(FAILED),
+        }
+    }
+
+    /// Whether the user stopped the run: nothing else is to be started.
+    pub(crate) fn is_interruption(&self) -> bool {
+        matches!(self, Failure::Engine(error) if error.kind() == Kind::Cancelled)
+    }
+
+    /// Whether an object does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Failure::Engine(error) if error.kind() == Kind::NotFound)
+    }
+
+    /// Shows every single failure to `visitor`.
+    pub(crate) fn visit(&self, visitor: &mut impl FnMut(&Failure)) {
+        match self {
+            Failure::Several(failures) => failures.iter().for_each(|failure| failure.visit(visitor)),
+            single => visitor(single),
+        }
+    }
+
+    /// Says it on standard error, with hints when a person is reading.
+    pub(crate) fn report(&self, personality: Personality, console: &Console) {
+        match self {
+            Failure::Engine(error) => {
+                let prefix = if error.kind() == Kind::Cancelled { "" } else { personality.engine_prefix() };
+                console.notice(format!("{prefix}{error}"));
+                if let Some(hint) = error.hint().filter(|_| console.shows_hints()) {
+                    console.notice(format!("hint: {hint}"));
+                }
+            }
+            Failure::Client(message) | Failure::Usage { message, .. } => console.notice(message),
+            Failure::Several(failures) => failures.iter().for_each(|failure| failure.report(personality, console)),
+            Failure::Quiet(_) => {}
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Engine(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(kind: Kind) -> Failure {
+        Failure::Engine(Error::new(kind, "x"))
+    }
+
+    #[test]
+    fn codes() {
+        assert_eq!(engine(Kind::NotFound).code(), 1);
+        assert_eq!(engine(Kind::Cancelled).code(), 130);
+        assert_eq!(Failure::Client("x".to_owned()).code(), 1);
+        assert_eq!(Failure::Several(vec![engine(Kind::NotFound), engine(Kind::Cancelled)]).code(), 130);
+        assert_eq!(Failure::Quiet(141).code(), 141);
+    }
+
+    #[test]
+    fn joining() {
+        assert!(Failure::join(Vec::new()).is_ok());
+        assert!(matches!(Failure::join(vec![engine(Kind::Io)]), Err(Failure::Engine(_))));
+        assert!(matches!(Failure::join(vec![engine(Kind::Io), engine(Kind::Io)]), Err(Failure::Several(_))));
+    }
+}

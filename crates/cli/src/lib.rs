@@ -1,0 +1,98 @@
+//! The command line of dhow: arguments, output, exit codes, progress and the docker personality.
+//!
+//! Verbs live one to a file in `commands`; what they do is in `dhow-ops`. This is the only crate that prints, reads the
+//! environment or decides exit codes.
+
+mod commands;
+mod console;
+mod environment;
+mod errors;
+mod format;
+mod help;
+mod logging;
+mod personality;
+mod progress;
+mod session;
+mod terminal;
+mod tree;
+mod usage;
+mod verb;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
+
+use console::Console;
+use environment::Environment;
+use errors::{FLAG_ERROR, Failure, Outcome};
+use personality::Personality;
+use session::{Globals, Session};
+use tree::Located;
+
+/// The whole command line as clap knows it, for whoever renders the reference.
+pub fn command() -> clap::Command {
+    tree::root(Personality::Dhow)
+}
+
+/// The help text of a command, as `--help` prints it; `words` lead to it (`["image", "ls"]`), none is the program itself.
+pub fn help(words: &[&str]) -> String {
+    help::render(&command(), &Located::follow(Personality::Dhow.program(), words.iter().copied()))
+}
+
+/// Runs the program with its arguments, the program's name first, and says how it ended.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let console = Console::new();
+    let personality = match Personality::of(arguments.first().map(OsString::as_os_str)) {
+        Ok(personality) => personality,
+        Err(message) => {
+            console.notice(message);
+            return ExitCode::from(FLAG_ERROR);
+        }
+    };
+    let outcome = run(arguments.get(1..).unwrap_or_default(), personality, &console);
+    let failure = match (outcome, console.finish()) {
+        (Ok(()), Ok(())) => return ExitCode::SUCCESS,
+        // Results that did not arrive count more than what else went wrong.
+        (_, Err(failure)) | (Err(failure), Ok(())) => failure,
+    };
+    failure.report(personality, &console);
+    ExitCode::from(failure.code())
+}
+
+fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
+    environment::arm_faults().map_err(Failure::Client)?;
+    let program = personality.program();
+    let root = tree::root(personality);
+    let named = std::iter::once(OsString::from(program)).chain(arguments.iter().cloned());
+    let matches = match root.clone().try_get_matches_from(named) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let located = Located::by_arguments(program, arguments);
+            if error.kind() == ErrorKind::DisplayHelp {
+                console.text(help::render(&root, &located));
+                return Ok(());
+            }
+            return Err(usage::explain(&error, &root, &located, arguments));
+        }
+    };
+    let globals = Globals::from_arg_matches(&matches).map_err(|error| Failure::Client(error.to_string()))?;
+    logging::start(&globals)?;
+    if matches.get_flag("version") {
+        console.line(commands::version::line());
+        return Ok(());
+    }
+    let located = Located::by_arguments(program, arguments);
+    match tree::verb_of(&matches) {
+        Some((verb, matches)) => {
+            let environment = Environment::read();
+            verb.run(matches, &Session { personality, path: located.path, console, environment, globals })
+        }
+        None => {
+            console.text(help::render(&root, &located));
+            Ok(())
+        }
+    }
+}

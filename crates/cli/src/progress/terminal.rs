@@ -1,0 +1,92 @@
+//! Progress on a terminal: one line per layer, drawn again and again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dhow_base::progress::{Event, Observer};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::bar;
+use super::state::{Direction, State, States};
+use crate::format::text::without_controls;
+
+/// How often the numbers of one layer change at most.
+const REDRAW: Duration = Duration::from_millis(50);
+
+/// Draws `43c4264eed91: Downloading [==>  ]  36.86kB/3.624MB` and its like.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    screen: Mutex<Screen>,
+}
+
+#[derive(Debug)]
+struct Screen {
+    states: States,
+    lines: MultiProgress,
+    layers: HashMap<String, Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    line: ProgressBar,
+    started: Option<Instant>,
+    drawn: Option<Instant>,
+}
+
+impl Terminal {
+    /// Draws on standard output.
+    pub(crate) fn new(direction: Direction) -> Self {
+        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
+        Self { screen: Mutex::new(Screen { states: States::new(direction), lines, layers: HashMap::new() }) }
+    }
+}
+
+impl Observer for Terminal {
+    fn event(&self, event: Event<'_>) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        for state in screen.states.changes(event) {
+            screen.show(&state);
+        }
+    }
+}
+
+impl Screen {
+    fn show(&mut self, state: &State) {
+        let lines = &self.lines;
+        let layer = self.layers.entry(state.id.clone()).or_insert_with(|| Layer {
+            line: lines.add(ProgressBar::new_spinner().with_style(
+                ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            )),
+            started: None,
+            drawn: None,
+        });
+        let numbers = match state.bytes {
+            None => String::new(),
+            Some((done, total)) => {
+                let now = Instant::now();
+                if done < total && layer.drawn.is_some_and(|drawn| now - drawn < REDRAW) {
+                    return;
+                }
+                layer.drawn = Some(now);
+                let started = *layer.started.get_or_insert(now);
+                format!(" {}", bar::render(done, total, columns(), now - started))
+            }
+        };
+        layer.line.set_message(format!("{}: {}{numbers}", state.id, without_controls(&state.text)));
+        layer.line.tick();
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // The last state of every layer stays on the screen above whatever is printed next.
+        for layer in self.layers.values() {
+            layer.line.abandon();
+        }
+    }
+}
+
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col))
+}

@@ -1,0 +1,126 @@
+//! The command line as a whole: clap's view of it, and where on it the user is.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+
+use crate::commands::TREE;
+use crate::personality::Personality;
+use crate::session::Globals;
+use crate::verb::{Handle, Meaning, Node, like_pflag};
+
+/// Global options whose value is an argument of its own, unless it follows an equals sign.
+const GLOBALS_WITH_VALUE: [&str; 3] = ["--root", "--config", "--log-level"];
+
+/// The whole command line under a personality's name.
+pub(crate) fn root(personality: Personality) -> Command {
+    let program = personality.program();
+    let command = Command::new(program)
+        .bin_name(program)
+        .about("Pulls, pushes, lists, archives and serves container images without a daemon")
+        .override_usage(format!("{program} [OPTIONS] COMMAND"))
+        .arg(
+            Arg::new("version")
+                .short('v')
+                .long("version")
+                .action(ArgAction::SetTrue)
+                .help("Print version information and quit"),
+        );
+    Globals::augment_args(command)
+        .about("Pulls, pushes, lists, archives and serves container images without a daemon")
+        .long_about(None)
+        .mut_args(like_pflag)
+        .args_override_self(true)
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .subcommands(TREE.iter().map(|node| node.command(&format!("{program} {}", node.name))).collect::<Vec<_>>())
+}
+
+/// Where on the tree the arguments lead.
+#[derive(Debug)]
+pub(crate) struct Located {
+    /// The words that lead there, the program first.
+    pub(crate) path: String,
+    /// The words' nodes, outermost first; none is the program itself.
+    pub(crate) nodes: Vec<&'static Node>,
+}
+
+impl Located {
+    /// Follows words as far as the tree knows them.
+    pub(crate) fn follow<'a>(program: &str, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut located = Self { path: program.to_owned(), nodes: Vec::new() };
+        for word in words {
+            let members = located.nodes.last().map_or(TREE, |node| node.members());
+            let found = members.iter().find(|node| node.name == word || node.aliases.contains(&word));
+            let Some(node) = found else { break };
+            located.path.push(' ');
+            located.path.push_str(node.name);
+            located.nodes.push(node);
+        }
+        located
+    }
+
+    /// Finds the place that a whole command line means, faulty or not.
+    pub(crate) fn by_arguments(program: &str, arguments: &[OsString]) -> Self {
+        let mut words = Vec::new();
+        let mut is_value = false;
+        for argument in arguments.iter().filter_map(|argument| argument.to_str()) {
+            if is_value {
+                is_value = false;
+            } else if argument.starts_with('-') {
+                is_value = GLOBALS_WITH_VALUE.contains(&argument);
+            } else {
+                words.push(argument);
+            }
+        }
+        Self::follow(program, words)
+    }
+
+    /// The place as clap knows it.
+    pub(crate) fn command<'a>(&self, root: &'a Command) -> &'a Command {
+        self.nodes.iter().fold(root, |command, node| command.find_subcommand(node.name).unwrap_or(command))
+    }
+
+    /// The usage line of the place.
+    pub(crate) fn usage(&self, command: &Command) -> String {
+        let mut command = command.clone();
+        let usage = command.render_usage().to_string();
+        usage.strip_prefix("Usage:").unwrap_or(&usage).trim().to_owned()
+    }
+}
+
+/// The verb that clap found, with its matches; `None` when the words end at a group or at the program itself.
+pub(crate) fn verb_of<'a>(mut matches: &'a ArgMatches) -> Option<(&'static Handle, &'a ArgMatches)> {
+    let mut members = TREE;
+    while let Some((name, below)) = matches.subcommand() {
+        let node = members.iter().find(|node| node.name == name)?;
+        matches = below;
+        match &node.meaning {
+            Meaning::Verb(handle) => return Some((handle, matches)),
+            Meaning::Group { members: below, .. } => members = below,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn located(arguments: &[&str]) -> String {
+        Located::by_arguments("dhow", &arguments.iter().map(OsString::from).collect::<Vec<_>>()).path
+    }
+
+    #[test]
+    fn clap_accepts_the_tree() {
+        root(Personality::Dhow).debug_assert();
+    }
+
+    #[test]
+    fn finds_the_place() {
+        assert_eq!(located(&["--root", "images", "-D", "image", "ls", "pull"]), "dhow image ls");
+        assert_eq!(located(&["--config=x", "pull", "images"]), "dhow pull");
+        assert_eq!(located(&["image", "nope"]), "dhow image");
+        assert_eq!(located(&[]), "dhow");
+    }
+}

@@ -1,0 +1,97 @@
+//! Arguments that cannot be understood, in the words of docker's flag library.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::errors::{FAILED, FLAG_ERROR, Failure};
+use crate::tree::Located;
+
+/// Turns clap's complaint into docker's. `root` is the whole command line, `arguments` what the user typed.
+pub(crate) fn explain(error: &clap::Error, root: &Command, located: &Located, arguments: &[OsString]) -> Failure {
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        return unknown_command(&text(error, ContextKind::InvalidSubcommand), located);
+    }
+    let command = located.command(root);
+    let flag = text(error, ContextKind::InvalidArg);
+    let what = match error.kind() {
+        ErrorKind::UnknownArgument => unknown_flag(&flag, arguments),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let value = text(error, ContextKind::InvalidValue);
+            match error.source() {
+                Some(source) => {
+                    format!("invalid argument {value:?} for {:?} flag: {source}", spelling(&flag, command, root))
+                }
+                None => format!("flag needs an argument: {}", needy(&flag, arguments)),
+            }
+        }
+        ErrorKind::NoEquals | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
+            format!("flag needs an argument: {}", needy(&flag, arguments))
+        }
+        _ => error.kind().as_str().unwrap_or("the arguments cannot be understood").to_owned(),
+    };
+    let message =
+        format!("{what}\n\nUsage:  {}\n\nRun '{} --help' for more information", located.usage(command), located.path);
+    Failure::Usage { message, code: FLAG_ERROR }
+}
+
+/// A word where a command should be.
+pub(crate) fn unknown_command(word: &str, located: &Located) -> Failure {
+    let path = &located.path;
+    let program = path.split(' ').next().unwrap_or_default();
+    let usage = if located.nodes.is_empty() { String::new() } else { format!("Usage:  {path}\n\n") };
+    let message =
+        format!("{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information");
+    Failure::Usage { message, code: FAILED }
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> String {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn unknown_flag(flag: &str, arguments: &[OsString]) -> String {
+    match short(flag) {
+        Some(letter) => format!("unknown shorthand flag: {letter:?} in {}", cluster(letter, arguments)),
+        None => format!("unknown flag: {flag}"),
+    }
+}
+
+/// How pflag names a flag that lacks its value: as it was typed.
+fn needy(flag: &str, arguments: &[OsString]) -> String {
+    let name = flag.split([' ', '=', '[']).next().unwrap_or(flag);
+    let typed_long = arguments.iter().any(|argument| argument == name);
+    let letter = arguments.iter().rev().filter_map(|argument| argument.to_str()).find(|text| short(text).is_some());
+    match letter.and_then(|text| Some((text, text.chars().last()?))) {
+        Some((text, letter)) if !typed_long => format!("{letter:?} in {text}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// The letter of `-x…`.
+fn short(flag: &str) -> Option<char> {
+    flag.strip_prefix('-')?.chars().next().filter(|&letter| letter != '-')
+}
+
+/// The argument, as typed, in which a letter stands.
+fn cluster(letter: char, arguments: &[OsString]) -> String {
+    let typed = arguments.iter().filter_map(|argument| argument.to_str());
+    let found = typed.take_while(|&text| text != "--").find(|text| short(text).is_some() && text.contains(letter));
+    found.map_or_else(|| format!("-{letter}"), str::to_owned)
+}
+
+/// `-f, --filter`: both spellings of a flag that clap calls `--filter <filter>`.
+fn spelling(flag: &str, command: &Command, root: &Command) -> String {
+    let name = flag.split([' ', '=', '[']).next().unwrap_or(flag);
+    let long = name.trim_start_matches('-');
+    let argument =
+        command.get_arguments().chain(root.get_arguments()).find(|argument| argument.get_long() == Some(long));
+    match argument.and_then(|argument| argument.get_short()) {
+        Some(letter) => format!("-{letter}, {name}"),
+        None => name.to_owned(),
+    }
+}

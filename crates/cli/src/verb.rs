@@ -1,0 +1,242 @@
+//! What a verb is to the command line, and the tree of all of them.
+
+use clap::builder::TypedValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::session::Session;
+
+/// One verb: its arguments (the implementing type), how its usage reads and what it does.
+pub(crate) trait Verb: Args {
+    /// One line of help.
+    const ABOUT: &'static str;
+    /// What follows `[OPTIONS]` on the usage line.
+    const OPERANDS: &'static str;
+    /// How many operands it takes.
+    const COUNT: Count;
+
+    /// The operands given.
+    fn operands(&self) -> &[String];
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// Whatever failed; what was printed until then stands.
+    fn run(self, session: &Session<'_>) -> Outcome;
+}
+
+/// How many operands a verb takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// So many.
+    Exactly(usize),
+    /// So many or more.
+    AtLeast(usize),
+    /// So many or fewer; none is [`Count::Exactly`] zero.
+    AtMost(usize),
+}
+
+impl Count {
+    /// Checks the number of operands given.
+    ///
+    /// # Errors
+    /// Docker's text about the number, with the usage line.
+    pub(crate) fn check(self, given: usize, path: &str, usage: &str) -> Outcome {
+        let plural = |number: usize| if number == 1 { "argument" } else { "arguments" };
+        let (fits, rule, verb) = match self {
+            Count::Exactly(0) => (given == 0, "accepts no arguments".to_owned(), "Run"),
+            Count::Exactly(number) => (given == number, format!("requires {number} {}", plural(number)), "Run"),
+            Count::AtLeast(number) => {
+                (given >= number, format!("requires at least {number} {}", plural(number)), "See")
+            }
+            Count::AtMost(number) => (given <= number, format!("requires at most {number} {}", plural(number)), "Run"),
+        };
+        if fits {
+            return Ok(());
+        }
+        let program = path.split(' ').next().unwrap_or_default();
+        let message =
+            format!("{program}: '{path}' {rule}\n\nUsage:  {usage}\n\n{verb} '{path} --help' for more information");
+        Err(Failure::Usage { message, code: FAILED })
+    }
+}
+
+/// A word on the command line: a verb, or a group of them.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The word.
+    pub(crate) name: &'static str,
+    /// Other words for it at the same place.
+    pub(crate) aliases: &'static [&'static str],
+    /// All paths to the same verb, for the help; empty when there is only one.
+    pub(crate) paths: &'static [&'static str],
+    /// Whether the list of commands leaves it out.
+    pub(crate) hidden: bool,
+    /// What it stands for.
+    pub(crate) meaning: Meaning,
+}
+
+/// What a word on the command line stands for.
+#[derive(Debug)]
+pub(crate) enum Meaning {
+    /// Words below it.
+    Group {
+        /// One line of help.
+        about: &'static str,
+        /// The words.
+        members: &'static [Node],
+    },
+    /// Something to do.
+    Verb(Handle),
+}
+
+/// A [`Verb`] without its type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    about: &'static str,
+    operands: &'static str,
+    arguments: fn(Command) -> Command,
+    run: fn(&ArgMatches, &Session<'_>) -> Outcome,
+}
+
+impl Node {
+    /// A verb.
+    pub(crate) const fn verb<V: Verb>(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        paths: &'static [&'static str],
+    ) -> Self {
+        let handle = Handle { about: V::ABOUT, operands: V::OPERANDS, arguments: V::augment_args, run: run::<V> };
+        Self { name, aliases, paths, hidden: false, meaning: Meaning::Verb(handle) }
+    }
+
+    /// A group of verbs.
+    pub(crate) const fn group(name: &'static str, about: &'static str, members: &'static [Node]) -> Self {
+        Self { name, aliases: &[], paths: &[], hidden: false, meaning: Meaning::Group { about, members } }
+    }
+
+    /// Leaves the word out of lists of commands.
+    pub(crate) const fn hide(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
+    /// The line of help.
+    pub(crate) fn about(&self) -> &'static str {
+        match &self.meaning {
+            Meaning::Group { about, .. } => about,
+            Meaning::Verb(handle) => handle.about,
+        }
+    }
+
+    /// The words below it.
+    pub(crate) fn members(&self) -> &'static [Node] {
+        match &self.meaning {
+            Meaning::Group { members, .. } => members,
+            Meaning::Verb(_) => &[],
+        }
+    }
+
+    /// The word as clap knows it; `path` are the words up to and including this one.
+    pub(crate) fn command(&self, path: &str) -> Command {
+        let command =
+            Command::new(self.name).about(self.about()).aliases(self.aliases.iter().copied()).hide(self.hidden);
+        match &self.meaning {
+            Meaning::Group { members, .. } => {
+                let below = members.iter().map(|member| member.command(&format!("{path} {}", member.name)));
+                command.override_usage(path.to_owned()).subcommands(below.collect::<Vec<_>>())
+            }
+            Meaning::Verb(handle) => {
+                // The doc comment of the arguments' type is for readers of the code.
+                let command = (handle.arguments)(command).about(handle.about).long_about(None);
+                let command = command.mut_args(like_pflag);
+                let usage = usage_line(path, handle.operands, &command);
+                command.override_usage(usage)
+            }
+        }
+    }
+}
+
+impl Handle {
+    /// Runs the verb with its arguments.
+    ///
+    /// # Errors
+    /// The verb's, and docker's text for a wrong number of operands.
+    pub(crate) fn run(&self, matches: &ArgMatches, session: &Session<'_>) -> Outcome {
+        (self.run)(matches, session)
+    }
+}
+
+fn run<V: Verb>(matches: &ArgMatches, session: &Session<'_>) -> Outcome {
+    let verb = V::from_arg_matches(matches).map_err(|error| Failure::Client(error.to_string()))?;
+    let usage = usage_line(&session.path, V::OPERANDS, &V::augment_args(Command::new("")));
+    V::COUNT.check(verb.operands().len(), &session.path, &usage)?;
+    verb.run(session)
+}
+
+fn usage_line(path: &str, operands: &str, command: &Command) -> String {
+    let has_options = command.get_arguments().any(|argument| !argument.is_positional() && !argument.is_hide_set());
+    let options = if has_options { " [OPTIONS]" } else { "" };
+    format!("{path}{options} {operands}").trim_end().to_owned()
+}
+
+/// Flags that are on unless the user says `=false`.
+const DEFAULT_TRUE: [&str; 3] = ["disable_content_trust", "human", "tls_verify"];
+
+/// Makes a flag without value behave as those of docker's pflag: `-q`, `--quiet=true` and `--quiet=0` all parse.
+pub(crate) fn like_pflag(argument: Arg) -> Arg {
+    if !matches!(argument.get_action(), ArgAction::SetTrue) {
+        return argument;
+    }
+    let default = if DEFAULT_TRUE.contains(&argument.get_id().as_str()) { "true" } else { "false" };
+    argument
+        .action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value(default)
+        .hide_default_value(true)
+        .value_name("bool")
+        .value_parser(clap::builder::StringValueParser::new().try_map(|text| parse_bool(&text)))
+}
+
+/// Go's `strconv.ParseBool`.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(count: Count, given: usize) -> Option<String> {
+        match count.check(given, "docker tag", "docker tag A B") {
+            Err(Failure::Usage { message, code: FAILED }) => Some(message),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn counts_in_docker_s_words() {
+        let text = "docker: 'docker tag' requires 2 arguments\n\nUsage:  docker tag A B\n\n\
+                    Run 'docker tag --help' for more information";
+        assert_eq!(message(Count::Exactly(2), 1).as_deref(), Some(text));
+        assert_eq!(message(Count::Exactly(2), 2), None);
+        assert!(message(Count::AtLeast(1), 0).is_some_and(|text| {
+            text.contains("requires at least 1 argument\n")
+                && text.ends_with("See 'docker tag --help' for more information")
+        }));
+        assert!(message(Count::AtMost(1), 2).is_some_and(|text| text.contains("requires at most 1 argument\n")));
+        assert!(message(Count::Exactly(0), 1).is_some_and(|text| text.contains("accepts no arguments\n")));
+    }
+
+    #[test]
+    fn booleans_as_go_reads_them() {
+        assert_eq!(parse_bool("T"), Ok(true));
+        assert_eq!(parse_bool("0"), Ok(false));
+        assert_eq!(parse_bool("yes"), Err("strconv.ParseBool: parsing \"yes\": invalid syntax".to_owned()));
+    }
+}
