@@ -1,1 +1,37 @@
-//! Placeholder of a crate being laid out.
+//! An OCI registry (distribution spec 1.1) over a local folder.
+//!
+//! [`bind`] opens the folder and the socket, [`Server::run`] serves until it is told to stop. Nothing is printed:
+//! events go to `tracing`, one for each request with the target [`ACCESS_LOG`].
+//!
+//! What a client was answered with 201 survives a power cut. Bodies are streamed in both directions, so memory is
+//! bounded whatever the size of an image; everything else that a client sends has a limit ([`Limits`]).
+//!
+//! The parsers of untrusted text ([`name`], [`query`], [`range`], [`route`]) are public so that they can be fuzzed.
+
+mod blobs;
+mod body;
+mod connection;
+mod failure;
+mod intake;
+mod kernel;
+mod lists;
+mod locks;
+mod manifests;
+pub mod name;
+mod options;
+pub mod query;
+pub mod range;
+mod receive;
+mod referrers;
+mod registry;
+mod response;
+pub mod route;
+mod server;
+mod service;
+mod sessions;
+mod storage;
+mod uploads;
+
+pub use options::{Limits, ServeOptions};
+pub use server::{Server, bind};
+pub use service::ACCESS_LOG;

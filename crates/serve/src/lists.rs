@@ -1,0 +1,77 @@
+//! Lists that come in pages: tags and repositories (distribution spec, "Listing Tags").
+
+use dhow_spec::Tag;
+use hyper::{Response, StatusCode, header};
+use serde_json::json;
+
+use crate::body::Body;
+use crate::failure::{Code, Failure, Outcome};
+use crate::name::RepositoryName;
+use crate::query::encode;
+use crate::registry::{Call, Registry};
+use crate::response::Answer;
+use crate::storage::{Page, Prefix, Storage};
+
+impl<S: Storage> Registry<S> {
+    pub(crate) async fn list_tags(&self, call: &Call, repository: &RepositoryName) -> Outcome<Response<Body>> {
+        let limit = page_size(call, self.limits.page_entries)?;
+        let page = self.storage.list(&Prefix::tags(repository), call.query.one("last")?, limit).await?;
+        let page = match page {
+            Some(page) => page,
+            None if self.storage.list(&Prefix::repository(repository), None, 1).await?.is_some() => Page::default(),
+            None => {
+                let detail = json!({ "name": repository.as_str() });
+                return Err(
+                    Failure::missing(Code::NameUnknown, "repository name not known to registry").with_detail(detail)
+                );
+            }
+        };
+        let tags: Vec<&String> = page.names.iter().filter(|name| Tag::parse(name).is_ok()).collect();
+        let answer = next_page(&format!("/v2/{repository}/tags/list"), &page, limit);
+        Ok(answer.json("application/json", &json!({ "name": repository.as_str(), "tags": tags })))
+    }
+
+    pub(crate) async fn list_repositories(&self, call: &Call) -> Outcome<Response<Body>> {
+        let limit = page_size(call, self.limits.page_entries)?;
+        let page = match limit {
+            0 => Page::default(),
+            _ => self.storage.repositories(call.query.one("last")?, limit).await?,
+        };
+        let answer = next_page("/v2/_catalog", &page, limit);
+        Ok(answer.json("application/json", &json!({ "repositories": page.names })))
+    }
+}
+
+/// How many entries the client wants, at most the server's limit.
+pub(crate) fn page_size(call: &Call, entries_max: usize) -> Outcome<usize> {
+    Ok(call.number("n")?.unwrap_or(entries_max).min(entries_max))
+}
+
+/// An answer with the address of the page behind `page`, if there is one.
+fn next_page(path: &str, page: &Page, limit: usize) -> Answer {
+    let answer = Answer::new(StatusCode::OK);
+    match page.names.last() {
+        Some(last) if page.more => {
+            let parameters = [("n", Some(limit.to_string())), ("last", Some(last.clone()))];
+            answer.header(header::LINK, link(path, &parameters))
+        }
+        _ => answer,
+    }
+}
+
+/// The value of a `Link` header to the next page (RFC 8288).
+pub(crate) fn link(path: &str, parameters: &[(&str, Option<String>)]) -> String {
+    let set = parameters.iter().filter_map(|(key, value)| Some(format!("{key}={}", encode(value.as_ref()?))));
+    format!("<{path}?{}>; rel=\"next\"", set.collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_encoded() {
+        let parameters = [("n", Some("2".to_owned())), ("last", Some("a/b+c".to_owned())), ("x", None)];
+        assert_eq!(link("/v2/_catalog", &parameters), "</v2/_catalog?n=2&last=a%2Fb%2Bc>; rel=\"next\"");
+    }
+}

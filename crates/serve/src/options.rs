@@ -1,0 +1,76 @@
+//! What a server is told at its start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dhow_base::limits::{BLOB_BYTES_MAX, MANIFEST_BYTES_MAX};
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The folder that holds the registry; made when it is not there, unless `read_only`.
+    pub root: PathBuf,
+    /// Answers every request that would change something with 405. Any number of read-only servers, and one that
+    /// writes, may share a folder.
+    pub read_only: bool,
+    /// Bounds on what clients may use.
+    pub limits: Limits,
+}
+
+impl ServeOptions {
+    /// Serves `root`, writable and with the default limits.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), read_only: false, limits: Limits::default() }
+    }
+}
+
+/// Bounds on what clients may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections served at once; further ones wait in the system's queue.
+    pub connections: usize,
+    /// Requests under way at once on one HTTP/2 connection.
+    pub streams_per_connection: u32,
+    /// Longest head of a request, in bytes.
+    pub header_bytes: usize,
+    /// Longest manifest or index, in bytes.
+    pub manifest_bytes: u64,
+    /// Longest blob, in bytes.
+    pub blob_bytes: u64,
+    /// Most names in one answer of the tag list, the catalogue or the referrers; the rest follows by `Link`.
+    pub page_entries: usize,
+    /// Tags that one manifest upload may set with `?tag=`.
+    pub tags_per_manifest: usize,
+    /// Upload sessions open at once.
+    pub upload_sessions: usize,
+    /// How long an upload session is kept without a byte arriving.
+    pub upload_idle: Duration,
+    /// How long a client may take to send a request's head.
+    pub header_wait: Duration,
+    /// How long a client may pause while sending a body.
+    pub receive_idle: Duration,
+    /// How long a client may take nothing of an answer that is being sent.
+    pub send_idle: Duration,
+    /// How long requests under way may go on after the server was told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams_per_connection: 100,
+            header_bytes: 32 << 10,
+            manifest_bytes: MANIFEST_BYTES_MAX,
+            blob_bytes: BLOB_BYTES_MAX,
+            page_entries: 10_000,
+            tags_per_manifest: 100,
+            upload_sessions: 10_000,
+            upload_idle: Duration::from_secs(24 * 60 * 60),
+            header_wait: Duration::from_secs(30),
+            receive_idle: Duration::from_secs(60),
+            send_idle: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+        }
+    }
+}

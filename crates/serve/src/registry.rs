@@ -1,0 +1,97 @@
+//! What the handlers of all endpoints share.
+
+use std::sync::Arc;
+
+use dhow_base::Result;
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, StatusCode, Version};
+
+use crate::failure::{Code, Failure, Outcome};
+use crate::kernel::KernelQueue;
+use crate::locks::RepositoryLocks;
+use crate::options::Limits;
+use crate::query::Query;
+use crate::receive::Receiver;
+use crate::sessions::Sessions;
+use crate::storage::Storage;
+
+/// One registry. Endpoints are methods of it, in a file for each kind of thing they address.
+#[derive(Debug)]
+pub(crate) struct Registry<S: Storage> {
+    pub(crate) storage: S,
+    pub(crate) sessions: Sessions<S::Upload>,
+    pub(crate) locks: RepositoryLocks,
+    pub(crate) limits: Limits,
+    pub(crate) read_only: bool,
+}
+
+impl<S: Storage> Registry<S> {
+    pub(crate) fn new(storage: S, limits: Limits, read_only: bool) -> Arc<Self> {
+        let sessions = Sessions::new(limits.upload_sessions);
+        Arc::new(Self { storage, sessions, locks: RepositoryLocks::default(), limits, read_only })
+    }
+
+    /// Forgets uploads that nobody has gone on with. Returns how many there were.
+    pub(crate) async fn expire_uploads(&self) -> Result<usize> {
+        let idle = self.limits.upload_idle;
+        self.sessions.expire(idle);
+        let active = self.sessions.ids();
+        self.storage.expire_uploads(idle, move |id| active.contains(id)).await
+    }
+}
+
+/// A request without its body.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+    /// Set where the kernel may send files to the client.
+    pub(crate) kernel: Option<KernelQueue>,
+}
+
+impl Call {
+    pub(crate) fn new(parts: Parts, kernel: &KernelQueue, head_bytes_max: usize) -> Outcome<Self> {
+        if head_bytes(&parts) > head_bytes_max {
+            let message = format!("the request's head is longer than {head_bytes_max} bytes");
+            return Err(Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::Unsupported, message));
+        }
+        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+        let kernel = (parts.version != Version::HTTP_2).then(|| kernel.clone());
+        Ok(Self { method: parts.method, headers: parts.headers, query, kernel })
+    }
+
+    /// The first value of a header. Text that is not ASCII is as good as none.
+    pub(crate) fn header(&self, name: impl hyper::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether only the head of the answer is wanted.
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The number in a query parameter.
+    pub(crate) fn number(&self, key: &'static str) -> Outcome<Option<usize>> {
+        let Some(text) = self.query.one(key)? else { return Ok(None) };
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number {
+            return Err(Failure::bad(Code::Unsupported, format!("the query parameter {key:?} is not a number")));
+        }
+        // One that does not fit is more than there can be.
+        Ok(Some(text.parse().unwrap_or(usize::MAX)))
+    }
+
+    /// Takes the request's body to be read.
+    pub(crate) fn receiver(&self, body: Incoming, limits: &Limits) -> Receiver {
+        let awaits_go_ahead = self.headers.contains_key(hyper::header::EXPECT);
+        Receiver::new(body, limits.receive_idle, awaits_go_ahead)
+    }
+}
+
+/// Length of a request's head in bytes, but for a few separators.
+fn head_bytes(parts: &Parts) -> usize {
+    let address = parts.uri.path_and_query().map_or(0, |address| address.as_str().len());
+    parts.headers.iter().fold(address, |bytes, (name, value)| bytes + name.as_str().len() + value.len())
+}

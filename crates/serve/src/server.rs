@@ -1,0 +1,168 @@
+//! The socket, the connections on it, and their end.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dhow_base::{Error, Kind, Result};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{interval, sleep, timeout};
+
+use crate::connection::Connection;
+use crate::kernel::KernelQueue;
+use crate::options::{Limits, ServeOptions};
+use crate::registry::Registry;
+use crate::storage::Folder;
+
+/// How often uploads are looked through for those that nobody goes on with.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Pause after the system refused a connection, most often for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Most bytes that one HTTP/1.1 connection holds; also the largest piece of a body that is received at once.
+const CONNECTION_BUFFER_BYTES: usize = 256 << 10;
+
+/// What one HTTP/2 client may send ahead, in bytes: enough for a fast network at a distance.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
+
+/// A registry that has its folder and its socket, and waits to be [run](Server::run).
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    registry: Arc<Registry<Folder>>,
+}
+
+/// Opens the folder and binds `listen`, an address and port such as `127.0.0.1:5000` or `[::1]:0`.
+///
+/// # Errors
+/// [`Kind::Invalid`] when `listen` is no address or the system refuses it, [`Kind::Unavailable`] when another server
+/// writes to the folder, [`Kind::Unsupported`] when a newer version made it, else the operating system's.
+pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
+    let storage = Folder::open(&options.root, options.read_only)?;
+    let failed = |error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there; choose another port",
+            _ => "give an address and a port, such as 127.0.0.1:5000",
+        };
+        Error::new(Kind::Invalid, format!("cannot listen on {listen:?}: {error}")).with_hint(hint).with_source(error)
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Server { listener, address, registry: Registry::new(storage, options.limits, options.read_only) })
+}
+
+impl Server {
+    /// The address that clients can reach; its port was chosen by the system when 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` ends, then lets requests under way finish ([`Limits::drain`]) and takes no new ones.
+    ///
+    /// Use a runtime with as many threads as there are processors: what is sent and received is copied on them.
+    ///
+    /// # Errors
+    /// None for what a client does; those go to the log.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let Self { listener, registry, .. } = self;
+        let limits = &registry.limits;
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let graceful = GracefulShutdown::new();
+        let expiry = tokio::spawn(expire_uploads(Arc::clone(&registry)));
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &slots) => accepted,
+                () = &mut shutdown => break,
+            };
+            let Some((stream, peer, slot)) = accepted else { continue };
+            let serving = serve(stream, peer, Arc::clone(&registry), graceful.watcher());
+            tokio::spawn(async move {
+                serving.await;
+                drop(slot);
+            });
+        }
+        drop(listener);
+        expiry.abort();
+        if timeout(limits.drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests were still under way when the server stopped");
+        }
+        Ok(())
+    }
+}
+
+/// The next connection, once there is room for one; nothing when it went wrong.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, slot)),
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folder>>, watcher: Watcher) {
+    // Answers are written whole; waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let kernel = KernelQueue::default();
+    let connection = Connection::new(stream, kernel.clone(), registry.limits.send_idle);
+    let builder = builder(&registry.limits);
+    let service = service_fn(move |request| {
+        let answer = Arc::clone(&registry).answer(request, kernel.clone(), peer);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let serving = builder.serve_connection(connection, service).into_owned();
+    if let Err(error) = watcher.watch(serving).await {
+        tracing::debug!(%peer, error, "a connection broke");
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_wait)
+        .max_buf_size(CONNECTION_BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.header_wait)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    builder
+}
+
+async fn expire_uploads(registry: Arc<Registry<Folder>>) {
+    if registry.read_only {
+        return;
+    }
+    let mut ticks = interval(EXPIRY_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match registry.expire_uploads().await {
+            Ok(0) => {}
+            Ok(expired) => tracing::info!(expired, "forgot uploads that nobody went on with"),
+            Err(error) => tracing::error!(%error, "cannot look through the uploads"),
+        }
+    }
+}

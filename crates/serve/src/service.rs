@@ -1,0 +1,130 @@
+//! From a request to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::HeaderValue;
+use hyper::{Method, Request, Response, StatusCode, header};
+use serde_json::json;
+
+use crate::body::Body;
+use crate::failure::{Code, Failure, Outcome};
+use crate::kernel::KernelQueue;
+use crate::receive::Receiver;
+use crate::registry::{Call, Registry};
+use crate::response::{API_VERSION, Answer};
+use crate::route::Route;
+use crate::storage::Storage;
+
+/// The `tracing` target of the events that tell of one answered request each.
+pub const ACCESS_LOG: &str = "dhow_serve::access";
+
+impl<S: Storage> Registry<S> {
+    /// Answers a request, and logs it.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        kernel: KernelQueue,
+        peer: SocketAddr,
+    ) -> Response<Body> {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let outcome = match Call::new(parts, &kernel, self.limits.header_bytes) {
+            Ok(call) => self.dispatch(call, &path, body).await,
+            Err(failure) => Err(failure),
+        };
+        let mut code = None;
+        let mut response = outcome.unwrap_or_else(|failure| {
+            code = Some(failure.code().as_str());
+            if let Some(cause) = failure.cause() {
+                tracing::error!(%method, path, error = %cause, "the storage failed");
+            }
+            failure.into_response()
+        });
+        if path.starts_with("/v2") {
+            response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let (status, bytes) = (response.status().as_u16(), response.body().size_hint().exact());
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(target: ACCESS_LOG, %peer, %method, path, status, bytes, code, seconds);
+        response
+    }
+
+    async fn dispatch(self: Arc<Self>, call: Call, path: &str, body: Incoming) -> Outcome<Response<Body>> {
+        let route = Route::parse(path)?;
+        if matches!(call.method, Method::GET | Method::HEAD) {
+            return self.read(&call, route).await;
+        }
+        if self.read_only {
+            return Err(Failure::method("GET, HEAD", "the registry is read-only"));
+        }
+        let receiver = call.receiver(body, &self.limits);
+        // A task of its own: it goes on to a defined end when the client goes away and this future is dropped.
+        let task = tokio::spawn(async move {
+            let mut receiver = receiver;
+            let outcome = self.write(&call, route, &mut receiver).await;
+            if outcome.is_err() && !receiver.ended() {
+                receiver.drain().await;
+            }
+            outcome
+        });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request's task failed");
+            Err(Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Code::Unknown,
+                "the request failed inside the registry",
+            ))
+        })
+    }
+
+    /// GET and HEAD.
+    async fn read(&self, call: &Call, route: Route) -> Outcome<Response<Body>> {
+        match route {
+            Route::Health => {
+                Ok(Answer::new(StatusCode::OK).header(header::CONTENT_TYPE, "text/plain").body(Body::full("ok\n")))
+            }
+            Route::Version => Ok(Answer::new(StatusCode::OK).json("application/json", &json!({}))),
+            Route::Catalog => self.list_repositories(call).await,
+            Route::Tags(repository) => self.list_tags(call, &repository).await,
+            Route::Manifest(repository, name) => self.get_manifest(call, &repository, &name).await,
+            Route::Referrers(repository, subject) => self.list_referrers(call, &repository, &subject).await,
+            Route::Blob(repository, digest) => self.get_blob(call, &repository, &digest).await,
+            Route::Uploads(_) => Err(Failure::method("POST", "uploads are begun with POST")),
+            Route::Upload(repository, id) => self.upload_status(&repository, &id).await,
+        }
+    }
+
+    /// Everything else.
+    async fn write(&self, call: &Call, route: Route, receiver: &mut Receiver) -> Outcome<Response<Body>> {
+        let method = call.method.clone();
+        match (route, method) {
+            (Route::Manifest(repository, name), Method::PUT) => {
+                self.put_manifest(call, &repository, &name, receiver).await
+            }
+            (Route::Manifest(repository, name), Method::DELETE) => self.delete_manifest(&repository, &name).await,
+            (Route::Blob(repository, digest), Method::DELETE) => self.delete_blob(&repository, &digest).await,
+            (Route::Uploads(repository), Method::POST) => self.begin_upload(call, &repository, receiver).await,
+            (Route::Upload(repository, id), Method::PATCH) => {
+                self.append_upload(call, &repository, &id, receiver).await
+            }
+            (Route::Upload(repository, id), Method::PUT) => self.finish_upload(call, &repository, &id, receiver).await,
+            (Route::Upload(repository, id), Method::DELETE) => self.cancel_upload(&repository, &id).await,
+            (route, _) => Err(Failure::method(allowed(&route), "the operation is unsupported")),
+        }
+    }
+}
+
+fn allowed(route: &Route) -> &'static str {
+    match route {
+        Route::Health | Route::Version | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
+        Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
+        Route::Blob(..) => "GET, HEAD, DELETE",
+        Route::Uploads(_) => "POST",
+        Route::Upload(..) => "GET, HEAD, PATCH, PUT, DELETE",
+    }
+}

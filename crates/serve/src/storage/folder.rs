@@ -1,0 +1,331 @@
+//! The storage in a local folder. Key `a/b` is the file `a/b`.
+//!
+//! Reads of small files are done where they are asked for: they come from the page cache, and a hand-over to another
+//! thread costs more than the read. Everything that waits for the disk runs on the blocking threads.
+
+use std::fs::{DirEntry, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use dhow_base::fs::{self, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::digest::Algorithm;
+
+use super::directories::Directories;
+use super::upload::FileUpload;
+use super::{Key, Object, Page, Prefix, Storage, UploadPlan};
+use crate::name::{RepositoryName, UploadId};
+
+/// What `registry.json` holds: the number of the format.
+const MARKER: &str = "{\"format\":1}\n";
+const MARKER_FILE: &str = "registry.json";
+
+/// A registry's folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    root: PathBuf,
+    directories: Directories,
+    /// Held as long as the folder is open for writing, so that two servers never write to it.
+    _lock: Option<FileLock>,
+}
+
+impl Folder {
+    /// Opens the registry in `root`. Unless `read_only`, makes it when there is none and keeps other writers out.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when another server writes to the folder, [`Kind::Unsupported`] when its format is a
+    /// newer one, [`Kind::NotFound`] when it is to be read only and is not there.
+    pub(crate) fn open(root: &Path, read_only: bool) -> Result<Self> {
+        if read_only {
+            check_format(root)?;
+            return Ok(Self::new(root, None));
+        }
+        fs::create_dir_all(root)?;
+        let Some(lock) = FileLock::try_acquire(&root.join("lock"), LockMode::Exclusive)? else {
+            return Err(Error::new(Kind::Unavailable, format!("another server is writing to {root:?}"))
+                .with_hint("stop it, serve another folder, or serve this one read-only"));
+        };
+        let folder = Self::new(root, Some(lock));
+        for algorithm in Algorithm::ALL {
+            folder.inner.directories.ensure(&root.join("blobs").join(algorithm.as_str()))?;
+        }
+        folder.inner.directories.ensure(&root.join("repositories"))?;
+        folder.inner.directories.ensure(&folder.inner.uploads())?;
+        folder.inner.remove_temporaries()?;
+        if root.join(MARKER_FILE).exists() {
+            check_format(root)?;
+        } else {
+            fs::write_atomic(&root.join(MARKER_FILE), MARKER.as_bytes(), 0o600, fs::Durability::Durable)?;
+        }
+        Ok(folder)
+    }
+
+    fn new(root: &Path, lock: Option<FileLock>) -> Self {
+        let inner = Inner { root: root.to_owned(), directories: Directories::default(), _lock: lock };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+fn check_format(root: &Path) -> Result<()> {
+    let path = root.join(MARKER_FILE);
+    let bytes = fs::read_limited(&path, 4096)?;
+    let marker: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    match marker.get("format").and_then(serde_json::Value::as_u64) {
+        Some(1) => Ok(()),
+        Some(newer) => {
+            let message = format!("the registry in {root:?} has format {newer}, and this program knows only format 1");
+            Err(Error::new(Kind::Unsupported, message)
+                .with_hint("use the version of dhow that made it, or a newer one"))
+        }
+        None => Err(Error::new(Kind::Corrupt, format!("{path:?} does not name the format of the registry"))),
+    }
+}
+
+/// Runs `work` on a blocking thread. It goes on to its end even when nobody waits any more.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let failed = |error| Error::new(Kind::Internal, format!("a storage thread failed: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}
+
+impl Storage for Folder {
+    type Upload = FileUpload;
+
+    async fn size(&self, key: &Key) -> Result<Option<u64>> {
+        let path = self.inner.path(key);
+        found(&path, path.metadata()).map(|metadata| metadata.filter(std::fs::Metadata::is_file).map(|file| file.len()))
+    }
+
+    async fn get(&self, key: &Key, bytes_max: u64) -> Result<Option<Bytes>> {
+        match fs::read_limited(&self.inner.path(key), bytes_max) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open(&self, key: &Key) -> Result<Option<Object>> {
+        let path = self.inner.path(key);
+        let Some(file) = found(&path, File::open(&path))? else { return Ok(None) };
+        let size = file.metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?.len();
+        Ok(Some(Object { file: Arc::new(file), size }))
+    }
+
+    async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.put(&objects)).await
+    }
+
+    async fn delete(&self, keys: Vec<Key>) -> Result<bool> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            keys.iter().try_fold(false, |_, key| {
+                let path = inner.path(key);
+                let there = fs::remove_file(&path)?;
+                if there {
+                    fs::sync_dir(parent(&path))?;
+                }
+                Ok(there)
+            })
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &Prefix, after: Option<&str>, limit: usize) -> Result<Option<Page>> {
+        let path = self.inner.root.join(prefix.as_str());
+        let after = after.map(str::to_owned);
+        blocking(move || {
+            let Some(entries) = found(&path, std::fs::read_dir(&path))? else { return Ok(None) };
+            let mut names = entries
+                .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+                .collect::<io::Result<Vec<String>>>()
+                .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))?;
+            names.retain(|name| after.as_ref().is_none_or(|after| name > after));
+            names.sort_unstable();
+            let more = names.len() > limit;
+            names.truncate(limit);
+            Ok(Some(Page { names, more }))
+        })
+        .await
+    }
+
+    async fn repositories(&self, after: Option<&str>, limit: usize) -> Result<Page> {
+        let root = self.inner.root.join("repositories");
+        let after = after.map(str::to_owned);
+        blocking(move || {
+            let mut walk = RepositoryWalk { after, limit, page: Page::default() };
+            walk.below(&root, "")?;
+            Ok(walk.page)
+        })
+        .await
+    }
+
+    async fn begin_upload(&self, id: &UploadId, plan: UploadPlan) -> Result<FileUpload> {
+        FileUpload::begin(Arc::clone(&self.inner), id, plan)
+    }
+
+    async fn resume_upload(&self, id: &UploadId) -> Result<Option<FileUpload>> {
+        FileUpload::resume(Arc::clone(&self.inner), id)
+    }
+
+    async fn expire_uploads(&self, idle: Duration, keep: impl Fn(&UploadId) -> bool + Send + 'static) -> Result<usize> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.expire_uploads(idle, keep)).await
+    }
+}
+
+impl Inner {
+    pub(super) fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+
+    pub(super) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    /// Writes every object beside its final place, flushes them together, then names them one by one.
+    pub(super) fn put(&self, objects: &[(Key, Bytes)]) -> Result<()> {
+        let mut staged = Vec::with_capacity(objects.len());
+        let mut files = Vec::new();
+        let result = objects.iter().try_for_each(|(key, bytes)| {
+            let temporary = self.temporary();
+            let file = fs::open_or_create(&temporary)?;
+            staged.push((temporary.clone(), self.path(key)));
+            fs::write_at(&file, &temporary, bytes, 0)?;
+            files.push((temporary, file));
+            Ok(())
+        });
+        let result = result.and_then(|()| fs::flush(&files, &[])).and_then(|()| self.publish(&staged));
+        if result.is_err() {
+            // What could not be published is of no use; what cannot be removed now is removed at the next start.
+            staged.iter().for_each(|(temporary, _)| drop(fs::remove_file(temporary)));
+        }
+        result
+    }
+
+    /// Renames flushed files to their places, in order; a directory is synced before the next one is entered.
+    pub(super) fn publish(&self, staged: &[(PathBuf, PathBuf)]) -> Result<()> {
+        for (index, (temporary, path)) in staged.iter().enumerate() {
+            let directory = parent(path);
+            self.directories.ensure(directory)?;
+            fs::rename(temporary, path)?;
+            if staged.get(index + 1).is_none_or(|(_, next)| parent(next) != directory) {
+                fs::sync_dir(directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name for a file on its way to its place. Unique as long as the folder is locked.
+    pub(super) fn temporary(&self) -> PathBuf {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        self.uploads().join(format!("{}.tmp", SERIAL.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn remove_temporaries(&self) -> Result<()> {
+        self.upload_entries()?
+            .iter()
+            .map(DirEntry::path)
+            .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+            .try_for_each(|path| fs::remove_file(&path).map(drop))
+    }
+
+    fn expire_uploads(&self, idle: Duration, keep: impl Fn(&UploadId) -> bool) -> Result<usize> {
+        let oldest = SystemTime::now().checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH);
+        let mut expired = 0;
+        for entry in self.upload_entries()? {
+            let name = entry.file_name();
+            let Some(id) = name.to_str().and_then(|name| UploadId::parse(name.strip_suffix(".json")?)) else {
+                continue;
+            };
+            if !keep(&id) && FileUpload::last_change(self, &id).is_some_and(|changed| changed < oldest) {
+                FileUpload::remove(self, &id)?;
+                expired += 1;
+            }
+        }
+        Ok(expired)
+    }
+
+    fn upload_entries(&self) -> Result<Vec<DirEntry>> {
+        let path = self.uploads();
+        std::fs::read_dir(&path)
+            .and_then(Iterator::collect)
+            .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
+    }
+}
+
+/// Collects repositories in the byte order of their full names, which is not the order of the tree: `a-b` stands
+/// between `a` and `a/b`.
+struct RepositoryWalk {
+    after: Option<String>,
+    limit: usize,
+    page: Page,
+}
+
+impl RepositoryWalk {
+    fn below(&mut self, directory: &Path, prefix: &str) -> Result<()> {
+        let mut visits = Vec::new();
+        let entries = found(directory, std::fs::read_dir(directory))?;
+        for entry in entries.into_iter().flatten() {
+            let entry = entry.map_err(|error| Error::io(format_args!("cannot list {directory:?}"), error))?;
+            let Ok(component) = entry.file_name().into_string() else { continue };
+            let name = format!("{prefix}{component}");
+            if RepositoryName::parse(&name).is_some() {
+                visits.push((format!("{name}/"), entry.path()));
+                visits.push((name, entry.path()));
+            }
+        }
+        visits.sort_unstable();
+        for (name, path) in visits {
+            if self.page.more {
+                break;
+            }
+            if name.ends_with('/') {
+                // Names below sort behind their parent's: a whole subtree before `after` is left out.
+                if self.after.as_deref().is_none_or(|after| after < name.as_str() || after.starts_with(&name)) {
+                    self.below(&path, &name)?;
+                }
+            } else if self.after.as_ref().is_none_or(|after| name > *after) && holds_manifest(&path) {
+                self.add(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: String) {
+        if self.page.names.len() == self.limit {
+            self.page.more = true;
+        } else {
+            self.page.names.push(name);
+        }
+    }
+}
+
+fn holds_manifest(repository: &Path) -> bool {
+    Algorithm::ALL.iter().any(|algorithm| {
+        std::fs::read_dir(repository.join("_manifests").join(algorithm.as_str()))
+            .is_ok_and(|mut entries| entries.next().is_some())
+    })
+}
+
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+/// Tells an absent file from one that cannot be had.
+pub(super) fn found<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        // A file stands where a directory is looked for: then there is nothing below it either.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Error::io(format_args!("cannot read {path:?}"), error)),
+    }
+}
