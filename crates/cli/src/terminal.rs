@@ -64,7 +64,7 @@ pub(crate) fn ask_secret(console: &Console, question: &str) -> Outcome<Secret> {
     Ok(typed?)
 }
 
-fn read_secret(input: impl Read) -> Result<Secret, Error> {
+fn read_secret(input: impl BufRead) -> Result<Secret, Error> {
     let mut typed: Vec<u8> = Vec::new();
     for byte in input.take(LINE_BYTES_MAX).bytes() {
         match byte.map_err(unreadable)? {

@@ -90,7 +90,7 @@ impl Located {
 }
 
 /// The verb that clap found, with its matches; `None` when the words end at a group or at the program itself.
-pub(crate) fn verb_of<'a>(mut matches: &'a ArgMatches) -> Option<(&'static Handle, &'a ArgMatches)> {
+pub(crate) fn verb_of(mut matches: &ArgMatches) -> Option<(&'static Handle, &ArgMatches)> {
     let mut members = TREE;
     while let Some((name, below)) = matches.subcommand() {
         let node = members.iter().find(|node| node.name == name)?;

@@ -53,18 +53,12 @@ impl Verb for Pull {
         let platform = targets::platform(self.platform.as_deref().or(default))?;
         let context = session.context(&self.network)?;
         let puller = Puller { context: &context, session, platform, quiet: self.quiet, stored: self.stored };
+        let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
         let mut failures = Vec::new();
-        let wanted: Vec<Reference> = self
-            .names
-            .iter()
-            .filter_map(|name| self.parse(name).map_err(|failure| failures.push(failure)).ok())
-            .collect();
-        if !wanted.is_empty() {
-            runtime::block_on(async {
-                failures.extend(puller.all(&wanted, self.all_tags).await);
-                Ok(())
-            })?;
-        }
+        runtime::block_on(async {
+            failures = puller.all(wanted, self.all_tags).await;
+            Ok(())
+        })?;
         Failure::join(failures)
     }
 }
@@ -88,11 +82,17 @@ struct Puller<'a> {
 }
 
 impl Puller<'_> {
-    async fn all(&self, references: &[Reference], all_tags: bool) -> Vec<Failure> {
+    async fn all(&self, references: Vec<Outcome<Reference>>, all_tags: bool) -> Vec<Failure> {
         let mut failures = Vec::new();
         for reference in references {
-            let pulled =
-                async { if all_tags { self.repository(reference).await } else { self.one(reference.clone()).await } };
+            let reference = match reference {
+                Ok(reference) => reference,
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            let pulled = async { if all_tags { self.repository(&reference).await } else { self.one(reference).await } };
             if let Err(error) = runtime::interruptible(pulled, RESUMABLE).await {
                 let failure = Failure::Engine(error);
                 let stop = failure.is_interruption();

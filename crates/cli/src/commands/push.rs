@@ -51,18 +51,12 @@ impl Verb for Push {
         let platform = targets::platform(self.platform.as_deref())?;
         let context = session.context(&self.network)?;
         let pusher = Pusher { context: &context, session, platform, quiet: self.quiet };
+        let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
         let mut failures = Vec::new();
-        let wanted: Vec<Reference> = self
-            .names
-            .iter()
-            .filter_map(|name| self.parse(name).map_err(|failure| failures.push(failure)).ok())
-            .collect();
-        if !wanted.is_empty() {
-            runtime::block_on(async {
-                failures.extend(pusher.all(&wanted, self.all_tags).await);
-                Ok(())
-            })?;
-        }
+        runtime::block_on(async {
+            failures = pusher.all(wanted, self.all_tags).await;
+            Ok(())
+        })?;
         Failure::join(failures)
     }
 }
@@ -88,10 +82,17 @@ struct Pusher<'a> {
 }
 
 impl Pusher<'_> {
-    async fn all(&self, references: &[Reference], all_tags: bool) -> Vec<Failure> {
+    async fn all(&self, references: Vec<Outcome<Reference>>, all_tags: bool) -> Vec<Failure> {
         let mut failures = Vec::new();
         for reference in references {
-            let pushed = self.repository(reference, all_tags);
+            let reference = match reference {
+                Ok(reference) => reference,
+                Err(failure) => {
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            let pushed = self.repository(&reference, all_tags);
             if let Err(error) = runtime::interruptible(pushed, RESUMABLE).await {
                 let failure = Failure::Engine(error);
                 let stop = failure.is_interruption();
@@ -111,14 +112,19 @@ impl Pusher<'_> {
             self.say("Using default tag: latest");
         }
         self.say(&format!("The push refers to repository [{repository}]"));
-        if !all_tags {
+        let done = if all_tags {
+            for tagged in push::references(self.context, repository)? {
+                self.one(&tagged).await?;
+            }
+            repository.to_string()
+        } else {
             self.one(&tagged).await?;
-            return Ok(self.last_line(&tagged.to_string()));
+            tagged.to_string()
+        };
+        if self.quiet {
+            // Docker names what was pushed only when it said nothing else.
+            self.session.console.line(done);
         }
-        for tagged in push::references(self.context, repository)? {
-            self.one(&tagged).await?;
-        }
-        self.last_line(&repository.to_string());
         Ok(())
     }
 
@@ -145,13 +151,6 @@ impl Pusher<'_> {
         if !self.quiet {
             self.session.console.line(line);
             self.session.console.flush();
-        }
-    }
-
-    /// Docker names what was pushed only when it said nothing else.
-    fn last_line(&self, name: &str) {
-        if self.quiet {
-            self.session.console.line(name);
         }
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct State {
     pub(crate) bytes: Option<(u64, u64)>,
 }
 
+/// The digest that an event is about, docker's words for it, and the bytes while they move.
+type Words<'e> = (&'e str, String, Option<(u64, u64)>);
+
 /// Follows the layers of one operation and says what changed.
 #[derive(Debug)]
 pub(crate) struct States {
@@ -80,8 +83,8 @@ impl States {
         Some(State { id, text, bytes })
     }
 
-    /// The digest that an event is about, and the words for it; `None` for what docker does not mention.
-    fn words<'e>(&self, event: Event<'e>) -> Option<(&'e str, String, Option<(u64, u64)>)> {
+    /// What docker says about an event; `None` for what it does not mention.
+    fn words<'e>(&self, event: Event<'e>) -> Option<Words<'e>> {
         use Direction::{Load, Pull, Push};
         let (digest, text) = match (event, self.direction) {
             (Event::Moved { digest, done, total }, direction) => {
