@@ -3,3 +3,4 @@
 pub mod forgetful;
 pub mod images;
 pub mod peers;
+pub mod registry;

@@ -1,0 +1,292 @@
+//! A registry that runs inside the test and does what the test tells it: it lies, breaks off, stalls, redirects, refuses.
+//!
+//! It listens on a free port of 127.0.0.1, keeps its content in memory, and writes down every request. It shares no code
+//! with what it tests, and speaks HTTP/1.1 by hand, so that it can also speak it wrongly.
+//!
+//! ```no_run
+//! use dhow_testkit::registry::{Effect, Route, Rule, ScriptedRegistry};
+//!
+//! let registry = ScriptedRegistry::start();
+//! let image = registry.put_image("app", "v1", &[b"a layer".to_vec()]);
+//! // The first GET of a blob breaks off after three bytes.
+//! registry.script(Rule::on(Route::Blob).method("GET").effect(Effect::CutAfter(3)).times(1));
+//! // … run the client against `registry.authority()` …
+//! assert_eq!(registry.count("GET", Route::Blob), 2);
+//! assert!(registry.bytes_sent_of(&image.layers[0]) < 20);
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+mod access;
+mod content;
+mod http;
+mod routes;
+mod script;
+mod server;
+mod tls;
+
+pub use access::Access;
+pub use content::{Image, digest_of};
+pub use script::{Effect, Route, Rule};
+
+use content::Content;
+
+/// One request as the registry saw it, and what it answered.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET`, `HEAD`, …
+    pub method: String,
+    /// The path without its query.
+    pub path: String,
+    /// The query without its `?`; empty when there is none.
+    pub query: String,
+    /// Headers, names in lower case, in the order they came.
+    pub headers: Vec<(String, String)>,
+    /// What kind of page was asked for.
+    pub route: Route,
+    /// Bytes of the request's body that arrived.
+    pub received: u64,
+    /// The answer's status; 0 when the connection was closed without one.
+    pub status: u16,
+    /// Bytes of the answer's body that were handed to the connection.
+    pub sent: u64,
+}
+
+impl Request {
+    /// The first header of that name (in lower case).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `GET /v2/app/manifests/v1?query`: a line to compare sequences of requests by.
+    pub fn line(&self) -> String {
+        let query = if self.query.is_empty() { String::new() } else { format!("?{}", self.query) };
+        format!("{} {}{query}", self.method, self.path)
+    }
+}
+
+/// How the registry takes uploads.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadRules {
+    /// Whether `POST …?mount=` mounts; if not, it opens an upload.
+    pub mounts: bool,
+    /// Whether a body may come with the final `PUT`.
+    pub put_with_body: bool,
+    /// Whether `PATCH` is known at all.
+    pub patch: bool,
+    /// Whether a second `PATCH` replaces what the first brought, as GHCR's does.
+    pub patch_overwrites: bool,
+    /// Longest request body; longer ones are answered with 413.
+    pub body_bytes_max: u64,
+    /// Sent as `OCI-Chunk-Min-Length` when not 0.
+    pub chunk_bytes_min: u64,
+    /// Whether the `Location` of an upload is absolute.
+    pub absolute_location: bool,
+}
+
+impl Default for UploadRules {
+    fn default() -> Self {
+        Self {
+            mounts: true,
+            put_with_body: true,
+            patch: true,
+            patch_overwrites: false,
+            body_bytes_max: u64::MAX,
+            chunk_bytes_min: 0,
+            absolute_location: false,
+        }
+    }
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Shared {
+    address: SocketAddr,
+    tls: bool,
+    stop: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    content: Content,
+    access: Access,
+    tokens: access::Tokens,
+    rules: Vec<Rule>,
+    uploads: UploadRules,
+    tags_per_page: usize,
+    log: Vec<Request>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The registry. It stops when dropped.
+#[derive(Debug)]
+pub struct ScriptedRegistry {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ScriptedRegistry {
+    /// Starts an empty registry that speaks plain HTTP and lets everybody do everything.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start() -> Self {
+        Self::start_with(false)
+    }
+
+    /// Starts one that speaks HTTPS, with a certificate that no system trusts.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start_tls() -> Self {
+        Self::start_with(true)
+    }
+
+    fn start_with(tls: bool) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("the port that was bound");
+        let state = State {
+            content: Content::default(),
+            access: Access::Open,
+            tokens: access::Tokens::default(),
+            rules: Vec::new(),
+            uploads: UploadRules::default(),
+            tags_per_page: usize::MAX,
+            log: Vec::new(),
+        };
+        let shared = Arc::new(Shared { address, tls, stop: AtomicBool::new(false), state: Mutex::new(state) });
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || server::accept(&listener, &of_thread));
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// `127.0.0.1:<port>`: what references begin with.
+    pub fn authority(&self) -> String {
+        self.shared.address.to_string()
+    }
+
+    /// `http://127.0.0.1:<port>` or `https://…`.
+    pub fn url(&self) -> String {
+        let scheme = if self.shared.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.shared.address)
+    }
+
+    /// Adds a rule. Rules are tried in the order they were added; the first that matches acts.
+    pub fn script(&self, rule: Rule) {
+        self.shared.state().rules.push(rule);
+    }
+
+    /// Removes all rules.
+    pub fn clear_script(&self) {
+        self.shared.state().rules.clear();
+    }
+
+    /// Says who may do what from now on. Tokens given before stay valid.
+    pub fn set_access(&self, access: Access) {
+        self.shared.state().access = access;
+    }
+
+    /// Takes back all tokens given so far.
+    pub fn revoke_tokens(&self) {
+        self.shared.state().tokens.revoke();
+    }
+
+    /// Changes how uploads are taken.
+    pub fn set_uploads(&self, rules: UploadRules) {
+        self.shared.state().uploads = rules;
+    }
+
+    /// Cuts tag lists into pages.
+    pub fn set_tags_per_page(&self, tags: usize) {
+        self.shared.state().tags_per_page = tags.max(1);
+    }
+
+    /// Stores a blob and returns its digest.
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) -> String {
+        self.shared.state().content.put_blob(repository, bytes.to_vec())
+    }
+
+    /// Stores a manifest under its digest, and under `tag` when that is not empty; returns the digest.
+    pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) -> String {
+        self.shared.state().content.put_manifest(repository, tag, media_type, bytes.to_vec())
+    }
+
+    /// Stores an OCI image of the given layers, which are taken as uncompressed tar streams.
+    pub fn put_image(&self, repository: &str, tag: &str, layers: &[Vec<u8>]) -> Image {
+        self.shared.state().content.put_image(repository, tag, layers)
+    }
+
+    /// Forgets a blob everywhere.
+    pub fn remove_blob(&self, digest: &str) {
+        self.shared.state().content.remove_blob(digest);
+    }
+
+    /// The bytes of a blob that a repository has.
+    pub fn blob(&self, repository: &str, digest: &str) -> Option<Vec<u8>> {
+        self.shared.state().content.blob(repository, digest).map(|bytes| bytes.to_vec())
+    }
+
+    /// Media type and bytes of a manifest, by tag or digest.
+    pub fn manifest(&self, repository: &str, reference: &str) -> Option<(String, Vec<u8>)> {
+        let state = self.shared.state();
+        let (_, manifest) = state.content.manifest(repository, reference)?;
+        Some((manifest.media_type.clone(), manifest.bytes.to_vec()))
+    }
+
+    /// What a tag stands for.
+    pub fn tag(&self, repository: &str, tag: &str) -> Option<String> {
+        self.shared.state().content.manifest(repository, tag).map(|(digest, _)| digest)
+    }
+
+    /// How many uploads are open.
+    pub fn open_uploads(&self) -> usize {
+        self.shared.state().content.uploads.len()
+    }
+
+    /// All requests so far, in the order their answers ended.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.state().log.clone()
+    }
+
+    /// The requests so far as lines ([`Request::line`]).
+    pub fn lines(&self) -> Vec<String> {
+        self.shared.state().log.iter().map(Request::line).collect()
+    }
+
+    /// How many requests of that method and kind came.
+    pub fn count(&self, method: &str, route: Route) -> usize {
+        let fits = |request: &&Request| request.method == method && (route == Route::Any || request.route == route);
+        self.shared.state().log.iter().filter(fits).count()
+    }
+
+    /// Bytes of a blob that were sent, over all requests.
+    pub fn bytes_sent_of(&self, digest: &str) -> u64 {
+        let state = self.shared.state();
+        state.log.iter().filter(|request| request.path.ends_with(digest)).map(|request| request.sent).sum()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_log(&self) {
+        self.shared.state().log.clear();
+    }
+}
+
+impl Drop for ScriptedRegistry {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        // Wakes the thread that waits for connections; those under way end with their clients or with the test.
+        let _ = TcpStream::connect(self.shared.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What a right-minded registry answers.
+
+use super::access::form;
+use super::content::has_digest;
+use super::http::{Exchange, Head};
+use super::script::Route;
+use super::{Shared, State, access};
+
+/// A request's page, taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    pub(super) route: Route,
+    pub(super) repository: String,
+    /// Tag, digest or upload.
+    pub(super) name: String,
+}
+
+/// Takes a path apart. Repository names may contain slashes, so the last known word counts.
+pub(super) fn page(path: &str) -> Page {
+    let page = |route, repository: &str, name: &str| Page { route, repository: repository.into(), name: name.into() };
+    let Some(rest) = path.strip_prefix("/v2/") else {
+        return page(if path == "/token" { Route::Token } else { Route::Other }, "", "");
+    };
+    if rest.is_empty() {
+        return page(Route::Ping, "", "");
+    }
+    if let Some((repository, id)) = rest.rsplit_once("/blobs/uploads/") {
+        return page(if id.is_empty() { Route::UploadStart } else { Route::Upload }, repository, id);
+    }
+    if let Some(repository) = rest.strip_suffix("/tags/list") {
+        return page(Route::Tags, repository, "");
+    }
+    for (word, route) in [("/blobs/", Route::Blob), ("/manifests/", Route::Manifest)] {
+        if let Some((repository, name)) = rest.rsplit_once(word) {
+            return page(route, repository, name);
+        }
+    }
+    page(Route::Other, "", "")
+}
+
+/// The right answer. For uploads the body is in the upload already.
+pub(super) fn answer(shared: &Shared, head: &Head, page: &Page, body: &[u8], ignore_range: bool) -> Exchange {
+    let mut state = shared.state();
+    let state = &mut *state;
+    if page.route == Route::Token {
+        return access::token(&state.access, &mut state.tokens, head, body);
+    }
+    if let Some(refusal) = refusal(shared, state, head, page) {
+        return refusal;
+    }
+    match page.route {
+        Route::Ping => Exchange::json(200, &serde_json::json!({})),
+        Route::Blob => blob(state, head, page, ignore_range),
+        Route::Manifest => manifest(state, head, page, body),
+        Route::Tags => tags(state, head, page),
+        Route::UploadStart => upload_start(shared, state, head, page),
+        Route::Upload => upload(shared, state, head, page),
+        Route::Any | Route::Token | Route::Other => Exchange::error(404, "UNSUPPORTED", "no such page"),
+    }
+}
+
+/// Whether access rules stop the request; also asked before its body is read.
+pub(super) fn refusal(shared: &Shared, state: &State, head: &Head, page: &Page) -> Option<Exchange> {
+    let needed = match page.route {
+        Route::Token => return None,
+        Route::Ping | Route::Other | Route::Any => Vec::new(),
+        _ => {
+            let action = if matches!(head.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
+            let mut needed = vec![(page.repository.clone(), action)];
+            let from = form(&head.query).into_iter().find(|(key, _)| key == "from");
+            needed.extend(from.map(|(_, repository)| (repository, "pull")));
+            needed
+        }
+    };
+    let scheme = if shared.tls { "https" } else { "http" };
+    let own = format!("{scheme}://{}", shared.address);
+    access::refusal(&state.access, &state.tokens, &own, head, &needed)
+}
+
+fn blob(state: &State, head: &Head, page: &Page, ignore_range: bool) -> Exchange {
+    let Some(bytes) = state.content.blob(&page.repository, &page.name) else {
+        return Exchange::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
+    };
+    let entity_tag = format!("\"{}\"", page.name);
+    let answer = |status| {
+        Exchange::new(status)
+            .with("Content-Type", "application/octet-stream")
+            .with("Docker-Content-Digest", &page.name)
+            .with("ETag", &entity_tag)
+            .with("Accept-Ranges", "bytes")
+    };
+    let same = head.header("if-range").is_none_or(|tag| tag == entity_tag);
+    let range = head.header("range").and_then(parse_range).filter(|_| same && !ignore_range && head.method == "GET");
+    match range {
+        None => answer(200).with_body(bytes),
+        Some((first, _)) if first >= bytes.len() => {
+            answer(416).with("Content-Range", &format!("bytes */{}", bytes.len()))
+        }
+        Some((first, last)) => {
+            let last = last.min(bytes.len() - 1);
+            let range = format!("bytes {first}-{last}/{}", bytes.len());
+            answer(206).with("Content-Range", &range).with_body(&bytes[first..=last])
+        }
+    }
+}
+
+fn parse_range(text: &str) -> Option<(usize, usize)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let last = if last.is_empty() { usize::MAX } else { last.parse().ok()? };
+    Some((first.parse().ok()?, last)).filter(|(first, last)| first <= last)
+}
+
+fn manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exchange {
+    if head.method == "PUT" {
+        return put_manifest(state, head, page, body);
+    }
+    match state.content.manifest(&page.repository, &page.name) {
+        None => Exchange::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+        Some((digest, manifest)) => Exchange::new(200)
+            .with("Content-Type", &manifest.media_type)
+            .with("Docker-Content-Digest", &digest)
+            .with_body(manifest.bytes.clone()),
+    }
+}
+
+fn put_manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exchange {
+    let is_digest = page.name.contains(':');
+    if is_digest && !has_digest(body, &page.name) {
+        return Exchange::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
+    }
+    let Ok(parsed) = serde_json::from_slice(body) else {
+        return Exchange::error(400, "MANIFEST_INVALID", "manifest invalid");
+    };
+    if let Some(missing) = state.content.missing_below(&page.repository, &parsed).first() {
+        return Exchange::error(404, "MANIFEST_BLOB_UNKNOWN", &format!("blob unknown to registry: {missing}"));
+    }
+    let media_type = head.header("content-type").unwrap_or_default().to_owned();
+    let tag = if is_digest { "" } else { page.name.as_str() };
+    let digest = state.content.put_manifest(&page.repository, tag, &media_type, body.to_vec());
+    Exchange::new(201).with("Docker-Content-Digest", &digest)
+}
+
+fn tags(state: &State, head: &Head, page: &Page) -> Exchange {
+    let Some(tags) = state.content.tags(&page.repository) else {
+        return Exchange::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+    };
+    let last = form(&head.query).into_iter().find(|(key, _)| key == "last").map(|(_, value)| value).unwrap_or_default();
+    let left: Vec<String> = tags.into_iter().filter(|tag| *tag > last).collect();
+    let shown: Vec<&String> = left.iter().take(state.tags_per_page).collect();
+    let answer = Exchange::json(200, &serde_json::json!({ "name": page.repository, "tags": shown }));
+    match shown.last() {
+        Some(last) if shown.len() < left.len() => {
+            let link = format!("</v2/{}/tags/list?last={last}&n={}>; rel=\"next\"", page.repository, shown.len());
+            answer.with("Link", &link)
+        }
+        _ => answer,
+    }
+}
+
+fn upload_start(shared: &Shared, state: &mut State, head: &Head, page: &Page) -> Exchange {
+    let fields = form(&head.query);
+    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if let (Some(digest), Some(from)) = (field("mount"), field("from"))
+        && state.uploads.mounts
+        && state.content.mount(digest, from, &page.repository)
+    {
+        return Exchange::new(201).with("Location", &format!("/v2/{}/blobs/{digest}", page.repository));
+    }
+    let id = state.content.open_upload();
+    at_upload(shared, state, Exchange::new(202), page, &id)
+}
+
+/// Adds the headers that say where an upload is and how far it came.
+fn at_upload(shared: &Shared, state: &State, mut answer: Exchange, page: &Page, id: &str) -> Exchange {
+    let scheme = if shared.tls { "https" } else { "http" };
+    let base = if state.uploads.absolute_location { format!("{scheme}://{}", shared.address) } else { String::new() };
+    let length = state.content.uploads.get(id).map_or(0, Vec::len);
+    answer = answer
+        .with("Location", &format!("{base}/v2/{}/blobs/uploads/{id}?state={length}", page.repository))
+        .with("Range", &format!("0-{}", length.saturating_sub(1)))
+        .with("Docker-Upload-UUID", id);
+    match state.uploads.chunk_bytes_min {
+        0 => answer,
+        smallest => answer.with("OCI-Chunk-Min-Length", &smallest.to_string()),
+    }
+}
+
+fn upload(shared: &Shared, state: &mut State, head: &Head, page: &Page) -> Exchange {
+    if !state.content.uploads.contains_key(&page.name) {
+        return Exchange::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
+    }
+    match head.method.as_str() {
+        "GET" => at_upload(shared, state, Exchange::new(204), page, &page.name),
+        "PATCH" => at_upload(shared, state, Exchange::new(202), page, &page.name),
+        "DELETE" => {
+            state.content.uploads.remove(&page.name);
+            Exchange::new(204)
+        }
+        "PUT" => finish_upload(state, head, page),
+        _ => Exchange::error(405, "UNSUPPORTED", "The operation is unsupported."),
+    }
+}
+
+fn finish_upload(state: &mut State, head: &Head, page: &Page) -> Exchange {
+    let digest = form(&head.query).into_iter().find(|(key, _)| key == "digest").map(|(_, value)| value);
+    let bytes = state.content.uploads.remove(&page.name).unwrap_or_default();
+    match digest {
+        Some(digest) if has_digest(&bytes, &digest) => {
+            state.content.put_blob_as(&page.repository, &digest, bytes);
+            let location = format!("/v2/{}/blobs/{digest}", page.repository);
+            Exchange::new(201).with("Location", &location).with("Docker-Content-Digest", &digest)
+        }
+        _ => Exchange::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content"),
+    }
+}
