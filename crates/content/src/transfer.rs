@@ -21,8 +21,14 @@ pub(crate) enum Transferred {
     Present,
 }
 
+/// Which side of a transfer failed: a source is asked again for the rest, a sink is asked what it has.
+enum Broken {
+    Source(Error),
+    Sink(Error),
+}
+
 /// Copies one blob. A blob that was resumed and turns out wrong is fetched once more from zero: the bytes of the earlier
-/// run may be the wrong ones.
+/// run may be the wrong ones. A sink that fails in a way that may pass is begun anew, since only it knows what it kept.
 pub(crate) async fn transfer<S: Source, D: Sink>(
     source: &S,
     sink: &D,
@@ -31,6 +37,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
 ) -> Result<Transferred> {
     let digest = blob.digest.as_str();
     let mut refetched = false;
+    let mut setbacks = Setbacks { failures: 0, least_missing: u64::MAX };
     loop {
         let ingest = match sink.ingest(blob, options.observer).await? {
             Begin::Present => {
@@ -43,10 +50,17 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
             }
             Begin::Write(ingest) => ingest,
         };
-        let resumed = missing_bytes(&ingest.missing()) < blob.size;
-        fill(source, &ingest, blob, &options).await?;
-        options.observer.event(Event::Verifying { digest });
-        match ingest.commit().await {
+        let missing = missing_bytes(&ingest.missing());
+        let resumed = missing < blob.size;
+        let outcome = match fill(source, &ingest, blob, &options).await {
+            Ok(()) => {
+                options.observer.event(Event::Verifying { digest });
+                ingest.commit().await
+            }
+            Err(Broken::Source(error)) => return Err(error),
+            Err(Broken::Sink(error)) => Err(error),
+        };
+        match outcome {
             Ok(()) => {
                 options.observer.event(Event::Fetched { digest });
                 return Ok(Transferred::Moved);
@@ -55,9 +69,35 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
                 tracing::warn!(digest, %error, "the resumed blob is wrong, fetching it again from the start");
                 refetched = true;
             }
-            Err(error) => return Err(error.context(format_args!("blob {digest}"))),
+            Err(error) if error.kind().is_transient() && setbacks.may_go_on(missing, options.retries) => {
+                tracing::debug!(digest, %error, "the place broke off, asking what it has");
+                wait(setbacks.failures, missing, blob, &options).await;
+            }
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// How often in a row a sink failed without having kept more than before.
+struct Setbacks {
+    failures: u32,
+    least_missing: u64,
+}
+
+impl Setbacks {
+    fn may_go_on(&mut self, missing: u64, retries: u32) -> bool {
+        self.failures = if missing < self.least_missing { 1 } else { self.failures + 1 };
+        self.least_missing = self.least_missing.min(missing);
+        self.failures <= retries
+    }
+}
+
+/// Pauses after a failure, and says so.
+async fn wait(failures: u32, seed: u64, blob: &Descriptor, options: &CopyOptions<'_>) {
+    let wait = backoff(failures, seed);
+    let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+    options.observer.event(Event::Retrying { digest: blob.digest.as_str(), seconds });
+    pause(wait).await;
 }
 
 fn missing_bytes(ranges: &[Range<u64>]) -> u64 {
@@ -69,11 +109,11 @@ async fn fill<S: Source, I: Ingest>(
     ingest: &I,
     blob: &Descriptor,
     options: &CopyOptions<'_>,
-) -> Result<()> {
+) -> Result<(), Broken> {
     let missing = ingest.missing();
     if missing_bytes(&missing) == blob.size
         && let Some(local) = source.local(blob)
-        && ingest.write_local(&local).await?
+        && ingest.write_local(&local).await.map_err(Broken::Sink)?
     {
         options.observer.event(Event::Moved { digest: blob.digest.as_str(), done: blob.size, total: blob.size });
         return Ok(());
@@ -120,22 +160,23 @@ async fn fill_range<S: Source, I: Ingest>(
     ingest: &I,
     range: Range<u64>,
     progress: &Progress<'_>,
-) -> Result<()> {
+) -> Result<(), Broken> {
     let mut position = range.start;
     let mut failures = 0;
     while position < range.end {
         let before = position;
-        let Err(error) = fill_once(source, ingest, &mut position, range.end, progress).await else { break };
+        let error = match fill_once(source, ingest, &mut position, range.end, progress).await {
+            Ok(()) => break,
+            Err(Broken::Sink(error)) => return Err(Broken::Sink(error)),
+            Err(Broken::Source(error)) => error,
+        };
         // An attempt that moved bytes shows that the way is open: only attempts in a row without any count.
         failures = if position > before { 1 } else { failures + 1 };
         if !error.kind().is_transient() || failures > progress.options.retries {
-            return Err(error);
+            return Err(Broken::Source(error));
         }
-        let wait = backoff(failures, position);
-        let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
-        tracing::debug!(digest = %progress.blob.digest, %error, position, ?wait, "transfer interrupted");
-        progress.options.observer.event(Event::Retrying { digest: progress.blob.digest.as_str(), seconds });
-        pause(wait).await;
+        tracing::debug!(digest = %progress.blob.digest, %error, position, "transfer interrupted");
+        wait(failures, position, progress.blob, progress.options).await;
     }
     Ok(())
 }
@@ -146,21 +187,22 @@ async fn fill_once<S: Source, I: Ingest>(
     position: &mut u64,
     end: u64,
     progress: &Progress<'_>,
-) -> Result<()> {
+) -> Result<(), Broken> {
     let digest = &progress.blob.digest;
-    let mut stream = source.read(progress.blob, *position..end).await?;
-    while let Some(bytes) = stream.try_next().await? {
+    let mut stream = source.read(progress.blob, *position..end).await.map_err(Broken::Source)?;
+    while let Some(bytes) = stream.try_next().await.map_err(Broken::Source)? {
         let length = bytes.len() as u64;
         if length > end - *position {
-            return Err(Error::new(Kind::Corrupt, format!("{digest}: more bytes came than were asked for")));
+            let message = format!("{digest}: more bytes came than were asked for");
+            return Err(Broken::Source(Error::new(Kind::Corrupt, message)));
         }
-        ingest.write(*position, bytes).await?;
+        ingest.write(*position, bytes).await.map_err(Broken::Sink)?;
         *position += length;
         progress.moved(length);
     }
     if *position < end {
         let message = format!("{digest}: the transfer ended at byte {position} of {end}");
-        return Err(Error::new(Kind::Unavailable, message));
+        return Err(Broken::Source(Error::new(Kind::Unavailable, message)));
     }
     Ok(())
 }
@@ -183,6 +225,13 @@ mod tests {
         assert_eq!(parts, [3..10, 10..20, 20..25, 40..41]);
         assert_eq!(split(vec![0..7], u64::MAX).collect::<Vec<_>>(), [0..7]);
         assert_eq!(split(Vec::new(), 10).count(), 0);
+    }
+
+    #[test]
+    fn setbacks_in_a_row_end_the_transfer() {
+        let mut setbacks = Setbacks { failures: 0, least_missing: u64::MAX };
+        assert!(setbacks.may_go_on(10, 2) && setbacks.may_go_on(10, 2) && setbacks.may_go_on(9, 2));
+        assert!(setbacks.may_go_on(9, 2) && !setbacks.may_go_on(9, 2));
     }
 
     #[test]
