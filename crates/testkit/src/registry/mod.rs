@@ -16,7 +16,7 @@
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -107,6 +107,10 @@ struct Shared {
     address: SocketAddr,
     tls: bool,
     stop: AtomicBool,
+    /// Bytes of answers' bodies, those under way included.
+    sent: AtomicU64,
+    /// Requests that are being answered.
+    under_way: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -163,7 +167,14 @@ impl ScriptedRegistry {
             tags_per_page: usize::MAX,
             log: Vec::new(),
         };
-        let shared = Arc::new(Shared { address, tls, stop: AtomicBool::new(false), state: Mutex::new(state) });
+        let shared = Arc::new(Shared {
+            address,
+            tls,
+            stop: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
+            state: Mutex::new(state),
+        });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::spawn(move || server::accept(&listener, &of_thread));
         Self { shared, thread: Some(thread) }
@@ -272,6 +283,16 @@ impl ScriptedRegistry {
     pub fn bytes_sent_of(&self, digest: &str) -> u64 {
         let state = self.shared.state();
         state.log.iter().filter(|request| request.path.ends_with(digest)).map(|request| request.sent).sum()
+    }
+
+    /// Bytes of answers' bodies that were handed to connections so far, those of answers under way included.
+    pub fn bytes_sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
+
+    /// How many requests are being answered at this moment; the log gets them when their answers end.
+    pub fn under_way(&self) -> usize {
+        self.shared.under_way.load(Ordering::SeqCst)
     }
 
     /// Forgets the requests so far.

@@ -46,9 +46,11 @@ fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
 
 fn serve<S: Stream>(mut stream: BufReader<S>, shared: &Shared) -> io::Result<()> {
     while let Some(head) = read_head(&mut stream)? {
+        shared.under_way.fetch_add(1, Ordering::SeqCst);
         let mut turn = Turn::new(shared, head);
         let outcome = turn.take(&mut stream);
         shared.state().log.push(turn.request);
+        shared.under_way.fetch_sub(1, Ordering::SeqCst);
         if !outcome? {
             break;
         }
@@ -241,6 +243,7 @@ impl<'a> Turn<'a> {
             }
             output.flush()?;
             self.request.sent += piece.len() as u64;
+            self.shared.sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
             if self.request.sent == cut {
                 return Ok(false);
             }
