@@ -1,1 +1,49 @@
-//! Placeholder of a crate being laid out.
+//! The local place: an OCI image layout on disk, and a database that knows names, images and who is using what.
+//!
+//! `docs/formats/store.md` describes every file and column. In short: `blobs/` is the truth about content, `meta.db`
+//! about names. Many processes work on one store at once; none of them needs to be trusted to end well:
+//!
+//! * a blob is fetched into `ingest/` under a lock on its own file, proven, and only then renamed into `blobs/`;
+//! * names come into being in one durable transaction, after the content below them was flushed;
+//! * what a running operation needs is pinned under a [lease](Session) that dies with its process, so that
+//!   [`Store::collect`] never takes it away.
+//!
+//! Nothing here starts a runtime. Calls that may take long (waiting for another process, hashing) are futures driven by
+//! threads; everything else is plain blocking code that touches the page cache.
+
+mod blobs;
+mod check;
+mod collect;
+mod commit;
+mod db;
+mod facts;
+mod find;
+mod homes;
+mod images;
+mod ingest;
+mod last_use;
+mod measure;
+mod open;
+mod paths;
+mod plan;
+mod read;
+mod recover;
+mod session;
+mod store;
+mod tags;
+mod update;
+mod view;
+mod wait;
+
+pub use check::{Problem, Report, Severity};
+pub use collect::Collected;
+pub use commit::{Committed, CommittedTarget, NewTarget};
+pub use db::Journal;
+pub use find::{Found, MatchedBy};
+pub use images::Image;
+pub use ingest::StoreIngest;
+pub use open::OpenOptions;
+pub use read::Layer;
+pub use session::Session;
+pub use store::Store;
+pub use update::{Container, ContainerState, Update};

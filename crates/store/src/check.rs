@@ -1,0 +1,134 @@
+//! `dhow system check`: the store against itself.
+
+mod content;
+mod names;
+
+use std::fmt;
+
+use dhow_base::{Error, Kind, Result};
+
+use crate::collect::{dead_leases, stale_ingests};
+use crate::recover;
+use crate::store::Store;
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Number of blobs and documents whose bytes were hashed.
+    pub blobs: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+    /// Number of names with tags that were followed.
+    pub references: u64,
+    /// What is not as it should be.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is, naming the object.
+    pub message: String,
+    /// What was done about it; `None` when nothing was.
+    pub repaired: Option<String>,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Left by a process that died. It costs space and will be collected.
+    Leftover,
+    /// Something that was committed is missing or wrong.
+    Damage,
+}
+
+impl Report {
+    /// Whether everything that was committed is there and right. Leftovers do not count.
+    pub fn is_sound(&self) -> bool {
+        self.problems.iter().all(|problem| problem.severity == Severity::Leftover || problem.repaired.is_some())
+    }
+
+    fn add(&mut self, severity: Severity, message: String, repaired: Option<String>) {
+        self.problems.push(Problem { severity, message, repaired });
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        match &self.repaired {
+            Some(done) => write!(formatter, " ({done})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Hashes every blob, compares rows with files, follows every name to the end, and reports what dead processes left.
+    ///
+    /// With `repair`, what can be mended is: views and leftovers at once, damaged blobs by moving them aside, so that the
+    /// next pull of the image fetches them again. Nothing is deleted of which there is no other copy. Other processes may
+    /// go on working meanwhile.
+    ///
+    /// # Errors
+    /// Those of reading the store at all. What is wrong with its content is in the report.
+    pub fn check(&self, repair: bool) -> Result<Report> {
+        if repair && !self.is_writable() {
+            return Err(Error::new(Kind::Denied, format!("the store {:?} cannot be written", self.root())));
+        }
+        let mut report = Report::default();
+        self.check_database(&mut report)?;
+        content::check(self, repair, &mut report)?;
+        names::check(self, &mut report)?;
+        self.check_view(repair, &mut report)?;
+        self.check_leftovers(repair, &mut report)?;
+        Ok(report)
+    }
+
+    fn check_database(&self, report: &mut Report) -> Result<()> {
+        let lines = self.read_rows(|connection| {
+            let mut select = connection.prepare("PRAGMA integrity_check(20)")?;
+            let lines: Vec<String> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(lines)
+        })?;
+        for line in lines.into_iter().filter(|line| line != "ok") {
+            report.add(Severity::Damage, format!("meta.db: {line}"), None);
+        }
+        Ok(())
+    }
+
+    fn check_view(&self, repair: bool, report: &mut Report) -> Result<()> {
+        if self.view_is_current()? || !self.view_is_automatic()? {
+            return Ok(());
+        }
+        let repaired = if repair {
+            self.sync_view()?;
+            Some("written anew".to_owned())
+        } else {
+            None
+        };
+        report.add(Severity::Leftover, "index.json does not show the present names".to_owned(), repaired);
+        Ok(())
+    }
+
+    fn check_leftovers(&self, repair: bool, report: &mut Report) -> Result<()> {
+        let dead = if repair {
+            self.write_rows(|transaction| dead_leases(self, transaction, true))?
+        } else {
+            self.read_rows(|connection| dead_leases(self, connection, false))?
+        };
+        let removed = || repair.then(|| "removed".to_owned());
+        for id in dead {
+            report.add(Severity::Leftover, format!("lease {id} belongs to no living process"), removed());
+        }
+        for path in stale_ingests(self, repair)? {
+            report.add(Severity::Leftover, format!("{path:?} is left of an old transfer"), removed());
+        }
+        for digest in recover::trashed(self)? {
+            report.add(Severity::Leftover, format!("{digest} lies in the trash of another collection"), None);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Blobs: rows against files, files against their digests.
+
+use std::collections::HashSet;
+
+use dhow_base::fs as durable;
+use dhow_base::{Kind, Result};
+use dhow_spec::{Descriptor, Digest, MediaType};
+
+use super::{Report, Severity};
+use crate::blobs::prove_file;
+use crate::find::digest_at;
+use crate::paths::flat;
+use crate::store::{Store, from_row};
+use crate::wait;
+
+pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
+    let rows = blob_rows(store)?;
+    let known: HashSet<Digest> = rows.iter().map(|(digest, _)| digest.clone()).collect();
+    for (digest, size) in &rows {
+        report.blobs += 1;
+        report.bytes += size;
+        let Some(message) = fault(store, digest, *size)? else { continue };
+        // It may have been collected since its row was read.
+        if store.read_rows(|connection| has_row(connection, digest))? {
+            let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
+            report.add(Severity::Damage, message, repaired);
+        }
+    }
+    for (digest, size) in store.files_in_blobs()? {
+        if !known.contains(&digest) {
+            check_stray(store, &digest, size, repair, report)?;
+        }
+    }
+    Ok(())
+}
+
+fn blob_rows(store: &Store) -> Result<Vec<(Digest, u64)>> {
+    store.read_rows(|connection| {
+        let mut select = connection.prepare_cached("SELECT digest, size FROM blob ORDER BY digest")?;
+        let mut rows = select.query([])?;
+        let mut blobs = Vec::new();
+        while let Some(row) = rows.next()? {
+            blobs.push((digest_at(row, 0)?, from_row(row.get(1)?)));
+        }
+        Ok(blobs)
+    })
+}
+
+fn has_row(connection: &rusqlite::Connection, digest: &Digest) -> crate::db::Step<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM blob WHERE digest = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([digest.as_str()], |row| row.get(0))?)
+}
+
+/// The descriptor of content of which only digest and length are known.
+fn descriptor(digest: &Digest, size: u64) -> Descriptor {
+    Descriptor::new(MediaType::Other(String::new()), digest.clone(), size)
+}
+
+/// What is wrong with a blob that has a row.
+fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<String>> {
+    let path = store.paths().blob(digest);
+    Ok(match path.metadata() {
+        Err(error) => Some(format!("blob {digest} cannot be read: {error}")),
+        Ok(metadata) if metadata.len() != size => {
+            Some(format!("blob {digest} has {} bytes, {size} were stored", metadata.len()))
+        }
+        Ok(_) => match prove_file(&path, &descriptor(digest, size)) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(format!("the bytes of blob {digest} are not those of its digest")),
+            Err(error) if error.kind() == Kind::NotFound => Some(format!("blob {digest} is missing")),
+            Err(error) => Some(format!("blob {digest}: {error}")),
+        },
+    })
+}
+
+/// Moves a damaged blob out of the way and forgets it. What is left of it stays for whoever wants to look.
+fn set_aside(store: &Store, digest: &Digest) -> Result<String> {
+    let directory = store.root().join("damaged");
+    durable::create_dir_all(&directory)?;
+    let moved = durable::rename(&store.paths().blob(digest), &directory.join(flat(digest)));
+    match moved {
+        Err(error) if error.kind() != Kind::NotFound => return Err(error),
+        _ => {}
+    }
+    store.write_names(|transaction| {
+        transaction.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.as_str()])?;
+        Ok(())
+    })?;
+    Ok(match moved {
+        Ok(()) => "moved aside; pull the image again to fetch it".to_owned(),
+        Err(_) => "forgotten; pull the image again to fetch it".to_owned(),
+    })
+}
+
+/// A file that nothing vouches for: left by a process that died between renaming it and writing its row.
+fn check_stray(store: &Store, digest: &Digest, size: u64, repair: bool, report: &mut Report) -> Result<()> {
+    let path = store.paths().ingest(digest);
+    let locked = if store.is_writable() { wait::try_lock(&path)? } else { None };
+    if store.is_writable() && locked.is_none() {
+        // Somebody is publishing it at this moment.
+        return Ok(());
+    }
+    let appeared = store.read_rows(|connection| has_row(connection, digest))?;
+    let repaired = if !appeared && repair {
+        let adopted = store.adopt(&descriptor(digest, size))?;
+        Some(if adopted { "taken back" } else { "deleted, its bytes are wrong" }.to_owned())
+    } else {
+        None
+    };
+    if locked.is_some() && path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        durable::remove_file(&path)?;
+    }
+    if !appeared && store.paths().blob(digest).exists() {
+        report.add(Severity::Leftover, format!("file {digest} in blobs/ is not recorded"), repaired);
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Names: every one of them leads to a whole image.
+
+use dhow_base::Result;
+use rusqlite::Connection;
+
+use super::{Report, Severity};
+use crate::db::Step;
+use crate::find::text_at;
+use crate::store::{Store, from_row};
+
+/// Each finds rows that cannot be: a sentence about what is wrong, in SQL.
+const RULES: [&str; 8] = [
+    "SELECT repository || ':' || tag || ' names ' || target || ', which is not kept' FROM reference \
+     WHERE target NOT IN (SELECT digest FROM target)",
+    "SELECT repository || '@' || target || ' names what is not kept' FROM repo_digest \
+     WHERE target NOT IN (SELECT digest FROM target)",
+    "SELECT 'target ' || digest || ' has no image' FROM target \
+     WHERE digest NOT IN (SELECT target FROM target_member)",
+    "SELECT 'target ' || digest || ' has lost its manifest or index' FROM target \
+     WHERE digest NOT IN (SELECT digest FROM blob)",
+    "SELECT 'manifest ' || manifest || ' of target ' || target || ' is not recorded' FROM target_member \
+     WHERE manifest NOT IN (SELECT digest FROM manifest)",
+    "SELECT 'image ' || image_id || ' of target ' || target || ' is not recorded' FROM target_member \
+     WHERE image_id NOT IN (SELECT id FROM image)",
+    "SELECT 'image ' || id || ' belongs to no target' FROM image \
+     WHERE id NOT IN (SELECT image_id FROM target_member)",
+    "WITH RECURSIVE live (digest) AS ( \
+         SELECT digest FROM target UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
+     ) SELECT 'blob ' || live.digest || ' of ' || coalesce((SELECT min(parent) FROM edge WHERE child = live.digest), \
+     'no manifest') || ' is missing' FROM live WHERE live.digest NOT IN (SELECT digest FROM blob) \
+     AND live.digest NOT IN (SELECT digest FROM target)",
+];
+
+pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {
+    let (references, faults) = store.read_rows(|connection| {
+        let sql = "SELECT count(*) FROM reference";
+        let references: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+        Ok((from_row(references), faults(connection)?))
+    })?;
+    report.references = references;
+    for fault in faults {
+        report.add(Severity::Damage, fault, None);
+    }
+    Ok(())
+}
+
+fn faults(connection: &Connection) -> Step<Vec<String>> {
+    let mut faults = Vec::new();
+    for rule in RULES {
+        let mut select = connection.prepare(rule)?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            faults.push(text_at(row, 0)?.to_owned());
+        }
+    }
+    Ok(faults)
+}

@@ -1,0 +1,149 @@
+//! Taking away content that nothing names and nobody uses.
+
+mod leftovers;
+
+use std::fs;
+use std::time::Duration;
+
+use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::digest::{Algorithm, Digest};
+use rusqlite::Transaction;
+
+pub(crate) use leftovers::{dead_leases, stale_ingests};
+
+use crate::db::{Durability, Step};
+use crate::find::digest_at;
+use crate::recover;
+use crate::store::{Store, from_row};
+
+/// How long to wait for another collection.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything that is reached from a kept target or from a pin.
+const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
+    SELECT digest FROM target UNION SELECT digest FROM lease_pin \
+    UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest )";
+
+/// What a collection took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Number of blobs and documents.
+    pub blobs: u64,
+    /// Their length in bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Takes away all content that no image and no running operation needs.
+    ///
+    /// Choosing, and renaming into the trash, happen in one transaction: pins made before it are seen, pins made after it
+    /// find the content gone. Deleting comes after the commit. A crash in between loses nothing: what still has a row is
+    /// put back when a store is opened.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] when another collection takes too long; those of the database and of renaming, and then
+    /// everything is where it was.
+    pub fn collect(&self) -> Result<Collected> {
+        let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
+        recover::restore_locked(self)?;
+        let stray = self.files_in_blobs()?;
+        let mut trashed: Vec<(Digest, u64)> = Vec::new();
+        let chosen = self.inner.database.write(Durability::Power, |transaction| {
+            dead_leases(self, transaction, true)?;
+            for (digest, size) in garbage(transaction, &stray)? {
+                if self.trash(&digest)? {
+                    trashed.push((digest.clone(), size));
+                }
+                transaction.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.as_str()])?;
+            }
+            for sql in [
+                "DELETE FROM edge WHERE parent NOT IN (SELECT digest FROM blob)",
+                "DELETE FROM blob_home WHERE digest NOT IN (SELECT digest FROM blob)",
+            ] {
+                transaction.prepare_cached(sql)?.execute([])?;
+            }
+            Ok(())
+        });
+        if let Err(error) = chosen {
+            self.put_back(&trashed);
+            return Err(error);
+        }
+        let collected = self.empty_trash(&trashed);
+        stale_ingests(self, true)?;
+        Ok(collected)
+    }
+
+    /// Moves a blob into the trash. Returns whether there was a file.
+    fn trash(&self, digest: &Digest) -> Result<bool> {
+        match durable::rename(&self.paths().blob(digest), &self.paths().trashed(digest)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_back(&self, trashed: &[(Digest, u64)]) {
+        for (digest, _) in trashed {
+            if let Err(error) = durable::rename(&self.paths().trashed(digest), &self.paths().blob(digest)) {
+                tracing::warn!(%digest, %error, "a blob is put back when the store is opened again");
+            }
+        }
+    }
+
+    fn empty_trash(&self, trashed: &[(Digest, u64)]) -> Collected {
+        let mut collected = Collected::default();
+        for (digest, size) in trashed {
+            if let Err(error) = durable::remove_file(&self.paths().trashed(digest)) {
+                tracing::warn!(%digest, %error, "a file stays in the trash for now");
+                continue;
+            }
+            // Only a cache: what is left behind harms nobody.
+            let _ = durable::remove_file(&self.paths().facts(digest));
+            collected.blobs += 1;
+            collected.bytes += size;
+        }
+        collected
+    }
+
+    /// Every file below `blobs/` that is named like a digest, with its length.
+    pub(crate) fn files_in_blobs(&self) -> Result<Vec<(Digest, u64)>> {
+        let mut files = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let directory = self.paths().blobs_of(algorithm);
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io(format_args!("cannot read {directory:?}"), error)),
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let digest = name.to_str().and_then(|hex| Digest::parse(&format!("{algorithm}:{hex}")).ok());
+                if let (Some(digest), Ok(metadata)) = (digest, entry.metadata()) {
+                    files.push((digest, metadata.len()));
+                }
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Rows that nothing reaches, and files without a row that nobody has pinned.
+fn garbage(transaction: &Transaction<'_>, files: &[(Digest, u64)]) -> Step<Vec<(Digest, u64)>> {
+    let sql = format!("{LIVE} SELECT digest, size FROM blob WHERE digest NOT IN (SELECT digest FROM live)");
+    let mut select = transaction.prepare_cached(&sql)?;
+    let mut rows = select.query([])?;
+    let mut garbage = Vec::new();
+    while let Some(row) = rows.next()? {
+        garbage.push((digest_at(row, 0)?, from_row(row.get(1)?)));
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM blob WHERE digest = ?1) \
+               OR EXISTS (SELECT 1 FROM lease_pin WHERE digest = ?1) OR EXISTS (SELECT 1 FROM edge WHERE child = ?1)";
+    let mut known = transaction.prepare_cached(sql)?;
+    for (digest, size) in files {
+        if !known.query_row([digest.as_str()], |row| row.get::<_, bool>(0))? {
+            garbage.push((digest.clone(), *size));
+        }
+    }
+    Ok(garbage)
+}

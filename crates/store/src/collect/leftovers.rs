@@ -1,0 +1,92 @@
+//! What dead processes leave: leases whose lock is free, and transfers that nobody went on with.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use dhow_base::fs as durable;
+use dhow_base::{Error, Result};
+use rusqlite::Connection;
+
+use crate::db::Step;
+use crate::paths::{MAP_SUFFIX, parse_flat};
+use crate::store::Store;
+use crate::wait;
+
+/// How long the bytes of a cut transfer are kept for the next try.
+const INGEST_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long other temporary files may live: longer than any process that could still be writing them.
+const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// The leases of dead processes: rows and files whose lock is free. With `clear`, they are removed.
+pub(crate) fn dead_leases(store: &Store, connection: &Connection, clear: bool) -> Step<Vec<String>> {
+    let mut ids: Vec<String> = names_in(&store.paths().leases())?;
+    let mut select = connection.prepare_cached("SELECT id FROM lease")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        ids.push(row.get(0)?);
+    }
+    ids.sort();
+    ids.dedup();
+    let mut dead = Vec::new();
+    for id in ids {
+        let path = store.paths().lease(&id);
+        if !clear && !path.exists() {
+            // Asking for the lock would make the file.
+            dead.push(id);
+            continue;
+        }
+        let Some(_lock) = wait::try_lock(&path)? else { continue };
+        if clear {
+            connection.prepare_cached("DELETE FROM lease_pin WHERE lease = ?1")?.execute([&id])?;
+            connection.prepare_cached("DELETE FROM lease WHERE id = ?1")?.execute([&id])?;
+            durable::remove_file(&path)?;
+        }
+        dead.push(id);
+    }
+    Ok(dead)
+}
+
+/// Files in `ingest/` that nobody writes and that are past their time. With `clear`, they are removed.
+pub(crate) fn stale_ingests(store: &Store, clear: bool) -> Result<Vec<PathBuf>> {
+    let directory = store.paths().ingests();
+    let mut stale = Vec::new();
+    for name in names_in(&directory)? {
+        let path = directory.join(&name);
+        if let Some(digest) = parse_flat(&name) {
+            let past = is_older(&path, INGEST_AGE_MAX) || store.has_blob(&digest)?;
+            if !past {
+                continue;
+            }
+            let Some(_lock) = wait::try_lock(&path)? else { continue };
+            if clear {
+                durable::remove_file(&store.paths().ingest_map(&digest))?;
+                durable::remove_file(&path)?;
+            }
+        } else {
+            let of_ingest = name.strip_suffix(MAP_SUFFIX).is_some_and(|data| directory.join(data).exists());
+            if of_ingest || !is_older(&path, TEMPORARY_AGE_MAX) {
+                continue;
+            }
+            if clear {
+                durable::remove_file(&path)?;
+            }
+        }
+        stale.push(path);
+    }
+    Ok(stale)
+}
+
+fn is_older(path: &std::path::Path, age: Duration) -> bool {
+    let modified = path.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|since| since > age))
+}
+
+fn names_in(directory: &std::path::Path) -> Result<Vec<String>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(format_args!("cannot read {directory:?}"), error)),
+    }
+}

@@ -1,0 +1,144 @@
+//! Giving names to content: the one durable step of an operation.
+
+mod describe;
+mod rows;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use dhow_base::fs as durable;
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::{Descriptor, Digest, Reference, Repository};
+
+use crate::plan::Plan;
+use crate::session::Session;
+use crate::store::Store;
+
+pub(crate) use describe::NewImage;
+pub(crate) use rows::point;
+
+/// Files are opened for flushing in groups of this many.
+const FLUSH_FILES: usize = 256;
+
+/// A manifest or index to keep, with the names it gets.
+#[derive(Clone, Debug)]
+pub struct NewTarget {
+    /// The manifest or index, as the registry or archive named it.
+    pub document: Descriptor,
+    /// Names with tags that stand for it from now on.
+    pub references: Vec<Reference>,
+    /// Repositories in which it is known by its digest.
+    pub digest_repositories: Vec<Repository>,
+}
+
+impl NewTarget {
+    /// A target without names.
+    pub fn default_for(document: Descriptor) -> Self {
+        Self { document, references: Vec::new(), digest_repositories: Vec::new() }
+    }
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default)]
+pub struct Committed {
+    /// Whether anything is different from before.
+    pub changed: bool,
+    /// Names that stood for another image until now, with that image's ID.
+    pub replaced: Vec<(Reference, Digest)>,
+    /// The targets, in the order given.
+    pub targets: Vec<CommittedTarget>,
+}
+
+/// One target that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedTarget {
+    /// Digest of the manifest or index.
+    pub digest: Digest,
+    /// ID of the image that is shown for it.
+    pub shown: Digest,
+    /// IDs of all its images that are here, in the order they came.
+    pub images: Vec<Digest>,
+}
+
+impl Committed {
+    /// The image that is shown for a target.
+    pub fn image_of(&self, target: &Digest) -> Option<Digest> {
+        self.targets.iter().find(|committed| committed.digest == *target).map(|committed| committed.shown.clone())
+    }
+}
+
+impl Session {
+    /// Keeps targets and gives them their names, all or none: flushes their content once, then writes one durable
+    /// transaction. A commit that changes nothing waits for no disk.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when content is missing, [`Kind::Corrupt`] when a layer's diff ID is not the config's,
+    /// [`Kind::Invalid`] for a name without tag or with a digest; those of flushing and of the database.
+    pub fn commit(&self, targets: &[NewTarget]) -> Result<Committed> {
+        let store = self.store();
+        let mut plans = Vec::with_capacity(targets.len());
+        let mut images: Vec<NewImage> = Vec::new();
+        for target in targets {
+            check_names(target)?;
+            let plan = Plan::read(store, Some(&self.lease), &target.document)?;
+            plan.require_usable(store)?;
+            for member in &plan.members {
+                let is_new = !images.iter().any(|image| image.id == *member.image_id())
+                    && !rows::has_image(store, member.image_id())?;
+                if is_new {
+                    images.push(describe::describe(&self.lease, member)?);
+                }
+            }
+            plans.push(plan);
+        }
+        let flushed = flush(store, &plans)?;
+        let (mut committed, changed) = store.write_names(|transaction| {
+            rows::mark_flushed(transaction, &flushed)?;
+            rows::insert_images(transaction, &images)?;
+            let mut committed = Committed::default();
+            for (plan, target) in plans.iter().zip(targets) {
+                rows::insert_target(transaction, plan)?;
+                let shown = rows::name(transaction, store, target, &mut committed.replaced)?;
+                committed.targets.push(shown);
+            }
+            Ok(committed)
+        })?;
+        committed.changed = changed;
+        Ok(committed)
+    }
+}
+
+fn check_names(target: &NewTarget) -> Result<()> {
+    match target.references.iter().find(|name| name.tag().is_none() || name.digest().is_some()) {
+        Some(name) if name.digest().is_some() => {
+            Err(Error::new(Kind::Invalid, "refusing to create a tag with a digest reference"))
+        }
+        Some(name) => Err(Error::new(Kind::Invalid, format!("{} has no tag", name.familiar()))),
+        None => Ok(()),
+    }
+}
+
+/// Brings what is not yet on stable storage there: contents first, then the directories with their names. Returns what
+/// was flushed.
+fn flush(store: &Store, plans: &[Plan]) -> Result<Vec<Digest>> {
+    let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
+    let mut unflushed: Vec<Digest> = rows::unflushed(store, &content)?;
+    unflushed.sort();
+    unflushed.dedup();
+    for group in unflushed.chunks(FLUSH_FILES) {
+        let mut files: Vec<(PathBuf, File)> = Vec::with_capacity(group.len());
+        for digest in group {
+            let path = store.paths().blob(digest);
+            let file = durable::open(&path)?;
+            files.push((path, file));
+        }
+        durable::flush(&files, &[])?;
+    }
+    let mut directories: Vec<PathBuf> =
+        unflushed.iter().map(|digest| store.paths().blobs_of(digest.algorithm())).collect();
+    directories.sort();
+    directories.dedup();
+    let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
+    durable::flush(&[], &directories)?;
+    Ok(unflushed)
+}

@@ -1,0 +1,196 @@
+//! A database file: how it is opened, and the two kinds of transaction.
+
+mod failure;
+mod network;
+pub(crate) mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dhow_base::{Error, Kind, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub(crate) use failure::{Failure, Step};
+pub(crate) use network::is_network_file_system;
+
+/// How SQLite keeps a transaction whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// Write-ahead, or a rollback journal where the store lies on a network file system.
+    #[default]
+    Automatic,
+    /// Write-ahead log: readers and one writer at once. Needs memory that all processes share.
+    WriteAhead,
+    /// Rollback journal: slower, but right wherever file locks are.
+    Rollback,
+}
+
+/// What a transaction survives once it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// The death of the process; the last ones may be lost in a power cut, in order.
+    Process,
+    /// A power cut.
+    Power,
+}
+
+/// Pages of the log after which it is written back: small, because each first opening reads the log.
+const CHECKPOINT_PAGES: i64 = 256;
+
+/// An open database, shared by the threads of this process.
+#[derive(Debug)]
+pub(crate) struct Database {
+    path: PathBuf,
+    state: Mutex<State>,
+    writable: bool,
+}
+
+#[derive(Debug)]
+struct State {
+    connection: Connection,
+    write_ahead: bool,
+    durability: Option<Durability>,
+}
+
+impl Database {
+    /// Opens `path`, which must exist unless `create`.
+    pub(crate) fn open(path: &Path, journal: Journal, create: bool) -> Result<Self> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+        match Self::open_with(path, flags, journal) {
+            Ok(database) => Ok(database),
+            // A read-only file system on which nothing can share memory: the file cannot change either.
+            Err(failure) if failure.is_cannot_open() && path.exists() => {
+                Self::open_immutable(path).map_err(|second| second.at(path))
+            }
+            Err(failure) => Err(failure.at(path)),
+        }
+    }
+
+    fn open_with(path: &Path, flags: OpenFlags, journal: Journal) -> Step<Self> {
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        wait_when_busy(&mut connection)?;
+        // Else the last process to leave pays two syncs for writing the log back, even if it only read.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let writable = !connection.is_readonly("main")?;
+        let mut mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        if writable {
+            let rollback = match journal {
+                Journal::Automatic => is_network_file_system(path),
+                Journal::WriteAhead => false,
+                Journal::Rollback => true,
+            };
+            let wanted = if rollback { "delete" } else { "wal" };
+            if mode != wanted {
+                mode = connection.query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get(0))?;
+            }
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        let state = State { connection, write_ahead: mode == "wal", durability: None };
+        Ok(Self { path: path.to_owned(), state: Mutex::new(state), writable })
+    }
+
+    fn open_immutable(path: &Path) -> Step<Self> {
+        tracing::debug!(?path, "opening the database as immutable");
+        let text = path.to_str().ok_or_else(|| Error::new(Kind::Unsupported, format!("{path:?} is not UTF-8")))?;
+        let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
+        let state = State { connection, write_ahead: false, durability: None };
+        Ok(Self { path: path.to_owned(), state: Mutex::new(state), writable: false })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic in a step drops its transaction, which rolls back: the connection stays good.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes tables that may be there already, outside any transaction.
+    pub(crate) fn set_up(&self, sql: &str) -> Result<()> {
+        let mut state = self.lock();
+        let mut run = || {
+            state.set_durability(Durability::Process)?;
+            Ok(state.connection.execute_batch(sql)?)
+        };
+        run().map_err(|failure: Failure| failure.at(&self.path))
+    }
+
+    /// Reads in one transaction: every statement of `step` sees the same state.
+    pub(crate) fn read<T>(&self, step: impl FnOnce(&Connection) -> Step<T>) -> Result<T> {
+        let state = self.lock();
+        let run = || {
+            let transaction = state.connection.unchecked_transaction()?;
+            step(&transaction)
+        };
+        run().map_err(|failure| failure.at(&self.path))
+    }
+
+    /// Writes in one transaction that begins by taking the write lock. Returns whether any row changed; if none did,
+    /// nothing is written and nothing synced.
+    pub(crate) fn write<T>(
+        &self,
+        durability: Durability,
+        step: impl FnOnce(&Transaction<'_>) -> Step<T>,
+    ) -> Result<(T, bool)> {
+        let mut state = self.lock();
+        state.write(durability, step).map_err(|failure| failure.at(&self.path))
+    }
+}
+
+impl State {
+    fn write<T>(&mut self, durability: Durability, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Step<(T, bool)> {
+        self.set_durability(durability)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = transaction.total_changes();
+        let value = step(&transaction)?;
+        let changed = transaction.total_changes() != before;
+        if changed {
+            transaction.commit()?;
+        } else {
+            transaction.rollback()?;
+        }
+        Ok((value, changed))
+    }
+
+    /// With a log, NORMAL never syncs on commit and FULL does once. With a rollback journal NORMAL may leave a damaged
+    /// file after a power cut, and only EXTRA syncs the directory from which the journal was removed.
+    fn set_durability(&mut self, durability: Durability) -> Step<()> {
+        if self.durability == Some(durability) {
+            return Ok(());
+        }
+        let level = match (self.write_ahead, durability) {
+            (true, Durability::Process) => "NORMAL",
+            (true, Durability::Power) | (false, Durability::Process) => "FULL",
+            (false, Durability::Power) => "EXTRA",
+        };
+        self.connection.pragma_update(None, "synchronous", level)?;
+        self.durability = Some(durability);
+        Ok(())
+    }
+}
+
+/// Waits up to 30 seconds for a lock that another process holds. SQLite's own handler sleeps up to 100 ms at a time,
+/// which starves a process among many.
+fn wait_when_busy(connection: &mut Connection) -> Step<()> {
+    const STEP: Duration = Duration::from_millis(5);
+    const TRIES_MAX: i32 = 6000;
+    connection.busy_handler(Some(|tries: i32| {
+        if tries >= TRIES_MAX {
+            return false;
+        }
+        std::thread::sleep(if tries < 10 { Duration::from_micros(500) } else { STEP });
+        true
+    }))?;
+    Ok(())
+}

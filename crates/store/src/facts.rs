@@ -1,0 +1,63 @@
+//! What was once worked out about a blob, kept beside it. Only a cache: a missing or damaged fact is worked out again.
+
+use dhow_base::Result;
+use dhow_base::fs::{self as durable, Durability};
+use dhow_layer::Uncompressed;
+use dhow_spec::{Descriptor, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::ingest::inflate_file;
+use crate::store::Store;
+
+/// Longest facts file read, in bytes.
+const FACTS_BYTES_MAX: u64 = 64 << 10;
+
+/// What a layer blob inflates to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// Digest of the uncompressed bytes.
+    pub(crate) diff_id: Digest,
+    /// Length of the uncompressed bytes.
+    pub(crate) size: u64,
+}
+
+impl From<&Uncompressed> for Facts {
+    fn from(uncompressed: &Uncompressed) -> Self {
+        Self { diff_id: uncompressed.diff_id.clone(), size: uncompressed.size }
+    }
+}
+
+impl Store {
+    /// What is known about a blob.
+    pub(crate) fn facts(&self, digest: &Digest) -> Option<Facts> {
+        let bytes = durable::read_limited(&self.paths().facts(digest), FACTS_BYTES_MAX).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Keeps what was worked out. Failing to is no failure of the operation.
+    pub(crate) fn keep_facts(&self, digest: &Digest, facts: &Facts) {
+        let path = self.paths().facts(digest);
+        let write = || -> Result<()> {
+            let text = serde_json::to_vec(facts)
+                .map_err(|error| dhow_base::Error::new(dhow_base::Kind::Internal, error.to_string()))?;
+            if let Some(directory) = path.parent() {
+                durable::create_dir_all(directory)?;
+            }
+            durable::write_atomic(&path, &text, 0o600, Durability::Cached)
+        };
+        if self.is_writable()
+            && let Err(error) = write()
+        {
+            tracing::debug!(%digest, %error, "cannot keep what was worked out");
+        }
+    }
+
+    /// Inflates a layer that is here to learn its diff ID and size, and keeps them.
+    pub(crate) fn work_out(&self, blob: &Descriptor) -> Result<Facts> {
+        let uncompressed = inflate_file(&self.paths().blob(&blob.digest), blob)
+            .map_err(|error| error.context(format_args!("layer {}", blob.digest)))?;
+        let facts = Facts::from(&uncompressed);
+        self.keep_facts(&blob.digest, &facts);
+        Ok(facts)
+    }
+}

@@ -1,0 +1,224 @@
+//! Finding images: by name, by digest, by ID and by the beginning of an ID.
+
+mod lookup;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::platform::Matcher;
+use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
+use rusqlite::Connection;
+
+pub(crate) use lookup::{
+    Member, descriptor_at, digest_at, last_tagged, members, newest_manifest, platform_at, shown, target_descriptor,
+    target_of_digest_name, target_of_tag, text_at,
+};
+
+use crate::db::Step;
+use crate::store::Store;
+
+/// What a text was recognised as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatchedBy {
+    /// A name with a tag or a digest.
+    Name,
+    /// The digest of a manifest or index.
+    Digest,
+    /// An image ID or the beginning of one.
+    Id,
+}
+
+/// An image that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The image's ID.
+    pub image_id: Digest,
+    /// What the name records: a manifest or index. By ID, the newest that has the image.
+    pub target: Descriptor,
+    /// The manifest of the image, in the target.
+    pub manifest: Descriptor,
+    /// The name that matched, with its tag or its digest.
+    pub reference: Option<Reference>,
+    /// What the text was recognised as.
+    pub matched_by: MatchedBy,
+}
+
+impl Store {
+    /// Finds an image by name (`alpine`, `alpine:3.20`, `alpine@sha256:…`), by the digest of its config, manifest or
+    /// index, or by the beginning of one of these. Names win over IDs.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] in docker's words when nothing matches or more than one image does, [`Kind::Invalid`] for what
+    /// can be no name.
+    pub fn find(&self, text: &str) -> Result<Found> {
+        self.read_rows(|connection| Ok(find(connection, &self.inner.shown, text)?))
+    }
+
+    /// The image that is shown for a manifest or index that is kept.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is not kept.
+    pub fn find_target(&self, digest: &Digest) -> Result<Found> {
+        let found = self.read_rows(|connection| by_target(connection, &self.inner.shown, digest))?;
+        found.ok_or_else(|| no_such_image(digest.as_str()))
+    }
+
+    /// What a name stands for.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn resolve(&self, reference: &Reference) -> Result<Option<Descriptor>> {
+        self.read_rows(|connection| match target_of(connection, reference)? {
+            Some(target) => target_descriptor(connection, &target),
+            None => Ok(None),
+        })
+    }
+
+    /// Every name in a repository: those with tags sorted, then those with digests.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn references_in(&self, repository: &Repository) -> Result<Vec<Reference>> {
+        self.read_rows(|connection| lookup::references_in(connection, repository))
+    }
+
+    /// The complete manifest of a kept target that fits a platform best; without a platform the one that is shown.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn manifest_for(&self, target: &Digest, platform: Option<&Platform>) -> Result<Option<Descriptor>> {
+        self.read_rows(|connection| {
+            let members = members(connection, target)?;
+            let member = match platform {
+                None => shown(&members, &self.inner.shown),
+                Some(platform) => fitting(&members, &Matcher::strict(platform)),
+            };
+            match member {
+                Some(member) => lookup::manifest_descriptor(connection, &member.manifest),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+fn fitting<'m>(members: &'m [Member], matcher: &Matcher) -> Option<&'m Member> {
+    let ranked = members.iter().filter_map(|member| Some((matcher.rank(&member.platform)?, member)));
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, member)| member)
+}
+
+/// Finds by any text, in docker's order (moby `daemon/images/image.go`, GetImage).
+pub(crate) fn find(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Found> {
+    if let Some(digest) = whole_digest(text) {
+        let found = match by_id(connection, &digest)? {
+            Some(found) => Some(found),
+            None => by_digest(connection, matcher, &digest)?,
+        };
+        return found.ok_or_else(|| no_such_image(digest.as_str()).into());
+    }
+    let reference = Reference::parse(text).map(Reference::with_default_tag);
+    if let Ok(reference) = &reference
+        && let Some(target) = target_of(connection, reference)?
+        && let Some(mut found) = by_target(connection, matcher, &target)?
+    {
+        if let Some(digest) = reference.digest()
+            && *digest != target
+            && let Some(manifest) = lookup::manifest_descriptor(connection, digest)?
+            && let Some(member) = members(connection, &target)?.into_iter().find(|member| member.manifest == *digest)
+        {
+            // The name has the digest of one member of the index that was recorded.
+            (found.image_id, found.manifest) = (member.image_id, manifest);
+        }
+        let name = match reference.digest() {
+            Some(digest) => Reference::from_digest(reference.repository().clone(), digest.clone()),
+            None => reference.clone(),
+        };
+        (found.reference, found.matched_by) = (Some(name), MatchedBy::Name);
+        return Ok(found);
+    }
+    if let Some(found) = by_prefix(connection, matcher, text)? {
+        return Ok(found);
+    }
+    match reference {
+        Ok(reference) => Err(no_such_image(&reference.familiar()).into()),
+        Err(error) => Err(Error::from(error).into()),
+    }
+}
+
+/// What a name stands for. A digest wins over a tag beside it.
+fn target_of(connection: &Connection, reference: &Reference) -> Step<Option<Digest>> {
+    let repository = reference.repository().name();
+    match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => target_of_digest_name(connection, &repository, digest),
+        (None, Some(tag)) => target_of_tag(connection, &repository, tag.as_str()),
+        (None, None) => target_of_tag(connection, &repository, "latest"),
+    }
+}
+
+pub(crate) fn no_such_image(shown: &str) -> Error {
+    Error::new(Kind::NotFound, format!("No such image: {shown}"))
+}
+
+/// A whole digest, with or without its algorithm.
+fn whole_digest(text: &str) -> Option<Digest> {
+    Digest::parse(text).ok().or_else(|| Digest::parse(&format!("sha256:{text}")).ok())
+}
+
+fn by_target(connection: &Connection, matcher: &Matcher, target: &Digest) -> Step<Option<Found>> {
+    let Some(descriptor) = target_descriptor(connection, target)? else { return Ok(None) };
+    let members = members(connection, target)?;
+    let Some(member) = shown(&members, matcher) else { return Ok(None) };
+    let Some(manifest) = lookup::manifest_descriptor(connection, &member.manifest)? else { return Ok(None) };
+    let image_id = member.image_id.clone();
+    Ok(Some(Found { image_id, target: descriptor, manifest, reference: None, matched_by: MatchedBy::Digest }))
+}
+
+/// By the digest of a manifest or index.
+fn by_digest(connection: &Connection, matcher: &Matcher, digest: &Digest) -> Step<Option<Found>> {
+    if let Some(found) = by_target(connection, matcher, digest)? {
+        return Ok(Some(found));
+    }
+    let Some(manifest) = lookup::manifest_descriptor(connection, digest)? else { return Ok(None) };
+    let Some((image_id, target)) = lookup::newest_target_with(connection, "manifest", digest)? else { return Ok(None) };
+    Ok(Some(Found { image_id, target, manifest, reference: None, matched_by: MatchedBy::Digest }))
+}
+
+/// By the whole ID of an image.
+pub(crate) fn by_id(connection: &Connection, id: &Digest) -> Step<Option<Found>> {
+    let Some((image_id, target)) = lookup::newest_target_with(connection, "image_id", id)? else { return Ok(None) };
+    let in_target = members(connection, &target.digest)?.into_iter().find(|member| member.image_id == *id);
+    let manifest = match in_target {
+        Some(member) => lookup::manifest_descriptor(connection, &member.manifest)?,
+        None => newest_manifest(connection, id)?,
+    };
+    let Some(manifest) = manifest else { return Ok(None) };
+    Ok(Some(Found { image_id, target, manifest, reference: None, matched_by: MatchedBy::Id }))
+}
+
+/// By the beginning of an ID; when no image ID begins so, of the digest of a manifest or index.
+fn by_prefix(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Option<Found>> {
+    let ids = lookup::starting_with(connection, "image", "id", text)?;
+    match ids.as_slice() {
+        [id] => return by_id(connection, id),
+        [] => {}
+        several => return Err(ambiguous(text, several).into()),
+    }
+    let mut digests = lookup::starting_with(connection, "target", "digest", text)?;
+    digests.extend(lookup::starting_with(connection, "manifest", "digest", text)?);
+    let mut found: Vec<Found> = Vec::new();
+    for digest in digests {
+        if let Some(other) = by_digest(connection, matcher, &digest)?
+            && !found.iter().any(|found| found.image_id == other.image_id)
+        {
+            found.push(other);
+        }
+    }
+    if found.len() > 1 {
+        let ids: Vec<Digest> = found.into_iter().map(|found| found.image_id).collect();
+        return Err(ambiguous(text, &ids).into());
+    }
+    Ok(found.pop())
+}
+
+fn ambiguous(text: &str, ids: &[Digest]) -> Error {
+    let shown = Reference::parse(text).map_or_else(|_| text.to_owned(), |name| name.with_default_tag().familiar());
+    let ids: Vec<&str> = ids.iter().take(5).map(Digest::as_str).collect();
+    no_such_image(&shown).with_hint(format!("several images begin like this: {}", ids.join(", ")))
+}

@@ -1,0 +1,44 @@
+//! Which repositories of registries have a blob: hints for mounting it instead of uploading it.
+
+use dhow_base::Result;
+use dhow_spec::{Digest, Repository};
+
+use crate::store::Store;
+
+impl Store {
+    /// Remembers that a repository has blobs: it was pulled from there, or pushed to it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn record_homes(&self, repository: &Repository, digests: &[Digest]) -> Result<()> {
+        if !self.is_writable() {
+            return Ok(());
+        }
+        let name = repository.name();
+        self.write_rows(|transaction| {
+            let sql = "INSERT OR IGNORE INTO blob_home (digest, repository) VALUES (?1, ?2)";
+            let mut insert = transaction.prepare_cached(sql)?;
+            for digest in digests {
+                insert.execute((digest.as_str(), &name))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The repositories that had a blob when it was last pulled or pushed, sorted. They may have lost it since.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn homes(&self, digest: &Digest) -> Result<Vec<Repository>> {
+        self.read_rows(|connection| {
+            let sql = "SELECT repository FROM blob_home WHERE digest = ?1 ORDER BY repository";
+            let mut select = connection.prepare_cached(sql)?;
+            let mut rows = select.query([digest.as_str()])?;
+            let mut homes = Vec::new();
+            while let Some(row) = rows.next()? {
+                homes.push(Repository::parse(row.get_ref(0)?.as_str().unwrap_or_default())?);
+            }
+            Ok(homes)
+        })
+    }
+}

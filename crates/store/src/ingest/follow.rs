@@ -1,0 +1,125 @@
+//! The threads that prove a blob while it arrives.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dhow_base::fs as durable;
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{Verified, Verifier};
+use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest};
+use dhow_spec::digest::Algorithm;
+use dhow_spec::{Descriptor, Digest};
+use futures::channel::oneshot;
+
+use super::progress::{Progress, Tail};
+use crate::wait;
+
+/// The verifier hashes pieces of this many bytes: small enough to stay in the second-level cache.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Blobs up to this size are proven when they are committed: starting threads costs more than hashing them.
+pub(crate) const INLINE_BYTES_MAX: u64 = 64 << 10;
+
+/// What is known once all bytes have passed.
+pub(crate) struct Proven {
+    pub(crate) verified: Verified,
+    /// What the layer inflates to, or why it does not; absent when nobody asked.
+    pub(crate) uncompressed: Option<Result<Uncompressed>>,
+}
+
+/// What to prove of one blob.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) path: PathBuf,
+    pub(crate) blob: Descriptor,
+    /// Whether to inflate it and work out its diff ID.
+    pub(crate) inflate: bool,
+}
+
+/// The threads at work.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    verified: oneshot::Receiver<Result<Verified>>,
+    uncompressed: Option<oneshot::Receiver<Result<Uncompressed>>>,
+}
+
+impl Followers {
+    pub(crate) fn start(task: &Task) -> Result<Self> {
+        let (tail, other) = (task.tail()?, task.clone());
+        let verified = wait::start("verify", move || verify(tail, &other.blob))?;
+        let uncompressed = if task.inflate {
+            let (tail, digest) = (task.tail()?, task.blob.digest.clone());
+            let size = task.blob.size;
+            Some(wait::start("inflate", move || inflate(tail, &digest, size))?)
+        } else {
+            None
+        };
+        Ok(Self { verified, uncompressed })
+    }
+
+    /// Waits for the threads. They end soon after the last byte was written.
+    pub(crate) async fn finish(self) -> Result<Proven> {
+        let verified = self.verified.await.unwrap_or_else(|_| Err(panicked()))?;
+        let uncompressed = match self.uncompressed {
+            Some(receiver) => Some(receiver.await.unwrap_or_else(|_| Err(panicked()))),
+            None => None,
+        };
+        Ok(Proven { verified, uncompressed })
+    }
+}
+
+fn panicked() -> Error {
+    Error::new(Kind::Internal, "a verifying thread panicked")
+}
+
+impl Task {
+    fn tail(&self) -> Result<Tail> {
+        Ok(Tail::new(self.progress.clone(), durable::open(&self.path)?))
+    }
+
+    /// Proves a blob of which everything is there, on this thread.
+    pub(crate) fn run(&self) -> Result<Proven> {
+        let verified = verify(self.tail()?, &self.blob)?;
+        let uncompressed =
+            if self.inflate { Some(inflate(self.tail()?, &self.blob.digest, self.blob.size)) } else { None };
+        Ok(Proven { verified, uncompressed })
+    }
+}
+
+fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
+    let mut verifier = Verifier::new(blob);
+    let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(blob.size).unwrap_or(CHUNK_BYTES).max(1))];
+    loop {
+        match tail.read(&mut buffer).map_err(|error| Error::io("cannot read back what was fetched", error))? {
+            0 => return verifier.finish(),
+            read => verifier.update(&buffer[..read])?,
+        }
+    }
+}
+
+fn inflate(tail: Tail, digest: &Digest, size: u64) -> Result<Uncompressed> {
+    let mut first = [0; Compression::DETECT_BYTES];
+    let length = tail.peek(&mut first).map_err(|error| Error::io("cannot read back what was fetched", error))?;
+    let compression = Compression::detect(&first[..length]);
+    if compression == Compression::None && digest.algorithm() == Algorithm::Sha256 {
+        // Its own digest is the diff ID, and the other thread proves that.
+        return Ok(Uncompressed { compression, diff_id: digest.clone(), size });
+    }
+    uncompressed_digest(tail, Limits::LAYER)
+}
+
+/// Works out what a stored layer inflates to.
+pub(crate) fn inflate_file(path: &Path, blob: &Descriptor) -> Result<Uncompressed> {
+    let file: File = durable::open(path)?;
+    let mut first = [0; Compression::DETECT_BYTES];
+    let read = std::os::unix::fs::FileExt::read_at(&file, &mut first, 0)
+        .map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
+    let compression = Compression::detect(&first[..read]);
+    if compression == Compression::None && blob.digest.algorithm() == Algorithm::Sha256 {
+        return Ok(Uncompressed { compression, diff_id: blob.digest.clone(), size: blob.size });
+    }
+    uncompressed_digest(file, Limits::LAYER)
+}

@@ -1,0 +1,205 @@
+//! A blob on its way in: a file of its own, locked by who fetches it, kept when the fetch is cut.
+
+mod follow;
+mod parts;
+mod progress;
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use dhow_base::fs::{self as durable, FileLock};
+use dhow_base::progress::{Event, Observer};
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{Begin, Ingest, LocalBlob};
+use dhow_spec::Descriptor;
+
+pub(crate) use follow::inflate_file;
+use follow::{Followers, INLINE_BYTES_MAX, Proven, Task};
+use parts::PartsFile;
+use progress::Progress;
+
+use crate::session::Lease;
+use crate::store::Store;
+use crate::wait;
+
+/// A local file is copied in pieces of this many bytes, so that the verifier follows closely.
+const COPY_BYTES: u64 = 8 << 20;
+
+/// A blob on its way into a store; made by [`Session::ingest`](dhow_content::Sink::ingest). Dropped before it is
+/// committed, it keeps its bytes for the next one.
+#[derive(Debug)]
+pub struct StoreIngest {
+    lease: Arc<Lease>,
+    task: Task,
+    file: Arc<FileLock>,
+    followers: Mutex<Option<Followers>>,
+}
+
+/// Begins a blob for a session that has pinned it.
+pub(crate) async fn begin(
+    lease: &Arc<Lease>,
+    blob: &Descriptor,
+    observer: &dyn Observer,
+) -> Result<Begin<StoreIngest>> {
+    let store = lease.store();
+    if store.holds_blob(blob)? {
+        return Ok(Begin::Present);
+    }
+    let path = store.paths().ingest(&blob.digest);
+    let lock = wait::lock(path.clone(), || observer.event(Event::Waiting { digest: blob.digest.as_str() })).await?;
+    if store.holds_blob(blob)? {
+        // Whoever had the lock has finished it: the file locked now was made by asking for it.
+        clear(store, blob)?;
+        return Ok(Begin::Present);
+    }
+    let adopted = {
+        let (store, blob) = (store.clone(), blob.clone());
+        if store.paths().blob(&blob.digest).exists() {
+            wait::on_thread("adopt", move || store.adopt(&blob)).await?
+        } else {
+            false
+        }
+    };
+    if adopted {
+        clear(store, blob)?;
+        return Ok(Begin::Present);
+    }
+    StoreIngest::resume(lease.clone(), blob.clone(), path, lock).map(Begin::Write)
+}
+
+/// Removes what an ingest keeps; its lock is held.
+fn clear(store: &Store, blob: &Descriptor) -> Result<()> {
+    durable::remove_file(&store.paths().ingest_map(&blob.digest))?;
+    durable::remove_file(&store.paths().ingest(&blob.digest))?;
+    Ok(())
+}
+
+impl StoreIngest {
+    fn resume(lease: Arc<Lease>, blob: Descriptor, path: PathBuf, lock: FileLock) -> Result<Self> {
+        let map = lease.store().paths().ingest_map(&blob.digest);
+        let metadata =
+            lock.file().metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
+        let (record, parts) = PartsFile::open(&map, blob.size, metadata.len())?;
+        if metadata.len() > blob.size || (metadata.len() > 0 && parts == parts::Parts::default()) {
+            durable::set_length(lock.file(), &path, 0)?;
+        }
+        let progress = Arc::new(Progress::new(blob.size, record, parts));
+        let inflate = lease.proves() && blob.media_type.is_layer();
+        let task = Task { progress, path, blob, inflate };
+        let this = Self { lease, task, file: Arc::new(lock), followers: Mutex::new(None) };
+        this.follow()?;
+        Ok(this)
+    }
+
+    /// Starts the threads once there are bytes for them.
+    fn follow(&self) -> Result<()> {
+        if self.task.blob.size <= INLINE_BYTES_MAX || self.task.progress.frontier() == 0 {
+            return Ok(());
+        }
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        if followers.is_none() {
+            *followers = Some(Followers::start(&self.task)?);
+        }
+        Ok(())
+    }
+
+    async fn prove(&self) -> Result<Proven> {
+        let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match followers {
+            Some(followers) => followers.finish().await,
+            None => self.task.run(),
+        }
+    }
+
+    fn forget(&self) -> Result<()> {
+        self.task.progress.stop();
+        clear(self.lease.store(), &self.task.blob)
+    }
+
+    /// Makes the blob visible: first the name, then the row that vouches for it. Killed in between, the file is proven
+    /// again by whoever wants it next.
+    fn publish(&self, proven: Proven) -> Result<()> {
+        let (store, digest) = (self.lease.store(), proven.verified.digest());
+        durable::rename(&self.task.path, &store.paths().blob(digest))?;
+        store.vouch(&proven.verified)?;
+        if let Some(uncompressed) = proven.uncompressed {
+            self.lease.note(digest, uncompressed);
+        }
+        durable::remove_file(&store.paths().ingest_map(digest))?;
+        Ok(())
+    }
+}
+
+impl Ingest for StoreIngest {
+    fn missing(&self) -> Vec<Range<u64>> {
+        self.task.progress.missing()
+    }
+
+    fn takes_any_order(&self) -> bool {
+        true
+    }
+
+    async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        self.task
+            .progress
+            .write(offset..end, || durable::write_at(self.file.file(), &self.task.path, &bytes, offset))?;
+        self.follow()
+    }
+
+    async fn write_local(&self, local: &LocalBlob) -> Result<bool> {
+        if local.length != self.task.blob.size {
+            let message =
+                format!("{:?} has {} bytes, {} were announced", local.path, local.length, self.task.blob.size);
+            return Err(Error::new(Kind::Corrupt, message));
+        }
+        let whole: u64 = self.missing().iter().map(|range| range.end - range.start).sum();
+        if whole != local.length {
+            return Ok(false);
+        }
+        let (task, local) = (self.task.clone(), local.clone());
+        // A handle of its own has a position of its own.
+        let mut target = durable::open_or_create(&task.path)?;
+        let mut copied = 0;
+        while copied < local.length {
+            let length = (local.length - copied).min(COPY_BYTES);
+            let (source, progress) = (local.clone(), task.progress.clone());
+            target = wait::on_thread("copy", move || {
+                let from = source.offset + copied;
+                progress.write(copied..copied + length, || {
+                    durable::copy_range(&source.file, &source.path, from, length, &mut target)
+                })?;
+                Ok(target)
+            })
+            .await?;
+            copied += length;
+            self.follow()?;
+        }
+        Ok(true)
+    }
+
+    async fn commit(self) -> Result<()> {
+        let missing = self.missing();
+        if let Some(first) = missing.first() {
+            let message = format!("bytes {} to {} are missing", first.start, first.end);
+            return Err(Error::new(Kind::Internal, message));
+        }
+        match self.prove().await {
+            Ok(proven) => self.publish(proven),
+            Err(error) => {
+                if error.kind() == Kind::Corrupt {
+                    self.forget()?;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for StoreIngest {
+    fn drop(&mut self) {
+        self.task.progress.stop();
+    }
+}

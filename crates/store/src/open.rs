@@ -1,0 +1,148 @@
+//! Opening a store, and making one where there is none.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Platform;
+use dhow_spec::layout::OCI_LAYOUT_CONTENT;
+use dhow_spec::platform::Matcher;
+
+use crate::db::{Database, Durability, Failure, Journal, schema};
+use crate::paths::Paths;
+use crate::store::Store;
+use crate::{recover, view};
+
+/// How long to wait for another process that makes or migrates the store.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Make the store when it is not there.
+    pub create: bool,
+    /// How the database keeps transactions whole.
+    pub journal: Journal,
+    /// The platform whose image is shown for an index of which several are here.
+    pub platform: Platform,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { create: true, journal: Journal::Automatic, platform: Platform::host() }
+    }
+}
+
+impl Store {
+    /// Opens the store at `root`, and puts right what a crash left half done.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] when a newer dhow made the store, [`Kind::Invalid`] when `root` holds something else,
+    /// [`Kind::Corrupt`] when the database is damaged or missing, [`Kind::NotFound`] when there is no store and none is
+    /// to be made, and those of the file system.
+    pub fn open(root: &Path, options: &OpenOptions) -> Result<Self> {
+        let paths = Paths::new(root);
+        let database = match open_existing(&paths, options)? {
+            Some(database) => database,
+            None => make(&paths, options)?,
+        };
+        let store = Self::from_parts(paths, database, Matcher::ordered(&options.platform));
+        if store.is_writable() {
+            recover::restore_trash(&store)?;
+            view::repair(&store);
+        }
+        Ok(store)
+    }
+}
+
+/// Opens the database if it is there and finished.
+fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Option<Database>> {
+    let path = paths.database();
+    if !path.try_exists().map_err(|error| Error::io(format_args!("cannot open store {:?}", paths.root()), error))? {
+        return Ok(None);
+    }
+    let database = Database::open(&path, options.journal, false)?;
+    let format =
+        database.read(|connection| Ok(connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?))?;
+    match format {
+        schema::FORMAT => Ok(Some(database)),
+        0 => Ok(None),
+        newer if newer > schema::FORMAT => Err(Error::new(
+            Kind::Unsupported,
+            format!(
+                "the store {:?} has format {newer}; this dhow knows formats up to {}",
+                paths.root(),
+                schema::FORMAT
+            ),
+        )
+        .with_hint("use the dhow that made it or a newer one, or another directory with --root")),
+        other => Err(Failure::Row(format!("it claims format {other}")).at(&path)),
+    }
+}
+
+fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
+    let root = paths.root();
+    if !options.create {
+        return Err(Error::new(Kind::NotFound, format!("there is no store at {root:?}")));
+    }
+    refuse_foreign(paths)?;
+    durable::create_dir_all(root)?;
+    let _making = FileLock::acquire(&paths.lock(), LockMode::Exclusive, PATIENCE)?;
+    if let Some(database) = open_existing(paths, options)? {
+        return Ok(database);
+    }
+    for directory in paths.directories() {
+        durable::create_dir_all(&directory)?;
+    }
+    durable::write_atomic(&paths.marker(), OCI_LAYOUT_CONTENT.as_bytes(), 0o600, durable::Durability::Durable)?;
+    durable::sync_dir(&paths.blobs())?;
+    let database = Database::open(&paths.database(), options.journal, true)?;
+    database.write(Durability::Power, |transaction| {
+        transaction.execute_batch(schema::META)?;
+        transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", schema::FORMAT)?;
+        Ok(())
+    })?;
+    durable::sync_dir(root)?;
+    if let Some(parent) = root.parent() {
+        durable::sync_dir(parent)?;
+    }
+    Ok(database)
+}
+
+/// Keeps a store from being made inside somebody's home directory, and from being made anew over one that lost its
+/// database: the next collection would take all content for garbage.
+fn refuse_foreign(paths: &Paths) -> Result<()> {
+    const OURS: [&str; 12] = [
+        "oci-layout",
+        "index.json",
+        "blobs",
+        "lock",
+        "ingest",
+        "leases",
+        "trash",
+        "facts",
+        "layers",
+        "containers",
+        "volumes",
+        "meta.db",
+    ];
+    let root = paths.root();
+    let Ok(entries) = fs::read_dir(root) else { return Ok(()) };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let ours = |name: &String| OURS.contains(&name.as_str()) || name.starts_with("meta.db-") || name.starts_with('.');
+    if !names.is_empty() && !names.iter().any(ours) {
+        return Err(Error::new(Kind::Invalid, format!("{root:?} is not empty and holds no dhow store"))
+            .with_hint("name an empty directory, or one that does not exist"));
+    }
+    let blobs = paths.directories().into_iter().filter(|directory| directory.starts_with(paths.blobs()));
+    let content =
+        blobs.into_iter().any(|directory| fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()));
+    if content {
+        return Err(Error::new(Kind::Corrupt, format!("the store {root:?} has content, but its meta.db is missing"))
+            .with_hint("restore meta.db from a backup, or load the content into another store: it is an OCI layout"));
+    }
+    Ok(())
+}

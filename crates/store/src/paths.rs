@@ -1,0 +1,135 @@
+//! Where everything lies below the root of a store.
+
+use std::path::{Path, PathBuf};
+
+use dhow_spec::digest::{Algorithm, Digest};
+use dhow_spec::layout::{BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_FILE};
+
+/// The paths of one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn marker(&self) -> PathBuf {
+        self.root.join(OCI_LAYOUT_FILE)
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join(INDEX_FILE)
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.root.join("meta.db")
+    }
+
+    pub(crate) fn last_use(&self) -> PathBuf {
+        self.root.join("use.db")
+    }
+
+    /// Guards making a store, migrating it and replacing `index.json`.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join(BLOBS_DIRECTORY)
+    }
+
+    pub(crate) fn blobs_of(&self, algorithm: Algorithm) -> PathBuf {
+        self.blobs().join(algorithm.as_str())
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs_of(digest.algorithm()).join(digest.hex())
+    }
+
+    pub(crate) fn ingests(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+
+    /// The bytes of a blob under way.
+    pub(crate) fn ingest(&self, digest: &Digest) -> PathBuf {
+        self.ingests().join(flat(digest))
+    }
+
+    /// Which of those bytes are there.
+    pub(crate) fn ingest_map(&self, digest: &Digest) -> PathBuf {
+        self.ingests().join(format!("{}{MAP_SUFFIX}", flat(digest)))
+    }
+
+    pub(crate) fn leases(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
+    pub(crate) fn lease(&self, id: &str) -> PathBuf {
+        self.leases().join(id)
+    }
+
+    pub(crate) fn trash(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
+    pub(crate) fn trashed(&self, digest: &Digest) -> PathBuf {
+        self.trash().join(flat(digest))
+    }
+
+    /// Held by the one collection that may be under way.
+    pub(crate) fn trash_lock(&self) -> PathBuf {
+        self.trash().join(TRASH_LOCK)
+    }
+
+    /// What was worked out about a blob. The version is part of the path: another one never reads it.
+    pub(crate) fn facts(&self, digest: &Digest) -> PathBuf {
+        self.root.join("facts/v1").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// Directories that are made with the store.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let mut directories: Vec<PathBuf> = Algorithm::ALL.iter().map(|algorithm| self.blobs_of(*algorithm)).collect();
+        directories.extend([self.ingests(), self.leases(), self.trash()]);
+        directories
+    }
+}
+
+/// Ending of the file that says which bytes of an ingest are there.
+pub(crate) const MAP_SUFFIX: &str = ".map";
+
+/// Ending of a manifest or index that is being written.
+pub(crate) const DOCUMENT_SUFFIX: &str = ".document";
+
+/// Name of the lock in `trash/`; no digest looks like it.
+const TRASH_LOCK: &str = "lock";
+
+/// A digest as one file name.
+pub(crate) fn flat(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm(), digest.hex())
+}
+
+/// The digest that a file name made by [`flat`] stands for.
+pub(crate) fn parse_flat(name: &str) -> Option<Digest> {
+    let (algorithm, hex) = name.split_once('-')?;
+    Digest::parse(&format!("{algorithm}:{hex}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_names_read_back() {
+        let digest = Digest::of(Algorithm::Sha512, b"x");
+        assert_eq!(parse_flat(&flat(&digest)), Some(digest));
+        assert_eq!(parse_flat(TRASH_LOCK), None);
+        assert_eq!(parse_flat("sha256-00"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! An operation at work on the store: what it needs is pinned until it ends, however it ends.
+
+mod lease;
+mod place;
+
+use std::sync::Arc;
+
+use dhow_base::Result;
+use dhow_spec::{Descriptor, Digest, Repository};
+
+use crate::plan;
+use crate::store::Store;
+
+pub(crate) use lease::{Lease, Proof};
+
+/// One operation. Implements [`Source`](dhow_content::Source), [`Sink`](dhow_content::Sink) and
+/// [`TagSink`](dhow_content::TagSink).
+///
+/// Everything that goes through it is pinned: no collection takes it away until the session and every ingest that came
+/// from it are dropped. A process that dies frees its pins with its file locks.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(crate) lease: Arc<Lease>,
+}
+
+impl Store {
+    /// Begins an operation. `purpose` is shown to people who ask who is using the store.
+    ///
+    /// # Errors
+    /// None today: the lease is written when the first digest is pinned.
+    pub fn begin(&self, purpose: &str) -> Result<Session> {
+        Ok(Session { lease: Arc::new(Lease::new(self.clone(), purpose)) })
+    }
+}
+
+impl Session {
+    /// Whether layers are inflated as they arrive, to prove their diff IDs and learn their sizes. True at first.
+    #[must_use]
+    pub fn prove_diff_ids(self, prove: bool) -> Self {
+        self.lease.set_proves(prove);
+        self
+    }
+
+    /// The store it works on.
+    pub fn store(&self) -> &Store {
+        self.lease.store()
+    }
+
+    /// Pins a document and everything of it that is here, so that it can be read to its end.
+    ///
+    /// # Errors
+    /// Those of the database and of reading documents.
+    pub fn pin(&self, document: &Descriptor) -> Result<()> {
+        plan::pin_present(&self.lease, document).map(|_| ())
+    }
+
+    /// Remembers that a repository has blobs; see [`Store::homes`].
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn record_homes(&self, repository: &Repository, digests: &[Digest]) -> Result<()> {
+        self.store().record_homes(repository, digests)
+    }
+}

@@ -1,0 +1,151 @@
+//! Leases: a row that names pins, and a locked file that says its process lives.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dhow_base::fs::{self as durable, FileLock};
+use dhow_base::{Kind, Result};
+use dhow_layer::Uncompressed;
+use dhow_spec::Digest;
+
+use crate::facts::Facts;
+use crate::store::{Store, now};
+use crate::wait;
+
+/// What inflating a layer has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Its diff ID and size.
+    Inflates(Facts),
+    /// Why it cannot be inflated.
+    Broken(String),
+}
+
+/// The pins of one operation.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    store: Store,
+    purpose: String,
+    proves: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Made with the first pin: an operation that finds everything in place leaves no trace.
+    held: Option<Held>,
+    pins: HashSet<Digest>,
+    proofs: HashMap<Digest, Proof>,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: String,
+    _lock: FileLock,
+}
+
+impl Lease {
+    pub(crate) fn new(store: Store, purpose: &str) -> Self {
+        Self { store, purpose: purpose.to_owned(), proves: AtomicBool::new(true), state: Mutex::default() }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn proves(&self) -> bool {
+        self.proves.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_proves(&self, proves: bool) {
+        self.proves.store(proves, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps digests from collection. Comes *before* looking whether they are there: a collection in between either sees
+    /// the pin or has taken the content away already.
+    pub(crate) fn pin<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
+        let mut state = self.lock();
+        let new: Vec<&Digest> = digests.into_iter().filter(|digest| !state.pins.contains(*digest)).collect();
+        if new.is_empty() || !self.store.is_writable() {
+            return Ok(());
+        }
+        if state.held.is_none() {
+            state.held = Some(self.take()?);
+        }
+        let Some(held) = &state.held else { return Ok(()) };
+        self.store.write_rows(|transaction| {
+            let mut insert =
+                transaction.prepare_cached("INSERT OR IGNORE INTO lease_pin (lease, digest) VALUES (?1, ?2)")?;
+            for digest in &new {
+                insert.execute((&held.id, digest.as_str()))?;
+            }
+            Ok(())
+        })?;
+        let new: Vec<Digest> = new.into_iter().cloned().collect();
+        state.pins.extend(new);
+        Ok(())
+    }
+
+    /// Locks the file first: a row whose file is free is taken for that of a dead process.
+    fn take(&self) -> Result<Held> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let id = format!("{}-{}-{serial}", std::process::id(), now());
+            let Some(lock) = wait::try_lock(&self.store.paths().lease(&id))? else { continue };
+            self.store.write_rows(|transaction| {
+                let sql = "INSERT INTO lease (id, purpose, created) VALUES (?1, ?2, ?3)";
+                transaction.prepare_cached(sql)?.execute((&id, &self.purpose, now()))?;
+                Ok(())
+            })?;
+            return Ok(Held { id, _lock: lock });
+        }
+    }
+
+    /// Notes what inflating a layer has shown. An error of the machine shows nothing.
+    pub(crate) fn note(&self, digest: &Digest, uncompressed: Result<Uncompressed>) {
+        let proof = match uncompressed {
+            Ok(uncompressed) => {
+                let facts = Facts::from(&uncompressed);
+                self.store.keep_facts(digest, &facts);
+                Proof::Inflates(facts)
+            }
+            Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::LimitExceeded) => {
+                Proof::Broken(error.to_string())
+            }
+            Err(error) => {
+                tracing::warn!(%digest, %error, "cannot inflate a layer");
+                return;
+            }
+        };
+        self.lock().proofs.insert(digest.clone(), proof);
+    }
+
+    pub(crate) fn proof(&self, digest: &Digest) -> Option<Proof> {
+        self.lock().proofs.get(digest).cloned()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(held) = state.held.take() else { return };
+        let freed = self
+            .store
+            .write_rows(|transaction| {
+                transaction.prepare_cached("DELETE FROM lease_pin WHERE lease = ?1")?.execute([&held.id])?;
+                transaction.prepare_cached("DELETE FROM lease WHERE id = ?1")?.execute([&held.id])?;
+                Ok(())
+            })
+            .and_then(|()| durable::remove_file(&self.store.paths().lease(&held.id)));
+        if let Err(error) = freed {
+            // The next collection finds the lock free and clears it.
+            tracing::debug!(lease = held.id, %error, "cannot free a lease");
+        }
+    }
+}

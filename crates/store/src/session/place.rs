@@ -1,0 +1,91 @@
+//! The session and the store as places of the one copy.
+
+use std::ops::Range;
+
+use dhow_base::fs as durable;
+use dhow_base::progress::Observer;
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{Begin, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
+use dhow_spec::{Descriptor, Reference};
+
+use super::Session;
+use crate::commit::NewTarget;
+use crate::ingest::{self, StoreIngest};
+use crate::paths::{DOCUMENT_SUFFIX, flat};
+use crate::plan;
+use crate::store::{Store, now};
+
+impl Source for Store {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        self.stream(descriptor, range)
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.local_blob(descriptor)
+    }
+}
+
+impl Resolve for Store {
+    async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
+        Store::resolve(self, reference)?
+            .ok_or_else(|| Error::new(Kind::NotFound, format!("No such image: {}", reference.familiar())))
+    }
+}
+
+impl Source for Session {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        self.lease.pin([&descriptor.digest])?;
+        self.store().stream(descriptor, range)
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.lease.pin([&descriptor.digest]).ok()?;
+        self.store().local_blob(descriptor)
+    }
+}
+
+impl Resolve for Session {
+    async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
+        Resolve::resolve(self.store(), reference).await
+    }
+}
+
+impl Sink for Session {
+    type Ingest = StoreIngest;
+
+    async fn holds(&self, document: &Descriptor) -> Result<bool> {
+        plan::pin_present(&self.lease, document)
+    }
+
+    async fn ingest(&self, blob: &Descriptor, observer: &dyn Observer) -> Result<Begin<StoreIngest>> {
+        self.lease.pin([&blob.digest])?;
+        ingest::begin(&self.lease, blob, observer).await
+    }
+
+    async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
+        let (store, descriptor) = (self.store(), document.descriptor());
+        self.lease.pin([&descriptor.digest])?;
+        if store.holds_blob(descriptor)? {
+            return Ok(());
+        }
+        // A name of its own: two sessions may write the same document at once, and both write the same bytes.
+        let name = format!("{}.{}-{}{DOCUMENT_SUFFIX}", flat(&descriptor.digest), std::process::id(), now());
+        let path = store.paths().ingests().join(name);
+        let file = durable::open_or_create(&path)?;
+        let written = durable::write_at(&file, &path, document.bytes(), 0)
+            .and_then(|()| durable::rename(&path, &store.paths().blob(&descriptor.digest)));
+        if let Err(error) = written {
+            durable::remove_file(&path)?;
+            return Err(error);
+        }
+        store.vouch(document)
+    }
+}
+
+impl TagSink for Session {
+    async fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> Result<()> {
+        let target =
+            NewTarget { references: vec![reference.clone()], ..NewTarget::default_for(document.descriptor().clone()) };
+        self.commit(&[target]).map(|_| ())
+    }
+}

@@ -1,0 +1,106 @@
+//! The handle on a store.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use dhow_base::Result;
+use dhow_spec::platform::Matcher;
+use rusqlite::{Connection, Transaction};
+
+use crate::db::{Database, Durability, Step};
+use crate::last_use::LastUse;
+use crate::paths::Paths;
+use crate::view;
+
+/// An open store. Clones are handles on the same one; any number of processes may have it open.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) paths: Paths,
+    pub(crate) database: Database,
+    pub(crate) last_use: LastUse,
+    /// Which member of an index is the one that is shown.
+    pub(crate) shown: Matcher,
+    boot: OnceLock<String>,
+}
+
+impl Store {
+    pub(crate) fn from_parts(paths: Paths, database: Database, shown: Matcher) -> Self {
+        let last_use = LastUse::new(paths.last_use(), database.is_writable());
+        Self { inner: Arc::new(Inner { paths, database, last_use, shown, boot: OnceLock::new() }) }
+    }
+
+    /// The directory the store is in.
+    pub fn root(&self) -> &Path {
+        self.inner.paths.root()
+    }
+
+    /// Whether the store can be changed. One on a read-only file system can only be read.
+    pub fn is_writable(&self) -> bool {
+        self.inner.database.is_writable()
+    }
+
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.inner.paths
+    }
+
+    /// What tells this run of the machine from every other: content that was not flushed is only trusted within one.
+    pub(crate) fn boot(&self) -> &str {
+        self.inner.boot.get_or_init(|| {
+            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(
+                // Not knowing means trusting nothing but what this process wrote.
+                |_| format!("process-{}-{}", std::process::id(), now()),
+                |text| text.trim().to_owned(),
+            )
+        })
+    }
+
+    pub(crate) fn read_rows<T>(&self, step: impl FnOnce(&Connection) -> Step<T>) -> Result<T> {
+        self.inner.database.read(step)
+    }
+
+    /// Writes rows that survive the process; a power cut may take the last of them back.
+    pub(crate) fn write_rows<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        self.inner.database.write(Durability::Process, step).map(|(value, _)| value)
+    }
+
+    /// Writes rows that decide what the store contains: durable, counted in the generation, shown in `index.json`.
+    /// Returns whether anything changed; if not, nothing is synced.
+    pub(crate) fn write_names<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<(T, bool)> {
+        let (value, changed) = self.inner.database.write(Durability::Power, |transaction| {
+            let before = transaction.total_changes();
+            let value = step(transaction)?;
+            if transaction.total_changes() != before {
+                transaction.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'", [])?;
+            }
+            Ok(value)
+        })?;
+        if changed {
+            view::refresh_after_change(self);
+        }
+        Ok((value, changed))
+    }
+}
+
+/// The time as the database keeps it: nanoseconds since 1970, UTC.
+pub(crate) fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_nanos()).ok())
+        .unwrap_or(0)
+}
+
+/// A length as SQLite keeps it. Lengths beyond its range (8 EiB) exist in no file system.
+pub(crate) fn to_row(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// A length read back.
+pub(crate) fn from_row(size: i64) -> u64 {
+    u64::try_from(size).unwrap_or(0)
+}

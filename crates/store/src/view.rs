@@ -1,0 +1,130 @@
+//! `index.json`: what other OCI tools see of the names. A view of the database that may lag behind, never the truth.
+
+use std::fs::File;
+use std::io::Read;
+use std::time::Duration;
+
+use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::layout::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
+use dhow_spec::{Descriptor, MediaType};
+use rusqlite::Connection;
+use serde_json::{Map, Value, json};
+
+use crate::db::Step;
+use crate::find::{descriptor_at, text_at};
+use crate::store::Store;
+
+/// Beyond this many names or targets the view is only written when asked for: writing it takes as long as a commit then.
+const AUTOMATIC_MAX: i64 = 1000;
+
+/// Annotation of the index that says which state of the database it shows.
+const GENERATION: &str = "dhow.generation";
+
+/// The generation stands in the first bytes of the file, so that opening a store need not read it all.
+const HEAD_BYTES: u64 = 256;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Writes `index.json` anew, however many names there are.
+    ///
+    /// # Errors
+    /// Those of writing it.
+    pub fn sync_view(&self) -> Result<()> {
+        let _lock = FileLock::acquire(&self.paths().lock(), LockMode::Exclusive, PATIENCE)?;
+        write(self)
+    }
+
+    /// Whether `index.json` shows the present state.
+    pub(crate) fn view_is_current(&self) -> Result<bool> {
+        let generation = self.read_rows(generation)?;
+        Ok(written_generation(self) == Some(generation))
+    }
+
+    /// Whether there are so few names that the view is kept current.
+    pub(crate) fn view_is_automatic(&self) -> Result<bool> {
+        self.read_rows(|connection| {
+            let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM reference LIMIT ?1)) <= ?2 \
+                       AND (SELECT count(*) FROM (SELECT 1 FROM target LIMIT ?1)) <= ?2";
+            Ok(connection.prepare_cached(sql)?.query_row((AUTOMATIC_MAX + 1, AUTOMATIC_MAX), |row| row.get(0))?)
+        })
+    }
+}
+
+/// Brings the view up to date after a commit. The commit stands whatever happens here.
+pub(crate) fn refresh_after_change(store: &Store) {
+    let refresh = || -> Result<()> { if store.view_is_automatic()? { store.sync_view() } else { Ok(()) } };
+    if let Err(error) = refresh() {
+        tracing::warn!(%error, "cannot update index.json");
+    }
+}
+
+/// Brings the view up to date when a store is opened, unless somebody is at it already.
+pub(crate) fn repair(store: &Store) {
+    let repair = || -> Result<()> {
+        if store.view_is_current()? || !store.view_is_automatic()? {
+            return Ok(());
+        }
+        match FileLock::try_acquire(&store.paths().lock(), LockMode::Exclusive)? {
+            Some(_lock) => write(store),
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = repair() {
+        tracing::warn!(%error, "cannot update index.json");
+    }
+}
+
+fn generation(connection: &Connection) -> Step<i64> {
+    let sql = "SELECT value FROM meta WHERE key = 'generation'";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+fn written_generation(store: &Store) -> Option<i64> {
+    let mut head = Vec::new();
+    File::open(store.paths().index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let (_, rest) = head.split_once(&format!("\"{GENERATION}\":\""))?;
+    rest.split_once('"')?.0.parse().ok()
+}
+
+/// Writes the view; the caller holds the lock, so that an older state never replaces a newer one.
+fn write(store: &Store) -> Result<()> {
+    let (generation, manifests) = store.read_rows(|connection| Ok((generation(connection)?, entries(connection)?)))?;
+    let manifests = serde_json::to_value(manifests)
+        .map_err(|error| Error::new(Kind::Internal, format!("cannot write index.json: {error}")))?;
+    let mut annotations = Map::new();
+    annotations.insert(GENERATION.to_owned(), Value::String(generation.to_string()));
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OciIndex.as_str(),
+        "annotations": annotations,
+        "manifests": manifests,
+    });
+    durable::write_atomic(&store.paths().index(), index.to_string().as_bytes(), 0o600, Durability::Cached)
+}
+
+/// One entry for each name with a tag, then one for each target without.
+///
+/// The names are whole: tags alone would be ambiguous among repositories.
+fn entries(connection: &Connection) -> Step<Vec<Descriptor>> {
+    let sql = "SELECT digest, media_type, size, repository, tag FROM reference \
+               JOIN target ON target.digest = reference.target ORDER BY repository, tag";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = format!("{}:{}", text_at(row, 3)?, text_at(row, 4)?);
+        let entry = descriptor_at(row, 0)?.with_annotation(ANNOTATION_IMAGE_NAME, name.clone());
+        entries.push(entry.with_annotation(ANNOTATION_REF_NAME, name));
+    }
+    let sql = "SELECT digest, media_type, size FROM target \
+               WHERE digest NOT IN (SELECT target FROM reference) ORDER BY digest";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        entries.push(descriptor_at(row, 0)?);
+    }
+    Ok(entries)
+}
