@@ -1,1 +1,24 @@
-//! Placeholder of a crate being laid out.
+//! What the verbs do: one file per verb. Each takes a request, returns data and emits events; nothing here prints, reads
+//! the environment or exits.
+//!
+//! A verb that needs the network is `async` and runs under [`runtime`]; the others are plain functions and start nothing.
+
+pub mod context;
+pub mod history;
+pub mod images;
+pub mod inspect;
+pub mod load;
+pub mod login;
+mod names;
+pub mod prune;
+pub mod pull;
+pub mod push;
+pub mod rmi;
+pub mod runtime;
+pub mod save;
+mod select;
+pub mod serve;
+pub mod system;
+pub mod tag;
+
+pub use context::{Context, Settings};

@@ -1,0 +1,166 @@
+//! `pull`: an image from a registry into the store.
+
+use dhow_base::progress::{Event, Observer};
+use dhow_base::{Error, Kind, Result, limits};
+use dhow_content::{CopyOptions, Prefetched, Resolve, Select, VerifiedDocument, copy, read_document, read_small};
+use dhow_registry::{Access, Remote};
+use dhow_spec::platform::Matcher;
+use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, Repository};
+use dhow_store::{NewTarget, Session};
+
+use crate::context::Context;
+use crate::select::choose;
+
+/// What to pull.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// A name with tag or digest.
+    pub reference: Reference,
+    /// The platform asked for; the host's when there is none.
+    pub platform: Option<Platform>,
+    /// Stores the layers without proving their diff IDs; sizes are then worked out on first need.
+    pub stored: bool,
+}
+
+/// An image found in the registry, about to be fetched.
+#[derive(Debug)]
+pub struct Resolved {
+    request: Request,
+    root: Descriptor,
+    /// The root document, when it had to be read to learn its digest.
+    document: Option<VerifiedDocument>,
+    remote: Remote,
+    /// Whether the store has all that this pull would fetch.
+    is_local: bool,
+}
+
+/// What a pull did.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// What the name stands for in the registry: a manifest or an index.
+    pub digest: Digest,
+    /// The image that `dhow images` shows for it.
+    pub image_id: Digest,
+    /// Whether anything changed here; if not, docker says that the image is up to date.
+    pub newer: bool,
+}
+
+/// Asks the registry what the name stands for. A name that is known here costs one HEAD, which rate limits do not count.
+///
+/// # Errors
+/// Those of the registry, in docker's words.
+pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
+    let reference = &request.reference;
+    let store = context.store()?;
+    let remote = context.client()?.repository(reference.repository(), Access::Pull);
+    let wanted = request.platform.clone().unwrap_or_else(Platform::host);
+    let known = store.resolve(reference)?;
+    let (root, document) = match known {
+        Some(_) => (remote.resolve(reference).await?, None),
+        None => {
+            let document = remote.fetch_document(reference).await?;
+            (document.descriptor().clone(), Some(document))
+        }
+    };
+    let is_local = known.is_some_and(|known| known.digest == root.digest)
+        && store.is_complete_for(&root.digest, request.platform.as_ref().map(|_| &wanted))?;
+    Ok(Resolved { request: request.clone(), root, document, remote, is_local })
+}
+
+impl Resolved {
+    /// What the name stands for in the registry.
+    pub fn digest(&self) -> &Digest {
+        &self.root.digest
+    }
+
+    /// Fetches what is missing and names it.
+    ///
+    /// # Errors
+    /// Those of the registry and of the store; what arrived so far is kept for the next run.
+    pub async fn fetch(self, context: &Context, observer: &dyn Observer) -> Result<Pulled> {
+        let store = context.store()?;
+        if self.is_local {
+            let found = store.find_target(&self.root.digest)?;
+            store.touch(&found.image_id)?;
+            return Ok(Pulled { digest: self.root.digest, image_id: found.image_id, newer: false });
+        }
+        let document = match &self.document {
+            Some(document) => document.clone(),
+            None => read_document(&self.remote, &self.root).await?,
+        };
+        let wanted = self.request.platform.clone().unwrap_or_else(Platform::host);
+        let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
+        let source = Prefetched::new(&self.remote, document);
+        let select = |index: &Document| choose(index, &wanted);
+        let options = CopyOptions { select: Select::Only(&select), ..CopyOptions::new(observer) };
+        let copied = copy(&source, &session, &self.root, &options).await?;
+        if let Some(platform) = &self.request.platform {
+            check_platform(&session, &copied.documents, platform, &self.request.reference).await?;
+        }
+        let target = self.new_target();
+        let committed = session.commit(std::slice::from_ref(&target))?;
+        session.record_homes(self.request.reference.repository(), &blobs(&copied.documents))?;
+        for layer in layers(&copied.documents) {
+            observer.event(Event::Done { digest: layer.digest.as_str() });
+        }
+        let image_id = committed.image_of(&self.root.digest).ok_or_else(|| {
+            Error::new(Kind::Internal, format!("{} was committed without an image", self.root.digest))
+        })?;
+        Ok(Pulled { digest: self.root.digest, image_id, newer: committed.changed })
+    }
+
+    fn new_target(&self) -> NewTarget {
+        let reference = &self.request.reference;
+        let references = match (reference.tag(), reference.digest()) {
+            (Some(_), None) => vec![reference.clone()],
+            // A digest wins over a tag beside it, which then only informs.
+            _ => Vec::new(),
+        };
+        NewTarget {
+            references,
+            digest_repositories: vec![reference.repository().clone()],
+            ..NewTarget::default_for(self.root.clone())
+        }
+    }
+}
+
+/// A manifest that came without an index says its platform only in its config, which is here by now.
+async fn check_platform(
+    session: &Session,
+    documents: &[VerifiedDocument],
+    wanted: &Platform,
+    reference: &Reference,
+) -> Result<()> {
+    let Some(manifest) = documents.iter().find_map(|document| document.document().as_manifest()) else { return Ok(()) };
+    if !manifest.config.media_type.is_image_config() {
+        return Ok(());
+    }
+    let bytes = read_small(session, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    let found = ImageConfig::parse(&bytes)?.platform();
+    if found.os.is_empty() || Matcher::ordered(wanted).matches(&found) {
+        return Ok(());
+    }
+    let name = reference.familiar();
+    let message = format!(
+        "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
+    );
+    Err(Error::new(Kind::NotFound, message))
+}
+
+/// All tags of a repository, as references.
+///
+/// # Errors
+/// Those of the registry.
+pub async fn tags(context: &Context, repository: &Repository) -> Result<Vec<Reference>> {
+    let remote = context.client()?.repository(repository, Access::Pull);
+    let tags = remote.tags().await?;
+    Ok(tags.into_iter().map(|tag| Reference::from_tag(repository.clone(), tag)).collect())
+}
+
+pub(crate) fn layers(documents: &[VerifiedDocument]) -> impl Iterator<Item = &Descriptor> {
+    documents.iter().filter_map(|document| document.document().as_manifest()).flat_map(|manifest| &manifest.layers)
+}
+
+fn blobs(documents: &[VerifiedDocument]) -> Vec<Digest> {
+    layers(documents).map(|layer| layer.digest.clone()).collect()
+}

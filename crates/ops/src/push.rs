@@ -1,0 +1,174 @@
+//! `push`: an image from the store to a registry.
+
+use std::collections::HashMap;
+
+use dhow_base::progress::{Event, Observer};
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{CopyOptions, TagSink, VerifiedDocument, copy};
+use dhow_registry::Access;
+use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
+use dhow_store::Store;
+
+use crate::context::Context;
+use crate::pull::layers;
+
+/// What to push.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// A name with a tag.
+    pub reference: Reference,
+    /// Pushes the manifest of this platform instead of the index that the name stands for.
+    pub platform: Option<Platform>,
+}
+
+/// An image found in the store, about to be pushed.
+#[derive(Debug)]
+pub struct Prepared {
+    reference: Reference,
+    root: VerifiedDocument,
+    documents: Vec<VerifiedDocument>,
+    layers: Vec<Digest>,
+    note: Option<String>,
+}
+
+/// What the registry has now.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Digest of the manifest or index under the tag.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Every tag that the store has of a repository.
+///
+/// # Errors
+/// [`Kind::NotFound`] in docker's words when there is none.
+pub fn references(context: &Context, repository: &Repository) -> Result<Vec<Reference>> {
+    let references: Vec<Reference> = context
+        .store()?
+        .references_in(repository)?
+        .into_iter()
+        .filter(|reference| reference.tag().is_some() && reference.digest().is_none())
+        .collect();
+    if references.is_empty() {
+        return Err(nothing_local(repository));
+    }
+    Ok(references)
+}
+
+fn nothing_local(repository: &Repository) -> Error {
+    let message = format!("An image does not exist locally with the tag: {}", repository.familiar());
+    Error::new(Kind::NotFound, message)
+}
+
+/// Finds the image and what of it goes up.
+///
+/// # Errors
+/// [`Kind::NotFound`] in docker's words when the name is not known here, or not for the platform asked for.
+pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
+    let store = context.store()?;
+    let reference = &request.reference;
+    let Some(target) = store.resolve(reference)? else {
+        let any = !store.references_in(reference.repository())?.is_empty();
+        let unknown_tag = || Error::new(Kind::NotFound, format!("tag does not exist: {}", reference.familiar()));
+        return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });
+    };
+    let (root, note) = pushable(store, &target, request.platform.as_ref(), reference)?;
+    let documents = store.documents_below(&root)?;
+    let root = documents.last().cloned().ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))?;
+    let mut uploads: Vec<Digest> = Vec::new();
+    for layer in layers(&documents) {
+        if !uploads.contains(&layer.digest) {
+            uploads.push(layer.digest.clone());
+        }
+    }
+    uploads.reverse();
+    Ok(Prepared { reference: reference.clone(), root, documents, layers: uploads, note })
+}
+
+/// The document that is pushed: what the tag stands for when all of it is here, else the one manifest that is.
+fn pushable(
+    store: &Store,
+    target: &Descriptor,
+    platform: Option<&Platform>,
+    reference: &Reference,
+) -> Result<(Descriptor, Option<String>)> {
+    if platform.is_none() && store.is_complete(&target.digest)? {
+        return Ok((target.clone(), None));
+    }
+    let Some(manifest) = store.manifest_for(&target.digest, platform)? else {
+        let wanted = platform.map(ToString::to_string).unwrap_or_default();
+        let message = format!(
+            "image with reference {} was found but does not provide the specified platform ({wanted})",
+            reference.familiar()
+        );
+        return Err(Error::new(Kind::NotFound, message));
+    };
+    if manifest.digest == target.digest || platform.is_some() {
+        return Ok((manifest, None));
+    }
+    let note = format!(
+        "Not all multiplatform-content is present and only the available single-platform image was pushed\n{} -> {}",
+        target.digest, manifest.digest
+    );
+    Ok((manifest, Some(note)))
+}
+
+impl Prepared {
+    /// Digests of the layers as the registry will know them, top layer first.
+    pub fn layers(&self) -> &[Digest] {
+        &self.layers
+    }
+
+    /// What the user should know: that only a part of an index goes up.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Uploads what the registry does not have, then the documents, the root under its tag.
+    ///
+    /// # Errors
+    /// Those of the registry, in docker's words.
+    pub async fn run(self, context: &Context, observer: &dyn Observer) -> Result<Pushed> {
+        let store = context.store()?;
+        let session = store.begin("push")?;
+        let repository = self.reference.repository();
+        let remote = context.client()?.repository(repository, Access::Push).with_mount_hints(mount_hints(
+            store,
+            repository,
+            &self.documents,
+        )?);
+        let root = self.root.descriptor();
+        let options = CopyOptions { leave_root: true, ..CopyOptions::new(observer) };
+        let copied = copy(&session, &remote, root, &options).await?;
+        if copied.documents.is_empty() {
+            for layer in &self.layers {
+                observer.event(Event::Present { digest: layer.as_str() });
+            }
+        }
+        remote.tag(&self.reference, &self.root).await?;
+        session.record_homes(repository, &self.layers)?;
+        Ok(Pushed { digest: root.digest.clone(), size: root.size })
+    }
+}
+
+/// For each blob, the other repositories of the same registry that are known to have it.
+fn mount_hints(
+    store: &Store,
+    target: &Repository,
+    documents: &[VerifiedDocument],
+) -> Result<HashMap<Digest, Vec<Repository>>> {
+    let mut hints = HashMap::new();
+    for layer in layers(documents) {
+        let homes: Vec<Repository> = store
+            .homes(&layer.digest)?
+            .into_iter()
+            .filter(|home| home.domain() == target.domain() && home != target)
+            .collect();
+        if !homes.is_empty() {
+            hints.insert(layer.digest.clone(), homes);
+        }
+    }
+    Ok(hints)
+}

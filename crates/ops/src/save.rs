@@ -1,0 +1,147 @@
+//! `save`: images from the store into one archive that docker, podman, skopeo and containerd read.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use dhow_base::fs::{AtomicFile, Durability};
+use dhow_base::progress::Silent;
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{CopyOptions, copy};
+use dhow_layout::{ArchiveWriter, Output as ArchiveOutput, SavedImage};
+use dhow_spec::{Descriptor, Platform, Reference};
+use dhow_store::Store;
+
+use crate::context::Context;
+use crate::names;
+
+/// Where the archive goes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A file, which appears only when it is whole.
+    Path(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// One image of the archive.
+#[derive(Debug)]
+struct Chosen {
+    root: Descriptor,
+    manifest: Descriptor,
+    names: Vec<Reference>,
+}
+
+/// Writes the named images into one archive. A name without tag means all tags of the repository; an ID is saved without
+/// a name.
+///
+/// # Errors
+/// [`Kind::NotFound`] in docker's words for an unknown name, before anything is written; else those of writing.
+pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>, output: &Output) -> Result<()> {
+    let store = context.store()?;
+    let session = store.begin("save")?;
+    let images = choose(store, arguments, platform)?;
+    match output {
+        Output::Path(path) => {
+            check_directory(path)?;
+            let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context("failed to save image"))?;
+            let handle =
+                file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+            write(&session, &images, ArchiveOutput::file(handle, path)?)?;
+            file.commit(Durability::Cached)
+        }
+        Output::Stdout => {
+            let handle = io::stdout().as_fd().try_clone_to_owned();
+            let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
+            write(&session, &images, ArchiveOutput::file(File::from(handle), "standard output")?)
+        }
+    }
+}
+
+fn check_directory(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        let message = format!("failed to save image: invalid output path: {path:?} must be a regular file");
+        return Err(Error::new(Kind::Invalid, message));
+    }
+    match parent.metadata() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let shown = parent.display();
+            let message = format!("failed to save image: invalid output path: stat {shown}: no such file or directory");
+            Err(Error::new(Kind::NotFound, message))
+        }
+        Err(error) => Err(Error::io("failed to save image: invalid output path", error)),
+    }
+}
+
+fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput) -> Result<()> {
+    let writer = ArchiveWriter::new(output);
+    let options = CopyOptions::new(&Silent);
+    for image in images {
+        futures::executor::block_on(copy(session, &writer, &image.root, &options))?;
+    }
+    let saved: Vec<SavedImage> = images
+        .iter()
+        .map(|image| SavedImage {
+            root: image.root.clone(),
+            manifest: Some(image.manifest.clone()),
+            names: image.names.clone(),
+        })
+        .collect();
+    writer.finish(&saved).map(drop)
+}
+
+/// Finds the images; those given under several names come once, with all of them.
+fn choose(store: &Store, arguments: &[String], platform: Option<&Platform>) -> Result<Vec<Chosen>> {
+    let mut images: Vec<Chosen> = Vec::new();
+    for argument in arguments {
+        for (target, name) in targets(store, argument)? {
+            let (root, manifest) = root_and_manifest(store, &target, platform, argument)?;
+            let index = images.iter().position(|image| image.root.digest == root.digest).unwrap_or_else(|| {
+                images.push(Chosen { root, manifest, names: Vec::new() });
+                images.len() - 1
+            });
+            let names = &mut images[index].names;
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
+    }
+    Ok(images)
+}
+
+/// What one argument stands for, each with the name it is saved under.
+fn targets(store: &Store, argument: &str) -> Result<Vec<(Descriptor, Option<Reference>)>> {
+    if let Some(repository) = names::as_repository(argument) {
+        let references = store.references_in(&repository)?;
+        if !references.is_empty() {
+            return references
+                .into_iter()
+                .map(|reference| {
+                    let target = store.resolve(&reference)?.ok_or_else(|| names::no_such_image(argument))?;
+                    Ok((target, Some(reference)))
+                })
+                .collect();
+        }
+    }
+    let found = store.find(argument)?;
+    Ok(vec![(found.target, found.reference.filter(|reference| reference.digest().is_none()))])
+}
+
+/// The document that is saved, and the manifest in it that readers without indexes get.
+fn root_and_manifest(
+    store: &Store,
+    target: &Descriptor,
+    platform: Option<&Platform>,
+    argument: &str,
+) -> Result<(Descriptor, Descriptor)> {
+    let manifest = store.manifest_for(&target.digest, platform)?.ok_or_else(|| {
+        let wanted = platform.map(ToString::to_string).unwrap_or_default();
+        let message =
+            format!("image with reference {argument} was found but does not provide the specified platform ({wanted})");
+        Error::new(Kind::NotFound, message)
+    })?;
+    // An index of which only a part is here would promise readers what the archive does not have.
+    let whole = platform.is_none() && store.is_complete(&target.digest)?;
+    Ok(if whole { (target.clone(), manifest) } else { (manifest.clone(), manifest) })
+}

@@ -1,0 +1,55 @@
+//! `tag`: another name for an image.
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Reference;
+
+use crate::context::Context;
+use crate::names;
+
+/// Makes `target` stand for what `source` (name, digest, ID or ID prefix) stands for. An image that loses its last name
+/// this way stays, without a name.
+///
+/// # Errors
+/// [`Kind::Invalid`] and [`Kind::NotFound`] in docker's words.
+pub fn tag(context: &Context, source: &str, target: &str) -> Result<()> {
+    let target = parse_target(target)?;
+    let store = context.store()?;
+    let found = store.find(source)?;
+    store.tag(&found.target, &target)
+}
+
+fn parse_target(text: &str) -> Result<Reference> {
+    let reference = names::parse(text).map_err(|error| {
+        error.context(format_args!("Error parsing reference: \"{text}\" is not a valid repository/tag"))
+    })?;
+    if reference.digest().is_some() {
+        return Err(Error::new(Kind::Invalid, "refusing to create a tag with a digest reference"));
+    }
+    let reference = reference.with_default_tag();
+    if reference.repository().familiar() == "sha256" {
+        let message = "refusing to create an ambiguous tag using digest algorithm as name";
+        return Err(Error::new(Kind::Invalid, message));
+    }
+    Ok(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(target: &str) -> String {
+        parse_target(target).map(|reference| reference.to_string()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn refuses_in_dockers_words() {
+        assert_eq!(
+            refusal("Acme/Web"),
+            "Error parsing reference: \"Acme/Web\" is not a valid repository/tag: \
+             invalid reference format: repository name (Web) must be lowercase"
+        );
+        let digest = format!("acme/web@sha256:{}", "ab".repeat(32));
+        assert_eq!(refusal(&digest), "refusing to create a tag with a digest reference");
+        assert_eq!(refusal("sha256:x"), "refusing to create an ambiguous tag using digest algorithm as name");
+    }
+}
