@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod debian;
+mod demo;
 mod docs;
 mod layers;
 mod provision;
@@ -33,6 +34,8 @@ enum Command {
     Test,
     /// Write the generated pages anew
     Docs,
+    /// Move real images through every verb, without outside network
+    Demo(demo::Options),
     /// Measure dhow beside docker, podman and skopeo (root)
     Bench(bench::Options),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(check::Extent::Everything),
         Command::Test => test::run(),
         Command::Docs => docs::write(),
+        Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(options),
     };
     match outcome {
