@@ -122,10 +122,7 @@ impl Archive {
         if archive.length == 0 {
             return Err(unrecognized().with_hint("the archive is empty"));
         }
-        let members = Members::index(archive).map_err(|error| match error.kind() {
-            Kind::Corrupt => error.with_hint("load takes archives written by save, not root file systems or layers"),
-            _ => error,
-        })?;
+        let members = Members::index(archive)?;
         let (images, made) = if members.contains(INDEX_FILE) && members.contains(OCI_LAYOUT_FILE) {
             (oci_index::images(&members)?, Made::default())
         } else if members.contains(DOCKER_MANIFEST_FILE) {
@@ -133,7 +130,7 @@ impl Archive {
         } else if legacy::is_legacy(&members) {
             legacy::images(&members, spool_dir)?
         } else {
-            return Err(unrecognized());
+            return Err(unrecognized().with_hint("load takes what save writes; a root file system is for import"));
         };
         let archive = Self { content: Content::Tar(members), images, made };
         archive.check_roots()?;

@@ -52,8 +52,8 @@ impl Members {
     /// Reads all headers of an uncompressed tar.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`] when it is no tar, is cut short, or has members whose names leave it; [`Kind::LimitExceeded`]
-    /// for too many members.
+    /// [`Kind::Invalid`] when it is no tar, [`Kind::Corrupt`] when it is cut short or has members whose names leave it,
+    /// [`Kind::LimitExceeded`] for too many members.
     pub(crate) fn index(archive: LocalBlob) -> Result<Self> {
         let limits = Limits { max_path_len: Some(PATH_BYTES_MAX), ..Limits::default() };
         let mut parser = Parser::new(limits);
@@ -66,9 +66,13 @@ impl Members {
             if ends(bytes) {
                 break;
             }
-            let event = parser.parse(bytes).map_err(|error| members.corrupt(error))?;
+            let event = parser.parse(bytes).map_err(|error| members.no_header(position, &error))?;
             match event {
-                ParseEvent::NeedData { min_bytes } => window.want(min_bytes)?,
+                ParseEvent::NeedData { min_bytes } => {
+                    if !window.want(min_bytes)? {
+                        return Err(members.no_header(position, &"unexpected EOF"));
+                    }
+                }
                 ParseEvent::GlobalExtensions { consumed, .. } => window.advance(consumed as u64),
                 ParseEvent::End { .. } => break,
                 ParseEvent::Entry { consumed, entry } => {
@@ -137,8 +141,16 @@ impl Members {
         LocalBlob { offset: self.archive.offset + offset, length, ..self.archive.clone() }
     }
 
+    /// What does not begin with a header is no archive at all; later, an archive is damaged.
+    fn no_header(&self, position: u64, what: &dyn std::fmt::Display) -> Error {
+        match position {
+            0 => Error::new(Kind::Invalid, "unrecognized image format").with_hint("the input is no tar archive"),
+            _ => self.corrupt(what),
+        }
+    }
+
     fn corrupt(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(Kind::Corrupt, format!("archive {:?} is damaged or no tar: {what}", self.archive.path))
+        Error::new(Kind::Corrupt, format!("archive {:?} is damaged: {what}", self.archive.path))
     }
 }
 
@@ -211,13 +223,12 @@ impl<'a> Window<'a> {
         Ok(&self.buffer[from..])
     }
 
-    /// Asks for more bytes at the same position; the parser found too few.
-    fn want(&mut self, min_bytes: usize) -> Result<()> {
+    /// Asks for more bytes at the same position, because the parser found too few; whether there are any.
+    fn want(&mut self, min_bytes: usize) -> Result<bool> {
         let held = usize::try_from(self.start + self.buffer.len() as u64 - self.position).unwrap_or(0);
         let left = self.archive.length.saturating_sub(self.position);
         if held as u64 >= left {
-            let message = format!("archive {:?} is cut off in a header: unexpected EOF", self.archive.path);
-            return Err(Error::new(Kind::Corrupt, message));
+            return Ok(false);
         }
         // The parser may ask for no more than it has, when it cannot know how long a sparse map is.
         self.want = min_bytes.max(held.saturating_mul(2));
@@ -225,7 +236,7 @@ impl<'a> Window<'a> {
             let message = format!("archive {:?} has a header of more than {WINDOW_BYTES_MAX} bytes", self.archive.path);
             return Err(Error::new(Kind::LimitExceeded, message));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn advance(&mut self, bytes: u64) {

@@ -71,7 +71,7 @@ mod tests {
             (&[(ANNOTATION_REF_NAME, "registry.example/b:2")], Some("registry.example/b:2")),
             (&[(ANNOTATION_REF_NAME, "user/app")], Some("user/app:latest")),
             (&[(ANNOTATION_REF_NAME, "latest")], None),
-            (&[(ANNOTATION_IMAGE_NAME, "UPPER/x:1")], None),
+            (&[(ANNOTATION_IMAGE_NAME, "user/UPPER:1")], None),
             (&[], None),
         ] {
             let found = reference_of(&annotations(pairs)).map(|reference| reference.familiar());

@@ -38,3 +38,31 @@ pub(crate) fn padding(size: u64) -> &'static [u8] {
     let over = size % BLOCK_BYTES;
     if over == 0 { &[] } else { &ZEROS[over as usize..] }
 }
+
+#[cfg(test)]
+mod tests {
+    use tar_core::parse::{ParseEvent, Parser};
+
+    use super::*;
+
+    #[test]
+    fn long_names_and_sizes_survive() {
+        let long = format!("blobs/sha512/{}", "a".repeat(128));
+        for (name, size) in [("index.json", 0), (long.as_str(), 7), ("blobs/x", 9 << 30), (&long, 1 << 40)] {
+            let bytes = header(name, MemberType::File(size)).expect("a header");
+            assert_eq!(bytes.len() as u64 % BLOCK_BYTES, 0);
+            match Parser::with_defaults().parse(&bytes).expect("a valid header") {
+                ParseEvent::Entry { consumed, entry } => {
+                    assert_eq!((consumed, entry.size), (bytes.len(), size));
+                    assert_eq!(entry.path_lossy(), name);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn padding_fills_the_block() {
+        assert_eq!([0, 1, 511, 512, 513].map(|size| padding(size).len()), [0, 511, 1, 0, 511]);
+    }
+}

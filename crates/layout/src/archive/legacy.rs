@@ -87,7 +87,9 @@ pub(super) fn images(members: &Members, spool_dir: &Path) -> Result<(Vec<Archive
         tips.sort();
         tips.into_iter().map(|id| (id, Vec::new())).collect()
     } else {
-        tagged.into_iter().collect()
+        let mut tagged: Vec<_> = tagged.into_iter().collect();
+        tagged.sort_by(|(_, one), (_, other)| one.cmp(other));
+        tagged
     };
     let chains: Vec<(Vec<&str>, Vec<Reference>)> =
         wanted.iter().map(|(id, names)| Ok((chain(&all, id)?, names.clone()))).collect::<Result<_>>()?;

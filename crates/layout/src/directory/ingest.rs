@@ -46,7 +46,7 @@ impl DirectoryIngest {
 impl Ingest for DirectoryIngest {
     fn missing(&self) -> Vec<Range<u64>> {
         let seen = self.pending().verifier.seen();
-        if seen < self.blob.size { Vec::from([seen..self.blob.size]) } else { Vec::new() }
+        Some(seen..self.blob.size).filter(|range| !range.is_empty()).into_iter().collect()
     }
 
     async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {

@@ -1,0 +1,141 @@
+//! The shared suite of all places, over a layout directory and over an archive that is written and read back.
+
+#![allow(clippy::unwrap_used, reason = "tests report by panicking")]
+
+use std::path::Path;
+
+use dhow_base::Kind;
+use dhow_base::progress::Silent;
+use dhow_content::suite::{self, Sample};
+use dhow_content::{CopyOptions, Resolve, TagSink, copy, read_document};
+use dhow_layout::{Archive, ArchiveInput, ArchiveWriter, OciDirectory, Output, SavedImage};
+use dhow_spec::Reference;
+use futures::executor::block_on;
+
+fn reference(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
+}
+
+fn file_output(path: &Path) -> Output {
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+    Output::file(file, path).unwrap()
+}
+
+fn open(path: &Path, spool: &Path) -> dhow_base::Result<Archive> {
+    Archive::open(ArchiveInput::File(std::fs::File::open(path).unwrap(), path.to_owned()), spool)
+}
+
+fn save(samples: &[(&Sample, &[&str])], output: Output) -> Output {
+    let writer = ArchiveWriter::new(output);
+    let mut images = Vec::new();
+    for (sample, names) in samples {
+        block_on(copy(&sample.place, &writer, &sample.index, &CopyOptions::new(&Silent))).unwrap();
+        images.push(SavedImage {
+            root: sample.index.clone(),
+            manifest: Some(sample.manifest.clone()),
+            names: names.iter().map(|name| reference(name)).collect(),
+        });
+    }
+    writer.finish(&images).unwrap()
+}
+
+#[test]
+fn directory_keeps_the_contract() {
+    let temporary = tempfile::tempdir().unwrap();
+    let place = OciDirectory::create(&temporary.path().join("layout")).unwrap();
+    block_on(suite::check(&place, &place));
+}
+
+#[test]
+fn directory_names_documents() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path().join("layout");
+    let place = OciDirectory::create(&root).unwrap();
+    assert_eq!(place.images().map_err(|error| error.kind()), Err(Kind::Invalid), "an empty layout has no images");
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    for sample in [&one, &two] {
+        block_on(copy(&sample.place, &place, &sample.index, &CopyOptions::new(&Silent))).unwrap();
+        let document = block_on(read_document(&place, &sample.index)).unwrap();
+        place.list(&document).unwrap();
+        block_on(place.tag(&reference("app:1"), &document)).unwrap();
+        let found = block_on(place.resolve(&reference("docker.io/library/app:1"))).unwrap();
+        assert_eq!(found.digest, sample.index.digest, "the newest wins");
+    }
+    let images = OciDirectory::open(&root).unwrap().images().unwrap();
+    assert_eq!(images.len(), 1);
+    assert_eq!(images[0].names, [reference("app:1")]);
+    let missing = block_on(place.resolve(&reference("other:1"))).expect_err("nothing has this name");
+    assert_eq!(missing.kind(), Kind::NotFound);
+    let other = temporary.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    assert_eq!(OciDirectory::open(&other).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
+}
+
+#[test]
+fn archive_gives_back_what_was_written() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("archive.tar");
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    save(&[(&one, &["app:1", "registry.example/app:2"]), (&two, &[])], file_output(&path));
+    let archive = open(&path, temporary.path()).unwrap();
+    assert_eq!(archive.images().len(), 2);
+    assert_eq!(archive.images()[0].root, one.index);
+    assert_eq!(archive.images()[0].names, [reference("app:1"), reference("registry.example/app:2")]);
+    assert!(archive.images()[1].names.is_empty());
+    for sample in [&one, &two] {
+        block_on(suite::check_content(sample, &archive, &sample.manifest));
+        assert!(archive.is_complete(&sample.index).unwrap());
+        let index = block_on(read_document(&archive, &sample.index)).unwrap();
+        assert_eq!(archive.complete_members(index.document()).unwrap().len(), 2);
+    }
+    assert_eq!(block_on(archive.resolve(&reference("app:1"))).unwrap().digest, one.index.digest);
+}
+
+#[test]
+fn stream_and_file_outputs_are_the_same_bytes() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("file.tar");
+    let sample = suite::sample("same");
+    save(&[(&sample, &["app:1"])], file_output(&path));
+    let streamed = temporary.path().join("stream.tar");
+    save(&[(&sample, &["app:1"])], Output::stream(std::fs::File::create_new(&streamed).unwrap()));
+    assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&streamed).unwrap());
+}
+
+#[test]
+fn archive_in_a_file_takes_failed_blobs_back() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("archive.tar");
+    let writer = ArchiveWriter::new(file_output(&path));
+    block_on(suite::check_wrong_bytes(&writer));
+    let sample = suite::sample("after");
+    block_on(copy(&sample.place, &writer, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
+    writer.finish(&[SavedImage { root: sample.manifest.clone(), manifest: None, names: Vec::new() }]).unwrap();
+    let archive = open(&path, temporary.path()).unwrap();
+    block_on(suite::check_content(&sample, &archive, &sample.manifest));
+}
+
+#[test]
+fn stream_is_broken_by_a_failed_blob() {
+    let sample = suite::sample("broken");
+    let writer = ArchiveWriter::new(Output::stream(std::io::sink()));
+    let mut wrong = sample.manifest.clone();
+    wrong.digest = dhow_spec::Digest::sha256(b"other");
+    assert!(block_on(copy(&sample.place, &writer, &wrong, &CopyOptions::new(&Silent))).is_err());
+    // Nothing was written yet, so the right image still fits; a blob that breaks off halfway does not.
+    block_on(copy(&sample.place, &writer, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
+    let blob = dhow_spec::Descriptor::new(dhow_spec::MediaType::OciLayer, dhow_spec::Digest::sha256(b"x"), 1);
+    match block_on(dhow_content::Sink::ingest(&writer, &blob, &Silent)).unwrap() {
+        dhow_content::Begin::Write(ingest) => drop(ingest),
+        other => panic!("{other:?}"),
+    }
+    assert!(writer.finish(&[]).is_err());
+}
+
+#[test]
+fn finishing_without_the_image_is_refused() {
+    let sample = suite::sample("absent");
+    let writer = ArchiveWriter::new(Output::stream(std::io::sink()));
+    let image = SavedImage { root: sample.manifest, manifest: None, names: Vec::new() };
+    assert_eq!(writer.finish(&[image]).map_err(|error| error.kind()).err(), Some(Kind::Internal));
+}
