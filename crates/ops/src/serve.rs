@@ -30,7 +30,11 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let folder = request.folder.clone().unwrap_or_else(|| context.settings().store_root.join("registry"));
+    let folder = match &request.folder {
+        Some(folder) => folder.clone(),
+        // Opening the store makes it, so that its directory is one before something else lies in it.
+        None => context.store()?.root().join("registry"),
+    };
     let options = ServeOptions { read_only: request.read_only, ..ServeOptions::new(folder) };
     let server = dhow_serve::bind(&request.listen, options).await?;
     ready(server.local_addr());

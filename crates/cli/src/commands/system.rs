@@ -31,13 +31,12 @@ impl Verb for Check {
         let report = system::check(&session.local_context()?, self.repair)?;
         let console = session.console;
         for problem in &report.problems {
-            let repaired = if problem.repaired { " (repaired)" } else { "" };
-            console.line(format!("{}: {}{repaired}", problem.object, problem.what));
-            if !problem.repaired {
-                console.line(format!("    {}", problem.way_out));
+            match &problem.repaired {
+                Some(repair) => console.line(format!("{} ({repair})", problem.message)),
+                None => console.line(&problem.message),
             }
         }
-        let left = report.problems.iter().filter(|problem| !problem.repaired).count();
+        let left = report.problems.iter().filter(|problem| problem.repaired.is_none()).count();
         let result = match left {
             0 => "no problems".to_owned(),
             1 => "1 problem".to_owned(),
@@ -45,7 +44,7 @@ impl Verb for Check {
         };
         let blobs = if report.blobs == 1 { "blob" } else { "blobs" };
         console.line(format!("Checked {} {blobs} ({}): {result}", report.blobs, units::human_size(report.bytes)));
-        if left == 0 { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+        if report.is_sound() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
     }
 }
 
