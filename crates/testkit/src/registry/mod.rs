@@ -122,10 +122,20 @@ struct State {
     rules: Vec<Rule>,
     uploads: UploadRules,
     tags_per_page: usize,
-    log: Vec<Request>,
+    log: Vec<(u64, Request)>,
+    requests: u64,
 }
 
 impl Shared {
+    /// Writes a request down, or what became of it since.
+    fn note(&self, serial: u64, request: &Request) {
+        let mut state = self.state();
+        match state.log.iter_mut().rev().find(|(other, _)| *other == serial) {
+            Some((_, entry)) => entry.clone_from(request),
+            None => state.log.push((serial, request.clone())),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,6 +176,7 @@ impl ScriptedRegistry {
             uploads: UploadRules::default(),
             tags_per_page: usize::MAX,
             log: Vec::new(),
+            requests: 0,
         };
         let shared = Arc::new(Shared {
             address,
@@ -263,26 +274,27 @@ impl ScriptedRegistry {
         self.shared.state().content.uploads.len()
     }
 
-    /// All requests so far, in the order their answers ended.
+    /// All requests so far, in the order their answers began. Whoever has read an answer finds its request here.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.state().log.clone()
+        self.shared.state().log.iter().map(|(_, request)| request.clone()).collect()
     }
 
     /// The requests so far as lines ([`Request::line`]).
     pub fn lines(&self) -> Vec<String> {
-        self.shared.state().log.iter().map(Request::line).collect()
+        self.shared.state().log.iter().map(|(_, request)| request.line()).collect()
     }
 
     /// How many requests of that method and kind came.
     pub fn count(&self, method: &str, route: Route) -> usize {
         let fits = |request: &&Request| request.method == method && (route == Route::Any || request.route == route);
-        self.shared.state().log.iter().filter(fits).count()
+        self.shared.state().log.iter().map(|(_, request)| request).filter(fits).count()
     }
 
     /// Bytes of a blob that were sent, over all requests.
     pub fn bytes_sent_of(&self, digest: &str) -> u64 {
         let state = self.shared.state();
-        state.log.iter().filter(|request| request.path.ends_with(digest)).map(|request| request.sent).sum()
+        let requests = state.log.iter().map(|(_, request)| request);
+        requests.filter(|request| request.path.ends_with(digest)).map(|request| request.sent).sum()
     }
 
     /// Bytes of answers' bodies that were handed to connections so far, those of answers under way included.
@@ -290,7 +302,7 @@ impl ScriptedRegistry {
         self.shared.sent.load(Ordering::SeqCst)
     }
 
-    /// How many requests are being answered at this moment; the log gets them when their answers end.
+    /// How many requests are being answered at this moment.
     pub fn under_way(&self) -> usize {
         self.shared.under_way.load(Ordering::SeqCst)
     }

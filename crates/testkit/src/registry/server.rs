@@ -49,7 +49,7 @@ fn serve<S: Stream>(mut stream: BufReader<S>, shared: &Shared) -> io::Result<()>
         shared.under_way.fetch_add(1, Ordering::SeqCst);
         let mut turn = Turn::new(shared, head);
         let outcome = turn.take(&mut stream);
-        shared.state().log.push(turn.request);
+        turn.note_end();
         shared.under_way.fetch_sub(1, Ordering::SeqCst);
         if !outcome? {
             break;
@@ -64,6 +64,7 @@ struct Turn<'a> {
     head: Head,
     page: Page,
     effects: Vec<Effect>,
+    serial: u64,
     request: Request,
 }
 
@@ -76,9 +77,24 @@ impl<'a> Turn<'a> {
             .iter_mut()
             .find_map(|rule| rule.acts(page.route, &head.method, &head.path).then(|| rule.effects.clone()))
             .unwrap_or_default();
+        state.requests += 1;
+        let serial = state.requests;
+        drop(state);
         let Head { method, path, query, headers } = head.clone();
         let request = Request { method, path, query, headers, route: page.route, received: 0, status: 0, sent: 0 };
-        Turn { shared, head, page, effects, request }
+        Turn { shared, head, page, effects, serial, request }
+    }
+
+    /// Writes the request down before the client can know of its end: tests look as soon as they have an answer.
+    fn note(&self) {
+        self.shared.note(self.serial, &self.request);
+    }
+
+    /// Writes down a request that got no answer; one that did is there already, unless the log was cleared since.
+    fn note_end(&self) {
+        if self.request.status == 0 {
+            self.note();
+        }
     }
 
     /// Reads the body, answers, and says whether the connection goes on.
@@ -198,6 +214,7 @@ impl<'a> Turn<'a> {
             answer.set("Content-Length", &answer.body.len().to_string());
         }
         self.request.status = answer.status;
+        self.note();
         let output = stream.get_mut();
         output.write_all(&head_bytes(&answer))?;
         if self.head.method == "HEAD" {
@@ -216,8 +233,9 @@ impl<'a> Turn<'a> {
     fn write_endlessly(&mut self, output: &mut impl Write) -> io::Result<bool> {
         let chunk = [b"1000\r\n".as_slice(), &[b'x'; 0x1000], b"\r\n"].concat();
         while !self.shared.stop.load(Ordering::SeqCst) {
-            output.write_all(&chunk)?;
             self.request.sent += 0x1000;
+            self.note();
+            output.write_all(&chunk)?;
         }
         Ok(false)
     }
@@ -234,6 +252,8 @@ impl<'a> Turn<'a> {
         for piece in body.chunks(step) {
             let room = usize::try_from(cut - self.request.sent).unwrap_or(usize::MAX);
             let piece = &piece[..piece.len().min(room)];
+            self.request.sent += piece.len() as u64;
+            self.note();
             if chunked && !piece.is_empty() {
                 write!(output, "{:x}\r\n", piece.len())?;
             }
@@ -242,7 +262,6 @@ impl<'a> Turn<'a> {
                 output.write_all(b"\r\n")?;
             }
             output.flush()?;
-            self.request.sent += piece.len() as u64;
             self.shared.sent.fetch_add(piece.len() as u64, Ordering::SeqCst);
             if self.request.sent == cut {
                 return Ok(false);

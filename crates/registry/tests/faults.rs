@@ -1,0 +1,284 @@
+//! Connections that break, servers that are busy, lie or stall.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{options, reference, remote, remote_with, run};
+use dhow_base::Kind;
+use dhow_base::progress::Silent;
+use dhow_content::memory::MemoryPlace;
+use dhow_content::{CopyOptions, Resolve, Source, copy};
+use dhow_registry::{Access, ClientOptions, PartPolicy, Remote};
+use dhow_spec::{Descriptor, Digest, MediaType};
+use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
+use futures::TryStreamExt;
+
+fn pull(registry: &ScriptedRegistry, remote: &Remote) -> dhow_base::Result<MemoryPlace> {
+    let place = MemoryPlace::new();
+    run(async {
+        let root = remote.resolve(&reference(registry, "app:v1")).await?;
+        copy(remote, &place, &root, &CopyOptions::new(&Silent)).await
+    })?;
+    Ok(place)
+}
+
+fn check(registry: &ScriptedRegistry, place: &MemoryPlace, image: &Image) {
+    for layer in &image.layers {
+        assert_eq!(place.get(&Digest::parse(layer).unwrap()).unwrap(), registry.blob("app", layer).unwrap());
+    }
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 31 / 7) as u8).collect()
+}
+
+fn blob(registry: &ScriptedRegistry, bytes: &[u8]) -> Descriptor {
+    let digest = registry.put_blob("app", bytes);
+    Descriptor::new(MediaType::OciLayer, Digest::parse(&digest).unwrap(), bytes.len() as u64)
+}
+
+async fn read(remote: &Remote, blob: &Descriptor, range: std::ops::Range<u64>) -> dhow_base::Result<Vec<u8>> {
+    let chunks: Vec<_> = remote.read(blob, range).await?.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+#[test]
+fn a_broken_download_goes_on_behind_the_last_byte() {
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("app", "v1", &[pattern(300_000)]);
+    let layer = &image.layers[0];
+    let cut = |bytes| Rule::on(Route::Blob).method("GET").path(layer).effect(Effect::CutAfter(bytes)).times(1);
+    registry.script(cut(100_000));
+    registry.script(cut(50_000));
+    let place = pull(&registry, &remote(&registry, "app", Access::Pull)).unwrap();
+    check(&registry, &place, &image);
+    assert_eq!(registry.bytes_sent_of(layer), 300_000, "no byte is fetched twice");
+    let last = registry.requests().into_iter().rfind(|request| request.path.ends_with(layer.as_str())).unwrap();
+    assert_eq!(last.header("range"), Some("bytes=150000-299999"));
+    assert_eq!(last.header("if-range").unwrap(), format!("\"{layer}\""));
+}
+
+#[test]
+fn busy_servers_are_asked_again() {
+    for effect in [Effect::status(503), Effect::status(502), Effect::retry_after(429, 1), Effect::Close] {
+        let registry = ScriptedRegistry::start();
+        let image = registry.put_image("app", "v1", &[pattern(1000)]);
+        for route in [Route::Manifest, Route::Blob] {
+            registry.script(Rule::on(route).effect(effect.clone()).times(2));
+        }
+        let start = Instant::now();
+        let place = pull(&registry, &remote(&registry, "app", Access::Pull)).unwrap();
+        check(&registry, &place, &image);
+        if let Effect::Answer { status: 429, .. } = effect {
+            assert!(start.elapsed() >= Duration::from_secs(3), "Retry-After is waited for");
+        }
+    }
+}
+
+#[test]
+fn patience_has_an_end() {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("app", "v1", &[]);
+    registry.script(Rule::on(Route::Any).effect(Effect::status(503)));
+    let error = pull(&registry, &remote(&registry, "app", Access::Pull)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_eq!(error.to_string(), "received unexpected HTTP status: 503 Service Unavailable");
+    assert_eq!(registry.requests().len(), 4, "four attempts in all");
+}
+
+#[test]
+fn a_long_retry_after_is_told_instead_of_waited_for() {
+    let registry = ScriptedRegistry::start();
+    registry.script(Rule::on(Route::Any).effect(Effect::retry_after(429, 3600)));
+    let error = pull(&registry, &remote(&registry, "app", Access::Pull)).unwrap_err();
+    assert_eq!(error.kind(), Kind::RateLimited);
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[test]
+fn refusals_are_not_repeated() {
+    for status in [400, 403, 404, 405, 410] {
+        let registry = ScriptedRegistry::start();
+        let bytes = pattern(100);
+        let blob = blob(&registry, &bytes);
+        let remote = remote(&registry, "app", Access::Pull);
+        run(async {
+            read(&remote, &blob, 0..1).await.unwrap();
+            registry.clear_log();
+            registry.script(Rule::on(Route::Blob).effect(Effect::status(status)));
+            let error = read(&remote, &blob, 0..100).await.unwrap_err();
+            assert!(!error.kind().is_transient(), "{status}: {error}");
+        });
+        assert_eq!(registry.requests().len(), 1, "{status}");
+    }
+}
+
+#[test]
+fn ranges_that_are_ignored_are_cut_out() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(200_000);
+    let blob = blob(&registry, &bytes);
+    registry.script(Rule::on(Route::Blob).effect(Effect::IgnoreRange).effect(Effect::RemoveHeader("ETag".into())));
+    let parts = PartPolicy { blob_bytes_min: 1, size: 1000, at_once: 2, loopback: true };
+    let remote = remote_with(&registry, "app", Access::Pull, ClientOptions { parts, ..options() });
+    assert_eq!(remote.parts(&blob).size, 1000);
+    let range = run(read(&remote, &blob, 70_000..90_000)).unwrap();
+    assert_eq!(range, bytes[70_000..90_000]);
+    assert_eq!(remote.parts(&blob), dhow_content::Parts::WHOLE, "a server without ranges is not asked for parts again");
+}
+
+#[test]
+fn large_blobs_come_in_parts() {
+    struct AnyOrder<'a>(&'a Remote);
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(100_000);
+    let blob = blob(&registry, &bytes);
+    let parts = PartPolicy { blob_bytes_min: 64_000, size: 30_000, at_once: 3, loopback: true };
+    let remote = remote_with(&registry, "app", Access::Pull, ClientOptions { parts, ..options() });
+    let source = AnyOrder(&remote);
+    assert_eq!((source.0.parts(&blob).size, source.0.parts(&blob).at_once), (30_000, 3));
+    let local = common::remote(&registry, "app", Access::Pull);
+    assert_eq!(local.parts(&blob), dhow_content::Parts::WHOLE, "on this machine one stream is as fast");
+    let pieces = run(async {
+        let mut pieces = Vec::new();
+        for start in (0..100_000).step_by(30_000) {
+            pieces.extend(read(&remote, &blob, start..(start + 30_000).min(100_000)).await.unwrap());
+        }
+        pieces
+    });
+    assert_eq!(pieces, bytes);
+}
+
+#[test]
+fn a_changed_entity_is_noticed() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(50_000);
+    let blob = blob(&registry, &bytes);
+    let remote = remote(&registry, "app", Access::Pull);
+    run(async {
+        read(&remote, &blob, 0..10_000).await.unwrap();
+        // Another cache of the same content: its own tag makes the server send the whole.
+        registry.script(Rule::on(Route::Blob).effect(Effect::IgnoreRange).times(1));
+        assert_eq!(read(&remote, &blob, 10_000..20_000).await.unwrap(), bytes[10_000..20_000]);
+        read(&remote, &blob, 20_000..30_000).await.unwrap();
+    });
+    let conditions: Vec<bool> =
+        registry.requests().iter().map(|request| request.header("if-range").is_some()).collect();
+    assert_eq!(conditions, [false, true, false], "a tag that servers do not agree on is not used again");
+}
+
+#[test]
+fn lies_about_length_are_found() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(10_000);
+    let blob = blob(&registry, &bytes);
+    let remote = remote(&registry, "app", Access::Pull);
+    for (effect, kind) in [
+        (Effect::SetHeader("Content-Length".into(), "9000".into()), Kind::Corrupt),
+        (Effect::SetHeader("Content-Length".into(), "11000".into()), Kind::Corrupt),
+        (Effect::Body(pattern(10_001)), Kind::Corrupt),
+        (Effect::Endless, Kind::Corrupt),
+        (Effect::CutAfter(5), Kind::Unavailable),
+    ] {
+        registry.clear_script();
+        registry.script(Rule::on(Route::Blob).effect(effect.clone()));
+        let error = run(read(&remote, &blob, 0..10_000)).unwrap_err();
+        assert_eq!(error.kind(), kind, "{effect:?}: {error}");
+    }
+    assert!(registry.bytes_sent_of(blob.digest.as_str()) < 2_000_000, "an endless body is left early");
+}
+
+#[test]
+fn ranges_that_are_not_those_asked_for_are_refused() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(10_000);
+    let blob = blob(&registry, &bytes);
+    let remote = remote(&registry, "app", Access::Pull);
+    for range in ["bytes 0-99/10000", "bytes 100-300/10000", "bytes 100-199/9999", "lines 1-2/3", ""] {
+        registry.clear_script();
+        registry.script(Rule::on(Route::Blob).effect(Effect::SetHeader("Content-Range".into(), range.into())));
+        let error = run(read(&remote, &blob, 100..200)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "{range}: {error}");
+    }
+}
+
+#[test]
+fn wrong_manifests_are_refused() {
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("app", "v1", &[pattern(10)]);
+    let other = registry.put_image("app", "v2", &[pattern(20)]);
+    let remote = remote(&registry, "app", Access::Pull);
+    let set = |name: &str, value: &str| Effect::SetHeader(name.into(), value.into());
+    let by_tag = "app:v1".to_owned();
+    let by_digest = format!("app@{}", image.manifest);
+    let other_bytes = registry.manifest("app", "v2").unwrap().1;
+    for (name, effect, kind) in [
+        (&by_tag, set("Docker-Content-Digest", &other.manifest), Kind::Corrupt),
+        (&by_digest, set("Docker-Content-Digest", &other.manifest), Kind::Corrupt),
+        (&by_digest, Effect::Body(other_bytes), Kind::Corrupt),
+        (&by_tag, set("Content-Type", "application/vnd.oci.image.index.v1+json"), Kind::Corrupt),
+        (&by_tag, Effect::Body(b"not json".to_vec()), Kind::Corrupt),
+        (&by_tag, Effect::Body(vec![b' '; 9 << 20]), Kind::LimitExceeded),
+        (&by_tag, Effect::Endless, Kind::LimitExceeded),
+    ] {
+        registry.clear_script();
+        registry.script(Rule::on(Route::Manifest).method("GET").effect(effect.clone()));
+        let error = run(remote.fetch_document(&reference(&registry, name))).unwrap_err();
+        let shown: String = format!("{effect:?}").chars().take(80).collect();
+        assert_eq!(error.kind(), kind, "{name} {shown}: {error}");
+    }
+}
+
+#[test]
+fn head_without_a_digest_is_followed_by_get() {
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("app", "v1", &[]);
+    for header in ["Docker-Content-Digest", "Content-Type", "Content-Length"] {
+        let rule = Rule::on(Route::Manifest).method("HEAD").effect(Effect::RemoveHeader(header.into()));
+        registry.clear_script();
+        registry.script(rule);
+        let remote = remote(&registry, "app", Access::Pull);
+        let found = run(remote.resolve(&reference(&registry, "app:v1"))).unwrap();
+        assert_eq!(found.digest.as_str(), image.manifest, "{header}");
+        assert!(found.media_type.is_manifest() && found.size > 100);
+    }
+}
+
+#[test]
+fn a_slow_body_is_waited_for_and_a_silent_one_is_not() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(2000);
+    let blob = blob(&registry, &bytes);
+    let patience = Duration::from_millis(300);
+    let options = ClientOptions { body_patience: patience, response_patience: patience, ..options() };
+    let remote = remote_with(&registry, "app", Access::Pull, options);
+    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(200, Duration::from_millis(60))).times(1));
+    assert_eq!(run(read(&remote, &blob, 0..2000)).unwrap(), bytes, "slow, but never silent for long");
+    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(1500, Duration::from_secs(2))).times(1));
+    let error = run(read(&remote, &blob, 0..2000)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_secs(2))).times(4));
+    let error = run(read(&remote, &blob, 0..2000)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+}
+
+#[test]
+fn error_bodies_and_tag_lists_are_limited() {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("app", "v1", &[]);
+    let remote = remote(&registry, "app", Access::Pull);
+    let huge = Effect::Answer { status: 400, headers: Vec::new(), body: vec![b'<'; 3 << 20] };
+    registry.script(Rule::on(Route::Manifest).method("GET").effect(huge));
+    let error = run(remote.fetch_document(&reference(&registry, "app:v1"))).unwrap_err();
+    assert!(error.to_string().len() < 2000);
+    registry.script(Rule::on(Route::Tags).effect(Effect::Endless).times(1));
+    assert_eq!(run(remote.tags()).unwrap_err().kind(), Kind::LimitExceeded);
+    let again = format!("</v2/app/tags/list?last=v1>; rel=\"next\"");
+    registry.script(Rule::on(Route::Tags).effect(Effect::SetHeader("Link".into(), again)));
+    assert_eq!(run(remote.tags()).unwrap_err().kind(), Kind::Corrupt, "a list that never ends");
+    registry.clear_script();
+    let elsewhere = "<http://127.0.0.1:9/v2/app/tags/list>; rel=next".to_owned();
+    registry.script(Rule::on(Route::Tags).effect(Effect::SetHeader("Link".into(), elsewhere)));
+    assert_eq!(run(remote.tags()).unwrap_err().kind(), Kind::Denied);
+}
