@@ -1,6 +1,7 @@
 //! Opening a store, and making one where there is none.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -106,10 +107,24 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
         Ok(())
     })?;
     durable::sync_dir(root)?;
-    if let Some(parent) = root.parent() {
-        durable::sync_dir(parent)?;
-    }
+    sync_ancestors(root)?;
     Ok(database)
+}
+
+/// Makes the names on the way to a new store durable: any of them may be as new as the store.
+fn sync_ancestors(root: &Path) -> Result<()> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let on_device = device(root);
+    // The last ancestor of a relative path is empty: the present directory.
+    let existing = |path: &&Path| path.as_os_str().is_empty() || device(path) == on_device;
+    for directory in root.ancestors().skip(1).take_while(existing) {
+        match durable::sync_dir(directory) {
+            // Nobody made a name in a directory that may not even be opened, and so far up all is old.
+            Err(error) if error.kind() == Kind::Denied => break,
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Keeps a store from being made inside somebody's home directory, and from being made anew over one that lost its
