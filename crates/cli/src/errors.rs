@@ -31,6 +31,13 @@ pub(crate) enum Failure {
         /// [`FLAG_ERROR`] or [`FAILED`].
         code: u8,
     },
+    /// A signal ended the run.
+    Interrupted {
+        /// What happened and what the user can count on.
+        message: String,
+        /// 128 and the signal's number, as shells show a program that a signal ended.
+        code: u8,
+    },
     /// Some of several targets failed.
     Several(Vec<Failure>),
     /// Everything was said already, or nobody listens.
@@ -52,14 +59,17 @@ impl Failure {
         match self {
             Failure::Engine(error) if error.kind() == Kind::Cancelled => INTERRUPTED,
             Failure::Engine(_) | Failure::Client(_) => FAILED,
-            Failure::Usage { code, .. } | Failure::Quiet(code) => *code,
+            Failure::Usage { code, .. } | Failure::Interrupted { code, .. } | Failure::Quiet(code) => *code,
             Failure::Several(failures) => failures.iter().map(Failure::code).max().unwrap_or(FAILED),
         }
     }
 
     /// Whether the user stopped the run: nothing else is to be started.
     pub(crate) fn is_interruption(&self) -> bool {
-        matches!(self, Failure::Engine(error) if error.kind() == Kind::Cancelled)
+        match self {
+            Failure::Engine(error) => error.kind() == Kind::Cancelled,
+            failure => matches!(failure, Failure::Interrupted { .. }),
+        }
     }
 
     /// Whether an object does not exist.
@@ -85,7 +95,9 @@ impl Failure {
                     console.notice(format!("hint: {hint}"));
                 }
             }
-            Failure::Client(message) | Failure::Usage { message, .. } => console.notice(message),
+            Failure::Client(message) | Failure::Usage { message, .. } | Failure::Interrupted { message, .. } => {
+                console.notice(message);
+            }
             Failure::Several(failures) => failures.iter().for_each(|failure| failure.report(personality, console)),
             Failure::Quiet(_) => {}
         }

@@ -13,6 +13,7 @@ mod logging;
 mod personality;
 mod progress;
 mod session;
+mod signals;
 mod terminal;
 mod tree;
 mod usage;

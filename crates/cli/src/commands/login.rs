@@ -10,6 +10,7 @@ use dhow_ops::{Context, login, runtime};
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::{Network, Session};
+use crate::signals;
 use crate::terminal;
 use crate::verb::{Count, Verb};
 
@@ -149,7 +150,7 @@ impl Flow<'_> {
 
     fn prove_and_store(&self, credentials: &login::Login) -> Outcome {
         let login = login::login(self.context, self.key, credentials);
-        let logged_in = runtime::block_on(runtime::interruptible(login, "nothing was stored"))?;
+        let logged_in = runtime::block_on(async { Ok(signals::interruptible(login, "nothing was stored").await) })??;
         if logged_in.plaintext {
             self.session.console.notice(format!(
                 "\nWARNING! Your credentials are stored unencrypted in '{}'.\n\

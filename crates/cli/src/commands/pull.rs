@@ -9,6 +9,7 @@ use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Network, Session};
+use crate::signals;
 use crate::verb::{Count, Verb};
 
 /// What an interrupted user can count on.
@@ -93,8 +94,7 @@ impl Puller<'_> {
                 }
             };
             let pulled = async { if all_tags { self.repository(&reference).await } else { self.one(reference).await } };
-            if let Err(error) = runtime::interruptible(pulled, RESUMABLE).await {
-                let failure = Failure::Engine(error);
+            if let Err(failure) = signals::interruptible(pulled, RESUMABLE).await {
                 let stop = failure.is_interruption();
                 failures.push(failure);
                 if stop {

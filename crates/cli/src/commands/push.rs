@@ -11,6 +11,7 @@ use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Network, Session};
+use crate::signals;
 use crate::verb::{Count, Verb};
 
 /// What an interrupted user can count on.
@@ -93,8 +94,7 @@ impl Pusher<'_> {
                 }
             };
             let pushed = self.repository(&reference, all_tags);
-            if let Err(error) = runtime::interruptible(pushed, RESUMABLE).await {
-                let failure = Failure::Engine(error);
+            if let Err(failure) = signals::interruptible(pushed, RESUMABLE).await {
                 let stop = failure.is_interruption();
                 failures.push(failure);
                 if stop {

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_base::Error;
 use dhow_ops::{runtime, serve};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::errors::Outcome;
 use crate::session::Session;
+use crate::signals::Signals;
 use crate::verb::{Count, Verb};
 
 /// The arguments of `serve`.
@@ -44,13 +43,9 @@ impl Verb for Serve {
             session.console.flush();
         };
         runtime::block_on(async {
-            let listen = |kind| signal(kind).map_err(|error| Error::io("cannot listen for signals", error));
-            let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+            let mut signals = Signals::listen()?;
             let shutdown = async move {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
+                signals.next().await;
             };
             serve::serve(&context, &request, ready, shutdown).await
         })?;
