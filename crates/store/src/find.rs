@@ -49,7 +49,7 @@ impl Store {
     /// [`Kind::NotFound`] in docker's words when nothing matches or more than one image does, [`Kind::Invalid`] for what
     /// can be no name.
     pub fn find(&self, text: &str) -> Result<Found> {
-        self.read_rows(|connection| Ok(find(connection, &self.inner.shown, text)?))
+        self.read_rows(|connection| find(connection, &self.inner.shown, text))
     }
 
     /// The image that is shown for a manifest or index that is kept.
@@ -182,7 +182,7 @@ fn by_digest(connection: &Connection, matcher: &Matcher, digest: &Digest) -> Ste
 
 /// By the whole ID of an image.
 pub(crate) fn by_id(connection: &Connection, id: &Digest) -> Step<Option<Found>> {
-    let Some((image_id, target)) = lookup::newest_target_with(connection, "image_id", id)? else { return Ok(None) };
+    let Some((image_id, target)) = lookup::newest_target_with(connection, "id", id)? else { return Ok(None) };
     let in_target = members(connection, &target.digest)?.into_iter().find(|member| member.image_id == *id);
     let manifest = match in_target {
         Some(member) => lookup::manifest_descriptor(connection, &member.manifest)?,

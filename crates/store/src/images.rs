@@ -1,6 +1,8 @@
 //! Listing images, with a few whole-table queries however many there are.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use dhow_base::Result;
 use dhow_spec::platform::Matcher;
@@ -8,7 +10,7 @@ use dhow_spec::{Digest, Platform, Reference, Repository, Tag};
 use rusqlite::Connection;
 
 use crate::db::Step;
-use crate::find::{self, Member, digest_at, shown};
+use crate::find::{self, digest_at, shown};
 use crate::store::{Store, from_row};
 
 /// An image as lists show it.
@@ -58,35 +60,59 @@ impl Store {
     }
 }
 
-/// All images that are shown for some target.
-pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
-    let images = rows(connection, "SELECT id, created, size, os, architecture, variant FROM image", [])?;
-    let index: HashMap<&str, usize> =
-        images.iter().enumerate().map(|(index, image)| (image.id.as_str(), index)).collect();
-    let shown_for = shown_by_target(connection, matcher, &images, &index)?;
-    let mut listed: Vec<Option<Image>> = vec![None; images.len()];
-    for position in shown_for.values() {
-        if listed[*position].is_none() {
-            listed[*position] = Some(images[*position].clone());
+/// Positions by the number of a row.
+type ByNumber = HashMap<i64, usize, BuildHasherDefault<NumberHasher>>;
+
+/// Hashes row numbers, which SQLite gives out one after the other: nobody can choose them to collide.
+#[derive(Clone, Copy, Debug, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         }
     }
+
+    fn write_i64(&mut self, number: i64) {
+        self.0 = number.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// All images that are shown for some target.
+pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
+    let sql = "SELECT id, created, size, os, architecture, variant, number FROM image";
+    let mut index = ByNumber::default();
+    let mut images = rows(connection, sql, [], |number, position| {
+        index.insert(number, position);
+    })?;
+    let shown_for = shown_by_target(connection, matcher, &images, &index)?;
+    let mut is_shown = vec![false; images.len()];
+    for position in shown_for.values() {
+        is_shown[*position] = true;
+    }
     for_each_name(connection, |target, name| {
-        if let Some(image) = shown_for.get(target).and_then(|position| listed[*position].as_mut()) {
-            name.add_to(image);
+        if let Some(position) = shown_for.get(&target) {
+            name.add_to(&mut images[*position]);
         }
     })?;
-    count_containers(connection, |id, containers| {
-        if let Some(image) = index.get(id).and_then(|position| listed[*position].as_mut()) {
-            image.containers = containers;
+    count_containers(connection, |number, containers| {
+        if let Some(position) = index.get(&number) {
+            images[*position].containers = containers;
         }
     })?;
-    drop(index);
-    Ok(listed.into_iter().flatten().collect())
+    let mut is_shown = is_shown.into_iter();
+    images.retain(|_| is_shown.next().unwrap_or(false));
+    Ok(images)
 }
 
 fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
-    let sql = "SELECT id, created, size, os, architecture, variant FROM image WHERE id = ?1";
-    let Some(mut image) = rows(connection, sql, [id.as_str()])?.pop() else { return Ok(None) };
+    let sql = "SELECT id, created, size, os, architecture, variant, number FROM image WHERE id = ?1";
+    let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;
     image.repo_digests = repo_digests_of(connection, matcher, id)?;
     let sql = "SELECT count(*) FROM container WHERE image_id = ?1";
@@ -96,7 +122,10 @@ fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<I
 
 /// The targets for which an image is the one that is shown.
 pub(crate) fn targets_showing(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Vec<Digest>> {
-    let mut select = connection.prepare_cached("SELECT DISTINCT target FROM target_member WHERE image_id = ?1")?;
+    let mut select = connection.prepare_cached(
+        "SELECT DISTINCT digest FROM image JOIN target_member ON target_member.image = image.number \
+         JOIN target ON target.number = target_member.target WHERE id = ?1 ORDER BY digest",
+    )?;
     let mut rows = select.query([id.as_str()])?;
     let mut targets = Vec::new();
     while let Some(row) = rows.next()? {
@@ -113,7 +142,9 @@ pub(crate) fn targets_showing(connection: &Connection, matcher: &Matcher, id: &D
 pub(crate) fn references_of(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Vec<Reference>> {
     let mut references = Vec::new();
     for target in targets_showing(connection, matcher, id)? {
-        let mut select = connection.prepare_cached("SELECT repository, tag FROM reference WHERE target = ?1")?;
+        let mut select = connection.prepare_cached(
+            "SELECT repository, tag FROM reference WHERE target = (SELECT number FROM target WHERE digest = ?1)",
+        )?;
         let mut rows = select.query([target.as_str()])?;
         while let Some(row) = rows.next()? {
             let repository = Repository::parse(find::text_at(row, 0)?)?;
@@ -132,7 +163,9 @@ pub(crate) fn repo_digests_of(
 ) -> Step<Vec<(Repository, Digest)>> {
     let mut names = Vec::new();
     for target in targets_showing(connection, matcher, id)? {
-        let mut select = connection.prepare_cached("SELECT repository FROM repo_digest WHERE target = ?1")?;
+        let mut select = connection.prepare_cached(
+            "SELECT repository FROM repo_digest WHERE target = (SELECT number FROM target WHERE digest = ?1)",
+        )?;
         let mut rows = select.query([target.as_str()])?;
         while let Some(row) = rows.next()? {
             names.push((Repository::parse(find::text_at(row, 0)?)?, target.clone()));
@@ -142,11 +175,17 @@ pub(crate) fn repo_digests_of(
     Ok(names)
 }
 
-fn rows<P: rusqlite::Params>(connection: &Connection, sql: &str, parameters: P) -> Step<Vec<Image>> {
+fn rows<P: rusqlite::Params>(
+    connection: &Connection,
+    sql: &str,
+    parameters: P,
+    mut at: impl FnMut(i64, usize),
+) -> Step<Vec<Image>> {
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(parameters)?;
     let mut images = Vec::new();
     while let Some(row) = rows.next()? {
+        at(row.get(6)?, images.len());
         images.push(Image {
             id: digest_at(row, 0)?,
             created: row.get(1)?,
@@ -160,38 +199,30 @@ fn rows<P: rusqlite::Params>(connection: &Connection, sql: &str, parameters: P) 
     Ok(images)
 }
 
-/// For each target the number of the image that is shown.
-fn shown_by_target(
-    connection: &Connection,
-    matcher: &Matcher,
-    images: &[Image],
-    index: &HashMap<&str, usize>,
-) -> Step<HashMap<String, usize>> {
-    let mut shown_for: HashMap<String, usize> = HashMap::with_capacity(images.len());
-    let mut several: HashMap<String, Vec<Member>> = HashMap::new();
-    let mut select =
-        connection.prepare_cached("SELECT target, image_id, manifest FROM target_member ORDER BY target, position")?;
+/// For each target, by number, the position of the image that is shown.
+fn shown_by_target(connection: &Connection, matcher: &Matcher, images: &[Image], index: &ByNumber) -> Step<ByNumber> {
+    let mut shown_for = ByNumber::with_capacity_and_hasher(images.len(), Default::default());
+    // Few targets have more than one member here: only for these is it worth asking which fits best.
+    let mut several: HashMap<i64, Vec<usize>> = HashMap::new();
+    let sql = "SELECT target, image FROM target_member ORDER BY target, position";
+    let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let (target, image_id) = (find::text_at(row, 0)?, find::text_at(row, 1)?);
-        let Some(&position) = index.get(image_id) else { continue };
-        let Some(&first) = shown_for.get(target) else {
-            shown_for.insert(target.to_owned(), position);
-            continue;
-        };
-        // Few targets have more than one member here: only for these is it worth asking which fits best.
-        let manifest = digest_at(row, 2)?;
-        let member = |position: usize| Member {
-            manifest: manifest.clone(),
-            image_id: images[position].id.clone(),
-            platform: images[position].platform.clone(),
-        };
-        several.entry(target.to_owned()).or_insert_with(|| vec![member(first)]).push(member(position));
+        let Some(&position) = index.get(&row.get(1)?) else { continue };
+        match shown_for.entry(row.get(0)?) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(position);
+            }
+            Entry::Occupied(first) => {
+                several.entry(*first.key()).or_insert_with(|| vec![*first.get()]).push(position);
+            }
+        }
     }
-    for (target, members) in several {
-        let best = shown(&members, matcher).and_then(|member| index.get(member.image_id.as_str()));
-        if let Some(&position) = best {
-            shown_for.insert(target, position);
+    for (target, positions) in several {
+        let ranked =
+            positions.iter().filter_map(|&position| Some((matcher.rank(&images[position].platform)?, position)));
+        if let Some((_, best)) = ranked.min_by_key(|(rank, _)| *rank) {
+            shown_for.insert(target, best);
         }
     }
     Ok(shown_for)
@@ -213,7 +244,7 @@ impl Name<'_> {
 }
 
 /// Calls `take` with every name, in order. Neighbours share their repository, which is parsed once.
-fn for_each_name(connection: &Connection, mut take: impl FnMut(&str, Name<'_>)) -> Step<()> {
+fn for_each_name(connection: &Connection, mut take: impl FnMut(i64, Name<'_>)) -> Step<()> {
     let mut repository: Option<Repository> = None;
     let mut text = String::new();
     let mut select =
@@ -221,14 +252,16 @@ fn for_each_name(connection: &Connection, mut take: impl FnMut(&str, Name<'_>)) 
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let repository = parsed(&mut repository, &mut text, find::text_at(row, 0)?)?;
-        take(find::text_at(row, 2)?, Name::Tag(repository, Tag::parse(find::text_at(row, 1)?)?));
+        take(row.get(2)?, Name::Tag(repository, Tag::parse(find::text_at(row, 1)?)?));
     }
-    let mut select =
-        connection.prepare_cached("SELECT repository, target FROM repo_digest ORDER BY repository, target")?;
+    let mut select = connection.prepare_cached(
+        "SELECT repository, digest, number FROM repo_digest JOIN target ON target.number = repo_digest.target \
+               ORDER BY repository, target",
+    )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let repository = parsed(&mut repository, &mut text, find::text_at(row, 0)?)?;
-        take(find::text_at(row, 1)?, Name::Digest(repository, digest_at(row, 1)?));
+        take(row.get(2)?, Name::Digest(repository, digest_at(row, 1)?));
     }
     Ok(())
 }
@@ -241,11 +274,65 @@ fn parsed<'c>(cached: &'c mut Option<Repository>, text: &mut String, wanted: &st
     cached.as_ref().ok_or_else(|| crate::db::Failure::Row("a name without repository".to_owned()))
 }
 
-fn count_containers(connection: &Connection, mut take: impl FnMut(&str, u64)) -> Step<()> {
-    let mut select = connection.prepare_cached("SELECT image_id, count(*) FROM container GROUP BY image_id")?;
+fn count_containers(connection: &Connection, mut take: impl FnMut(i64, u64)) -> Step<()> {
+    let mut select = connection.prepare_cached(
+        "SELECT number, count(*) FROM container JOIN image ON image.id = container.image_id GROUP BY number",
+    )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        take(find::text_at(row, 0)?, from_row(row.get(1)?));
+        take(row.get(0)?, from_row(row.get(1)?));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::OpenOptions;
+
+    /// Ten thousand images, each with a tag and a digest name, as rows only.
+    fn many(store: &Store, count: usize) {
+        let digest = |kind: &str, number: usize| Digest::sha256(format!("{kind}-{number}").as_bytes());
+        store
+            .write_names(|transaction| {
+                for number in 0..count {
+                    let (image, manifest) = (digest("image", number), digest("manifest", number));
+                    let (image, manifest) = (image.as_str(), manifest.as_str());
+                    let sql = "INSERT INTO image VALUES (NULL, ?1, ?2, 1000, 'linux', 'amd64', NULL, 0)";
+                    transaction.prepare_cached(sql)?.execute((image, 1_700_000_000_000_000_000 + number as i64))?;
+                    let sql =
+                        "INSERT INTO manifest SELECT ?1, number, 'application/vnd.oci.image.manifest.v1+json', 500, 0 FROM image WHERE id = ?2";
+                    transaction.prepare_cached(sql)?.execute((manifest, image))?;
+                    let sql = "INSERT INTO target VALUES (NULL, ?1, 'application/vnd.oci.image.manifest.v1+json', 500, 0)";
+                    transaction.prepare_cached(sql)?.execute([manifest])?;
+                    let sql = "INSERT INTO target_member SELECT target.number, 0, ?1, image.number FROM target, image WHERE digest = ?1 AND id = ?2";
+                    transaction.prepare_cached(sql)?.execute((manifest, image))?;
+                    let repository = format!("docker.io/team-{}/service", number / 100);
+                    let sql = "INSERT INTO reference SELECT ?1, ?2, number, 0 FROM target WHERE digest = ?3";
+                    transaction.prepare_cached(sql)?.execute((&repository, format!("v{number}"), manifest))?;
+                    let sql = "INSERT INTO repo_digest SELECT ?1, number FROM target WHERE digest = ?2";
+                    transaction.prepare_cached(sql)?.execute((&repository, manifest))?;
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn lists_ten_thousand_tags() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("store");
+        many(&Store::open(&root, &OpenOptions::default()).unwrap(), 10_000);
+        for _ in 0..3 {
+            let start = Instant::now();
+            let store = Store::open(&root, &OpenOptions::default()).unwrap();
+            let opened = start.elapsed();
+            let images = store.images().unwrap();
+            println!("open {opened:?}, open and list {:?}", start.elapsed());
+            assert_eq!(images.len(), 10_000);
+            assert!(images.iter().all(|image| image.references.len() == 1 && image.repo_digests.len() == 1));
+        }
+    }
 }

@@ -29,7 +29,8 @@ impl Store {
         let total = sizes.iter().sum();
         if self.is_writable() {
             self.write_rows(|transaction| {
-                let sql = "UPDATE image_layer SET size = ?3 WHERE image_id = ?1 AND position = ?2";
+                let sql = "UPDATE image_layer SET size = ?3 \
+                           WHERE image = (SELECT number FROM image WHERE id = ?1) AND position = ?2";
                 let mut update = transaction.prepare_cached(sql)?;
                 for (position, size) in (0_i64..).zip(&sizes) {
                     update.execute((image_id.as_str(), position, to_row(*size)))?;

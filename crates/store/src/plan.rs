@@ -100,7 +100,7 @@ pub(crate) fn pin_present(lease: &Lease, document: &Descriptor) -> Result<bool> 
 
 /// Layers that their owner serves from elsewhere may be left out.
 fn is_required(blob: &Descriptor) -> bool {
-    !(blob.media_type.is_foreign() && !blob.urls.is_empty())
+    !blob.media_type.is_foreign() || blob.urls.is_empty()
 }
 
 struct Walk<'a> {

@@ -174,7 +174,8 @@ impl Store {
         let document = self.newest_manifest(image_id)?;
         let blobs = document.document().as_manifest().map(|manifest| manifest.layers.clone()).unwrap_or_default();
         let rows = self.read_rows(|connection| {
-            let sql = "SELECT diff_id, chain_id, size FROM image_layer WHERE image_id = ?1 ORDER BY position";
+            let sql = "SELECT diff_id, chain_id, size FROM image_layer \
+                       WHERE image = (SELECT number FROM image WHERE id = ?1) ORDER BY position";
             let mut select = connection.prepare_cached(sql)?;
             let mut rows = select.query([image_id.as_str()])?;
             let mut layers = Vec::new();

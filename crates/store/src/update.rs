@@ -5,7 +5,7 @@ use std::path::Path;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Digest, Reference, Repository};
-use rusqlite::Transaction;
+use rusqlite::{Params, Transaction};
 
 use crate::db::{Failure, Step};
 use crate::find::{self, Found, digest_at};
@@ -168,7 +168,8 @@ impl Update<'_> {
     /// Those of the database.
     pub fn remove_repo_digest(&mut self, repository: &Repository, digest: &Digest) -> Result<bool> {
         self.run(|transaction| {
-            let sql = "DELETE FROM repo_digest WHERE repository = ?1 AND target = ?2";
+            let sql = "DELETE FROM repo_digest WHERE repository = ?1 \
+                       AND target = (SELECT number FROM target WHERE digest = ?2)";
             Ok(transaction.prepare_cached(sql)?.execute((repository.name(), digest.as_str()))? > 0)
         })
     }
@@ -198,80 +199,78 @@ impl Update<'_> {
 }
 
 fn delete(transaction: &Transaction<'_>, image_id: &Digest) -> Step<Vec<Digest>> {
-    let mut gone = vec![image_id.clone()];
-    let sql = "SELECT DISTINCT target FROM target_member WHERE image_id = ?1";
-    for target in digests(transaction, sql, image_id)? {
-        let sql = "SELECT target FROM reference WHERE target = ?1 LIMIT 1";
-        let is_named = !digests(transaction, sql, &target)?.is_empty();
-        let sql = "SELECT target FROM target_member JOIN container USING (image_id) WHERE target = ?1 LIMIT 1";
-        let is_used = !digests(transaction, sql, &target)?.is_empty();
-        if is_named || is_used {
-            leave_out(transaction, &target, image_id)?;
+    let sql = "SELECT number FROM image WHERE id = ?1";
+    let mut gone: Vec<i64> = numbers(transaction, sql, [image_id.as_str()])?;
+    let Some(&image) = gone.first() else { return Ok(Vec::new()) };
+    for target in numbers(transaction, "SELECT DISTINCT target FROM target_member WHERE image = ?1", [image])? {
+        // An index stays whole while a name or a container needs something of it.
+        let sql = "SELECT 1 FROM reference WHERE target = ?1 UNION ALL \
+                   SELECT 1 FROM target_member JOIN image ON image.number = target_member.image \
+                   JOIN container ON container.image_id = image.id WHERE target = ?1 LIMIT 1";
+        if !numbers(transaction, sql, [target])?.is_empty() {
+            leave_out(transaction, target, image)?;
             continue;
         }
-        gone.extend(digests(transaction, "SELECT image_id FROM target_member WHERE target = ?1", &target)?);
+        gone.extend(numbers(transaction, "SELECT image FROM target_member WHERE target = ?1", [target])?);
         for sql in [
             "DELETE FROM repo_digest WHERE target = ?1",
             "DELETE FROM target_member WHERE target = ?1",
-            "DELETE FROM target WHERE digest = ?1",
+            "DELETE FROM target WHERE number = ?1",
         ] {
-            transaction.prepare_cached(sql)?.execute([target.as_str()])?;
+            transaction.prepare_cached(sql)?.execute([target])?;
         }
     }
     let mut chains = Vec::new();
-    gone.dedup();
-    for id in gone {
-        forget_image(transaction, &id, &mut chains)?;
+    for image in gone {
+        forget_image(transaction, image, &mut chains)?;
     }
     Ok(chains)
 }
 
 /// Takes one image out of an index that stays. Without the edges to it, its content is garbage.
-fn leave_out(transaction: &Transaction<'_>, target: &Digest, image_id: &Digest) -> Step<()> {
-    let sql = "SELECT manifest FROM target_member WHERE target = ?1 AND image_id = ?2";
-    let mut select = transaction.prepare_cached(sql)?;
-    let mut rows = select.query((target.as_str(), image_id.as_str()))?;
+fn leave_out(transaction: &Transaction<'_>, target: i64, image: i64) -> Step<()> {
     let sql = "WITH RECURSIVE below (digest) AS ( \
-                   VALUES (?1) UNION SELECT child FROM edge JOIN below ON parent = below.digest \
-               ) DELETE FROM edge WHERE child = ?2 AND parent IN (SELECT digest FROM below)";
-    let mut cut = transaction.prepare_cached(sql)?;
-    while let Some(row) = rows.next()? {
-        cut.execute((target.as_str(), digest_at(row, 0)?.as_str()))?;
-    }
-    let sql = "DELETE FROM target_member WHERE target = ?1 AND image_id = ?2";
-    transaction.prepare_cached(sql)?.execute((target.as_str(), image_id.as_str()))?;
+                   SELECT digest FROM target WHERE number = ?1 \
+                   UNION SELECT child FROM edge JOIN below ON parent = below.digest \
+               ) DELETE FROM edge WHERE parent IN (SELECT digest FROM below) \
+               AND child IN (SELECT manifest FROM target_member WHERE target = ?1 AND image = ?2)";
+    transaction.prepare_cached(sql)?.execute([target, image])?;
+    let sql = "DELETE FROM target_member WHERE target = ?1 AND image = ?2";
+    transaction.prepare_cached(sql)?.execute([target, image])?;
     Ok(())
 }
 
 /// Drops the manifests of an image that no target has any more, and the image itself when none is left.
-fn forget_image(transaction: &Transaction<'_>, id: &Digest, chains: &mut Vec<Digest>) -> Step<()> {
-    let sql = "DELETE FROM manifest WHERE image_id = ?1 \
-               AND digest NOT IN (SELECT manifest FROM target_member WHERE image_id = ?1)";
-    transaction.prepare_cached(sql)?.execute([id.as_str()])?;
-    let sql = "SELECT target FROM target_member WHERE image_id = ?1 LIMIT 1";
-    if !digests(transaction, sql, id)?.is_empty() {
+fn forget_image(transaction: &Transaction<'_>, image: i64, chains: &mut Vec<Digest>) -> Step<()> {
+    let sql = "DELETE FROM manifest WHERE image = ?1 \
+               AND digest NOT IN (SELECT manifest FROM target_member WHERE image = ?1)";
+    transaction.prepare_cached(sql)?.execute([image])?;
+    if !numbers(transaction, "SELECT target FROM target_member WHERE image = ?1 LIMIT 1", [image])?.is_empty() {
         return Ok(());
     }
-    let sql = "SELECT chain_id FROM image_layer WHERE image_id = ?1 ORDER BY position DESC";
-    let candidates = digests(transaction, sql, id)?;
-    for sql in ["DELETE FROM image_layer WHERE image_id = ?1", "DELETE FROM image WHERE id = ?1"] {
-        transaction.prepare_cached(sql)?.execute([id.as_str()])?;
+    let mut candidates = Vec::new();
+    {
+        let sql = "SELECT chain_id FROM image_layer WHERE image = ?1 ORDER BY position DESC";
+        let mut select = transaction.prepare_cached(sql)?;
+        let mut rows = select.query([image])?;
+        while let Some(row) = rows.next()? {
+            candidates.push(digest_at(row, 0)?);
+        }
+    }
+    for sql in ["DELETE FROM image_layer WHERE image = ?1", "DELETE FROM image WHERE number = ?1"] {
+        transaction.prepare_cached(sql)?.execute([image])?;
     }
     for chain in candidates {
-        let sql = "SELECT chain_id FROM image_layer WHERE chain_id = ?1 LIMIT 1";
-        if digests(transaction, sql, &chain)?.is_empty() {
+        let sql = "SELECT image FROM image_layer WHERE chain_id = ?1 LIMIT 1";
+        if numbers(transaction, sql, [chain.as_str()])?.is_empty() {
             chains.push(chain);
         }
     }
     Ok(())
 }
 
-fn digests(transaction: &Transaction<'_>, sql: &str, parameter: &Digest) -> Step<Vec<Digest>> {
+fn numbers(transaction: &Transaction<'_>, sql: &str, parameters: impl Params) -> Step<Vec<i64>> {
     let mut select = transaction.prepare_cached(sql)?;
-    let mut rows = select.query([parameter.as_str()])?;
-    let mut digests = Vec::new();
-    while let Some(row) = rows.next()? {
-        digests.push(digest_at(row, 0)?);
-    }
-    Ok(digests)
+    let numbers = select.query_map(parameters, |row| row.get(0))?;
+    Ok(numbers.collect::<Result<_, _>>()?)
 }

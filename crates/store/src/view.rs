@@ -110,7 +110,7 @@ fn write(store: &Store) -> Result<()> {
 /// The names are whole: tags alone would be ambiguous among repositories.
 fn entries(connection: &Connection) -> Step<Vec<Descriptor>> {
     let sql = "SELECT digest, media_type, size, repository, tag FROM reference \
-               JOIN target ON target.digest = reference.target ORDER BY repository, tag";
+               JOIN target ON target.number = reference.target ORDER BY repository, tag";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     let mut entries = Vec::new();
@@ -120,7 +120,7 @@ fn entries(connection: &Connection) -> Step<Vec<Descriptor>> {
         entries.push(entry.with_annotation(ANNOTATION_REF_NAME, name));
     }
     let sql = "SELECT digest, media_type, size FROM target \
-               WHERE digest NOT IN (SELECT target FROM reference) ORDER BY digest";
+               WHERE number NOT IN (SELECT target FROM reference) ORDER BY digest";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {

@@ -15,15 +15,22 @@ use crate::wait;
 
 pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
     let rows = blob_rows(store)?;
-    let known: HashSet<Digest> = rows.iter().map(|(digest, _)| digest.clone()).collect();
-    for (digest, size) in &rows {
+    let known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
+    for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
         let Some(message) = fault(store, digest, *size)? else { continue };
         // It may have been collected since its row was read.
-        if store.read_rows(|connection| has_row(connection, digest))? {
-            let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
+        if !store.read_rows(|connection| has_row(connection, digest))? {
+            continue;
+        }
+        let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
+        if *is_trusted {
             report.add(Severity::Damage, message, repaired);
+        } else {
+            // Nothing was committed that needs it: a commit flushes first.
+            let message = format!("blob {digest} was not on disk when the machine went down");
+            report.add(Severity::Leftover, message, repaired);
         }
     }
     for (digest, size) in store.files_in_blobs()? {
@@ -34,13 +41,21 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
     Ok(())
 }
 
-fn blob_rows(store: &Store) -> Result<Vec<(Digest, u64)>> {
+struct BlobRow {
+    digest: Digest,
+    size: u64,
+    /// Whether the file was flushed, or written in this run of the machine.
+    is_trusted: bool,
+}
+
+fn blob_rows(store: &Store) -> Result<Vec<BlobRow>> {
     store.read_rows(|connection| {
-        let mut select = connection.prepare_cached("SELECT digest, size FROM blob ORDER BY digest")?;
-        let mut rows = select.query([])?;
+        let sql = "SELECT digest, size, flushed = 1 OR boot = ?1 FROM blob ORDER BY digest";
+        let mut select = connection.prepare_cached(sql)?;
+        let mut rows = select.query([store.boot()])?;
         let mut blobs = Vec::new();
         while let Some(row) = rows.next()? {
-            blobs.push((digest_at(row, 0)?, from_row(row.get(1)?)));
+            blobs.push(BlobRow { digest: digest_at(row, 0)?, size: from_row(row.get(1)?), is_trusted: row.get(2)? });
         }
         Ok(blobs)
     })

@@ -10,25 +10,25 @@ use crate::store::{Store, from_row};
 
 /// Each finds rows that cannot be: a sentence about what is wrong, in SQL.
 const RULES: [&str; 8] = [
-    "SELECT repository || ':' || tag || ' names ' || target || ', which is not kept' FROM reference \
-     WHERE target NOT IN (SELECT digest FROM target)",
-    "SELECT repository || '@' || target || ' names what is not kept' FROM repo_digest \
-     WHERE target NOT IN (SELECT digest FROM target)",
+    "SELECT repository || ':' || tag || ' names what is not kept' FROM reference \
+     WHERE target NOT IN (SELECT number FROM target)",
+    "SELECT repository || ' has the digest of what is not kept' FROM repo_digest \
+     WHERE target NOT IN (SELECT number FROM target)",
     "SELECT 'target ' || digest || ' has no image' FROM target \
-     WHERE digest NOT IN (SELECT target FROM target_member)",
+     WHERE number NOT IN (SELECT target FROM target_member)",
     "SELECT 'target ' || digest || ' has lost its manifest or index' FROM target \
      WHERE digest NOT IN (SELECT digest FROM blob)",
-    "SELECT 'manifest ' || manifest || ' of target ' || target || ' is not recorded' FROM target_member \
+    "SELECT 'manifest ' || manifest || ' is not recorded' FROM target_member \
      WHERE manifest NOT IN (SELECT digest FROM manifest)",
-    "SELECT 'image ' || image_id || ' of target ' || target || ' is not recorded' FROM target_member \
-     WHERE image_id NOT IN (SELECT id FROM image)",
+    "SELECT 'the image of manifest ' || manifest || ' is not recorded' FROM target_member \
+     WHERE image NOT IN (SELECT number FROM image)",
     "SELECT 'image ' || id || ' belongs to no target' FROM image \
-     WHERE id NOT IN (SELECT image_id FROM target_member)",
+     WHERE number NOT IN (SELECT image FROM target_member)",
     "WITH RECURSIVE live (digest) AS ( \
          SELECT digest FROM target UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
-     ) SELECT 'blob ' || live.digest || ' of ' || coalesce((SELECT min(parent) FROM edge WHERE child = live.digest), \
-     'no manifest') || ' is missing' FROM live WHERE live.digest NOT IN (SELECT digest FROM blob) \
-     AND live.digest NOT IN (SELECT digest FROM target)",
+     ) SELECT 'blob ' || digest || ' of ' || coalesce((SELECT min(parent) FROM edge WHERE child = digest), \
+     'no manifest') || ' is missing' FROM live WHERE digest NOT IN (SELECT digest FROM blob) \
+     AND digest NOT IN (SELECT digest FROM target)",
 ];
 
 pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {

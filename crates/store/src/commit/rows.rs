@@ -46,8 +46,8 @@ pub(super) fn insert_images(transaction: &Transaction<'_>, images: &[NewImage]) 
     let sql = "INSERT OR IGNORE INTO image (id, created, size, os, architecture, variant, added) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut image_row = transaction.prepare_cached(sql)?;
-    let sql = "INSERT OR IGNORE INTO image_layer (image_id, position, diff_id, chain_id, size) \
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT OR IGNORE INTO image_layer (image, position, diff_id, chain_id, size) \
+               SELECT number, ?2, ?3, ?4, ?5 FROM image WHERE id = ?1";
     let mut layer_row = transaction.prepare_cached(sql)?;
     for image in images {
         let platform = &image.platform;
@@ -78,10 +78,14 @@ pub(super) fn insert_target(transaction: &Transaction<'_>, plan: &Plan) -> Step<
     for (parent, child) in &plan.edges {
         edge.execute((parent.as_str(), child.as_str()))?;
     }
-    let sql = "INSERT OR IGNORE INTO manifest (digest, image_id, media_type, size, added) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT OR IGNORE INTO manifest (digest, image, media_type, size, added) \
+               SELECT ?1, number, ?3, ?4, ?5 FROM image WHERE id = ?2";
     let mut manifest = transaction.prepare_cached(sql)?;
-    let sql = "INSERT OR IGNORE INTO target_member (target, position, manifest, image_id) \
-               SELECT ?1, coalesce(max(position), -1) + 1, ?2, ?3 FROM target_member WHERE target = ?1";
+    let sql = "INSERT OR IGNORE INTO target_member (target, position, manifest, image) \
+               SELECT target.number, \
+                   (SELECT coalesce(max(position), -1) + 1 FROM target_member WHERE target = target.number), \
+                   ?2, image.number \
+               FROM target, image WHERE target.digest = ?1 AND image.id = ?3";
     let mut member_row = transaction.prepare_cached(sql)?;
     for member in &plan.members {
         let (descriptor, image_id) = (&member.descriptor, member.image_id().as_str());
@@ -113,7 +117,7 @@ pub(super) fn name(
             replaced.extend(old.filter(|old| *old != shown.image_id).map(|old| (reference.clone(), old)));
         }
     }
-    let sql = "INSERT OR IGNORE INTO repo_digest (repository, target) VALUES (?1, ?2)";
+    let sql = "INSERT OR IGNORE INTO repo_digest (repository, target) SELECT ?1, number FROM target WHERE digest = ?2";
     let mut repo_digest = transaction.prepare_cached(sql)?;
     for repository in &target.digest_repositories {
         repo_digest.execute((repository.name(), digest.as_str()))?;
@@ -131,7 +135,8 @@ pub(super) fn name(
 pub(crate) fn point(connection: &Connection, reference: &Reference, target: &Digest) -> Step<Option<Digest>> {
     let (repository, tag) = (reference.repository().name(), reference.tag().map_or("latest", |tag| tag.as_str()));
     let before = find::target_of_tag(connection, &repository, tag)?;
-    let sql = "INSERT INTO reference (repository, tag, target, updated) VALUES (?1, ?2, ?3, ?4) \
+    let sql = "INSERT INTO reference (repository, tag, target, updated) \
+               SELECT ?1, ?2, number, ?4 FROM target WHERE digest = ?3 \
                ON CONFLICT DO UPDATE SET target = excluded.target, updated = excluded.updated \
                WHERE target <> excluded.target";
     connection.prepare_cached(sql)?.execute((repository, tag, target.as_str(), now()))?;

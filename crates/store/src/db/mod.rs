@@ -36,6 +36,10 @@ pub(crate) enum Durability {
     Power,
 }
 
+/// Length of the log beyond which it is cut after a commit. A log that once was long stays so, and is read at each first
+/// opening.
+const LOG_BYTES_MAX: u64 = 2 << 20;
+
 /// Pages of the log after which it is written back: small, because each first opening reads the log.
 const CHECKPOINT_PAGES: i64 = 256;
 
@@ -144,7 +148,14 @@ impl Database {
         step: impl FnOnce(&Transaction<'_>) -> Step<T>,
     ) -> Result<(T, bool)> {
         let mut state = self.lock();
-        state.write(durability, step).map_err(|failure| failure.at(&self.path))
+        let outcome = state.write(durability, step).map_err(|failure| failure.at(&self.path))?;
+        if outcome.1
+            && state.write_ahead
+            && let Err(failure) = state.cut_log(&self.path)
+        {
+            tracing::debug!(path = ?self.path, ?failure, "the log stays long for now");
+        }
+        Ok(outcome)
     }
 }
 
@@ -161,6 +172,19 @@ impl State {
             transaction.rollback()?;
         }
         Ok((value, changed))
+    }
+
+    /// Writes a long log back and cuts it, if no reader needs it at this moment.
+    fn cut_log(&mut self, path: &Path) -> Step<()> {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() <= LOG_BYTES_MAX) {
+            return Ok(());
+        }
+        self.connection.busy_handler(None::<fn(i32) -> bool>)?;
+        let cut = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        wait_when_busy(&mut self.connection)?;
+        Ok(cut?)
     }
 
     /// With a log, NORMAL never syncs on commit and FULL does once. With a rollback journal NORMAL may leave a damaged

@@ -32,8 +32,9 @@ pub(crate) fn platform_at(row: &Row<'_>, column: usize) -> Step<Platform> {
 
 /// The members of a target, in the order they came.
 pub(crate) fn members(connection: &Connection, target: &Digest) -> Step<Vec<Member>> {
-    let sql = "SELECT manifest, image_id, os, architecture, variant FROM target_member \
-               JOIN image ON image.id = target_member.image_id WHERE target = ?1 ORDER BY position";
+    let sql = "SELECT manifest, id, os, architecture, variant FROM target_member \
+               JOIN image ON image.number = target_member.image \
+               WHERE target = (SELECT number FROM target WHERE digest = ?1) ORDER BY position";
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([target.as_str()])?;
     let mut members = Vec::new();
@@ -57,7 +58,8 @@ pub(crate) fn shown<'m>(members: &'m [Member], matcher: &Matcher) -> Option<&'m 
 }
 
 pub(crate) fn target_of_tag(connection: &Connection, repository: &str, tag: &str) -> Step<Option<Digest>> {
-    let sql = "SELECT target FROM reference WHERE repository = ?1 AND tag = ?2";
+    let sql = "SELECT digest FROM reference JOIN target ON target.number = reference.target \
+               WHERE repository = ?1 AND tag = ?2";
     one_digest(connection, sql, (repository, tag))
 }
 
@@ -68,14 +70,15 @@ pub(crate) fn target_of_digest_name(
     repository: &str,
     digest: &Digest,
 ) -> Step<Option<Digest>> {
-    let sql = "SELECT target FROM repo_digest WHERE repository = ?1 AND target = ?2";
+    let sql = "SELECT digest FROM target JOIN repo_digest ON repo_digest.target = target.number \
+               WHERE digest = ?2 AND repository = ?1";
     if let Some(target) = one_digest(connection, sql, (repository, digest.as_str()))? {
         return Ok(Some(target));
     }
-    let sql = "SELECT repo_digest.target FROM repo_digest \
-               JOIN target_member ON target_member.target = repo_digest.target \
-               JOIN target ON target.digest = repo_digest.target \
-               WHERE repository = ?1 AND manifest = ?2 ORDER BY added DESC, target.digest LIMIT 1";
+    let sql = "SELECT digest FROM target_member \
+               JOIN repo_digest ON repo_digest.target = target_member.target \
+               JOIN target ON target.number = target_member.target \
+               WHERE repository = ?1 AND manifest = ?2 ORDER BY added DESC, digest LIMIT 1";
     one_digest(connection, sql, (repository, digest.as_str()))
 }
 
@@ -95,7 +98,8 @@ pub(super) fn manifest_descriptor(connection: &Connection, digest: &Digest) -> S
 
 /// The manifest by which an image came last.
 pub(crate) fn newest_manifest(connection: &Connection, image_id: &Digest) -> Step<Option<Descriptor>> {
-    let sql = "SELECT digest, media_type, size FROM manifest WHERE image_id = ?1 ORDER BY added DESC, digest LIMIT 1";
+    let sql = "SELECT digest, media_type, size FROM manifest \
+               WHERE image = (SELECT number FROM image WHERE id = ?1) ORDER BY added DESC, digest LIMIT 1";
     descriptor(connection, sql, image_id)
 }
 
@@ -110,15 +114,16 @@ pub(crate) fn descriptor_at(row: &Row<'_>, column: usize) -> Step<Descriptor> {
     Ok(Descriptor::new(media_type, digest_at(row, column)?, from_row(row.get(column + 2)?)))
 }
 
-/// The newest target with a member whose `column` is `digest`, and that member's image.
+/// The newest target with a member whose `manifest` or `id` is `digest`, and that member's image.
 pub(super) fn newest_target_with(
     connection: &Connection,
     column: &str,
     digest: &Digest,
 ) -> Step<Option<(Digest, Descriptor)>> {
     let sql = format!(
-        "SELECT image_id, digest, media_type, size FROM target_member JOIN target ON target.digest = target \
-         WHERE {column} = ?1 ORDER BY added DESC, digest LIMIT 1"
+        "SELECT id, digest, media_type, target.size FROM target_member \
+         JOIN target ON target.number = target_member.target JOIN image ON image.number = target_member.image \
+         WHERE {column} = ?1 ORDER BY target.added DESC, digest LIMIT 1"
     );
     let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query([digest.as_str()])?;
@@ -157,8 +162,10 @@ pub(super) fn references_in(connection: &Connection, repository: &Repository) ->
     while let Some(row) = rows.next()? {
         references.push(Reference::from_tag(repository.clone(), Tag::parse(text_at(row, 0)?)?));
     }
-    let mut select =
-        connection.prepare_cached("SELECT target FROM repo_digest WHERE repository = ?1 ORDER BY target")?;
+    let mut select = connection.prepare_cached(
+        "SELECT digest FROM repo_digest JOIN target ON target.number = repo_digest.target \
+               WHERE repository = ?1 ORDER BY digest",
+    )?;
     let mut rows = select.query([&name])?;
     while let Some(row) = rows.next()? {
         references.push(Reference::from_digest(repository.clone(), digest_at(row, 0)?));
@@ -168,8 +175,8 @@ pub(super) fn references_in(connection: &Connection, repository: &Repository) ->
 
 /// When a name with a tag was last given to one of the targets of an image.
 pub(crate) fn last_tagged(connection: &Connection, image_id: &Digest) -> Step<Option<i64>> {
-    let sql = "SELECT max(updated) FROM reference \
-               WHERE target IN (SELECT target FROM target_member WHERE image_id = ?1)";
+    let sql = "SELECT max(updated) FROM reference WHERE target IN \
+               (SELECT target FROM target_member WHERE image = (SELECT number FROM image WHERE id = ?1))";
     let time = connection.prepare_cached(sql)?.query_row([image_id.as_str()], |row| row.get(0)).optional()?;
     Ok(time.flatten())
 }
