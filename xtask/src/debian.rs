@@ -10,7 +10,7 @@ use dhow_testkit::peers;
 use crate::shell;
 
 /// Longest time a mirror may take for a whole system, in seconds.
-const PATIENCE_SECONDS: &str = "900";
+const PATIENCE_SECONDS: &str = "400";
 
 /// A minimal system with `packages` (comma-separated, may be empty), made at `target` unless it is there already.
 ///

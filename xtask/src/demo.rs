@@ -33,10 +33,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         times.push((cargo.name, show(&stage, cargo)?));
     }
     println!("\n── every digest is the same everywhere; the times:\n");
-    println!("   {:<10}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "load", "push", "pull", "save", "load");
+    println!("   {:<14}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "load", "push", "pull", "save", "load");
     for (name, times) in times {
         let columns: String = times.iter().map(|time| format!("{:>8.2} s", time.as_secs_f64())).collect();
-        println!("   {name:<10}{columns}");
+        println!("   {name:<14}{columns}");
     }
     Ok(())
 }
