@@ -15,7 +15,7 @@ use crate::wait;
 
 pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
     let rows = blob_rows(store)?;
-    let known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
+    let mut known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
     for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
@@ -24,14 +24,22 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
         if !store.read_rows(|connection| has_row(connection, digest))? {
             continue;
         }
-        let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
         if *is_trusted {
+            let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
             report.add(Severity::Damage, message, repaired);
-        } else {
-            // Nothing was committed that needs it: a commit flushes first.
-            let message = format!("blob {digest} was not on disk when the machine went down");
-            report.add(Severity::Leftover, message, repaired);
+            continue;
         }
+        // Nothing that was committed needs it: a commit flushes first.
+        let repaired = if repair {
+            forget(store, digest)?;
+            // If it left a file, that is a stray one now.
+            known.remove(digest);
+            Some("forgotten".to_owned())
+        } else {
+            None
+        };
+        let message = format!("blob {digest} was not on disk yet when the machine went down");
+        report.add(Severity::Leftover, message, repaired);
     }
     for (digest, size) in store.files_in_blobs()? {
         if !known.contains(&digest) {
@@ -85,6 +93,15 @@ fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<String>> {
             Err(error) if error.kind() == Kind::NotFound => Some(format!("blob {digest} is missing")),
             Err(error) => Some(format!("blob {digest}: {error}")),
         },
+    })
+}
+
+/// Takes away the row of a blob that was not flushed before the machine went down, unless it has been fetched anew.
+fn forget(store: &Store, digest: &Digest) -> Result<()> {
+    store.write_rows(|transaction| {
+        let sql = "DELETE FROM blob WHERE digest = ?1 AND flushed = 0 AND boot <> ?2";
+        transaction.prepare_cached(sql)?.execute((digest.as_str(), store.boot()))?;
+        Ok(())
     })
 }
 
