@@ -233,3 +233,7 @@ fn decode_auth(auth: &str) -> Option<(String, Secret)> {
     let (username, password) = text.split_once(':')?;
     Some((username.to_owned(), Secret::new(password.trim_matches('\0'))))
 }
+
+#[cfg(test)]
+#[path = "config_file_tests.rs"]
+mod tests;

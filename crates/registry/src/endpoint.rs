@@ -143,15 +143,16 @@ impl Endpoint {
         self.quirks.lock().unwrap_or_else(PoisonError::into_inner).upload = style;
     }
 
-    /// Whether an interrupted upload may go on.
-    pub(crate) fn resumes_uploads(&self) -> bool {
-        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).resumes_uploads
+    /// Whether a blob may come in several requests.
+    pub(crate) fn takes_chunks(&self) -> bool {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).takes_chunks
     }
 
     /// Has blobs sent in smaller requests, after one was too large; `false` when they cannot be any smaller.
     pub(crate) fn shrink_uploads(&self) -> bool {
         let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);
         let smaller = match quirks.upload {
+            _ if !quirks.takes_chunks => return false,
             UploadStyle::Put | UploadStyle::Patch => CHUNK_BYTES_FIRST,
             UploadStyle::Chunks(size) if size > CHUNK_BYTES_MIN => (size / 4).max(CHUNK_BYTES_MIN),
             UploadStyle::Chunks(_) => return false,
@@ -209,16 +210,17 @@ impl Endpoint {
             // What a TLS server answers to plain HTTP: a 400 (Go, nginx), or something that is not HTTP at all.
             Ok(answer) if plain_first && answer.status() == StatusCode::BAD_REQUEST => Ok(answer),
             Ok(answer) => return Ok((first.clone(), answer)),
+            Err(failure) if !failure.is_transport => return Err(failure.into()),
             // Both schemes share a port on this machine, so that a refused connection is refused for both.
             Err(failure) if plain_first && failure.is_connect => return Err(failure.into()),
-            Err(failure) if !plain_first && !failure.is_connect => Err(failure),
             Err(failure) => Err(failure),
         };
         match self.authenticated(transport, second, call, false).await {
             Ok(answer) => Ok((second.clone(), answer)),
+            Err(failure) if !failure.is_transport => Err(failure.into()),
             Err(failure) => match refused {
                 Ok(answer) => Ok((first.clone(), answer)),
-                Err(before) if before.is_connect && failure.is_connect && !plain_first => Err(failure.into()),
+                Err(before) if before.is_connect && failure.is_connect => Err(failure.into()),
                 // Neither scheme worked: the first one's failure may have been one that passes.
                 Err(_) => Ok((first.clone(), self.authenticated(transport, first, call, true).await?)),
             },
@@ -331,7 +333,8 @@ impl Endpoint {
 
     /// Learns from a 401 what the registry demands; `false` when there is nothing new to show it.
     async fn learn(&self, transport: &Transport, base: &Url, answer: &Answer, shown: Shown) -> Result<bool> {
-        let mut demand = read_demand(answer.headers(), base)?;
+        let tls_verify = transport.options.tls_verify;
+        let mut demand = read_demand(answer.headers(), base, tls_verify)?;
         if demand.is_none() && shown == Shown::Nothing {
             // Old gcr.io sends a 401 without a challenge, except on the API's own page.
             let ping = Attempt {
@@ -342,7 +345,7 @@ impl Endpoint {
                 patience: None,
             };
             let answer = transport.send_with_retries(&ping, true).await?;
-            demand = read_demand(answer.headers(), base)?;
+            demand = read_demand(answer.headers(), base, tls_verify)?;
         }
         let Some(demand) = demand else { return Ok(false) };
         let mut known = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
@@ -381,7 +384,7 @@ impl Endpoint {
             url = target;
         }
         let message = format!("{}: stopped after {REDIRECTS_MAX} redirects", request_words(&call.method, &url));
-        Err(Error::new(Kind::Unavailable, message).into())
+        Err(Error::new(Kind::Unsupported, message).into())
     }
 }
 
@@ -394,10 +397,10 @@ fn attempt(call: &Call, url: Url, header: Option<HeaderValue>) -> Attempt {
 }
 
 /// The strongest demand among the challenges: a token service rather than the password with every request.
-fn read_demand(headers: &HeaderMap, base: &Url) -> Result<Option<Demand>> {
+fn read_demand(headers: &HeaderMap, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
     let challenges = challenges(headers);
     if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
-        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base)?)));
+        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base, tls_verify)?)));
     }
     Ok(challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Demand::Basic))
 }

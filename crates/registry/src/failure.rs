@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// Whether no connection came about (name, TCP or TLS): nothing was sent.
     pub(crate) is_connect: bool,
+    /// Whether the way to the other side failed, and not a check made here.
+    pub(crate) is_transport: bool,
 }
 
 impl Failure {
@@ -29,13 +31,13 @@ impl Failure {
     /// The other side took the request and said nothing for too long.
     pub(crate) fn silence(attempt: &Attempt, patience: Duration) -> Self {
         let message = format!("{}: no answer for {} seconds", prefix(attempt, false), patience.as_secs());
-        Self { error: Error::new(Kind::Unavailable, message), is_connect: false }
+        Self { error: Error::new(Kind::Unavailable, message), is_connect: false, is_transport: true }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, is_connect: false }
+        Self { error, is_connect: false, is_transport: false }
     }
 }
 
@@ -56,10 +58,11 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error) -> Failur
         if let Some(hint) = hint {
             failed = failed.with_hint(hint);
         }
-        return Failure { error: failed.with_source(error), is_connect };
+        return Failure { error: failed.with_source(error), is_connect, is_transport: true };
     }
     let text = if is_connect { dial_words(&attempt.url, &error).await } else { broken_words(&error) };
-    Failure { error: Error::new(Kind::Unavailable, format!("{prefix}: {text}")).with_source(error), is_connect }
+    let error = Error::new(Kind::Unavailable, format!("{prefix}: {text}")).with_source(error);
+    Failure { error, is_connect, is_transport: true }
 }
 
 /// `Get "https://host/v2/"`. Docker asks for that page before anything else, so that is what a host that cannot be
@@ -80,6 +83,10 @@ pub(crate) fn request_words(method: &Method, url: &Url) -> String {
 }
 
 async fn dial_words(url: &Url, error: &reqwest::Error) -> String {
+    if find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+        // The connection was made, and closed in the middle of the TLS handshake.
+        return "EOF".to_owned();
+    }
     let address = match url.host() {
         Some(Host::Domain(name)) => {
             let port = url.port_or_known_default().unwrap_or_default();
@@ -137,6 +144,10 @@ fn tls_words(error: &rustls::Error) -> (Kind, String, Option<&'static str>) {
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
         ) => (Kind::Denied, format!("{VERIFY}: certificate has expired or is not yet valid: {error}"), None),
+        // A self-signed certificate that is its own authority, as `openssl req -x509` makes them.
+        rustls::Error::InvalidCertificate(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            (Kind::Denied, format!("{VERIFY}: certificate signed by unknown authority"), Some(TRUST))
+        }
         rustls::Error::InvalidCertificate(other) => (Kind::Denied, format!("{VERIFY}: {other}"), Some(TRUST)),
         rustls::Error::AlertReceived(alert) => (Kind::Unavailable, format!("remote error: tls: {alert:?}"), None),
         other => (Kind::Unavailable, format!("tls: {other}"), None),
@@ -166,4 +177,53 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
         current = source;
     }
     current.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use dhow_testkit::registry::ScriptedRegistry;
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    /// What a client that checks certificates says of a URL, and of what kind that is.
+    fn words(url: &str) -> (String, Kind) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let url = Url::parse(url).unwrap();
+            let error = reqwest::Client::new().get(url.clone()).send().await.unwrap_err();
+            let attempt =
+                Attempt { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), patience: None };
+            let error = classify(&attempt, error).await.error;
+            (error.to_string(), error.kind())
+        })
+    }
+
+    #[test]
+    fn what_go_says_of_hosts_that_cannot_be_reached() {
+        let (text, kind) = words("http://127.0.0.1:1/v2/a/manifests/b");
+        assert_eq!(text, "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused");
+        assert_eq!(kind, Kind::Unavailable);
+        let (text, _) = words("http://[::1]:1/v2/");
+        assert!(text.starts_with("Get \"http://[::1]:1/v2/\": dial tcp [::1]:1: connect: "), "{text}");
+        let (text, _) = words("https://no-such-host.invalid/token?secret=1");
+        assert!(
+            text.starts_with("Get \"https://no-such-host.invalid/token\": dial tcp: lookup no-such-host.invalid: ")
+        );
+    }
+
+    #[test]
+    fn what_go_says_of_certificates() {
+        let plain = ScriptedRegistry::start();
+        let (text, kind) = words(&format!("https://{}/v2/", plain.authority()));
+        let name = plain.authority();
+        assert_eq!(text, format!("Get \"https://{name}/v2/\": http: server gave HTTP response to HTTPS client"));
+        assert_eq!(kind, Kind::Unsupported);
+        let unknown = ScriptedRegistry::start_tls();
+        let (text, kind) = words(&format!("{}/v2/", unknown.url()));
+        let expected = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+        assert_eq!(text, format!("Get \"{}/v2/\": {expected}", unknown.url()));
+        assert_eq!(kind, Kind::Denied);
+    }
 }

@@ -272,7 +272,7 @@ impl Drop for Upload {
         let Some(location) = self.session.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let state = self.state.get_mut();
         state.request = None;
-        if state.position >= RESUME_BYTES_MIN && self.remote.endpoint.resumes_uploads() {
+        if state.position >= RESUME_BYTES_MIN && self.remote.endpoint.takes_chunks() {
             let mut suspended = self.remote.suspended.lock().unwrap_or_else(PoisonError::into_inner);
             suspended.insert(self.blob.digest.clone(), Suspended { location });
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -16,33 +16,33 @@ pub enum UploadStyle {
 pub struct Quirks {
     /// How blobs are sent to it.
     pub upload: UploadStyle,
-    /// Whether an interrupted upload may go on where it stopped, with a further `PATCH`.
-    pub resumes_uploads: bool,
+    /// Whether a blob may come in several `PATCH`es, and so an interrupted upload go on where it stopped.
+    pub takes_chunks: bool,
 }
 
 /// What a registry that nothing is known about is expected to do: what the distribution specification says.
-const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, resumes_uploads: true };
+const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, takes_chunks: true };
 
 /// The exceptions: a host, or (from a dot on) the end of one; what it does; and who found out.
 const EXCEPTIONS: &[(&str, Quirks, &str)] = &[
     (
         "ghcr.io",
-        Quirks { upload: UploadStyle::Patch, resumes_uploads: false },
+        Quirks { upload: UploadStyle::Patch, takes_chunks: false },
         "a second PATCH overwrites the first (clowdhaus/ocync, ocync-distribution)",
     ),
     (
         "gcr.io",
-        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        Quirks { upload: UploadStyle::Put, takes_chunks: false },
         "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
     ),
     (
         ".gcr.io",
-        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        Quirks { upload: UploadStyle::Put, takes_chunks: false },
         "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
     ),
     (
         ".pkg.dev",
-        Quirks { upload: UploadStyle::Put, resumes_uploads: false },
+        Quirks { upload: UploadStyle::Put, takes_chunks: false },
         "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
     ),
     (".azurecr.io", AZURE, AZURE_SOURCE),
@@ -50,7 +50,7 @@ const EXCEPTIONS: &[(&str, Quirks, &str)] = &[
     (".azurecr.us", AZURE, AZURE_SOURCE),
 ];
 
-const AZURE: Quirks = Quirks { upload: UploadStyle::Chunks(16 << 20), resumes_uploads: true };
+const AZURE: Quirks = Quirks { upload: UploadStyle::Chunks(16 << 20), takes_chunks: true };
 const AZURE_SOURCE: &str = "bodies above some 20 MB are rejected (clowdhaus/ocync, ocync-distribution)";
 
 /// What is known about the registry of that name. Names are matched whole or from a dot on, never as a part

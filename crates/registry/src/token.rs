@@ -14,7 +14,7 @@ use url::{Url, form_urlencoded};
 
 use crate::challenge::Challenge;
 use crate::credentials::Credential;
-use crate::host::{may_lead, reach, same_origin, shown};
+use crate::host::{Reach, may_lead, reach, same_origin, shown};
 use crate::transport::{Attempt, Transport};
 
 /// Name under which this client asks for tokens. Token services keep lists of known names; docker's is on all of them.
@@ -43,7 +43,7 @@ impl Realm {
     /// Reads a Bearer challenge and checks that its realm is a place that may see a credential.
     ///
     /// A hostile registry could name a realm on another machine, without TLS, or inside the user's network (CVE-2026-48978).
-    pub(crate) fn from_challenge(challenge: &Challenge, registry: &Url) -> Result<Self> {
+    pub(crate) fn from_challenge(challenge: &Challenge, registry: &Url, tls_verify: bool) -> Result<Self> {
         let refused = |why: &str| {
             let message = format!("{}: the registry's token realm is refused: {why}", shown(registry));
             Error::new(Kind::Denied, message)
@@ -53,7 +53,9 @@ impl Realm {
         let name = shown(&url);
         match url.scheme() {
             "https" => {}
-            "http" if registry.scheme() == "http" && reach(registry) <= reach(&url) => {}
+            // Plain HTTP as far as the registry itself is spoken to without TLS, and on this machine; not from here on
+            // over a network that the user did not say to trust.
+            "http" if registry.scheme() == "http" && (!tls_verify || reach(&url) == Reach::Loopback) => {}
             _ => return Err(refused(&format!("{name} is not reached over HTTPS"))),
         }
         if !url.username().is_empty() || url.password().is_some() {

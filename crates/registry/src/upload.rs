@@ -39,6 +39,10 @@ pub(crate) struct Session {
 
 /// Begins a blob in the registry.
 pub(crate) async fn begin(remote: &Remote, blob: &Descriptor) -> Result<Begin<Upload>> {
+    if blob.media_type.is_foreign() && !blob.urls.is_empty() {
+        // Its owner does not allow it to be distributed by others: registries take the manifest without it.
+        return Ok(Begin::Present);
+    }
     if let Some(session) = resume(remote, blob).await? {
         return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session)));
     }

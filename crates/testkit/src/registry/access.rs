@@ -98,7 +98,7 @@ pub(super) fn refusal(
                 needed.iter().map(|(name, action)| format!("repository:{name}:{action}")).collect();
             let mut challenge = format!("Bearer realm=\"{realm}\",service=\"scripted\"");
             if !scope.is_empty() {
-                challenge.push_str(&format!(",scope=\"{}\"", scope.join(" ")));
+                challenge = format!("{challenge},scope=\"{}\"", scope.join(" "));
             }
             if granted.is_some() {
                 challenge.push_str(",error=\"insufficient_scope\"");

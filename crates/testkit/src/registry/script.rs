@@ -30,6 +30,8 @@ pub enum Route {
 pub enum Effect {
     /// The connection is closed without an answer.
     Close,
+    /// The request is carried out, then the connection is closed without an answer.
+    CloseAfterwards,
     /// The answer comes that much later.
     Delay(Duration),
     /// This answer instead of the right one.

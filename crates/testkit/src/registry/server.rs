@@ -1,10 +1,10 @@
 //! Connections: a thread for each, a request after the other, with what the script does to them.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::http::{Exchange, Head, Stream, head_bytes, read_body, read_head};
 use super::routes::{Page, answer, page, refusal};
@@ -28,20 +28,23 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-    if !shared.tls {
-        return serve(BufReader::new(stream), shared);
-    }
     let mut first = [0];
-    if stream.peek(&mut first)? == 1 && first[0] != 0x16 {
-        return refuse_plain(stream);
+    // The first byte of a TLS handshake; no HTTP method begins with it.
+    let speaks_tls = stream.peek(&mut first)? == 1 && first[0] == 0x16;
+    match (shared.tls, speaks_tls) {
+        (false, false) => return serve(BufReader::new(stream), shared),
+        (false, true) => return refuse(stream, ""),
+        (true, false) => return refuse(stream, "Client sent an HTTP request to an HTTPS server.\n"),
+        (true, true) => {}
     }
     serve(BufReader::new(tls::server(stream)?), shared)
 }
 
-/// What Go's HTTPS server says to a client that speaks plain HTTP.
-fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
-    let text = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-    stream.write_all(text.as_bytes())
+/// What Go's servers say to a client that speaks the other of HTTP and HTTPS.
+fn refuse(mut stream: TcpStream, why: &str) -> io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{why}").as_bytes())?;
+    linger(&mut BufReader::new(stream));
+    Ok(())
 }
 
 fn serve<S: Stream>(mut stream: BufReader<S>, shared: &Shared) -> io::Result<()> {
@@ -56,6 +59,14 @@ fn serve<S: Stream>(mut stream: BufReader<S>, shared: &Shared) -> io::Result<()>
         }
     }
     Ok(())
+}
+
+/// Reads what still comes before closing, as servers do: closing at once would reset the connection, and the client might
+/// lose the answer.
+fn linger<S: Stream>(stream: &mut BufReader<S>) {
+    let mut buffer = vec![0; 64 << 10];
+    let end = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < end && stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
 }
 
 /// One request and its answer.
@@ -102,6 +113,7 @@ impl<'a> Turn<'a> {
         if let Some(refusal) = self.refusal_of_body() {
             // The body is not read, so that nothing can follow on this connection.
             self.write(stream, refusal.with("Connection", "close"))?;
+            linger(stream);
             return Ok(false);
         }
         let Some(body) = self.read_body(stream)? else { return Ok(false) };
@@ -113,6 +125,9 @@ impl<'a> Turn<'a> {
             }
         }
         let answer = self.answer(&body);
+        if self.effects.iter().any(|effect| matches!(effect, Effect::CloseAfterwards)) {
+            return Ok(false);
+        }
         self.write(stream, answer)
     }
 
