@@ -1,1 +1,6 @@
 //! End-to-end tests of the real `dhow` binary; see the files beside `src`.
+
+pub mod binary;
+pub mod crash;
+pub mod interop;
+pub mod scene;

@@ -1,0 +1,31 @@
+//! Snapshots of the real binary: what each verb says, where it says it, and how it exits.
+
+mod history;
+mod images;
+mod inspect;
+mod load;
+mod login;
+mod personality;
+mod prune;
+mod pull;
+mod push;
+mod rmi;
+mod save;
+mod serve;
+mod signals;
+mod system;
+mod tag;
+mod terminal;
+mod usage;
+mod version;
+
+/// A file that is not listed above would never run.
+#[test]
+fn every_file_is_listed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli");
+    for entry in std::fs::read_dir(folder).expect("this folder") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let Some(stem) = name.strip_suffix(".rs") else { continue };
+        assert!(stem == "main" || include_str!("main.rs").contains(&format!("mod {stem};\n")), "{name} is not listed");
+    }
+}

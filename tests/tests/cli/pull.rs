@@ -1,0 +1,187 @@
+//! `pull`
+
+use dhow_tests::scene::{Sample, Scene, Server};
+use insta::assert_snapshot;
+
+/// A registry that has one image under `acme/web:v1`, and an empty store.
+fn published() -> (Scene, Server, Sample) {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let image = scene.load("a", "docker.io/library/alpine:3.20");
+    for tag in ["latest", "v1"] {
+        let name = server.name(&format!("acme/web:{tag}"));
+        scene.must(&["tag", "alpine:3.20", &name]);
+        scene.must(&["push", &name]);
+    }
+    scene.must(&["image", "prune", "-a", "-f"]);
+    assert_eq!(scene.must(&["images", "-q"]), "");
+    (scene, server, image)
+}
+
+#[test]
+fn state_lines_then_the_digest_then_the_name() {
+    let (scene, server, _) = published();
+    let output = scene.dhow(&["pull", &server.name("acme/web:v1")]);
+    let mut lines: Vec<&str> = output.stdout.lines().collect();
+    // Two layers come at once: each keeps its own order.
+    let of = |layer: &str| lines.iter().filter(|line| line.starts_with(layer)).copied().collect::<Vec<_>>().join("\n");
+    assert_snapshot!(of("upper-a"), @r"
+    upper-a-----: Pulling fs layer
+    upper-a-----: Verifying Checksum
+    upper-a-----: Download complete
+    upper-a-----: Pull complete
+    ");
+    assert_snapshot!(of("lower"), @r"
+    lower-------: Pulling fs layer
+    lower-------: Verifying Checksum
+    lower-------: Download complete
+    lower-------: Pull complete
+    ");
+    lines.retain(|line| !line.starts_with("lower") && !line.starts_with("upper"));
+    assert_snapshot!(lines.join("\n"), @r"
+    v1: Pulling from acme/web
+    Digest: sha256:<manifest-a>
+    Status: Downloaded newer image for [REGISTRY]/acme/web:v1
+    [REGISTRY]/acme/web:v1
+    ");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_here_is_up_to_date() {
+    let (scene, server, _) = published();
+    scene.must(&["pull", "-q", &server.name("acme/web:v1")]);
+    assert_snapshot!(scene.dhow(&["pull", &server.name("acme/web:v1")]), @r"
+    exit 0
+    [out]
+    v1: Pulling from acme/web
+    Digest: sha256:<manifest-a>
+    Status: Image is up to date for [REGISTRY]/acme/web:v1
+    [REGISTRY]/acme/web:v1
+    ");
+}
+
+#[test]
+fn known_layers_exist_already() {
+    let (scene, server, _) = published();
+    let other = server.name("acme/other:v1");
+    scene.load("b", &other);
+    scene.must(&["push", &other]);
+    scene.must(&["image", "prune", "-a", "-f"]);
+    scene.must(&["pull", "-q", &server.name("acme/web:v1")]);
+    assert_snapshot!(scene.dhow(&["pull", &other]), @r"
+    exit 0
+    [out]
+    v1: Pulling from acme/other
+    lower-------: Already exists
+    upper-b-----: Pulling fs layer
+    upper-b-----: Verifying Checksum
+    upper-b-----: Download complete
+    upper-b-----: Pull complete
+    Digest: sha256:<manifest-b>
+    Status: Downloaded newer image for [REGISTRY]/acme/other:v1
+    [REGISTRY]/acme/other:v1
+    ");
+}
+
+#[test]
+fn quiet_prints_the_name() {
+    let (scene, server, _) = published();
+    assert_snapshot!(scene.dhow(&["pull", "-q", &server.name("acme/web")]), @r"
+    exit 0
+    [out]
+    [REGISTRY]/acme/web:latest
+    ");
+}
+
+#[test]
+fn a_missing_tag_means_latest() {
+    let (scene, server, _) = published();
+    let output = scene.must(&["pull", &server.name("acme/web")]);
+    assert!(output.starts_with("Using default tag: latest\nlatest: Pulling from acme/web\n"), "{output}");
+    assert!(output.ends_with("\n[REGISTRY]/acme/web:latest\n"), "{output}");
+}
+
+#[test]
+fn digests_name_the_image_too() {
+    let (scene, server, image) = published();
+    let name = server.name(&format!("acme/web:v1@{}", image.manifest.digest));
+    let output = scene.must(&["pull", &name]);
+    assert!(output.starts_with("[REGISTRY]/acme/web@sha256:<manifest-a>: Pulling from acme/web\n"), "{output}");
+    assert!(output.ends_with("\n[REGISTRY]/acme/web:v1@sha256:<manifest-a>\n"), "{output}");
+}
+
+#[test]
+fn all_tags() {
+    let (scene, server, _) = published();
+    let output = scene.must(&["pull", "-a", &server.name("acme/web")]);
+    assert!(output.contains("latest: Pulling from acme/web\n"), "{output}");
+    assert!(output.contains("v1: Pulling from acme/web\n"), "{output}");
+    let end = "\nStatus: Downloaded newer image for [REGISTRY]/acme/web\n[REGISTRY]/acme/web\n";
+    assert!(output.ends_with(end), "{output}");
+    assert_eq!(scene.must(&["images", "-q"]).lines().count(), 2);
+    assert_snapshot!(scene.docker(&["pull", "-a", "alpine:3.20"]), @r"
+    exit 1
+    [err]
+    tag can't be used with --all-tags/-a
+    ");
+}
+
+#[test]
+fn unknown_tags_in_docker_s_words() {
+    let (scene, server, _) = published();
+    assert_snapshot!(scene.docker(&["pull", &server.name("acme/web:nope")]), @r"
+    exit 1
+    [err]
+    Error response from daemon: manifest for [REGISTRY]/acme/web:nope not found: manifest unknown: manifest unknown
+    ");
+}
+
+#[test]
+fn a_failure_does_not_stop_the_next_image() {
+    let (scene, server, _) = published();
+    let output = scene.dhow(&["pull", "-q", &server.name("acme/web:nope"), "Alpine", &server.name("acme/web:v1")]);
+    assert_snapshot!(output, @r"
+    exit 1
+    [out]
+    [REGISTRY]/acme/web:v1
+    [err]
+    manifest for [REGISTRY]/acme/web:nope not found: manifest unknown: manifest unknown
+    invalid reference format: repository name (library/Alpine) must be lowercase
+    ");
+}
+
+#[test]
+fn a_registry_that_is_not_there() {
+    let scene = Scene::new();
+    // Bound, but nobody listens: connections are refused, and no other program gets the port.
+    let output = scene.docker(&["pull", "127.0.0.1:1/acme/web:v1"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{output}");
+    assert!(output.stderr.starts_with("Error response from daemon: "), "{output}");
+    assert!(output.stderr.contains("connection refused"), "{output}");
+}
+
+#[test]
+fn names_that_are_none() {
+    let scene = Scene::new();
+    assert_snapshot!(scene.docker(&["pull", "alpine:!!"]), @r"
+    exit 1
+    [err]
+    invalid reference format
+    ");
+    assert_snapshot!(scene.docker(&["pull", &"a".repeat(64)]), @r"
+    exit 1
+    [err]
+    invalid repository name (aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa), cannot specify 64-byte hexadecimal strings
+    ");
+    assert_snapshot!(scene.docker(&["pull", ""]), @r"
+    exit 1
+    [err]
+    invalid reference format
+    ");
+    assert_snapshot!(scene.docker(&["pull", "--platform", "foo", "alpine"]), @r#"
+    exit 1
+    [err]
+    Error response from daemon: "foo": unknown operating system or architecture: invalid argument
+    "#);
+}

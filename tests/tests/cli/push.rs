@@ -1,0 +1,103 @@
+//! `push`
+
+use dhow_tests::scene::{Scene, Server};
+use insta::assert_snapshot;
+
+/// A registry, and an image that is tagged for it as `acme/web:v1`.
+fn tagged() -> (Scene, Server, String) {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web:v1");
+    scene.load("a", &name);
+    (scene, server, name)
+}
+
+#[test]
+fn top_layer_first_then_the_digest() {
+    let (scene, _server, name) = tagged();
+    let output = scene.must(&["push", &name]);
+    let lines: Vec<&str> = output.lines().collect();
+    assert_snapshot!(lines[..3].join("\n"), @r"
+    The push refers to repository [[REGISTRY]/acme/web]
+    upper-a-----: Preparing
+    lower-------: Preparing
+    ");
+    let mut pushed = lines[3..5].to_vec();
+    pushed.sort_unstable();
+    assert_eq!(pushed, ["lower-------: Pushed", "upper-a-----: Pushed"]);
+    assert_eq!(lines[5], "v1: digest: sha256:<manifest-a> size: 656");
+    assert_eq!(lines.len(), 6, "{output}");
+}
+
+#[test]
+fn what_is_there_is_not_sent_again() {
+    let (scene, _server, name) = tagged();
+    scene.must(&["push", "-q", &name]);
+    let output = scene.must(&["push", &name]);
+    assert!(output.contains("\nlower-------: Layer already exists\n"), "{output}");
+    assert!(output.contains("\nupper-a-----: Layer already exists\n"), "{output}");
+    assert!(!output.contains("Pushed"), "{output}");
+}
+
+#[test]
+fn layers_are_mounted_from_a_repository_that_has_them() {
+    let (scene, server, name) = tagged();
+    scene.must(&["push", "-q", &name]);
+    let copy = server.name("acme/copy:v1");
+    scene.must(&["tag", &name, &copy]);
+    let output = scene.must(&["push", &copy]);
+    assert!(output.contains("\nlower-------: Mounted from acme/web\n"), "{output}");
+    assert!(output.contains("\nupper-a-----: Mounted from acme/web\n"), "{output}");
+}
+
+#[test]
+fn quiet_prints_the_name() {
+    let (scene, _server, name) = tagged();
+    assert_snapshot!(scene.dhow(&["push", "-q", &name]), @r"
+    exit 0
+    [out]
+    [REGISTRY]/acme/web:v1
+    ");
+}
+
+#[test]
+fn all_tags() {
+    let (scene, server, name) = tagged();
+    scene.must(&["tag", &name, &server.name("acme/web:v2")]);
+    let output = scene.must(&["push", "-a", &server.name("acme/web")]);
+    for tag in ["v1", "v2"] {
+        assert!(output.contains(&format!("\n{tag}: digest: sha256:<manifest-a> size: ")), "{output}");
+    }
+    assert_eq!(output.matches("The push refers to repository").count(), 1, "{output}");
+}
+
+#[test]
+fn refuses_in_docker_s_words() {
+    let (scene, server, name) = tagged();
+    let digest = format!("acme/web@sha256:{}", "ab".repeat(32));
+    assert_snapshot!(scene.docker(&["push", &digest]), @r"
+    exit 1
+    [err]
+    cannot push a digest reference
+    ");
+    assert_snapshot!(scene.docker(&["push", "-a", &name]), @r"
+    exit 1
+    [err]
+    tag can't be used with --all-tags/-a
+    ");
+    assert_snapshot!(scene.docker(&["push", "acme/nope"]), @r"
+    exit 1
+    [out]
+    Using default tag: latest
+    The push refers to repository [docker.io/acme/nope]
+    [err]
+    Error response from daemon: An image does not exist locally with the tag: acme/nope
+    ");
+    assert_snapshot!(scene.docker(&["push", &server.name("acme/web:v9")]), @r"
+    exit 1
+    [out]
+    The push refers to repository [[REGISTRY]/acme/web]
+    [err]
+    Error response from daemon: tag does not exist: [REGISTRY]/acme/web:v9
+    ");
+}

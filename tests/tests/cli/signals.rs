@@ -1,0 +1,53 @@
+//! Interruptions, and readers that go away.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dhow_tests::scene::{Scene, signal};
+use insta::assert_snapshot;
+
+#[test]
+fn an_interrupted_pull_says_what_is_kept() {
+    let scene = Scene::new();
+    // A registry that takes the connection and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let name = format!("{}/acme/web:v1", silent.local_addr().expect("its address"));
+    for (number, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = scene.command(&["pull", &name, "never/tried"]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dhow");
+        let _connection = silent.accept().expect("a connection");
+        // Signals are heeded from before the connection on; the pause only lets the request go out.
+        std::thread::sleep(Duration::from_millis(50));
+        signal(&child, number);
+        let output = scene.transcript(&child.wait_with_output().expect("its output"));
+        assert_eq!(output.code, code, "{output}");
+        assert_eq!(output.stdout, "");
+        assert!(output.stderr.contains("what has arrived is kept, and the next pull goes on from there"), "{output}");
+        assert_eq!(output.stderr.lines().count(), 1, "{output}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_to_talk_about() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    for arguments in [&["images"] as &[&str], &["inspect", "alpine:3.20"], &["save", "alpine:3.20"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = scene.run(scene.command(arguments).stdout(writer));
+        assert_eq!((output.code, output.stderr.as_str()), (141, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "/dev/full is no file of dhow's")]
+fn results_that_do_not_arrive_are_a_failure() {
+    let scene = Scene::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    assert_snapshot!(scene.run(scene.command(&["images"]).stdout(full)), @r"
+    exit 1
+    [err]
+    cannot write to standard output: No space left on device (os error 28)
+    ");
+}

@@ -1,0 +1,36 @@
+//! `tag`
+
+use dhow_tests::scene::Scene;
+use insta::assert_snapshot;
+
+#[test]
+fn is_silent() {
+    let scene = Scene::new();
+    let image = scene.load("a", "docker.io/library/alpine:3.20");
+    for source in ["alpine:3.20", "docker.io/library/alpine:3.20", &image.id, &image.id[7..15]] {
+        assert_eq!(scene.dhow(&["tag", source, "acme/web:v1"]).to_string(), "exit 0\n", "{source}");
+    }
+    assert_eq!(scene.must(&["images", "-q", "acme/web:v1"]), "id-a--------\n");
+}
+
+#[test]
+fn refuses_in_docker_s_words() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let digest = format!("acme/web@sha256:{}", "ab".repeat(32));
+    assert_snapshot!(scene.docker(&["tag", "nope", "acme/web"]), @r"
+    exit 1
+    [err]
+    Error response from daemon: No such image: nope:latest
+    ");
+    assert_snapshot!(scene.docker(&["tag", "alpine:3.20", "Acme/Web"]), @r#"
+    exit 1
+    [err]
+    Error parsing reference: "Acme/Web" is not a valid repository/tag: invalid reference format: repository name (Web) must be lowercase
+    "#);
+    assert_snapshot!(scene.docker(&["tag", "alpine:3.20", &digest]), @r"
+    exit 1
+    [err]
+    refusing to create a tag with a digest reference
+    ");
+}
