@@ -73,9 +73,13 @@ pub(crate) async fn take_in<U: Upload>(
     let mut batch = next(receiver, &mut interrupt).await?;
     while !batch.is_empty() {
         expected.take(&batch)?;
-        let (stored, received) = tokio::join!(upload.append(batch), next(receiver, &mut interrupt));
+        let storing = async {
+            let stored = upload.append(batch).await;
+            progress(upload.length());
+            stored
+        };
+        let (stored, received) = tokio::join!(storing, next(receiver, &mut interrupt));
         stored?;
-        progress(upload.length());
         batch = received?;
     }
     if expected.left.is_some_and(|left| left > 0) { Err(ended_early()) } else { Ok(()) }

@@ -14,6 +14,9 @@ use crate::failure::{Code, Failure, Outcome};
 const DRAIN_BYTES: usize = 1 << 20;
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
+/// How long bytes that arrived are held back to be handed on together with further ones.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// The body of a request.
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -42,18 +45,22 @@ impl Receiver {
         self.body.size_hint().exact()
     }
 
-    /// The next bytes: about `bytes_wanted`, less only at the end of the body or before it breaks, none behind it.
+    /// The next bytes: about `bytes_wanted`, less when the client pauses, at the end of the body and before it breaks,
+    /// none behind it.
     pub(crate) async fn batch(&mut self, bytes_wanted: usize) -> Outcome<Vec<Bytes>> {
         self.awaits_go_ahead = false;
         let (mut batch, mut length) = (Vec::new(), 0);
         while length < bytes_wanted && !self.ended && self.broken.is_none() {
-            match self.frame().await {
-                Ok(Some(bytes)) => {
+            let patience = if batch.is_empty() { self.idle } else { PAUSE.min(self.idle) };
+            match timeout(patience, self.frame()).await {
+                Ok(Ok(Some(bytes))) => {
                     length += bytes.len();
                     batch.push(bytes);
                 }
-                Ok(None) => {}
-                Err(failure) => self.broken = Some(failure),
+                Ok(Ok(None)) => {}
+                Ok(Err(failure)) => self.broken = Some(failure),
+                Err(_) if batch.is_empty() => return Err(too_slow()),
+                Err(_) => break,
             }
         }
         match self.broken.take_if(|_| batch.is_empty()) {
@@ -63,7 +70,7 @@ impl Receiver {
     }
 
     async fn frame(&mut self) -> Outcome<Option<Bytes>> {
-        let frame = timeout(self.idle, self.body.frame()).await.map_err(|_| too_slow())?;
+        let frame = self.body.frame().await;
         self.ended = frame.is_none() || self.body.is_end_stream();
         let frame = frame.transpose().map_err(cut)?;
         // Trailers mean nothing here.

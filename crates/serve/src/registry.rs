@@ -1,18 +1,20 @@
 //! What the handlers of all endpoints share.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use dhow_base::Result;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode, Version};
+use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
 use crate::locks::RepositoryLocks;
 use crate::options::Limits;
 use crate::query::Query;
-use crate::receive::Receiver;
+use crate::receive::Receiver as BodyReceiver;
 use crate::sessions::Sessions;
 use crate::storage::Storage;
 
@@ -24,12 +26,17 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) locks: RepositoryLocks,
     pub(crate) limits: Limits,
     pub(crate) read_only: bool,
+    /// Dropped with the registry, which tells the server that nothing uses the storage any more.
+    _in_use: Sender<Infallible>,
 }
 
 impl<S: Storage> Registry<S> {
-    pub(crate) fn new(storage: S, limits: Limits, read_only: bool) -> Arc<Self> {
+    /// Makes a registry; what is returned beside it ends when the last request has let go of it.
+    pub(crate) fn new(storage: S, limits: Limits, read_only: bool) -> (Arc<Self>, Receiver<Infallible>) {
         let sessions = Sessions::new(limits.upload_sessions);
-        Arc::new(Self { storage, sessions, locks: RepositoryLocks::default(), limits, read_only })
+        let (in_use, unused) = oneshot::channel();
+        let locks = RepositoryLocks::default();
+        (Arc::new(Self { storage, sessions, locks, limits, read_only, _in_use: in_use }), unused)
     }
 
     /// Forgets uploads that nobody has gone on with. Returns how many there were.
@@ -84,9 +91,9 @@ impl Call {
     }
 
     /// Takes the request's body to be read.
-    pub(crate) fn receiver(&self, body: Incoming, limits: &Limits) -> Receiver {
+    pub(crate) fn receiver(&self, body: Incoming, limits: &Limits) -> BodyReceiver {
         let awaits_go_ahead = self.headers.contains_key(hyper::header::EXPECT);
-        Receiver::new(body, limits.receive_idle, awaits_go_ahead)
+        BodyReceiver::new(body, limits.receive_idle, awaits_go_ahead)
     }
 }
 

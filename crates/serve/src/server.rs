@@ -1,5 +1,6 @@
 //! The socket, the connections on it, and their end.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::connection::Connection;
@@ -41,6 +42,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     registry: Arc<Registry<Folder>>,
+    /// Ends when nothing uses the registry any more.
+    unused: oneshot::Receiver<Infallible>,
 }
 
 /// Opens the folder and binds `listen`, an address and port such as `127.0.0.1:5000` or `[::1]:0`.
@@ -59,7 +62,8 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server { listener, address, registry: Registry::new(storage, options.limits, options.read_only) })
+    let (registry, unused) = Registry::new(storage, options.limits, options.read_only);
+    Ok(Server { listener, address, registry, unused })
 }
 
 impl Server {
@@ -69,17 +73,18 @@ impl Server {
     }
 
     /// Serves until `shutdown` ends, then lets requests under way finish ([`Limits::drain`]) and takes no new ones.
+    /// Afterwards the folder is free for another server.
     ///
     /// Use a runtime with as many threads as there are processors: what is sent and received is copied on them.
     ///
     /// # Errors
     /// None for what a client does; those go to the log.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { listener, registry, .. } = self;
-        let limits = &registry.limits;
-        let slots = Arc::new(Semaphore::new(limits.connections));
+        let Self { listener, registry, unused, .. } = self;
+        let slots = Arc::new(Semaphore::new(registry.limits.connections));
         let graceful = GracefulShutdown::new();
-        let expiry = tokio::spawn(expire_uploads(Arc::clone(&registry)));
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(expire_uploads(Arc::clone(&registry), stopped));
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -93,9 +98,10 @@ impl Server {
                 drop(slot);
             });
         }
-        drop(listener);
-        expiry.abort();
-        if timeout(limits.drain, graceful.shutdown()).await.is_err() {
+        let patience = registry.limits.drain;
+        drop((listener, stop, registry));
+        let drained = async { tokio::join!(graceful.shutdown(), unused) };
+        if timeout(patience, drained).await.is_err() {
             tracing::warn!("requests were still under way when the server stopped");
         }
         Ok(())
@@ -126,7 +132,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folde
     let builder = builder(&registry.limits);
     let service = service_fn(move |request| {
         let answer = Arc::clone(&registry).answer(request, kernel.clone(), peer);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let serving = builder.serve_connection(connection, service).into_owned();
     if let Err(error) = watcher.watch(serving).await {
@@ -152,13 +158,17 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     builder
 }
 
-async fn expire_uploads(registry: Arc<Registry<Folder>>) {
+/// Looks through the uploads from time to time, until the other end of `stopped` is dropped.
+async fn expire_uploads(registry: Arc<Registry<Folder>>, mut stopped: oneshot::Receiver<Infallible>) {
     if registry.read_only {
         return;
     }
     let mut ticks = interval(EXPIRY_INTERVAL);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut stopped => return,
+        }
         match registry.expire_uploads().await {
             Ok(0) => {}
             Ok(expired) => tracing::info!(expired, "forgot uploads that nobody went on with"),

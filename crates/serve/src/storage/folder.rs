@@ -126,17 +126,7 @@ impl Storage for Folder {
 
     async fn delete(&self, keys: Vec<Key>) -> Result<bool> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            keys.iter().try_fold(false, |_, key| {
-                let path = inner.path(key);
-                let there = fs::remove_file(&path)?;
-                if there {
-                    fs::sync_dir(parent(&path))?;
-                }
-                Ok(there)
-            })
-        })
-        .await
+        blocking(move || inner.delete(&keys)).await
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&str>, limit: usize) -> Result<Option<Page>> {
@@ -199,8 +189,11 @@ impl Inner {
             let temporary = self.temporary();
             let file = fs::open_or_create(&temporary)?;
             staged.push((temporary.clone(), self.path(key)));
-            fs::write_at(&file, &temporary, bytes, 0)?;
-            files.push((temporary, file));
+            // An empty file is all name, and names are synced with their directory.
+            if !bytes.is_empty() {
+                fs::write_at(&file, &temporary, bytes, 0)?;
+                files.push((temporary, file));
+            }
             Ok(())
         });
         let result = result.and_then(|()| fs::flush(&files, &[])).and_then(|()| self.publish(&staged));
@@ -209,6 +202,21 @@ impl Inner {
             staged.iter().for_each(|(temporary, _)| drop(fs::remove_file(temporary)));
         }
         result
+    }
+
+    /// Deletes files in order; a directory is synced before the next one is entered.
+    fn delete(&self, keys: &[Key]) -> Result<bool> {
+        let paths: Vec<PathBuf> = keys.iter().map(|key| self.path(key)).collect();
+        let (mut last_was_there, mut unsynced) = (false, false);
+        for (index, path) in paths.iter().enumerate() {
+            last_was_there = fs::remove_file(path)?;
+            unsynced |= last_was_there;
+            if unsynced && paths.get(index + 1).is_none_or(|next| parent(next) != parent(path)) {
+                fs::sync_dir(parent(path))?;
+                unsynced = false;
+            }
+        }
+        Ok(last_was_there)
     }
 
     /// Renames flushed files to their places, in order; a directory is synced before the next one is entered.

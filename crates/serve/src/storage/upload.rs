@@ -128,10 +128,11 @@ impl Upload for FileUpload {
                 Self::remove(&self.folder, &self.id)?;
                 return Ok(Committed::Mismatch(actual));
             }
-            Self::publish(&self.folder, &self.id, &self.plan, &digest)?;
-            // The blob is stored; a plan that stays behind without its bytes expires.
-            let _ = fs::remove_file(&plan_path(&self.folder, &self.id));
-            Ok(Committed::Stored)
+            let published = Self::publish(&self.folder, &self.id, &self.plan, &digest);
+            // Stored or not, the session is over: after a failed flush the system may take bytes for written that are
+            // not, so they must not be flushed again as if nothing had happened. What stays behind here expires.
+            let _ = Self::remove(&self.folder, &self.id);
+            published.map(|()| Committed::Stored)
         })
         .await
     }

@@ -1,0 +1,12 @@
+//! The registry as clients see it: a real server on a loopback port, real requests.
+
+#![allow(clippy::unwrap_used, reason = "a failed request fails the test")]
+
+mod blobs;
+mod concurrency;
+mod harness;
+mod hostile;
+mod lists;
+mod manifests;
+mod restart;
+mod uploads;
