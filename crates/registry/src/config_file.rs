@@ -37,7 +37,15 @@ impl DockerConfig {
             Err(error) if error.kind() == Kind::NotFound => b"{}".to_vec(),
             Err(error) => return Err(error),
         };
-        let text = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes.as_slice() };
+        Self::parse(path, &bytes)
+    }
+
+    /// Takes `bytes` for the content of the file at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when they are not a JSON object.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let text = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes };
         let root = serde_json::from_slice(text).map_err(|error| {
             // The parser's message may quote the text, which may be a secret: only the place is told.
             let (line, column) = (error.line(), error.column());
