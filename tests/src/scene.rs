@@ -191,7 +191,7 @@ impl Scene {
             self.call_digest(digest, &format!("{name}-{salt}"));
         }
         self.call_digest(&lower.blob.digest, "lower");
-        Sample { layout, manifest, id, upper: upper.blob.digest }
+        Sample { layout, manifest, id, lower: lower.blob.digest, upper: upper.blob.digest }
     }
 
     /// Loads an image under a name.
@@ -224,6 +224,8 @@ pub struct Sample {
     pub manifest: Blob,
     /// Its image ID.
     pub id: String,
+    /// Digest of its lower layer, the same for every salt.
+    pub lower: String,
     /// Digest of its upper layer.
     pub upper: String,
 }

@@ -9,6 +9,7 @@ mod personality;
 mod prune;
 mod pull;
 mod push;
+mod registry_errors;
 mod rmi;
 mod save;
 mod serve;
