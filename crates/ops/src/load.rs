@@ -57,7 +57,9 @@ pub fn load(
             take(&archive, &session, image, platform, observer).map_err(|error| archive.explain(image, error))?;
         targets.push(NewTarget { references: image.names.clone(), ..NewTarget::default_for(root) });
     }
-    let committed = session.commit(&targets)?;
+    // A compressed layer shows only when it is committed that its diff ID is not the config's.
+    let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
+    let committed = session.commit(&targets).map_err(explain)?;
     Ok(lines(&targets, &committed))
 }
 
