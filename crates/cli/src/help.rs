@@ -19,8 +19,8 @@ pub(crate) fn render(root: &Command, located: &Located) -> String {
         members.iter().filter(|node| !node.hidden).partition(|node| !node.members().is_empty());
     sections.extend(words("Commands:", &verbs));
     sections.extend(words("Management Commands:", &groups));
-    let title = if located.nodes.is_empty() { "Global Options:" } else { "Options:" };
-    sections.extend(options(title, command));
+    let is_top = located.nodes.is_empty();
+    sections.extend(options(if is_top { "Global Options:" } else { "Options:" }, command, is_top));
     if !members.is_empty() {
         sections.push(format!("Run '{} COMMAND --help' for more information on a command.", located.path));
     }
@@ -45,8 +45,11 @@ fn words(title: &str, nodes: &[&Node]) -> Option<String> {
 }
 
 /// The options that belong to the place itself: those of every command are told at the top only.
-fn options(title: &str, command: &Command) -> Option<String> {
-    let is_own = |argument: &&Arg| !argument.is_positional() && !argument.is_hide_set() && argument.get_id() != "help";
+fn options(title: &str, command: &Command, is_top: bool) -> Option<String> {
+    let is_own = |argument: &&Arg| {
+        let is_shown = !argument.is_positional() && !argument.is_hide_set() && argument.get_id() != "help";
+        is_shown && (is_top || !argument.is_global_set())
+    };
     let mut arguments: Vec<&Arg> = command.get_arguments().filter(is_own).collect();
     arguments.sort_by_key(|argument| argument.get_long());
     let heads: Vec<String> = arguments.iter().map(|argument| head(argument)).collect();

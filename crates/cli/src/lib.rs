@@ -66,9 +66,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
     environment::arm_faults().map_err(Failure::Client)?;
     let program = personality.program();
-    let root = tree::root(personality);
+    let mut root = tree::root(personality);
     let named = std::iter::once(OsString::from(program)).chain(arguments.iter().cloned());
-    let matches = match root.clone().try_get_matches_from(named) {
+    let matches = match root.try_get_matches_from_mut(named) {
         Ok(matches) => matches,
         Err(error) => {
             let located = Located::by_arguments(program, arguments);
