@@ -10,7 +10,7 @@ use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Descriptor, Digest, Reference, Repository};
 
-use crate::plan::Plan;
+use crate::plan::{Member, Plan};
 use crate::session::Session;
 use crate::store::Store;
 
@@ -77,34 +77,39 @@ impl Session {
     pub fn commit(&self, targets: &[NewTarget]) -> Result<Committed> {
         let store = self.store();
         let mut plans = Vec::with_capacity(targets.len());
-        let mut images: Vec<NewImage> = Vec::new();
         for target in targets {
             check_names(target)?;
             let plan = Plan::read(store, Some(&self.lease), &target.document)?;
             plan.require_usable(store)?;
-            for member in &plan.members {
-                let is_new = !images.iter().any(|image| image.id == *member.image_id())
-                    && !rows::has_image(store, member.image_id())?;
-                if is_new {
-                    images.push(describe::describe(&self.lease, member)?);
-                }
-            }
             plans.push(plan);
         }
         let flushed = flush(store, &plans)?;
-        let (mut committed, changed) = store.write_names(|transaction| {
-            rows::mark_flushed(transaction, &flushed)?;
-            rows::insert_images(transaction, &images)?;
-            let mut committed = Committed::default();
-            for (plan, target) in plans.iter().zip(targets) {
-                rows::insert_target(transaction, plan)?;
-                let shown = rows::name(transaction, store, target, &mut committed.replaced)?;
-                committed.targets.push(shown);
+        let members: Vec<&Member> = plans.iter().flat_map(|plan| &plan.members).collect();
+        let mut images: Vec<NewImage> = Vec::new();
+        loop {
+            // Another process may remove an image that was known a moment ago: the transaction looks again.
+            let unknown = store.read_rows(|connection| rows::unknown_images(connection, &members, &images))?;
+            for member in unknown {
+                images.push(describe::describe(&self.lease, member)?);
             }
-            Ok(committed)
-        })?;
-        committed.changed = changed;
-        Ok(committed)
+            let (committed, changed) = store.write_names(|transaction| {
+                if !rows::unknown_images(transaction, &members, &images)?.is_empty() {
+                    return Ok(None);
+                }
+                rows::mark_flushed(transaction, &flushed)?;
+                rows::insert_images(transaction, &images)?;
+                let mut committed = Committed::default();
+                for (plan, target) in plans.iter().zip(targets) {
+                    rows::insert_target(transaction, plan)?;
+                    let kept = rows::name(transaction, store, target, &mut committed.replaced)?;
+                    committed.targets.push(kept);
+                }
+                Ok(Some(committed))
+            })?;
+            if let Some(committed) = committed {
+                return Ok(Committed { changed, ..committed });
+            }
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::Platform;
 use dhow_spec::layout::OCI_LAYOUT_CONTENT;
 use dhow_spec::platform::Matcher;
+use dhow_spec::{Algorithm, Platform};
 
 use crate::db::{Database, Durability, Failure, Journal, schema};
 use crate::paths::Paths;
@@ -94,6 +94,7 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     if let Some(database) = open_existing(paths, options)? {
         return Ok(database);
     }
+    refuse_orphaned(paths)?;
     for directory in paths.directories() {
         durable::create_dir_all(&directory)?;
     }
@@ -127,8 +128,7 @@ fn sync_ancestors(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Keeps a store from being made inside somebody's home directory, and from being made anew over one that lost its
-/// database: the next collection would take all content for garbage.
+/// Keeps a store from being made among somebody's own files.
 fn refuse_foreign(paths: &Paths) -> Result<()> {
     const OURS: [&str; 12] = [
         "oci-layout",
@@ -147,17 +147,23 @@ fn refuse_foreign(paths: &Paths) -> Result<()> {
     let root = paths.root();
     let Ok(entries) = fs::read_dir(root) else { return Ok(()) };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let ours = |name: &String| OURS.contains(&name.as_str()) || name.starts_with("meta.db-") || name.starts_with('.');
-    if !names.is_empty() && !names.iter().any(ours) {
-        return Err(Error::new(Kind::Invalid, format!("{root:?} is not empty and holds no dhow store"))
-            .with_hint("name an empty directory, or one that does not exist"));
+    let ours = |name: &String| OURS.contains(&name.as_str()) || name.starts_with("meta.db-");
+    if names.is_empty() || names.iter().any(ours) {
+        return Ok(());
     }
-    let blobs = paths.directories().into_iter().filter(|directory| directory.starts_with(paths.blobs()));
-    let content =
-        blobs.into_iter().any(|directory| fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()));
-    if content {
-        return Err(Error::new(Kind::Corrupt, format!("the store {root:?} has content, but its meta.db is missing"))
-            .with_hint("restore meta.db from a backup, or load the content into another store: it is an OCI layout"));
+    Err(Error::new(Kind::Invalid, format!("{root:?} is not empty and holds no dhow store"))
+        .with_hint("name an empty directory, or one that does not exist"))
+}
+
+/// Keeps a store that lost its database from getting a new, empty one: the next collection would take all content for
+/// garbage. The caller holds the lock and has found no database.
+fn refuse_orphaned(paths: &Paths) -> Result<()> {
+    let has_content =
+        |algorithm: &Algorithm| fs::read_dir(paths.blobs_of(*algorithm)).is_ok_and(|mut files| files.next().is_some());
+    if !Algorithm::ALL.iter().any(has_content) {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("the store {:?} has content, but its meta.db is missing", paths.root());
+    Err(Error::new(Kind::Corrupt, message)
+        .with_hint("restore meta.db from a backup, or load the content into another store: it is an OCI layout"))
 }

@@ -7,15 +7,26 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::{CommittedTarget, NewImage, NewTarget};
 use crate::db::{Failure, Step};
 use crate::find;
-use crate::plan::Plan;
+use crate::plan::{Member, Plan};
 use crate::store::{Store, now, to_row};
 
-pub(super) fn has_image(store: &Store, id: &Digest) -> Result<bool> {
-    store.read_rows(|connection| {
-        let sql = "SELECT 1 FROM image WHERE id = ?1";
-        let row: Option<i64> = connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0)).optional()?;
-        Ok(row.is_some())
-    })
+/// One member for each image that is neither recorded nor among those described.
+pub(super) fn unknown_images<'m>(
+    connection: &Connection,
+    members: &[&'m Member],
+    described: &[NewImage],
+) -> Step<Vec<&'m Member>> {
+    let mut select = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM image WHERE id = ?1)")?;
+    let mut unknown: Vec<&Member> = Vec::new();
+    for member in members {
+        let id = member.image_id();
+        let is_listed =
+            described.iter().any(|image| image.id == *id) || unknown.iter().any(|other| other.image_id() == id);
+        if !is_listed && !select.query_row([id.as_str()], |row| row.get::<_, bool>(0))? {
+            unknown.push(member);
+        }
+    }
+    Ok(unknown)
 }
 
 /// Those whose bytes may not be on stable storage yet.

@@ -1,22 +1,13 @@
 //! The store keeps the contract of a place, and names what it was given.
 
-#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
-
 use dhow_base::Kind;
 use dhow_base::progress::Silent;
 use dhow_content::{CopyOptions, Resolve, copy, suite};
-use dhow_spec::{Descriptor, Platform, Reference};
-use dhow_store::{NewTarget, OpenOptions, Session, Store};
+use dhow_spec::Descriptor;
+use dhow_store::{NewTarget, Session};
 use futures::executor::block_on;
 
-fn open(directory: &tempfile::TempDir) -> Store {
-    let options = OpenOptions { platform: Platform::new("linux", "amd64"), ..OpenOptions::default() };
-    Store::open(&directory.path().join("store"), &options).unwrap()
-}
-
-fn reference(text: &str) -> Reference {
-    Reference::parse(text).unwrap().with_default_tag()
-}
+use crate::common::*;
 
 fn fetch(session: &Session, sample: &suite::Sample, root: &Descriptor) {
     block_on(copy(&sample.place, session, root, &CopyOptions::new(&Silent))).unwrap();
@@ -32,7 +23,7 @@ fn named(root: &Descriptor, name: &str) -> NewTarget {
 
 #[test]
 fn keeps_the_contract() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(&directory);
     let session = store.begin("test").unwrap();
     block_on(suite::check(&session, &session));
@@ -43,7 +34,7 @@ fn keeps_the_contract() {
 
 #[test]
 fn a_committed_image_is_listed_found_and_kept() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(&directory);
     let sample = suite::sample("committed");
     let session = store.begin("pull").unwrap();
@@ -94,7 +85,7 @@ fn a_committed_image_is_listed_found_and_kept() {
 
 #[test]
 fn an_image_goes_with_its_last_name_and_its_content_with_it() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = scratch();
     let store = open(&directory);
     let sample = suite::sample("removed");
     let session = store.begin("pull").unwrap();

@@ -1,0 +1,122 @@
+//! A process that dies, or a disk that fails or is full, at any step: nothing acknowledged is lost, and the next run ends
+//! well.
+
+use std::io::Write;
+use std::path::Path;
+
+use dhow_base::{Result, fault};
+use dhow_store::Store;
+
+use crate::child::command;
+use crate::common::*;
+
+/// What the process under test does. After each step it tells that the step was acknowledged.
+pub(crate) fn scenario(store: &Store, mut acknowledge: impl FnMut(&str)) -> Result<()> {
+    Remote::small("first").pull(store, &["first:1"])?;
+    acknowledge("first");
+    let first = store.find("first:1")?;
+    store.tag(&first.target, &reference("alias:1"))?;
+    acknowledge("alias");
+    Remote::small("second").pull(store, &["second:1", "first:1"])?;
+    acknowledge("second");
+    remove(store, "alias:1")?;
+    acknowledge("removed");
+    store.collect()?;
+    acknowledge("collected");
+    Ok(())
+}
+
+/// Whether everything that was acknowledged holds.
+pub(crate) fn assert_acknowledged(store: &Store, steps: &[String], what: &str) {
+    assert_sound(store, what);
+    let did = |step: &str| steps.iter().any(|done| done == step);
+    let target = |name: &str| store.resolve(&reference(name)).unwrap().map(|target| target.digest);
+    let complete = |name: &str| target(name).is_some_and(|digest| store.is_complete(&digest).unwrap());
+    assert!(!did("first") || complete("first:1"), "{what}: first:1 is gone");
+    // Steps that were begun may have happened without being acknowledged.
+    assert!(!did("alias") || did("second") || complete("alias:1"), "{what}: alias:1 is gone");
+    assert!(!did("second") || complete("second:1"), "{what}: second:1 is gone");
+    assert!(!did("second") || target("first:1") == target("second:1"), "{what}: first:1 did not move");
+    assert!(!did("removed") || target("alias:1").is_none(), "{what}: alias:1 is back");
+    for image in store.images().unwrap() {
+        let found = store.find(image.id.as_str()).unwrap();
+        assert!(store.is_complete(&found.target.digest).unwrap(), "{what}: {image:?} is not whole");
+    }
+}
+
+pub(crate) fn child(root: &Path, acknowledged: &Path, armed: &str) {
+    if !armed.is_empty() {
+        fault::arm_from_text(armed).unwrap();
+    }
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(acknowledged).unwrap();
+    let done = open_at(root).and_then(|store| scenario(&store, |step| writeln!(file, "{step}").unwrap()));
+    // An error is fine as long as it is one: the parent looks at what is left.
+    if let Err(error) = done {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+fn fails_at(point: &str, actions: &[&str]) {
+    for action in actions {
+        for skip in 0.. {
+            let directory = scratch();
+            let acknowledged = directory.path().join("acknowledged");
+            let armed = format!("{point}:{skip}={action}");
+            let status =
+                command("crash", &root_of(&directory), &[acknowledged.to_str().unwrap(), &armed]).status().unwrap();
+            assert!(status.success() || *action == "abort", "{armed}: {status}");
+            let steps: Vec<String> =
+                std::fs::read_to_string(&acknowledged).unwrap_or_default().lines().map(str::to_owned).collect();
+            let store = open_at(&root_of(&directory)).unwrap_or_else(|error| panic!("{armed}: {error}"));
+            assert_acknowledged(&store, &steps, &armed);
+            scenario(&store, |_| {}).unwrap_or_else(|error| panic!("after {armed}: {error}"));
+            store.collect().unwrap();
+            assert_eq!(store.images().unwrap().len(), 1, "{armed}");
+            assert!(store.check(true).unwrap().is_sound());
+            assert_eq!(store.check(false).unwrap().problems, [], "{armed}");
+            let finished = steps.len() == 5 && status.success();
+            if finished && (*action == "abort" || skip > 60) {
+                break;
+            }
+            // Failures that only concern caches are survived in silence; go on until the point is no longer reached.
+            if finished && skip > 12 {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn at_a_rename() {
+    fails_at("fs.rename", &["abort", "error"]);
+}
+
+#[test]
+fn at_a_write() {
+    fails_at("fs.write_at", &["abort", "nospace"]);
+}
+
+#[test]
+fn at_a_small_write() {
+    fails_at("fs.atomic.write", &["abort", "nospace"]);
+}
+
+#[test]
+fn at_a_small_rename() {
+    fails_at("fs.atomic.rename", &["abort", "error"]);
+}
+
+#[test]
+fn at_a_flush() {
+    fails_at("fs.flush.file", &["abort", "error"]);
+}
+
+#[test]
+fn at_a_directory_sync() {
+    fails_at("fs.sync_dir", &["abort", "error"]);
+}
+
+#[test]
+fn at_a_removal() {
+    fails_at("fs.remove", &["abort", "error"]);
+}
