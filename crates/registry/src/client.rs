@@ -9,6 +9,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::Repository;
 use reqwest::{Method, StatusCode};
 
+use crate::config_file;
 use crate::credentials::{Anonymous, Credential, CredentialSource};
 use crate::endpoint::{Call, Endpoint, Target};
 use crate::host::shown;
@@ -112,12 +113,13 @@ impl Client {
         Remote::new(self.clone(), self.endpoint(repository.domain()), repository.clone(), access)
     }
 
-    /// Proves a credential to a registry: an authenticated `GET /v2/` must be answered with 200.
+    /// Proves a credential to a registry: an authenticated `GET /v2/` must be answered with 200. `host` may also be a key
+    /// of `config.json`, such as Docker Hub's.
     ///
     /// # Errors
     /// [`Kind::Unauthorized`] in docker's words when the registry does not accept it, and those of reaching it.
     pub async fn login(&self, host: &str, credential: &Credential) -> Result<LoginOutcome> {
-        let endpoint = Endpoint::for_login(host, credential.clone());
+        let endpoint = Endpoint::for_login(&config_file::domain(host), credential.clone());
         let call = Call::new(Method::GET, Target::Path("/v2/".to_owned()), Vec::new());
         let answer = endpoint.send(self.transport(), &call).await?;
         let status = answer.status();

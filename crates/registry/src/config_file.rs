@@ -213,6 +213,12 @@ pub fn key(host: &str) -> String {
     if HUB_HOSTS.contains(&name) { HUB_KEY.to_owned() } else { name.to_owned() }
 }
 
+/// The name that references have for the registry which a key of `config.json` stands for.
+pub fn domain(key: &str) -> String {
+    let name = hostname(key);
+    if HUB_HOSTS.contains(&name) { HUB_HOSTS[0].to_owned() } else { name.to_owned() }
+}
+
 /// A key without scheme and path, as docker compares keys.
 fn hostname(key: &str) -> &str {
     let name = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);

@@ -40,6 +40,19 @@ fn a_credential_is_kept_under_dockers_key() {
 }
 
 #[test]
+fn keys_and_domains() {
+    for (name, key_of, domain_of) in [
+        ("docker.io", HUB_KEY, "docker.io"),
+        (HUB_KEY, HUB_KEY, "docker.io"),
+        ("registry-1.docker.io", HUB_KEY, "docker.io"),
+        ("http://127.0.0.1:5000/v2/", "127.0.0.1:5000", "127.0.0.1:5000"),
+        ("ghcr.io", "ghcr.io", "ghcr.io"),
+    ] {
+        assert_eq!((key(name).as_str(), domain(name).as_str()), (key_of, domain_of), "{name}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_kept_in_its_order() {
     let (_directory, mut config) =
         file(r#"{"psFormat":"x","zebra":{"b":1,"a":12345678901234567890},"auths":{"h":{"email":"e"}},"proxies":{}}"#);
