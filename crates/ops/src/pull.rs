@@ -6,7 +6,7 @@ use dhow_content::{CopyOptions, Prefetched, Resolve, Select, VerifiedDocument, c
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, Repository};
-use dhow_store::{NewTarget, Session};
+use dhow_store::NewTarget;
 
 use crate::context::Context;
 use crate::select::choose;
@@ -88,15 +88,15 @@ impl Resolved {
             Some(document) => document.clone(),
             None => read_document(&self.remote, &self.root).await?,
         };
+        if let Some(platform) = &self.request.platform {
+            check_platform(&self.remote, document.document(), platform, &self.request.reference).await?;
+        }
         let wanted = self.request.platform.clone().unwrap_or_else(Platform::host);
         let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
         let source = Prefetched::new(&self.remote, document);
         let select = |index: &Document| choose(index, &wanted);
         let options = CopyOptions { select: Select::Only(&select), ..CopyOptions::new(observer) };
         let copied = copy(&source, &session, &self.root, &options).await?;
-        if let Some(platform) = &self.request.platform {
-            check_platform(&session, &copied.documents, platform, &self.request.reference).await?;
-        }
         let target = self.new_target();
         let committed = session.commit(std::slice::from_ref(&target))?;
         session.record_homes(self.request.reference.repository(), &blobs(&copied.documents))?;
@@ -124,18 +124,12 @@ impl Resolved {
     }
 }
 
-/// A manifest that came without an index says its platform only in its config, which is here by now.
-async fn check_platform(
-    session: &Session,
-    documents: &[VerifiedDocument],
-    wanted: &Platform,
-    reference: &Reference,
-) -> Result<()> {
-    let Some(manifest) = documents.iter().find_map(|document| document.document().as_manifest()) else { return Ok(()) };
-    if !manifest.config.media_type.is_image_config() {
+/// A manifest that came without an index says its platform only in its config, which is asked for before any layer.
+async fn check_platform(remote: &Remote, root: &Document, wanted: &Platform, reference: &Reference) -> Result<()> {
+    let Some(manifest) = root.as_manifest().filter(|manifest| manifest.config.media_type.is_image_config()) else {
         return Ok(());
-    }
-    let bytes = read_small(session, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    };
+    let bytes = read_small(remote, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
     let found = ImageConfig::parse(&bytes)?.platform();
     if found.os.is_empty() || Matcher::ordered(wanted).matches(&found) {
         return Ok(());
