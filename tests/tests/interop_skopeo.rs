@@ -25,8 +25,9 @@ fn raw_digest(name: &str) -> String {
 #[track_caller]
 fn config_digest(name: &str) -> String {
     let mut skopeo = peers::skopeo().expect("skopeo");
-    let mut command = skopeo.args(["inspect", "--config", "--raw", name]);
-    sha256(&peers::run(&mut command).unwrap_or_else(|error| panic!("{error}")).stdout)
+    let output =
+        peers::run(skopeo.args(["inspect", "--config", "--raw", name])).unwrap_or_else(|error| panic!("{error}"));
+    sha256(&output.stdout)
 }
 
 #[track_caller]

@@ -9,7 +9,6 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod check;
-mod debian;
 mod demo;
 mod docs;
 mod layers;

@@ -1,5 +1,6 @@
 //! What the tests of several crates share; never part of the program.
 
+pub mod debian;
 pub mod forgetful;
 pub mod images;
 pub mod peers;

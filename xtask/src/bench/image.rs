@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use dhow_testkit::debian;
 use dhow_testkit::images::{Blob, Compression, Format, Layer, Layout, Recipe};
 use serde::{Deserialize, Serialize};
-
-use crate::debian;
 
 const PACKAGES: &str = "ca-certificates,curl,git,g++,make,python3,perl,openssh-client,gnupg,less,procps";
 
@@ -56,8 +55,9 @@ pub(crate) fn obtain(cache: &Path) -> Result<Images> {
     {
         return Ok(images);
     }
-    let tree = debian::tree(&cache.join("rootfs"), PACKAGES)?;
-    println!("   cutting {} into layers", tree.display());
+    let tree = cache.join("rootfs");
+    println!("   making a Debian system in {} and cutting it into layers (once, some minutes)", cache.display());
+    debian::tree(&tree, PACKAGES).context("cannot make a Debian system")?;
     let layers = cut(&tree, &cache.join("oci"))?;
     let main = assemble(&cache.join("oci"), &layers, "main")?;
     if main.unpacked_bytes < UNPACKED_BYTES_MIN {

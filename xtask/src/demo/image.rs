@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use dhow_testkit::debian;
 use dhow_testkit::images::{Compression, Format, Layer, Layout, Recipe};
 
-use crate::{debian, workspace};
+use crate::workspace;
 
 /// An image that was made without dhow.
 pub(crate) struct Cargo {
@@ -24,9 +25,13 @@ pub(crate) struct Cargo {
 /// Makes the images; says which it cannot make, and why.
 pub(crate) fn make(binary: &Path, folder: &Path) -> Result<Vec<Cargo>> {
     let mut made = vec![program(binary, &folder.join("program"))?];
-    match debian::tree(&workspace::target().join("demo-cache/rootfs"), "") {
-        Ok(tree) => made.push(distribution(&tree, &folder.join("distribution"))?),
-        Err(error) => println!("   no image of this machine's distribution: {error:#}"),
+    let tree = workspace::target().join("demo-cache/rootfs");
+    println!(
+        "   a root file system of this machine's distribution (made by debootstrap once, kept in target/demo-cache)"
+    );
+    match debian::tree(&tree, "") {
+        Ok(()) => made.push(distribution(&tree, &folder.join("distribution"))?),
+        Err(error) => println!("   skipped, this machine cannot make one: {error}"),
     }
     Ok(made)
 }

@@ -1,0 +1,69 @@
+//! Real root file systems of the host's own distribution, made by debootstrap from the mirror that apt uses.
+
+#![allow(clippy::disallowed_methods, reason = "makes scratch trees, and reads how the host is set up")]
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use crate::peers::{self, find, is_root};
+
+/// Longest time a mirror may take for a whole system, in seconds.
+const PATIENCE_SECONDS: &str = "400";
+
+/// A minimal system with `packages` (comma-separated, may be empty) at `target`, made unless it is there already.
+///
+/// # Errors
+/// Why this machine cannot make one: not Debian, not root, no debootstrap, or no mirror that answers in time.
+pub fn tree(target: &Path, packages: &str) -> io::Result<()> {
+    let is_complete = target.join("etc/debian_version").is_file() && !target.join("debootstrap").exists();
+    if is_complete {
+        return Ok(());
+    }
+    if !is_root() {
+        return Err(io::Error::other("debootstrap needs root"));
+    }
+    let debootstrap = find("debootstrap")?;
+    let (mirror, suite) = mirror()?;
+    // What an interrupted run left.
+    let _ = fs::remove_dir_all(target);
+    fs::create_dir_all(target)?;
+    let mut command = Command::new("timeout");
+    command.arg(PATIENCE_SECONDS).arg(debootstrap).arg("--variant=minbase");
+    if !packages.is_empty() {
+        command.arg(format!("--include={packages}"));
+    }
+    peers::run(command.arg(&suite).arg(target).arg(mirror))?;
+    // What no image ships: downloaded packages, lists, logs and debootstrap's own notes.
+    for leftover in ["var/cache/apt", "var/lib/apt/lists", "var/log", "debootstrap"] {
+        let _ = fs::remove_dir_all(target.join(leftover));
+    }
+    for folder in ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log"] {
+        fs::create_dir_all(target.join(folder))?;
+    }
+    Ok(())
+}
+
+/// The mirror and suite that this machine's apt is set up for.
+fn mirror() -> io::Result<(String, String)> {
+    let release = fs::read_to_string("/etc/os-release")?;
+    let field = |name: &str| {
+        let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.map(|value| value.trim_matches('"').to_owned())
+    };
+    let Some(suite) = field("VERSION_CODENAME") else {
+        return Err(io::Error::other(
+            "/etc/os-release names no VERSION_CODENAME: debootstrap does not make this system",
+        ));
+    };
+    let mut apt = Command::new(find("apt-get")?);
+    let targets =
+        peers::stdout_of(apt.args(["indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages"]))?;
+    let mirror = targets.lines().find_map(|line| line.split_once(' ').filter(|(release, _)| *release == suite));
+    match mirror {
+        Some((_, uri)) => Ok((uri.to_owned(), suite)),
+        // Its lists were never fetched, or it has none.
+        None => Err(io::Error::other(format!("apt knows no mirror for {suite}: run apt-get update first"))),
+    }
+}
