@@ -1,0 +1,149 @@
+//! `dhow pull` is killed with SIGKILL at random moments: the next run goes on where it stopped, and nothing else is lost.
+
+#![allow(clippy::print_stdout, reason = "figures for whoever reads the test's output")]
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dhow_testkit::forgetful::Random;
+use dhow_tests::crash::{Dhow, Picture, Shelf, chance, same_archive};
+use tempfile::TempDir;
+
+/// How many times the program is killed.
+const KILLS: u32 = 200;
+
+/// Bytes of one blob that may come twice after a kill. The layers here are fetched in one piece each; what may be lost of
+/// it is what was read from the connection and not yet noted.
+const PART_BYTES: u64 = 64 << 10;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A pull that is killed again and again until it gets through.
+struct Chain<'a> {
+    dhow: Dhow,
+    shelf: &'a Shelf,
+    name: &'a str,
+    layers: BTreeMap<String, u64>,
+    random: &'a mut Random,
+    /// Most bytes of one blob that came twice.
+    most_again: u64,
+}
+
+impl Chain<'_> {
+    /// Runs to the end; returns how many kills it took.
+    fn run(&mut self, what: &str) -> u32 {
+        for kills in 0.. {
+            let missing = self.missing();
+            self.shelf.forget();
+            let (bytes, delay) = self.moment(missing.values().sum());
+            let until = self.shelf.sent() + bytes;
+            let mut child = self.dhow.start(&["pull", "-q", self.name]);
+            let finished = self.wait_for(&mut child, until, delay);
+            let sent = self.shelf.sent_by_blob();
+            for (digest, missing) in missing {
+                let sent = sent.get(&digest).copied().unwrap_or(0);
+                self.most_again = self.most_again.max(sent.saturating_sub(missing));
+                assert!(
+                    sent <= missing + PART_BYTES,
+                    "{what}, after kill {kills}: {missing} bytes of {digest} were missing, {sent} were fetched"
+                );
+            }
+            if finished {
+                return kills;
+            }
+            if self.random.below(4) == 0 {
+                self.dhow.must_be_clean(&format!("{what}, after kill {kills}"));
+            }
+        }
+        unreachable!("the loop only ends with the pull")
+    }
+
+    /// How many bytes of each layer have not reached the store. What the registry sent is no measure of that: a kill
+    /// loses what waits in the connection.
+    fn missing(&self) -> BTreeMap<String, u64> {
+        let length = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let missing = |(digest, size): (&String, &u64)| {
+            let blob = length(self.dhow.root().join("blobs").join(digest.replace(':', "/")));
+            let arriving = length(self.dhow.root().join("ingest").join(digest.replace(':', "-")));
+            (digest.clone(), size.saturating_sub(blob.max(arriving)))
+        };
+        self.layers.iter().map(missing).collect()
+    }
+
+    /// When to kill: after how many bytes from the registry, and how much later. Most often while some are missing,
+    /// sometimes at once (the kill hits the start), sometimes after all of them (it hits the proof and the commit).
+    fn moment(&mut self, missing: u64) -> (u64, Duration) {
+        let (bytes, delay_us) = match self.random.below(8) {
+            0 => (0, 30_000),
+            1 | 2 => (missing, 80_000),
+            _ => (self.random.below(missing + 1), 5_000),
+        };
+        (bytes, Duration::from_micros(self.random.below(delay_us)))
+    }
+
+    /// Kills the program. Returns whether it was faster.
+    fn wait_for(&mut self, child: &mut Child, until: u64, delay: Duration) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        while self.shelf.sent() < until && child.try_wait().expect("wait for dhow").is_none() {
+            assert!(Instant::now() < deadline, "the pull hangs");
+            thread::sleep(Duration::from_micros(200));
+        }
+        thread::sleep(delay);
+        child.kill().expect("kill");
+        let status = child.wait().expect("wait for dhow");
+        // All answers to the dead program must have come to their end before their bytes are counted.
+        self.shelf.settle();
+        assert!(status.success() || status.code().is_none(), "the pull failed with {status}");
+        status.success()
+    }
+}
+
+fn saved(dhow: &Dhow, name: &str, folder: &Path) -> Vec<u8> {
+    let path = folder.join("saved.tar");
+    dhow.must(&["save", "-o", path.to_str().expect("a path in UTF-8"), name]);
+    fs::read(path).expect("the saved archive")
+}
+
+#[test]
+fn a_pull_killed_at_any_moment_resumes_and_loses_nothing_else() {
+    let folder = TempDir::new().expect("a directory");
+    let folder = folder.path();
+    let kept = Picture::paint(folder, "kept:1", &[("shared", 60_000), ("kept", 100_000)]);
+    let layers = [("shared", 60_000), ("first", 3_000_000), ("second", 1_800_000), ("third", 300_000), ("tiny", 100)];
+    let pulled = Picture::paint(folder, "pulled:1", &layers);
+    let shelf = Shelf::open(&[&pulled]);
+    let name = shelf.name("pulled:1");
+    let undisturbed = Dhow::on(&folder.join("undisturbed"));
+    undisturbed.must(&["load", "-i", kept.archive_path()]);
+    undisturbed.must(&["pull", "-q", &name]);
+    let expected =
+        [(name.as_str(), saved(&undisturbed, &name, folder)), ("kept:1", saved(&undisturbed, "kept:1", folder))];
+    let members = same_archive(&folder.join("saved.tar"));
+    assert!(!members.is_empty());
+
+    let mut random = chance();
+    let (mut kills, mut chains, mut most_again) = (0, 0, 0);
+    shelf.drip(16 << 10, Duration::from_micros(800));
+    while kills < KILLS {
+        let root = folder.join("store");
+        let _ = fs::remove_dir_all(&root);
+        let dhow = Dhow::on(&root);
+        dhow.must(&["load", "-i", kept.archive_path()]);
+        let layers = pulled.layer_sizes();
+        let mut chain =
+            Chain { dhow: dhow.clone(), shelf: &shelf, name: &name, layers, random: &mut random, most_again };
+        kills += chain.run(&format!("chain {chains}"));
+        most_again = chain.most_again;
+        chains += 1;
+        dhow.must_be_clean("after the last run");
+        for (name, bytes) in &expected {
+            assert!(saved(&dhow, name, folder) == *bytes, "{name} is saved as other bytes");
+        }
+    }
+    println!("{kills} kills in {chains} pulls, at most {most_again} bytes of a blob came twice");
+}
