@@ -12,12 +12,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use crate::challenge::challenges;
+use crate::authenticator::{Authenticator, Shown};
 use crate::credentials::Credential;
 use crate::failure::{Failure, request_words};
 use crate::host::{Reach, api_authority, may_lead, reach, same_origin, shown};
 use crate::quirks::{self, Quirks, UploadStyle};
-use crate::token::{self, Realm, TokenCache, authorization};
 use crate::transport::{Answer, Attempt, Transport};
 
 /// Most redirects that are followed, as Go does.
@@ -58,23 +57,6 @@ impl Call {
     }
 }
 
-/// What a registry wants to see with a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Demand {
-    Basic,
-    Bearer(Realm),
-}
-
-/// What was shown to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    Nothing,
-    /// A token from the cache, which may have been revoked.
-    CachedToken,
-    /// All that could be shown; another refusal is final.
-    Everything,
-}
-
 /// One registry.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -82,13 +64,7 @@ pub(crate) struct Endpoint {
     domain: String,
     base: OnceLock<Url>,
     first_contact: tokio::sync::Mutex<()>,
-    demand: Mutex<Option<Demand>>,
-    tokens: TokenCache,
-    token_request: tokio::sync::Mutex<()>,
-    credential: OnceLock<Option<Credential>>,
-    /// Whether a refresh token is asked for, at login.
-    offline: bool,
-    refresh: Mutex<Option<Secret>>,
+    authenticator: Authenticator,
     /// Whether a range was asked for and ignored.
     ignores_ranges: AtomicBool,
     quirks: Mutex<Quirks>,
@@ -100,12 +76,7 @@ impl Endpoint {
             domain: domain.to_owned(),
             base: OnceLock::new(),
             first_contact: tokio::sync::Mutex::default(),
-            demand: Mutex::default(),
-            tokens: TokenCache::default(),
-            token_request: tokio::sync::Mutex::default(),
-            credential: OnceLock::new(),
-            offline: false,
-            refresh: Mutex::default(),
+            authenticator: Authenticator::new(domain),
             ignores_ranges: AtomicBool::new(false),
             quirks: Mutex::new(quirks::of(domain)),
         }
@@ -113,7 +84,7 @@ impl Endpoint {
 
     /// For a login: with this credential, and asking for a refresh token.
     pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
-        Self { offline: true, credential: OnceLock::from(Some(credential)), ..Self::new(domain) }
+        Self { authenticator: Authenticator::for_login(domain, credential), ..Self::new(domain) }
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -164,7 +135,7 @@ impl Endpoint {
 
     /// The refresh token that the token service gave at login.
     pub(crate) fn refresh_token(&self) -> Option<Secret> {
-        self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.authenticator.refresh_token()
     }
 
     fn url_with(&self, scheme: &str) -> Result<Url> {
@@ -241,13 +212,19 @@ impl Endpoint {
             Target::Url(url) => url.clone(),
         };
         let is_own = same_origin(&url, base);
+        let mut scopes = call.scopes.clone();
         let mut rounds = 0;
         loop {
-            let (shown, header) =
-                if is_own { self.authorize(transport, call, &url).await? } else { (Shown::Nothing, None) };
+            let (shown, header) = match is_own {
+                true => self.authenticator.authorize(transport, &call.method, &url, &scopes).await?,
+                false => (Shown::Nothing, None),
+            };
             let answer = self.follow(transport, base, url.clone(), call, header, retry).await?;
             let refused = answer.status() == StatusCode::UNAUTHORIZED && is_own && !answer.is_foreign;
-            if !refused || rounds == AUTHENTICATIONS_MAX || !self.learn(transport, base, &answer, shown).await? {
+            if !refused || rounds == AUTHENTICATIONS_MAX {
+                return Ok(answer);
+            }
+            if !self.authenticator.learn(transport, base, &answer, shown, &mut scopes).await? {
                 return Ok(answer);
             }
             rounds += 1;
@@ -266,98 +243,17 @@ impl Endpoint {
             return Err(Error::new(Kind::Internal, "a streamed request needs the location that the registry gave"));
         };
         let base = self.base.get().ok_or_else(|| Error::new(Kind::Internal, "a stream cannot be a first request"))?;
-        let header = if same_origin(url, base) { self.authorize(transport, call, url).await?.1 } else { None };
+        let header = match same_origin(url, base) {
+            true => self.authenticator.authorize(transport, &call.method, url, &call.scopes).await?.1,
+            false => None,
+        };
         let attempt = attempt(call, url.clone(), header);
         let mut answer = transport.send_stream(&attempt, body, length).await?;
         answer.is_foreign = !same_origin(url, base);
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.tokens.clear();
+            self.authenticator.forget_tokens();
         }
         Ok(answer)
-    }
-
-    /// The `Authorization` header for a request, as far as the registry's demand is known.
-    async fn authorize(&self, transport: &Transport, call: &Call, url: &Url) -> Result<(Shown, Option<HeaderValue>)> {
-        let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let named = |error: Error| error.context(request_words(&call.method, url));
-        let Some(demand) = demand else { return Ok((Shown::Nothing, None)) };
-        let credential = self.credential(transport)?;
-        if let Some(token) = credential.and_then(|credential| credential.registry_token.as_ref()) {
-            return Ok((Shown::Everything, Some(authorization("Bearer", token)?)));
-        }
-        match demand {
-            Demand::Basic => {
-                let credential = credential.filter(|credential| credential.has_password()).ok_or_else(|| {
-                    let hint = format!("log in first: dhow login {}", self.domain);
-                    named(Error::new(Kind::Unauthorized, "no basic auth credentials").with_hint(hint))
-                })?;
-                Ok((Shown::Everything, Some(authorization("Basic", &credential.basic())?)))
-            }
-            Demand::Bearer(realm) => {
-                let (shown, token) = self.token(transport, &realm, &call.scopes, credential).await.map_err(named)?;
-                Ok((shown, Some(authorization("Bearer", &token)?)))
-            }
-        }
-    }
-
-    async fn token(
-        &self,
-        transport: &Transport,
-        realm: &Realm,
-        scopes: &[String],
-        credential: Option<&Credential>,
-    ) -> Result<(Shown, Secret)> {
-        if let Some(token) = self.tokens.get(realm, scopes) {
-            return Ok((Shown::CachedToken, token));
-        }
-        // One at a time: the requests that start together all want the same token.
-        let _one = self.token_request.lock().await;
-        if let Some(token) = self.tokens.get(realm, scopes) {
-            return Ok((Shown::CachedToken, token));
-        }
-        let token = token::fetch(transport, &self.domain, realm, scopes, credential, self.offline).await?;
-        self.tokens.put(realm, scopes, &token);
-        if token.refresh.is_some() {
-            self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token.refresh);
-        }
-        Ok((Shown::Everything, token.access))
-    }
-
-    fn credential(&self, transport: &Transport) -> Result<Option<&Credential>> {
-        if let Some(credential) = self.credential.get() {
-            return Ok(credential.as_ref());
-        }
-        let credential = transport.options.credentials.get(&self.domain)?;
-        Ok(self.credential.get_or_init(|| credential).as_ref())
-    }
-
-    /// Learns from a 401 what the registry demands; `false` when there is nothing new to show it.
-    async fn learn(&self, transport: &Transport, base: &Url, answer: &Answer, shown: Shown) -> Result<bool> {
-        let tls_verify = transport.options.tls_verify;
-        let mut demand = read_demand(answer.headers(), base, tls_verify)?;
-        if demand.is_none() && shown == Shown::Nothing {
-            // Old gcr.io sends a 401 without a challenge, except on the API's own page.
-            let ping = Attempt {
-                method: Method::GET,
-                url: base.join("/v2/").map_err(|error| Error::new(Kind::Invalid, error.to_string()))?,
-                headers: HeaderMap::new(),
-                body: Bytes::new(),
-                patience: None,
-            };
-            let answer = transport.send_with_retries(&ping, true).await?;
-            demand = read_demand(answer.headers(), base, tls_verify)?;
-        }
-        let Some(demand) = demand else { return Ok(false) };
-        let mut known = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = known.as_ref() != Some(&demand);
-        if !is_new && shown == Shown::Everything {
-            return Ok(false);
-        }
-        if shown != Shown::Nothing {
-            self.tokens.clear();
-        }
-        *known = Some(demand);
-        Ok(true)
     }
 
     /// Follows redirects by hand, so that nothing meant for the registry goes anywhere else.
@@ -394,15 +290,6 @@ fn attempt(call: &Call, url: Url, header: Option<HeaderValue>) -> Attempt {
         headers.insert(AUTHORIZATION, header);
     }
     Attempt { method: call.method.clone(), url, headers, body: call.body.clone(), patience: call.patience }
-}
-
-/// The strongest demand among the challenges: a token service rather than the password with every request.
-fn read_demand(headers: &HeaderMap, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
-    let challenges = challenges(headers);
-    if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
-        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base, tls_verify)?)));
-    }
-    Ok(challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Demand::Basic))
 }
 
 fn is_redirect(status: StatusCode) -> bool {

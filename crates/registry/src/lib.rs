@@ -4,9 +4,10 @@
 //! `dhow-content` reads from and writes to. Everything a registry sends is hostile until proven: lengths are limited,
 //! digests recomputed, redirects and token realms checked before anything follows them.
 //!
-//! The way of a request, from the top: `remote` and the modules beside it form it, `endpoint` authenticates it and
-//! follows redirects, `transport` sends and repeats it.
+//! The way of a request, from the top: `remote` and the modules beside it form it, `endpoint` follows redirects and has
+//! `authenticator` say who asks, `transport` sends and repeats it.
 
+mod authenticator;
 mod blob;
 pub mod challenge;
 mod client;

@@ -27,16 +27,11 @@ const LIFETIME_MIN: Duration = Duration::from_secs(60);
 /// How long before its end a token is no longer used. Docker Hub's live 300 s, so minutes would defeat the cache.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(15);
 
-/// Most scopes that are asked for in one request.
-const SCOPES_MAX: usize = 16;
-
 /// A Bearer challenge whose realm may be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Realm {
     url: Url,
     service: Option<String>,
-    /// Scopes of the challenge itself, wanted beside those of the request.
-    scopes: Vec<String>,
 }
 
 impl Realm {
@@ -64,29 +59,24 @@ impl Realm {
         if !may_lead(registry, &url) {
             return Err(refused(&format!("{name} is an address of a private network")));
         }
-        let scopes = challenge.parameter("scope").unwrap_or_default().split_whitespace().map(str::to_owned);
-        let service = challenge.parameter("service").map(str::to_owned);
-        Ok(Self { url, service, scopes: scopes.take(SCOPES_MAX).collect() })
-    }
-
-    /// The scopes of the request and those of the challenge, sorted, each once.
-    fn wanted(&self, scopes: &[String]) -> Vec<String> {
-        let mut wanted: Vec<String> = scopes.iter().chain(&self.scopes).cloned().collect();
-        wanted.retain(|scope| !wanted_elsewhere(scope, scopes));
-        wanted.sort();
-        wanted.dedup();
-        wanted
+        Ok(Self { url, service: challenge.parameter("service").map(str::to_owned) })
     }
 }
 
-/// Whether a scope is covered by a wider one of the request: `repository:a:pull` by `repository:a:pull,push`.
-fn wanted_elsewhere(scope: &str, scopes: &[String]) -> bool {
-    let Some((resource, actions)) = scope.rsplit_once(':') else { return false };
-    scopes.iter().filter(|other| *other != scope).filter_map(|other| other.rsplit_once(':')).any(|(name, granted)| {
-        let granted: Vec<&str> = granted.split(',').collect();
-        let actions: Vec<&str> = actions.split(',').collect();
-        name == resource && actions.len() < granted.len() && actions.iter().all(|action| granted.contains(action))
+/// Whether scopes contain another one: `repository:a:pull,push` has `repository:a:pull`.
+pub(crate) fn covers(scopes: &[String], scope: &str) -> bool {
+    let Some((resource, actions)) = scope.rsplit_once(':') else { return scopes.iter().any(|other| other == scope) };
+    scopes.iter().filter_map(|other| other.rsplit_once(':')).any(|(name, granted)| {
+        name == resource && actions.split(',').all(|action| granted.split(',').any(|granted| granted == action))
     })
+}
+
+/// The scopes in one order, each once, so that they can be compared.
+fn sorted(scopes: &[String]) -> Vec<String> {
+    let mut sorted = scopes.to_vec();
+    sorted.sort();
+    sorted.dedup();
+    sorted
 }
 
 /// What a token service answered.
@@ -107,13 +97,13 @@ pub(crate) struct TokenCache {
 impl TokenCache {
     pub(crate) fn get(&self, realm: &Realm, scopes: &[String]) -> Option<Secret> {
         let tokens = self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let token = tokens.get(&(realm.clone(), realm.wanted(scopes)))?;
+        let token = tokens.get(&(realm.clone(), sorted(scopes)))?;
         (token.end > Instant::now() + RENEW_BEFORE_END).then(|| token.access.clone())
     }
 
     pub(crate) fn put(&self, realm: &Realm, scopes: &[String], token: &Token) {
         let mut tokens = self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tokens.insert((realm.clone(), realm.wanted(scopes)), token.clone());
+        tokens.insert((realm.clone(), sorted(scopes)), token.clone());
     }
 
     /// Forgets all: the registry did not accept one of them.
@@ -146,7 +136,7 @@ pub(crate) async fn fetch(
     credential: Option<&Credential>,
     offline: bool,
 ) -> Result<Token> {
-    let scopes = realm.wanted(scopes);
+    let scopes = sorted(scopes);
     if let Some(identity) = credential.and_then(|credential| credential.identity_token.as_ref()) {
         let request = refresh_request(realm, &scopes, identity);
         let answer = send(transport, domain, realm, request).await?;

@@ -83,6 +83,28 @@ fn a_push_asks_for_both_rights_and_for_the_source_of_a_mount() {
 }
 
 #[test]
+fn a_scope_that_the_path_does_not_tell_is_learnt() {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("app", "v1", &[]);
+    registry.set_access(Access::bearer("bob", "hunter2"));
+    let challenge = format!(
+        "Bearer realm=\"{}/token\",service=\"scripted\",scope=\"repository:real/app:pull\",error=\"insufficient_scope\"",
+        registry.url()
+    );
+    let refusal = Effect::Answer { status: 401, headers: vec![("WWW-Authenticate".into(), challenge)], body: vec![] };
+    registry.script(Rule::on(Route::Manifest).effect(refusal).after(1).times(1));
+    run(remote(&registry, "app", Rights::Pull).resolve(&reference(&registry, "app:v1"))).unwrap();
+    let asked: Vec<String> = registry
+        .requests()
+        .into_iter()
+        .filter(|request| request.route == Route::Token)
+        .map(|request| request.query)
+        .collect();
+    let first = "service=scripted&scope=repository%3Aapp%3Apull";
+    assert_eq!(asked, [first.to_owned(), format!("{first}&scope=repository%3Areal%2Fapp%3Apull")]);
+}
+
+#[test]
 fn a_token_that_ends_midway_is_renewed_once() {
     let registry = ScriptedRegistry::start();
     registry.put_image("app", "v1", &[vec![1; 100]]);

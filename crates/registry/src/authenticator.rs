@@ -1,0 +1,199 @@
+//! What a registry demands to see, and what is shown to it.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use dhow_base::secret::Secret;
+use dhow_base::{Error, Kind, Result};
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use url::Url;
+
+use crate::challenge::challenges;
+use crate::credentials::Credential;
+use crate::failure::request_words;
+use crate::token::{self, Realm, TokenCache, authorization, covers};
+use crate::transport::{Answer, Attempt, Transport};
+
+/// Most scopes that are taken from one challenge.
+const SCOPES_MAX: usize = 16;
+
+/// What a registry wants to see with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Demand {
+    Basic,
+    Bearer(Realm),
+}
+
+/// What was shown to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Nothing,
+    /// A token from the cache, which may have been revoked.
+    CachedToken,
+    /// All that could be shown; another refusal is final.
+    Everything,
+}
+
+/// The identity of this client towards one registry.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    domain: String,
+    demand: Mutex<Option<Demand>>,
+    tokens: TokenCache,
+    token_request: tokio::sync::Mutex<()>,
+    credential: OnceLock<Option<Credential>>,
+    /// Whether a refresh token is asked for, at login.
+    offline: bool,
+    refresh: Mutex<Option<Secret>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(domain: &str) -> Self {
+        Self {
+            domain: domain.to_owned(),
+            demand: Mutex::default(),
+            tokens: TokenCache::default(),
+            token_request: tokio::sync::Mutex::default(),
+            credential: OnceLock::new(),
+            offline: false,
+            refresh: Mutex::default(),
+        }
+    }
+
+    /// For a login: with this credential, and asking for a refresh token.
+    pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
+        Self { offline: true, credential: OnceLock::from(Some(credential)), ..Self::new(domain) }
+    }
+
+    /// The refresh token that the token service gave at login.
+    pub(crate) fn refresh_token(&self) -> Option<Secret> {
+        self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets all tokens: the registry did not accept one of them.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens.clear();
+    }
+
+    /// The `Authorization` header for a request, as far as the registry's demand is known.
+    pub(crate) async fn authorize(
+        &self,
+        transport: &Transport,
+        method: &Method,
+        url: &Url,
+        scopes: &[String],
+    ) -> Result<(Shown, Option<HeaderValue>)> {
+        let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let named = |error: Error| error.context(request_words(method, url));
+        let Some(demand) = demand else { return Ok((Shown::Nothing, None)) };
+        let credential = self.credential(transport)?;
+        if let Some(token) = credential.and_then(|credential| credential.registry_token.as_ref()) {
+            return Ok((Shown::Everything, Some(authorization("Bearer", token)?)));
+        }
+        match demand {
+            Demand::Basic => {
+                let credential = credential.filter(|credential| credential.has_password()).ok_or_else(|| {
+                    let hint = format!("log in first: dhow login {}", self.domain);
+                    named(Error::new(Kind::Unauthorized, "no basic auth credentials").with_hint(hint))
+                })?;
+                Ok((Shown::Everything, Some(authorization("Basic", &credential.basic())?)))
+            }
+            Demand::Bearer(realm) => {
+                let (shown, token) = self.token(transport, &realm, scopes, credential).await.map_err(named)?;
+                Ok((shown, Some(authorization("Bearer", &token)?)))
+            }
+        }
+    }
+
+    async fn token(
+        &self,
+        transport: &Transport,
+        realm: &Realm,
+        scopes: &[String],
+        credential: Option<&Credential>,
+    ) -> Result<(Shown, Secret)> {
+        if let Some(token) = self.tokens.get(realm, scopes) {
+            return Ok((Shown::CachedToken, token));
+        }
+        // One at a time: the requests that start together all want the same token.
+        let _one = self.token_request.lock().await;
+        if let Some(token) = self.tokens.get(realm, scopes) {
+            return Ok((Shown::CachedToken, token));
+        }
+        let token = token::fetch(transport, &self.domain, realm, scopes, credential, self.offline).await?;
+        self.tokens.put(realm, scopes, &token);
+        if token.refresh.is_some() {
+            self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token.refresh);
+        }
+        Ok((Shown::Everything, token.access))
+    }
+
+    fn credential(&self, transport: &Transport) -> Result<Option<&Credential>> {
+        if let Some(credential) = self.credential.get() {
+            return Ok(credential.as_ref());
+        }
+        let credential = transport.options.credentials.get(&self.domain)?;
+        Ok(self.credential.get_or_init(|| credential).as_ref())
+    }
+
+    /// Learns from a 401 what the registry demands, and adds to `scopes` what it misses; `false` when there is nothing
+    /// new to show it.
+    pub(crate) async fn learn(
+        &self,
+        transport: &Transport,
+        base: &Url,
+        answer: &Answer,
+        shown: Shown,
+        scopes: &mut Vec<String>,
+    ) -> Result<bool> {
+        let tls_verify = transport.options.tls_verify;
+        let mut demand = read_demand(answer.headers(), base, tls_verify)?;
+        if demand.is_none() && shown == Shown::Nothing {
+            demand = ping(transport, base, tls_verify).await?;
+        }
+        let Some(demand) = demand else { return Ok(false) };
+        // The registry may know what a request needs better than its path says (a mount, a virtual repository).
+        let missed: Vec<String> =
+            read_scopes(answer.headers()).into_iter().filter(|scope| !covers(scopes, scope)).collect();
+        let wants_more = shown != Shown::Nothing && !missed.is_empty();
+        if wants_more || scopes.is_empty() {
+            scopes.extend(missed);
+        }
+        let mut known = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = known.as_ref() != Some(&demand);
+        if !is_new && shown == Shown::Everything && !wants_more {
+            return Ok(false);
+        }
+        if shown != Shown::Nothing {
+            self.tokens.clear();
+        }
+        *known = Some(demand);
+        Ok(true)
+    }
+}
+
+/// Old gcr.io sends a 401 without a challenge, except on the API's own page.
+async fn ping(transport: &Transport, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
+    let url = base.join("/v2/").map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    let attempt = Attempt { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), patience: None };
+    let answer = transport.send_with_retries(&attempt, true).await?;
+    read_demand(answer.headers(), base, tls_verify)
+}
+
+/// The strongest demand among the challenges: a token service rather than the password with every request.
+fn read_demand(headers: &HeaderMap, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
+    let challenges = challenges(headers);
+    if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
+        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base, tls_verify)?)));
+    }
+    Ok(challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Demand::Basic))
+}
+
+/// The scopes that a Bearer challenge names.
+fn read_scopes(headers: &HeaderMap) -> Vec<String> {
+    let challenges = challenges(headers);
+    let bearer = challenges.iter().find(|challenge| challenge.scheme == "bearer");
+    let scopes = bearer.and_then(|challenge| challenge.parameter("scope")).unwrap_or_default();
+    scopes.split_whitespace().take(SCOPES_MAX).map(str::to_owned).collect()
+}
