@@ -19,7 +19,7 @@ pub(crate) struct Environment {
     pub(crate) docker_config: Option<PathBuf>,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
     pub(crate) default_platform: Option<String>,
-    /// Whether `DOCKER_AUTH_CONFIG` is set.
+    /// Whether `DOCKER_AUTH_CONFIG` is set, which holds credentials.
     pub(crate) has_auth_config: bool,
     /// Whether the user is root.
     pub(crate) is_root: bool,

@@ -44,15 +44,22 @@ pub(crate) struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// The handles that operations work with; nothing is opened yet.
+    /// The handles of a verb that talks to registries; nothing is opened yet.
     ///
     /// # Errors
     /// When nothing tells where the store is.
     pub(crate) fn context(&self, network: &Network) -> Outcome<Context> {
+        if self.environment.has_auth_config {
+            self.console.notice("WARNING: DOCKER_AUTH_CONFIG is set, but dhow does not read it yet");
+        }
+        self.handles(network.tls_verify)
+    }
+
+    fn handles(&self, tls_verify: bool) -> Outcome<Context> {
         Ok(Context::new(Settings {
             store_root: self.store_root()?,
             docker_config_dir: self.docker_config_dir(),
-            tls_verify: network.tls_verify,
+            tls_verify,
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
         }))
     }
@@ -62,7 +69,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::context`].
     pub(crate) fn local_context(&self) -> Outcome<Context> {
-        self.context(&Network { tls_verify: true })
+        self.handles(true)
     }
 
     /// The store's directory.

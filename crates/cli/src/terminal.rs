@@ -52,10 +52,11 @@ pub(crate) fn confirm(console: &Console, warning: &str) -> Outcome<bool> {
 /// # Errors
 /// Those of reading; [`Kind::Cancelled`] when the user presses Control-C, with the terminal as it was before.
 pub(crate) fn ask_secret(console: &Console, question: &str) -> Outcome<Secret> {
-    console.text(question);
-    console.flush();
     let typed = {
+        // Before the question: who answers at once must not be shown either.
         let _silence = Silence::begin().map_err(unreadable)?;
+        console.text(question);
+        console.flush();
         read_secret(io::stdin().lock())
     };
     // The user's own line ending was not shown either.

@@ -116,3 +116,15 @@ fn logout_forgets() {
     Removing login credentials for https://index.docker.io/v1/
     ");
 }
+
+#[test]
+fn credentials_that_are_not_read_are_told() {
+    let scene = Scene::new();
+    let mut command = scene.command(&["login", "reg.invalid"]);
+    assert_snapshot!(scene.run(command.env("DOCKER_AUTH_CONFIG", "{}")), @r"
+    exit 1
+    [err]
+    WARNING: DOCKER_AUTH_CONFIG is set, but dhow does not read it yet
+    Error: Cannot perform an interactive login from a non TTY device
+    ");
+}

@@ -1,41 +1,43 @@
 //! What is different on a terminal. `script` of util-linux makes one.
 
-use std::process::Stdio;
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
 
 use dhow_testkit::peers;
 use dhow_tests::scene::{Scene, Transcript};
 
-/// Runs `dhow` on a terminal of 80 columns, with `typed` typed into it; both output streams come out as one.
-fn on_terminal(scene: &Scene, arguments: &str, typed: &str) -> Option<Transcript> {
-    peers::available(peers::find("script"))?;
-    let mut program = scene.command(&[]);
+/// Runs `dhow` on a terminal of 80 columns. Each of `answers` is a question to wait for and what is then typed. Both output
+/// streams come out as one.
+fn on_terminal(scene: &Scene, arguments: &str, answers: &[(&str, &str)]) -> Option<Transcript> {
+    let script = peers::available(peers::find("script"))?;
+    let program = scene.command(&[]);
     let line = format!("stty cols 80; {} {arguments}", program.get_program().to_string_lossy());
-    program = {
-        let mut script = std::process::Command::new("script");
-        script.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        script.env("TERM", "xterm").env("SHELL", "/bin/sh").current_dir(scene.path("home"));
-        script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        script
-    };
-    let mut child = program.spawn().expect("start script");
-    let mut input = child.stdin.take().expect("its input");
-    // Typing ahead would lose the password: turning off echo discards what was typed before.
-    for key in typed.split_inclusive(['\n', '\u{3}']) {
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        std::io::Write::write_all(&mut input, key.as_bytes()).expect("type");
+    let mut command = Command::new(script);
+    command.args(["-qec", &line, "/dev/null"]).current_dir(scene.path("home"));
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("TERM", "xterm").env("SHELL", "/bin/sh");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start script");
+    let (mut keyboard, mut screen) = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+    let mut seen = Vec::new();
+    for (question, answer) in answers {
+        let mut byte = [0];
+        while !seen.ends_with(question.as_bytes()) && screen.read(&mut byte).expect("the screen") == 1 {
+            seen.extend(byte);
+        }
+        keyboard.write_all(answer.as_bytes()).expect("type");
     }
-    let output = child.wait_with_output().expect("its output");
-    drop(input);
-    Some(scene.transcript(&output))
+    screen.read_to_end(&mut seen).expect("the screen");
+    let status = child.wait().expect("its end");
+    Some(scene.transcript(&Output { status, stdout: seen, stderr: Vec::new() }))
 }
 
 #[test]
 fn archives_do_not_go_to_or_come_from_terminals() {
     let scene = Scene::new();
-    let Some(saved) = on_terminal(&scene, "save alpine", "") else { return };
+    let Some(saved) = on_terminal(&scene, "save alpine", &[]) else { return };
     assert_eq!(saved.stdout, "cowardly refusing to save to a terminal. Use the -o flag or redirect\r\n");
     assert_eq!(saved.code, 1);
-    let Some(loaded) = on_terminal(&scene, "load", "") else { return };
+    let Some(loaded) = on_terminal(&scene, "load", &[]) else { return };
     assert_eq!(loaded.stdout, "requested load from stdin, but stdin is empty\r\n");
     assert_eq!(loaded.code, 1);
 }
@@ -48,7 +50,7 @@ fn a_pull_draws_its_layers() {
     scene.load("a", &name);
     scene.must(&["push", "-q", &name]);
     scene.must(&["image", "prune", "-a", "-f"]);
-    let Some(pulled) = on_terminal(&scene, &format!("pull {name}"), "") else { return };
+    let Some(pulled) = on_terminal(&scene, &format!("pull {name}"), &[]) else { return };
     assert_eq!(pulled.code, 0, "{pulled}");
     assert!(pulled.stdout.starts_with("v1: Pulling from acme/web\r\n"), "{pulled}");
     for layer in ["lower-------", "upper-a-----"] {
@@ -61,19 +63,28 @@ fn a_pull_draws_its_layers() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a scratch file")]
 fn hints_are_for_people() {
     let scene = Scene::new();
-    let Some(seen) = on_terminal(&scene, "pull 127.0.0.1:1/acme/web:v1", "") else { return };
-    let piped = scene.dhow(&["pull", "127.0.0.1:1/acme/web:v1"]);
-    assert_eq!(seen.code, 1);
-    assert!(!piped.stderr.contains("hint: "), "{piped}");
+    std::fs::write(scene.path("home/x.tar"), "this is no archive").expect("a file");
+    let archive = scene.path("home/x.tar");
+    let arguments = ["load", "-i", archive.to_str().expect("a path")];
+    let Some(seen) = on_terminal(&scene, &arguments.join(" "), &[]) else { return };
+    assert_eq!(seen.stdout, "unrecognized image format\r\nhint: the input is no tar archive\r\n");
+    assert_eq!(scene.dhow(&arguments).stderr, "unrecognized image format\n");
 }
 
 #[test]
 fn a_password_is_not_shown() {
     let scene = Scene::new();
     let server = scene.serve();
-    let Some(login) = on_terminal(&scene, &format!("login {}", server.address()), "bob\nhunter2\n") else { return };
+    let Some(login) = on_terminal(
+        &scene,
+        &format!("login {}", server.address()),
+        &[("Username: ", "bob\n"), ("Password: ", "hunter2\n")],
+    ) else {
+        return;
+    };
     assert_eq!(login.code, 0, "{login}");
     assert!(login.stdout.contains("Username: bob\r\nPassword: \r\n"), "{login}");
     assert!(!login.stdout.contains("hunter2"), "{login}");
@@ -83,7 +94,10 @@ fn a_password_is_not_shown() {
 #[test]
 fn an_interrupted_prompt_leaves_the_terminal_as_it_was() {
     let scene = Scene::new();
-    let Some(login) = on_terminal(&scene, "login -u bob reg.invalid; echo $?; stty -a", "\u{3}") else { return };
+    let Some(login) = on_terminal(&scene, "login -u bob reg.invalid; echo $?; stty -a", &[("Password: ", "\u{3}")])
+    else {
+        return;
+    };
     assert!(login.stdout.contains("Password: \r\n"), "{login}");
     assert!(login.stdout.contains("\n130\r\n"), "{login}");
     assert!(login.stdout.contains(" echo ") && login.stdout.contains(" icanon "), "{login}");

@@ -103,7 +103,11 @@ impl Images {
         let digest = if self.digests { format!("digest: {}\n", row.digest) } else { String::new() };
         format!(
             "repository: {}\ntag: {}\n{digest}image_id: {}\ncreated_at: {}\nvirtual_size: {}\n\n",
-            row.repository, row.tag, row.id, row.created_at, row.size
+            row.repository,
+            row.tag,
+            row.id,
+            row.created_at(),
+            row.size
         )
     }
 
@@ -127,10 +131,10 @@ struct Shown {
     tag: String,
     digest: String,
     id: String,
+    created: Option<i64>,
     created_since: String,
-    created_at: String,
+    bytes: u64,
     size: String,
-    virtual_size: String,
 }
 
 impl Shown {
@@ -147,31 +151,35 @@ impl Shown {
             tag: or_none(&row.tag),
             digest,
             id: if options.no_trunc { row.id.to_string() } else { row.id.short().to_owned() },
+            created: row.created,
             created_since: row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default(),
-            created_at: row
-                .created
-                .map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into())),
+            bytes: row.size,
             size: units::short_size(row.size),
-            virtual_size: units::human_size(row.size),
         }
     }
 
     /// The object of `--format json`. Docker's numbers of containers and shared bytes are not asked for by its own list
     /// command either.
-    fn object(&self) -> BTreeMap<&'static str, &str> {
+    fn object(&self) -> BTreeMap<&'static str, String> {
+        let unknown = || "N/A".to_owned();
         BTreeMap::from([
-            ("Containers", "N/A"),
-            ("CreatedAt", &*self.created_at),
-            ("CreatedSince", &*self.created_since),
-            ("Digest", &*self.digest),
-            ("ID", &*self.id),
-            ("Repository", &*self.repository),
-            ("SharedSize", "N/A"),
-            ("Size", &*self.size),
-            ("Tag", &*self.tag),
-            ("UniqueSize", "N/A"),
-            ("VirtualSize", &*self.virtual_size),
+            ("Containers", unknown()),
+            ("CreatedAt", self.created_at()),
+            ("CreatedSince", self.created_since.clone()),
+            ("Digest", self.digest.clone()),
+            ("ID", self.id.clone()),
+            ("Repository", self.repository.clone()),
+            ("SharedSize", unknown()),
+            ("Size", self.size.clone()),
+            ("Tag", self.tag.clone()),
+            ("UniqueSize", unknown()),
+            ("VirtualSize", units::human_size(self.bytes)),
         ])
+    }
+
+    /// Not worked out for the table, which does not show it: time zones are slow where there are many rows.
+    fn created_at(&self) -> String {
+        self.created.map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into()))
     }
 }
 

@@ -44,9 +44,6 @@ impl Verb for Login {
     fn run(self, session: &Session<'_>) -> Outcome {
         let username = self.username.clone().unwrap_or_default();
         let password = self.password(session, &username)?;
-        if session.environment.has_auth_config {
-            session.console.notice("WARNING: DOCKER_AUTH_CONFIG is set and takes precedence.");
-        }
         let context = session.context(&self.network)?;
         let key = login::server_key(self.servers.first().map(String::as_str));
         let flow = Flow { session, context: &context, key: &key };
