@@ -119,7 +119,7 @@ impl MemoryIngest {
 impl Ingest for MemoryIngest {
     fn missing(&self) -> Vec<Range<u64>> {
         let have = self.length();
-        if have < self.blob.size { Vec::from([have..self.blob.size]) } else { Vec::new() }
+        std::iter::once(have..self.blob.size).filter(|range| !range.is_empty()).collect()
     }
 
     async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
