@@ -174,6 +174,17 @@ mod tests {
         }
 
         #[test]
+        fn what_is_read_is_read_again(line in "[A-Za-z0-9=,\"\\\\ ;:/.-]{0,80}") {
+            for challenge in parse(&line) {
+                let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"");
+                let parameters: Vec<String> =
+                    challenge.parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", quoted(value))).collect();
+                let written = format!("{} {}", challenge.scheme, parameters.join(", "));
+                prop_assert_eq!(parse(&written), vec![challenge]);
+            }
+        }
+
+        #[test]
         fn quoted_values_survive(value in "[ -~]{0,40}") {
             let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
             let found = parse(&format!("Bearer realm=\"{escaped}\",service=s"));

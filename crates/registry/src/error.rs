@@ -58,8 +58,8 @@ impl WireError {
             // What the token lacks says more than the body that goes with it.
             diagnostics = vec![refused];
         }
-        if diagnostics.is_empty() && status == StatusCode::UNAUTHORIZED {
-            diagnostics.push(Diagnostic::new("UNAUTHORIZED", ""));
+        if diagnostics.is_empty() {
+            diagnostics.extend(implied(status, body));
         }
         let text = match problem {
             Some(problem) => {
@@ -171,6 +171,16 @@ fn diagnostic(entry: &Value) -> Diagnostic {
     // Details are free-form and docker does not print them; a text is used where there is no message.
     let message = Some(field("message")).filter(|message| !message.is_empty()).unwrap_or(field("detail"));
     Diagnostic::new(field("code"), message)
+}
+
+/// What a status says by itself. Answers to HEAD have no body that could say more.
+fn implied(status: StatusCode, body: &[u8]) -> Option<Diagnostic> {
+    match status.as_u16() {
+        401 => Some(Diagnostic::new("UNAUTHORIZED", "")),
+        403 if body.is_empty() => Some(Diagnostic::new("DENIED", "")),
+        429 => Some(Diagnostic::new("TOOMANYREQUESTS", "")),
+        _ => None,
+    }
 }
 
 /// Why a body is not JSON, in the words of Go's parser where they are simple.
