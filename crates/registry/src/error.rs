@@ -262,6 +262,8 @@ mod tests {
                 Kind::RateLimited,
                 "toomanyrequests: slow",
             ),
+            (429, "", Kind::RateLimited, "toomanyrequests: too many requests"),
+            (403, "", Kind::Denied, "denied: requested access to the resource is denied"),
             (
                 404,
                 "<html>",
