@@ -57,7 +57,7 @@ fn a_pull_draws_its_layers() {
         assert!(pulled.stdout.contains(&format!("{layer}: Pull complete")), "{pulled}");
     }
     assert!(pulled.stdout.contains('\u{1b}'), "{pulled}");
-    let end = "Digest: sha256:<manifest-a>\r\nStatus: Downloaded newer image for [REGISTRY]/acme/web:v1\r\n\
+    let end = "\r\nDigest: sha256:<manifest-a>\r\nStatus: Downloaded newer image for [REGISTRY]/acme/web:v1\r\n\
                [REGISTRY]/acme/web:v1\r\n";
     assert!(pulled.stdout.ends_with(end), "{pulled}");
 }

@@ -1,6 +1,7 @@
 //! Progress on a terminal: one line per layer, drawn again and again.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -84,9 +85,14 @@ impl Drop for Screen {
         for layer in self.layers.values() {
             layer.line.abandon();
         }
+        if !self.layers.is_empty() {
+            // indicatif pads the last line so that the next character wraps, which terminals of unknown size do not do.
+            // A line feed at the edge of the screen is no second wrap. A terminal that is gone needs neither.
+            let _ = io::stdout().write_all(b"\n").and_then(|()| io::stdout().flush());
+        }
     }
 }
 
 fn columns() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| usize::from(size.ws_col))
+    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col))
 }
