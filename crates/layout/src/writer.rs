@@ -23,7 +23,7 @@ use crate::tar_header::{MemberType, header, padding};
 pub use ingest::ArchiveIngest;
 pub use output::Output;
 
-/// Writes an archive as the sink of [`copy`](dhow_content::copy): copy each image into it, then [`ArchiveWriter::finish`].
+/// Writes an archive as the sink of [`copy`](dhow_content::copy()): copy each image into it, then [`ArchiveWriter::finish`].
 ///
 /// The same images in the same order always give the same bytes.
 #[derive(Debug)]
