@@ -8,11 +8,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use rustix::fs::Advice;
 
 /// Length of one stand-in, in bytes: how much of a body is under way at once.
 const STAND_IN_BYTES: usize = 4 << 20;
@@ -74,7 +76,17 @@ pub(crate) struct KernelBody {
 
 impl KernelBody {
     pub(crate) fn new(queue: &KernelQueue, file: Arc<File>, range: Range<u64>) -> Self {
-        Self { queue: queue.clone(), file, range }
+        let body = Self { queue: queue.clone(), file, range };
+        body.read_ahead();
+        body
+    }
+
+    /// Has the system read what is sent after the current piece, so that sending seldom waits for the disk: it would
+    /// keep a thread of the runtime waiting. Only advice, so nothing is lost where it is not taken.
+    fn read_ahead(&self) {
+        if let Some(length) = NonZeroU64::new(self.left().min(STAND_IN_BYTES as u64)) {
+            let _ = rustix::fs::fadvise(&*self.file, self.range.start, Some(length), Advice::WillNeed);
+        }
     }
 
     pub(crate) fn left(&self) -> u64 {
@@ -89,6 +101,7 @@ impl KernelBody {
         }
         let range = self.range.start..self.range.start + length;
         self.range.start = range.end;
+        self.read_ahead();
         self.queue.lock().push_back(Segment { file: Arc::clone(&self.file), range });
         Some(Bytes::from_static(&STAND_IN[..usize::try_from(length).unwrap_or(STAND_IN_BYTES)]))
     }

@@ -1,6 +1,7 @@
 //! Manifests, indexes and their tags (distribution spec, "Pulling manifests", "Pushing Manifests", "Deleting").
 
 use bytes::Bytes;
+use dhow_base::Error;
 use dhow_base::limits::MANIFEST_BYTES_MAX;
 use dhow_spec::digest::Digest;
 use dhow_spec::{Descriptor, Document, MediaType, Tag};
@@ -20,6 +21,10 @@ use crate::storage::{Key, Prefix, Storage};
 
 /// Longest record of a tag or of a media type.
 const RECORD_BYTES_MAX: u64 = 4096;
+
+/// Manifests above this length are taken a few at a time, since each is held in memory several times over while it is
+/// parsed. Hardly any image has one.
+const SMALL_BYTES: u64 = 256 << 10;
 
 /// How many tags are looked at together when a manifest is deleted.
 const TAGS_AT_ONCE: usize = 1000;
@@ -43,13 +48,14 @@ impl<S: Storage> Registry<S> {
             return answer(StatusCode::NOT_MODIFIED).done();
         }
         let answer = answer(StatusCode::OK).header(header::CONTENT_TYPE, String::from_utf8_lossy(&media_type));
-        let content = Key::content(&digest);
+        let object = self.storage.open(&Key::content(&digest)).await?.ok_or_else(unknown)?;
+        let answer = answer.length(object.size);
         if call.is_head() {
-            let size = self.storage.size(&content).await?.ok_or_else(unknown)?;
-            return answer.length(size).done();
+            return answer.done();
         }
-        let bytes = self.storage.get(&content, MANIFEST_BYTES_MAX).await?.ok_or_else(unknown)?;
-        Ok(answer.body(Body::full(bytes)))
+        let body = Body::file(object.file, 0..object.size, call.kernel.as_ref())
+            .map_err(|error| Error::io(format_args!("cannot read manifest {digest}"), error))?;
+        Ok(answer.body(body))
     }
 
     /// The digest that a tag stands for.
@@ -67,6 +73,8 @@ impl<S: Storage> Registry<S> {
     ) -> Outcome<Response<Body>> {
         let tags = self.tags_to_set(call, name)?;
         let bytes_max = self.limits.manifest_bytes.min(MANIFEST_BYTES_MAX);
+        let is_large = receiver.announced().is_none_or(|announced| announced > SMALL_BYTES);
+        let _slot = if is_large { self.large_manifests.acquire().await.ok() } else { None };
         let bytes = receiver.whole(bytes_max).await?.ok_or_else(|| {
             let message = format!("the manifest is longer than {bytes_max} bytes, which is the limit");
             Failure::new(StatusCode::PAYLOAD_TOO_LARGE, Code::ManifestInvalid, message)

@@ -7,6 +7,7 @@ use dhow_base::Result;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode, Version};
+use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::failure::{Code, Failure, Outcome};
@@ -18,12 +19,17 @@ use crate::receive::Receiver as BodyReceiver;
 use crate::sessions::Sessions;
 use crate::storage::Storage;
 
+/// Keeps the memory for parsing manifests in bounds, however many clients send large ones.
+const LARGE_MANIFESTS: usize = 4;
+
 /// One registry. Endpoints are methods of it, in a file for each kind of thing they address.
 #[derive(Debug)]
 pub(crate) struct Registry<S: Storage> {
     pub(crate) storage: S,
     pub(crate) sessions: Sessions<S::Upload>,
     pub(crate) locks: RepositoryLocks,
+    /// How many large manifests may be in memory at once.
+    pub(crate) large_manifests: Semaphore,
     pub(crate) limits: Limits,
     pub(crate) read_only: bool,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
@@ -35,8 +41,16 @@ impl<S: Storage> Registry<S> {
     pub(crate) fn new(storage: S, limits: Limits, read_only: bool) -> (Arc<Self>, Receiver<Infallible>) {
         let sessions = Sessions::new(limits.upload_sessions);
         let (in_use, unused) = oneshot::channel();
-        let locks = RepositoryLocks::default();
-        (Arc::new(Self { storage, sessions, locks, limits, read_only, _in_use: in_use }), unused)
+        let registry = Self {
+            storage,
+            sessions,
+            locks: RepositoryLocks::default(),
+            large_manifests: Semaphore::new(LARGE_MANIFESTS),
+            limits,
+            read_only,
+            _in_use: in_use,
+        };
+        (Arc::new(registry), unused)
     }
 
     /// Forgets uploads that nobody has gone on with. Returns how many there were.

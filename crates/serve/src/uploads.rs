@@ -136,9 +136,12 @@ impl<S: Storage> Registry<S> {
         let is_first = claim.upload()?.length() == 0;
         let is_small = receiver.announced().is_some_and(|announced| (1..=SMALL_BYTES).contains(&announced));
         if is_first && is_small && call.header(header::CONTENT_RANGE).is_none() {
-            let answer = self.take_small(repository, &digest, receiver).await?;
-            self.sessions.end(claim, Upload::discard).await?;
-            return Ok(answer);
+            let taken = self.take_small(repository, &digest, receiver).await;
+            // Bytes that could not be had leave the session as it was; wrong ones end it, as right ones do.
+            if taken.as_ref().err().is_none_or(|failure| failure.code() == Code::DigestInvalid) {
+                self.sessions.end(claim, Upload::discard).await?;
+            }
+            return taken;
         }
         if is_first {
             claim.upload()?.set_algorithm(digest.algorithm());

@@ -47,19 +47,18 @@ impl Folder {
     pub(crate) fn open(root: &Path, read_only: bool) -> Result<Self> {
         if read_only {
             check_format(root)?;
-            return Ok(Self::new(root, None));
+            return Ok(Self::new(root, Directories::default(), None));
         }
-        fs::create_dir_all(root)?;
+        let directories = Directories::default();
+        directories.ensure(root)?;
         let Some(lock) = FileLock::try_acquire(&root.join("lock"), LockMode::Exclusive)? else {
             return Err(Error::new(Kind::Unavailable, format!("another server is writing to {root:?}"))
                 .with_hint("stop it, serve another folder, or serve this one read-only"));
         };
-        let folder = Self::new(root, Some(lock));
-        for algorithm in Algorithm::ALL {
-            folder.inner.directories.ensure(&root.join("blobs").join(algorithm.as_str()))?;
-        }
-        folder.inner.directories.ensure(&root.join("repositories"))?;
-        folder.inner.directories.ensure(&folder.inner.uploads())?;
+        let content = Algorithm::ALL.map(|algorithm| root.join("blobs").join(algorithm.as_str()));
+        let records = [root.join("repositories"), root.join("uploads")];
+        content.iter().chain(&records).try_for_each(|path| directories.ensure(path))?;
+        let folder = Self::new(root, directories, Some(lock));
         folder.inner.remove_temporaries()?;
         if root.join(MARKER_FILE).exists() {
             check_format(root)?;
@@ -69,8 +68,8 @@ impl Folder {
         Ok(folder)
     }
 
-    fn new(root: &Path, lock: Option<FileLock>) -> Self {
-        let inner = Inner { root: root.to_owned(), directories: Directories::default(), _lock: lock };
+    fn new(root: &Path, directories: Directories, lock: Option<FileLock>) -> Self {
+        let inner = Inner { root: root.to_owned(), directories, _lock: lock };
         Self { inner: Arc::new(inner) }
     }
 }
