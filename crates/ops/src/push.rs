@@ -141,7 +141,14 @@ impl Prepared {
         )?);
         let root = self.root.descriptor();
         let options = CopyOptions { leave_root: true, ..CopyOptions::new(observer) };
-        let copied = copy(&session, &remote, root, &options).await?;
+        let copied = match copy(&session, &remote, root, &options).await {
+            Ok(copied) => copied,
+            Err(error) => {
+                // Uploads that were kept to go on with would stay open until the registry forgets them.
+                remote.cancel_uploads().await;
+                return Err(error);
+            }
+        };
         if copied.documents.is_empty() {
             for layer in &self.layers {
                 observer.event(Event::Present { digest: layer.as_str() });
