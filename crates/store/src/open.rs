@@ -8,7 +8,6 @@ use std::time::Duration;
 use dhow_base::fs::{self as durable, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::layout::OCI_LAYOUT_CONTENT;
-use dhow_spec::platform::Matcher;
 use dhow_spec::{Algorithm, Platform};
 
 use crate::db::{Database, Durability, Failure, Journal, schema};
@@ -28,11 +27,14 @@ pub struct OpenOptions {
     pub journal: Journal,
     /// The platform whose image is shown for an index of which several are here.
     pub platform: Platform,
+    /// What tells this run of the machine from every other; the kernel's boot ID when there is none. Content that was not
+    /// flushed is only trusted within one run.
+    pub boot_id: Option<String>,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { create: true, journal: Journal::Automatic, platform: Platform::host() }
+        Self { create: true, journal: Journal::Automatic, platform: Platform::host(), boot_id: None }
     }
 }
 
@@ -49,7 +51,7 @@ impl Store {
             Some(database) => database,
             None => make(&paths, options)?,
         };
-        let store = Self::from_parts(paths, database, Matcher::ordered(&options.platform));
+        let store = Self::from_parts(paths, database, options);
         if store.is_writable() {
             recover::restore_trash(&store)?;
             view::repair(&store);

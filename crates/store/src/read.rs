@@ -51,10 +51,13 @@ impl Store {
     /// [`Kind::NotFound`] when it is not here, [`Kind::Corrupt`] when it is damaged or no document.
     pub fn document(&self, digest: &Digest) -> Result<VerifiedDocument> {
         let Some(size) = self.blob_size(digest)? else {
-            return Err(Error::new(Kind::NotFound, format!("manifest {digest} is not in the store")));
+            return Err(not_found(digest));
         };
         self.check_document_size(digest, size)?;
-        let bytes = durable::read_limited(&self.paths().blob(digest), limits::MANIFEST_BYTES_MAX)?;
+        let bytes = match durable::read_limited(&self.paths().blob(digest), limits::MANIFEST_BYTES_MAX) {
+            Err(error) if error.kind() == Kind::NotFound => return Err(not_found(digest)),
+            other => other?,
+        };
         let media_type = Document::parse(bytes.clone(), None)
             .map_err(|error| Error::from(error).context(format_args!("manifest {digest}")))?
             .media_type()
@@ -69,7 +72,12 @@ impl Store {
         }
         self.check_document_size(&descriptor.digest, descriptor.size)?;
         let path = self.paths().blob(&descriptor.digest);
-        verify_document(durable::read_limited(&path, limits::MANIFEST_BYTES_MAX)?, descriptor).map(Some)
+        match durable::read_limited(&path, limits::MANIFEST_BYTES_MAX) {
+            Ok(bytes) => verify_document(bytes, descriptor).map(Some),
+            // Another process has collected it since the row was read.
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn check_document_size(&self, digest: &Digest, size: u64) -> Result<()> {
@@ -156,14 +164,22 @@ impl Store {
 
     /// The manifest by which an image came here last.
     pub(crate) fn newest_manifest(&self, image_id: &Digest) -> Result<VerifiedDocument> {
-        let descriptor = self.read_rows(|connection| find::newest_manifest(connection, image_id))?;
-        let Some(descriptor) = descriptor else {
-            return Err(Error::new(Kind::NotFound, format!("No such image: {image_id}")));
-        };
-        self.document_by(&descriptor)?.ok_or_else(|| {
-            let message = format!("manifest {} of image {image_id} is missing in the store", descriptor.digest);
-            Error::new(Kind::Corrupt, message).with_hint("run `dhow system check`, or pull the image again")
-        })
+        let mut missing: Option<Digest> = None;
+        loop {
+            let descriptor = self.read_rows(|connection| find::newest_manifest(connection, image_id))?;
+            let Some(descriptor) = descriptor else { return Err(find::no_such_image(image_id.as_str())) };
+            if let Some(document) = self.document_by(&descriptor)? {
+                return Ok(document);
+            }
+            // Unless the row is still there on a second look, the image was removed in between.
+            if missing.as_ref() == Some(&descriptor.digest) {
+                let message = format!("manifest {} of image {image_id} is missing in the store", descriptor.digest);
+                return Err(
+                    Error::new(Kind::Corrupt, message).with_hint("run `dhow system check`, or pull the image again")
+                );
+            }
+            missing = Some(descriptor.digest);
+        }
     }
 
     /// The layers of an image, lowest first.
@@ -214,7 +230,10 @@ impl Store {
     pub(crate) fn stream(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
         let Some(size) = self.blob_size(&descriptor.digest)? else { return Err(not_found(&descriptor.digest)) };
         let path = self.paths().blob(&descriptor.digest);
-        let file = durable::open(&path)?;
+        let file = match durable::open(&path) {
+            Err(error) if error.kind() == Kind::NotFound => return Err(not_found(&descriptor.digest)),
+            other => other?,
+        };
         let range = range.start.min(size)..range.end.min(size);
         let step = move |(file, path, range): (File, PathBuf, Range<u64>)| async move {
             if range.is_empty() {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction};
 
 use crate::db::{Database, Durability, Step};
 use crate::last_use::LastUse;
+use crate::open::OpenOptions;
 use crate::paths::Paths;
 use crate::view;
 
@@ -29,9 +30,11 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    pub(crate) fn from_parts(paths: Paths, database: Database, shown: Matcher) -> Self {
+    pub(crate) fn from_parts(paths: Paths, database: Database, options: &OpenOptions) -> Self {
+        let shown = Matcher::ordered(&options.platform);
+        let boot = options.boot_id.clone().map_or_else(OnceLock::new, OnceLock::from);
         let last_use = LastUse::new(paths.last_use(), database.is_writable());
-        Self { inner: Arc::new(Inner { paths, database, last_use, shown, boot: OnceLock::new() }) }
+        Self { inner: Arc::new(Inner { paths, database, last_use, shown, boot }) }
     }
 
     /// The directory the store is in.

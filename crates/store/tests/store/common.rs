@@ -7,7 +7,7 @@ use dhow_base::progress::Silent;
 use dhow_content::memory::MemoryPlace;
 use dhow_content::{CopyOptions, copy};
 use dhow_spec::{Descriptor, Digest, MediaType, Platform, Reference};
-use dhow_store::{Committed, Journal, NewTarget, OpenOptions, Session, Store};
+use dhow_store::{Committed, NewTarget, OpenOptions, Session, Store};
 use dhow_testkit::images::{self, Compression, Format, Layout};
 use futures::executor::block_on;
 use tempfile::TempDir;
@@ -24,10 +24,6 @@ pub(crate) fn options() -> OpenOptions {
 
 pub(crate) fn open_at(root: &Path) -> Result<Store> {
     Store::open(root, &options())
-}
-
-pub(crate) fn open_with(root: &Path, journal: Journal) -> Result<Store> {
-    Store::open(root, &OpenOptions { journal, ..options() })
 }
 
 pub(crate) fn open(directory: &TempDir) -> Store {

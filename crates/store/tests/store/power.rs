@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use dhow_store::Journal;
+use dhow_store::{Journal, OpenOptions, Store};
 use dhow_testkit::forgetful::{Forgetful, Handle, Image, Promise, Unsynced};
 use dhow_testkit::peers::available;
 use tempfile::TempDir;
@@ -12,15 +12,16 @@ use crate::child::command;
 use crate::common::*;
 use crate::crash::{assert_acknowledged, scenario};
 
-fn journal_of(word: &str) -> Journal {
-    if word == "wal" { Journal::WriteAhead } else { Journal::Rollback }
+fn with(journal: &str) -> OpenOptions {
+    let journal = if journal == "wal" { Journal::WriteAhead } else { Journal::Rollback };
+    OpenOptions { journal, ..options() }
 }
 
 /// Runs the scenario until the power fails. In a process of its own: memory that is mapped from a dead disk kills.
 pub(crate) fn child(root: &Path, acknowledged: &Path, journal: &str) {
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(acknowledged).unwrap();
-    let done = open_with(root, journal_of(journal))
-        .and_then(|store| scenario(&store, |step| writeln!(file, "{step}").unwrap()));
+    let done =
+        Store::open(root, &with(journal)).and_then(|store| scenario(&store, |step| writeln!(file, "{step}").unwrap()));
     drop(done);
 }
 
@@ -36,7 +37,8 @@ fn look(image: &Image, journal: &str, steps: &[String], what: &str) {
     let directory = TempDir::new().unwrap();
     let mounted = Forgetful::from_image(image).mount_at(directory.path()).unwrap();
     let root = mounted.mountpoint().join("store");
-    let store = open_with(&root, journal_of(journal)).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let options = OpenOptions { boot_id: Some("after the cut".to_owned()), ..with(journal) };
+    let store = Store::open(&root, &options).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_acknowledged(&store, steps, what);
     // What is left half done does not stand in the way.
     scenario(&store, |_| {}).unwrap_or_else(|error| panic!("{what}: {error}"));
