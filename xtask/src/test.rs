@@ -9,7 +9,8 @@ use crate::{check, provision, shell};
 pub(crate) fn run() -> Result<()> {
     shell::step("what the tests need", provision::install)?;
     check::run(check::Extent::BesideTests)?;
-    shell::step("build", || shell::run(&mut shell::cargo(&["build", "--quiet", "--package", "dhow-cli"])))?;
+    // The whole workspace, so that the program has the features it is tested with and nothing is built twice.
+    shell::step("build", || shell::run(&mut shell::cargo(&["build", "--quiet", "--workspace", "--all-targets"])))?;
     shell::step("tests", || {
         let mut tests = shell::cargo(&["test", "--workspace", "--no-fail-fast"]);
         if peers::is_root() {
