@@ -8,8 +8,8 @@ use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
 use rusqlite::Connection;
 
 pub(crate) use lookup::{
-    Member, descriptor_at, digest_at, last_tagged, members, newest_manifest, platform_at, shown, target_descriptor,
-    target_of_digest_name, target_of_tag, text_at,
+    Member, descriptor_at, digest_at, last_tagged, manifest_descriptor, members, newest_manifest, platform_at, shown,
+    target_descriptor, target_of_digest_name, target_of_tag, text_at,
 };
 
 use crate::db::Step;
@@ -31,7 +31,8 @@ pub enum MatchedBy {
 pub struct Found {
     /// The image's ID.
     pub image_id: Digest,
-    /// What the name records: a manifest or index. By ID, the newest that has the image.
+    /// What the name records: a manifest or index. By ID, the newest that is shown as this image; the manifest itself when
+    /// all of them show another platform.
     pub target: Descriptor,
     /// The manifest of the image, in the target.
     pub manifest: Descriptor,
@@ -67,7 +68,7 @@ impl Store {
     /// Those of the database.
     pub fn resolve(&self, reference: &Reference) -> Result<Option<Descriptor>> {
         self.read_rows(|connection| match target_of(connection, reference)? {
-            Some(target) => target_descriptor(connection, &target),
+            Some(target) => kept_descriptor(connection, &target),
             None => Ok(None),
         })
     }
@@ -92,7 +93,7 @@ impl Store {
                 Some(platform) => fitting(&members, &Matcher::strict(platform)),
             };
             match member {
-                Some(member) => lookup::manifest_descriptor(connection, &member.manifest),
+                Some(member) => manifest_descriptor(connection, &member.manifest),
                 None => Ok(None),
             }
         })
@@ -107,9 +108,9 @@ fn fitting<'m>(members: &'m [Member], matcher: &Matcher) -> Option<&'m Member> {
 /// Finds by any text, in docker's order (moby `daemon/images/image.go`, GetImage).
 pub(crate) fn find(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Found> {
     if let Some(digest) = whole_digest(text) {
-        let found = match by_id(connection, &digest)? {
+        let found = match by_id(connection, matcher, &digest)? {
             Some(found) => Some(found),
-            None => by_digest(connection, matcher, &digest)?,
+            None => by_target(connection, matcher, &digest)?,
         };
         return found.ok_or_else(|| no_such_image(digest.as_str()).into());
     }
@@ -118,14 +119,6 @@ pub(crate) fn find(connection: &Connection, matcher: &Matcher, text: &str) -> St
         && let Some(target) = target_of(connection, reference)?
         && let Some(mut found) = by_target(connection, matcher, &target)?
     {
-        if let Some(digest) = reference.digest()
-            && *digest != target
-            && let Some(manifest) = lookup::manifest_descriptor(connection, digest)?
-            && let Some(member) = members(connection, &target)?.into_iter().find(|member| member.manifest == *digest)
-        {
-            // The name has the digest of one member of the index that was recorded.
-            (found.image_id, found.manifest) = (member.image_id, manifest);
-        }
         let name = match reference.digest() {
             Some(digest) => Reference::from_digest(reference.repository().clone(), digest.clone()),
             None => reference.clone(),
@@ -161,42 +154,45 @@ fn whole_digest(text: &str) -> Option<Digest> {
     Digest::parse(text).ok().or_else(|| Digest::parse(&format!("sha256:{text}")).ok())
 }
 
-fn by_target(connection: &Connection, matcher: &Matcher, target: &Digest) -> Step<Option<Found>> {
-    let Some(descriptor) = target_descriptor(connection, target)? else { return Ok(None) };
-    let members = members(connection, target)?;
-    let Some(member) = shown(&members, matcher) else { return Ok(None) };
-    let Some(manifest) = lookup::manifest_descriptor(connection, &member.manifest)? else { return Ok(None) };
-    let image_id = member.image_id.clone();
-    Ok(Some(Found { image_id, target: descriptor, manifest, reference: None, matched_by: MatchedBy::Digest }))
+/// A target, or a manifest that is part of one.
+fn kept_descriptor(connection: &Connection, digest: &Digest) -> Step<Option<Descriptor>> {
+    match target_descriptor(connection, digest)? {
+        Some(target) => Ok(Some(target)),
+        None => manifest_descriptor(connection, digest),
+    }
 }
 
 /// By the digest of a manifest or index.
-fn by_digest(connection: &Connection, matcher: &Matcher, digest: &Digest) -> Step<Option<Found>> {
-    if let Some(found) = by_target(connection, matcher, digest)? {
-        return Ok(Some(found));
-    }
-    let Some(manifest) = lookup::manifest_descriptor(connection, digest)? else { return Ok(None) };
-    let Some((image_id, target)) = lookup::newest_target_with(connection, "manifest", digest)? else { return Ok(None) };
+fn by_target(connection: &Connection, matcher: &Matcher, digest: &Digest) -> Step<Option<Found>> {
+    let Some(target) = kept_descriptor(connection, digest)? else { return Ok(None) };
+    let members = members(connection, digest)?;
+    let Some(member) = shown(&members, matcher) else { return Ok(None) };
+    let Some(manifest) = manifest_descriptor(connection, &member.manifest)? else { return Ok(None) };
+    let image_id = member.image_id.clone();
     Ok(Some(Found { image_id, target, manifest, reference: None, matched_by: MatchedBy::Digest }))
 }
 
 /// By the whole ID of an image.
-pub(crate) fn by_id(connection: &Connection, id: &Digest) -> Step<Option<Found>> {
-    let Some((image_id, target)) = lookup::newest_target_with(connection, "id", id)? else { return Ok(None) };
-    let in_target = members(connection, &target.digest)?.into_iter().find(|member| member.image_id == *id);
-    let manifest = match in_target {
-        Some(member) => lookup::manifest_descriptor(connection, &member.manifest)?,
-        None => newest_manifest(connection, id)?,
-    };
-    let Some(manifest) = manifest else { return Ok(None) };
-    Ok(Some(Found { image_id, target, manifest, reference: None, matched_by: MatchedBy::Id }))
+fn by_id(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Found>> {
+    let found =
+        |target, manifest| Found { image_id: id.clone(), target, manifest, reference: None, matched_by: MatchedBy::Id };
+    for target in lookup::targets_with(connection, id)? {
+        let members = members(connection, &target.digest)?;
+        if let Some(member) = shown(&members, matcher)
+            && member.image_id == *id
+            && let Some(manifest) = manifest_descriptor(connection, &member.manifest)?
+        {
+            return Ok(Some(found(target, manifest)));
+        }
+    }
+    Ok(newest_manifest(connection, id)?.map(|manifest| found(manifest.clone(), manifest)))
 }
 
 /// By the beginning of an ID; when no image ID begins so, of the digest of a manifest or index.
 fn by_prefix(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Option<Found>> {
     let ids = lookup::starting_with(connection, "image", "id", text)?;
     match ids.as_slice() {
-        [id] => return by_id(connection, id),
+        [id] => return by_id(connection, matcher, id),
         [] => {}
         several => return Err(ambiguous(text, several).into()),
     }
@@ -204,7 +200,7 @@ fn by_prefix(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Opt
     digests.extend(lookup::starting_with(connection, "manifest", "digest", text)?);
     let mut found: Vec<Found> = Vec::new();
     for digest in digests {
-        if let Some(other) = by_digest(connection, matcher, &digest)?
+        if let Some(other) = by_target(connection, matcher, &digest)?
             && !found.iter().any(|found| found.image_id == other.image_id)
         {
             found.push(other);

@@ -110,7 +110,8 @@ pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image
     Ok(images)
 }
 
-fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
+/// One image, shown or not.
+pub(crate) fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
     let sql = "SELECT id, created, size, os, architecture, variant, number FROM image WHERE id = ?1";
     let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;

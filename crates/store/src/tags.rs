@@ -1,14 +1,16 @@
 //! Giving another name to what is here.
 
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::{Descriptor, Reference};
+use dhow_spec::{Descriptor, Digest, Reference};
+use rusqlite::Transaction;
 
 use crate::commit::point;
+use crate::db::Step;
 use crate::find;
-use crate::store::Store;
+use crate::store::{Store, now};
 
 impl Store {
-    /// Makes a name stand for a manifest or index that is kept. What had the name stays, without it.
+    /// Makes a name stand for a manifest or index that is kept, also for one manifest of an index. What had the name stays, without it.
     ///
     /// # Errors
     /// [`Kind::NotFound`] when the target is not kept, [`Kind::Invalid`] for a name without a tag or with a digest.
@@ -21,11 +23,25 @@ impl Store {
         }
         self.write_names(|transaction| {
             if find::target_descriptor(transaction, &target.digest)?.is_none() {
-                return Err(find::no_such_image(target.digest.as_str()).into());
+                keep_manifest(transaction, &target.digest)?;
             }
             point(transaction, reference, &target.digest)?;
             Ok(())
         })
         .map(|_| ())
     }
+}
+
+/// Makes a manifest that was only part of an index a target of its own.
+fn keep_manifest(transaction: &Transaction<'_>, digest: &Digest) -> Step<()> {
+    let sql = "INSERT INTO target (digest, media_type, size, added) \
+               SELECT digest, media_type, size, ?2 FROM manifest WHERE digest = ?1";
+    if transaction.prepare_cached(sql)?.execute((digest.as_str(), now()))? == 0 {
+        return Err(find::no_such_image(digest.as_str()).into());
+    }
+    let sql = "INSERT INTO target_member (target, position, manifest, image) \
+               SELECT target.number, 0, manifest.digest, manifest.image FROM target JOIN manifest USING (digest) \
+               WHERE digest = ?1";
+    transaction.prepare_cached(sql)?.execute([digest.as_str()])?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use rusqlite::{Params, Transaction};
 use crate::db::{Failure, Step};
 use crate::find::{self, Found, digest_at};
 use crate::images::{self, Image};
-use crate::store::Store;
+use crate::store::{Store, now};
 
 /// A container, as far as images care.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,34 @@ impl Update<'_> {
             containers.sort_by_key(|container| !container.is_running());
             Ok(containers)
         })
+    }
+
+    /// Records a container that is made from an image, or its new state.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the image is not here; those of the database.
+    pub fn put_container(&mut self, container: &Container, image_id: &Digest) -> Result<()> {
+        if self.run(|transaction| images::one(transaction, self.shown, image_id))?.is_none() {
+            return Err(find::no_such_image(image_id.as_str()));
+        }
+        self.run(|transaction| {
+            let sql = "INSERT INTO container (id, name, image_id, state, created, configuration) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, '{}') \
+                       ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state";
+            let row = (&container.id, &container.name, image_id.as_str(), container.state.as_str(), now());
+            transaction.prepare_cached(sql)?.execute(row)?;
+            Ok(())
+        })
+    }
+
+    /// Forgets a container. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn remove_container(&mut self, id: &str) -> Result<bool> {
+        self.run(
+            |transaction| Ok(transaction.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id])? > 0),
+        )
     }
 
     /// Takes a name with a tag away. Returns whether there was one.

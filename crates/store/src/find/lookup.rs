@@ -30,11 +30,21 @@ pub(crate) fn platform_at(row: &Row<'_>, column: usize) -> Step<Platform> {
     Ok(Platform { variant, ..Platform::new(text_at(row, column)?, text_at(row, column + 1)?) })
 }
 
-/// The members of a target, in the order they came.
+/// The members of a target, in the order they came. A manifest that is only part of other targets is its own member.
 pub(crate) fn members(connection: &Connection, target: &Digest) -> Step<Vec<Member>> {
     let sql = "SELECT manifest, id, os, architecture, variant FROM target_member \
                JOIN image ON image.number = target_member.image \
                WHERE target = (SELECT number FROM target WHERE digest = ?1) ORDER BY position";
+    let members = query_members(connection, sql, target)?;
+    if !members.is_empty() {
+        return Ok(members);
+    }
+    let sql = "SELECT digest, id, os, architecture, variant FROM manifest \
+               JOIN image ON image.number = manifest.image WHERE digest = ?1";
+    query_members(connection, sql, target)
+}
+
+fn query_members(connection: &Connection, sql: &str, target: &Digest) -> Step<Vec<Member>> {
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query([target.as_str()])?;
     let mut members = Vec::new();
@@ -63,22 +73,17 @@ pub(crate) fn target_of_tag(connection: &Connection, repository: &str, tag: &str
     one_digest(connection, sql, (repository, tag))
 }
 
-/// What `repository@digest` stands for: the target with the digest, or the newest one of the repository that has a
-/// member with it.
+/// What `repository@digest` stands for: the target with the digest, or the manifest with it in a target that the repository
+/// knows.
 pub(crate) fn target_of_digest_name(
     connection: &Connection,
     repository: &str,
     digest: &Digest,
 ) -> Step<Option<Digest>> {
     let sql = "SELECT digest FROM target JOIN repo_digest ON repo_digest.target = target.number \
-               WHERE digest = ?2 AND repository = ?1";
-    if let Some(target) = one_digest(connection, sql, (repository, digest.as_str()))? {
-        return Ok(Some(target));
-    }
-    let sql = "SELECT digest FROM target_member \
-               JOIN repo_digest ON repo_digest.target = target_member.target \
-               JOIN target ON target.number = target_member.target \
-               WHERE repository = ?1 AND manifest = ?2 ORDER BY added DESC, digest LIMIT 1";
+               WHERE digest = ?2 AND repository = ?1 \
+               UNION SELECT manifest FROM target_member JOIN repo_digest USING (target) \
+               WHERE manifest = ?2 AND repository = ?1 LIMIT 1";
     one_digest(connection, sql, (repository, digest.as_str()))
 }
 
@@ -88,11 +93,13 @@ fn one_digest(connection: &Connection, sql: &str, parameters: (&str, &str)) -> S
     rows.next()?.map(|row| digest_at(row, 0)).transpose()
 }
 
+/// The descriptor of a target.
 pub(crate) fn target_descriptor(connection: &Connection, digest: &Digest) -> Step<Option<Descriptor>> {
     descriptor(connection, "SELECT digest, media_type, size FROM target WHERE digest = ?1", digest)
 }
 
-pub(super) fn manifest_descriptor(connection: &Connection, digest: &Digest) -> Step<Option<Descriptor>> {
+/// The descriptor of a manifest that is part of a target.
+pub(crate) fn manifest_descriptor(connection: &Connection, digest: &Digest) -> Step<Option<Descriptor>> {
     descriptor(connection, "SELECT digest, media_type, size FROM manifest WHERE digest = ?1", digest)
 }
 
@@ -114,20 +121,18 @@ pub(crate) fn descriptor_at(row: &Row<'_>, column: usize) -> Step<Descriptor> {
     Ok(Descriptor::new(media_type, digest_at(row, column)?, from_row(row.get(column + 2)?)))
 }
 
-/// The newest target with a member whose `manifest` or `id` is `digest`, and that member's image.
-pub(super) fn newest_target_with(
-    connection: &Connection,
-    column: &str,
-    digest: &Digest,
-) -> Step<Option<(Digest, Descriptor)>> {
-    let sql = format!(
-        "SELECT id, digest, media_type, target.size FROM target_member \
-         JOIN target ON target.number = target_member.target JOIN image ON image.number = target_member.image \
-         WHERE {column} = ?1 ORDER BY target.added DESC, digest LIMIT 1"
-    );
-    let mut select = connection.prepare_cached(&sql)?;
-    let mut rows = select.query([digest.as_str()])?;
-    rows.next()?.map(|row| Ok((digest_at(row, 0)?, descriptor_at(row, 1)?))).transpose()
+/// The targets that have an image, newest first.
+pub(super) fn targets_with(connection: &Connection, image_id: &Digest) -> Step<Vec<Descriptor>> {
+    let sql = "SELECT DISTINCT digest, media_type, target.size FROM image \
+               JOIN target_member ON target_member.image = image.number \
+               JOIN target ON target.number = target_member.target WHERE id = ?1 ORDER BY target.added DESC, digest";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([image_id.as_str()])?;
+    let mut targets = Vec::new();
+    while let Some(row) = rows.next()? {
+        targets.push(descriptor_at(row, 0)?);
+    }
+    Ok(targets)
 }
 
 /// At most a handful of digests in a column that begin with a text such as `sha256:43c4` or `43c4`.

@@ -34,7 +34,12 @@ impl Resolve for Store {
 
 impl Source for Session {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
-        self.lease.pin([&descriptor.digest])?;
+        if descriptor.media_type.is_document() {
+            // Who reads a document will want what it names.
+            self.pin(descriptor)?;
+        } else {
+            self.lease.pin([&descriptor.digest])?;
+        }
         self.store().stream(descriptor, range)
     }
 

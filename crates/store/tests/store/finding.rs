@@ -50,11 +50,20 @@ fn another_platform_of_an_index_adds_to_its_name() {
     assert!(store.manifest_for(&sample.index.digest, Some(&Platform::new("linux", "s390x"))).unwrap().is_none());
 
     let by_id = store.find(arm.image_id.short()).unwrap();
-    assert_eq!((by_id.matched_by, &by_id.target, &by_id.manifest), (MatchedBy::Id, &arm.target, &arm.manifest));
+    assert_eq!((by_id.matched_by, &by_id.target), (MatchedBy::Id, &arm.manifest), "the index would show another image");
+    assert_eq!(store.find(amd.image_id.short()).unwrap().target, amd.target);
     let by_digest = store.find(members[1].digest.as_str()).unwrap();
     assert_eq!((by_digest.matched_by, &by_digest.image_id), (MatchedBy::Digest, &arm.image_id));
     let by_member_name = store.find(&format!("multi@{}", members[1].digest)).unwrap();
     assert_eq!((by_member_name.matched_by, &by_member_name.image_id), (MatchedBy::Name, &arm.image_id));
+
+    let by_name = store.resolve(&reference(&format!("multi@{}", members[1].digest))).unwrap().unwrap();
+    assert_eq!(by_name.digest, members[1].digest);
+    assert_eq!(store.manifest_for(&by_name.digest, None).unwrap().unwrap().digest, members[1].digest);
+    store.tag(&by_id.target, &reference("arm")).unwrap();
+    assert_eq!(store.find("arm").unwrap().image_id, arm.image_id);
+    assert_eq!(store.images().unwrap().len(), 2);
+    assert_sound(&store, "one platform tagged");
 
     let elsewhere = OpenOptions { platform: arm64, ..options() };
     let store = Store::open(&root_of(&directory), &elsewhere).unwrap();
