@@ -18,6 +18,8 @@ mod commit;
 mod db;
 mod facts;
 mod find;
+#[doc(hidden)]
+pub mod fuzzing;
 mod homes;
 mod images;
 mod ingest;

@@ -84,7 +84,12 @@ fn generation(connection: &Connection) -> Step<i64> {
 fn written_generation(store: &Store) -> Option<i64> {
     let mut head = Vec::new();
     File::open(store.paths().index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
-    let head = String::from_utf8_lossy(&head).into_owned();
+    parse_generation(&head)
+}
+
+/// The generation in the first bytes of an `index.json` that was written here.
+pub(crate) fn parse_generation(head: &[u8]) -> Option<i64> {
+    let head = String::from_utf8_lossy(head);
     let (_, rest) = head.split_once(&format!("\"{GENERATION}\":\""))?;
     rest.split_once('"')?.0.parse().ok()
 }

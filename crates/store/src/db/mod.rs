@@ -99,6 +99,15 @@ impl Database {
 
     fn open_immutable(path: &Path) -> Step<Self> {
         tracing::debug!(?path, "opening the database as immutable");
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0) {
+            // Without it the latest changes would be missing, and what is shown would be wrong.
+            let message = format!("the database {path:?} has changes in its log, which cannot be read here");
+            return Err(Error::new(Kind::Unavailable, message)
+                .with_hint("open the store once where it can be written")
+                .into());
+        }
         let text = path.to_str().ok_or_else(|| Error::new(Kind::Unsupported, format!("{path:?} is not UTF-8")))?;
         let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;

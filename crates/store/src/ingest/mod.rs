@@ -17,6 +17,7 @@ use dhow_spec::Descriptor;
 
 pub(crate) use follow::inflate_file;
 use follow::{Followers, INLINE_BYTES_MAX, Proven, Task};
+pub(crate) use parts::Parts;
 use parts::PartsFile;
 use progress::Progress;
 
@@ -82,7 +83,7 @@ impl StoreIngest {
         let metadata =
             lock.file().metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
         let (record, parts) = PartsFile::open(&map, blob.size, metadata.len())?;
-        if metadata.len() > blob.size || (metadata.len() > 0 && parts == parts::Parts::default()) {
+        if metadata.len() > blob.size || (metadata.len() > 0 && parts == Parts::default()) {
             durable::set_length(lock.file(), &path, 0)?;
         }
         let progress = Arc::new(Progress::new(blob.size, record, parts));

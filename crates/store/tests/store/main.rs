@@ -10,6 +10,7 @@ mod child;
 mod common;
 mod crash;
 mod finding;
+mod health;
 mod ingest;
 mod model;
 mod place;
