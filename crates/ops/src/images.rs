@@ -111,6 +111,10 @@ impl Filter {
             match name.as_str() {
                 "dangling" => filter.dangling = Some(parse_bool(name, value)?),
                 "reference" => filter.references.push(value.clone()),
+                "before" | "id" | "label" | "label!" | "since" | "until" => {
+                    let message = format!("the filter '{name}' is not supported yet");
+                    return Err(Error::new(Kind::Unsupported, message).with_hint("use dangling or reference"));
+                }
                 _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'"))),
             }
         }
