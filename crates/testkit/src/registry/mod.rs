@@ -15,7 +15,7 @@
 //! assert!(registry.bytes_sent_of(&image.layers[0]) < 20);
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -31,6 +31,7 @@ mod tls;
 pub use access::Access;
 pub use content::{Image, digest_of};
 pub use script::{Effect, Route, Rule};
+pub use tls::server_config as tls_server_config;
 
 use content::Content;
 
@@ -154,7 +155,16 @@ impl ScriptedRegistry {
     /// # Panics
     /// When no port can be opened.
     pub fn start() -> Self {
-        Self::start_with(false)
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// As [`ScriptedRegistry::start`], at an address of this machine that is not the loopback's: clients treat those
+    /// registries as distant.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start_at(address: IpAddr) -> Self {
+        Self::start_with(false, address)
     }
 
     /// Starts one that speaks HTTPS, with a certificate that no system trusts.
@@ -162,11 +172,11 @@ impl ScriptedRegistry {
     /// # Panics
     /// When no port can be opened.
     pub fn start_tls() -> Self {
-        Self::start_with(true)
+        Self::start_with(true, IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    fn start_with(tls: bool) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    fn start_with(tls: bool, address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().expect("the port that was bound");
         let state = State {
             content: Content::default(),
