@@ -4,22 +4,26 @@
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dhow_testkit::forgetful::Random;
+use dhow_testkit::peers::available;
 use dhow_tests::crash::{Dhow, Picture, Shelf, chance, same_archive};
 use tempfile::TempDir;
 
 /// How many times the program is killed.
 const KILLS: u32 = 200;
 
-/// Bytes of one blob that may come twice after a kill. The layers here are fetched in one piece each; what may be lost of
-/// it is what was read from the connection and not yet noted.
-const PART_BYTES: u64 = 64 << 10;
+/// How many times while it fetches one large blob in parts.
+const KILLS_OF_PARTS: u32 = 25;
+
+/// Bytes of one blob that may come twice after a kill: what was read from the connections and not yet noted.
+const AGAIN_BYTES_MAX: u64 = 256 << 10;
 
 /// Bytes that may be fetched in vain for each kill, on the average.
 const WASTE_BYTES_MAX: u64 = 512 << 10;
@@ -30,9 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Chain<'a> {
     dhow: Dhow,
     shelf: &'a Shelf,
-    name: &'a str,
+    /// The command that pulls.
+    words: &'a [&'a str],
     layers: BTreeMap<String, u64>,
     random: &'a mut Random,
+    /// How much later than the last byte a kill may come, in microseconds: long enough to be too late now and then.
+    finish_us: u64,
     /// Most bytes of one blob that came twice.
     most_again: u64,
 }
@@ -45,14 +52,14 @@ impl Chain<'_> {
             self.shelf.forget();
             let (bytes, delay) = self.moment(missing.values().sum());
             let until = self.shelf.sent() + bytes;
-            let mut child = self.dhow.start(&["pull", "-q", self.name]);
+            let mut child = self.dhow.start(self.words);
             let finished = self.wait_for(&mut child, until, delay);
             let sent = self.shelf.sent_by_blob();
             for (digest, missing) in missing {
                 let sent = sent.get(&digest).copied().unwrap_or(0);
                 self.most_again = self.most_again.max(sent.saturating_sub(missing));
                 assert!(
-                    sent <= missing + PART_BYTES,
+                    sent <= missing + AGAIN_BYTES_MAX,
                     "{what}, after kill {kills}: {missing} bytes of {digest} were missing, {sent} were fetched"
                 );
             }
@@ -69,7 +76,9 @@ impl Chain<'_> {
     /// How many bytes of each layer have not reached the store. What the registry sent is no measure of that: a kill
     /// loses what waits in the connection.
     fn missing(&self) -> BTreeMap<String, u64> {
-        let length = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        // Parts leave holes in the file.
+        let filled = |metadata: Metadata| metadata.len().min(metadata.blocks() * 512);
+        let length = |path: PathBuf| fs::metadata(path).map_or(0, filled);
         let missing = |(digest, size): (&String, &u64)| {
             let blob = length(self.dhow.root().join("blobs").join(digest.replace(':', "/")));
             let arriving = length(self.dhow.root().join("ingest").join(digest.replace(':', "-")));
@@ -83,7 +92,7 @@ impl Chain<'_> {
     fn moment(&mut self, missing: u64) -> (u64, Duration) {
         let (bytes, delay_us) = match self.random.below(8) {
             0 => (0, 30_000),
-            1 | 2 => (missing, 80_000),
+            1 | 2 => (missing, self.finish_us),
             _ => (self.random.below(missing + 1), 5_000),
         };
         (bytes, Duration::from_micros(self.random.below(delay_us)))
@@ -106,6 +115,11 @@ impl Chain<'_> {
     }
 }
 
+/// Twice the time that has passed, in microseconds, but at least what a loaded machine may take for anything.
+fn twice_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).map_or(u64::MAX, |micros| (2 * micros).max(80_000))
+}
+
 fn saved(dhow: &Dhow, name: &str, folder: &Path) -> Vec<u8> {
     let path = folder.join("saved.tar");
     dhow.must(&["save", "-o", path.to_str().expect("a path in UTF-8"), name]);
@@ -123,12 +137,15 @@ fn a_pull_killed_at_any_moment_resumes_and_loses_nothing_else() {
     let name = shelf.name("pulled:1");
     let undisturbed = Dhow::on(&folder.join("undisturbed"));
     undisturbed.must(&["load", "-i", kept.archive_path()]);
+    let began = Instant::now();
     undisturbed.must(&["pull", "-q", &name]);
+    let finish_us = twice_since(began);
     let expected =
         [(name.as_str(), saved(&undisturbed, &name, folder)), ("kept:1", saved(&undisturbed, "kept:1", folder))];
     let members = same_archive(&folder.join("saved.tar"));
     assert!(!members.is_empty());
 
+    let words = ["pull", "-q", name.as_str()];
     let mut random = chance();
     let (mut kills, mut chains, mut most_again) = (0, 0, 0);
     shelf.drip(32 << 10, Duration::from_micros(800));
@@ -139,8 +156,15 @@ fn a_pull_killed_at_any_moment_resumes_and_loses_nothing_else() {
         let dhow = Dhow::on(&root);
         dhow.must(&["load", "-i", kept.archive_path()]);
         let layers = pulled.layer_sizes();
-        let mut chain =
-            Chain { dhow: dhow.clone(), shelf: &shelf, name: &name, layers, random: &mut random, most_again };
+        let mut chain = Chain {
+            dhow: dhow.clone(),
+            shelf: &shelf,
+            words: &words,
+            layers,
+            random: &mut random,
+            finish_us,
+            most_again,
+        };
         kills += chain.run(&format!("chain {chains}"));
         most_again = chain.most_again;
         chains += 1;
@@ -155,4 +179,46 @@ fn a_pull_killed_at_any_moment_resumes_and_loses_nothing_else() {
     println!(
         "{kills} kills in {chains} pulls, at most {most_again} bytes of a blob came twice, {wasted} bytes in vain"
     );
+}
+
+#[test]
+fn a_large_blob_that_comes_in_parts_resumes_too() {
+    let folder = TempDir::new().expect("a directory");
+    let picture = Picture::paint(folder.path(), "large:1", &[("large", 68 << 20)]);
+    let Some(shelf) = available(Shelf::open_far_away(&[&picture])) else { return };
+    let name = shelf.name("large:1");
+    let words = ["pull", "-q", "--tls-verify=false", name.as_str()];
+    let layers = picture.layer_sizes();
+    let undisturbed = Dhow::on(&folder.path().join("undisturbed"));
+    let began = Instant::now();
+    undisturbed.must(&words);
+    let finish_us = twice_since(began);
+    let digest = &picture.layers[0].blob.digest;
+    assert!(shelf.answers(digest) > 1, "the blob came in one piece");
+    let expected = saved(&undisturbed, &name, folder.path());
+
+    shelf.drip(128 << 10, Duration::from_millis(2));
+    let mut random = chance();
+    let (mut kills, mut chains, mut most_again) = (0, 0, 0);
+    while kills < KILLS_OF_PARTS {
+        let root = folder.path().join("store");
+        let _ = fs::remove_dir_all(&root);
+        let dhow = Dhow::on(&root);
+        let layers = layers.clone();
+        let mut chain = Chain {
+            dhow: dhow.clone(),
+            shelf: &shelf,
+            words: &words,
+            layers,
+            random: &mut random,
+            finish_us,
+            most_again,
+        };
+        kills += chain.run(&format!("chain {chains}"));
+        most_again = chain.most_again;
+        chains += 1;
+        dhow.must_be_clean("after the last run");
+        assert!(saved(&dhow, &name, folder.path()) == expected, "the image is saved as other bytes");
+    }
+    println!("{kills} kills in {chains} pulls, at most {most_again} bytes of the blob came twice");
 }

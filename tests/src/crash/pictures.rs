@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use dhow_testkit::forgetful::Random;
 use dhow_testkit::images::{Blob, Compression, Entry, Format, Layer, Layout, Recipe, pseudo_random, sha256, tar_of};
 
 /// An image as an OCI layout and as an archive of it.
@@ -25,7 +26,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Writes an image named `name` below `folder`, with one gzip layer for each of `layers`: (seed, bytes of noise).
+    /// Writes an image named `name` below `folder`, with one compressed layer for each of `layers`: (seed, bytes of noise).
     ///
     /// # Panics
     /// When the operating system fails a write.
@@ -35,9 +36,11 @@ impl Picture {
         let layers: Vec<Layer> = layers
             .iter()
             .map(|(seed, bytes)| {
-                let content = pseudo_random(seed, *bytes);
+                let content = noise(seed, *bytes);
                 let tar = tar_of(&[Entry { path: &format!("noise/{seed}"), mode: 0o644, content: &content }]);
-                layout.layer(&*tar.expect("a tar"), Format::Oci, Compression::Gzip).expect("a layer")
+                // Packing much noise with gzip would take longer than the test.
+                let compression = if *bytes > 16 << 20 { Compression::Zstd } else { Compression::Gzip };
+                layout.layer(&*tar.expect("a tar"), Format::Oci, compression).expect("a layer")
             })
             .collect();
         let recipe = Recipe { entrypoint: vec![name.to_owned()], ..Recipe::default() };
@@ -63,6 +66,15 @@ impl Picture {
     pub fn layer_sizes(&self) -> BTreeMap<String, u64> {
         self.layers.iter().map(|layer| (layer.blob.digest.clone(), layer.blob.size)).collect()
     }
+}
+
+/// Bytes that do not compress.
+fn noise(seed: &str, length: usize) -> Vec<u8> {
+    let start = pseudo_random(seed, 8).iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let mut random = Random::new(start);
+    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| random.number().to_le_bytes()).collect();
+    bytes.truncate(length);
+    bytes
 }
 
 /// What two saved archives must have in common to hold the same image: each member's path, type and content.

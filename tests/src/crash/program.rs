@@ -82,7 +82,9 @@ impl Dhow {
         };
         command.args(words).stdin(Stdio::null());
         command.env("DHOW_ROOT", &self.root).env("DOCKER_CONFIG", "/nonexistent");
-        command.env_remove("DHOW_FAULT").env_remove("HTTP_PROXY").env_remove("http_proxy");
+        for name in ["DHOW_FAULT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(name);
+        }
         command
     }
 

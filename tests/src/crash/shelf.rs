@@ -1,10 +1,12 @@
 //! A registry that hands out images slowly and knows how many bytes of them it sent.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dhow_testkit::registry::{Effect, Route, Rule, ScriptedRegistry};
+use dhow_testkit::registry::{Effect, Request, Route, Rule, ScriptedRegistry};
 
 use super::Picture;
 
@@ -20,7 +22,26 @@ impl Shelf {
     /// # Panics
     /// When no port can be opened.
     pub fn open(pictures: &[&Picture]) -> Self {
-        let registry = ScriptedRegistry::start();
+        Self::stock(ScriptedRegistry::start(), pictures)
+    }
+
+    /// As [`Shelf::open`], at an address that counts as distant.
+    ///
+    /// # Errors
+    /// When the machine has none but the loopback's.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn open_far_away(pictures: &[&Picture]) -> io::Result<Self> {
+        // Connecting a datagram socket sends nothing; it only picks the way out.
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket
+            .connect("198.51.100.1:9")
+            .map_err(|error| io::Error::new(error.kind(), format!("no address but the loopback's: {error}")))?;
+        Ok(Self::stock(ScriptedRegistry::start_at(socket.local_addr()?.ip()), pictures))
+    }
+
+    fn stock(registry: ScriptedRegistry, pictures: &[&Picture]) -> Self {
         for Picture { name, layout, manifest, config, layers, .. } in pictures {
             let (repository, tag) = name.split_once(':').expect("a name with a tag");
             let bytes = |digest: &str| std::fs::read(layout.path(digest)).expect("a blob");
@@ -58,6 +79,12 @@ impl Shelf {
             }
         }
         bytes
+    }
+
+    /// How many answers brought bytes of a blob.
+    pub fn answers(&self, digest: &str) -> usize {
+        let brought = |request: &&Request| request.sent > 0 && request.path.ends_with(digest);
+        self.registry.requests().iter().filter(brought).count()
     }
 
     /// Forgets what was sent in answers that have ended.
