@@ -70,10 +70,15 @@ impl Drop for Task {
 }
 
 impl Task {
+    /// The answer, once it is there. Not to be asked for again then.
+    async fn outcome(&mut self) -> Result<Answer> {
+        let joined = (&mut self.0).await;
+        joined.map_err(|error| Error::new(Kind::Internal, format!("an upload task failed: {error}")))?
+    }
+
     async fn answer(mut self, patience: Duration) -> Result<Answer> {
-        match timeout(patience, &mut self.0).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(Error::new(Kind::Internal, format!("an upload task failed: {error}"))),
+        match timeout(patience, self.outcome()).await {
+            Ok(answer) => answer,
             Err(_) => {
                 let message = format!("the registry did not confirm the upload within {} seconds", patience.as_secs());
                 Err(Error::new(Kind::Unavailable, message))
@@ -140,17 +145,23 @@ impl Upload {
     async fn send(&self, state: &mut State, mut bytes: Bytes) -> Result<()> {
         let patience = self.remote.client.transport().options.body_patience;
         while !bytes.is_empty() {
-            let request = match state.request.take() {
+            let mut request = match state.request.take() {
                 Some(request) => request,
                 None => self.start_request(state)?,
             };
             let left = usize::try_from(request.end - state.position).unwrap_or(usize::MAX);
             let piece = bytes.split_to(bytes.len().min(left));
             let length = piece.len() as u64;
-            match timeout(patience, request.pieces.send(piece)).await {
+            let sent = tokio::select! {
+                biased;
+                sent = timeout(patience, request.pieces.send(piece)) => sent,
+                // A registry that refuses need not take the rest of the body, nor close anything.
+                answer = request.task.outcome() => return Err(self.early_answer(answer).await),
+            };
+            match sent {
                 Ok(Ok(())) => state.position += length,
                 // The request ended before its body did: the registry refused it, or the connection broke.
-                Ok(Err(_)) => return Err(self.early_end(request, patience).await),
+                Ok(Err(_)) => return Err(self.early_answer(request.task.answer(patience).await).await),
                 Err(_) => {
                     let message = format!("the upload stood still for {} seconds", patience.as_secs());
                     return Err(Error::new(Kind::Unavailable, message));
@@ -165,8 +176,9 @@ impl Upload {
         Ok(())
     }
 
-    async fn early_end(&self, request: Request, patience: Duration) -> Error {
-        match request.task.answer(patience).await {
+    /// What it means that a request ended before its body.
+    async fn early_answer(&self, answer: Result<Answer>) -> Error {
+        match answer {
             Ok(answer) if answer.status().is_success() => {
                 Error::new(Kind::Unavailable, "the registry answered before it had all bytes")
             }
