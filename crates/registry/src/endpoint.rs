@@ -248,12 +248,20 @@ impl Endpoint {
             false => None,
         };
         let attempt = attempt(call, url.clone(), header);
-        let mut answer = transport.send_stream(&attempt, body, length).await?;
-        answer.is_foreign = !same_origin(url, base);
+        let answer = self.received(transport, base, transport.send_stream(&attempt, body, length).await?);
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.authenticator.forget_tokens();
         }
         Ok(answer)
+    }
+
+    /// Notes whose answer it is; the registry's own may have warnings.
+    fn received(&self, transport: &Transport, base: &Url, mut answer: Answer) -> Answer {
+        answer.is_foreign = !same_origin(&answer.url, base);
+        if !answer.is_foreign {
+            transport.warnings.note(&self.domain, answer.headers());
+        }
+        answer
     }
 
     /// Follows redirects by hand, so that nothing meant for the registry goes anywhere else.
@@ -268,8 +276,7 @@ impl Endpoint {
     ) -> Result<Answer, Failure> {
         for _ in 0..=REDIRECTS_MAX {
             let attempt = attempt(call, url.clone(), header.clone());
-            let mut answer = transport.send_with_retries(&attempt, retry).await?;
-            answer.is_foreign = !same_origin(&url, base);
+            let answer = self.received(transport, base, transport.send_with_retries(&attempt, retry).await?);
             let target = if is_redirect(answer.status()) { answer.location()? } else { None };
             let Some(target) = target else { return Ok(answer) };
             check_redirect(base, &answer, &target)?;

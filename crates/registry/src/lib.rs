@@ -27,6 +27,7 @@ mod tags;
 mod token;
 mod transport;
 mod upload;
+mod warning;
 
 pub use client::{Client, ClientOptions, LoginOutcome, PartPolicy};
 pub use config_file::DockerConfig;

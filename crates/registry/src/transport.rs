@@ -17,6 +17,7 @@ use crate::error::WireError;
 use crate::failure::{Failure, classify};
 use crate::host::{Reach, reach, shown};
 use crate::retry::{is_retryable, retry_after};
+use crate::warning::Warnings;
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ pub(crate) struct Transport {
     unverified: OnceLock<reqwest::Client>,
     /// Origins that answered at least once.
     reached: Mutex<HashSet<String>>,
+    /// What registries wanted the user to know so far.
+    pub(crate) warnings: Warnings,
 }
 
 impl Transport {
@@ -56,6 +59,7 @@ impl Transport {
             verified: OnceLock::new(),
             unverified: OnceLock::new(),
             reached: Mutex::default(),
+            warnings: Warnings::default(),
         }
     }
 
