@@ -64,13 +64,18 @@ impl Transport {
     }
 
     fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+        // With HTTP/2 a stream that stands still is given up, its connection is not: without pings every further attempt
+        // would go into the same silence. Both waits together end before the stream's own patience does.
+        let ping = self.options.body_patience / 3;
         let builder = reqwest::Client::builder()
             .user_agent(&self.options.user_agent)
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_PATIENCE)
             .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW);
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(ping)
+            .http2_keep_alive_timeout(ping);
         // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away. Proxies
         // have no way to reach what is local here.
         let (slot, builder) = match (reach(url), self.options.tls_verify) {
