@@ -42,7 +42,7 @@ impl Verb for Serve {
             session.console.line(format!("Listening on http://{address}"));
             session.console.flush();
         };
-        runtime::block_on(async {
+        runtime::block_on_all_cores(async {
             let mut signals = Signals::listen()?;
             let shutdown = async move {
                 signals.next().await;
