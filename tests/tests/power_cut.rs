@@ -213,3 +213,15 @@ fn rmi_of_an_image_that_shares_a_layer() {
         cut_at_every_sync(disk, &prepared(disk, &[&scene.kept, &scene.second]), &act, scene.folder.path());
     });
 }
+
+#[test]
+fn prune_of_an_image_that_lost_its_name() {
+    on_disks(|disk, scene| {
+        let base = prepared(disk, &[&scene.kept, &scene.second]);
+        let attached = disk.attach(&base);
+        attached.dhow().must(&["tag", "second:1", "kept:1"]);
+        let base = attached.shut_down();
+        let act = Act { words: vec!["image", "prune", "-f"], untouched: &["second:1", "kept:1"], made: &[], gone: &[] };
+        cut_at_every_sync(disk, &base, &act, scene.folder.path());
+    });
+}
