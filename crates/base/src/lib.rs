@@ -7,6 +7,7 @@ pub mod error;
 pub mod fault;
 pub mod fs;
 pub mod limits;
+pub mod priority;
 pub mod progress;
 pub mod secret;
 

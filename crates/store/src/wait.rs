@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dhow_base::fs::{FileLock, LockMode};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, priority};
 use futures::channel::oneshot;
 
 /// How often a lock held by another process is tried again.
@@ -29,6 +29,7 @@ pub(crate) fn start<T: Send + 'static>(
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
+            priority::lower();
             // Nobody waits any more when the operation was dropped.
             let _ = sender.send(work());
         })
