@@ -222,6 +222,15 @@ pub fn sync_dir(path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("cannot sync directory {path:?}"), error))
 }
 
+/// Asks the kernel to begin writing a file back, so that a sync to come finds little left to do.
+///
+/// Unlike an early sync this consumes no write error: the sync that counts still reports it. Pages that were written back
+/// before may leave the page cache.
+pub fn start_writeback(file: &File) {
+    // A hint: where the file system does not take it, the sync does all the work.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.
 ///
 /// The files are synced by a few threads at once, so that a journaling file system joins their commits.

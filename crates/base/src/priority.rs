@@ -1,13 +1,17 @@
 //! How urgent a thread is.
 
-/// Lets other work of the machine go first, from now on, for the thread that calls: it still gets every idle core.
+use rustix::process::{getpriority_process, setpriority_process};
+
+/// Niceness of bulk work: a tenth of the share that other work gets on a busy core, all of it on an idle one.
+const BULK: i32 = 10;
+
+/// Lets other work of the machine go first, from now on, for the thread that calls and those it starts.
 ///
-/// A transfer has threads that hash and inflate for seconds on all cores. Commands that a person waits for, such as a
-/// listing, and whatever else the machine is there for, should not queue behind them. Without the right to do this (it
-/// needs none on Linux) nothing happens.
+/// A transfer keeps every core busy for seconds. Commands that a person waits for, such as a listing, should not queue
+/// behind it. Where this is not allowed nothing happens; a thread that is nicer already stays so.
 pub fn lower() {
-    /// As much as `nice` lowers without being told how much.
-    const INCREMENT: i32 = 10;
     // On Linux niceness belongs to the thread, unlike what POSIX says.
-    let _ = rustix::process::nice(INCREMENT);
+    if getpriority_process(None).is_ok_and(|niceness| niceness < BULK) {
+        let _ = setpriority_process(None, BULK);
+    }
 }

@@ -10,6 +10,10 @@ use rusqlite::OptionalExtension;
 use crate::db::{Database, Durability, Journal, schema};
 use crate::store::{Store, now};
 
+/// A use this soon after the one noted is not noted, in nanoseconds: ages are asked for in hours and days, and every row
+/// written makes the log longer that the next process reads.
+const EXACTNESS_NS: i64 = 60_000_000_000;
+
 /// `use.db`, opened when first needed.
 #[derive(Debug)]
 pub(crate) struct LastUse {
@@ -40,7 +44,7 @@ impl LastUse {
 }
 
 impl Store {
-    /// Notes that an image was used now. A read-only store notes nothing.
+    /// Notes that an image was used now, to the minute. A read-only store notes nothing.
     ///
     /// # Errors
     /// Those of the database `use.db`.
@@ -51,8 +55,9 @@ impl Store {
         self.inner.last_use.with(|database| {
             database
                 .write(Durability::Process, |transaction| {
-                    let sql = "INSERT INTO image_use VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = excluded.used";
-                    transaction.prepare_cached(sql)?.execute((image_id.as_str(), now()))?;
+                    let sql = "INSERT INTO image_use VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = excluded.used
+                               WHERE excluded.used - used NOT BETWEEN 0 AND ?3";
+                    transaction.prepare_cached(sql)?.execute((image_id.as_str(), now(), EXACTNESS_NS))?;
                     Ok(())
                 })
                 .map(|_| ())

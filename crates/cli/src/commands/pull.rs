@@ -1,6 +1,7 @@
 //! `pull`
 
 use clap::Args;
+use dhow_base::priority;
 use dhow_ops::{Context, pull, runtime};
 use dhow_spec::{Platform, Reference};
 
@@ -50,6 +51,7 @@ impl Verb for Pull {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        priority::lower();
         let default = session.environment.default_platform.as_deref();
         let platform = targets::platform(self.platform.as_deref().or(default))?;
         let context = session.context(&self.network)?;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 
 use super::parts::{Parts, PartsFile};
@@ -114,6 +115,11 @@ impl Tail {
     /// Starts at the beginning. `file` is a handle of its own, so that it holds no lock.
     pub(crate) fn new(progress: Arc<Progress>, file: File) -> Self {
         Self { progress, file, position: 0 }
+    }
+
+    /// Has what arrived written to the disk by and by.
+    pub(crate) fn start_writeback(&self) {
+        durable::start_writeback(&self.file);
     }
 
     /// The first bytes, at most as many as fit, without moving on.
