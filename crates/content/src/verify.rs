@@ -101,11 +101,6 @@ impl VerifiedDocument {
     pub fn bytes(&self) -> &[u8] {
         self.document.bytes()
     }
-
-    /// Takes a document made here, whose descriptor is computed from its own bytes.
-    pub fn made_here(document: Document) -> Self {
-        Self { descriptor: document.descriptor(), document }
-    }
 }
 
 /// Proves and parses a document.

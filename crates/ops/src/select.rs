@@ -2,10 +2,7 @@
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::platform::Matcher;
-use dhow_spec::{Descriptor, Document, MediaType, Platform};
-
-/// Annotation that marks a member of an index as an attestation of another one; it is no image to run.
-const ATTESTATION: (&str, &str) = ("vnd.docker.reference.type", "attestation-manifest");
+use dhow_spec::{Descriptor, Document, Platform};
 
 /// The member of `index` that fits `platform` best, with docker's fall-backs (an arm64 host takes arm/v7, and so on).
 ///
@@ -18,28 +15,17 @@ pub(crate) fn choose(index: &Document, platform: &Platform) -> Result<Vec<Descri
     let matcher = Matcher::ordered(platform);
     let best = members
         .iter()
-        .filter(|member| !is_attestation(member))
+        .filter(|member| !member.is_attestation())
         .filter_map(|member| Some((matcher.rank(member.platform.as_ref()?)?, member)))
         .min_by_key(|(rank, _)| *rank);
     if let Some((_, member)) = best {
         return Ok(vec![member.clone()]);
     }
-    let nested: Vec<Descriptor> = members
-        .iter()
-        .filter(|member| member.platform.is_none() && is_container(&member.media_type))
-        .cloned()
-        .collect();
+    let nested: Vec<Descriptor> =
+        members.iter().filter(|member| member.platform.is_none() && member.media_type.is_document()).cloned().collect();
     if nested.is_empty() {
         let message = format!("no matching manifest for {platform} in the manifest list entries");
         return Err(Error::new(Kind::NotFound, message));
     }
     Ok(nested)
-}
-
-fn is_container(media_type: &MediaType) -> bool {
-    media_type.is_index() || media_type.is_manifest()
-}
-
-fn is_attestation(member: &Descriptor) -> bool {
-    member.annotations.get(ATTESTATION.0).is_some_and(|value| value == ATTESTATION.1)
 }
