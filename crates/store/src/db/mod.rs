@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dhow_base::{Error, Kind, Result};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use failure::{Failure, Step};
 pub(crate) use network::is_network_file_system;
@@ -88,7 +88,7 @@ impl Database {
             };
             let wanted = if rollback { "delete" } else { "wal" };
             if mode != wanted {
-                mode = connection.query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get(0))?;
+                mode = change_journal(&connection, wanted)?;
             }
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         }
@@ -213,17 +213,57 @@ impl State {
     }
 }
 
+/// Changes how the database keeps transactions whole, and returns how it now does. This goes from a read lock to the
+/// write lock, where SQLite does not ask the busy handler, for two that wait for each other there would wait for ever: it
+/// gives its read lock back and fails at once, so that trying again is right.
+fn change_journal(connection: &Connection, wanted: &str) -> Step<String> {
+    let statement = format!("PRAGMA journal_mode = {wanted}");
+    let mut tries = 0;
+    loop {
+        match connection.query_row(&statement, [], |row| row.get(0)) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && is_worth_waiting(tries) => {
+                tries += 1;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
 /// Waits up to 30 seconds for a lock that another process holds. SQLite's own handler sleeps up to 100 ms at a time,
 /// which starves a process among many.
 fn wait_when_busy(connection: &mut Connection) -> Step<()> {
+    connection.busy_handler(Some(is_worth_waiting))?;
+    Ok(())
+}
+
+/// Sleeps before a lock is asked for again, unless that was done for 30 seconds already.
+fn is_worth_waiting(tries: i32) -> bool {
     const STEP: Duration = Duration::from_millis(5);
     const TRIES_MAX: i32 = 6000;
-    connection.busy_handler(Some(|tries: i32| {
-        if tries >= TRIES_MAX {
-            return false;
-        }
-        std::thread::sleep(if tries < 10 { Duration::from_micros(500) } else { STEP });
-        true
-    }))?;
-    Ok(())
+    if tries >= TRIES_MAX {
+        return false;
+    }
+    std::thread::sleep(if tries < 10 { Duration::from_micros(500) } else { STEP });
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_changed_once_nobody_is_in_the_way() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("some.db");
+        let other = Connection::open(&path).expect("a database");
+        other.execute_batch("CREATE TABLE t (x); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)").expect("a transaction");
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| Database::open(&path, Journal::WriteAhead, false));
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!opening.is_finished(), "it waits: {opening:?}");
+            other.execute_batch("COMMIT").expect("a commit");
+            let database = opening.join().expect("no panic").expect("an open database");
+            assert!(database.lock().write_ahead);
+        });
+    }
 }
