@@ -224,11 +224,10 @@ pub fn sync_dir(path: &Path) -> Result<()> {
 
 /// Asks the kernel to begin writing a file back, so that a sync to come finds little left to do.
 ///
-/// Unlike an early sync this consumes no write error: the sync that counts still reports it. Pages that were written back
-/// before may leave the page cache.
+/// Unlike an early sync this consumes no write error: the sync that counts still reports it.
 pub fn start_writeback(file: &File) {
     // A hint: where the file system does not take it, the sync does all the work.
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    let _ = crate::sys::start_writeback(file);
 }
 
 /// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.

@@ -10,5 +10,6 @@ pub mod limits;
 pub mod priority;
 pub mod progress;
 pub mod secret;
+mod sys;
 
 pub use error::{Error, Kind, Result};
