@@ -1,6 +1,7 @@
 //! `images`, `image ls`
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use clap::Args;
 use dhow_ops::images;
@@ -59,7 +60,7 @@ impl Verb for Images {
         };
         let rows = images::list(&session.local_context()?, &request)?;
         let now = ago::now();
-        let rows: Vec<Shown> = rows.iter().map(|row| Shown::new(row, &self, now)).collect();
+        let rows = Shown::all(&rows, &self, now);
         session.console.text(self.render(format, &rows)?);
         self.help_with_typing_mistake(session, rows.is_empty());
         Ok(())
@@ -67,7 +68,7 @@ impl Verb for Images {
 }
 
 impl Images {
-    fn render(&self, format: ListFormat, rows: &[Shown]) -> Outcome<String> {
+    fn render(&self, format: ListFormat, rows: &[Shown<'_>]) -> Outcome<String> {
         match format {
             ListFormat::Table if self.quiet => Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect()),
             ListFormat::Table => Ok(self.table(rows)),
@@ -79,7 +80,7 @@ impl Images {
         }
     }
 
-    fn table(&self, rows: &[Shown]) -> String {
+    fn table(&self, rows: &[Shown<'_>]) -> String {
         let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
         if self.digests {
             header.insert(2, "DIGEST");
@@ -87,16 +88,14 @@ impl Images {
         let mut table = Table::new(&header);
         for row in rows {
             let since = if row.created_since.is_empty() { "N/A" } else { &row.created_since };
-            let mut cells = vec![&*row.repository, &*row.tag, &*row.id, since, &*row.size];
-            if self.digests {
-                cells.insert(2, &row.digest);
-            }
-            table.row(cells.into_iter().map(str::to_owned).collect());
+            let names = [&*row.repository, &*row.tag];
+            let digest = self.digests.then_some(&*row.digest);
+            table.row(names.into_iter().chain(digest).chain([&*row.id, since, &*row.size]));
         }
         table.render()
     }
 
-    fn raw(&self, row: &Shown) -> String {
+    fn raw(&self, row: &Shown<'_>) -> String {
         if self.quiet {
             return format!("image_id: {}\n", row.id);
         }
@@ -125,36 +124,54 @@ impl Images {
 }
 
 /// A row as texts.
-#[derive(Debug)]
-struct Shown {
-    repository: String,
-    tag: String,
-    digest: String,
-    id: String,
+#[derive(Clone, Debug)]
+struct Shown<'a> {
+    repository: &'a str,
+    tag: &'a str,
+    digest: &'a str,
+    id: &'a str,
     created: Option<i64>,
-    created_since: String,
+    created_since: Rc<str>,
     bytes: u64,
-    size: String,
+    size: Rc<str>,
 }
 
-impl Shown {
-    fn new(row: &images::Row, options: &Images, now: i128) -> Self {
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+impl<'a> Shown<'a> {
+    fn all(rows: &'a [images::Row], options: &Images, now: i128) -> Vec<Self> {
+        let mut shown: Vec<Self> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let next = Self::new(row, options, now, shown.last());
+            shown.push(next);
+        }
+        shown
+    }
+
+    /// `before` is the row above: mostly another name of the same image, whose texts are the same.
+    fn new(row: &'a images::Row, options: &Images, now: i128, before: Option<&Self>) -> Self {
         let digest = match &row.digest {
-            Some(digest) if options.digests => digest.to_string(),
+            Some(digest) if options.digests => digest.as_str(),
             // Docker leaves the field empty where the digest is the only name, and does not look it up elsewhere.
-            _ if row.repository.is_some() && row.tag.is_none() => String::new(),
-            _ => NONE.to_owned(),
+            _ if row.repository.is_some() && row.tag.is_none() => "",
+            _ => NONE,
+        };
+        let (created_since, size) = match before {
+            Some(before) if before.created == row.created && before.bytes == row.size => {
+                (before.created_since.clone(), before.size.clone())
+            }
+            _ => (
+                row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default().into(),
+                units::short_size(row.size).into(),
+            ),
         };
         Self {
-            repository: or_none(&row.repository),
-            tag: or_none(&row.tag),
+            repository: row.repository.as_deref().unwrap_or(NONE),
+            tag: row.tag.as_deref().unwrap_or(NONE),
             digest,
-            id: if options.no_trunc { row.id.to_string() } else { row.id.short().to_owned() },
+            id: if options.no_trunc { row.id.as_str() } else { row.id.short() },
             created: row.created,
-            created_since: row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default(),
+            created_since,
             bytes: row.size,
-            size: units::short_size(row.size),
+            size,
         }
     }
 
@@ -165,13 +182,13 @@ impl Shown {
         BTreeMap::from([
             ("Containers", unknown()),
             ("CreatedAt", self.created_at()),
-            ("CreatedSince", self.created_since.clone()),
-            ("Digest", self.digest.clone()),
-            ("ID", self.id.clone()),
-            ("Repository", self.repository.clone()),
+            ("CreatedSince", self.created_since.to_string()),
+            ("Digest", self.digest.to_string()),
+            ("ID", self.id.to_string()),
+            ("Repository", self.repository.to_string()),
             ("SharedSize", unknown()),
-            ("Size", self.size.clone()),
-            ("Tag", self.tag.clone()),
+            ("Size", self.size.to_string()),
+            ("Tag", self.tag.to_string()),
             ("UniqueSize", unknown()),
             ("VirtualSize", units::human_size(self.bytes)),
         ])
@@ -239,7 +256,8 @@ mod tests {
 
     fn rendered(arguments: &[&str]) -> String {
         let options = options(arguments);
-        let rows: Vec<Shown> = golden().iter().map(|row| Shown::new(row, &options, NOW)).collect();
+        let golden = golden();
+        let rows = Shown::all(&golden, &options, NOW);
         options.render(ListFormat::parse(&options.format, true).unwrap(), &rows).unwrap()
     }
 

@@ -7,43 +7,54 @@ const WIDTH_MIN: usize = 10;
 const PADDING: usize = 3;
 
 /// Rows under a header. A column is as wide as its widest cell plus [`PADDING`]; the last cell of a row is never padded.
+///
+/// The cells lie one behind the other in one text: a list of ten thousand images would else spend its time on allocating
+/// fifty thousand of them.
 #[derive(Debug)]
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    text: String,
+    /// Where each cell ends in `text`, and its width in characters; rows follow each other.
+    cells: Vec<(usize, usize)>,
+    /// The widest cell of each column, in characters.
+    widest: Vec<usize>,
 }
 
 impl Table {
     /// A table with a header and no rows.
     pub(crate) fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|&cell| cell.to_owned()).collect()] }
+        let mut table = Self { text: String::new(), cells: Vec::new(), widest: vec![0; header.len()] };
+        table.row(header);
+        table
     }
 
     /// Adds a row with as many cells as the header.
-    pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+    pub(crate) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        for (widest, cell) in self.widest.iter_mut().zip(cells) {
+            let cell = cell.as_ref();
+            let width = if cell.is_ascii() { cell.len() } else { cell.chars().count() };
+            *widest = width.max(*widest);
+            self.text.push_str(cell);
+            self.cells.push((self.text.len(), width));
+        }
     }
 
     /// The whole table, every line ended.
     pub(crate) fn render(&self) -> String {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let widths: Vec<usize> = (0..columns).map(|column| self.width(column)).collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            for (index, cell) in row.iter().enumerate() {
-                text.push_str(cell);
+        let columns: Vec<usize> = self.widest.iter().map(|widest| (widest + PADDING).max(WIDTH_MIN)).collect();
+        let rows = self.cells.chunks(columns.len().max(1));
+        let mut text = String::with_capacity(rows.len() * (columns.iter().sum::<usize>() + 1));
+        let mut start = 0;
+        for row in rows {
+            for (index, (end, width)) in row.iter().enumerate() {
+                text.push_str(&self.text[start..*end]);
+                start = *end;
                 if index + 1 < row.len() {
-                    let padding = widths[index].saturating_sub(cell.chars().count());
-                    text.extend(std::iter::repeat_n(' ', padding));
+                    text.extend(std::iter::repeat_n(' ', columns[index].saturating_sub(*width)));
                 }
             }
             text.push('\n');
         }
         text
-    }
-
-    fn width(&self, column: usize) -> usize {
-        let widest = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        (widest.unwrap_or(0) + PADDING).max(WIDTH_MIN)
     }
 }
 
