@@ -88,9 +88,9 @@ impl Images {
         let mut table = Table::new(&header);
         for row in rows {
             let since = if row.created_since.is_empty() { "N/A" } else { &row.created_since };
-            let names = [&*row.repository, &*row.tag];
-            let digest = self.digests.then_some(&*row.digest);
-            table.row(names.into_iter().chain(digest).chain([&*row.id, since, &*row.size]));
+            let names = [row.repository, row.tag];
+            let digest = self.digests.then_some(row.digest);
+            table.row(names.into_iter().chain(digest).chain([row.id, since, &row.size]));
         }
         table.render()
     }

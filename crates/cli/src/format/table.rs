@@ -70,7 +70,7 @@ mod tests {
             ["<none>", "<none>", "222222222222", "About a minute ago", "1e+03kB"],
         ];
         for row in rows {
-            table.row(row.iter().map(|&cell| cell.to_owned()).collect());
+            table.row(row);
         }
         let expected = "\
 REPOSITORY         TAG       IMAGE ID       CREATED              SIZE
@@ -89,7 +89,7 @@ ghcr.io/acme/web   v1        111111111111   30 hours ago         7.81MB
     #[test]
     fn an_empty_last_cell_leaves_the_padding_of_the_one_before() {
         let mut table = Table::new(&["SIZE", "COMMENT"]);
-        table.row(vec!["0B".to_owned(), String::new()]);
+        table.row(["0B", ""]);
         assert_eq!(table.render(), "SIZE      COMMENT\n0B        \n");
     }
 }
