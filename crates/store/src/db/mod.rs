@@ -36,9 +36,9 @@ pub(crate) enum Durability {
     Power,
 }
 
-/// Length of the log beyond which it is cut after a commit. A log that once was long stays so, and is read at each first
-/// opening.
-const LOG_BYTES_MAX: u64 = 2 << 20;
+/// Length of the log beyond which it is cut after a commit, which costs two syncs. A log that once was long stays so, and
+/// is read at each first opening: 0.1 ms for every 64 KiB.
+const LOG_BYTES_MAX: u64 = 128 << 10;
 
 /// Pages of the log after which it is written back: small, because each first opening reads the log.
 const CHECKPOINT_PAGES: i64 = 256;
