@@ -56,7 +56,10 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
     let wanted = request.platform.clone().unwrap_or_else(Platform::host);
     let known = store.resolve(reference)?;
     let (root, document) = match known {
-        Some(_) => (remote.resolve(reference).await?, None),
+        Some(_) => {
+            store.expect_touch();
+            (remote.resolve(reference).await?, None)
+        }
         None => {
             let document = remote.fetch_document(reference).await?;
             (document.descriptor().clone(), Some(document))

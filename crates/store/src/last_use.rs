@@ -44,6 +44,17 @@ impl LastUse {
 }
 
 impl Store {
+    /// Opens `use.db` on a thread of its own, for a [`touch`](Self::touch) that will follow once a registry has answered:
+    /// opening takes as long as the answer of a near one.
+    pub fn expect_touch(&self) {
+        if self.is_writable() {
+            let store = self.clone();
+            // Whatever fails here fails again where it matters, and is reported there.
+            let open = move || store.inner.last_use.with(|_| Ok(())).is_ok();
+            drop(std::thread::Builder::new().name("use.db".to_owned()).spawn(open));
+        }
+    }
+
     /// Notes that an image was used now, to the minute. A read-only store notes nothing.
     ///
     /// # Errors
