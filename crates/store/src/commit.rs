@@ -88,12 +88,12 @@ impl Session {
         let mut images: Vec<NewImage> = Vec::new();
         loop {
             // Another process may remove an image that was known a moment ago: the transaction looks again.
-            let unknown = store.read_rows(|connection| rows::unknown_images(connection, &members, &images))?;
-            for member in unknown {
+            let unproven = store.read_rows(|connection| rows::unproven_members(connection, &members, &images))?;
+            for member in unproven {
                 images.push(describe::describe(&self.lease, member)?);
             }
             let (committed, changed) = store.write_names(|transaction| {
-                if !rows::unknown_images(transaction, &members, &images)?.is_empty() {
+                if !rows::unproven_members(transaction, &members, &images)?.is_empty() {
                     return Ok(None);
                 }
                 rows::mark_flushed(transaction, &flushed)?;

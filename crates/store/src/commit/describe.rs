@@ -11,10 +11,12 @@ use crate::facts::Facts;
 use crate::plan::Member;
 use crate::session::{Lease, Proof};
 
-/// The rows of an image that is not known yet.
+/// What a manifest makes of its config and layers: the rows of its image, should that not be known yet.
 #[derive(Clone, Debug)]
 pub(crate) struct NewImage {
     pub(crate) id: Digest,
+    /// The manifest whose layers were compared with the config.
+    pub(crate) manifest: Digest,
     /// Nanoseconds since 1970.
     pub(crate) created: Option<i64>,
     pub(crate) platform: Platform,
@@ -49,6 +51,7 @@ pub(crate) fn describe(lease: &Lease, member: &Member) -> Result<NewImage> {
     };
     let mut image = NewImage {
         id: member.image_id().clone(),
+        manifest: member.descriptor.digest.clone(),
         created: config.created_at().and_then(nanoseconds),
         platform: config.platform(),
         size: Some(manifest.layers.iter().map(|layer| layer.size).sum()),
@@ -66,6 +69,7 @@ fn artifact(member: &Member) -> NewImage {
     let created = manifest.annotations.get(ANNOTATION_CREATED).and_then(|text| text.parse().ok());
     NewImage {
         id: member.image_id().clone(),
+        manifest: member.descriptor.digest.clone(),
         created: created.and_then(nanoseconds),
         platform: member.descriptor.platform.clone().unwrap_or_default(),
         size: Some(manifest.layers.iter().map(|layer| layer.size).sum()),

@@ -10,23 +10,24 @@ use crate::find;
 use crate::plan::{Member, Plan};
 use crate::store::{Store, now, to_row};
 
-/// One member for each image that is neither recorded nor among those described.
-pub(super) fn unknown_images<'m>(
+/// The members whose manifest is neither recorded nor among those described. That their image is known proves nothing:
+/// anybody can write another manifest, with other layers, around the same config.
+pub(super) fn unproven_members<'m>(
     connection: &Connection,
     members: &[&'m Member],
     described: &[NewImage],
 ) -> Step<Vec<&'m Member>> {
-    let mut select = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM image WHERE id = ?1)")?;
-    let mut unknown: Vec<&Member> = Vec::new();
+    let mut select = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM manifest WHERE digest = ?1)")?;
+    let mut unproven: Vec<&Member> = Vec::new();
     for member in members {
-        let id = member.image_id();
-        let is_listed =
-            described.iter().any(|image| image.id == *id) || unknown.iter().any(|other| other.image_id() == id);
-        if !is_listed && !select.query_row([id.as_str()], |row| row.get::<_, bool>(0))? {
-            unknown.push(member);
+        let manifest = &member.descriptor.digest;
+        let is_listed = described.iter().any(|image| image.manifest == *manifest)
+            || unproven.iter().any(|other| other.descriptor.digest == *manifest);
+        if !is_listed && !select.query_row([manifest.as_str()], |row| row.get::<_, bool>(0))? {
+            unproven.push(member);
         }
     }
-    Ok(unknown)
+    Ok(unproven)
 }
 
 /// Those whose bytes may not be on stable storage yet.

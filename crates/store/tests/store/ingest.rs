@@ -273,6 +273,33 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     }
 }
 
+/// Whoever knows a config can write a manifest around it with layers of his own.
+#[test]
+fn other_layers_under_a_known_config_are_refused() {
+    let honest = image_with(|_, _| {});
+    let lied = image_with(|layout, layers| {
+        let evil = images::tar_of(&[Entry { path: "evil", mode: 0o755, content: b"evil" }]).unwrap();
+        layers[0].blob = layout.layer(evil.as_slice(), Format::Oci, Compression::Gzip).unwrap().blob;
+    });
+    let short = image_with(|_, layers| layers[0].blob = layers[2].blob.clone());
+    let recompressed = image_with(|layout, layers| {
+        let tar = images::tar_of(&[Entry { path: "a", mode: 0o644, content: b"a" }]).unwrap();
+        layers[0] = layout.layer(tar.as_slice(), Format::Oci, Compression::Gzip).unwrap();
+    });
+    let directory = scratch();
+    let store = open(&directory);
+    let image_id = honest.pull(&store, &["a:honest"]).unwrap().image_of(&honest.root.digest);
+    for remote in [&lied, &short] {
+        let error = remote.pull(&store, &["a:lied"]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+        assert!(error.to_string().contains("unpacked diff ID mismatch"), "{error}");
+        assert!(store.resolve(&reference("a:lied")).unwrap().is_none());
+    }
+    let committed = recompressed.pull(&store, &["a:recompressed"]).unwrap();
+    assert_eq!(committed.image_of(&recompressed.root.digest), image_id, "another form of the same layers is no lie");
+    assert_ne!(recompressed.root.digest, honest.root.digest);
+}
+
 #[test]
 fn an_image_without_its_layers_gets_no_name() {
     let remote = Remote::small("incomplete");
