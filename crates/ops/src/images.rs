@@ -2,7 +2,7 @@
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Digest, Reference};
-use dhow_store::Image;
+use dhow_store::{Image, Store};
 
 use crate::context::Context;
 
@@ -52,11 +52,23 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
         }
         let size = match image.size {
             Some(size) => size,
-            None => store.measure(&image.id)?,
+            None => measure(store, &image.id)?,
         };
         rows_of(&image, size, &filter, request.with_digests, &mut rows);
     }
     Ok(rows)
+}
+
+/// The size of an image whose layers were not inflated yet. One image that is damaged or lies does not hide the others:
+/// it is listed as empty, and whoever uses it is told what is wrong.
+fn measure(store: &Store, image_id: &Digest) -> Result<u64> {
+    match store.measure(image_id) {
+        Err(error) if error.kind() == Kind::Corrupt => {
+            tracing::warn!(%image_id, %error, "cannot tell how large an image is");
+            Ok(0)
+        }
+        measured => measured,
+    }
 }
 
 fn rows_of(image: &Image, size: u64, filter: &Filter, with_digests: bool, rows: &mut Vec<Row>) {

@@ -3,6 +3,7 @@
 use dhow_base::Result;
 use dhow_spec::Digest;
 
+use crate::commit::require_agreement;
 use crate::store::{Store, to_row};
 
 impl Store {
@@ -10,7 +11,7 @@ impl Store {
     ///
     /// # Errors
     /// [`NotFound`](dhow_base::Kind::NotFound) when the image or one of its layers is not here,
-    /// [`Corrupt`](dhow_base::Kind::Corrupt) when a layer cannot be inflated.
+    /// [`Corrupt`](dhow_base::Kind::Corrupt) when a layer cannot be inflated or is not what the config says.
     pub fn measure(&self, image_id: &Digest) -> Result<u64> {
         if let Some(size) = self.image(image_id)?.size {
             return Ok(size);
@@ -22,7 +23,11 @@ impl Store {
                 (Some(size), _) => size,
                 (None, Some(facts)) if facts.diff_id == layer.diff_id => facts.size,
                 _ if layer.blob.media_type.is_foreign() && !self.holds_blob(&layer.blob)? => 0,
-                _ => self.work_out(&layer.blob)?.size,
+                _ => {
+                    let facts = self.work_out(&layer.blob)?;
+                    require_agreement(&layer.blob.digest, &facts, &layer.diff_id)?;
+                    facts.size
+                }
             };
             sizes.push(size);
         }

@@ -118,12 +118,17 @@ fn prove_layer(lease: &Lease, blob: &Descriptor, expected: &Digest) -> Result<Op
             _ => store.work_out(blob)?,
         },
     };
-    if !agrees(&facts, expected) {
-        let message =
-            format!("layer {}: unpacked diff ID mismatch: expected {expected}, got {}", blob.digest, facts.diff_id);
-        return Err(Error::new(Kind::Corrupt, message));
-    }
+    require_agreement(&blob.digest, &facts, expected)?;
     Ok(Some(facts.size))
+}
+
+/// Refuses a layer that inflates to something else than the config says.
+pub(crate) fn require_agreement(blob: &Digest, facts: &Facts, expected: &Digest) -> Result<()> {
+    if agrees(facts, expected) {
+        return Ok(());
+    }
+    let message = format!("layer {blob}: unpacked diff ID mismatch: expected {expected}, got {}", facts.diff_id);
+    Err(Error::new(Kind::Corrupt, message))
 }
 
 /// Diff IDs are worked out with SHA-256. One of another algorithm is left unproven.

@@ -273,6 +273,23 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     }
 }
 
+/// A pull that stored only leaves the proof to whoever asks first.
+#[test]
+fn what_was_only_stored_is_proven_when_it_is_measured() {
+    let lied = image_with(|_, layers| layers[1].diff_id = layers[0].diff_id.clone());
+    let directory = scratch();
+    let store = open(&directory);
+    let session = store.begin("pull").unwrap().prove_diff_ids(false);
+    lied.fetch(&session).unwrap();
+    let image_id = session.commit(&[lied.target(&["a:1"])]).unwrap().image_of(&lied.root.digest).unwrap();
+    for attempt in 0..2 {
+        let error = store.measure(&image_id).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "attempt {attempt}: {error}");
+        assert!(error.to_string().contains("unpacked diff ID mismatch"), "attempt {attempt}: {error}");
+    }
+    assert_eq!(store.images().unwrap()[0].size, None);
+}
+
 /// Whoever knows a config can write a manifest around it with layers of his own.
 #[test]
 fn other_layers_under_a_known_config_are_refused() {
