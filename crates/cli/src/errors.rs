@@ -22,6 +22,9 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 pub(crate) enum Failure {
     /// An operation failed: what docker's daemon would have reported.
     Engine(Error),
+    /// An operation failed after it began to report. Docker's daemon says so among its reports, and its client repeats
+    /// that as it is: no daemon is spoken of.
+    Reported(Error),
     /// The command line refuses: what docker's client reports itself.
     Client(String),
     /// The arguments cannot be understood; the message brings its usage text along.
@@ -57,8 +60,8 @@ impl Failure {
     /// The exit code of the process.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Engine(error) if error.kind() == Kind::Cancelled => INTERRUPTED,
-            Failure::Engine(_) | Failure::Client(_) => FAILED,
+            Failure::Engine(error) | Failure::Reported(error) if error.kind() == Kind::Cancelled => INTERRUPTED,
+            Failure::Engine(_) | Failure::Reported(_) | Failure::Client(_) => FAILED,
             Failure::Usage { code, .. } | Failure::Interrupted { code, .. } | Failure::Quiet(code) => *code,
             Failure::Several(failures) => failures.iter().map(Failure::code).max().unwrap_or(FAILED),
         }
@@ -67,7 +70,7 @@ impl Failure {
     /// Whether the user stopped the run: nothing else is to be started.
     pub(crate) fn is_interruption(&self) -> bool {
         match self {
-            Failure::Engine(error) => error.kind() == Kind::Cancelled,
+            Failure::Engine(error) | Failure::Reported(error) => error.kind() == Kind::Cancelled,
             failure => matches!(failure, Failure::Interrupted { .. }),
         }
     }
@@ -90,17 +93,22 @@ impl Failure {
         match self {
             Failure::Engine(error) => {
                 let prefix = if error.kind() == Kind::Cancelled { "" } else { personality.engine_prefix() };
-                console.notice(format!("{prefix}{error}"));
-                if let Some(hint) = error.hint().filter(|_| console.shows_hints()) {
-                    console.notice(format!("hint: {hint}"));
-                }
+                report(console, prefix, error);
             }
+            Failure::Reported(error) => report(console, "", error),
             Failure::Client(message) | Failure::Usage { message, .. } | Failure::Interrupted { message, .. } => {
                 console.notice(message);
             }
             Failure::Several(failures) => failures.iter().for_each(|failure| failure.report(personality, console)),
             Failure::Quiet(_) => {}
         }
+    }
+}
+
+fn report(console: &Console, prefix: &str, error: &Error) {
+    console.notice(format!("{prefix}{error}"));
+    if let Some(hint) = error.hint().filter(|_| console.shows_hints()) {
+        console.notice(format!("hint: {hint}"));
     }
 }
 

@@ -37,13 +37,13 @@ impl Signals {
 ///
 /// # Errors
 /// [`Failure::Interrupted`] on a signal, else the future's.
-pub(crate) async fn interruptible<T>(
-    future: impl Future<Output = dhow_base::Result<T>>,
+pub(crate) async fn interruptible<T, E: Into<Failure>>(
+    future: impl Future<Output = Result<T, E>>,
     resumable: &str,
 ) -> Outcome<T> {
     let mut signals = Signals::listen()?;
     tokio::select! {
-        result = future => Ok(result?),
+        result = future => result.map_err(Into::into),
         kind = signals.next() => {
             let what = if kind == SignalKind::interrupt() { "interrupted" } else { "terminated" };
             let code = u8::try_from(128 + kind.as_raw_value()).unwrap_or(crate::errors::FAILED);

@@ -51,6 +51,7 @@ pub struct Pulled {
 /// Those of the registry, in docker's words.
 pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
     let reference = &request.reference;
+    refuse_reserved(reference.repository())?;
     let store = context.store()?;
     let remote = context.client()?.repository(reference.repository(), Access::Pull);
     let wanted = request.platform.clone().unwrap_or_else(Platform::host);
@@ -149,9 +150,21 @@ async fn check_platform(remote: &Remote, root: &Document, wanted: &Platform, ref
 /// # Errors
 /// Those of the registry.
 pub async fn tags(context: &Context, repository: &Repository) -> Result<Vec<Reference>> {
+    refuse_reserved(repository)?;
     let remote = context.client()?.repository(repository, Access::Pull);
-    let tags = remote.tags().await?;
+    let tags = remote.tags().await.map_err(|error| match error.kind() {
+        Kind::NotFound => error.context(format_args!("repository {} not found", repository.familiar())),
+        _ => error,
+    })?;
     Ok(tags.into_iter().map(|tag| Reference::from_tag(repository.clone(), tag)).collect())
+}
+
+/// `scratch` is what a Dockerfile starts from to have nothing: docker lets no registry give the name a meaning.
+fn refuse_reserved(repository: &Repository) -> Result<()> {
+    match repository.familiar().as_str() {
+        "scratch" => Err(Error::new(Kind::Invalid, "'scratch' is a reserved name")),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn layers(documents: &[VerifiedDocument]) -> impl Iterator<Item = &Descriptor> {

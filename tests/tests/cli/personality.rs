@@ -26,12 +26,17 @@ fn docker_s_client_reports_without_the_daemon() {
     [err]
     invalid reference format: repository name (library/Alpine) must be lowercase
     ");
-    assert_snapshot!(scene.docker(&["inspect", "nope"]), @r"
+    for name in ["nope", "Nope", "no pe", "nope@sha256:0", ""] {
+        let inspected = scene.docker(&["inspect", name]);
+        assert_eq!((inspected.code, inspected.stdout.as_str()), (1, "[]\n"), "{name}: {inspected}");
+        assert_eq!(inspected.stderr, format!("Error: No such object: {name}\n"));
+    }
+    assert_snapshot!(scene.docker(&["image", "inspect", "Nope"]), @r"
     exit 1
     [out]
     []
     [err]
-    Error: No such object: nope
+    Error response from daemon: invalid reference format: repository name (library/Nope) must be lowercase
     ");
 }
 

@@ -91,13 +91,13 @@ fn refuses_in_docker_s_words() {
     Using default tag: latest
     The push refers to repository [docker.io/acme/nope]
     [err]
-    Error response from daemon: An image does not exist locally with the tag: acme/nope
+    An image does not exist locally with the tag: acme/nope
     ");
     assert_snapshot!(scene.docker(&["push", &server.name("acme/web:v9")]), @r"
     exit 1
     [out]
     The push refers to repository [[REGISTRY]/acme/web]
     [err]
-    Error response from daemon: tag does not exist: [REGISTRY]/acme/web:v9
+    tag does not exist: [REGISTRY]/acme/web:v9
     ");
 }

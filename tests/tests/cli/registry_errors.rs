@@ -86,6 +86,18 @@ fn a_wrong_password() {
     ");
 }
 
+/// What goes wrong once docker's daemon has begun to report is part of its report, without a prefix.
+#[test]
+fn a_push_without_credentials_was_under_way() {
+    let stage = Stage::new();
+    stage.scene.load("a", &stage.name);
+    stage.registry.set_access(Access::basic("bob", "secret"));
+    let pushed = stage.scene.docker(&["push", "-q", &stage.name]);
+    assert_eq!((pushed.code, pushed.stdout.as_str()), (1, ""), "{pushed}");
+    assert!(pushed.stderr.starts_with("Head \"http://[REGISTRY]/v2/acme/web/"), "{pushed}");
+    assert!(pushed.stderr.ends_with(": no basic auth credentials\n"), "{pushed}");
+}
+
 #[test]
 fn too_many_requests() {
     let stage = Stage::new();
@@ -95,6 +107,28 @@ fn too_many_requests() {
     exit 1
     [err]
     Error response from daemon: toomanyrequests: You have reached your pull rate limit.
+    ");
+}
+
+#[test]
+fn a_repository_that_is_unknown() {
+    let stage = Stage::new();
+    let name = format!("{}/acme/nope", stage.registry.authority());
+    assert_snapshot!(stage.scene.docker(&["pull", "-a", &name]), @r"
+    exit 1
+    [err]
+    Error response from daemon: repository [REGISTRY]/acme/nope not found: name unknown: repository name not known to registry
+    ");
+}
+
+#[test]
+fn a_name_that_no_registry_gives_a_meaning() {
+    assert_snapshot!(Scene::new().docker(&["pull", "scratch"]), @r"
+    exit 1
+    [out]
+    Using default tag: latest
+    [err]
+    Error response from daemon: 'scratch' is a reserved name
     ");
 }
 
@@ -131,10 +165,28 @@ fn bytes_that_are_not_what_the_digest_says() {
     let rule = Rule::on(Route::Blob).path(&stage.image.upper).effect(Effect::Body(wrong));
     stage.registry.script(rule);
     let pulled = stage.pull();
-    let expected = "Error response from daemon: digest mismatch: expected sha256:<upper-a>, got sha256:<wrong>\n";
+    let expected = "digest mismatch: expected sha256:<upper-a>, got sha256:<wrong>\n";
     assert_eq!(pulled.stderr, expected);
     assert_eq!(pulled.code, 1);
     assert_eq!(stage.scene.must(&["images", "-q"]), "", "nothing has a name");
+}
+
+/// `--stored` leaves it to the first use to find that layers are not what the config says.
+#[test]
+fn a_lie_that_was_stored_does_not_hide_other_images() {
+    let stage = Stage::new();
+    let read = |digest: &str| std::fs::read_to_string(stage.image.layout.path(digest)).expect("a document");
+    let lie = read(&stage.image.manifest.digest).replace(&stage.image.upper, &stage.image.lower);
+    stage.registry.put_manifest("acme/web", "lie", &stage.image.manifest.media_type, lie.as_bytes());
+    stage.scene.must(&["pull", "-q", "--stored", &stage.name.replace("v1", "lie")]);
+    stage.scene.load("b", "acme/other:v1");
+    let listed = stage.scene.dhow(&["images", "--format", "raw"]);
+    assert_eq!(listed.code, 0, "{listed}");
+    assert!(listed.stderr.starts_with("WARNING: cannot tell how large an image is"), "{listed}");
+    assert!(listed.stdout.contains("tag: lie\nimage_id: id-a--------\n"), "{listed}");
+    assert!(listed.stdout.contains("repository: acme/other\n"), "{listed}");
+    let inspected = stage.scene.dhow(&["image", "inspect", &stage.name.replace("v1", "lie")]);
+    assert!(inspected.stderr.contains("unpacked diff ID mismatch"), "{inspected}");
 }
 
 #[test]

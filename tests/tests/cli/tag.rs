@@ -28,6 +28,16 @@ fn refuses_in_docker_s_words() {
     [err]
     Error parsing reference: "Acme/Web" is not a valid repository/tag: invalid reference format: repository name (Web) must be lowercase
     "#);
+    assert_snapshot!(scene.docker(&["tag", "no pe", "acme/web"]), @r#"
+    exit 1
+    [err]
+    Error parsing reference: "no pe" is not a valid repository/tag: invalid reference format
+    "#);
+    let hex = "ab".repeat(32);
+    for source in [hex.clone(), format!("sha256:{hex}")] {
+        let tagged = scene.docker(&["tag", &source, "acme/web"]);
+        assert!(tagged.stderr.starts_with("Error response from daemon: No such image: "), "{source}: {tagged}");
+    }
     assert_snapshot!(scene.docker(&["tag", "alpine:3.20", &digest]), @r"
     exit 1
     [err]

@@ -1,7 +1,7 @@
 //! `inspect` and `image inspect`
 
 use clap::Args;
-use dhow_base::Error;
+use dhow_base::{Error, Kind};
 use dhow_ops::{Context, inspect};
 
 use super::targets;
@@ -105,8 +105,11 @@ fn no_such_image(_: &str, error: Error) -> Failure {
     Failure::Engine(error)
 }
 
-/// Who asks for anything is told by docker's client, which asked for every kind of object.
+/// Who asks for anything is told by docker's client, which asked for every kind of object: what cannot be the name of an
+/// image could still be that of something else.
 fn no_such_object(name: &str, error: Error) -> Failure {
-    let failure = Failure::Engine(error);
-    if failure.is_not_found() { Failure::Client(format!("Error: No such object: {name}")) } else { failure }
+    match error.kind() {
+        Kind::NotFound | Kind::Invalid => Failure::Client(format!("Error: No such object: {name}")),
+        _ => Failure::Engine(error),
+    }
 }

@@ -107,7 +107,7 @@ impl Puller<'_> {
         failures
     }
 
-    async fn one(&self, reference: Reference) -> dhow_base::Result<()> {
+    async fn one(&self, reference: Reference) -> Outcome {
         let tagged = reference.clone().with_default_tag();
         if tagged != reference {
             self.say("Using default tag: latest");
@@ -118,7 +118,7 @@ impl Puller<'_> {
         Ok(())
     }
 
-    async fn repository(&self, reference: &Reference) -> dhow_base::Result<()> {
+    async fn repository(&self, reference: &Reference) -> Outcome {
         let repository = reference.repository();
         let mut newer = false;
         for tagged in pull::tags(self.context, repository).await? {
@@ -130,14 +130,14 @@ impl Puller<'_> {
     }
 
     /// Pulls one image and says whether anything changed.
-    async fn fetch(&self, reference: &Reference) -> dhow_base::Result<bool> {
+    async fn fetch(&self, reference: &Reference) -> Outcome<bool> {
         let request =
             pull::Request { reference: reference.clone(), platform: self.platform.clone(), stored: self.stored };
         let resolved = pull::resolve(self.context, &request).await?;
         self.say(&format!("{}: Pulling from {}", heading(reference), reference.repository().path()));
         let pulled = {
             let progress = Progress::new(self.session.console, Direction::Pull, self.quiet);
-            resolved.fetch(self.context, &progress).await?
+            resolved.fetch(self.context, &progress).await.map_err(Failure::Reported)?
         };
         self.say(&format!("Digest: {}", pulled.digest));
         Ok(pulled.newer)

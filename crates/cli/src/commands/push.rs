@@ -105,7 +105,7 @@ impl Pusher<'_> {
         failures
     }
 
-    async fn repository(&self, reference: &Reference, all_tags: bool) -> dhow_base::Result<()> {
+    async fn repository(&self, reference: &Reference, all_tags: bool) -> Outcome {
         let repository = reference.repository();
         let tagged = reference.clone().with_default_tag();
         if !all_tags && tagged != *reference {
@@ -113,12 +113,12 @@ impl Pusher<'_> {
         }
         self.say(&format!("The push refers to repository [{repository}]"));
         let done = if all_tags {
-            for tagged in push::references(self.context, repository)? {
-                self.one(&tagged).await?;
+            for tagged in push::references(self.context, repository).map_err(Failure::Reported)? {
+                self.one(&tagged).await.map_err(Failure::Reported)?;
             }
             repository.to_string()
         } else {
-            self.one(&tagged).await?;
+            self.one(&tagged).await.map_err(Failure::Reported)?;
             tagged.to_string()
         };
         if self.quiet {

@@ -2,7 +2,8 @@
 
 use clap::Args;
 use dhow_ops::tag;
-use dhow_spec::Reference;
+use dhow_spec::reference::ReferenceError;
+use dhow_spec::{Digest, Reference};
 
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
@@ -26,16 +27,27 @@ impl Verb for Tag {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [source, target] = self.names.as_slice() else { return Ok(()) };
-        check(target)?;
+        check_source(source)?;
+        check_target(target)?;
         Ok(tag::tag(&session.local_context()?, source, target)?)
     }
 }
 
-/// Docker's client reports a bad target itself, its engine a bad source.
-fn check(target: &str) -> Outcome {
-    let reference = Reference::parse(target).map_err(|error| {
-        Failure::Client(format!("Error parsing reference: {target:?} is not a valid repository/tag: {error}"))
-    })?;
+/// A source may also be an ID. Docker's client reports what can be neither name nor ID itself.
+fn check_source(source: &str) -> Outcome {
+    match Reference::parse(source) {
+        Ok(_) | Err(ReferenceError::Identifier(_)) => Ok(()),
+        Err(_) if Digest::parse(source).is_ok() => Ok(()),
+        Err(error) => Err(unparsable(source, &error)),
+    }
+}
+
+fn unparsable(text: &str, error: &ReferenceError) -> Failure {
+    Failure::Client(format!("Error parsing reference: {text:?} is not a valid repository/tag: {error}"))
+}
+
+fn check_target(target: &str) -> Outcome {
+    let reference = Reference::parse(target).map_err(|error| unparsable(target, &error))?;
     match reference.digest() {
         Some(_) => Err(Failure::Client("refusing to create a tag with a digest reference".to_owned())),
         None => Ok(()),
