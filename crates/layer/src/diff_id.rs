@@ -20,10 +20,18 @@ const CHUNKS: usize = 3;
 pub struct Uncompressed {
     /// How the blob was compressed.
     pub compression: Compression,
-    /// SHA-256 of the uncompressed bytes: the layer's diff ID.
+    /// Digest of the uncompressed bytes: the layer's diff ID.
     pub diff_id: Digest,
     /// Length of the uncompressed bytes.
     pub size: u64,
+}
+
+/// Inflates a stream of any compression and works out the SHA-256 and length of what is inside.
+///
+/// # Errors
+/// As [`uncompressed_digest_by`].
+pub fn uncompressed_digest(reader: impl Read, limits: Limits) -> Result<Uncompressed> {
+    uncompressed_digest_by(Algorithm::Sha256, reader, limits)
 }
 
 /// Inflates a stream of any compression and works out the digest and length of what is inside.
@@ -32,14 +40,14 @@ pub struct Uncompressed {
 ///
 /// # Errors
 /// [`Kind::Corrupt`] or [`Kind::LimitExceeded`] when the stream is no good, else the reader's error.
-pub fn uncompressed_digest(reader: impl Read, limits: Limits) -> Result<Uncompressed> {
+pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: Limits) -> Result<Uncompressed> {
     let failed = |error| decode_error("cannot inflate layer", error);
     let mut decoder = Decoder::new(reader, limits).map_err(failed)?;
     let diff_id = thread::scope(|scope| {
         let (full_sender, full) = mpsc::sync_channel::<(Vec<u8>, usize)>(CHUNKS);
         let (empty_sender, empty) = mpsc::channel::<Vec<u8>>();
         let hashing = scope.spawn(move || {
-            let mut hasher = Hasher::new(Algorithm::Sha256);
+            let mut hasher = Hasher::new(algorithm);
             for (chunk, length) in full {
                 hasher.update(&chunk[..length]);
                 // The other side is gone when it has read everything; the chunk is then simply freed.

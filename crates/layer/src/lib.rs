@@ -11,4 +11,4 @@ mod diff_id;
 
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
-pub use diff_id::{Uncompressed, uncompressed_digest};
+pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};

@@ -14,7 +14,7 @@ use crate::plan::{Member, Plan};
 use crate::session::Session;
 use crate::store::Store;
 
-pub(crate) use describe::{NewImage, require_agreement};
+pub(crate) use describe::NewImage;
 pub(crate) use rows::point;
 
 /// Files are opened for flushing in groups of this many.

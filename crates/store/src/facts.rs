@@ -1,8 +1,9 @@
 //! What was once worked out about a blob, kept beside it. Only a cache: a missing or damaged fact is worked out again.
 
-use dhow_base::Result;
 use dhow_base::fs::{self as durable, Durability};
+use dhow_base::{Error, Kind, Result};
 use dhow_layer::Uncompressed;
+use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ const FACTS_BYTES_MAX: u64 = 64 << 10;
 /// What a layer blob inflates to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// Digest of the uncompressed bytes.
+    /// SHA-256 of the uncompressed bytes.
     pub(crate) diff_id: Digest,
     /// Length of the uncompressed bytes.
     pub(crate) size: u64,
@@ -38,8 +39,7 @@ impl Store {
     pub(crate) fn keep_facts(&self, digest: &Digest, facts: &Facts) {
         let path = self.paths().facts(digest);
         let write = || -> Result<()> {
-            let text = serde_json::to_vec(facts)
-                .map_err(|error| dhow_base::Error::new(dhow_base::Kind::Internal, error.to_string()))?;
+            let text = serde_json::to_vec(facts).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
             if let Some(directory) = path.parent() {
                 durable::create_dir_all(directory)?;
             }
@@ -54,10 +54,27 @@ impl Store {
 
     /// Inflates a layer that is here to learn its diff ID and size, and keeps them.
     pub(crate) fn work_out(&self, blob: &Descriptor) -> Result<Facts> {
-        let uncompressed = inflate_file(&self.paths().blob(&blob.digest), blob)
-            .map_err(|error| error.context(format_args!("layer {}", blob.digest)))?;
-        let facts = Facts::from(&uncompressed);
+        let facts = Facts::from(&self.inflate(blob, Algorithm::Sha256)?);
         self.keep_facts(&blob.digest, &facts);
         Ok(facts)
+    }
+
+    /// Compares what is known about a layer that is here with what the config says of it. Facts are kept with SHA-256:
+    /// for a diff ID of another algorithm the layer is inflated once more.
+    pub(crate) fn require_agreement(&self, blob: &Descriptor, facts: &Facts, expected: &Digest) -> Result<()> {
+        let found = match expected.algorithm() {
+            Algorithm::Sha256 => facts.diff_id.clone(),
+            other => self.inflate(blob, other)?.diff_id,
+        };
+        if found == *expected {
+            return Ok(());
+        }
+        let message = format!("layer {}: unpacked diff ID mismatch: expected {expected}, got {found}", blob.digest);
+        Err(Error::new(Kind::Corrupt, message))
+    }
+
+    fn inflate(&self, blob: &Descriptor, algorithm: Algorithm) -> Result<Uncompressed> {
+        inflate_file(&self.paths().blob(&blob.digest), blob, algorithm)
+            .map_err(|error| error.context(format_args!("layer {}", blob.digest)))
     }
 }

@@ -3,7 +3,6 @@
 use dhow_base::Result;
 use dhow_spec::Digest;
 
-use crate::commit::require_agreement;
 use crate::store::{Store, to_row};
 
 impl Store {
@@ -25,7 +24,7 @@ impl Store {
                 _ if layer.blob.media_type.is_foreign() && !self.holds_blob(&layer.blob)? => 0,
                 _ => {
                     let facts = self.work_out(&layer.blob)?;
-                    require_agreement(&layer.blob.digest, &facts, &layer.diff_id)?;
+                    self.require_agreement(&layer.blob, &facts, &layer.diff_id)?;
                     facts.size
                 }
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Verified, Verifier};
-use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest};
+use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest, uncompressed_digest_by};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest};
 use futures::channel::oneshot;
@@ -115,15 +115,15 @@ fn inflate(tail: Tail, digest: &Digest, size: u64) -> Result<Uncompressed> {
     uncompressed_digest(tail, Limits::LAYER)
 }
 
-/// Works out what a stored layer inflates to.
-pub(crate) fn inflate_file(path: &Path, blob: &Descriptor) -> Result<Uncompressed> {
+/// Works out what a stored layer inflates to, hashed with `algorithm`.
+pub(crate) fn inflate_file(path: &Path, blob: &Descriptor, algorithm: Algorithm) -> Result<Uncompressed> {
     let file: File = durable::open(path)?;
     let mut first = [0; Compression::DETECT_BYTES];
     let read = std::os::unix::fs::FileExt::read_at(&file, &mut first, 0)
         .map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
     let compression = Compression::detect(&first[..read]);
-    if compression == Compression::None && blob.digest.algorithm() == Algorithm::Sha256 {
+    if compression == Compression::None && blob.digest.algorithm() == algorithm {
         return Ok(Uncompressed { compression, diff_id: blob.digest.clone(), size: blob.size });
     }
-    uncompressed_digest(file, Limits::LAYER)
+    uncompressed_digest_by(algorithm, file, Limits::LAYER)
 }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use dhow_base::Kind;
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_content::{Begin, Ingest, LocalBlob, Sink, Source};
-use dhow_spec::{Descriptor, MediaType};
+use dhow_spec::digest::Algorithm;
+use dhow_spec::{Descriptor, Digest, MediaType};
 use dhow_store::{Session, StoreIngest};
 use dhow_testkit::images::{self, Compression, Entry, Format, Layer, Layout, Recipe};
 use futures::executor::block_on;
@@ -270,6 +271,23 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
         }
         store.collect().unwrap();
         assert!(store.check(false).unwrap().problems.is_empty());
+    }
+}
+
+/// Diff IDs may be of any algorithm that digests may be of.
+#[test]
+fn diff_ids_of_sha512_are_proven_too() {
+    let sha512 = |bytes: &[u8]| Digest::of(Algorithm::Sha512, bytes).to_string();
+    let tar = |path| images::tar_of(&[Entry { path, mode: 0o644, content: b"a" }]).unwrap();
+    let honest = image_with(|_, layers| layers[0].diff_id = sha512(&tar("a")));
+    let lied = image_with(|_, layers| layers[0].diff_id = sha512(&tar("b")));
+    let directory = scratch();
+    let store = open(&directory);
+    honest.pull(&store, &["a:honest"]).unwrap();
+    for attempt in 0..2 {
+        let error = lied.pull(&store, &["a:lied"]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "attempt {attempt}: {error}");
+        assert!(error.to_string().contains("unpacked diff ID mismatch: expected sha512:"), "{error}");
     }
 }
 
