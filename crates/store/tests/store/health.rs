@@ -246,6 +246,10 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
     remote.fetch(&session).unwrap();
     session.commit(&[remote.target(&["app:1"])]).unwrap();
     drop((session, store));
+    let database = Connection::open(root_of(&directory).join("meta.db")).unwrap();
+    database.execute("INSERT INTO lease VALUES ('dead', 'pull', 0)", []).unwrap();
+    drop(database);
+    std::fs::write(root_of(&directory).join("leases/dead"), "").unwrap();
     for without_log in [false, true] {
         if without_log {
             let database = Connection::open(root_of(&directory).join("meta.db")).unwrap();
