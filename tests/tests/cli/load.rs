@@ -72,4 +72,9 @@ fn what_is_no_archive_is_refused() {
     let refused = scene.fed(&["load"], b"this is not an archive");
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused}");
     assert_eq!(scene.must(&["images", "-q"]), "");
+    assert_snapshot!(scene.docker(&["load", "-i", "/dev/null"]), @r"
+    exit 1
+    [err]
+    unrecognized image format
+    ");
 }

@@ -54,7 +54,8 @@ impl Verb for Load {
         let context = session.local_context()?;
         let loaded = {
             let progress = Progress::new(session.console, Direction::Load, self.quiet);
-            load::load(&context, &input, platform.as_ref(), &progress)?
+            // Docker's daemon answers before it reads: what fails is part of its report.
+            load::load(&context, &input, platform.as_ref(), &progress).map_err(Failure::Reported)?
         };
         for image in loaded {
             match image {
