@@ -61,7 +61,7 @@ impl Store {
 }
 
 /// Opens the database if it is there and finished.
-fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Option<Database>> {
+pub(crate) fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Option<Database>> {
     let path = paths.database();
     if !path.try_exists().map_err(|error| Error::io(format_args!("cannot open store {:?}", paths.root()), error))? {
         return Ok(None);
@@ -103,12 +103,7 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     durable::write_atomic(&paths.marker(), OCI_LAYOUT_CONTENT.as_bytes(), 0o600, durable::Durability::Durable)?;
     durable::sync_dir(&paths.blobs())?;
     let database = Database::open(&paths.database(), options.journal, true)?;
-    database.write(Durability::Power, |transaction| {
-        transaction.execute_batch(schema::META)?;
-        transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", schema::FORMAT)?;
-        Ok(())
-    })?;
+    database.write(Durability::Power, schema::create)?;
     durable::sync_dir(root)?;
     sync_ancestors(root)?;
     Ok(database)
@@ -167,5 +162,5 @@ fn refuse_orphaned(paths: &Paths) -> Result<()> {
     }
     let message = format!("the store {:?} has content, but its meta.db is missing", paths.root());
     Err(Error::new(Kind::Corrupt, message)
-        .with_hint("restore meta.db from a backup, or load the content into another store: it is an OCI layout"))
+        .with_hint("`dhow system check --repair` makes it anew from index.json and the content"))
 }

@@ -82,7 +82,8 @@ impl Store {
             }
             Ok(value)
         })?;
-        if changed {
+        // A database that is being rebuilt is not the store's yet: the view must go on showing what the old one said.
+        if changed && self.inner.database.path() == self.paths().database() {
             view::refresh_after_change(self);
         }
         Ok((value, changed))

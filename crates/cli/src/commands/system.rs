@@ -28,8 +28,11 @@ impl Verb for Check {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let report = system::check(&session.local_context()?, self.repair)?;
+        let system::Checked { rebuilt, report } = system::check(&session.local_context()?, self.repair)?;
         let console = session.console;
+        if let Some(rebuilt) = rebuilt {
+            show_rebuilt(session, &rebuilt);
+        }
         for problem in &report.problems {
             match &problem.repaired {
                 Some(repair) => console.line(format!("{} ({repair})", problem.message)),
@@ -45,6 +48,16 @@ impl Verb for Check {
         let blobs = if report.blobs == 1 { "blob" } else { "blobs" };
         console.line(format!("Checked {} {blobs} ({}): {result}", report.blobs, units::human_size(report.bytes)));
         if report.is_sound() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+fn show_rebuilt(session: &Session<'_>, rebuilt: &system::Rebuilt) {
+    let console = session.console;
+    let (blobs, names) = (rebuilt.blobs, rebuilt.references);
+    console.line(format!("meta.db was damaged or missing and has been made anew: {blobs} blobs proven, {names} names"));
+    rebuilt.losses.iter().for_each(|loss| console.line(format!("lost: {loss}")));
+    if let Some(directory) = &rebuilt.kept_in {
+        console.line(format!("what it replaces is kept in {}", directory.display()));
     }
 }
 

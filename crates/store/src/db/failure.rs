@@ -63,7 +63,7 @@ impl Failure {
 
 fn damaged(path: &Path, what: &str) -> Error {
     Error::new(Kind::Corrupt, format!("the database {path:?} is damaged: {what}"))
-        .with_hint("run `dhow system check` to see what is affected")
+        .with_hint("`dhow system check --repair` makes it anew and deletes nothing")
 }
 
 fn sql_error(path: &Path, error: rusqlite::Error) -> Error {

@@ -139,6 +139,18 @@ impl Database {
         run().map_err(|failure: Failure| failure.at(&self.path))
     }
 
+    /// Runs `step` with another database at hand under the name `old`.
+    pub(crate) fn beside(&self, other: &str, step: impl FnOnce(&Connection) -> Step<()>) -> Result<()> {
+        let state = self.lock();
+        let run = || {
+            state.connection.execute("ATTACH ?1 AS old", [other])?;
+            let outcome = step(&state.connection);
+            state.connection.execute("DETACH old", [])?;
+            outcome
+        };
+        run().map_err(|failure| failure.at(&self.path))
+    }
+
     /// Reads in one transaction: every statement of `step` sees the same state.
     pub(crate) fn read<T>(&self, step: impl FnOnce(&Connection) -> Step<T>) -> Result<T> {
         let state = self.lock();

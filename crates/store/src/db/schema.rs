@@ -1,5 +1,9 @@
 //! The tables of `meta.db` and `use.db`. `docs/formats/store.md` explains every column.
 
+use rusqlite::Transaction;
+
+use super::Step;
+
 /// Number of the format of the whole store, kept as `user_version` of `meta.db`.
 pub(crate) const FORMAT: i64 = 1;
 
@@ -81,3 +85,11 @@ CREATE TABLE build_cache (
 pub(crate) const LAST_USE: &str = "
 CREATE TABLE IF NOT EXISTS image_use (image_id TEXT PRIMARY KEY, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
+
+/// Fills an empty database with the tables of `meta.db`, and signs it.
+pub(crate) fn create(transaction: &Transaction<'_>) -> Step<()> {
+    transaction.execute_batch(META)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    Ok(())
+}

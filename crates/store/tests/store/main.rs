@@ -16,3 +16,4 @@ mod model;
 mod place;
 mod power;
 mod processes;
+mod rebuild;

@@ -1,0 +1,206 @@
+//! Making `meta.db` anew when it is damaged or lost, from what the rest of the store still shows.
+//!
+//! The new database is filled beside the old one and takes its place only when it is complete: an interrupted rebuild
+//! leaves the store as it was. What it replaces is kept in `damaged/`.
+
+mod salvage;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dhow_base::fs::{self as durable, AtomicFile, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::{Descriptor, Digest, Document, MediaType};
+
+use crate::blobs::prove_file;
+use crate::commit::NewTarget;
+use crate::db::{Database, Durability, Journal, schema};
+use crate::open::{OpenOptions, open_existing};
+use crate::paths::{Paths, flat};
+use crate::plan::Plan;
+use crate::recover;
+use crate::store::Store;
+
+/// How long to wait for a collection that is under way.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a rebuild found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Number of blobs and documents whose bytes were proven.
+    pub blobs: u64,
+    /// Number of names with tags that stand for an image again.
+    pub references: u64,
+    /// What could not be brought back, a sentence each.
+    pub losses: Vec<String>,
+    /// Where the old files are now, if there were any.
+    pub kept_in: Option<PathBuf>,
+}
+
+impl Store {
+    /// Whether the database at `root` can be opened and is consistent in itself. A store without one that has content is
+    /// not sound either.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for the store of a newer dhow, and those of the file system.
+    pub fn database_is_sound(root: &Path, options: &OpenOptions) -> Result<bool> {
+        let checked = open_existing(&Paths::new(root), options).and_then(|database| match database {
+            Some(database) => database.read(|connection| {
+                let answer: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+                Ok(answer == "ok")
+            }),
+            None => Ok(false),
+        });
+        match checked {
+            Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+            checked => checked,
+        }
+    }
+
+    /// Makes the database of the store at `root` anew. Names come from the old database as far as it can be read, else
+    /// from `index.json`; content from `blobs/`, every byte proven. Images that nothing names any more come back without
+    /// a name.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is no store, those of the file system. What could not be brought back is in the
+    /// result.
+    pub fn rebuild(root: &Path, options: &OpenOptions) -> Result<Rebuilt> {
+        let paths = Paths::new(root);
+        if !paths.blobs().is_dir() {
+            return Err(Error::new(Kind::NotFound, format!("there is no store at {root:?}")));
+        }
+        for directory in paths.directories() {
+            durable::create_dir_all(&directory)?;
+        }
+        // Nothing is collected meanwhile, and nobody else rebuilds.
+        let _lock = FileLock::acquire(&paths.trash_lock(), LockMode::Exclusive, PATIENCE)?;
+        let workshop = root.join("rebuild");
+        durable::remove_dir_all(&workshop)?;
+        durable::create_dir_all(&workshop)?;
+        let database = workshop.join("meta.db");
+        let mut rebuilt = Rebuilt::default();
+        {
+            let new = Database::open(&database, Journal::Rollback, true)?;
+            new.write(Durability::Process, schema::create)?;
+            let store = Store::from_parts(paths.clone(), new, options);
+            store.fill(&mut rebuilt)?;
+        }
+        durable::flush(&[(database.clone(), durable::open(&database)?)], &[])?;
+        rebuilt.kept_in = keep_old(&paths)?;
+        // The log of the old database would be taken for that of the new one.
+        for name in LOGS {
+            durable::remove_file(&root.join(name))?;
+        }
+        durable::rename(&database, &paths.database())?;
+        durable::sync_dir(root)?;
+        durable::remove_dir_all(&workshop)?;
+        Ok(rebuilt)
+    }
+
+    /// Fills an empty database.
+    fn fill(&self, rebuilt: &mut Rebuilt) -> Result<()> {
+        recover_trash(self)?;
+        self.prove_blobs(rebuilt)?;
+        let mut targets = salvage::targets(self, &mut rebuilt.losses)?;
+        targets.extend(self.nameless(&targets)?);
+        self.keep(targets, rebuilt)?;
+        salvage::other_rows(self, &mut rebuilt.losses);
+        Ok(())
+    }
+
+    /// Vouches for every blob whose bytes are those of its digest, and moves the others aside.
+    fn prove_blobs(&self, rebuilt: &mut Rebuilt) -> Result<()> {
+        for (digest, size) in self.files_in_blobs()? {
+            let path = self.paths().blob(&digest);
+            let descriptor = Descriptor::new(MediaType::Other(String::new()), digest.clone(), size);
+            match prove_file(&path, &descriptor)? {
+                Some(proof) => {
+                    self.vouch(&proof)?;
+                    rebuilt.blobs += 1;
+                }
+                None => {
+                    let directory = self.root().join(DAMAGED);
+                    durable::create_dir_all(&directory)?;
+                    durable::rename(&path, &directory.join(flat(&digest)))?;
+                    rebuilt.losses.push(format!("the bytes of blob {digest} are not those of its digest: moved aside"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Manifests and indexes that neither a name nor another document leads to.
+    fn nameless(&self, known: &[NewTarget]) -> Result<Vec<NewTarget>> {
+        let mut documents: Vec<(Descriptor, Document)> = Vec::new();
+        for (digest, size) in self.files_in_blobs()? {
+            if size <= dhow_base::limits::MANIFEST_BYTES_MAX
+                && let Ok(found) = self.document(&digest)
+            {
+                documents.push((found.descriptor().clone(), found.document().clone()));
+            }
+        }
+        let children = documents.iter().flat_map(|(_, document)| document.children());
+        let mut led_to: HashSet<Digest> = children.map(|child| child.digest.clone()).collect();
+        led_to.extend(known.iter().map(|target| target.document.digest.clone()));
+        let roots = documents.into_iter().filter(|(descriptor, _)| !led_to.contains(&descriptor.digest));
+        Ok(roots.map(|(descriptor, _)| NewTarget::default_for(descriptor)).collect())
+    }
+
+    /// Keeps every target of which something can be used.
+    fn keep(&self, targets: Vec<NewTarget>, rebuilt: &mut Rebuilt) -> Result<()> {
+        let session = self.begin("rebuild")?;
+        for target in targets {
+            let names: Vec<String> = target.references.iter().map(|reference| reference.familiar()).collect();
+            let usable = Plan::read(self, None, &target.document).and_then(|plan| plan.require_usable(self));
+            match usable.and_then(|()| session.commit(std::slice::from_ref(&target))) {
+                Ok(_) => rebuilt.references += names.len() as u64,
+                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Corrupt | Kind::LimitExceeded) => {
+                    let what = if names.is_empty() { target.document.digest.to_string() } else { names.join(", ") };
+                    rebuilt.losses.push(format!("{what} cannot be brought back: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Directory for what is damaged but might be the only copy.
+const DAMAGED: &str = "damaged";
+
+/// What SQLite keeps beside the database.
+const LOGS: [&str; 3] = ["meta.db-wal", "meta.db-shm", "meta.db-journal"];
+
+/// Moves what an interrupted collection took away back into `blobs/`: without rows nobody can tell what was content.
+fn recover_trash(store: &Store) -> Result<()> {
+    for digest in recover::trashed(store)? {
+        let blob = store.paths().blob(&digest);
+        if !blob.exists() {
+            durable::rename(&store.paths().trashed(&digest), &blob)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies the old database and `index.json` to a new directory in `damaged/`; returns it if there was anything to copy.
+fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
+    let damaged = paths.root().join(DAMAGED);
+    let is_free = |number: &u32| !damaged.join(format!("meta-{number}")).exists();
+    let directory = damaged.join(format!("meta-{}", (1..).find(is_free).unwrap_or(u32::MAX)));
+    let files = ["meta.db"].into_iter().chain(LOGS).chain(["index.json"]);
+    let present: Vec<&str> = files.filter(|name| paths.root().join(name).exists()).collect();
+    if present.is_empty() {
+        return Ok(None);
+    }
+    durable::create_dir_all(&directory)?;
+    for name in present {
+        let (from, to) = (paths.root().join(name), directory.join(name));
+        let mut copy = AtomicFile::create(&to, 0o600)?;
+        let copied = std::io::copy(&mut durable::open(&from)?, copy.file());
+        copied.map_err(|error| Error::io(format_args!("cannot copy {from:?} to {to:?}"), error))?;
+        copy.commit(durable::Durability::Durable)?;
+    }
+    durable::sync_dir(&damaged)?;
+    Ok(Some(directory))
+}
