@@ -7,7 +7,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, TagSink, VerifiedDocument, copy};
 use dhow_registry::Access;
 use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
-use dhow_store::Store;
+use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
 use crate::pull::layers;
@@ -29,6 +29,8 @@ pub struct Prepared {
     documents: Vec<VerifiedDocument>,
     layers: Vec<Digest>,
     note: Option<String>,
+    /// Whether it is the image that the name shows here, and not another platform's.
+    is_shown: bool,
 }
 
 /// What the registry has now.
@@ -84,7 +86,14 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         }
     }
     uploads.reverse();
-    Ok(Prepared { reference: reference.clone(), root, documents, layers: uploads, note })
+    Ok(Prepared {
+        reference: reference.clone(),
+        root,
+        documents,
+        layers: uploads,
+        note,
+        is_shown: request.platform.is_none(),
+    })
 }
 
 /// The document that is pushed: what the tag stands for when all of it is here, else the one manifest that is.
@@ -156,6 +165,12 @@ impl Prepared {
         }
         remote.tag(&self.reference, &self.root).await?;
         session.record_homes(repository, &self.layers)?;
+        // Unless it was removed meanwhile, the image is known here by its digest there from now on.
+        if self.is_shown && store.is_writable() && store.resolve(&self.reference)?.is_some() {
+            let named =
+                NewTarget { digest_repositories: vec![repository.clone()], ..NewTarget::default_for(root.clone()) };
+            session.commit(&[named])?;
+        }
         Ok(Pushed { digest: root.digest.clone(), size: root.size })
     }
 }

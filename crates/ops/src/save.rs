@@ -62,8 +62,7 @@ pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>
 fn check_directory(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        let message = format!("failed to save image: invalid output path: {path:?} must be a regular file");
-        return Err(Error::new(Kind::Invalid, message));
+        return Err(Error::new(Kind::Invalid, "failed to save image: cannot write to a directory"));
     }
     match parent.metadata() {
         Ok(_) => Ok(()),

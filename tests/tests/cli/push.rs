@@ -50,6 +50,22 @@ fn layers_are_mounted_from_a_repository_that_has_them() {
     assert!(output.contains("\nupper-a-----: Mounted from acme/web\n"), "{output}");
 }
 
+/// What scripts ask for after a push: the digest that the registry knows the image by.
+#[test]
+fn what_was_pushed_is_known_by_its_digest() {
+    let (scene, _server, name) = tagged();
+    let digests = || scene.must(&["images", "--digests"]);
+    assert!(digests().contains("   <none>   "), "{}", digests());
+    scene.must(&["push", "-q", &name]);
+    assert!(digests().contains("   sha256:<manifest-a>   id-a--------   "), "{}", digests());
+    let inspected = scene.must(&["inspect", &name]);
+    assert!(inspected.contains("\"[REGISTRY]/acme/web@sha256:<manifest-a>\""), "{inspected}");
+    let removed = scene.must(&["rmi", &name]);
+    assert!(removed.starts_with(&format!("Untagged: {}\n", scene.shown(name.as_bytes()))), "{removed}");
+    assert!(removed.contains("Untagged: [REGISTRY]/acme/web@sha256:<manifest-a>\nDeleted: "), "{removed}");
+    assert_eq!(scene.must(&["images", "-q"]), "");
+}
+
 #[test]
 fn quiet_prints_the_name() {
     let (scene, _server, name) = tagged();

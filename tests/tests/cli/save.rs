@@ -32,6 +32,11 @@ fn failures_leave_no_file() {
     [err]
     failed to save image: invalid output path: stat /nonexistent: no such file or directory
     ");
+    assert_snapshot!(scene.docker(&["save", "-o", "/tmp", "nope"]), @r"
+    exit 1
+    [err]
+    failed to save image: cannot write to a directory
+    ");
 }
 
 #[test]

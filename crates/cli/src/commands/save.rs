@@ -56,6 +56,9 @@ impl Verb for Save {
 
 /// Docker's client looks at the directory before it asks its engine for anything.
 fn check_directory(path: &Path) -> Outcome {
+    if path.is_dir() {
+        return Err(Failure::Client("failed to save image: cannot write to a directory".to_owned()));
+    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match parent.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::Client(format!(
