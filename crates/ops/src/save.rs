@@ -1,8 +1,9 @@
 //! `save`: images from the store into one archive that docker, podman, skopeo and containerd read.
 
-use std::fs::File;
+use std::fs::{File, FileType};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{AtomicFile, Durability};
@@ -44,7 +45,7 @@ pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>
     let images = choose(store, arguments, platform)?;
     match output {
         Output::Path(path) => {
-            check_directory(path)?;
+            check_target(path)?;
             let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context("failed to save image"))?;
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
@@ -59,10 +60,15 @@ pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>
     }
 }
 
-fn check_directory(path: &Path) -> Result<()> {
+/// Whether an archive can take this name. It does so by a rename, which must not put an end to a device, a pipe or a link.
+///
+/// # Errors
+/// Docker's words for what stands in the way.
+pub fn check_target(path: &Path) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Err(Error::new(Kind::Invalid, "failed to save image: cannot write to a directory"));
+    if let Some(what) = path.symlink_metadata().ok().and_then(|metadata| irreplaceable(metadata.file_type())) {
+        let error = Error::new(Kind::Invalid, format!("failed to save image: cannot write to a {what}"));
+        return Err(error.with_hint("redirect the output instead"));
     }
     match parent.metadata() {
         Ok(_) => Ok(()),
@@ -73,6 +79,18 @@ fn check_directory(path: &Path) -> Result<()> {
         }
         Err(error) => Err(Error::io("failed to save image: invalid output path", error)),
     }
+}
+
+/// What a name stands for that is no file, in docker's words.
+fn irreplaceable(kind: FileType) -> Option<&'static str> {
+    let kinds = [
+        (kind.is_dir(), "directory"),
+        (kind.is_symlink(), "symbolic link directly"),
+        (kind.is_fifo(), "named pipe (FIFO)"),
+        (kind.is_char_device(), "character device file"),
+        (!kind.is_file(), "device file or socket"),
+    ];
+    kinds.into_iter().find_map(|(is, what)| is.then_some(what))
 }
 
 fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput) -> Result<()> {

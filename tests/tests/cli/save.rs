@@ -39,6 +39,26 @@ fn failures_leave_no_file() {
     ");
 }
 
+/// The archive is renamed to its name: as root, that would replace `/dev/null` for the whole machine.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "scratch files")]
+fn only_files_are_replaced() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let (pipe, link) = (scene.path("pipe"), scene.path("link"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
+    for (name, what) in [("pipe", "named pipe (FIFO)"), ("link", "symbolic link directly")] {
+        let before = std::fs::symlink_metadata(scene.path(name)).expect("what is there").file_type();
+        let saved = scene.docker(&["save", "-o", name, "alpine:3.20"]);
+        assert_eq!(saved.stderr, format!("failed to save image: cannot write to a {what}\n"));
+        assert_eq!(saved.code, 1, "{saved}");
+        assert_eq!(std::fs::symlink_metadata(scene.path(name)).expect("it").file_type(), before);
+    }
+    std::fs::write(scene.path("old.tar"), "old").expect("a file");
+    scene.must(&["save", "-o", "old.tar", "alpine:3.20"]);
+}
+
 #[test]
 fn a_platform_that_is_none_is_refused() {
     let scene = Scene::new();

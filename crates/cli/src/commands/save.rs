@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use dhow_base::Error;
@@ -39,7 +39,8 @@ impl Verb for Save {
     fn run(self, session: &Session<'_>) -> Outcome {
         let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => {
-                check_directory(&path)?;
+                // Docker's client looks there before it asks its engine for anything.
+                save::check_target(&path).map_err(|error| Failure::Client(error.to_string()))?;
                 save::Output::Path(path)
             }
             None if session.console.is_terminal() => {
@@ -51,21 +52,6 @@ impl Verb for Save {
         let platform = targets::platform(self.platform.as_deref())?;
         let context = session.local_context()?;
         save::save(&context, &self.names, platform.as_ref(), &output).map_err(quiet_broken_pipe)
-    }
-}
-
-/// Docker's client looks at the directory before it asks its engine for anything.
-fn check_directory(path: &Path) -> Outcome {
-    if path.is_dir() {
-        return Err(Failure::Client("failed to save image: cannot write to a directory".to_owned()));
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match parent.metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::Client(format!(
-            "failed to save image: invalid output path: stat {}: no such file or directory",
-            parent.display()
-        ))),
-        _ => Ok(()),
     }
 }
 
