@@ -3,4 +3,5 @@
 pub mod binary;
 pub mod crash;
 pub mod interop;
+pub mod multi;
 pub mod scene;

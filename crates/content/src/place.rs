@@ -163,26 +163,26 @@ pub trait TagSink: Send + Sync {
     fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// A source whose root document was read already: asking a registry twice would count twice against its rate limit.
+/// A source some of whose documents are at hand: a registry that is asked twice would count twice against its rate limit,
+/// and a document that was just made lies nowhere yet.
 #[derive(Debug)]
 pub struct Prefetched<'a, S> {
     source: &'a S,
-    document: VerifiedDocument,
+    documents: &'a [VerifiedDocument],
 }
 
 impl<'a, S: Source> Prefetched<'a, S> {
-    /// Answers reads of `document` itself, and passes everything else on to `source`.
-    pub fn new(source: &'a S, document: VerifiedDocument) -> Self {
-        Self { source, document }
+    /// Answers reads of `documents` itself, and passes everything else on to `source`.
+    pub fn new(source: &'a S, documents: &'a [VerifiedDocument]) -> Self {
+        Self { source, documents }
     }
 }
 
 impl<S: Source> Source for Prefetched<'_, S> {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
-        if descriptor.digest != self.document.descriptor().digest {
-            return self.source.read(descriptor, range).await;
-        }
-        let bytes = self.document.bytes();
+        let at_hand = self.documents.iter().find(|document| document.descriptor().digest == descriptor.digest);
+        let Some(document) = at_hand else { return self.source.read(descriptor, range).await };
+        let bytes = document.bytes();
         let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
         let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
         Ok(Box::pin(futures::stream::iter([Ok(Bytes::copy_from_slice(&bytes[start..end]))])))

@@ -1,9 +1,10 @@
 //! `history`: how an image was made, newest step first.
 
 use dhow_base::Result;
-use dhow_spec::Digest;
+use dhow_spec::{Digest, Platform};
 
 use crate::context::Context;
+use crate::select;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +21,13 @@ pub struct Row {
     pub comment: String,
 }
 
-/// The history of an image.
+/// The history of an image; with a platform, of that one of a multi-platform image.
 ///
 /// # Errors
-/// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name.
-pub fn history(context: &Context, name: &str) -> Result<Vec<Row>> {
+/// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name, or not for the platform.
+pub fn history(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Vec<Row>> {
     let store = context.store()?;
-    let found = store.find(name)?;
+    let found = select::find(store, name, platform)?;
     store.measure(&found.image_id)?;
     let config = store.config(&found.image_id)?;
     let mut sizes = store.layers(&found.image_id)?.into_iter().map(|layer| layer.size.unwrap_or(0));

@@ -2,10 +2,11 @@
 
 use dhow_base::Result;
 use dhow_spec::config::RunConfig;
-use dhow_spec::{Digest, Reference};
+use dhow_spec::{Digest, Platform, Reference};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::select;
 
 /// What `docker image inspect` says of one image. Fields are in docker's order, because scripts compare whole outputs.
 #[derive(Clone, Debug, Serialize)]
@@ -84,14 +85,19 @@ pub struct Metadata {
 /// Go's zero time, which docker prints where nothing is known.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// Describes an image by name, digest, ID or ID prefix.
+/// Describes an image by name, digest, ID or ID prefix; with a platform, that one of a multi-platform image.
 ///
 /// # Errors
-/// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name.
-pub fn image(context: &Context, name: &str) -> Result<Inspect> {
+/// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name, or not for the platform.
+pub fn image(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Inspect> {
     let store = context.store()?;
-    let found = store.find(name)?;
-    let image = store.image(&found.image_id)?;
+    let found = select::find(store, name, platform)?;
+    let mut image = store.image(&found.image_id)?;
+    if platform.is_some() {
+        // The names are those of the whole, which lists give to the member that they show.
+        let shown = store.image(&store.find_target(&found.target.digest)?.image_id)?;
+        (image.references, image.repo_digests) = (shown.references, shown.repo_digests);
+    }
     let size = match image.size {
         Some(size) => size,
         None => store.measure(&image.id)?,

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod load;
 pub mod login;
 mod names;
+mod outgoing;
 pub mod prune;
 pub mod pull;
 pub mod push;
@@ -22,3 +23,4 @@ pub mod system;
 pub mod tag;
 
 pub use context::{Context, Settings};
+pub use select::Platforms;

@@ -9,11 +9,11 @@ use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, Select, copy};
 use dhow_layout::{Archive, ArchiveImage, ArchiveInput};
-use dhow_spec::{Descriptor, Digest, Document, Platform};
-use dhow_store::{Committed, NewTarget, Session};
+use dhow_spec::{Descriptor, Digest, Document, Platform, Reference};
+use dhow_store::{Committed, NewTarget, Session, Store};
 
 use crate::context::Context;
-use crate::select::choose;
+use crate::select::{Fit, Platforms, Selection};
 
 /// Where the archive comes from.
 #[derive(Clone, Debug)]
@@ -38,29 +38,37 @@ pub enum Loaded {
     Id(Digest),
 }
 
-/// Takes all images of an archive.
+/// What was loaded, and what was missed.
+#[derive(Debug)]
+pub struct Report {
+    /// The images that are here now.
+    pub loaded: Vec<Loaded>,
+    /// In docker's words, that an image came without a platform that was asked for.
+    pub missing: Option<Error>,
+}
+
+/// Takes all images of an archive: of each index the platforms asked for, else all that the archive has.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] and [`Kind::Invalid`] in docker's words for a bad archive; nothing of it gets a name then.
-pub fn load(
-    context: &Context,
-    input: &Input,
-    platform: Option<&Platform>,
-    observer: &dyn Observer,
-) -> Result<Vec<Loaded>> {
+/// [`Kind::Corrupt`] and [`Kind::Invalid`] in docker's words for a bad archive, [`Kind::NotFound`] when nothing of an image
+/// is for the platforms asked for; nothing of the archive gets a name then.
+pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &dyn Observer) -> Result<Report> {
     let store = context.store()?;
     let archive = Archive::open(archive_input(input)?, &store.spool_dir()?)?;
     let session = store.begin("load")?;
+    let wanted: &[Platform] = match platforms {
+        Platforms::These(wanted) => wanted,
+        Platforms::Default | Platforms::All => &[],
+    };
     let mut targets = Vec::with_capacity(archive.images().len());
     for image in archive.images() {
-        let root =
-            take(&archive, &session, image, platform, observer).map_err(|error| archive.explain(image, error))?;
-        targets.push(NewTarget { references: image.names.clone(), ..NewTarget::default_for(root) });
+        take(&archive, &session, image, wanted, observer).map_err(|error| archive.explain(image, error))?;
+        targets.push(NewTarget { references: image.names.clone(), ..NewTarget::default_for(image.root.clone()) });
     }
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
-    Ok(lines(&targets, &committed))
+    Ok(Report { loaded: lines(&targets, &committed), missing: missing(store, &targets, wanted)? })
 }
 
 fn archive_input(input: &Input) -> Result<ArchiveInput> {
@@ -85,22 +93,68 @@ fn open_error(path: &Path, error: io::Error) -> Error {
     Error::io(format_args!("open {}", path.display()), error)
 }
 
-/// Copies one image: what `platform` asks for, else all that the archive has of it. Archives of one platform often keep
-/// the whole index.
+/// Copies one image: what is wanted, else all that the archive has of it. Archives of one platform often keep the whole
+/// index.
 fn take(
     archive: &Archive,
     session: &Session,
     image: &ArchiveImage,
-    platform: Option<&Platform>,
+    wanted: &[Platform],
     observer: &dyn Observer,
-) -> Result<Descriptor> {
-    let pick = |index: &Document| match platform {
-        Some(platform) => choose(index, platform),
-        None => archive.complete_members(index),
+) -> Result<()> {
+    let selection = Selection::new(wanted, Fit::Exact, &image.root.digest).lenient();
+    let pick = |index: &Document| {
+        if wanted.is_empty() { archive.complete_members(index) } else { present(archive, selection.pick(index)?) }
     };
     let options = CopyOptions { select: Select::Only(&pick), ..CopyOptions::new(observer) };
     futures::executor::block_on(copy(archive, session, &image.root, &options))?;
-    Ok(image.root.clone())
+    if image.root.media_type.is_index() && !wanted.is_empty() { selection.finish() } else { Ok(()) }
+}
+
+/// Refuses platforms that an index promises and the archive does not have; attestations may stay behind.
+fn present(archive: &Archive, picked: Vec<Descriptor>) -> Result<Vec<Descriptor>> {
+    let mut present = Vec::with_capacity(picked.len());
+    for member in picked {
+        if member.media_type.is_index() || archive.is_complete(&member)? {
+            present.push(member);
+        } else if !member.is_attestation() {
+            let platform = member.platform.map(|platform| platform.to_string()).unwrap_or_default();
+            let message = format!("requested platform ({platform}) not found: content digest {}", member.digest);
+            return Err(Error::new(Kind::NotFound, format!("{message}: not found")));
+        }
+    }
+    Ok(present)
+}
+
+/// Docker's sentence for images that came without something asked for.
+fn missing(store: &Store, targets: &[NewTarget], wanted: &[Platform]) -> Result<Option<Error>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut platforms: Vec<String> = Vec::new();
+    for target in targets {
+        let digest = &target.document.digest;
+        let mut is_short = false;
+        for platform in wanted {
+            if store.manifest_for(digest, Some(platform))?.is_none() {
+                is_short = true;
+                platforms.extend(Some(platform.to_string()).filter(|shown| !platforms.contains(shown)));
+            }
+        }
+        if is_short && target.references.is_empty() {
+            names.push(digest.to_string());
+        } else if is_short {
+            names.extend(target.references.iter().map(Reference::familiar));
+        }
+    }
+    let platforms = platforms.join(" ");
+    let message = match names.as_slice() {
+        [] => return Ok(None),
+        [name] => format!("image {name} was loaded, but doesn't provide the requested platform ([{platforms}])"),
+        names => {
+            let names = names.join(", ");
+            format!("images [{names}] were loaded, but don't provide the requested platform ([{platforms}])")
+        }
+    };
+    Ok(Some(Error::new(Kind::NotFound, message)))
 }
 
 fn lines(targets: &[NewTarget], committed: &Committed) -> Vec<Loaded> {

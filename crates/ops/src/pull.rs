@@ -6,18 +6,18 @@ use dhow_content::{CopyOptions, Prefetched, Resolve, Select, VerifiedDocument, c
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, Repository};
-use dhow_store::NewTarget;
+use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
-use crate::select::choose;
+use crate::select::{Fit, Platforms, Selection};
 
 /// What to pull.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// A name with tag or digest.
     pub reference: Reference,
-    /// The platform asked for; the host's when there is none.
-    pub platform: Option<Platform>,
+    /// Which platforms of a multi-platform image; the host's by default.
+    pub platforms: Platforms,
     /// Stores the layers without proving their diff IDs; sizes are then worked out on first need.
     pub stored: bool,
 }
@@ -54,7 +54,6 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
     refuse_reserved(reference.repository())?;
     let store = context.store()?;
     let remote = context.client()?.repository(reference.repository(), Access::Pull);
-    let wanted = request.platform.clone().unwrap_or_else(Platform::host);
     let known = store.resolve(reference)?;
     let (root, document) = match known {
         Some(_) => {
@@ -66,9 +65,39 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
             (document.descriptor().clone(), Some(document))
         }
     };
-    let is_local = known.is_some_and(|known| known.digest == root.digest)
-        && store.is_complete_for(&root.digest, request.platform.as_ref().map(|_| &wanted))?;
+    let is_local =
+        known.is_some_and(|known| known.digest == root.digest) && is_local(store, &root.digest, &request.platforms)?;
     Ok(Resolved { request: request.clone(), root, document, remote, is_local })
+}
+
+/// Whether the store has all that a pull of these platforms would fetch.
+fn is_local(store: &Store, root: &Digest, platforms: &Platforms) -> Result<bool> {
+    match platforms {
+        Platforms::Default => store.is_complete_for(root, None),
+        Platforms::All => store.is_complete(root),
+        Platforms::These(wanted) => {
+            for platform in wanted {
+                if !store.is_complete_for(root, Some(platform))? {
+                    return Ok(false);
+                }
+            }
+            Ok(wanted.len() == 1 || has_picked(store, root, wanted)?)
+        }
+    }
+}
+
+/// Whether everything is here that several platforms are pulled with, attestations too.
+fn has_picked(store: &Store, root: &Digest, wanted: &[Platform]) -> Result<bool> {
+    let document = store.document(root)?;
+    if document.document().as_index().is_none() {
+        return Ok(true);
+    }
+    for member in Selection::new(wanted, Fit::Best, root).pick(document.document())? {
+        if !store.is_complete(&member.digest)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl Resolved {
@@ -92,15 +121,27 @@ impl Resolved {
             Some(document) => document.clone(),
             None => read_document(&self.remote, &self.root).await?,
         };
-        if let Some(platform) = &self.request.platform {
-            check_platform(&self.remote, document.document(), platform, &self.request.reference).await?;
-        }
-        let wanted = self.request.platform.clone().unwrap_or_else(Platform::host);
+        let host = [Platform::host()];
+        let wanted: &[Platform] = match &self.request.platforms {
+            Platforms::Default => &host,
+            Platforms::All => &[],
+            Platforms::These(wanted) => {
+                check_platforms(&self.remote, document.document(), wanted, &self.request.reference).await?;
+                wanted
+            }
+        };
         let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
-        let source = Prefetched::new(&self.remote, document);
-        let select = |index: &Document| choose(index, &wanted);
-        let options = CopyOptions { select: Select::Only(&select), ..CopyOptions::new(observer) };
+        let is_index = document.document().as_index().is_some();
+        let documents = [document];
+        let source = Prefetched::new(&self.remote, &documents);
+        let selection = Selection::new(wanted, Fit::Best, &self.root.digest);
+        let pick = |index: &Document| selection.pick(index);
+        let select = if wanted.is_empty() { Select::All } else { Select::Only(&pick) };
+        let options = CopyOptions { select, ..CopyOptions::new(observer) };
         let copied = copy(&source, &session, &self.root, &options).await?;
+        if is_index {
+            selection.finish()?;
+        }
         let target = self.new_target();
         let committed = session.commit(std::slice::from_ref(&target))?;
         session.record_homes(self.request.reference.repository(), &blobs(&copied.documents))?;
@@ -129,20 +170,24 @@ impl Resolved {
 }
 
 /// A manifest that came without an index says its platform only in its config, which is asked for before any layer.
-async fn check_platform(remote: &Remote, root: &Document, wanted: &Platform, reference: &Reference) -> Result<()> {
+async fn check_platforms(remote: &Remote, root: &Document, wanted: &[Platform], reference: &Reference) -> Result<()> {
     let Some(manifest) = root.as_manifest().filter(|manifest| manifest.config.media_type.is_image_config()) else {
         return Ok(());
     };
     let bytes = read_small(remote, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
     let found = ImageConfig::parse(&bytes)?.platform();
-    if found.os.is_empty() || Matcher::ordered(wanted).matches(&found) {
-        return Ok(());
+    let other = wanted.iter().find(|wanted| !Matcher::ordered(wanted).matches(&found));
+    match other.filter(|_| !found.os.is_empty()) {
+        None => Ok(()),
+        Some(wanted) => {
+            let name = reference.familiar();
+            let message = format!(
+                "image with reference {name} was found but its platform ({found}) does not match the specified \
+                 platform ({wanted})"
+            );
+            Err(Error::new(Kind::NotFound, message))
+        }
     }
-    let name = reference.familiar();
-    let message = format!(
-        "image with reference {name} was found but its platform ({found}) does not match the specified platform ({wanted})"
-    );
-    Err(Error::new(Kind::NotFound, message))
 }
 
 /// All tags of a repository, as references.

@@ -4,21 +4,23 @@ use std::collections::HashMap;
 
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, TagSink, VerifiedDocument, copy};
+use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
 use dhow_registry::Access;
-use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
+use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::outgoing;
 use crate::pull::layers;
+use crate::select::Platforms;
 
 /// What to push.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// A name with a tag.
     pub reference: Reference,
-    /// Pushes the manifest of this platform instead of the index that the name stands for.
-    pub platform: Option<Platform>,
+    /// Which platforms of the index that the name stands for; all of it by default, if all of it is here.
+    pub platforms: Platforms,
 }
 
 /// An image found in the store, about to be pushed.
@@ -26,6 +28,8 @@ pub struct Request {
 pub struct Prepared {
     reference: Reference,
     root: VerifiedDocument,
+    /// Documents that lie in no store.
+    made: Vec<VerifiedDocument>,
     documents: Vec<VerifiedDocument>,
     layers: Vec<Digest>,
     note: Option<String>,
@@ -76,8 +80,8 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         let unknown_tag = || Error::new(Kind::NotFound, format!("tag does not exist: {}", reference.familiar()));
         return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });
     };
-    let (root, note) = pushable(store, &target, request.platform.as_ref(), reference)?;
-    let documents = store.documents_below(&root)?;
+    let outgoing = outgoing::choose(store, &target, &request.platforms, &reference.familiar())?;
+    let documents = outgoing::documents(store, &outgoing)?;
     let root = documents.last().cloned().ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))?;
     let mut uploads: Vec<Digest> = Vec::new();
     for layer in layers(&documents) {
@@ -86,42 +90,10 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         }
     }
     uploads.reverse();
-    Ok(Prepared {
-        reference: reference.clone(),
-        root,
-        documents,
-        layers: uploads,
-        note,
-        is_shown: request.platform.is_none(),
-    })
-}
-
-/// The document that is pushed: what the tag stands for when all of it is here, else the one manifest that is.
-fn pushable(
-    store: &Store,
-    target: &Descriptor,
-    platform: Option<&Platform>,
-    reference: &Reference,
-) -> Result<(Descriptor, Option<String>)> {
-    if platform.is_none() && store.is_complete(&target.digest)? {
-        return Ok((target.clone(), None));
-    }
-    let Some(manifest) = store.manifest_for(&target.digest, platform)? else {
-        let wanted = platform.map(ToString::to_string).unwrap_or_default();
-        let message = format!(
-            "image with reference {} was found but does not provide the specified platform ({wanted})",
-            reference.familiar()
-        );
-        return Err(Error::new(Kind::NotFound, message));
-    };
-    if manifest.digest == target.digest || platform.is_some() {
-        return Ok((manifest, None));
-    }
-    let note = format!(
-        "Not all multiplatform-content is present and only the available single-platform image was pushed\n{} -> {}",
-        target.digest, manifest.digest
-    );
-    Ok((manifest, Some(note)))
+    let note = outgoing.narrowed.map(|narrowed| narrowed.note("pushed"));
+    let is_shown = !matches!(request.platforms, Platforms::These(_)) && outgoing.made.is_empty();
+    let made = outgoing.made;
+    Ok(Prepared { reference: reference.clone(), root, made, documents, layers: uploads, note, is_shown })
 }
 
 impl Prepared {
@@ -150,7 +122,7 @@ impl Prepared {
         )?);
         let root = self.root.descriptor();
         let options = CopyOptions { leave_root: true, ..CopyOptions::new(observer) };
-        let copied = match copy(&session, &remote, root, &options).await {
+        let copied = match copy(&Prefetched::new(&session, &self.made), &remote, root, &options).await {
             Ok(copied) => copied,
             Err(error) => {
                 // Uploads that were kept to go on with would stay open until the registry forgets them.

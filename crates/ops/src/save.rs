@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, copy};
+use dhow_content::{CopyOptions, Prefetched, copy};
 use dhow_layout::{ArchiveWriter, Output as ArchiveOutput, SavedImage};
-use dhow_spec::{Descriptor, Platform, Reference};
+use dhow_spec::{Descriptor, Reference};
 use dhow_store::Store;
 
 use crate::context::Context;
 use crate::names;
+use crate::outgoing::{self, Outgoing};
+use crate::select::Platforms;
 
 /// Where the archive goes.
 #[derive(Clone, Debug)]
@@ -29,20 +31,20 @@ pub enum Output {
 /// One image of the archive.
 #[derive(Debug)]
 struct Chosen {
-    root: Descriptor,
-    manifest: Descriptor,
+    outgoing: Outgoing,
     names: Vec<Reference>,
 }
 
 /// Writes the named images into one archive. A name without tag means all tags of the repository; an ID is saved without
-/// a name.
+/// a name. Returns notes for the user: what of the images is not in the archive, though nobody asked for less.
 ///
 /// # Errors
-/// [`Kind::NotFound`] in docker's words for an unknown name, before anything is written; else those of writing.
-pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>, output: &Output) -> Result<()> {
+/// [`Kind::NotFound`] in docker's words for an unknown name or a platform that is not here, before anything is written; else
+/// those of writing.
+pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<String>> {
     let store = context.store()?;
     let session = store.begin("save")?;
-    let images = choose(store, arguments, platform)?;
+    let images = choose(store, arguments, platforms)?;
     match output {
         Output::Path(path) => {
             check_target(path)?;
@@ -50,14 +52,15 @@ pub fn save(context: &Context, arguments: &[String], platform: Option<&Platform>
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
             write(&session, &images, ArchiveOutput::file(handle, path)?)?;
-            file.commit(Durability::Cached)
+            file.commit(Durability::Cached)?;
         }
         Output::Stdout => {
             let handle = io::stdout().as_fd().try_clone_to_owned();
             let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
-            write(&session, &images, ArchiveOutput::file(File::from(handle), "standard output")?)
+            write(&session, &images, ArchiveOutput::file(File::from(handle), "standard output")?)?;
         }
     }
+    Ok(images.iter().filter_map(|image| image.outgoing.narrowed.as_ref()).map(|less| less.note("saved")).collect())
 }
 
 /// Whether an archive can take this name. It does so by a rename, which must not put an end to a device, a pipe or a link.
@@ -97,13 +100,14 @@ fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput
     let writer = ArchiveWriter::new(output);
     let options = CopyOptions::new(&Silent);
     for image in images {
-        futures::executor::block_on(copy(session, &writer, &image.root, &options))?;
+        let source = Prefetched::new(session, &image.outgoing.made);
+        futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options))?;
     }
     let saved: Vec<SavedImage> = images
         .iter()
         .map(|image| SavedImage {
-            root: image.root.clone(),
-            manifest: Some(image.manifest.clone()),
+            root: image.outgoing.root.clone(),
+            manifest: Some(image.outgoing.manifest.clone()),
             names: image.names.clone(),
         })
         .collect();
@@ -111,13 +115,14 @@ fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput
 }
 
 /// Finds the images; those given under several names come once, with all of them.
-fn choose(store: &Store, arguments: &[String], platform: Option<&Platform>) -> Result<Vec<Chosen>> {
+fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
     let mut images: Vec<Chosen> = Vec::new();
     for argument in arguments {
         for (target, name) in targets(store, argument)? {
-            let (root, manifest) = root_and_manifest(store, &target, platform, argument)?;
-            let index = images.iter().position(|image| image.root.digest == root.digest).unwrap_or_else(|| {
-                images.push(Chosen { root, manifest, names: Vec::new() });
+            let outgoing = outgoing::choose(store, &target, platforms, argument)?;
+            let known = images.iter().position(|image| image.outgoing.root.digest == outgoing.root.digest);
+            let index = known.unwrap_or_else(|| {
+                images.push(Chosen { outgoing, names: Vec::new() });
                 images.len() - 1
             });
             let names = &mut images[index].names;
@@ -143,22 +148,4 @@ fn targets(store: &Store, argument: &str) -> Result<Vec<(Descriptor, Option<Refe
     }
     let found = store.find(argument)?;
     Ok(vec![(found.target, found.reference.filter(|reference| reference.digest().is_none()))])
-}
-
-/// The document that is saved, and the manifest in it that readers without indexes get.
-fn root_and_manifest(
-    store: &Store,
-    target: &Descriptor,
-    platform: Option<&Platform>,
-    argument: &str,
-) -> Result<(Descriptor, Descriptor)> {
-    let manifest = store.manifest_for(&target.digest, platform)?.ok_or_else(|| {
-        let wanted = platform.map(ToString::to_string).unwrap_or_default();
-        let message =
-            format!("image with reference {argument} was found but does not provide the specified platform ({wanted})");
-        Error::new(Kind::NotFound, message)
-    })?;
-    // An index of which only a part is here would promise readers what the archive does not have.
-    let whole = platform.is_none() && store.is_complete(&target.digest)?;
-    Ok(if whole { (target.clone(), manifest) } else { (manifest.clone(), manifest) })
 }

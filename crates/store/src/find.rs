@@ -98,6 +98,21 @@ impl Store {
             }
         })
     }
+
+    /// The complete manifests of a kept target and what they run on, in the order they came.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn manifests_of(&self, target: &Digest) -> Result<Vec<Descriptor>> {
+        self.read_rows(|connection| {
+            let mut manifests = Vec::new();
+            for member in members(connection, target)? {
+                let found = manifest_descriptor(connection, &member.manifest)?;
+                manifests.extend(found.map(|manifest| manifest.with_platform(member.platform)));
+            }
+            Ok(manifests)
+        })
+    }
 }
 
 fn fitting<'m>(members: &'m [Member], matcher: &Matcher) -> Option<&'m Member> {

@@ -6,6 +6,7 @@ mod inspect;
 mod load;
 mod login;
 mod personality;
+mod platforms;
 mod prune;
 mod pull;
 mod push;

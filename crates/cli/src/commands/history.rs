@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use dhow_ops::history;
 
+use super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::format::table::Table;
 use crate::format::text::ellipsis;
@@ -33,6 +34,9 @@ pub(crate) struct History {
     /// Do not shorten IDs and commands
     #[arg(long)]
     no_trunc: bool,
+    /// Show this platform of a multi-platform image
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     /// Print IDs only
     #[arg(short, long)]
     quiet: bool,
@@ -51,9 +55,10 @@ impl Verb for History {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let format = ListFormat::parse(&self.format, false).map_err(Failure::Client)?;
+        let platform = targets::platform(self.platform.as_deref())?;
         let context = session.local_context()?;
         for name in &self.names {
-            let rows = history::history(&context, name)?;
+            let rows = history::history(&context, name, platform.as_ref())?;
             session.console.text(self.render(format, &rows, ago::now())?);
         }
         Ok(())

@@ -3,6 +3,7 @@
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::{Context, inspect};
+use dhow_spec::Platform;
 
 use super::targets;
 use crate::errors::{Failure, Outcome};
@@ -46,7 +47,7 @@ impl Verb for Inspect {
             }
         };
         let missing: fn(&str, Error) -> Failure = if is_typed { no_such_image } else { no_such_object };
-        show(session, &self.format, &self.names, missing)
+        show(session, &self.format, &self.names, None, missing)
     }
 }
 
@@ -56,6 +57,9 @@ pub(crate) struct ImageInspect {
     /// Write as "json" (one line); without it, JSON is indented
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
+    /// Show this platform of multi-platform images
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
 }
@@ -70,12 +74,19 @@ impl Verb for ImageInspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        show(session, &self.format, &self.names, no_such_image)
+        let platform = targets::platform(self.platform.as_deref())?;
+        show(session, &self.format, &self.names, platform.as_ref(), no_such_image)
     }
 }
 
 /// Prints what was found as one array, then tells what was not: docker prints `[]` when that is everything.
-fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str, Error) -> Failure) -> Outcome {
+fn show(
+    session: &Session<'_>,
+    format: &str,
+    names: &[String],
+    platform: Option<&Platform>,
+    missing: fn(&str, Error) -> Failure,
+) -> Outcome {
     let is_compact = match format {
         "" => false,
         "json" => true,
@@ -85,16 +96,21 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
         }
     };
     let context = session.local_context()?;
-    let (found, outcome) = find(&context, names, missing);
+    let (found, outcome) = find(&context, names, platform, missing);
     let text = if is_compact { json::compact(&found) } else { json::indented(&found) };
     session.console.line(text.map_err(Failure::Client)?);
     outcome
 }
 
-fn find(context: &Context, names: &[String], missing: fn(&str, Error) -> Failure) -> (Vec<inspect::Inspect>, Outcome) {
+fn find(
+    context: &Context,
+    names: &[String],
+    platform: Option<&Platform>,
+    missing: fn(&str, Error) -> Failure,
+) -> (Vec<inspect::Inspect>, Outcome) {
     let mut found = Vec::with_capacity(names.len());
     let outcome = targets::each(names, |name| {
-        found.push(inspect::image(context, name).map_err(|error| missing(name, error))?);
+        found.push(inspect::image(context, name, platform).map_err(|error| missing(name, error))?);
         Ok(())
     });
     (found, outcome)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use dhow_ops::load;
 
-use super::targets;
+use super::targets::PlatformOptions;
 use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
@@ -20,9 +20,8 @@ pub(crate) struct Load {
     /// Read from a file, or from a directory with an OCI image layout, instead of standard input
     #[arg(short, long, value_name = "string")]
     input: Option<PathBuf>,
-    /// Load only this platform of multi-platform images
-    #[arg(long, value_name = "string")]
-    platform: Option<String>,
+    #[command(flatten)]
+    platforms: PlatformOptions,
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
@@ -50,14 +49,14 @@ impl Verb for Load {
             }
             None => load::Input::Stdin,
         };
-        let platform = targets::platform(self.platform.as_deref())?;
+        let platforms = self.platforms.platforms(None)?;
         let context = session.local_context()?;
-        let loaded = {
+        let report = {
             let progress = Progress::new(session.console, Direction::Load, self.quiet);
             // Docker's daemon answers before it reads: what fails is part of its report.
-            load::load(&context, &input, platform.as_ref(), &progress).map_err(Failure::Reported)?
+            load::load(&context, &input, &platforms, &progress).map_err(Failure::Reported)?
         };
-        for image in loaded {
+        for image in report.loaded {
             match image {
                 load::Loaded::Reference { name, replaced } => {
                     if let Some(id) = replaced {
@@ -70,7 +69,7 @@ impl Verb for Load {
                 load::Loaded::Id(id) => session.console.line(format!("Loaded image ID: {id}")),
             }
         }
-        Ok(())
+        report.missing.map_or(Ok(()), |error| Err(Failure::Reported(error)))
     }
 }
 

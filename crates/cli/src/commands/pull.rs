@@ -2,10 +2,10 @@
 
 use clap::Args;
 use dhow_base::priority;
-use dhow_ops::{Context, pull, runtime};
-use dhow_spec::{Platform, Reference};
+use dhow_ops::{Context, Platforms, pull, runtime};
+use dhow_spec::Reference;
 
-use super::targets;
+use super::targets::{self, PlatformOptions};
 use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
@@ -26,9 +26,8 @@ pub(crate) struct Pull {
     #[arg(long)]
     #[allow(dead_code, reason = "there is nothing to disable")]
     disable_content_trust: bool,
-    /// Take this platform of a multi-platform image
-    #[arg(long, value_name = "string")]
-    platform: Option<String>,
+    #[command(flatten)]
+    platforms: PlatformOptions,
     /// Print nothing but the full name of what was pulled
     #[arg(short, long)]
     quiet: bool,
@@ -53,9 +52,9 @@ impl Verb for Pull {
     fn run(self, session: &Session<'_>) -> Outcome {
         priority::lower();
         let default = session.environment.default_platform.as_deref();
-        let platform = targets::platform(self.platform.as_deref().or(default))?;
+        let platforms = self.platforms.platforms(default)?;
         let context = session.context(&self.network)?;
-        let puller = Puller { context: &context, session, platform, quiet: self.quiet, stored: self.stored };
+        let puller = Puller { context: &context, session, platforms, quiet: self.quiet, stored: self.stored };
         let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
         let mut failures = Vec::new();
         runtime::block_on(async {
@@ -79,7 +78,7 @@ impl Pull {
 struct Puller<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
-    platform: Option<Platform>,
+    platforms: Platforms,
     quiet: bool,
     stored: bool,
 }
@@ -132,7 +131,7 @@ impl Puller<'_> {
     /// Pulls one image and says whether anything changed.
     async fn fetch(&self, reference: &Reference) -> Outcome<bool> {
         let request =
-            pull::Request { reference: reference.clone(), platform: self.platform.clone(), stored: self.stored };
+            pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: self.stored };
         let resolved = pull::resolve(self.context, &request).await?;
         self.say(&format!("{}: Pulling from {}", heading(reference), reference.repository().path()));
         let pulled = {

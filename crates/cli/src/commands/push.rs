@@ -2,10 +2,10 @@
 
 use clap::Args;
 use dhow_base::progress::{Event, Observer};
-use dhow_ops::{Context, push, runtime};
-use dhow_spec::{Platform, Reference};
+use dhow_ops::{Context, Platforms, push, runtime};
+use dhow_spec::Reference;
 
-use super::targets;
+use super::targets::{self, PlatformOptions};
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::progress::Progress;
@@ -17,6 +17,13 @@ use crate::verb::{Count, Verb};
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
 
+/// What docker's client says before it pushes one platform.
+const ONE_PLATFORM: &str =
+    "Using --platform pushes only the specified platform manifest of a multi-platform image index.
+Other components, like attestations, will not be included.
+To push the complete multi-platform image, remove the --platform flag.
+";
+
 /// The arguments of `push`.
 #[derive(Args, Debug)]
 pub(crate) struct Push {
@@ -27,9 +34,8 @@ pub(crate) struct Push {
     #[arg(long)]
     #[allow(dead_code, reason = "there is nothing to disable")]
     disable_content_trust: bool,
-    /// Push only the manifest of this platform
-    #[arg(long, value_name = "string")]
-    platform: Option<String>,
+    #[command(flatten)]
+    platforms: PlatformOptions,
     /// Print nothing but the full name of what was pushed
     #[arg(short, long)]
     quiet: bool,
@@ -49,9 +55,12 @@ impl Verb for Push {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let platform = targets::platform(self.platform.as_deref())?;
+        let platforms = self.platforms.platforms(None)?;
+        if matches!(&platforms, Platforms::These(these) if these.len() == 1) {
+            session.console.notice(text::info(ONE_PLATFORM));
+        }
         let context = session.context(&self.network)?;
-        let pusher = Pusher { context: &context, session, platform, quiet: self.quiet };
+        let pusher = Pusher { context: &context, session, platforms, quiet: self.quiet };
         let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
         let mut failures = Vec::new();
         runtime::block_on(async {
@@ -78,7 +87,7 @@ impl Push {
 struct Pusher<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
-    platform: Option<Platform>,
+    platforms: Platforms,
     quiet: bool,
 }
 
@@ -129,7 +138,7 @@ impl Pusher<'_> {
     }
 
     async fn one(&self, reference: &Reference) -> dhow_base::Result<()> {
-        let request = push::Request { reference: reference.clone(), platform: self.platform.clone() };
+        let request = push::Request { reference: reference.clone(), platforms: self.platforms.clone() };
         let prepared = push::prepare(self.context, &request)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = {

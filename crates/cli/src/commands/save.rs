@@ -8,9 +8,10 @@ use clap::Args;
 use dhow_base::Error;
 use dhow_ops::save;
 
-use super::targets;
+use super::targets::PlatformOptions;
 use crate::console::BROKEN_PIPE;
 use crate::errors::{Failure, Outcome};
+use crate::format::text;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -20,9 +21,8 @@ pub(crate) struct Save {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "string")]
     output: Option<PathBuf>,
-    /// Save only this platform of multi-platform images
-    #[arg(long, value_name = "string")]
-    platform: Option<String>,
+    #[command(flatten)]
+    platforms: PlatformOptions,
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
 }
@@ -49,9 +49,13 @@ impl Verb for Save {
             }
             None => save::Output::Stdout,
         };
-        let platform = targets::platform(self.platform.as_deref())?;
+        let platforms = self.platforms.platforms(None)?;
         let context = session.local_context()?;
-        save::save(&context, &self.names, platform.as_ref(), &output).map_err(quiet_broken_pipe)
+        let notes = save::save(&context, &self.names, &platforms, &output).map_err(quiet_broken_pipe)?;
+        for note in notes {
+            session.console.notice(text::note(&note));
+        }
+        Ok(())
     }
 }
 

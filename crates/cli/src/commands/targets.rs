@@ -1,6 +1,8 @@
 //! What verbs with several targets have in common.
 
+use clap::Args;
 use dhow_base::{Error, Kind};
+use dhow_ops::Platforms;
 use dhow_spec::{Platform, Reference};
 
 use crate::errors::{Failure, Outcome};
@@ -32,15 +34,51 @@ pub(crate) fn reference(text: &str) -> Outcome<Reference> {
     Reference::parse(text).map_err(|error| Failure::Client(error.to_string()))
 }
 
-/// Parses the value of `--platform`, which docker leaves to its engine. An empty one means none.
+/// Options of the verbs that move multi-platform images.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlatformOptions {
+    /// Only this platform of multi-platform images; several with commas, or by repeating it
+    #[arg(long, value_name = "strings", value_delimiter = ',')]
+    platform: Vec<String>,
+    /// All platforms of multi-platform images
+    #[arg(long)]
+    all_platforms: bool,
+}
+
+impl PlatformOptions {
+    /// What was asked for; `default` is what is, unless something else is. Docker leaves parsing to its engine.
+    ///
+    /// # Errors
+    /// Docker's words for what is no platform; that both options contradict each other.
+    pub(crate) fn platforms(&self, default: Option<&str>) -> Outcome<Platforms> {
+        let given: Vec<&str> = self.platform.iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        if self.all_platforms {
+            if !given.is_empty() {
+                let message = "conflicting options: cannot specify both --platform and --all-platforms";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            return Ok(Platforms::All);
+        }
+        let default = default.filter(|text| given.is_empty() && !text.is_empty());
+        let mut platforms: Vec<Platform> = Vec::new();
+        for text in given.into_iter().chain(default) {
+            let platform = parse(text)?;
+            if platforms.iter().all(|known| known.normalized() != platform.normalized()) {
+                platforms.push(platform);
+            }
+        }
+        Ok(if platforms.is_empty() { Platforms::Default } else { Platforms::These(platforms) })
+    }
+}
+
+/// Parses the value of a `--platform` that takes one. An empty one means none.
 ///
 /// # Errors
-/// Docker's words for what is wrong with it.
+/// As [`PlatformOptions::platforms`].
 pub(crate) fn platform(text: Option<&str>) -> Outcome<Option<Platform>> {
-    match text {
-        None | Some("") => Ok(None),
-        Some(text) => {
-            Platform::parse(text).map(Some).map_err(|error| Error::new(Kind::Invalid, error.to_string()).into())
-        }
-    }
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+fn parse(text: &str) -> Outcome<Platform> {
+    Platform::parse(text).map_err(|error| Error::new(Kind::Invalid, error.to_string()).into())
 }

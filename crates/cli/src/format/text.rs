@@ -36,10 +36,15 @@ pub(crate) fn without_controls(text: &str) -> String {
         .collect()
 }
 
-/// Docker's way to tell something beside the results: a line of its own before it, further lines below the first.
+/// Docker's way to tell something beside the results, once they are out: [`info`] after an empty line.
 pub(crate) fn note(text: &str) -> String {
+    format!("\n{}", info(text))
+}
+
+/// Docker's way to tell something before there are results: further lines stand below the first.
+pub(crate) fn info(text: &str) -> String {
     const HEADER: &str = " Info -> ";
-    format!("\n{HEADER}{}", text.replace('\n', &format!("\n{}", " ".repeat(HEADER.len()))))
+    format!("{HEADER}{}", text.replace('\n', &format!("\n{}", " ".repeat(HEADER.len()))))
 }
 
 #[cfg(test)]
