@@ -32,6 +32,8 @@ pub(crate) enum Count {
     Exactly(usize),
     /// So many or more.
     AtLeast(usize),
+    /// From so many to so many.
+    Between(usize, usize),
     /// So many or fewer; none is [`Count::Exactly`] zero.
     AtMost(usize),
 }
@@ -48,6 +50,10 @@ impl Count {
             Count::Exactly(number) => (given == number, format!("requires {number} {}", plural(number)), "Run"),
             Count::AtLeast(number) => {
                 (given >= number, format!("requires at least {number} {}", plural(number)), "See")
+            }
+            Count::Between(least, most) => {
+                let rule = format!("requires at least {least} and at most {most} {}", plural(most));
+                ((least..=most).contains(&given), rule, "Run")
             }
             Count::AtMost(number) => (given <= number, format!("requires at most {number} {}", plural(number)), "Run"),
         };
@@ -230,6 +236,10 @@ mod tests {
                 && text.ends_with("See 'docker tag --help' for more information")
         }));
         assert!(message(Count::AtMost(1), 2).is_some_and(|text| text.contains("requires at most 1 argument\n")));
+        assert!(
+            message(Count::Between(1, 2), 0)
+                .is_some_and(|text| text.contains("requires at least 1 and at most 2 arguments\n"))
+        );
         assert!(message(Count::Exactly(0), 1).is_some_and(|text| text.contains("accepts no arguments\n")));
     }
 

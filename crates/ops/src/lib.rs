@@ -9,6 +9,7 @@ pub mod images;
 pub mod inspect;
 pub mod load;
 pub mod login;
+pub mod manifest;
 mod names;
 mod outgoing;
 pub mod prune;

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use dhow_spec::Reference;
 use dhow_spec::digest::{Algorithm, Digest};
 use dhow_spec::layout::{BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_FILE};
+
+use crate::lists;
 
 /// The paths of one store.
 #[derive(Clone, Debug)]
@@ -91,6 +94,20 @@ impl Paths {
     /// What was worked out about a blob. The version is part of the path: another one never reads it.
     pub(crate) fn facts(&self, digest: &Digest) -> PathBuf {
         self.root.join("facts/v1").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// Lists of manifests that are being put together; made when it is first needed.
+    pub(crate) fn lists(&self) -> PathBuf {
+        self.root.join("lists")
+    }
+
+    pub(crate) fn list(&self, name: &Reference) -> PathBuf {
+        self.lists().join(lists::file_name(name))
+    }
+
+    /// Held by who changes a list.
+    pub(crate) fn lists_lock(&self) -> PathBuf {
+        self.lists().join("lock")
     }
 
     /// Directories that are made with the store.

@@ -5,6 +5,7 @@ mod images;
 mod inspect;
 mod load;
 mod login;
+mod manifest;
 mod personality;
 mod platforms;
 mod prune;

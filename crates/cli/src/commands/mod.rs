@@ -7,6 +7,7 @@ mod inspect;
 mod load;
 mod login;
 mod logout;
+mod manifest;
 mod prune;
 mod pull;
 mod push;
@@ -46,6 +47,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<version::Version>("version", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::group("image", "Manage images", IMAGE),
+    Node::group("manifest", "Manage manifests and lists of them in registries", MANIFEST),
     Node::group("system", "Look after the local store", SYSTEM),
 ];
 
@@ -60,6 +62,17 @@ const IMAGE: &[Node] = &[
     Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE),
     Node::verb::<save::Save>("save", &[], SAVE),
     Node::verb::<tag::Tag>("tag", &[], TAG),
+];
+
+const MANIFEST: &[Node] = &[
+    Node::verb::<manifest::Add>("add", &[], &[]),
+    Node::verb::<manifest::Annotate>("annotate", &[], &[]),
+    Node::verb::<manifest::Create>("create", &[], &[]),
+    Node::verb::<manifest::Exists>("exists", &[], &[]),
+    Node::verb::<manifest::Inspect>("inspect", &[], &[]),
+    Node::verb::<manifest::Push>("push", &[], &[]),
+    Node::verb::<manifest::Remove>("remove", &[], &[]),
+    Node::verb::<manifest::Rm>("rm", &[], &[]),
 ];
 
 const SYSTEM: &[Node] =

@@ -33,9 +33,49 @@ pub(crate) fn indented(value: &impl Serialize) -> Result<String, String> {
     Ok(escape(&text, false))
 }
 
+/// Indents JSON text without changing anything else of it: numbers, escapes and the order of keys stay as they were
+/// written (Go's `json.Indent`).
+pub(crate) fn reindent(json: &str, indent: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut escaped, mut is_empty) = (0_usize, false, false, false);
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n(indent, depth));
+    };
+    for character in json.chars() {
+        if in_string {
+            text.push(character);
+            in_string = escaped || character != '"';
+            escaped = character == '\\' && !escaped;
+            continue;
+        }
+        if matches!(character, ' ' | '\t' | '\r' | '\n') {
+            continue;
+        }
+        if matches!(character, '}' | ']') {
+            depth = depth.saturating_sub(1);
+            if !is_empty {
+                line(&mut text, depth);
+            }
+        } else if is_empty {
+            line(&mut text, depth);
+        }
+        text.push(character);
+        is_empty = matches!(character, '{' | '[');
+        match character {
+            '{' | '[' => depth += 1,
+            ',' => line(&mut text, depth),
+            ':' => text.push(' '),
+            '"' => in_string = true,
+            _ => {}
+        }
+    }
+    text
+}
+
 /// Escapes what Go escapes beyond serde. In JSON text these characters occur only inside strings, so that replacing them
 /// anywhere is right.
-fn escape(text: &str, html: bool) -> String {
+pub(crate) fn escape(text: &str, html: bool) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -59,6 +99,14 @@ mod tests {
         let value = serde_json::json!({"a": "<none> & \u{2028}"});
         assert_eq!(line(&value).unwrap(), r#"{"a":"\u003cnone\u003e \u0026 \u2028"}"#);
         assert_eq!(compact(&value).unwrap(), r#"{"a":"<none> & \u2028"}"#);
+    }
+
+    #[test]
+    fn reindents_as_go_does() {
+        let json = "{\"a\" :[ ] , \"b\":{},\n\"c\":[1.0,-0e3,\"x: [{,\\\"\\\\\"],\"d\":{\"e\":null}}";
+        let expected = "{\n\t\"a\": [],\n\t\"b\": {},\n\t\"c\": [\n\t\t1.0,\n\t\t-0e3,\n\t\t\"x: [{,\\\"\\\\\"\n\t],\n\t\"d\": {\n\t\t\"e\": null\n\t}\n}";
+        assert_eq!(reindent(json, "\t"), expected);
+        assert_eq!(reindent("[]", "\t"), "[]");
     }
 
     #[test]

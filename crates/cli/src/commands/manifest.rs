@@ -1,0 +1,336 @@
+//! `manifest`: what docker's client does by itself, so that its errors have no prefix; a few verbs of podman beside it.
+
+mod show;
+
+use std::future::Future;
+
+use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::{Context, manifest, runtime};
+use dhow_spec::Digest;
+
+use super::targets;
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::personality::Personality;
+use crate::session::{Network, Session};
+use crate::signals;
+use crate::verb::{Count, Verb};
+
+/// What an interrupted user can count on.
+const UNCHANGED: &str = "nothing was changed here";
+
+/// How registries are reached.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Reach {
+    /// Allow plain HTTP and certificates that prove nothing
+    #[arg(long)]
+    insecure: bool,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Reach {
+    fn context(&self, session: &Session<'_>) -> Outcome<Context> {
+        session.context(&Network { tls_verify: self.network.tls_verify && !self.insecure })
+    }
+}
+
+/// Runs what waits for a registry.
+fn run<T>(future: impl Future<Output = dhow_base::Result<T>>) -> Outcome<T> {
+    let mut outcome = Err(Failure::Quiet(FAILED));
+    runtime::block_on(async {
+        outcome = signals::interruptible(future, UNCHANGED).await;
+        Ok(())
+    })?;
+    outcome.map_err(unprefixed)
+}
+
+fn client(error: Error) -> Failure {
+    unprefixed(Failure::Engine(error))
+}
+
+/// Docker's client reports these itself.
+fn unprefixed(failure: Failure) -> Failure {
+    match failure {
+        Failure::Engine(error) if error.kind() != Kind::Cancelled => Failure::Client(error.to_string()),
+        other => other,
+    }
+}
+
+/// What is to be said of a manifest.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Said {
+    /// Set the architecture
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    arch: String,
+    /// Set an annotation, which makes the list an OCI index
+    #[arg(long, value_name = "key=value", value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+    /// Set the operating system
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    os: String,
+    /// Add features of the operating system
+    #[arg(long, value_name = "strings", value_delimiter = ',')]
+    os_features: Vec<String>,
+    /// Set the version of the operating system
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    os_version: String,
+    /// Set the variant of the architecture
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    variant: String,
+}
+
+fn parse_annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("no value given for annotation")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Said {
+    fn changes(self) -> manifest::Changes {
+        manifest::Changes {
+            os: self.os,
+            architecture: self.arch,
+            variant: self.variant,
+            os_version: self.os_version,
+            os_features: self.os_features,
+            annotations: self.annotation,
+        }
+    }
+}
+
+/// The arguments of `manifest inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    reach: Reach,
+    /// Also show names, descriptors with platforms, and the bytes of manifests
+    #[arg(short, long)]
+    verbose: bool,
+    #[arg(value_name = "MANIFEST")]
+    names: Vec<String>,
+}
+
+impl Verb for Inspect {
+    const ABOUT: &'static str = "Show a manifest, or a list of manifests";
+    const OPERANDS: &'static str = "[MANIFEST_LIST] MANIFEST";
+    const COUNT: Count = Count::Between(1, 2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let (list, name) = match self.names.as_slice() {
+            [list, name, ..] => (Some(list.as_str()), name),
+            [name] => (None, name),
+            [] => return Ok(()),
+        };
+        let context = self.reach.context(session)?;
+        let found = run(manifest::inspect(&context, list, name, self.verbose))?;
+        session.console.line(show::text(&found, self.verbose)?);
+        Ok(())
+    }
+}
+
+/// The arguments of `manifest create`.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Add to a list that is there
+    #[arg(short, long)]
+    amend: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "MANIFEST")]
+    names: Vec<String>,
+}
+
+impl Verb for Create {
+    const ABOUT: &'static str = "Begin a list of manifests, to be annotated and pushed";
+    const OPERANDS: &'static str = "MANIFEST_LIST MANIFEST [MANIFEST...]";
+    // Podman begins empty lists.
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        if session.personality == Personality::Docker {
+            let usage = format!("{} {}", session.path, Self::OPERANDS);
+            Count::AtLeast(2).check(self.names.len(), &session.path, &usage)?;
+        }
+        let Some((list, names)) = self.names.split_first() else { return Ok(()) };
+        let context = self.reach.context(session)?;
+        let name = run(manifest::create(&context, list, names, self.amend))?;
+        session.console.line(format!("Created manifest list {name}"));
+        Ok(())
+    }
+}
+
+/// The arguments of `manifest add`.
+#[derive(Args, Debug)]
+pub(crate) struct Add {
+    /// Add all manifests of an index
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    said: Said,
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+impl Verb for Add {
+    const ABOUT: &'static str = "Add an image of a registry to a list";
+    const OPERANDS: &'static str = "MANIFEST_LIST IMAGE";
+    const COUNT: Count = Count::Exactly(2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let [list, name] = self.names.as_slice() else { return Ok(()) };
+        let context = self.reach.context(session)?;
+        let changes = self.said.changes();
+        let digest = run(manifest::add(&context, list, name, self.all, &changes))?;
+        session.console.line(digest.to_string());
+        Ok(())
+    }
+}
+
+/// The arguments of `manifest annotate`.
+#[derive(Args, Debug)]
+pub(crate) struct Annotate {
+    #[command(flatten)]
+    said: Said,
+    #[arg(value_name = "MANIFEST")]
+    names: Vec<String>,
+}
+
+impl Verb for Annotate {
+    const ABOUT: &'static str = "Say more of a manifest in a list";
+    const OPERANDS: &'static str = "MANIFEST_LIST MANIFEST";
+    const COUNT: Count = Count::Exactly(2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let [list, name] = self.names.as_slice() else { return Ok(()) };
+        let changes = self.said.changes();
+        manifest::annotate(&session.local_context()?, list, name, &changes).map(drop).map_err(client)
+    }
+}
+
+/// The arguments of `manifest push`.
+#[derive(Args, Debug)]
+pub(crate) struct Push {
+    /// Remove the list here when it is pushed
+    #[arg(short, long)]
+    purge: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "MANIFEST_LIST")]
+    names: Vec<String>,
+}
+
+impl Verb for Push {
+    const ABOUT: &'static str = "Push a list to a registry, as an index";
+    const OPERANDS: &'static str = "MANIFEST_LIST [DESTINATION]";
+    // Docker takes exactly one, podman also a destination.
+    const COUNT: Count = Count::AtMost(2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some((list, destination)) = self.names.split_first() else {
+            let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
+            return Count::Exactly(1).check(0, &session.path, &usage);
+        };
+        let context = self.reach.context(session)?;
+        let pushed = |name: &_, digest: &Digest| {
+            session.console.line(format!("Pushed ref {name} with digest: {digest}"));
+            session.console.flush();
+        };
+        let destination = destination.first().map(String::as_str);
+        let digest = run(manifest::push(&context, list, destination, self.purge, &pushed))?;
+        session.console.line(digest.to_string());
+        Ok(())
+    }
+}
+
+/// The arguments of `manifest rm`.
+#[derive(Args, Debug)]
+pub(crate) struct Rm {
+    #[arg(value_name = "MANIFEST_LIST")]
+    names: Vec<String>,
+}
+
+impl Verb for Rm {
+    const ABOUT: &'static str = "Remove lists from this machine";
+    const OPERANDS: &'static str = "MANIFEST_LIST [MANIFEST_LIST...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        targets::each(&self.names, |name| manifest::rm(&context, name).map_err(client))
+    }
+}
+
+/// The arguments of `manifest remove`.
+#[derive(Args, Debug)]
+pub(crate) struct Remove {
+    #[arg(value_name = "DIGEST")]
+    names: Vec<String>,
+}
+
+impl Verb for Remove {
+    const ABOUT: &'static str = "Take a manifest out of a list";
+    const OPERANDS: &'static str = "MANIFEST_LIST DIGEST";
+    const COUNT: Count = Count::Exactly(2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let [list, digest] = self.names.as_slice() else { return Ok(()) };
+        let digest = manifest::remove(&session.local_context()?, list, digest).map_err(client)?;
+        session.console.line(digest.to_string());
+        Ok(())
+    }
+}
+
+/// The arguments of `manifest exists`.
+#[derive(Args, Debug)]
+pub(crate) struct Exists {
+    #[arg(value_name = "MANIFEST_LIST")]
+    names: Vec<String>,
+}
+
+impl Verb for Exists {
+    const ABOUT: &'static str = "Say by the exit code whether there is a list";
+    const OPERANDS: &'static str = "MANIFEST_LIST";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        targets::each(&self.names, |name| match manifest::exists(&context, name).map_err(client)? {
+            true => Ok(()),
+            false => Err(Failure::Quiet(FAILED)),
+        })
+    }
+}

@@ -1,0 +1,173 @@
+//! Lists of manifests that are being put together. Each is a file of its own and no image: what it names is in registries,
+//! and it needs nothing of `blobs/`.
+
+use std::time::Duration;
+
+use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{VerifiedDocument, verify_document};
+use dhow_spec::json::parse_strict;
+use dhow_spec::{Descriptor, Digest, Reference};
+use serde::{Deserialize, Serialize};
+
+use crate::store::Store;
+
+/// Longest file that is read, in bytes: a list has the bytes of all its manifests in it.
+const LIST_BYTES_MAX: u64 = 256 << 20;
+
+/// How long another process that changes lists is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A list that is being put together.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// Its manifests, in the order of the index that it becomes.
+    pub members: Vec<ListMember>,
+}
+
+/// One manifest of a list.
+#[derive(Clone, Debug)]
+pub struct ListMember {
+    /// The name under which a registry has it.
+    pub name: Reference,
+    /// The manifest; its descriptor says the platform that the index will say.
+    pub manifest: VerifiedDocument,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    name: String,
+    members: Vec<Row>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    name: String,
+    descriptor: Descriptor,
+    /// The manifest's bytes, which are JSON and so text.
+    manifest: String,
+}
+
+impl Store {
+    /// The list of this name.
+    ///
+    /// # Errors
+    /// Those of reading it; [`Kind::Corrupt`] when it is damaged.
+    pub fn list(&self, name: &Reference) -> Result<Option<List>> {
+        let path = self.paths().list(name);
+        let bytes = match durable::read_limited(&path, LIST_BYTES_MAX) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            other => other?,
+        };
+        read(&bytes, name).map(Some).map_err(|error| error.context(format_args!("{path:?}")))
+    }
+
+    /// Changes the list of this name while nobody else can. `change` gets it as it is and leaves it as it shall be, `None`
+    /// for no list; the new state is durable when this returns.
+    ///
+    /// # Errors
+    /// Those of `change`, after which nothing has changed, and those of reading and writing.
+    pub fn update_list<T>(&self, name: &Reference, change: impl FnOnce(&mut Option<List>) -> Result<T>) -> Result<T> {
+        let directory = self.paths().lists();
+        durable::create_dir_all(&directory)?;
+        let _lock = FileLock::acquire(&self.paths().lists_lock(), LockMode::Exclusive, PATIENCE)?;
+        let mut list = self.list(name)?;
+        let result = change(&mut list)?;
+        let path = self.paths().list(name);
+        match &list {
+            Some(list) => durable::write_atomic(&path, &write(list, name)?, 0o600, Durability::Durable)?,
+            None => {
+                if durable::remove_file(&path)? {
+                    durable::sync_dir(&directory)?;
+                }
+            }
+        }
+        Ok(result)
+    }
+}
+
+fn read(bytes: &[u8], name: &Reference) -> Result<List> {
+    let damaged = |why: &dyn std::fmt::Display| Error::new(Kind::Corrupt, format!("damaged list: {why}"));
+    let value = parse_strict(bytes).map_err(|error| damaged(&error))?;
+    let file: File = serde_json::from_value(value).map_err(|error| damaged(&error))?;
+    if file.name != name.to_string() {
+        return Err(damaged(&format_args!("it is that of {:?}", file.name)));
+    }
+    let mut members = Vec::with_capacity(file.members.len());
+    for row in file.members {
+        let manifest = verify_document(row.manifest.into_bytes(), &row.descriptor)?;
+        members.push(ListMember { name: Reference::parse(&row.name)?, manifest });
+    }
+    Ok(List { members })
+}
+
+fn write(list: &List, name: &Reference) -> Result<Vec<u8>> {
+    let mut members = Vec::with_capacity(list.members.len());
+    for member in &list.members {
+        let text = std::str::from_utf8(member.manifest.bytes())
+            .map_err(|error| Error::new(Kind::Corrupt, format!("manifest of {}: {error}", member.name)))?;
+        let descriptor = member.manifest.descriptor().clone();
+        members.push(Row { name: member.name.to_string(), descriptor, manifest: text.to_owned() });
+    }
+    serde_json::to_vec(&File { name: name.to_string(), members })
+        .map_err(|error| Error::new(Kind::Internal, format!("cannot write the list {name}: {error}")))
+}
+
+/// The file name of a list: names may be longer than file names, and have slashes.
+pub(crate) fn file_name(name: &Reference) -> String {
+    format!("{}.json", Digest::sha256(name.to_string().as_bytes()).hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use dhow_spec::{Document, ImageManifest, MediaType, Platform};
+
+    use super::*;
+    use crate::OpenOptions;
+
+    fn member(name: &str) -> ListMember {
+        let config = Descriptor::new(MediaType::OciConfig, Digest::sha256(name.as_bytes()), 2);
+        let document = Document::from_manifest(ImageManifest::new(config, Vec::new())).unwrap();
+        let descriptor = document.descriptor().with_platform(Platform::new("linux", "arm64").with_variant("v8"));
+        let manifest = verify_document(document.bytes().to_vec(), &descriptor).unwrap();
+        ListMember { name: Reference::parse(name).unwrap(), manifest }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store"), &OpenOptions::default()).unwrap();
+        let name = Reference::parse("acme/app:1").unwrap();
+        assert!(store.list(&name).unwrap().is_none());
+        for member in [member("acme/app:arm"), member("registry.example:5000/acme/app:amd")] {
+            store
+                .update_list(&name, |list| {
+                    list.get_or_insert_default().members.push(member);
+                    Ok(())
+                })
+                .unwrap();
+        }
+        let list = store.list(&name).unwrap().unwrap();
+        let names: Vec<String> = list.members.iter().map(|member| member.name.to_string()).collect();
+        assert_eq!(names, ["docker.io/acme/app:arm", "registry.example:5000/acme/app:amd"]);
+        let platform = list.members[0].manifest.descriptor().platform.as_ref().unwrap();
+        assert_eq!(platform.to_string(), "linux/arm64/v8");
+        let failed = store.update_list(&name, |list| {
+            *list = None;
+            Err::<(), _>(Error::new(Kind::Invalid, "no"))
+        });
+        assert!(failed.is_err() && store.list(&name).unwrap().is_some());
+        store.update_list(&name, |list| Ok(list.take())).unwrap();
+        assert!(store.list(&name).unwrap().is_none());
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let (name, other) = (Reference::parse("a:1").unwrap(), Reference::parse("b:1").unwrap());
+        let bytes = write(&List { members: vec![member("a:arm")] }, &name).unwrap();
+        read(&bytes, &name).unwrap();
+        assert_eq!(read(&bytes, &other).unwrap_err().kind(), Kind::Corrupt);
+        let changed = String::from_utf8(bytes).unwrap().replace("\\\"schemaVersion\\\":2", "\\\"schemaVersion\\\": 2");
+        assert_eq!(read(changed.as_bytes(), &name).unwrap_err().kind(), Kind::Corrupt);
+    }
+}
