@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 
+use dhow_testkit::helper::Helpers;
 use dhow_testkit::images::{Blob, Compression, Entry, Format, Layout, Recipe, tar_of};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -99,7 +100,10 @@ impl Scene {
         let mut command = Command::new(link);
         command.args(arguments).stdin(Stdio::null()).current_dir(self.folder.path());
         command.env_clear().env("HOME", self.path("home")).env("DHOW_ROOT", self.path("store"));
-        command.env("DOCKER_CONFIG", self.path("docker-config")).env("TZ", "UTC").env("PATH", "/usr/bin:/bin");
+        let search = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        command.env("DOCKER_CONFIG", self.path("docker-config")).env("TZ", "UTC").env("PATH", search);
+        // Podman's credentials of whoever runs the tests are looked for here.
+        command.env("XDG_RUNTIME_DIR", self.path("run"));
         command
     }
 
@@ -127,6 +131,31 @@ impl Scene {
         let transcript = self.dhow(arguments);
         assert_eq!(transcript.code, 0, "dhow {}: {transcript}", arguments.join(" "));
         transcript.stdout
+    }
+
+    /// Puts credential helpers on the search path.
+    ///
+    /// # Panics
+    /// When they cannot be installed.
+    pub fn helpers(&self, characters: &[&str]) -> Helpers {
+        Helpers::install(&self.path("bin"), characters).expect("credential helpers")
+    }
+
+    /// Writes docker's `config.json`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, text: &str) {
+        fs::create_dir_all(self.path("docker-config")).expect("a folder");
+        fs::write(self.path("docker-config/config.json"), text).expect("config.json");
+    }
+
+    /// Docker's `config.json`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn configuration(&self) -> String {
+        fs::read_to_string(self.path("docker-config/config.json")).expect("config.json")
     }
 
     /// Runs `dhow` with bytes on its standard input.

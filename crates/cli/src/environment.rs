@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use dhow_base::secret::Secret;
+
 /// Longest `/etc/passwd` that is looked through for a home directory, in bytes.
 const PASSWD_BYTES_MAX: u64 = 16 << 20;
 
@@ -17,12 +19,20 @@ pub(crate) struct Environment {
     pub(crate) root: Option<PathBuf>,
     /// `DOCKER_CONFIG`: the directory of `config.json`.
     pub(crate) docker_config: Option<PathBuf>,
+    /// `DOCKER_AUTH_CONFIG`: credentials.
+    pub(crate) docker_auth: Option<Secret>,
+    /// `REGISTRY_AUTH_FILE`: what `--authfile` says when it is not given.
+    pub(crate) auth_file: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR` and `XDG_CONFIG_HOME`: where podman keeps credentials.
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// See above.
+    pub(crate) config_home: Option<PathBuf>,
+    /// `PATH`: where credential helpers are looked for.
+    pub(crate) search_path: OsString,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
     pub(crate) default_platform: Option<String>,
-    /// Whether `DOCKER_AUTH_CONFIG` is set, which holds credentials.
-    pub(crate) has_auth_config: bool,
-    /// Whether the user is root.
-    pub(crate) is_root: bool,
+    /// The number of the user.
+    pub(crate) user: u32,
 }
 
 impl Environment {
@@ -35,8 +45,12 @@ impl Environment {
             root: path("DHOW_ROOT"),
             docker_config: path("DOCKER_CONFIG"),
             default_platform: variable("DOCKER_DEFAULT_PLATFORM").and_then(|text| text.into_string().ok()),
-            has_auth_config: variable("DOCKER_AUTH_CONFIG").is_some(),
-            is_root: rustix::process::geteuid().is_root(),
+            docker_auth: variable("DOCKER_AUTH_CONFIG").map(|text| Secret::new(text.to_string_lossy())),
+            auth_file: path("REGISTRY_AUTH_FILE"),
+            runtime_dir: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
+            config_home: path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
+            search_path: variable("PATH").unwrap_or_default(),
+            user: rustix::process::geteuid().as_raw(),
         }
     }
 
@@ -45,11 +59,22 @@ impl Environment {
         if let Some(root) = &self.root {
             return Some(root.clone());
         }
-        if self.is_root {
+        if self.user == 0 {
             return Some(PathBuf::from("/var/lib/dhow"));
         }
         let data = self.data_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".local/share")));
         data.map(|data| data.join("dhow"))
+    }
+
+    /// Podman's files of credentials: the one that vanishes with the session, then the lasting one.
+    pub(crate) fn containers_auth_files(&self) -> Vec<PathBuf> {
+        const NAME: &str = "containers/auth.json";
+        let runtime = match &self.runtime_dir {
+            Some(runtime) => runtime.join(NAME),
+            None => PathBuf::from(format!("/run/containers/{}/auth.json", self.user)),
+        };
+        let config = self.config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        [Some(runtime), config.map(|config| config.join(NAME))].into_iter().flatten().collect()
     }
 
     /// Where `config.json` is unless `--config` says otherwise.
@@ -97,11 +122,11 @@ mod tests {
 
     #[test]
     fn the_store_follows_the_variables() {
-        let mut environment = Environment { home: Some("/home/bob".into()), ..Environment::default() };
+        let mut environment = Environment { home: Some("/home/bob".into()), user: 1000, ..Environment::default() };
         assert_eq!(environment.store_root(), Some("/home/bob/.local/share/dhow".into()));
         environment.data_home = Some("/data".into());
         assert_eq!(environment.store_root(), Some("/data/dhow".into()));
-        environment.is_root = true;
+        environment.user = 0;
         assert_eq!(environment.store_root(), Some("/var/lib/dhow".into()));
         environment.root = Some("/srv/dhow".into());
         assert_eq!(environment.store_root(), Some("/srv/dhow".into()));
@@ -114,6 +139,17 @@ mod tests {
         environment.docker_config = Some("/etc/docker-client".into());
         assert_eq!(environment.docker_config_dir(), Some("/etc/docker-client".into()));
         assert_eq!(Environment::default().docker_config_dir(), None);
+    }
+
+    #[test]
+    fn podman_s_files_are_where_podman_has_them() {
+        let mut environment = Environment { home: Some("/home/bob".into()), user: 1000, ..Environment::default() };
+        let lasting = PathBuf::from("/home/bob/.config/containers/auth.json");
+        assert_eq!(environment.containers_auth_files(), ["/run/containers/1000/auth.json".into(), lasting]);
+        environment.runtime_dir = Some("/run/user/1000".into());
+        environment.config_home = Some("/config".into());
+        let expected = ["/run/user/1000/containers/auth.json", "/config/containers/auth.json"];
+        assert_eq!(environment.containers_auth_files(), expected.map(PathBuf::from));
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind};
-use dhow_ops::{Context, Settings};
+use dhow_ops::{Account, Context, Places, Settings};
 
 use crate::console::Console;
 use crate::environment::Environment;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
+use crate::terminal;
 
 /// Options that every command takes, before or behind its name.
 #[derive(Args, Clone, Debug)]
@@ -49,17 +51,28 @@ impl Session<'_> {
     /// # Errors
     /// When nothing tells where the store is.
     pub(crate) fn context(&self, network: &Network) -> Outcome<Context> {
-        if self.environment.has_auth_config {
-            self.console.notice("WARNING: DOCKER_AUTH_CONFIG is set, but dhow does not read it yet");
-        }
-        self.handles(network.tls_verify)
+        self.handles(network, None)
     }
 
-    fn handles(&self, tls_verify: bool) -> Outcome<Context> {
+    /// As [`Session::context`], as whom the user wants to be at the registries of this run, which must be one.
+    ///
+    /// # Errors
+    /// As [`Session::context`], and when `--creds` cannot be used.
+    pub(crate) fn context_as<'d>(
+        &self,
+        network: &Network,
+        identity: &Identity,
+        domains: impl IntoIterator<Item = &'d str>,
+    ) -> Outcome<Context> {
+        self.handles(network, identity.account(self.console, domains)?)
+    }
+
+    fn handles(&self, network: &Network, account: Option<Account>) -> Outcome<Context> {
         Ok(Context::new(Settings {
             store_root: self.store_root()?,
-            docker_config_dir: self.docker_config_dir(),
-            tls_verify,
+            credentials: self.credentials(network),
+            account,
+            tls_verify: network.tls_verify,
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
         }))
     }
@@ -69,7 +82,24 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::context`].
     pub(crate) fn local_context(&self) -> Outcome<Context> {
-        self.handles(true)
+        self.context(&Network { tls_verify: true, authfile: None })
+    }
+
+    fn credentials(&self, network: &Network) -> Places {
+        Places {
+            auth_file: network.authfile.clone().or_else(|| self.environment.auth_file.clone()),
+            environment: self.environment.docker_auth.clone(),
+            docker_config: self.docker_config_dir().join("config.json"),
+            containers: self.environment.containers_auth_files(),
+            search_path: self.environment.search_path.clone(),
+        }
+    }
+
+    /// Says that what is stored does not count, for the verbs that store credentials.
+    pub(crate) fn warn_of_overlay(&self) {
+        if self.environment.docker_auth.is_some() {
+            self.console.notice("WARNING: DOCKER_AUTH_CONFIG is set and takes precedence.");
+        }
     }
 
     /// The store's directory.
@@ -94,7 +124,50 @@ impl Session<'_> {
 /// Options of the verbs that talk to registries.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Network {
+    /// File of credentials to use instead of all others (default "$REGISTRY_AUTH_FILE")
+    #[arg(long, value_name = "string")]
+    pub(crate) authfile: Option<PathBuf>,
     /// Require HTTPS and valid certificates of registries (default true)
     #[arg(long)]
     pub(crate) tls_verify: bool,
+}
+
+/// Who to be at the registry, for the verbs that move images.
+#[derive(Args, Clone)]
+pub(crate) struct Identity {
+    /// Use this account instead of a stored one; without a password, ask for it
+    #[arg(long, value_name = "user[:password]")]
+    creds: Option<String>,
+}
+
+/// By hand, since there may be a password in it.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// The account, bound to the one registry that all names are of: another one must not get to see it.
+    fn account<'d>(&self, console: &Console, domains: impl IntoIterator<Item = &'d str>) -> Outcome<Option<Account>> {
+        let Some(given) = &self.creds else { return Ok(None) };
+        let mut domains = domains.into_iter();
+        let Some(domain) = domains.next() else { return Ok(None) };
+        if let Some(other) = domains.find(|other| *other != domain) {
+            let message = format!("--creds is for one registry, but the names are of {domain} and {other}");
+            return Err(Failure::Client(message));
+        }
+        let (username, password) = match given.split_once(':') {
+            Some((username, password)) => (username, Secret::new(password)),
+            None if terminal::input_is_terminal() => (given.as_str(), terminal::ask_secret(console, "Password: ")?),
+            None => {
+                let message = "--creds has no password, and there is no terminal to ask for it".to_owned();
+                return Err(Failure::Client(message));
+            }
+        };
+        if username.is_empty() || password.is_empty() {
+            return Err(Failure::Client("--creds needs a user name and a password: user:password".to_owned()));
+        }
+        Ok(Some(Account { domain: domain.to_owned(), username: username.to_owned(), password }))
+    }
 }

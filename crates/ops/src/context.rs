@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dhow_base::Result;
-use dhow_registry::{Client, ClientOptions, DockerConfig};
+use dhow_base::secret::Secret;
+use dhow_registry::{Client, ClientOptions, Credential, CredentialSource, Given, Keychain, Places};
 use dhow_store::{OpenOptions, Store};
 
 /// Where things are and how to behave, as the command line and the environment say.
@@ -13,12 +14,25 @@ use dhow_store::{OpenOptions, Store};
 pub struct Settings {
     /// The store's directory.
     pub store_root: PathBuf,
-    /// The directory that holds `config.json`.
-    pub docker_config_dir: PathBuf,
+    /// Where credentials may be.
+    pub credentials: Places,
+    /// Who to be at one registry in this run, whatever is stored.
+    pub account: Option<Account>,
     /// Whether registries must prove who they are; without it plain HTTP is accepted too.
     pub tls_verify: bool,
     /// What registries are told of this program.
     pub user_agent: String,
+}
+
+/// An account that the user gave for this run.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The registry, as references name it.
+    pub domain: String,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: Secret,
 }
 
 /// The handles of one run.
@@ -26,13 +40,14 @@ pub struct Settings {
 pub struct Context {
     settings: Settings,
     store: OnceCell<Store>,
+    keychain: OnceCell<Keychain>,
     client: OnceCell<Client>,
 }
 
 impl Context {
     /// Opens nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, store: OnceCell::new(), client: OnceCell::new() }
+        Self { settings, store: OnceCell::new(), keychain: OnceCell::new(), client: OnceCell::new() }
     }
 
     /// What this run was told.
@@ -52,24 +67,40 @@ impl Context {
         Ok(self.store.get_or_init(|| store))
     }
 
-    /// The way to registries, with the credentials of `config.json`.
+    /// The way to registries, with the user's credentials.
     ///
     /// # Errors
-    /// Those of reading `config.json`.
+    /// Those of reading the files of credentials.
     pub fn client(&self) -> Result<&Client> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        let keychain = self.keychain()?;
         let client = Client::new(ClientOptions {
+            headers: keychain.registry_headers(),
             tls_verify: self.settings.tls_verify,
             user_agent: self.settings.user_agent.clone(),
-            credentials: Arc::new(self.docker_config()?),
+            credentials: self.identity(keychain.clone()),
             ..ClientOptions::default()
         })?;
         Ok(self.client.get_or_init(|| client))
     }
 
-    pub(crate) fn docker_config(&self) -> Result<DockerConfig> {
-        DockerConfig::load(&self.settings.docker_config_dir.join("config.json"))
+    fn identity(&self, stored: Keychain) -> Arc<dyn CredentialSource> {
+        match self.settings.account.clone() {
+            Some(Account { domain, username, password }) => {
+                Arc::new(Given { domain, credential: Credential::password(username, password), stored })
+            }
+            None => Arc::new(stored),
+        }
+    }
+
+    /// The user's credentials, read once.
+    pub(crate) fn keychain(&self) -> Result<&Keychain> {
+        if let Some(keychain) = self.keychain.get() {
+            return Ok(keychain);
+        }
+        let keychain = Keychain::open(&self.settings.credentials)?;
+        Ok(self.keychain.get_or_init(|| keychain))
     }
 }

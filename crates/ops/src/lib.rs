@@ -23,5 +23,6 @@ pub mod serve;
 pub mod system;
 pub mod tag;
 
-pub use context::{Context, Settings};
+pub use context::{Account, Context, Settings};
+pub use dhow_registry::Places;
 pub use select::Platforms;

@@ -1,98 +1,85 @@
 //! `login` and `logout`: credentials, proven before they are stored.
 
-use std::path::PathBuf;
-
 use dhow_base::Result;
 use dhow_base::secret::Secret;
-use dhow_registry::Credential;
+use dhow_registry::{Credential, CredentialSource};
+pub use dhow_registry::{Erased, Kept};
 
 use crate::context::Context;
 
-/// Docker's key for Docker Hub, older than the registry protocol of today.
-pub const HUB: &str = "https://index.docker.io/v1/";
+/// The registry that is meant when none is named.
+const DEFAULT: &str = "docker.io";
 
-/// What a user typed.
+/// Credentials for a server: those a user typed, or those that are stored.
 #[derive(Clone, Debug)]
-pub struct Login {
-    /// User name.
-    pub username: String,
-    /// Password or token.
-    pub password: Secret,
-}
+pub struct Login(Credential);
 
-/// Where the credentials are now.
-#[derive(Clone, Debug)]
-pub struct LoggedIn {
-    /// The file.
-    pub stored_in: PathBuf,
-    /// Whether a password lies in it as it is (a token that the registry gave instead is no password).
-    pub plaintext: bool,
-}
+impl Login {
+    /// Name and password or token, as a user typed them.
+    pub fn new(username: &str, password: Secret) -> Self {
+        Self(Credential::password(username, password))
+    }
 
-/// The key under which credentials of a server are kept: its host, or [`HUB`].
-pub fn server_key(server: Option<&str>) -> String {
-    match server {
-        None | Some("docker.io" | "index.docker.io" | "registry-1.docker.io" | HUB) => HUB.to_owned(),
-        Some(server) => {
-            let host = server.strip_prefix("https://").or_else(|| server.strip_prefix("http://")).unwrap_or(server);
-            host.split('/').next().unwrap_or(host).to_owned()
-        }
+    /// User name; empty when only a token is known.
+    pub fn username(&self) -> &str {
+        &self.0.username
+    }
+
+    /// Whether a password is in it, rather than a token that the registry gave instead.
+    pub fn has_password(&self) -> bool {
+        !self.0.password.is_empty()
     }
 }
 
-/// The credentials that are stored for a server.
+/// The key under which credentials of a server are kept: for docker's file a host, for podman's also a namespace.
 ///
 /// # Errors
-/// Those of reading `config.json`.
-pub fn existing(context: &Context, key: &str) -> Result<Option<Credential>> {
-    context.docker_config()?.get(key)
+/// Those of reading the files of credentials.
+pub fn key(context: &Context, server: Option<&str>) -> Result<String> {
+    Ok(context.keychain()?.key(server.unwrap_or(DEFAULT)))
 }
 
-/// Proves credentials at the registry, then stores them.
+/// The credentials that are stored for a key.
 ///
 /// # Errors
-/// [`dhow_base::Kind::Unauthorized`] in docker's words when the registry refuses them; nothing is stored then.
-pub async fn login(context: &Context, key: &str, login: &Login) -> Result<LoggedIn> {
-    let mut config = context.docker_config()?;
-    let credential = Credential::password(&login.username, login.password.clone());
-    let outcome = context.client()?.login(key, &credential).await?;
-    let plaintext = outcome.identity_token.is_none();
-    let stored = match outcome.identity_token {
-        Some(token) => Credential {
-            username: login.username.clone(),
-            password: Secret::new(""),
-            identity_token: Some(token),
-            registry_token: None,
-        },
-        None => credential,
-    };
-    config.store(key, &stored)?;
-    Ok(LoggedIn { stored_in: config.path().to_owned(), plaintext })
+/// Those of reading the files, and the credential helper's.
+pub fn existing(context: &Context, key: &str) -> Result<Option<Login>> {
+    let keychain = context.keychain()?;
+    Ok(keychain.get(&dhow_registry::Dialect::Containers.key(key))?.map(Login))
+}
+
+/// Proves credentials at the registry, and returns what is to be stored: the registry's token where it gives one.
+///
+/// # Errors
+/// [`dhow_base::Kind::Unauthorized`] in docker's words when the registry refuses them.
+pub async fn prove(context: &Context, key: &str, login: &Login) -> Result<Login> {
+    let outcome = context.client()?.login(key, &login.0).await?;
+    Ok(match outcome.identity_token {
+        Some(token) => Login(Credential::identity_token(login.username(), token)),
+        None => login.clone(),
+    })
+}
+
+/// Stores credentials where the configuration says: with a credential helper, or in a file.
+///
+/// # Errors
+/// The helper's, and those of writing the file.
+pub fn store(context: &Context, key: &str, login: &Login) -> Result<Kept> {
+    context.keychain()?.clone().store(key, &login.0)
 }
 
 /// Forgets the credentials of a server. It is no error when there are none.
 ///
 /// # Errors
-/// Those of writing `config.json`.
-pub fn logout(context: &Context, key: &str) -> Result<()> {
-    context.docker_config()?.erase(key).map(drop)
+/// Those of reading and writing the file.
+pub fn logout(context: &Context, key: &str) -> Result<Erased> {
+    context.keychain()?.clone().erase(key)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_hosts_but_for_the_hub() {
-        for (server, key) in [
-            (None, HUB),
-            (Some("docker.io"), HUB),
-            (Some("index.docker.io"), HUB),
-            (Some("https://reg.example.com/v2/"), "reg.example.com"),
-            (Some("reg.example.com:5000"), "reg.example.com:5000"),
-            (Some("http://127.0.0.1:5000"), "127.0.0.1:5000"),
-        ] {
-            assert_eq!(server_key(server), key, "{server:?}");
-        }
-    }
+/// Forgets all credentials of the file, and of the helpers that it names.
+///
+/// # Errors
+/// As [`logout`].
+pub fn logout_all(context: &Context) -> Result<Erased> {
+    context.keychain()?.clone().erase_all()
 }

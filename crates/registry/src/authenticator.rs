@@ -1,18 +1,19 @@
 //! What a registry demands to see, and what is shown to it.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
+use tokio::sync::{OnceCell, oneshot};
 use url::Url;
 
 use crate::challenge::challenges;
 use crate::credentials::Credential;
 use crate::failure::request_words;
-use crate::token::{self, Realm, TokenCache, authorization, covers};
+use crate::token::{Realm, TokenCache, Wanted, authorization, covers};
 use crate::transport::{Answer, Attempt, Transport};
 
 /// Most scopes that are taken from one challenge.
@@ -39,23 +40,27 @@ pub(crate) enum Shown {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     domain: String,
+    /// What credentials are looked up by: the domain, or a namespace of it.
+    account: String,
     demand: Mutex<Option<Demand>>,
     tokens: TokenCache,
     token_request: tokio::sync::Mutex<()>,
-    credential: OnceLock<Option<Credential>>,
+    credential: OnceCell<Option<Credential>>,
     /// Whether a refresh token is asked for, at login.
     offline: bool,
+    /// The newest refresh token that the token service gave, which takes the place of the stored one.
     refresh: Mutex<Option<Secret>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(domain: &str) -> Self {
+    pub(crate) fn new(domain: &str, account: &str) -> Self {
         Self {
             domain: domain.to_owned(),
+            account: account.to_owned(),
             demand: Mutex::default(),
             tokens: TokenCache::default(),
             token_request: tokio::sync::Mutex::default(),
-            credential: OnceLock::new(),
+            credential: OnceCell::new(),
             offline: false,
             refresh: Mutex::default(),
         }
@@ -63,7 +68,7 @@ impl Authenticator {
 
     /// For a login: with this credential, and asking for a refresh token.
     pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
-        Self { offline: true, credential: OnceLock::from(Some(credential)), ..Self::new(domain) }
+        Self { offline: true, credential: OnceCell::new_with(Some(Some(credential))), ..Self::new(domain, domain) }
     }
 
     /// The refresh token that the token service gave at login.
@@ -71,9 +76,12 @@ impl Authenticator {
         self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets all tokens: the registry did not accept one of them.
-    pub(crate) fn forget_tokens(&self) {
-        self.tokens.clear();
+    /// Forgets the token of a request that the registry refused. Others stay: requests that run at the same time may have
+    /// got new ones already.
+    pub(crate) fn forget_token(&self, shown: Option<&HeaderValue>) {
+        if let Some(shown) = shown {
+            self.tokens.forget(shown);
+        }
     }
 
     /// The `Authorization` header for a request, as far as the registry's demand is known.
@@ -87,7 +95,7 @@ impl Authenticator {
         let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let named = |error: Error| error.context(request_words(method, url));
         let Some(demand) = demand else { return Ok((Shown::Nothing, None)) };
-        let credential = self.credential(transport)?;
+        let credential = self.credential(transport).await?;
         if let Some(token) = credential.and_then(|credential| credential.registry_token.as_ref()) {
             return Ok((Shown::Everything, Some(authorization("Bearer", token)?)));
         }
@@ -121,7 +129,10 @@ impl Authenticator {
         if let Some(token) = self.tokens.get(realm, scopes) {
             return Ok((Shown::CachedToken, token));
         }
-        let token = token::fetch(transport, &self.domain, realm, scopes, credential, self.offline).await?;
+        let newest = self.refresh_token();
+        let identity = newest.as_ref().or(credential.and_then(|credential| credential.identity_token.as_ref()));
+        let wanted = Wanted { domain: &self.domain, realm, scopes, offline: self.offline };
+        let token = wanted.fetch(transport, credential, identity).await?;
         self.tokens.put(realm, scopes, &token);
         if token.refresh.is_some() {
             self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token.refresh);
@@ -129,12 +140,17 @@ impl Authenticator {
         Ok((Shown::Everything, token.access))
     }
 
-    fn credential(&self, transport: &Transport) -> Result<Option<&Credential>> {
-        if let Some(credential) = self.credential.get() {
-            return Ok(credential.as_ref());
-        }
-        let credential = transport.options.credentials.get(&self.domain)?;
-        Ok(self.credential.get_or_init(|| credential).as_ref())
+    /// The credential, asked for once. The source may wait for a person, so it has a thread of its own: transfers from
+    /// other registries go on meanwhile.
+    async fn credential(&self, transport: &Transport) -> Result<Option<&Credential>> {
+        let found = self.credential.get_or_try_init(|| async {
+            let (source, account) = (Arc::clone(&transport.options.credentials), self.account.clone());
+            let (answer, answered) = oneshot::channel();
+            // Nobody listens any more when the request was given up.
+            std::thread::spawn(move || drop(answer.send(source.get(&account))));
+            answered.await.map_err(|_| Error::new(Kind::Internal, "the source of credentials gave no answer"))?
+        });
+        Ok(found.await?.as_ref())
     }
 
     /// Learns from a 401 what the registry demands, and adds to `scopes` what it misses; `false` when there is nothing
@@ -144,7 +160,7 @@ impl Authenticator {
         transport: &Transport,
         base: &Url,
         answer: &Answer,
-        shown: Shown,
+        (shown, header): (Shown, Option<&HeaderValue>),
         scopes: &mut Vec<String>,
     ) -> Result<bool> {
         let tls_verify = transport.options.tls_verify;
@@ -165,9 +181,7 @@ impl Authenticator {
         if !is_new && shown == Shown::Everything && !wants_more {
             return Ok(false);
         }
-        if shown != Shown::Nothing {
-            self.tokens.clear();
-        }
+        self.forget_token(header);
         *known = Some(demand);
         Ok(true)
     }

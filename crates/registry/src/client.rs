@@ -9,8 +9,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::Repository;
 use reqwest::{Method, StatusCode};
 
-use crate::config_file;
-use crate::credentials::{Anonymous, Credential, CredentialSource};
+use crate::credentials::{Anonymous, Credential, CredentialSource, keys};
 use crate::endpoint::{Call, Endpoint, Target};
 use crate::host::shown;
 use crate::quirks::UploadStyle;
@@ -28,6 +27,8 @@ pub struct ClientOptions {
     pub credentials: Arc<dyn CredentialSource>,
     /// The `User-Agent` header.
     pub user_agent: String,
+    /// Headers that go along with every request to a registry itself.
+    pub headers: Vec<(String, String)>,
     /// When failed requests are repeated.
     pub retry: RetryPolicy,
     /// How long a registry may take to answer a request.
@@ -46,6 +47,7 @@ impl Default for ClientOptions {
             tls_verify: true,
             credentials: Arc::new(Anonymous),
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
+            headers: Vec::new(),
             retry: RetryPolicy::default(),
             response_patience: Duration::from_secs(60),
             body_patience: Duration::from_secs(60),
@@ -99,18 +101,19 @@ impl Client {
     /// Makes a client. Nothing is opened before the first request.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] when the user agent cannot be sent as a header.
+    /// [`Kind::Invalid`] when the user agent or a header cannot be sent.
     pub fn new(options: ClientOptions) -> Result<Self> {
         if reqwest::header::HeaderValue::from_str(&options.user_agent).is_err() {
             let message = format!("the user agent {:?} cannot be sent as a header", options.user_agent);
             return Err(Error::new(Kind::Invalid, message));
         }
-        Ok(Self { shared: Arc::new(Shared { transport: Transport::new(options), endpoints: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { transport: Transport::new(options)?, endpoints: Mutex::default() }) })
     }
 
     /// One repository of a registry, to read from or to write to as well.
     pub fn repository(&self, repository: &Repository, access: Access) -> Remote {
-        Remote::new(self.clone(), self.endpoint(repository.domain()), repository.clone(), access)
+        let account = self.transport().options.credentials.account(repository);
+        Remote::new(self.clone(), self.endpoint(repository.domain(), account), repository.clone(), access)
     }
 
     /// Proves a credential to a registry: an authenticated `GET /v2/` must be answered with 200. `host` may also be a key
@@ -119,7 +122,7 @@ impl Client {
     /// # Errors
     /// [`Kind::Unauthorized`] in docker's words when the registry does not accept it, and those of reaching it.
     pub async fn login(&self, host: &str, credential: &Credential) -> Result<LoginOutcome> {
-        let endpoint = Endpoint::for_login(&config_file::domain(host), credential.clone());
+        let endpoint = Endpoint::for_login(&keys::domain(host), credential.clone());
         let call = Call::new(Method::GET, Target::Path("/v2/".to_owned()), Vec::new());
         let answer = endpoint.send(self.transport(), &call).await?;
         let status = answer.status();
@@ -135,15 +138,16 @@ impl Client {
         &self.shared.transport
     }
 
-    fn endpoint(&self, domain: &str) -> Arc<Endpoint> {
+    /// One for each account: what a registry lets one of them do says nothing about the others.
+    fn endpoint(&self, domain: &str, account: String) -> Arc<Endpoint> {
         let mut endpoints = self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || {
-            let endpoint = Endpoint::new(domain);
+            let endpoint = Endpoint::new(domain, &account);
             if let Some(style) = self.transport().options.upload_style {
                 endpoint.set_upload_style(style);
             }
             Arc::new(endpoint)
         };
-        endpoints.entry(domain.to_owned()).or_insert_with(make).clone()
+        endpoints.entry(account.clone()).or_insert_with(make).clone()
     }
 }

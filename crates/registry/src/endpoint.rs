@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
@@ -71,12 +71,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(domain: &str) -> Self {
+    pub(crate) fn new(domain: &str, account: &str) -> Self {
         Self {
             domain: domain.to_owned(),
             base: OnceLock::new(),
             first_contact: tokio::sync::Mutex::default(),
-            authenticator: Authenticator::new(domain),
+            authenticator: Authenticator::new(domain, account),
             ignores_ranges: AtomicBool::new(false),
             quirks: Mutex::new(quirks::of(domain)),
         }
@@ -84,7 +84,7 @@ impl Endpoint {
 
     /// For a login: with this credential, and asking for a refresh token.
     pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
-        Self { authenticator: Authenticator::for_login(domain, credential), ..Self::new(domain) }
+        Self { authenticator: Authenticator::for_login(domain, credential), ..Self::new(domain, domain) }
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -215,20 +215,35 @@ impl Endpoint {
         let mut scopes = call.scopes.clone();
         let mut rounds = 0;
         loop {
-            let (shown, header) = match is_own {
-                true => self.authenticator.authorize(transport, &call.method, &url, &scopes).await?,
-                false => (Shown::Nothing, None),
+            let (shown, own) = match is_own {
+                true => self.own_headers(transport, &call.method, &url, &scopes).await?,
+                false => (Shown::Nothing, HeaderMap::new()),
             };
-            let answer = self.follow(transport, base, url.clone(), call, header, retry).await?;
+            let answer = self.follow(transport, base, url.clone(), call, own.clone(), retry).await?;
             let refused = answer.status() == StatusCode::UNAUTHORIZED && is_own && !answer.is_foreign;
             if !refused || rounds == AUTHENTICATIONS_MAX {
                 return Ok(answer);
             }
+            let shown = (shown, own.get(AUTHORIZATION));
             if !self.authenticator.learn(transport, base, &answer, shown, &mut scopes).await? {
                 return Ok(answer);
             }
             rounds += 1;
         }
+    }
+
+    /// What a request to the registry has and no other host gets to see: who asks, and what the user configured.
+    async fn own_headers(
+        &self,
+        transport: &Transport,
+        method: &Method,
+        url: &Url,
+        scopes: &[String],
+    ) -> Result<(Shown, HeaderMap)> {
+        let (shown, authorization) = self.authenticator.authorize(transport, method, url, scopes).await?;
+        let mut headers = transport.headers.clone();
+        headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
+        Ok((shown, headers))
     }
 
     /// Sends a request whose body is a stream, once, without redirects.
@@ -243,14 +258,14 @@ impl Endpoint {
             return Err(Error::new(Kind::Internal, "a streamed request needs the location that the registry gave"));
         };
         let base = self.base.get().ok_or_else(|| Error::new(Kind::Internal, "a stream cannot be a first request"))?;
-        let header = match same_origin(url, base) {
-            true => self.authenticator.authorize(transport, &call.method, url, &call.scopes).await?.1,
-            false => None,
+        let own = match same_origin(url, base) {
+            true => self.own_headers(transport, &call.method, url, &call.scopes).await?.1,
+            false => HeaderMap::new(),
         };
-        let attempt = attempt(call, url.clone(), header);
+        let attempt = attempt(call, url.clone(), &own);
         let answer = self.received(transport, base, transport.send_stream(&attempt, body, length).await?);
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.authenticator.forget_tokens();
+            self.authenticator.forget_token(own.get(AUTHORIZATION));
         }
         Ok(answer)
     }
@@ -271,18 +286,18 @@ impl Endpoint {
         base: &Url,
         mut url: Url,
         call: &Call,
-        mut header: Option<HeaderValue>,
+        mut own: HeaderMap,
         retry: bool,
     ) -> Result<Answer, Failure> {
         for _ in 0..=REDIRECTS_MAX {
-            let attempt = attempt(call, url.clone(), header.clone());
+            let attempt = attempt(call, url.clone(), &own);
             let answer = self.received(transport, base, transport.send_with_retries(&attempt, retry).await?);
             let target = if is_redirect(answer.status()) { answer.location()? } else { None };
             let Some(target) = target else { return Ok(answer) };
             check_redirect(base, &answer, &target)?;
             if !same_origin(&url, &target) {
                 // Once gone, never back: a later hop could be anybody's choice.
-                header = None;
+                own.clear();
             }
             url = target;
         }
@@ -291,11 +306,9 @@ impl Endpoint {
     }
 }
 
-fn attempt(call: &Call, url: Url, header: Option<HeaderValue>) -> Attempt {
-    let mut headers = call.headers.clone();
-    if let Some(header) = header {
-        headers.insert(AUTHORIZATION, header);
-    }
+fn attempt(call: &Call, url: Url, own: &HeaderMap) -> Attempt {
+    let mut headers = own.clone();
+    headers.extend(call.headers.clone());
     Attempt { method: call.method.clone(), url, headers, body: call.body.clone(), patience: call.patience }
 }
 

@@ -11,7 +11,6 @@ mod authenticator;
 mod blob;
 pub mod challenge;
 mod client;
-pub mod config_file;
 pub mod credentials;
 mod endpoint;
 pub mod error;
@@ -30,7 +29,9 @@ mod upload;
 mod warning;
 
 pub use client::{Client, ClientOptions, LoginOutcome, PartPolicy};
-pub use config_file::DockerConfig;
+pub use credentials::file::AuthFile;
+pub use credentials::keychain::{Erased, Given, Kept, Keychain, Places};
+pub use credentials::keys::Dialect;
 pub use credentials::{Anonymous, Credential, CredentialSource};
 pub use error::WireError;
 pub use ingest::Upload;

@@ -106,9 +106,11 @@ impl TokenCache {
         tokens.insert((realm.clone(), sorted(scopes)), token.clone());
     }
 
-    /// Forgets all: the registry did not accept one of them.
-    pub(crate) fn clear(&self) {
-        self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    /// Forgets the token that was shown in this `Authorization` header.
+    pub(crate) fn forget(&self, shown: &HeaderValue) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let token = shown.as_bytes().strip_prefix(b"Bearer ");
+        tokens.retain(|_, other| token != Some(other.access.expose().as_bytes()));
     }
 }
 
@@ -124,67 +126,138 @@ struct Answer {
     expires_in: Option<f64>,
 }
 
-/// Asks the realm for a token with the given scopes.
-///
-/// With an identity token this is OAuth 2's refresh grant (POST); servers that do not know it, and all other cases, are
-/// asked by GET, with name and password where there are any. `offline` asks for a refresh token besides.
-pub(crate) async fn fetch(
-    transport: &Transport,
-    domain: &str,
-    realm: &Realm,
-    scopes: &[String],
-    credential: Option<&Credential>,
-    offline: bool,
-) -> Result<Token> {
-    let scopes = sorted(scopes);
-    if let Some(identity) = credential.and_then(|credential| credential.identity_token.as_ref()) {
-        let request = refresh_request(realm, &scopes, identity);
-        let answer = send(transport, domain, realm, request).await?;
-        let unknown_there = matches!(answer.status.as_u16(), 400 | 401 | 404 | 405);
-        if !(unknown_there && credential.is_some_and(Credential::has_password)) {
-            return answer.token();
-        }
-    }
-    let request = get_request(realm, &scopes, credential.filter(|credential| credential.has_password()), offline)?;
-    send(transport, domain, realm, request).await?.token()
+/// A token that is to be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The registry, for messages.
+    pub(crate) domain: &'a str,
+    pub(crate) realm: &'a Realm,
+    pub(crate) scopes: &'a [String],
+    /// Whether a refresh token is asked for besides.
+    pub(crate) offline: bool,
 }
 
-fn refresh_request(realm: &Realm, scopes: &[String], identity: &Secret) -> Attempt {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);
-    form.append_pair("refresh_token", identity.expose()).append_pair("scope", &scopes.join(" "));
-    if let Some(service) = &realm.service {
-        form.append_pair("service", service);
-    }
-    let headers = HeaderMap::from_iter([
-        (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
-        (ACCEPT, HeaderValue::from_static("application/json")),
-    ]);
-    Attempt { method: Method::POST, url: realm.url.clone(), headers, body: Bytes::from(form.finish()), patience: None }
+/// What a token is asked for with by POST (OAuth 2, RFC 6749 §4.3 and §6).
+#[derive(Clone, Copy, Debug)]
+enum Grant<'a> {
+    RefreshToken(&'a Secret),
+    Password(&'a Credential),
 }
 
-fn get_request(realm: &Realm, scopes: &[String], credential: Option<&Credential>, offline: bool) -> Result<Attempt> {
-    let mut url = realm.url.clone();
-    {
-        let mut query = url.query_pairs_mut();
-        if let Some(service) = &realm.service {
-            query.append_pair("service", service);
+impl Wanted<'_> {
+    /// Asks the realm for the token.
+    ///
+    /// As docker does: with an identity token by POST, else by GET, with name and password where there are any. Services
+    /// know one of the two, or both; who does not know the first (404, 405) is asked by the other.
+    pub(crate) async fn fetch(
+        &self,
+        transport: &Transport,
+        credential: Option<&Credential>,
+        identity: Option<&Secret>,
+    ) -> Result<Token> {
+        let known = credential.filter(|credential| credential.has_password());
+        let Some(identity) = identity else {
+            let answer = self.send(transport, self.get(known)?).await?;
+            return match known {
+                Some(credential) if answer.is_unknown_there() => {
+                    self.send(transport, self.post(Grant::Password(credential))).await?.token()
+                }
+                _ => answer.token(),
+            };
+        };
+        let answer = self.send(transport, self.post(Grant::RefreshToken(identity))).await?;
+        // Azure's and GitLab's tokens are passwords, too, of the user name that they are stored with.
+        let named = credential.filter(|credential| !credential.username.is_empty());
+        let as_password = named.map(|named| Credential::password(&named.username, identity.clone()));
+        let other = match answer.status.as_u16() {
+            404 | 405 => known.or(as_password.as_ref()),
+            400 | 401 => known,
+            _ => None,
+        };
+        match other {
+            Some(credential) => self.send(transport, self.get(Some(credential))?).await?.token(),
+            None => answer.token(),
         }
-        for scope in scopes {
-            query.append_pair("scope", scope);
+    }
+
+    fn post(&self, grant: Grant<'_>) -> Attempt {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        match grant {
+            Grant::RefreshToken(token) => {
+                form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", token.expose());
+            }
+            Grant::Password(credential) => {
+                form.append_pair("grant_type", "password").append_pair("username", &credential.username);
+                form.append_pair("password", credential.password.expose());
+            }
         }
+        form.append_pair("client_id", CLIENT_ID).append_pair("scope", &sorted(self.scopes).join(" "));
+        if let Some(service) = &self.realm.service {
+            form.append_pair("service", service);
+        }
+        if self.offline {
+            form.append_pair("access_type", "offline");
+        }
+        let headers = HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        let (url, body) = (self.realm.url.clone(), Bytes::from(form.finish()));
+        Attempt { method: Method::POST, url, headers, body, patience: None }
+    }
+
+    fn get(&self, credential: Option<&Credential>) -> Result<Attempt> {
+        let mut url = self.realm.url.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = &self.realm.service {
+                query.append_pair("service", service);
+            }
+            for scope in sorted(self.scopes) {
+                query.append_pair("scope", &scope);
+            }
+            if let Some(credential) = credential {
+                query.append_pair("account", &credential.username);
+            }
+            if self.offline {
+                query.append_pair("offline_token", "true").append_pair("client_id", CLIENT_ID);
+            }
+        }
+        let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         if let Some(credential) = credential {
-            query.append_pair("account", &credential.username);
+            headers.insert(AUTHORIZATION, authorization("Basic", &credential.basic())?);
         }
-        if offline {
-            query.append_pair("offline_token", "true").append_pair("client_id", CLIENT_ID);
+        Ok(Attempt { method: Method::GET, url, headers, body: Bytes::new(), patience: None })
+    }
+
+    /// Sends a request to the realm, with retries. Redirects are followed only to the same origin: the request may carry
+    /// a long-lived secret.
+    async fn send(&self, transport: &Transport, mut request: Attempt) -> Result<Response> {
+        let realm = shown(&self.realm.url);
+        for _ in 0..4 {
+            let answer = transport.send_with_retries(&request, true).await?;
+            let status = answer.status();
+            if status.is_redirection()
+                && let Some(target) = answer.location()?
+            {
+                if !same_origin(&target, &request.url) {
+                    let message = format!(
+                        "the token service {realm} redirects to {}: refused, since the request may carry a credential",
+                        shown(&target)
+                    );
+                    return Err(Error::new(Kind::Denied, message));
+                }
+                request.url = target;
+                continue;
+            }
+            let body = match status.is_success() {
+                true => answer.bytes(limits::API_BODY_BYTES_MAX).await,
+                false => Err(answer.wire_error().await.into_error(self.domain)),
+            };
+            return Ok(Response { status, body, realm });
         }
+        Err(Error::new(Kind::Unavailable, format!("the token service {realm} redirects without end")))
     }
-    let mut headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-    if let Some(credential) = credential {
-        headers.insert(AUTHORIZATION, authorization("Basic", &credential.basic())?);
-    }
-    Ok(Attempt { method: Method::GET, url, headers, body: Bytes::new(), patience: None })
 }
 
 /// An `Authorization` header that HTTP libraries do not log.
@@ -202,6 +275,11 @@ struct Response {
 }
 
 impl Response {
+    /// Whether the service does not know this way of asking.
+    fn is_unknown_there(&self) -> bool {
+        matches!(self.status.as_u16(), 404 | 405)
+    }
+
     fn token(self) -> Result<Token> {
         let body = self.body?;
         let unusable = |why: String| {
@@ -223,33 +301,4 @@ impl Response {
             end: Instant::now() + Duration::from_secs_f64(seconds).max(LIFETIME_MIN),
         })
     }
-}
-
-/// Sends a request to the realm, with retries. Redirects are followed only to the same origin: the request may carry a
-/// long-lived secret.
-async fn send(transport: &Transport, domain: &str, realm: &Realm, mut request: Attempt) -> Result<Response> {
-    for _ in 0..4 {
-        let answer = transport.send_with_retries(&request, true).await?;
-        let status = answer.status();
-        if status.is_redirection()
-            && let Some(target) = answer.location()?
-        {
-            if !same_origin(&target, &request.url) {
-                let message = format!(
-                    "the token service {} redirects to {}: refused, since the request may carry a credential",
-                    shown(&realm.url),
-                    shown(&target)
-                );
-                return Err(Error::new(Kind::Denied, message));
-            }
-            request.url = target;
-            continue;
-        }
-        let body = match status.is_success() {
-            true => answer.bytes(limits::API_BODY_BYTES_MAX).await,
-            false => Err(answer.wire_error().await.into_error(domain)),
-        };
-        return Ok(Response { status, body, realm: shown(&realm.url) });
-    }
-    Err(Error::new(Kind::Unavailable, format!("the token service {} redirects without end", shown(&realm.url))))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dhow_base::{Error, Kind, Result, limits};
 use futures::{Stream, StreamExt};
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use url::Url;
@@ -42,6 +42,8 @@ pub(crate) struct Attempt {
 #[derive(Debug)]
 pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
+    /// What every request to a registry itself has.
+    pub(crate) headers: HeaderMap,
     loopback: OnceLock<reqwest::Client>,
     verified: OnceLock<reqwest::Client>,
     unverified: OnceLock<reqwest::Client>,
@@ -52,15 +54,16 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(options: ClientOptions) -> Self {
-        Self {
+    pub(crate) fn new(options: ClientOptions) -> Result<Self> {
+        Ok(Self {
+            headers: registry_headers(&options.headers)?,
             options,
             loopback: OnceLock::new(),
             verified: OnceLock::new(),
             unverified: OnceLock::new(),
             reached: Mutex::default(),
             warnings: Warnings::default(),
-        }
+        })
     }
 
     fn client(&self, url: &Url) -> Result<&reqwest::Client> {
@@ -168,6 +171,19 @@ impl Transport {
     fn has_reached(&self, url: &Url) -> bool {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin(url))
     }
+}
+
+/// Headers that the user configured. Their values may be secrets, so that they are in no message.
+fn registry_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let invalid = || Error::new(Kind::Invalid, format!("the header {name:?} of the configuration cannot be sent"));
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| invalid())?;
+        let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
 }
 
 fn origin(url: &Url) -> String {

@@ -12,7 +12,8 @@ use dhow_base::progress::Silent;
 use dhow_base::secret::Secret;
 use dhow_content::memory::MemoryPlace;
 use dhow_content::{CopyOptions, Resolve, copy, suite};
-use dhow_registry::{Access as Rights, Credential};
+use dhow_registry::{Access as Rights, ClientOptions, Credential, Keychain, Places};
+use dhow_testkit::helper;
 use dhow_testkit::registry::{Access, Effect, Route, Rule, ScriptedRegistry};
 
 #[derive(Clone, Default)]
@@ -26,6 +27,31 @@ impl Write for Captured {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// Credentials out of files and helpers, of helpers that fail too.
+fn with_helpers(registry: &ScriptedRegistry) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let fakes = helper::Helpers::install(&path("bin"), &["good", "echo", "halfway", "garbage"]).unwrap();
+    let search_path = std::env::join_paths([fakes.folder(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let places = Places { auth_file: Some(path("auth.json")), search_path, ..Places::default() };
+    registry.set_access(Access::basic("bob", "hunter2"));
+    registry.clear_script();
+    for name in ["good", "echo", "halfway", "garbage"] {
+        #[allow(clippy::disallowed_methods, reason = "writes a scratch file")]
+        std::fs::write(path("auth.json"), format!(r#"{{"credsStore":"{name}"}}"#)).unwrap();
+        let mut keychain = Keychain::open(&places).unwrap();
+        let credential = Credential::password("bob", Secret::new("hunter2"));
+        let kept = keychain.store(&registry.authority(), &credential);
+        let credentials = Arc::new(keychain);
+        let remote = remote_with(registry, "app", Rights::Pull, ClientOptions { credentials, ..options() });
+        let resolved = run(remote.resolve(&reference(registry, "app:v1")));
+        assert_eq!((kept.is_ok(), resolved.is_ok()), (["good", "garbage"].contains(&name), name == "good"));
+        for error in kept.err().into_iter().chain(resolved.err()) {
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }
 
@@ -63,8 +89,10 @@ fn no_log_holds_a_secret() {
     });
     let credential = Credential::password("bob", Secret::new("hunter2"));
     run(client(options()).login(&registry.authority(), &credential)).unwrap();
+    with_helpers(&registry);
     let log = String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert!(log.contains("/v2/app/manifests/v1"), "requests are logged");
+    assert!(log.contains("docker-credential-good"), "helpers are logged");
     for secret in ["hunter2", "topsecret", "sesame", "Ym9iOmh1bnRlcjI=", "-secret"] {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} is in the log");

@@ -2,6 +2,7 @@
 
 pub mod debian;
 pub mod forgetful;
+pub mod helper;
 pub mod images;
 pub mod peers;
 pub mod registry;

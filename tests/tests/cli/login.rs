@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads scratch files")]
 
+use dhow_testkit::registry::{Access, ScriptedRegistry};
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
 
@@ -47,6 +48,7 @@ fn stored_credentials_are_tried_first() {
         "{output}"
     );
     assert_eq!((output.code, output.stdout.as_str()), (0, "Login Succeeded\n"));
+    assert!(!output.stderr.contains("unencrypted"), "nothing was stored this time");
 }
 
 #[test]
@@ -117,14 +119,292 @@ fn logout_forgets() {
     ");
 }
 
+/// A registry that wants to see `bob` and `hunter2`.
+fn protected(scene: &Scene) -> ScriptedRegistry {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("acme/app", "v1", &[]);
+    registry.set_access(Access::basic("bob", "hunter2"));
+    scene.call(&registry.authority(), "[REGISTRY]");
+    registry
+}
+
+/// What pulling its image takes; whether that works, and what is said if not.
+fn pull(scene: &Scene, registry: &ScriptedRegistry, options: &[&str]) -> (i32, String) {
+    let name = format!("{}/acme/app:v1", registry.authority());
+    let output = scene.dhow(&[&["pull", "--quiet"], options, &[&name]].concat());
+    (output.code, output.stderr)
+}
+
 #[test]
-fn credentials_that_are_not_read_are_told() {
+fn a_login_is_proven_before_it_is_stored() {
     let scene = Scene::new();
-    let mut command = scene.command(&["login", "reg.invalid"]);
-    assert_snapshot!(scene.run(command.env("DOCKER_AUTH_CONFIG", "{}")), @r"
+    let registry = protected(&scene);
+    let address = registry.authority();
+    assert_snapshot!(scene.fed(&["login", "-u", "bob", "--password-stdin", &address], b"wrong"), @r"
     exit 1
     [err]
-    WARNING: DOCKER_AUTH_CONFIG is set, but dhow does not read it yet
+    login attempt to http://[REGISTRY]/v2/ failed with status: 401 Unauthorized
+    ");
+    assert!(!scene.path("docker-config/config.json").exists());
+    scene.configure(r#"{"auths":{"ADDRESS":{"auth":"Ym9iOndyb25n"}}}"#.replace("ADDRESS", &address).as_str());
+    assert_snapshot!(scene.dhow(&["login", &address]), @r"
+    exit 1
+    [err]
+    Authenticating with existing credentials... [Username: bob]
+
+     Info -> To login with a different account, run 'dhow logout' followed by 'dhow login'
+
+
+    Stored credentials invalid or expired
     Error: Cannot perform an interactive login from a non TTY device
     ");
+}
+
+#[test]
+fn a_credential_helper_keeps_what_it_is_given() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let helpers = scene.helpers(&["good"]);
+    scene.configure(r#"{"psFormat":"x","credsStore":"good"}"#);
+    let address = registry.authority();
+    let login = ["login", "--verbose", "-u", "bob", "--password-stdin", &address];
+    assert_snapshot!(scene.fed(&login, b"hunter2"), @r"
+    exit 0
+    [out]
+    Used: docker-credential-good
+    Login Succeeded
+    ");
+    assert_snapshot!(scene.shown(scene.configuration().as_bytes()), @r#"
+    {
+    	"psFormat": "x",
+    	"credsStore": "good",
+    	"auths": {
+    		"[REGISTRY]": {}
+    	}
+    }
+    "#);
+    assert_eq!(helpers.log("good"), [format!("store {address}")]);
+    assert_eq!(pull(&scene, &registry, &[]), (0, String::new()));
+    assert_eq!(scene.must(&["login", "--get-login", &address]), "bob\n");
+    assert_snapshot!(scene.dhow(&["logout", &address]), @r"
+    exit 0
+    [out]
+    Removing login credentials for [REGISTRY]
+    ");
+    assert_eq!(pull(&scene, &registry, &[]).0, 1);
+    assert_snapshot!(scene.dhow(&["login", "--get-login", &address]), @r"
+    exit 1
+    [err]
+    Error: not logged into [REGISTRY]
+    ");
+}
+
+/// What `gcloud auth configure-docker` and Amazon's helper have users write: no entries, and no login through docker.
+#[test]
+fn helpers_of_clouds_answer_for_their_registries() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let (address, helpers) = (registry.authority(), scene.helpers(&["good", "other"]));
+    for text in [
+        r#"{"credHelpers":{"ADDRESS":"good"}}"#,
+        r#"{"credHelpers":{"*.0.*.*:PORT":"good","gcr.io":"other"},"credsStore":"other"}"#,
+        r#"{"credsStore":"good"}"#,
+    ] {
+        let port = address.rsplit(':').next().expect("a port");
+        scene.configure(&text.replace("ADDRESS", &address).replace("PORT", port));
+        scene.fed(&["login", "-u", "bob", "--password-stdin", &address], b"hunter2");
+        let without_entries = scene.configuration().replace(&format!("\"{address}\": {{}}"), "");
+        scene.configure(&without_entries);
+        assert_eq!(pull(&scene, &registry, &[]), (0, String::new()), "{text}");
+    }
+    assert_eq!(helpers.log("other"), Vec::<String>::new(), "the others are not asked");
+}
+
+#[test]
+fn helpers_that_fail_are_named() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let address = registry.authority();
+    scene.helpers(&["sad", "echo"]);
+    scene.configure(r#"{"credsStore":"sad"}"#);
+    let name = format!("{address}/acme/app:v1");
+    assert_snapshot!(scene.dhow(&["pull", &name]), @r"
+    exit 1
+    [err]
+    [REGISTRY]: error getting credentials - err: exit status 3, out: `the keychain is locked; no agent is running`
+    ");
+    assert_snapshot!(scene.dhow(&["logout", &address]), @r"
+    exit 0
+    [out]
+    Removing login credentials for [REGISTRY]
+    [err]
+    WARNING: could not erase credentials:
+    [REGISTRY]: error erasing credentials - err: exit status 3, out: `the keychain is locked; no agent is running`
+    http://[REGISTRY]: error erasing credentials - err: exit status 3, out: `the keychain is locked; no agent is running`
+    https://[REGISTRY]: error erasing credentials - err: exit status 3, out: `the keychain is locked; no agent is running`
+    ");
+    for (helper, why) in
+        [("echo", "Error saving credentials: error storing credentials"), ("../bin/sad", "is not the name")]
+    {
+        scene.configure(&format!(r#"{{"credsStore":"{helper}"}}"#));
+        let arguments = ["--log-level", "trace", "login", "-u", "bob", "--password-stdin", &address];
+        let output = scene.fed(&arguments, b"hunter2");
+        assert!(output.code == 1 && output.stderr.contains(why), "{output}");
+        assert!(!output.stderr.contains("hunter2") && !output.stderr.contains("Ym9iOmh1bnRlcjI="), "{output}");
+    }
+}
+
+#[test]
+fn no_level_of_logging_shows_a_secret() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let refresh_token = Some("sesame".to_owned());
+    let (user, password) = ("bob".to_owned(), "hunter2".to_owned());
+    registry.set_access(Access::Bearer { user, password, refresh_token, anonymous_pull: false, realm: None });
+    let address = registry.authority();
+    let name = format!("{address}/acme/app:v1");
+    let given = format!(r#"{{"auths":{{"{address}":{{"auth":"Ym9iOmh1bnRlcjI="}}}}}}"#);
+    let mut outputs = vec![scene.fed(&["-D", "login", "-u", "bob", "--password-stdin", &address], b"hunter2")];
+    for level in ["trace", "debug", "info"] {
+        outputs.push(scene.dhow(&["--log-level", level, "login", &address]));
+        outputs.push(scene.dhow(&["--log-level", level, "pull", &name]));
+        outputs.push(scene.dhow(&["--log-level", level, "pull", "--creds", "bob:hunter2", &name]));
+        let mut command = scene.command(&["--log-level", level, "pull", &name]);
+        outputs.push(scene.run(command.env("DOCKER_AUTH_CONFIG", &given)));
+        outputs.push(scene.dhow(&["--log-level", level, "pull", "--creds", "bob:hunter2wrong", &name]));
+    }
+    for (number, output) in outputs.iter().enumerate() {
+        assert_eq!(output.code, i32::from(number > 0 && number % 5 == 0), "{output}");
+        for secret in ["hunter2", "sesame", "Ym9iOmh1bnRlcjI=", "-secret"] {
+            assert!(!output.stdout.contains(secret) && !output.stderr.contains(secret), "{output}");
+        }
+    }
+    assert!(outputs[1].stderr.contains("/token"), "requests are logged: {}", outputs[1]);
+}
+
+#[test]
+fn a_refresh_token_is_kept_instead_of_the_password() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let refresh_token = Some("sesame".to_owned());
+    let (user, password) = ("bob".to_owned(), "hunter2".to_owned());
+    registry.set_access(Access::Bearer { user, password, refresh_token, anonymous_pull: false, realm: None });
+    let address = registry.authority();
+    assert_snapshot!(scene.fed(&["login", "-u", "bob", "--password-stdin", &address], b"hunter2"), @r"
+    exit 0
+    [out]
+    Login Succeeded
+    ");
+    assert_snapshot!(scene.shown(scene.configuration().as_bytes()), @r#"
+    {
+    	"auths": {
+    		"[REGISTRY]": {
+    			"auth": "Ym9iOg==",
+    			"identitytoken": "sesame"
+    		}
+    	}
+    }
+    "#);
+    assert_eq!(pull(&scene, &registry, &[]), (0, String::new()));
+    let again = scene.dhow(&["login", &address]);
+    assert!(again.code == 0 && again.stdout == "Login Succeeded\n", "{again}");
+}
+
+#[test]
+fn a_file_of_one_s_own_is_the_only_one() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let address = registry.authority();
+    let path = scene.path("own/auth.json");
+    let file = path.to_str().expect("a path");
+    let space = format!("{address}/acme");
+    let login = ["login", "--authfile", file, "-u", "bob", "--password-stdin", &space];
+    assert_snapshot!(scene.fed(&login, b"hunter2"), @r"
+    exit 0
+    [out]
+    Login Succeeded
+    [err]
+
+    WARNING! Your credentials are stored unencrypted in '[FOLDER]/own/auth.json'.
+    Configure a credential helper to remove this warning. See
+    https://docs.docker.com/go/credential-store/
+    ");
+    assert!(!scene.path("docker-config/config.json").exists());
+    assert_eq!(pull(&scene, &registry, &["--authfile", file]), (0, String::new()));
+    assert_eq!(pull(&scene, &registry, &[]).0, 1);
+    let name = format!("{address}/acme/app:v1");
+    let mut command = scene.command(&["pull", "--quiet", &name]);
+    assert_eq!(scene.run(command.env("REGISTRY_AUTH_FILE", file)).code, 0);
+    // Where podman has it, it is found without being named.
+    std::fs::create_dir_all(scene.path("run/containers")).expect("a folder");
+    std::fs::copy(&path, scene.path("run/containers/auth.json")).expect("a copy");
+    assert_eq!(pull(&scene, &registry, &[]), (0, String::new()));
+    assert_snapshot!(scene.dhow(&["logout", "--all", "--authfile", file]), @r"
+    exit 0
+    [out]
+    Removed login credentials for all registries
+    ");
+    assert_eq!(pull(&scene, &registry, &["--authfile", file]).0, 1);
+    std::fs::write(scene.path("run/containers/auth.json"), format!(r#"{{"auths":{{"{address}":{{}}}}}}"#))
+        .expect("a file");
+    assert_snapshot!(scene.dhow(&["logout", &address]), @r"
+    exit 0
+    [out]
+    Removing login credentials for [REGISTRY]
+    [err]
+    WARNING: [FOLDER]/run/containers/auth.json still has credentials for [REGISTRY]
+    ");
+    assert_snapshot!(scene.dhow(&["logout", "--all", &address]), @r"
+    exit 1
+    [err]
+    --all takes no server
+    ");
+}
+
+#[test]
+fn an_account_for_one_run() {
+    let scene = Scene::new();
+    let (registry, other) = (protected(&scene), protected(&scene));
+    scene.call("[REGISTRY]", "[ONE]");
+    assert_eq!(pull(&scene, &registry, &["--creds", "bob:hunter2"]), (0, String::new()));
+    assert_eq!(pull(&scene, &registry, &[]).0, 1, "nothing was stored");
+    let names = [&registry, &other].map(|registry| format!("{}/acme/app:v1", registry.authority()));
+    let output = scene.dhow(&["pull", "--creds", "bob:hunter2", &names[0], &names[1]]);
+    assert!(output.code == 1 && output.stderr.starts_with("--creds is for one registry"), "{output}");
+    assert_eq!(other.requests().len(), 0);
+    let (code, said) = pull(&scene, &registry, &["--creds", "bob"]);
+    assert_eq!((code, said.as_str()), (1, "--creds has no password, and there is no terminal to ask for it\n"));
+    let (code, said) = pull(&scene, &registry, &["--creds", ":hunter2"]);
+    assert_eq!((code, said.as_str()), (1, "--creds needs a user name and a password: user:password\n"));
+    let target = format!("{}/acme/copy:v1", registry.authority());
+    scene.must(&["tag", &names[0], &target]);
+    assert_eq!(scene.dhow(&["push", &target]).code, 1);
+    scene.must(&["push", "--creds", "bob:hunter2", &target]);
+}
+
+#[test]
+fn the_environment_comes_before_all_files() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let address = registry.authority();
+    let name = format!("{address}/acme/app:v1");
+    scene.configure(&format!(r#"{{"auths":{{"{address}":{{"auth":"Ym9iOndyb25n"}}}}}}"#));
+    let given = format!(r#"{{"auths":{{"{address}":{{"auth":"Ym9iOmh1bnRlcjI="}}}}}}"#);
+    let mut command = scene.command(&["pull", "--quiet", &name]);
+    assert_eq!(scene.run(command.env("DOCKER_AUTH_CONFIG", &given)).code, 0);
+    let mut command = scene.command(&["logout", &address]);
+    assert_snapshot!(scene.run(command.env("DOCKER_AUTH_CONFIG", &given)), @r"
+    exit 0
+    [out]
+    Removing login credentials for [REGISTRY]
+    [err]
+    WARNING: DOCKER_AUTH_CONFIG is set and takes precedence.
+    WARNING: DOCKER_AUTH_CONFIG still has credentials for [REGISTRY]
+    ");
+    let mut command = scene.command(&["pull", "--quiet", &name]);
+    assert_snapshot!(scene.run(command.env("DOCKER_AUTH_CONFIG", "hunter2")), @r#"
+    exit 1
+    [err]
+    cannot read "DOCKER_AUTH_CONFIG": not a JSON object (line 1, column 1)
+    "#);
 }

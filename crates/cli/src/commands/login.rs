@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use clap::Args;
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind};
-use dhow_ops::{Context, login, runtime};
+use dhow_ops::login::{self, Kept};
+use dhow_ops::{Context, runtime};
 
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
@@ -26,6 +27,12 @@ pub(crate) struct Login {
     /// User name
     #[arg(short, long, value_name = "string")]
     username: Option<String>,
+    /// Print the user name that is stored for the server, and do nothing else
+    #[arg(long)]
+    get_login: bool,
+    /// Say where the credentials were stored
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     network: Network,
     #[arg(value_name = "SERVER")]
@@ -45,18 +52,22 @@ impl Verb for Login {
         let username = self.username.clone().unwrap_or_default();
         let password = self.password(session, &username)?;
         let context = session.context(&self.network)?;
-        let key = login::server_key(self.servers.first().map(String::as_str));
+        let key = login::key(&context, self.servers.first().map(String::as_str))?;
         let flow = Flow { session, context: &context, key: &key };
+        if self.get_login {
+            return flow.show_user();
+        }
+        session.warn_of_overlay();
         let nothing_given = username.is_empty() && password.is_empty();
-        let known = if nothing_given { flow.stored()? } else { None };
-        if let Some(stored) = known.as_ref().filter(|stored| !stored.password.is_empty())
+        let known = if nothing_given { login::existing(&context, &key)? } else { None };
+        if let Some(stored) = &known
             && flow.with_stored(stored)?
         {
             return Ok(());
         }
-        let default = known.map(|stored| stored.username).unwrap_or_default();
-        let credentials = flow.complete(username, password, &default)?;
-        flow.prove_and_store(&credentials)
+        let default = known.as_ref().map(login::Login::username).unwrap_or_default();
+        let proven = flow.prove(&flow.complete(username, password, default)?)?;
+        flow.store(&proven, self.verbose)
     }
 }
 
@@ -95,27 +106,34 @@ struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    fn stored(&self) -> Outcome<Option<login::Login>> {
-        let stored = login::existing(self.context, self.key)?;
-        Ok(stored.map(|stored| login::Login { username: stored.username, password: stored.password }))
+    fn show_user(&self) -> Outcome {
+        match login::existing(self.context, self.key)? {
+            Some(stored) => self.session.console.line(stored.username()),
+            None => return Err(Failure::Client(format!("Error: not logged into {}", self.key))),
+        }
+        Ok(())
     }
 
     /// Tries what is stored; `false` when the registry does not want it any more.
     fn with_stored(&self, stored: &login::Login) -> Outcome<bool> {
         let program = self.session.personality.program();
         let console = self.session.console;
+        let user = match stored.username() {
+            "" => String::new(),
+            username => format!(" [Username: {username}]"),
+        };
         let hint = format!("To login with a different account, run '{program} logout' followed by '{program} login'");
-        console.notice(format!(
-            "Authenticating with existing credentials... [Username: {}]\n{}\n\n",
-            stored.username,
-            text::note(&hint)
-        ));
-        match self.prove_and_store(stored) {
+        console.notice(format!("Authenticating with existing credentials...{user}\n{}\n\n", text::note(&hint)));
+        match self.prove(stored) {
+            Ok(_) => {
+                console.line("Login Succeeded");
+                Ok(true)
+            }
             Err(Failure::Engine(error)) if error.kind() == Kind::Unauthorized => {
                 console.notice("Stored credentials invalid or expired");
                 Ok(false)
             }
-            outcome => outcome.map(|()| true),
+            Err(failure) => Err(failure),
         }
     }
 
@@ -131,7 +149,7 @@ impl Flow<'_> {
         if password.is_empty() {
             return Err(Failure::Client("Error: Password Required".to_owned()));
         }
-        Ok(login::Login { username, password })
+        Ok(login::Login::new(&username, password))
     }
 
     fn ask_username(&self, default: &str) -> Outcome<String> {
@@ -145,18 +163,32 @@ impl Flow<'_> {
         }
     }
 
-    fn prove_and_store(&self, credentials: &login::Login) -> Outcome {
-        let login = login::login(self.context, self.key, credentials);
-        let logged_in = runtime::block_on(async { Ok(signals::interruptible(login, "nothing was stored").await) })??;
-        if logged_in.plaintext {
-            self.session.console.notice(format!(
+    fn prove(&self, credentials: &login::Login) -> Outcome<login::Login> {
+        let proof = login::prove(self.context, self.key, credentials);
+        runtime::block_on(async { Ok(signals::interruptible(proof, "nothing was stored").await) })?
+    }
+
+    fn store(&self, proven: &login::Login, verbose: bool) -> Outcome {
+        let console = self.session.console;
+        let kept = login::store(self.context, self.key, proven)
+            .map_err(|error| Failure::Client(format!("Error saving credentials: {error}")))?;
+        if let Kept::File(path) = &kept
+            && proven.has_password()
+        {
+            console.notice(format!(
                 "\nWARNING! Your credentials are stored unencrypted in '{}'.\n\
                  Configure a credential helper to remove this warning. See\n\
                  https://docs.docker.com/go/credential-store/\n",
-                logged_in.stored_in.display()
+                path.display()
             ));
         }
-        self.session.console.line("Login Succeeded");
+        if verbose {
+            console.line(match kept {
+                Kept::File(path) => format!("Used: {}", path.display()),
+                Kept::Helper(name) => format!("Used: docker-credential-{name}"),
+            });
+        }
+        console.line("Login Succeeded");
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use super::targets::{self, PlatformOptions};
 use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
-use crate::session::{Network, Session};
+use crate::session::{Identity, Network, Session};
 use crate::signals;
 use crate::verb::{Count, Verb};
 
@@ -36,6 +36,8 @@ pub(crate) struct Pull {
     stored: bool,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    identity: Identity,
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -53,9 +55,10 @@ impl Verb for Pull {
         priority::lower();
         let default = session.environment.default_platform.as_deref();
         let platforms = self.platforms.platforms(default)?;
-        let context = session.context(&self.network)?;
-        let puller = Puller { context: &context, session, platforms, quiet: self.quiet, stored: self.stored };
         let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
+        let domains = wanted.iter().flatten().map(|reference| reference.repository().domain());
+        let context = session.context_as(&self.network, &self.identity, domains)?;
+        let puller = Puller { context: &context, session, platforms, quiet: self.quiet, stored: self.stored };
         let mut failures = Vec::new();
         runtime::block_on(async {
             failures = puller.all(wanted, self.all_tags).await;

@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
-use crate::session::{Network, Session};
+use crate::session::{Identity, Network, Session};
 use crate::signals;
 use crate::verb::{Count, Verb};
 
@@ -41,6 +41,8 @@ pub(crate) struct Push {
     quiet: bool,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    identity: Identity,
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -59,9 +61,10 @@ impl Verb for Push {
         if matches!(&platforms, Platforms::These(these) if these.len() == 1) {
             session.console.notice(text::info(ONE_PLATFORM));
         }
-        let context = session.context(&self.network)?;
-        let pusher = Pusher { context: &context, session, platforms, quiet: self.quiet };
         let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
+        let domains = wanted.iter().flatten().map(|reference| reference.repository().domain());
+        let context = session.context_as(&self.network, &self.identity, domains)?;
+        let pusher = Pusher { context: &context, session, platforms, quiet: self.quiet };
         let mut failures = Vec::new();
         runtime::block_on(async {
             failures = pusher.all(wanted, self.all_tags).await;

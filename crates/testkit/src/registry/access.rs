@@ -16,7 +16,7 @@ pub enum Access {
         /// Its password.
         password: String,
     },
-    /// A token of the service at `/token`, asked for by name and password, by refresh token, or by nobody.
+    /// A token of the service at `/token`, asked for by name and password (GET or POST), by refresh token, or by nobody.
     Bearer {
         /// Account name.
         user: String,
@@ -54,6 +54,9 @@ impl Access {
 pub(super) struct Tokens {
     scopes: HashMap<String, Vec<String>>,
     given: usize,
+    /// The refresh token that is given out for the next use of the one before it, and takes its place.
+    pub(super) next_refresh: Option<String>,
+    refresh: Option<String>,
 }
 
 impl Tokens {
@@ -125,7 +128,13 @@ pub(super) fn token(access: &Access, tokens: &mut Tokens, head: &Head, body: &[u
     let fields = form(if head.method == "POST" { std::str::from_utf8(body).unwrap_or_default() } else { &head.query });
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let known = if head.method == "POST" {
-        match (field("refresh_token"), refresh_token) {
+        match (field("refresh_token"), tokens.refresh.as_ref().or(refresh_token.as_ref())) {
+            _ if field("grant_type") == Some("password") => {
+                if field("username") != Some(user.as_str()) || field("password") != Some(password.as_str()) {
+                    return Exchange::details(401, "incorrect username or password");
+                }
+                true
+            }
             (Some(given), Some(expected)) if given == expected => true,
             (_, None) => return Exchange::new(405),
             _ => return Exchange::details(401, "invalid refresh token"),
@@ -147,8 +156,14 @@ pub(super) fn token(access: &Access, tokens: &mut Tokens, head: &Head, body: &[u
         })
         .collect();
     let mut answer = serde_json::json!({ "token": tokens.give(granted), "expires_in": 300 });
-    if let (Some(refresh), Some("true"), true) = (refresh_token, field("offline_token"), known) {
+    if let (Some(refresh), Some("true"), true) =
+        (refresh_token, field("offline_token").or(field("access_type").map(|_| "true")), known)
+    {
         answer["refresh_token"] = refresh.clone().into();
+    }
+    if let (Some(next), "POST") = (tokens.next_refresh.take(), head.method.as_str()) {
+        answer["refresh_token"] = next.clone().into();
+        tokens.refresh = Some(next);
     }
     Exchange::json(200, &answer)
 }

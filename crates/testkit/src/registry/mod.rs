@@ -232,6 +232,11 @@ impl ScriptedRegistry {
         self.shared.state().tokens.revoke();
     }
 
+    /// Gives out another refresh token when the one before it is used, which is no longer accepted then.
+    pub fn rotate_refresh_token(&self, next: &str) {
+        self.shared.state().tokens.next_refresh = Some(next.to_owned());
+    }
+
     /// Changes how uploads are taken.
     pub fn set_uploads(&self, rules: UploadRules) {
         self.shared.state().uploads = rules;

@@ -4,13 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 
 use proptest::prelude::*;
 
+use super::super::keys::HUB_KEY;
 use super::*;
 
-fn file(text: &str) -> (tempfile::TempDir, DockerConfig) {
+fn file(text: &str) -> (tempfile::TempDir, AuthFile) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.json");
     std::fs::write(&path, text).unwrap();
-    let config = DockerConfig::load(&path).unwrap();
+    let config = AuthFile::load(&path, Dialect::Docker).unwrap();
     (directory, config)
 }
 
@@ -18,45 +19,38 @@ fn bob() -> Credential {
     Credential::password("bob", Secret::new("hunter2"))
 }
 
+/// As a login does.
+fn store(config: &mut AuthFile, server: &str, credential: &Credential) {
+    config.put(&Dialect::Docker.key(server), Some(credential)).unwrap();
+    config.write().unwrap();
+}
+
 #[test]
 fn a_credential_is_kept_under_dockers_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("new/config.json");
-    let mut config = DockerConfig::load(&path).unwrap();
+    let mut config = AuthFile::load(&path, Dialect::Docker).unwrap();
     for name in ["docker.io", "index.docker.io", HUB_KEY, "https://index.docker.io/v1"] {
-        config.store(name, &bob()).unwrap();
+        store(&mut config, name, &bob());
     }
-    config.store("https://localhost:5000/v2/", &bob()).unwrap();
+    store(&mut config, "https://localhost:5000/v2/", &bob());
     let text = std::fs::read_to_string(&path).unwrap();
     let expected = "{\n\t\"auths\": {\n\t\t\"https://index.docker.io/v1/\": {\n\t\t\t\"auth\": \"Ym9iOmh1bnRlcjI=\"\n\t\t},\n\t\t\
                     \"localhost:5000\": {\n\t\t\t\"auth\": \"Ym9iOmh1bnRlcjI=\"\n\t\t}\n\t}\n}";
     assert_eq!(text, expected);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let again = DockerConfig::load(&path).unwrap();
-    for name in ["docker.io", "registry-1.docker.io", "localhost:5000"] {
+    let again = AuthFile::load(&path, Dialect::Docker).unwrap();
+    for name in ["docker.io", "localhost:5000"] {
         assert_eq!(again.get(name).unwrap(), Some(bob()), "{name}");
     }
     assert_eq!(again.get("localhost").unwrap(), None, "another port is another registry");
 }
 
 #[test]
-fn keys_and_domains() {
-    for (name, key_of, domain_of) in [
-        ("docker.io", HUB_KEY, "docker.io"),
-        (HUB_KEY, HUB_KEY, "docker.io"),
-        ("registry-1.docker.io", HUB_KEY, "docker.io"),
-        ("http://127.0.0.1:5000/v2/", "127.0.0.1:5000", "127.0.0.1:5000"),
-        ("ghcr.io", "ghcr.io", "ghcr.io"),
-    ] {
-        assert_eq!((key(name).as_str(), domain(name).as_str()), (key_of, domain_of), "{name}");
-    }
-}
-
-#[test]
 fn what_is_not_known_is_kept_in_its_order() {
     let (_directory, mut config) =
         file(r#"{"psFormat":"x","zebra":{"b":1,"a":12345678901234567890},"auths":{"h":{"email":"e"}},"proxies":{}}"#);
-    config.store("r.example", &bob()).unwrap();
+    store(&mut config, "r.example", &bob());
     let text = std::fs::read_to_string(config.path()).unwrap();
     let places: Vec<usize> =
         ["psFormat", "zebra", "\"b\"", "\"a\": 12345678901234567890", "email", "r.example", "proxies"]
@@ -72,20 +66,20 @@ fn links_are_followed() {
     let (real, link) = (directory.path().join("real.json"), directory.path().join("config.json"));
     std::fs::write(&real, "{}").unwrap();
     std::os::unix::fs::symlink(&real, &link).unwrap();
-    DockerConfig::load(&link).unwrap().store("r.example", &bob()).unwrap();
+    store(&mut AuthFile::load(&link, Dialect::Docker).unwrap(), "r.example", &bob());
     assert!(link.is_symlink());
     assert!(std::fs::read_to_string(&real).unwrap().contains("r.example"));
 }
 
 #[test]
 fn older_spellings_are_found_and_erased() {
-    for stored in ["r.example", "http://r.example", "https://r.example", "https://r.example/v1/"] {
+    for stored in ["r.example", "http://r.example", "https://r.example", "https://r.example/v1/", "r.example/v2/"] {
         let (_directory, mut config) =
             file(&format!(r#"{{"auths":{{"{stored}":{{"auth":"Ym9iOmh1bnRlcjI="}},"other":{{}}}}}}"#));
         assert_eq!(config.get("r.example").unwrap(), Some(bob()), "{stored}");
-        let erased = config.erase(if stored.ends_with('/') { stored } else { "r.example" }).unwrap();
-        assert!(erased, "{stored}");
-        assert!(!config.erase("r.example").unwrap());
+        assert!(config.remove("r.example").unwrap(), "{stored}");
+        assert!(!config.remove("r.example").unwrap());
+        config.write().unwrap();
         let text = std::fs::read_to_string(config.path()).unwrap();
         assert!(!text.contains("r.example") && text.contains("other"), "{text}");
     }
@@ -121,28 +115,12 @@ fn broken_entries_and_files_are_named_without_their_secrets() {
     let path = directory.path().join("config.json");
     for text in [r#"{"auths": {"r": {"auth": "hunter2"#, "[]", "hunter2"] {
         std::fs::write(&path, text).unwrap();
-        let error = DockerConfig::load(&path).unwrap_err();
+        let error = AuthFile::load(&path, Dialect::Docker).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.to_string().contains("config.json") && !format!("{error:?}").contains("hunter2"), "{error:?}");
     }
     std::fs::write(&path, "\n").unwrap();
-    assert_eq!(DockerConfig::load(&path).unwrap().get("r").unwrap(), None);
-}
-
-#[test]
-fn helpers_are_never_passed_over() {
-    let (_directory, mut config) =
-        file(r#"{"credHelpers":{"r.example":"pass"},"credsStore":"desktop","auths":{"logged.in":{}}}"#);
-    for host in ["r.example", "logged.in"] {
-        let error = config.get(host).unwrap_err();
-        assert_eq!(error.kind(), Kind::Unsupported, "{error}");
-        assert!(error.to_string().contains("docker-credential-"), "{error}");
-        config.erase(host).unwrap_err();
-    }
-    assert_eq!(config.get("never.used").unwrap(), None, "without a login the helper has nothing");
-    let error = config.store("never.used", &bob()).unwrap_err();
-    assert!(error.to_string().contains("docker-credential-desktop"), "{error}");
-    assert!(!config.erase("never.used").unwrap());
+    assert_eq!(AuthFile::load(&path, Dialect::Docker).unwrap().get("r").unwrap(), None);
 }
 
 #[test]
@@ -158,8 +136,8 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.json");
         std::fs::write(&path, text).unwrap();
-        if let Ok(config) = DockerConfig::load(&path) {
-            let _ = config.get(&host);
+        if let Ok(config) = AuthFile::load(&path, Dialect::Docker) {
+            let _ = (config.get(&host), config.helper(&host), config.has(&host));
         }
     }
 
@@ -168,7 +146,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.json");
         let credential = Credential::password(user, Secret::new(password));
-        DockerConfig::load(&path).unwrap().store("r.example", &credential).unwrap();
-        prop_assert_eq!(DockerConfig::load(&path).unwrap().get("r.example").unwrap(), Some(credential));
+        store(&mut AuthFile::load(&path, Dialect::Docker).unwrap(), "r.example", &credential);
+        prop_assert_eq!(AuthFile::load(&path, Dialect::Docker).unwrap().get("r.example").unwrap(), Some(credential));
     }
 }

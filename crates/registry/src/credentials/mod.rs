@@ -1,4 +1,4 @@
-//! Who this client says it is to a registry.
+//! Who this client says it is to a registry, and where it knows that from.
 
 use std::fmt;
 
@@ -6,6 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dhow_base::Result;
 use dhow_base::secret::Secret;
+use dhow_spec::Repository;
+
+pub mod file;
+pub mod helper;
+pub mod keychain;
+pub mod keys;
+mod process;
 
 /// What proves an identity to one registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +33,16 @@ impl Credential {
         Self { username: username.into(), password, identity_token: None, registry_token: None }
     }
 
+    /// A refresh token, of the account of that name as far as it is known.
+    pub fn identity_token(username: impl Into<String>, token: Secret) -> Self {
+        Self { identity_token: Some(token), ..Self::password(username, Secret::new("")) }
+    }
+
+    /// Whether there is nothing in it that could prove anything.
+    pub fn is_empty(&self) -> bool {
+        self.password.is_empty() && self.identity_token.is_none() && self.registry_token.is_none()
+    }
+
     /// Whether name and password can be used for HTTP Basic.
     pub(crate) fn has_password(&self) -> bool {
         !self.username.is_empty() && !self.password.is_empty()
@@ -37,14 +54,22 @@ impl Credential {
     }
 }
 
-/// Where credentials come from. Asked only when a registry wants to see one, and at most once per registry.
+/// Where credentials come from. Asked only when a registry wants to see one, and at most once per account.
 pub trait CredentialSource: Send + Sync + fmt::Debug {
-    /// The credential for a registry, named as references name it (`docker.io`, `localhost:5000`); `None` to be anonymous.
+    /// The account that requests to a repository are made for: its registry (`docker.io`, `localhost:5000`), or the
+    /// narrowest namespace that has a credential of its own (`quay.io/acme`). Answered without waiting for anything.
+    fn account(&self, repository: &Repository) -> String {
+        repository.domain().to_owned()
+    }
+
+    /// The credential for an account, as [`CredentialSource::account`] names it; `None` to be anonymous.
+    ///
+    /// May wait for another program, and is called on a thread that may.
     ///
     /// # Errors
     /// Those of the source. A source that knows of a credential but cannot give it must fail: going on as nobody would
     /// be a silent change of identity.
-    fn get(&self, host: &str) -> Result<Option<Credential>>;
+    fn get(&self, account: &str) -> Result<Option<Credential>>;
 }
 
 /// No credentials: every request is anonymous.
