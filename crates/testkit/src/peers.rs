@@ -21,7 +21,7 @@ mod registry;
 
 pub use docker::Docker;
 pub use podman::Podman;
-pub use registry::Registry;
+pub use registry::{PASSWORD, Registry, USER};
 
 /// Set to `1`, it makes a peer that cannot run a failure instead of a skipped test.
 pub const REQUIRE_VARIABLE: &str = "DHOW_REQUIRE_PEERS";

@@ -9,6 +9,15 @@ use std::time::Duration;
 
 use super::{daemon, find, free_address, stop, wait_until_ready};
 
+/// The one account of a registry that wants to know who asks.
+pub const USER: &str = "bob";
+
+/// Its password.
+pub const PASSWORD: &str = "hunter2";
+
+/// [`PASSWORD`] as bcrypt, the only form that the registry takes.
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.";
+
 /// A running registry on a loopback port, speaking plain HTTP; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Registry {
@@ -22,11 +31,23 @@ impl Registry {
     /// # Errors
     /// That it is not installed, or does not come up (with the end of its log).
     pub fn start(folder: &Path) -> io::Result<Self> {
+        Self::try_start(folder, false)
+    }
+
+    /// As [`Registry::start`], with one account: [`USER`] and [`PASSWORD`].
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn start_protected(folder: &Path) -> io::Result<Self> {
+        Self::try_start(folder, true)
+    }
+
+    fn try_start(folder: &Path, protected: bool) -> io::Result<Self> {
         const ATTEMPTS: usize = 3;
         let mut last = io::Error::other("docker-registry was not tried");
         for _ in 0..ATTEMPTS {
             // Somebody else may take the port between the look and the start.
-            match Self::launch(folder, free_address()?) {
+            match Self::launch(folder, free_address()?, protected) {
                 Ok(registry) => return Ok(registry),
                 Err(error) => last = error,
             }
@@ -34,15 +55,21 @@ impl Registry {
         Err(last)
     }
 
-    fn launch(folder: &Path, address: SocketAddr) -> io::Result<Self> {
+    fn launch(folder: &Path, address: SocketAddr, protected: bool) -> io::Result<Self> {
         let program = find("docker-registry")?;
         fs::create_dir_all(folder)?;
         let configuration = folder.join("config.yml");
+        let accounts = folder.join("htpasswd");
+        fs::write(&accounts, format!("{USER}:{PASSWORD_HASH}\n"))?;
+        let auth = match protected {
+            true => format!("auth:\n  htpasswd:\n    realm: peers\n    path: {}\n", accounts.display()),
+            false => String::new(),
+        };
         fs::write(
             &configuration,
             format!(
                 "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  delete:\n    \
-                 enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
+                 enabled: true\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n{auth}",
                 folder.join("data").display()
             ),
         )?;
@@ -85,5 +112,5 @@ fn answers(address: SocketAddr) -> bool {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.") && answer.contains(" 200 "))
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.") && (answer.contains(" 200 ") || answer.contains(" 401 ")))
 }
