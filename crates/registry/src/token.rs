@@ -302,3 +302,76 @@ impl Response {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn realm(service: Option<&str>) -> Realm {
+        let url = Url::parse("https://auth.example/token").unwrap();
+        Realm { url, service: service.map(str::to_owned) }
+    }
+
+    fn token(access: &str, seconds: u64) -> Token {
+        Token { access: Secret::new(access), refresh: None, end: Instant::now() + Duration::from_secs(seconds) }
+    }
+
+    fn scopes(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|&scope| scope.to_owned()).collect()
+    }
+
+    #[test]
+    fn tokens_are_kept_by_realm_service_and_scopes() {
+        let cache = TokenCache::default();
+        let both = scopes(&["repository:a:pull", "repository:b:pull"]);
+        cache.put(&realm(Some("s")), &both, &token("one", 300));
+        let reversed = scopes(&["repository:b:pull", "repository:a:pull", "repository:b:pull"]);
+        assert_eq!(cache.get(&realm(Some("s")), &reversed), Some(Secret::new("one")));
+        assert_eq!(cache.get(&realm(Some("t")), &both), None);
+        assert_eq!(cache.get(&realm(None), &both), None);
+        assert_eq!(cache.get(&realm(Some("s")), &both[..1]), None);
+    }
+
+    #[test]
+    fn a_token_near_its_end_is_not_used() {
+        let (cache, scopes) = (TokenCache::default(), scopes(&["repository:a:pull"]));
+        cache.put(&realm(None), &scopes, &token("late", 10));
+        assert_eq!(cache.get(&realm(None), &scopes), None);
+        cache.put(&realm(None), &scopes, &token("fresh", 60));
+        assert_eq!(cache.get(&realm(None), &scopes), Some(Secret::new("fresh")));
+    }
+
+    #[test]
+    fn only_the_refused_token_is_forgotten() {
+        let cache = TokenCache::default();
+        let (a, b) = (scopes(&["repository:a:pull"]), scopes(&["repository:b:pull"]));
+        cache.put(&realm(None), &a, &token("new", 300));
+        cache.put(&realm(None), &b, &token("other", 300));
+        let header = |token: &str| authorization("Bearer", &Secret::new(token)).unwrap();
+        cache.forget(&header("old"));
+        assert_eq!(cache.get(&realm(None), &a), Some(Secret::new("new")));
+        cache.forget(&header("new"));
+        assert_eq!(cache.get(&realm(None), &a), None);
+        assert_eq!(cache.get(&realm(None), &b), Some(Secret::new("other")));
+    }
+
+    #[test]
+    fn lifetimes_have_a_least_and_a_most() {
+        let lifetime = |body: &str| {
+            let response = Response { status: StatusCode::OK, body: Ok(body.into()), realm: String::new() };
+            response.token().unwrap().end.duration_since(Instant::now()).as_secs_f64().round()
+        };
+        for (expires_in, expected) in [("", 60.0), (r#","expires_in":300"#, 300.0), (r#","expires_in":1"#, 60.0)] {
+            assert_eq!(lifetime(&format!(r#"{{"token":"t"{expires_in}}}"#)), expected, "{expires_in}");
+        }
+        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":1e300}"#), 1e6);
+        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":-5}"#), 60.0);
+    }
+
+    #[test]
+    fn scopes_cover_their_parts() {
+        let granted = scopes(&["repository:a:pull,push", "registry:catalog:*"]);
+        assert!(covers(&granted, "repository:a:pull") && covers(&granted, "repository:a:push,pull"));
+        assert!(!covers(&granted, "repository:a:delete") && !covers(&granted, "repository:b:pull"));
+    }
+}

@@ -31,7 +31,7 @@ pub(crate) struct Login {
     #[arg(long)]
     get_login: bool,
     /// Say where the credentials were stored
-    #[arg(long)]
+    #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
     network: Network,
@@ -171,7 +171,7 @@ impl Flow<'_> {
     fn store(&self, proven: &login::Login, verbose: bool) -> Outcome {
         let console = self.session.console;
         let kept = login::store(self.context, self.key, proven)
-            .map_err(|error| Failure::Client(format!("Error saving credentials: {error}")))?;
+            .map_err(|error| Failure::Reported(error.context("Error saving credentials")))?;
         if let Kept::File(path) = &kept
             && proven.has_password()
         {
