@@ -1,11 +1,13 @@
 //! Files of credentials: docker's `config.json`, and podman's `auth.json`, which has the same form.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dhow_base::fs::{self, Durability};
+use dhow_base::fs::{self, Durability, FileLock, LockMode};
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result, limits};
 use serde::Serialize;
@@ -17,6 +19,9 @@ use super::keys::{self, Dialect};
 /// Prefix of the headers in `HttpHeaders` that are meant for registries; the others are for docker's daemon, which passes
 /// only these on.
 const REGISTRY_HEADERS: &str = "x-meta-";
+
+/// How long another login may take to write the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A file of credentials, read whole. Keys that dhow does not know are kept, in their order.
 #[derive(Clone)]
@@ -188,6 +193,15 @@ impl AuthFile {
         Ok(entries.len() < before)
     }
 
+    /// Takes all entries out of the file's text.
+    ///
+    /// # Errors
+    /// As [`AuthFile::put`].
+    pub(super) fn remove_all(&mut self) -> Result<bool> {
+        self.entries_mut()?.clear();
+        Ok(true)
+    }
+
     fn entries_mut(&mut self) -> Result<&mut Map<String, Value>> {
         let path = &self.path;
         let entries = self.root.entry("auths").or_insert_with(|| json!({}));
@@ -196,23 +210,48 @@ impl AuthFile {
             .ok_or_else(|| Error::new(Kind::Invalid, format!("{path:?}: \"auths\" is not an object")))
     }
 
-    /// Writes the file, as docker does: indented by tabs, for its owner alone, in one step.
+    /// Changes the file as it is now, under a lock, so that logins at the same time do not undo each other. It is written
+    /// only when `change` says that it changed something.
     ///
     /// # Errors
-    /// Those of writing.
-    pub(super) fn write(&self) -> Result<()> {
+    /// Those of reading, locking and writing.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut Self) -> Result<bool>) -> Result<()> {
+        // Through links, so that a file kept elsewhere (in a repository of settings) is changed there.
+        let target = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        if let Some(directory) = target.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            fs::create_dir_all(directory)?;
+        }
+        let _lock = lock(&target)?;
+        *self = Self::load(&self.path, self.dialect)?;
+        if change(self)? { self.write(&target) } else { Ok(()) }
+    }
+
+    /// Writes as docker does: indented by tabs, for the owner alone, in one step.
+    fn write(&self, target: &Path) -> Result<()> {
         let mut bytes = Vec::new();
         let indent = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, indent);
         self.root.serialize(&mut serializer).map_err(|error| {
             Error::new(Kind::Internal, format!("cannot write {:?}: {error}", self.path)).with_source(error)
         })?;
-        // Through links, so that a file kept elsewhere (in a repository of settings) is changed there.
-        let target = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        if let Some(directory) = target.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            fs::create_dir_all(directory)?;
+        fs::write_atomic(target, &bytes, 0o600, Durability::Durable)
+    }
+}
+
+/// Locks the file itself: docker's folder gets no file of ours. Whoever had the lock before has replaced the file.
+fn lock(path: &Path) -> Result<Option<FileLock>> {
+    loop {
+        let lock = match FileLock::acquire(path, LockMode::Exclusive, LOCK_PATIENCE) {
+            Ok(lock) => lock,
+            // A file that may not be written can be replaced all the same.
+            Err(error) if error.kind() == Kind::Denied => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let locked = lock.file().metadata().map(identity).ok();
+        if locked.is_some() && locked == std::fs::metadata(path).map(identity).ok() {
+            return Ok(Some(lock));
         }
-        fs::write_atomic(&target, &bytes, 0o600, Durability::Durable)
     }
 }
 

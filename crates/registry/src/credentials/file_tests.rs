@@ -21,8 +21,7 @@ fn bob() -> Credential {
 
 /// As a login does.
 fn store(config: &mut AuthFile, server: &str, credential: &Credential) {
-    config.put(&Dialect::Docker.key(server), Some(credential)).unwrap();
-    config.write().unwrap();
+    config.update(|file| file.put(&Dialect::Docker.key(server), Some(credential)).map(|()| true)).unwrap();
 }
 
 #[test]
@@ -77,9 +76,8 @@ fn older_spellings_are_found_and_erased() {
         let (_directory, mut config) =
             file(&format!(r#"{{"auths":{{"{stored}":{{"auth":"Ym9iOmh1bnRlcjI="}},"other":{{}}}}}}"#));
         assert_eq!(config.get("r.example").unwrap(), Some(bob()), "{stored}");
-        assert!(config.remove("r.example").unwrap(), "{stored}");
-        assert!(!config.remove("r.example").unwrap());
-        config.write().unwrap();
+        config.update(|file| file.remove("r.example")).unwrap();
+        assert!(!config.remove("r.example").unwrap(), "{stored}");
         let text = std::fs::read_to_string(config.path()).unwrap();
         assert!(!text.contains("r.example") && text.contains("other"), "{text}");
     }
@@ -128,6 +126,24 @@ fn no_debug_text_has_a_secret() {
     let (_directory, config) = file(r#"{"auths":{"r.example":{"auth":"Ym9iOmh1bnRlcjI=","identitytoken":"sesame"}}}"#);
     let text = format!("{config:?} {:?}", config.get("r.example"));
     assert!(!text.contains("hunter2") && !text.contains("sesame") && !text.contains("Ym9i"), "{text}");
+}
+
+#[test]
+fn logins_at_the_same_time_do_not_undo_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker/config.json");
+    let hosts: Vec<String> = (0..16).map(|number| format!("r{number}.example")).collect();
+    std::thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(|| store(&mut AuthFile::load(&path, Dialect::Docker).unwrap(), host, &bob()));
+        }
+    });
+    let config = AuthFile::load(&path, Dialect::Docker).unwrap();
+    for host in hosts {
+        assert_eq!(config.get(&host).unwrap(), Some(bob()), "{host}");
+    }
+    let left = std::fs::read_dir(directory.path().join("docker")).unwrap().count();
+    assert_eq!(left, 1, "nothing but the file is left");
 }
 
 proptest! {

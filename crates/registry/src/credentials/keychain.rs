@@ -137,15 +137,11 @@ impl Keychain {
         self.reload()?;
         let key = self.key(server);
         let domain = keys::domain(&key);
-        if self.own.is_blank()
-            && self.own.dialect() == Dialect::Docker
-            && let Some(helper) = self.installed_helper()
-        {
-            self.own.set_default_helper(helper);
-        }
+        let is_new = self.own.is_blank() && self.own.dialect() == Dialect::Docker;
+        let installed = if is_new { self.installed_helper() } else { None };
         let is_namespace = keys::subject(&key) != domain;
-        let helper = self.own.helper(&domain).or(self.own.default_helper()).filter(|_| !is_namespace);
-        let kept = match helper {
+        let configured = self.own.helper(&domain).or(self.own.default_helper()).filter(|_| !is_namespace);
+        let kept = match configured.or(installed) {
             Some(helper) => {
                 self.helpers.store(helper, &key, credential)?;
                 Kept::Helper(helper.to_owned())
@@ -153,8 +149,12 @@ impl Keychain {
             None => Kept::File(self.own.path().to_owned()),
         };
         let plain = matches!(kept, Kept::File(_)).then_some(credential);
-        self.own.put(&key, plain)?;
-        self.own.write()?;
+        self.own.update(|file| {
+            if let Some(helper) = installed {
+                file.set_default_helper(helper);
+            }
+            file.put(&key, plain).map(|()| true)
+        })?;
         Ok(kept)
     }
 
@@ -173,8 +173,8 @@ impl Keychain {
         let key = self.key(server);
         let (account, domain) = (keys::subject(&key), keys::domain(&key));
         let failures = if account == domain { self.erase_at_helper(&key, &domain) } else { Vec::new() };
-        if self.own.remove(&account)? {
-            self.own.write()?;
+        if self.own.keys().any(|key| keys::subject(key) == account) {
+            self.own.update(|file| file.remove(&account))?;
         }
         let elsewhere = self.environment.iter().chain(&self.others);
         let remaining = elsewhere.filter(|file| file.has(&account)).map(|file| file.path().to_owned()).collect();
@@ -209,12 +209,8 @@ impl Keychain {
             self.helpers.erase(&helper, &server).err().map(|error| (server, error))
         };
         let failures = kept.into_iter().filter_map(erase).collect();
-        let accounts: Vec<String> = self.own.keys().map(keys::subject).collect();
-        for account in &accounts {
-            self.own.remove(account)?;
-        }
-        if !accounts.is_empty() {
-            self.own.write()?;
+        if self.own.keys().next().is_some() {
+            self.own.update(AuthFile::remove_all)?;
         }
         Ok(Erased { failures, remaining: Vec::new() })
     }
