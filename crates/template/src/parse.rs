@@ -1,0 +1,514 @@
+//! From tokens to a tree.
+
+use std::collections::HashMap;
+
+use crate::functions;
+use crate::lex::{Keyword, Kind, Lexer, Token};
+use crate::limits::PARSE_DEPTH;
+use crate::number::Number;
+use crate::quote;
+use crate::tree::{Action, Branch, Command, Invocation, Operand, Pipe, Term};
+
+/// The trees of a text, by name; the text itself has the empty one.
+pub(crate) type Trees = HashMap<String, Vec<Action>>;
+
+/// Parses a text.
+///
+/// # Errors
+/// Go's message, without `template: :` and what else is the caller's.
+pub(crate) fn parse(text: &str) -> Result<Trees, Failure> {
+    let mut parser = Parser {
+        lexer: Lexer::new(text),
+        pushed_back: Vec::new(),
+        line: 0,
+        trees: Trees::new(),
+        scope: Scope::new(),
+        depth: 0,
+    };
+    match parser.definitions_and_actions() {
+        Ok(actions) => {
+            parser.add("", actions)?;
+            Ok(parser.trees)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Why a text is no template: the line, counted from 1, and what is wrong there.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) line: usize,
+    pub(crate) message: String,
+}
+
+type Parsed<T> = Result<T, Failure>;
+
+/// What a definition knows that another does not.
+#[derive(Debug)]
+struct Scope {
+    variables: Vec<String>,
+    ranges: usize,
+    /// Where the action began that is being read.
+    action_line: usize,
+}
+
+impl Scope {
+    fn new() -> Self {
+        Self { variables: vec!["$".to_owned()], ranges: 0, action_line: 0 }
+    }
+}
+
+/// What ends a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    End,
+    Else,
+}
+
+impl Stop {
+    fn name(self) -> &'static str {
+        if self == Stop::End { "{{end}}" } else { "{{else}}" }
+    }
+}
+
+enum Step {
+    Action(Action),
+    Stop(Stop),
+}
+
+#[derive(Debug)]
+struct Parser<'a> {
+    lexer: Lexer<'a>,
+    pushed_back: Vec<Token>,
+    /// The line of the token that was read last, which is the one that Go blames.
+    line: usize,
+    trees: Trees,
+    scope: Scope,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn next(&mut self) -> Token {
+        self.pushed_back.pop().unwrap_or_else(|| {
+            let token = self.lexer.token();
+            self.line = token.line;
+            token
+        })
+    }
+
+    fn push_back(&mut self, token: Token) {
+        self.pushed_back.push(token);
+    }
+
+    fn peek(&mut self) -> Token {
+        let token = self.next();
+        self.push_back(token.clone());
+        token
+    }
+
+    fn next_word(&mut self) -> Token {
+        loop {
+            let token = self.next();
+            if token.kind != Kind::Space {
+                return token;
+            }
+        }
+    }
+
+    fn peek_word(&mut self) -> Token {
+        let token = self.next_word();
+        self.push_back(token.clone());
+        token
+    }
+
+    fn fail<T>(&self, message: impl Into<String>) -> Parsed<T> {
+        Err(Failure { line: self.line, message: message.into() })
+    }
+
+    fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
+        if token.kind != Kind::Error {
+            return self.fail(format!("unexpected {token} in {context}"));
+        }
+        let begun = self.scope.action_line;
+        if begun == 0 || begun == token.line {
+            return self.fail(token.text.clone());
+        }
+        let action = if token.text.ends_with(" action") { "" } else { " in action" };
+        self.fail(format!("{token}{action} started at :{begun}"))
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Parsed<Token> {
+        let token = self.next_word();
+        if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
+    }
+
+    /// Runs `read` one level deeper, unless that is too deep.
+    fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth == PARSE_DEPTH {
+            return self.fail("max expression depth exceeded");
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Files a tree under its name. Only a blank one may be replaced.
+    fn add(&mut self, name: &str, actions: Vec<Action>) -> Parsed<()> {
+        let is_blank = |actions: &[Action]| actions.iter().all(Action::is_blank);
+        match self.trees.get(name) {
+            Some(before) if !is_blank(before) && is_blank(&actions) => Ok(()),
+            Some(before) if !is_blank(before) => {
+                let name = quote::quoted(name.as_bytes());
+                self.fail(format!("template: multiple definition of template {name}"))
+            }
+            _ => {
+                self.trees.insert(name.to_owned(), actions);
+                Ok(())
+            }
+        }
+    }
+
+    /// The whole text: definitions may stand only at this level.
+    fn definitions_and_actions(&mut self) -> Parsed<Vec<Action>> {
+        let mut actions = Vec::new();
+        while self.peek().kind != Kind::End {
+            let token = self.next();
+            if token.kind == Kind::LeftDelimiter {
+                let word = self.next_word();
+                if word.kind == Kind::Keyword(Keyword::Define) {
+                    self.definition()?;
+                    continue;
+                }
+                self.push_back(word);
+            }
+            self.push_back(token);
+            match self.step()? {
+                Step::Action(action) => actions.push(action),
+                Step::Stop(stop) => return self.fail(format!("unexpected {}", stop.name())),
+            }
+        }
+        Ok(actions)
+    }
+
+    fn definition(&mut self) -> Parsed<()> {
+        let outer = std::mem::replace(&mut self.scope, Scope::new());
+        let token = self.next_word();
+        let name = self.template_name(&token, "define clause")?;
+        self.expect(Kind::RightDelimiter, "define clause")?;
+        let (actions, stop) = self.list()?;
+        if stop != Stop::End {
+            return self.fail(format!("unexpected {} in define clause", stop.name()));
+        }
+        self.add(&name, actions)?;
+        self.scope = outer;
+        Ok(())
+    }
+
+    fn template_name(&mut self, token: &Token, context: &str) -> Parsed<String> {
+        match token.kind {
+            Kind::String | Kind::RawString => {
+                let name = self.unquoted(token)?;
+                Ok(String::from_utf8_lossy(&name).into_owned())
+            }
+            _ => self.unexpected(token, context),
+        }
+    }
+
+    fn unquoted(&self, token: &Token) -> Parsed<Vec<u8>> {
+        quote::unquoted(&token.text).map_or_else(|| self.fail("invalid syntax"), Ok)
+    }
+
+    /// Actions up to an `end` or `else`.
+    fn list(&mut self) -> Parsed<(Vec<Action>, Stop)> {
+        self.nested(|parser| {
+            let mut actions = Vec::new();
+            while parser.peek_word().kind != Kind::End {
+                match parser.step()? {
+                    Step::Action(action) => actions.push(action),
+                    Step::Stop(stop) => return Ok((actions, stop)),
+                }
+            }
+            parser.fail("unexpected EOF")
+        })
+    }
+
+    fn step(&mut self) -> Parsed<Step> {
+        let token = self.next_word();
+        match token.kind {
+            Kind::Text => Ok(Step::Action(Action::Text(token.text))),
+            Kind::LeftDelimiter => {
+                self.scope.action_line = token.line;
+                let step = self.action();
+                self.scope.action_line = 0;
+                step
+            }
+            _ => self.unexpected(&token, "input"),
+        }
+    }
+
+    fn action(&mut self) -> Parsed<Step> {
+        let token = self.next_word();
+        let action = match token.kind {
+            Kind::Keyword(Keyword::Block) => self.block()?,
+            Kind::Keyword(Keyword::Break) => self.jump("{{break}}", Action::Break)?,
+            Kind::Keyword(Keyword::Continue) => self.jump("{{continue}}", Action::Continue)?,
+            Kind::Keyword(Keyword::Else) => return self.otherwise(),
+            Kind::Keyword(Keyword::End) => {
+                self.expect(Kind::RightDelimiter, "end")?;
+                return Ok(Step::Stop(Stop::End));
+            }
+            Kind::Keyword(Keyword::If) => Action::If(self.branch("if")?),
+            Kind::Keyword(Keyword::Range) => Action::Range(self.branch("range")?),
+            Kind::Keyword(Keyword::With) => Action::With(self.branch("with")?),
+            Kind::Keyword(Keyword::Template) => self.invocation()?,
+            _ => {
+                self.push_back(token);
+                Action::Print(self.pipe("command", Kind::RightDelimiter)?)
+            }
+        };
+        Ok(Step::Action(action))
+    }
+
+    fn jump(&mut self, name: &str, action: Action) -> Parsed<Action> {
+        self.expect(Kind::RightDelimiter, name)?;
+        if self.scope.ranges == 0 { self.fail(format!("{name} outside {{{{range}}}}")) } else { Ok(action) }
+    }
+
+    /// `else`; of `else if` and `else with` the second word is left for whoever reads the branch.
+    fn otherwise(&mut self) -> Parsed<Step> {
+        let next = self.peek_word().kind;
+        if !matches!(next, Kind::Keyword(Keyword::If | Keyword::With)) {
+            self.expect(Kind::RightDelimiter, "else")?;
+        }
+        Ok(Step::Stop(Stop::Else))
+    }
+
+    fn branch(&mut self, context: &str) -> Parsed<Branch> {
+        let variables = self.scope.variables.len();
+        let pipe = self.pipe(context, Kind::RightDelimiter)?;
+        self.scope.ranges += usize::from(context == "range");
+        let (then, stop) = self.list()?;
+        self.scope.ranges -= usize::from(context == "range");
+        let otherwise = match stop {
+            Stop::End => None,
+            Stop::Else => Some(self.else_branch(context)?),
+        };
+        self.scope.variables.truncate(variables);
+        Ok(Branch { pipe, then, otherwise })
+    }
+
+    /// What follows an `else`. `else if` is an `if` inside of it that shares the `end`.
+    fn else_branch(&mut self, context: &str) -> Parsed<Vec<Action>> {
+        match (context, self.peek().kind) {
+            ("if", Kind::Keyword(Keyword::If)) => {
+                self.next();
+                let branch = self.nested(|parser| parser.branch("if"))?;
+                Ok(vec![Action::If(branch)])
+            }
+            ("with", Kind::Keyword(Keyword::With)) => {
+                self.next();
+                let branch = self.nested(|parser| parser.branch("with"))?;
+                Ok(vec![Action::With(branch)])
+            }
+            _ => match self.list()? {
+                (actions, Stop::End) => Ok(actions),
+                (_, stop) => self.fail(format!("expected end; found {}", stop.name())),
+            },
+        }
+    }
+
+    fn invocation(&mut self) -> Parsed<Action> {
+        let token = self.next_word();
+        let name = self.template_name(&token, "template clause")?;
+        let next = self.next_word();
+        let mut pipe = None;
+        if next.kind != Kind::RightDelimiter {
+            self.push_back(next);
+            pipe = Some(self.pipe("template clause", Kind::RightDelimiter)?);
+        }
+        Ok(Action::Template(Invocation { position: token.position, name, pipe }))
+    }
+
+    /// A definition and its invocation in one.
+    fn block(&mut self) -> Parsed<Action> {
+        let token = self.next_word();
+        let name = self.template_name(&token, "block clause")?;
+        let pipe = self.pipe("block clause", Kind::RightDelimiter)?;
+        let line = self.line;
+        let outer = std::mem::replace(&mut self.scope, Scope::new());
+        let (actions, stop) = self.list()?;
+        if stop != Stop::End {
+            let message = format!("unexpected {} in block clause", stop.name());
+            return Err(Failure { line, message });
+        }
+        self.add(&name, actions)?;
+        self.scope = outer;
+        Ok(Action::Template(Invocation { position: token.position, name, pipe: Some(pipe) }))
+    }
+
+    fn pipe(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
+        let position = self.peek_word().position;
+        let (variables, assigns) = self.variables(context)?;
+        let mut commands = Vec::new();
+        loop {
+            let token = self.next_word();
+            match token.kind {
+                kind if kind == end => break,
+                Kind::Bool
+                | Kind::CharacterConstant
+                | Kind::Complex
+                | Kind::Keyword(Keyword::Dot | Keyword::Nil)
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::RawString
+                | Kind::String
+                | Kind::Variable
+                | Kind::LeftParenthesis => {
+                    self.push_back(token);
+                    commands.push(self.command()?);
+                }
+                _ => return self.unexpected(&token, context),
+            }
+        }
+        if commands.is_empty() {
+            return self.fail(format!("missing value for {context}"));
+        }
+        for (index, command) in commands.iter().enumerate().skip(1) {
+            if command.operands[0].term.is_constant() {
+                return self.fail(format!("non executable command in pipeline stage {}", index + 1));
+            }
+        }
+        Ok(Pipe { position, variables, assigns, commands })
+    }
+
+    /// The variables that a pipeline sets, if it begins with any.
+    fn variables(&mut self, context: &str) -> Parsed<(Vec<String>, bool)> {
+        let mut variables: Vec<String> = Vec::new();
+        loop {
+            if self.peek_word().kind != Kind::Variable {
+                return Ok((variables, false));
+            }
+            let variable = self.next_word();
+            let behind = self.peek();
+            let next = self.peek_word();
+            match next.kind {
+                Kind::Assign | Kind::Declare => {
+                    self.next_word();
+                    self.scope.variables.push(variable.text.clone());
+                    variables.push(variable.text);
+                    return Ok((variables, next.kind == Kind::Assign));
+                }
+                Kind::Character if next.text == "," => {
+                    self.next_word();
+                    self.scope.variables.push(variable.text.clone());
+                    variables.push(variable.text);
+                    if context != "range" || variables.len() > 1 {
+                        return self.fail(format!("too many declarations in {context}"));
+                    }
+                    let follows = self.peek_word().kind;
+                    if !matches!(follows, Kind::Variable | Kind::RightDelimiter | Kind::RightParenthesis) {
+                        return self.fail("range can only initialize variables");
+                    }
+                }
+                _ => {
+                    if behind.kind == Kind::Space {
+                        self.push_back(behind);
+                    }
+                    self.push_back(variable);
+                    return Ok((variables, false));
+                }
+            }
+        }
+    }
+
+    fn command(&mut self) -> Parsed<Command> {
+        let position = self.peek_word().position;
+        let mut operands = Vec::new();
+        loop {
+            self.peek_word();
+            operands.extend(self.operand()?);
+            let token = self.next();
+            match token.kind {
+                Kind::Space => {}
+                Kind::RightDelimiter | Kind::RightParenthesis => {
+                    self.push_back(token);
+                    break;
+                }
+                Kind::Pipe => break,
+                _ => return self.unexpected(&token, "operand"),
+            }
+        }
+        if operands.is_empty() { self.fail("empty command") } else { Ok(Command { position, operands }) }
+    }
+
+    /// A term and the fields that follow it; none when the next token begins no term.
+    fn operand(&mut self) -> Parsed<Option<Operand>> {
+        let Some(operand) = self.term()? else { return Ok(None) };
+        let next = self.peek();
+        if next.kind != Kind::Field {
+            return Ok(Some(operand));
+        }
+        let mut names = Vec::new();
+        while self.peek().kind == Kind::Field {
+            names.push(self.next().text[1..].to_owned());
+        }
+        let position = next.position;
+        let term = match operand.term {
+            Term::Field(mut first) => {
+                first.append(&mut names);
+                Term::Field(first)
+            }
+            Term::Variable(mut first) => {
+                first.append(&mut names);
+                Term::Variable(first)
+            }
+            ref term if term.is_constant() => {
+                let shown = quote::quoted(operand.to_string().as_bytes());
+                return self.fail(format!("unexpected . after term {shown}"));
+            }
+            _ => Term::Chain(Box::new(operand), names),
+        };
+        Ok(Some(Operand { position, term }))
+    }
+
+    fn term(&mut self) -> Parsed<Option<Operand>> {
+        let token = self.next_word();
+        let term = match token.kind {
+            Kind::Identifier if !functions::is_known(&token.text) => {
+                let name = quote::quoted(token.text.as_bytes());
+                return self.fail(format!("function {name} not defined"));
+            }
+            Kind::Identifier => Term::Function(token.text),
+            Kind::Keyword(Keyword::Dot) => Term::Dot,
+            Kind::Keyword(Keyword::Nil) => Term::Nil,
+            Kind::Variable if !self.scope.variables.contains(&token.text) => {
+                let name = quote::quoted(token.text.as_bytes());
+                return self.fail(format!("undefined variable {name}"));
+            }
+            Kind::Variable => Term::Variable(vec![token.text]),
+            Kind::Field => Term::Field(vec![token.text[1..].to_owned()]),
+            Kind::Bool => Term::Bool(token.text == "true"),
+            Kind::CharacterConstant => Term::Number(self.checked(Number::character(&token.text))?),
+            Kind::Complex | Kind::Number => Term::Number(self.checked(Number::parse(&token.text))?),
+            Kind::LeftParenthesis => {
+                let pipe = self.nested(|parser| parser.pipe("parenthesized pipeline", Kind::RightParenthesis))?;
+                return Ok(Some(Operand { position: pipe.position, term: Term::Pipe(Box::new(pipe)) }));
+            }
+            Kind::String | Kind::RawString => {
+                let text = self.unquoted(&token)?;
+                Term::Text(token.text, text)
+            }
+            _ => {
+                self.push_back(token);
+                return Ok(None);
+            }
+        };
+        Ok(Some(Operand { position: token.position, term }))
+    }
+
+    fn checked<T>(&self, result: Result<T, String>) -> Parsed<T> {
+        result.map_err(|message| Failure { line: self.line, message })
+    }
+}
