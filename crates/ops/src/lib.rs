@@ -20,6 +20,7 @@ pub mod runtime;
 pub mod save;
 mod select;
 pub mod serve;
+pub mod settings;
 pub mod system;
 pub mod tag;
 

@@ -7,6 +7,7 @@ use dhow_ops::history;
 
 use super::targets;
 use crate::errors::{Failure, Outcome};
+use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::text::ellipsis;
 use crate::format::{ListFormat, ago, json, units};
@@ -22,10 +23,23 @@ const YEAR_2000: i64 = 946_684_800_000_000_000;
 /// What stands for the ID of a step that is no image of its own.
 const MISSING: &str = "<missing>";
 
+/// The placeholders of a template.
+const COLUMNS: Columns = Columns {
+    type_name: "formatter.historyContext",
+    headers: &[
+        ("Comment", "COMMENT"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedBy", "CREATED BY"),
+        ("CreatedSince", "CREATED"),
+        ("ID", "IMAGE"),
+        ("Size", "SIZE"),
+    ],
+};
+
 /// The arguments of `history`.
 #[derive(Args, Debug)]
 pub(crate) struct History {
-    /// Write as "table" or "json"
+    /// Write as "table", "json", or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
     /// Print sizes and dates in human readable form (default true)
@@ -54,19 +68,19 @@ impl Verb for History {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let format = ListFormat::parse(&self.format, false).map_err(Failure::Client)?;
+        let format = ListFormat::parse(&self.format, false);
         let platform = targets::platform(self.platform.as_deref())?;
         let context = session.local_context()?;
         for name in &self.names {
             let rows = history::history(&context, name, platform.as_ref())?;
-            session.console.text(self.render(format, &rows, ago::now())?);
+            session.console.text(self.render(&format, &rows, ago::now())?);
         }
         Ok(())
     }
 }
 
 impl History {
-    fn render(&self, format: ListFormat, rows: &[history::Row], now: i128) -> Outcome<String> {
+    fn render(&self, format: &ListFormat, rows: &[history::Row], now: i128) -> Outcome<String> {
         let rows = rows.iter().map(|row| Shown::new(row, self, now));
         match format {
             ListFormat::Json => {
@@ -83,6 +97,8 @@ impl History {
                 }
                 Ok(table.render())
             }
+            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.map(Shown::texts)),
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, template, true, rows.map(Shown::texts)),
         }
     }
 }
@@ -114,6 +130,17 @@ impl Shown {
             size: if options.human { units::short_size(row.size) } else { row.size.to_string() },
             comment: row.comment.clone(),
         }
+    }
+
+    fn texts(self) -> [(&'static str, String); 6] {
+        [
+            ("Comment", self.comment),
+            ("CreatedAt", self.created_at),
+            ("CreatedBy", self.created_by),
+            ("CreatedSince", self.created_since),
+            ("ID", self.id),
+            ("Size", self.size),
+        ]
     }
 
     fn object(&self) -> BTreeMap<&'static str, &str> {
@@ -159,7 +186,7 @@ mod tests {
             ),
             history::Row { created: Some(0), ..row("/bin/sh -c #(nop)\told", 0, "") },
         ];
-        options.render(ListFormat::parse(&options.format, false).unwrap(), &rows, NOW).unwrap()
+        options.render(&ListFormat::parse(&options.format, false), &rows, NOW).unwrap()
     }
 
     #[test]

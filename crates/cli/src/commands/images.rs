@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use clap::Args;
-use dhow_ops::images;
+use dhow_ops::{Context, images, settings};
 
 use crate::errors::{Failure, Outcome};
+use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::{ListFormat, NONE, ago, json, units};
 use crate::session::Session;
@@ -15,6 +16,27 @@ use crate::verb::{Count, Verb};
 /// Words of `image`, as docker lists them for the hint at a typing mistake.
 const IMAGE_WORDS: [&str; 13] =
     ["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"];
+
+/// The placeholders of a template.
+const COLUMNS: Columns = Columns {
+    type_name: "formatter.imageContext",
+    headers: &[
+        ("Containers", "CONTAINERS"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedSince", "CREATED"),
+        ("Digest", "DIGEST"),
+        ("ID", "IMAGE ID"),
+        ("Repository", "REPOSITORY"),
+        ("SharedSize", "SHARED SIZE"),
+        ("Size", "SIZE"),
+        ("Tag", "TAG"),
+        ("UniqueSize", "UNIQUE SIZE"),
+        ("VirtualSize", "SIZE"),
+    ],
+};
+
+/// How docker's templates ask for digests: then a tag has one row for each.
+const DIGEST: &str = "{{.Digest}}";
 
 /// The arguments of `images`.
 #[derive(Args, Debug)]
@@ -29,7 +51,7 @@ pub(crate) struct Images {
     /// Show only images that fit: "dangling=true", "reference=PATTERN"
     #[arg(short, long, value_name = "filter", value_parser = parse_filter)]
     filter: Vec<(String, String)>,
-    /// Write as "table", "json" or "raw"
+    /// Write as "table", "json", "raw", or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
     /// Do not shorten IDs
@@ -52,23 +74,45 @@ impl Verb for Images {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let format = ListFormat::parse(&self.format, true).map_err(Failure::Client)?;
+        let context = session.local_context()?;
+        let format = self.format(&context);
         let request = images::Request {
             reference: self.names.first().cloned(),
             filters: self.filter.iter().filter(|(name, _)| !name.is_empty()).cloned().collect(),
-            with_digests: self.digests,
+            with_digests: self.shows_digests(&format),
         };
-        let rows = images::list(&session.local_context()?, &request)?;
+        let rows = images::list(&context, &request)?;
         let now = ago::now();
-        let rows = Shown::all(&rows, &self, now);
-        session.console.text(self.render(format, &rows)?);
+        let rows = Shown::all(&rows, &self, request.with_digests, now);
+        session.console.text(self.render(&format, &rows)?);
         self.help_with_typing_mistake(session, rows.is_empty());
         Ok(())
     }
 }
 
 impl Images {
-    fn render(&self, format: ListFormat, rows: &[Shown<'_>]) -> Outcome<String> {
+    /// What `--format` says, or else `imagesFormat` of the configuration, which IDs alone have no use for.
+    fn format(&self, context: &Context) -> ListFormat {
+        let configured = match self.format.as_str() {
+            "" if !self.quiet => settings::images_format(context),
+            _ => None,
+        };
+        match ListFormat::parse(configured.as_deref().unwrap_or(&self.format), true) {
+            ListFormat::TableTemplate(template) if self.digests && !template.contains(DIGEST) => {
+                ListFormat::TableTemplate(format!("{template}\t{DIGEST}"))
+            }
+            format => format,
+        }
+    }
+
+    fn shows_digests(&self, format: &ListFormat) -> bool {
+        let (ListFormat::Template(template) | ListFormat::TableTemplate(template)) = format else {
+            return self.digests;
+        };
+        self.digests || template.contains(DIGEST)
+    }
+
+    fn render(&self, format: &ListFormat, rows: &[Shown<'_>]) -> Outcome<String> {
         match format {
             ListFormat::Table if self.quiet => Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect()),
             ListFormat::Table => Ok(self.table(rows)),
@@ -76,6 +120,10 @@ impl Images {
             ListFormat::Json => {
                 let lines = rows.iter().map(|row| json::line(&row.object()).map(|line| line + "\n"));
                 lines.collect::<Result<String, String>>().map_err(Failure::Client)
+            }
+            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.iter().map(Shown::object)),
+            ListFormat::TableTemplate(template) => {
+                list::render(COLUMNS, template, true, rows.iter().map(Shown::object))
             }
         }
     }
@@ -137,19 +185,19 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn all(rows: &'a [images::Row], options: &Images, now: i128) -> Vec<Self> {
+    fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> Vec<Self> {
         let mut shown: Vec<Self> = Vec::with_capacity(rows.len());
         for row in rows {
-            let next = Self::new(row, options, now, shown.last());
+            let next = Self::new(row, options, with_digests, now, shown.last());
             shown.push(next);
         }
         shown
     }
 
     /// `before` is the row above: mostly another name of the same image, whose texts are the same.
-    fn new(row: &'a images::Row, options: &Images, now: i128, before: Option<&Self>) -> Self {
+    fn new(row: &'a images::Row, options: &Images, with_digests: bool, now: i128, before: Option<&Self>) -> Self {
         let digest = match &row.digest {
-            Some(digest) if options.digests => digest.as_str(),
+            Some(digest) if options.digests || (with_digests && row.tag.is_some()) => digest.as_str(),
             // Docker leaves the field empty where the digest is the only name, and does not look it up elsewhere.
             _ if row.repository.is_some() && row.tag.is_none() => "",
             _ => NONE,
@@ -257,8 +305,9 @@ mod tests {
     fn rendered(arguments: &[&str]) -> String {
         let options = options(arguments);
         let golden = golden();
-        let rows = Shown::all(&golden, &options, NOW);
-        options.render(ListFormat::parse(&options.format, true).unwrap(), &rows).unwrap()
+        let format = ListFormat::parse(&options.format, true);
+        let rows = Shown::all(&golden, &options, options.shows_digests(&format), NOW);
+        options.render(&format, &rows).unwrap()
     }
 
     #[test]

@@ -4,17 +4,21 @@ use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::{Context, inspect};
 use dhow_spec::Platform;
+use dhow_template::{Options, Template, Value};
 
 use super::targets;
 use crate::errors::{Failure, Outcome};
-use crate::format::json;
+use crate::format::{json, list, object};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
+
+/// Exit code of a template that cannot be parsed.
+const TEMPLATE_ERROR: u8 = 64;
 
 /// The arguments of `inspect`, which looks for any object of the name.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
-    /// Write as "json" (one line); without it, JSON is indented
+    /// Write as "json" (one line) or by a Go template; without it, JSON is indented
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
     /// Accepted for old scripts; it is about containers
@@ -54,7 +58,7 @@ impl Verb for Inspect {
 /// The arguments of `image inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct ImageInspect {
-    /// Write as "json" (one line); without it, JSON is indented
+    /// Write as "json" (one line) or by a Go template; without it, JSON is indented
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
     /// Show this platform of multi-platform images
@@ -79,7 +83,7 @@ impl Verb for ImageInspect {
     }
 }
 
-/// Prints what was found as one array, then tells what was not: docker prints `[]` when that is everything.
+/// Prints what was found, then tells what was not.
 fn show(
     session: &Session<'_>,
     format: &str,
@@ -87,19 +91,53 @@ fn show(
     platform: Option<&Platform>,
     missing: fn(&str, Error) -> Failure,
 ) -> Outcome {
-    let is_compact = match format {
-        "" => false,
-        "json" => true,
-        _ => {
-            let message = format!("--format {format:?} is not supported: only \"json\" is, Go templates are not yet");
-            return Err(Failure::Client(message));
-        }
-    };
+    if !matches!(format, "" | "json") {
+        return show_by_template(session, format, names, platform, missing);
+    }
     let context = session.local_context()?;
     let (found, outcome) = find(&context, names, platform, missing);
-    let text = if is_compact { json::compact(&found) } else { json::indented(&found) };
+    // One array: docker prints `[]` when that is everything.
+    let text = if format == "json" { json::compact(&found) } else { json::indented(&found) };
     session.console.line(text.map_err(Failure::Client)?);
     outcome
+}
+
+/// One line for each object; docker prints an empty one when there is no other.
+fn show_by_template(
+    session: &Session<'_>,
+    format: &str,
+    names: &[String],
+    platform: Option<&Platform>,
+    missing: fn(&str, Error) -> Failure,
+) -> Outcome {
+    let template = Template::parse(format).map_err(|error| Failure::Usage {
+        message: format!("template parsing error: {error}\n"),
+        code: TEMPLATE_ERROR,
+    })?;
+    let context = session.local_context()?;
+    let mut text = String::new();
+    let outcome = targets::each(names, |name| {
+        let image = inspect::image(&context, name, platform).map_err(|error| missing(name, error))?;
+        text.push_str(&fill(&template, &image)?);
+        text.push('\n');
+        Ok(())
+    });
+    session.console.text(if text.is_empty() { "\n" } else { &text });
+    outcome
+}
+
+/// Fills in the template. As docker does, a template that fails over the typed object gets another chance over the object's
+/// JSON: the one knows `.ID`, the other `.Id`.
+fn fill(template: &Template, image: &inspect::Inspect) -> Outcome<String> {
+    let mut output = Vec::new();
+    if template.execute(&object::image(image), Options::default(), &mut output).is_ok() {
+        return Ok(list::shown(output));
+    }
+    output.clear();
+    let json = serde_json::to_value(image).map_err(|error| Failure::Client(error.to_string()))?;
+    let options = Options { missing_key_is_error: true, ..Options::default() };
+    template.execute(&Value::from(&json), options, &mut output).map_err(|error| list::failure(&error))?;
+    Ok(list::shown(output))
 }
 
 fn find(

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use dhow_spec::Platform;
+use dhow_template::{Field, Value};
 
 use crate::errors::{Failure, Outcome};
-use crate::format::{ListFormat, json};
+use crate::format::{json, list};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -21,7 +22,7 @@ pub(crate) fn line() -> String {
 /// The arguments of `version`.
 #[derive(Args, Debug)]
 pub(crate) struct Version {
-    /// Write as "json"
+    /// Write as "json" or by a Go template
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
     #[arg(hide = true)]
@@ -38,19 +39,22 @@ impl Verb for Version {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let format = ListFormat::parse(&self.format, false).map_err(Failure::Client)?;
         let platform = Platform::host().to_string();
         let store = session.store_root()?.display().to_string();
         let config = session.docker_config_dir().join("config.json").display().to_string();
-        if format == ListFormat::Json {
-            let object = BTreeMap::from([
-                ("Config", config.as_str()),
-                ("Platform", &platform),
-                ("Store", &store),
-                ("Version", VERSION),
-            ]);
-            session.console.line(json::compact(&object).map_err(Failure::Client)?);
-            return Ok(());
+        let facts = [("Config", config.as_str()), ("Platform", &platform), ("Store", &store), ("Version", VERSION)];
+        match self.format.as_str() {
+            "" => {}
+            "json" => {
+                session.console.line(json::compact(&BTreeMap::from(facts)).map_err(Failure::Client)?);
+                return Ok(());
+            }
+            template => {
+                let facts = facts.into_iter().map(|(name, value)| Field::new(name, Value::from(value))).collect();
+                let object = Value::structure("version.Version", facts);
+                session.console.line(list::fill(template, &object)?);
+                return Ok(());
+            }
         }
         session.console.line("dhow:");
         for (name, value) in [("Version", VERSION), ("Platform", &platform), ("Store", &store), ("Config", &config)] {

@@ -58,6 +58,36 @@ impl Table {
     }
 }
 
+/// Lays out text whose cells end with tabs, as docker's tab writer does: a column is as wide as the widest of its cells in
+/// lines that follow each other; a line that has no cell there ends the column.
+pub(crate) fn aligned(text: &str) -> String {
+    let lines: Vec<Vec<&str>> = text.split_terminator('\n').map(|line| line.split('\t').collect()).collect();
+    let mut widths: Vec<Vec<usize>> =
+        lines.iter().map(|cells| cells[..cells.len() - 1].iter().map(|cell| cell.chars().count()).collect()).collect();
+    let columns = widths.iter().map(Vec::len).max().unwrap_or(0);
+    for column in 0..columns {
+        let mut start = 0;
+        while start < widths.len() {
+            let length = widths[start..].iter().take_while(|line| line.len() > column).count();
+            let block = &mut widths[start..start + length];
+            let widest = block.iter().map(|line| line[column]).max().unwrap_or(0);
+            let width = (widest + PADDING).max(WIDTH_MIN);
+            block.iter_mut().for_each(|line| line[column] = width);
+            start += length + 1;
+        }
+    }
+    let mut aligned = String::with_capacity(text.len() * 2);
+    for (cells, widths) in lines.iter().zip(&widths) {
+        for (cell, width) in cells.iter().zip(widths) {
+            aligned.push_str(cell);
+            aligned.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
+        }
+        aligned.push_str(cells.last().copied().unwrap_or_default());
+        aligned.push('\n');
+    }
+    aligned
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

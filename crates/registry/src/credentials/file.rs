@@ -84,7 +84,12 @@ impl AuthFile {
 
     /// The name of the credential helper that `credsStore` names for all other registries.
     pub fn default_helper(&self) -> Option<&str> {
-        self.root.get("credsStore")?.as_str().filter(|name| !name.is_empty())
+        self.text("credsStore")
+    }
+
+    /// The text of a setting; an empty one is as good as none.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.root.get(key)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// The registries that `credHelpers` names without a pattern, each with its helper.

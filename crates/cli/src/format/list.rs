@@ -1,0 +1,136 @@
+//! Lists through templates.
+
+use dhow_template::{Options, Template, Type, Value};
+
+use super::table;
+use crate::errors::{Failure, Outcome};
+
+/// What a list's rows are to a template.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    /// The name of docker's type, which messages show: `formatter.imageContext`.
+    pub(crate) type_name: &'static str,
+    /// Every placeholder with its header.
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+}
+
+/// Writes rows through a template; `has_header` makes a table of them. Every row has all placeholders of `columns`.
+///
+/// Nothing is written when the template fails at any row.
+///
+/// # Errors
+/// Docker's message about a template that is none, or that fails.
+pub(crate) fn render<R>(
+    columns: Columns,
+    template: &str,
+    has_header: bool,
+    rows: impl IntoIterator<Item = R>,
+) -> Outcome<String>
+where
+    R: IntoIterator<Item = (&'static str, String)>,
+{
+    let parsed = parse(template)?;
+    let mut body = Vec::new();
+    for row in rows {
+        let values = row.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
+        let row = Value::context(columns.type_name, values);
+        parsed.execute(&row, Options::default(), &mut body).map_err(|error| failure(&error))?;
+        body.push(b'\n');
+    }
+    if !has_header {
+        return Ok(shown(body));
+    }
+    let mut text = header(columns, &parsed);
+    text.push('\n');
+    text.push_str(&shown(body));
+    Ok(table::aligned(&text))
+}
+
+/// Parses a template.
+///
+/// # Errors
+/// Docker's message about what is wrong with it.
+pub(crate) fn parse(template: &str) -> Outcome<Template> {
+    Template::parse(template).map_err(|error| failure(&error))
+}
+
+/// Fills a template in with one object.
+///
+/// # Errors
+/// Docker's message about a template that is none, or that fails.
+pub(crate) fn fill(template: &str, object: &Value) -> Outcome<String> {
+    let template = parse(&template.replace("\\t", "\t").replace("\\n", "\n"))?;
+    let mut output = Vec::new();
+    template.execute(object, Options::default(), &mut output).map_err(|error| failure(&error))?;
+    Ok(shown(output))
+}
+
+/// The template over the names of columns. Docker shows as much of it as comes before a failure.
+fn header(columns: Columns, template: &Template) -> String {
+    let names = columns.headers.iter().map(|(name, header)| (*name, Value::from(*header))).collect();
+    let data = Value::map(Type::Text, Some(names));
+    let mut output = Vec::new();
+    let result = template.execute(&data, Options { is_header: true, ..Options::default() }, &mut output);
+    if let Err(error) = result {
+        tracing::debug!(%error, "the header is cut");
+    }
+    shown(output)
+}
+
+/// Docker's words for a template that does not work.
+pub(crate) fn failure(error: &dhow_template::Error) -> Failure {
+    Failure::Client(format!("template parsing error: {error}"))
+}
+
+/// Output as text. A template can cut a character in two; what is left of it cannot be shown.
+pub(crate) fn shown(output: Vec<u8>) -> String {
+    String::from_utf8(output).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: Columns =
+        Columns { type_name: "formatter.thing", headers: &[("ID", "THING ID"), ("Name", "NAME"), ("Size", "SIZE")] };
+
+    fn rendered(template: &str, has_header: bool) -> Result<String, String> {
+        let row = |id: &str, name: &str, size: &str| [("ID", id), ("Name", name), ("Size", size)];
+        let rows = [row("1", "alpine", "7.8MB"), row("22", "a-much-longer-name", "0B")];
+        let rows = rows.map(|row| row.map(|(name, text)| (name, text.to_owned())));
+        match render(COLUMNS, template, has_header, rows) {
+            Ok(text) => Ok(text),
+            Err(Failure::Client(message)) => Err(message),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_line_for_each_row() {
+        assert_eq!(rendered("{{.ID}}: {{upper .Name}}", false).unwrap(), "1: ALPINE\n22: A-MUCH-LONGER-NAME\n");
+        assert_eq!(rendered("", false).unwrap(), "\n\n");
+    }
+
+    #[test]
+    fn a_table_has_the_names_of_its_columns() {
+        let expected = "\
+THING ID:NAME           SIZE
+1:ALPINE                7.8MB
+22:A-MUCH-LONGER-NAME   0B
+";
+        assert_eq!(rendered("{{.ID}}:{{upper .Name}}\t{{.Size}}", true).unwrap(), expected);
+        let padded = "THING ID     NAME \n1            alpine \n22           a-much-longer-name \n";
+        assert_eq!(
+            rendered("{{truncate .ID 2}}\t{{pad .Name 2 1}}", true).unwrap(),
+            padded.replace("  NAME", "  NAME")
+        );
+    }
+
+    #[test]
+    fn what_fails_is_told_in_docker_s_words() {
+        let message = "template parsing error: template: :1:2: executing \"\" at <.Nope>: \
+                       can't evaluate field Nope in type *formatter.thing";
+        assert_eq!(rendered("{{.Nope}}", false).unwrap_err(), message);
+        assert_eq!(rendered("{{.ID", false).unwrap_err(), "template parsing error: template: :1: unclosed action");
+    }
+}

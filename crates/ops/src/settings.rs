@@ -1,0 +1,18 @@
+//! What `config.json` says about output.
+
+use dhow_registry::{AuthFile, Dialect};
+
+use crate::context::Context;
+
+/// The format that `images` has unless it is told another: `imagesFormat`.
+///
+/// A configuration that cannot be read has none: a list needs no credentials, so that it does not fail for it.
+pub fn images_format(context: &Context) -> Option<String> {
+    match AuthFile::load(&context.settings().credentials.docker_config, Dialect::Docker) {
+        Ok(config) => config.text("imagesFormat").map(str::to_owned),
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    }
+}
