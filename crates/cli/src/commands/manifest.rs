@@ -31,7 +31,7 @@ pub(crate) struct Reach {
 
 impl Reach {
     fn context(&self, session: &Session<'_>) -> Outcome<Context> {
-        session.context(&Network { tls_verify: self.network.tls_verify && !self.insecure })
+        session.context(&Network { tls_verify: self.network.tls_verify && !self.insecure, ..self.network.clone() })
     }
 }
 
