@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use dhow_testkit::helper::Helpers;
 use dhow_testkit::images::{Compression, Format};
 use dhow_testkit::peers::{self, PASSWORD, Podman, Registry, USER};
 use dhow_tests::crash::Dhow;
@@ -29,7 +30,8 @@ fn publish(bench: &Bench, registry: &Registry) -> (String, Sample) {
 /// Feeds the password to a command that logs in.
 #[track_caller]
 fn log_in(command: &mut Command) {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a login");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("a login");
     child.stdin.take().expect("its input").write_all(PASSWORD.as_bytes()).expect("the password");
     let output = child.wait_with_output().expect("its end");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -92,4 +94,32 @@ fn skopeo_and_podman_use_the_logins_of_dhow() {
     assert_eq!(must(podman.command().args(["login", "--get-login", "--authfile", text(&own), &address])), USER);
     must(podman.command().args(["logout", "--authfile", text(&own), &address]));
     assert!(!pulls(&bench.dhow("after"), text(&own), &name), "podman's logout counts here");
+}
+
+/// Docker's client does not need its engine to forget a login.
+#[test]
+fn docker_forgets_what_dhow_had_a_helper_keep() {
+    let bench = Bench::new();
+    let Some(registry) = registry(&bench) else { return };
+    let Some(docker) = peers::available(peers::find("docker")) else { return };
+    let (name, _) = publish(&bench, &registry);
+    let (address, folder) = (registry.address().to_string(), bench.path("docker"));
+    let helpers = Helpers::install(&bench.path("bin"), &["good"]).expect("a helper");
+    let search = format!("{}:/usr/bin:/bin", helpers.folder().display());
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("config.json"), r#"{"credsStore":"good","psFormat":"x"}"#).expect("config.json");
+    let dhow = bench.dhow("store");
+    let mut login = dhow.command(&["--config", text(&folder), "login", "-u", USER, "--password-stdin", &address]);
+    log_in(login.env("PATH", &search));
+    let pull = || {
+        let mut pull = dhow.command(&["--config", text(&folder), "pull", "--quiet", &name]);
+        peers::run(pull.env("PATH", &search)).is_ok()
+    };
+    assert!(pull());
+    let mut logout = Command::new(docker);
+    must(logout.args(["--config", text(&folder), "logout", &address]).env("PATH", &search));
+    assert!(!pull());
+    let asked = helpers.log("good");
+    assert!(asked.contains(&format!("erase {address}")), "{asked:?}");
+    assert!(!std::fs::read_to_string(folder.join("config.json")).expect("config.json").contains(&address));
 }
