@@ -69,6 +69,21 @@ impl Multi {
         Self { layout, index, members, ids }
     }
 
+    /// An index that has this one in it, beside an image for `linux/s390x`, which is called `s390x`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn nest(mut self, scene: &Scene) -> Self {
+        let (manifest, _) = image(&self.layout, "s390x", None);
+        scene.call_digest(&manifest.digest, "s390x");
+        let mut inner = descriptor(&self.index, Value::Null);
+        inner.as_object_mut().expect("an object").remove("platform");
+        let beside = descriptor(&manifest, json!({ "architecture": "s390x", "os": "linux" }));
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [beside, inner] });
+        self.index = self.layout.blob(INDEX, index.to_string().as_bytes()).expect("an index");
+        self
+    }
+
     /// An archive with it under a full name.
     ///
     /// # Panics

@@ -95,8 +95,15 @@ pub fn image(context: &Context, name: &str, platform: Option<&Platform>) -> Resu
     let mut image = store.image(&found.image_id)?;
     if platform.is_some() {
         // The names are those of the whole, which lists give to the member that they show.
-        let shown = store.image(&store.find_target(&found.target.digest)?.image_id)?;
-        (image.references, image.repo_digests) = (shown.references, shown.repo_digests);
+        let target = &found.target.digest;
+        let shown = store.image(&store.find_target(target)?.image_id)?;
+        image.references.clear();
+        for reference in shown.references {
+            if store.resolve(&reference)?.is_some_and(|stands_for| stands_for.digest == *target) {
+                image.references.push(reference);
+            }
+        }
+        image.repo_digests = shown.repo_digests.into_iter().filter(|(_, digest)| digest == target).collect();
     }
     let size = match image.size {
         Some(size) => size,

@@ -1,6 +1,7 @@
 //! Lists of manifests that are being put together. Each is a file of its own and no image: what it names is in registries,
 //! and it needs nothing of `blobs/`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
@@ -71,11 +72,16 @@ impl Store {
         let directory = self.paths().lists();
         durable::create_dir_all(&directory)?;
         let _lock = FileLock::acquire(&self.paths().lists_lock(), LockMode::Exclusive, PATIENCE)?;
+        remove_unfinished(&directory)?;
         let mut list = self.list(name)?;
         let result = change(&mut list)?;
         let path = self.paths().list(name);
         match &list {
-            Some(list) => durable::write_atomic(&path, &write(list, name)?, 0o600, Durability::Durable)?,
+            Some(list) => {
+                // The directory may be new, and whoever made it may have been killed before it was synced.
+                durable::sync_dir(self.root())?;
+                durable::write_atomic(&path, &write(list, name)?, 0o600, Durability::Durable)?;
+            }
             None => {
                 if durable::remove_file(&path)? {
                     durable::sync_dir(&directory)?;
@@ -84,6 +90,18 @@ impl Store {
         }
         Ok(result)
     }
+}
+
+/// Removes what a process that was killed left behind: nobody else writes while the lock is held.
+fn remove_unfinished(directory: &Path) -> Result<()> {
+    let failed = |error| Error::io(format_args!("cannot read {directory:?}"), error);
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            durable::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn read(bytes: &[u8], name: &Reference) -> Result<List> {
@@ -152,11 +170,14 @@ mod tests {
         assert_eq!(names, ["docker.io/acme/app:arm", "registry.example:5000/acme/app:amd"]);
         let platform = list.members[0].manifest.descriptor().platform.as_ref().unwrap();
         assert_eq!(platform.to_string(), "linux/arm64/v8");
+        let unfinished = store.paths().lists().join(".x.json.1-1.tmp");
+        durable::open_or_create(&unfinished).unwrap();
         let failed = store.update_list(&name, |list| {
             *list = None;
             Err::<(), _>(Error::new(Kind::Invalid, "no"))
         });
         assert!(failed.is_err() && store.list(&name).unwrap().is_some());
+        assert!(!unfinished.exists());
         store.update_list(&name, |list| Ok(list.take())).unwrap();
         assert!(store.list(&name).unwrap().is_none());
     }

@@ -308,6 +308,48 @@ fn loading_one_image_for_another_platform() {
 }
 
 #[test]
+fn indexes_in_indexes() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let image = Multi::new(&scene).nest(&scene);
+    let name = image.publish(&scene, &server, "acme/app:v1");
+    scene.must(&["pull", "-q", "--platform", "linux/arm64,linux/s390x", &name]);
+    assert_eq!(id_for(&scene, &name, "linux/arm64"), "sha256:<id-arm64>");
+    assert_eq!(scene.dhow(&["image", "inspect", "--platform", "linux/amd64", &name]).code, 1);
+    assert_snapshot!(scene.docker(&["pull", "-q", "--platform", "linux/arm64,linux/ppc64le", &name]), @r"
+    exit 1
+    [err]
+    no matching manifest for linux/ppc64le in the manifest list entries
+    ");
+    let copy = server.name("acme/copy:v1");
+    scene.must(&["tag", &name, &copy]);
+    scene.must(&["push", "-q", "--all-platforms", &copy]);
+    let outer = members(&served(&scene, "acme/copy", "v1"));
+    assert_eq!(outer.len(), 2);
+    let inner = scene.path("registry/blobs").join(outer[1].replace(':', "/"));
+    assert_eq!(members(&std::fs::read(inner).expect("the inner index")), those(&image, &[1, 4]));
+    // All of it is passed on bit by bit, however deep.
+    scene.must(&["pull", "-q", "--all-platforms", &name]);
+    scene.must(&["push", "-q", &copy]);
+    assert_eq!(sha256(&served(&scene, "acme/copy", "v1")), image.index.digest);
+}
+
+#[test]
+fn names_of_one_platform_are_those_of_the_whole() {
+    let (scene, _server, image, name) = published();
+    scene.must(&["pull", "-q", "--all-platforms", &name]);
+    let id = id_for(&scene, &name, "linux/arm64");
+    scene.must(&["tag", &name, "acme/same:v1"]);
+    for manifest in &image.members[..3] {
+        scene.must(&["tag", manifest, &format!("acme/one:{}", &manifest[7..19])]);
+    }
+    let said = scene.must(&["image", "inspect", "--platform", "linux/arm64", "acme/same:v1"]);
+    let parsed: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(parsed[0]["RepoTags"], serde_json::json!(["[REGISTRY]/acme/app:v1", "acme/same:v1"]));
+    assert_eq!(parsed[0]["Id"], id);
+}
+
+#[test]
 fn the_history_of_one_platform() {
     let scene = Scene::new();
     let image = Multi::new(&scene);
