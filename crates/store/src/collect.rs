@@ -21,7 +21,7 @@ use crate::store::{Store, from_row};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that is reached from a kept target or from a pin.
-const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
+pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
     SELECT digest FROM target UNION SELECT digest FROM lease_pin \
     UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest )";
 

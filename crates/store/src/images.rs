@@ -30,6 +30,20 @@ pub struct Image {
     pub repo_digests: Vec<(Repository, Digest)>,
     /// How many containers were made from it, running or not.
     pub containers: u64,
+    /// When it came here first, in nanoseconds since 1970.
+    pub added: i64,
+}
+
+impl Image {
+    /// Whether it has no tag; a digest is no name that keeps it.
+    pub fn is_dangling(&self) -> bool {
+        self.references.is_empty()
+    }
+
+    /// Whether nothing names it, neither tag nor digest.
+    pub fn is_nameless(&self) -> bool {
+        self.references.is_empty() && self.repo_digests.is_empty()
+    }
 }
 
 impl Store {
@@ -85,7 +99,7 @@ impl Hasher for NumberHasher {
 
 /// All images that are shown for some target.
 pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number FROM image";
+    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
     let mut index = ByNumber::default();
     let mut images = rows(connection, sql, [], |number, position| {
         index.insert(number, position);
@@ -110,9 +124,29 @@ pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image
     Ok(images)
 }
 
+/// Every image that is shown, with the targets it is shown for.
+pub(crate) fn targets_of_shown(connection: &Connection, matcher: &Matcher) -> Step<Vec<(Digest, Vec<Digest>)>> {
+    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
+    let mut index = ByNumber::default();
+    let images = rows(connection, sql, [], |number, position| {
+        index.insert(number, position);
+    })?;
+    let shown_for = shown_by_target(connection, matcher, &images, &index)?;
+    let mut targets: Vec<Vec<Digest>> = vec![Vec::new(); images.len()];
+    let mut select = connection.prepare_cached("SELECT number, digest FROM target")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(position) = shown_for.get(&row.get(0)?) {
+            targets[*position].push(digest_at(row, 1)?);
+        }
+    }
+    let shown = images.into_iter().zip(targets).filter(|(_, targets)| !targets.is_empty());
+    Ok(shown.map(|(image, targets)| (image.id, targets)).collect())
+}
+
 /// One image, shown or not.
 pub(crate) fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number FROM image WHERE id = ?1";
+    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image WHERE id = ?1";
     let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;
     image.repo_digests = repo_digests_of(connection, matcher, id)?;
@@ -195,6 +229,7 @@ fn rows<P: rusqlite::Params>(
             references: Vec::new(),
             repo_digests: Vec::new(),
             containers: 0,
+            added: row.get(7)?,
         });
     }
     Ok(images)

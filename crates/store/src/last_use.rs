@@ -1,47 +1,18 @@
 //! When an image was last used: a database of its own, so that noting it never waits for a disk.
 
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::collections::HashMap;
 
 use dhow_base::Result;
 use dhow_spec::Digest;
 use rusqlite::OptionalExtension;
 
-use crate::db::{Database, Durability, Journal, schema};
+use crate::db::Durability;
+use crate::find::digest_at;
 use crate::store::{Store, now};
 
 /// A use this soon after the one noted is not noted, in nanoseconds: ages are asked for in hours and days, and every row
 /// written makes the log longer that the next process reads.
 const EXACTNESS_NS: i64 = 60_000_000_000;
-
-/// `use.db`, opened when first needed.
-#[derive(Debug)]
-pub(crate) struct LastUse {
-    path: PathBuf,
-    writable: bool,
-    database: Mutex<Option<Database>>,
-}
-
-impl LastUse {
-    pub(crate) fn new(path: PathBuf, writable: bool) -> Self {
-        Self { path, writable, database: Mutex::new(None) }
-    }
-
-    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
-        let mut slot = self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if slot.is_none() {
-            let database = Database::open(&self.path, Journal::Automatic, self.writable)?;
-            if database.is_writable() {
-                database.set_up(schema::LAST_USE)?;
-            }
-            *slot = Some(database);
-        }
-        match slot.as_ref() {
-            Some(database) => run(database),
-            None => Err(dhow_base::Error::new(dhow_base::Kind::Internal, "use.db is not open")),
-        }
-    }
-}
 
 impl Store {
     /// Opens `use.db` on a thread of its own, for a [`touch`](Self::touch) that will follow once a registry has answered:
@@ -87,6 +58,27 @@ impl Store {
             database.read(|connection| {
                 let sql = "SELECT used FROM image_use WHERE image_id = ?1";
                 Ok(connection.prepare_cached(sql)?.query_row([image_id.as_str()], |row| row.get(0)).optional()?)
+            })
+        })
+    }
+
+    /// When images were last used, in nanoseconds since 1970, as far as that was noted.
+    ///
+    /// # Errors
+    /// Those of the database `use.db`.
+    pub fn last_uses(&self) -> Result<HashMap<Digest, i64>> {
+        if !self.paths().last_use().exists() {
+            return Ok(HashMap::new());
+        }
+        self.inner.last_use.with(|database| {
+            database.read(|connection| {
+                let mut select = connection.prepare_cached("SELECT image_id, used FROM image_use")?;
+                let mut rows = select.query([])?;
+                let mut uses = HashMap::new();
+                while let Some(row) = rows.next()? {
+                    uses.insert(digest_at(row, 0)?, row.get(1)?);
+                }
+                Ok(uses)
             })
         })
     }

@@ -110,6 +110,11 @@ impl Paths {
         self.lists().join("lock")
     }
 
+    /// The labels of images, worked out from their configs.
+    pub(crate) fn labels(&self) -> PathBuf {
+        self.root.join("facts/v1/labels.db")
+    }
+
     /// Directories that are made with the store.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         let mut directories: Vec<PathBuf> = Algorithm::ALL.iter().map(|algorithm| self.blobs_of(*algorithm)).collect();

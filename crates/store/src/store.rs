@@ -7,8 +7,7 @@ use dhow_base::Result;
 use dhow_spec::platform::Matcher;
 use rusqlite::{Connection, Transaction};
 
-use crate::db::{Database, Durability, Step};
-use crate::last_use::LastUse;
+use crate::db::{Beside, Database, Durability, Step, schema};
 use crate::open::OpenOptions;
 use crate::paths::Paths;
 use crate::view;
@@ -23,7 +22,10 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) paths: Paths,
     pub(crate) database: Database,
-    pub(crate) last_use: LastUse,
+    /// `use.db`: when images were last used.
+    pub(crate) last_use: Beside,
+    /// `facts/v1/labels.db`: the labels of images.
+    pub(crate) labels: Beside,
     /// Which member of an index is the one that is shown.
     pub(crate) shown: Matcher,
     boot: OnceLock<String>,
@@ -33,8 +35,9 @@ impl Store {
     pub(crate) fn from_parts(paths: Paths, database: Database, options: &OpenOptions) -> Self {
         let shown = Matcher::ordered(&options.platform);
         let boot = options.boot_id.clone().map_or_else(OnceLock::new, OnceLock::from);
-        let last_use = LastUse::new(paths.last_use(), database.is_writable());
-        Self { inner: Arc::new(Inner { paths, database, last_use, shown, boot }) }
+        let last_use = Beside::new(paths.last_use(), schema::LAST_USE, database.is_writable());
+        let labels = Beside::new(paths.labels(), schema::LABELS, database.is_writable());
+        Self { inner: Arc::new(Inner { paths, database, last_use, labels, shown, boot }) }
     }
 
     /// The directory the store is in.
@@ -69,6 +72,11 @@ impl Store {
     /// Writes rows that survive the process; a power cut may take the last of them back.
     pub(crate) fn write_rows<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
         self.inner.database.write(Durability::Process, step).map(|(value, _)| value)
+    }
+
+    /// Runs `step` as [`Store::write_names`] does, and takes everything back that it wrote.
+    pub(crate) fn rehearse_names<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        self.inner.database.rehearse(step)
     }
 
     /// Writes rows that decide what the store contains: durable, counted in the generation, shown in `index.json`.

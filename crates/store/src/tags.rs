@@ -15,17 +15,29 @@ impl Store {
     /// # Errors
     /// [`Kind::NotFound`] when the target is not kept, [`Kind::Invalid`] for a name without a tag or with a digest.
     pub fn tag(&self, target: &Descriptor, reference: &Reference) -> Result<()> {
-        if reference.digest().is_some() {
-            return Err(Error::new(Kind::Invalid, "refusing to create a tag with a digest reference"));
-        }
-        if reference.tag().is_none() {
-            return Err(Error::new(Kind::Invalid, format!("{} has no tag", reference.familiar())));
+        self.tag_all(target, std::slice::from_ref(reference))
+    }
+
+    /// Gives several names at once, all or none, as [`Store::tag`] does one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tag_all(&self, target: &Descriptor, references: &[Reference]) -> Result<()> {
+        for reference in references {
+            if reference.digest().is_some() {
+                return Err(Error::new(Kind::Invalid, "refusing to create a tag with a digest reference"));
+            }
+            if reference.tag().is_none() {
+                return Err(Error::new(Kind::Invalid, format!("{} has no tag", reference.familiar())));
+            }
         }
         self.write_names(|transaction| {
             if find::target_descriptor(transaction, &target.digest)?.is_none() {
                 keep_manifest(transaction, &target.digest)?;
             }
-            point(transaction, reference, &target.digest)?;
+            for reference in references {
+                point(transaction, reference, &target.digest)?;
+            }
             Ok(())
         })
         .map(|_| ())

@@ -1,5 +1,6 @@
 //! A database file: how it is opened, and the two kinds of transaction.
 
+mod beside;
 mod failure;
 mod network;
 pub(crate) mod schema;
@@ -12,6 +13,7 @@ use dhow_base::{Error, Kind, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+pub(crate) use beside::Beside;
 pub(crate) use failure::{Failure, Step};
 pub(crate) use network::is_network_file_system;
 
@@ -42,6 +44,10 @@ const LOG_BYTES_MAX: u64 = 128 << 10;
 
 /// Pages of the log after which it is written back: small, because each first opening reads the log.
 const CHECKPOINT_PAGES: i64 = 256;
+
+/// Memory for pages at most, in KiB: with less, a removal of ten thousand images reads and spills the same pages again and
+/// again.
+const CACHE_KIB: i64 = 32 << 10;
 
 /// An open database, shared by the threads of this process.
 #[derive(Debug)]
@@ -91,6 +97,9 @@ impl Database {
                 mode = change_journal(&connection, wanted)?;
             }
             connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+            // Only a large removal fills either: temporary tables, and more pages than the default of 2 MiB.
+            connection.pragma_update(None, "temp_store", "MEMORY")?;
+            connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         }
         connection.set_prepared_statement_cache_capacity(64);
         let state = State { connection, write_ahead: mode == "wal", durability: None };
@@ -177,6 +186,18 @@ impl Database {
             tracing::debug!(path = ?self.path, ?failure, "the log stays long for now");
         }
         Ok(outcome)
+    }
+
+    /// Runs `step` in a transaction that is rolled back: what it returns is what a real one would.
+    pub(crate) fn rehearse<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        let mut state = self.lock();
+        let run = || {
+            let transaction = state.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = step(&transaction)?;
+            transaction.rollback()?;
+            Ok(value)
+        };
+        run().map_err(|failure: Failure| failure.at(&self.path))
     }
 }
 

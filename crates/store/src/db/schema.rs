@@ -93,3 +93,8 @@ pub(crate) fn create(transaction: &Transaction<'_>) -> Step<()> {
     transaction.pragma_update(None, "user_version", FORMAT)?;
     Ok(())
 }
+
+/// Labels, which stand in configs that never change, as JSON. A cache: `facts/` says so, and its path has the version.
+pub(crate) const LABELS: &str = "
+CREATE TABLE IF NOT EXISTS image_labels (image_id TEXT PRIMARY KEY, labels TEXT NOT NULL) STRICT, WITHOUT ROWID;
+";

@@ -17,3 +17,4 @@ mod place;
 mod power;
 mod processes;
 mod rebuild;
+mod removing;

@@ -1,0 +1,199 @@
+//! Containers, as far as images and their space care.
+
+use dhow_base::Result;
+use dhow_spec::Digest;
+use rusqlite::Connection;
+
+use super::Update;
+use crate::db::{Failure, Step};
+use crate::find;
+use crate::images;
+use crate::store::{Store, from_row, now};
+
+/// A container, as far as images care.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its ID: 64 hexadecimal characters.
+    pub id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is doing.
+    pub state: ContainerState,
+}
+
+/// What a container is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Made, never started.
+    Created,
+    /// Its process runs.
+    Running,
+    /// Its process is stopped and can go on.
+    Paused,
+    /// Its process has ended.
+    Exited,
+    /// It is being removed.
+    Removing,
+}
+
+impl ContainerState {
+    /// The word in the database, docker's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Exited => "exited",
+            Self::Removing => "removing",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Created, Self::Running, Self::Paused, Self::Exited, Self::Removing]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+impl Container {
+    /// The first twelve characters of the ID.
+    pub fn short_id(&self) -> &str {
+        self.id.get(..12).unwrap_or(&self.id)
+    }
+
+    /// Whether its process exists, paused or not.
+    pub fn is_running(&self) -> bool {
+        matches!(self.state, ContainerState::Running | ContainerState::Paused)
+    }
+
+    /// Whether it has no process and nobody is removing it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, ContainerState::Created | ContainerState::Exited)
+    }
+}
+
+/// A container as lists of what takes space show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerRecord {
+    /// Its ID, name and state.
+    pub container: Container,
+    /// The image it was made from. Forced removal may have taken it away.
+    pub image_id: Digest,
+    /// When it was made, in nanoseconds since 1970.
+    pub created: i64,
+    /// When its process started last, likewise.
+    pub started: Option<i64>,
+    /// When its process ended last, likewise.
+    pub finished: Option<i64>,
+    /// How its process ended last.
+    pub exit_code: Option<i64>,
+    /// Volumes it uses.
+    pub volumes: u64,
+    /// What it was made with, as JSON; `docs/formats/store.md` names the members.
+    pub configuration: String,
+}
+
+impl Store {
+    /// All containers, the newest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn containers(&self) -> Result<Vec<ContainerRecord>> {
+        self.read_rows(list)
+    }
+}
+
+fn list(connection: &Connection) -> Step<Vec<ContainerRecord>> {
+    let sql = "SELECT id, name, state, image_id, created, started, finished, exit_code, \
+               (SELECT count(*) FROM container_volume WHERE container = id), configuration \
+               FROM container ORDER BY created DESC, id";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(ContainerRecord {
+            container: Container { id: row.get(0)?, name: row.get(1)?, state: state_at(find::text_at(row, 2)?)? },
+            image_id: find::digest_at(row, 3)?,
+            created: row.get(4)?,
+            started: row.get(5)?,
+            finished: row.get(6)?,
+            exit_code: row.get(7)?,
+            volumes: from_row(row.get(8)?),
+            configuration: row.get(9)?,
+        });
+    }
+    Ok(records)
+}
+
+fn state_at(text: &str) -> Step<ContainerState> {
+    ContainerState::parse(text).ok_or_else(|| Failure::Row(format!("unknown container state {text:?}")))
+}
+
+impl Update<'_> {
+    /// As [`Store::containers`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn containers(&self) -> Result<Vec<ContainerRecord>> {
+        self.run(|transaction| list(transaction))
+    }
+
+    /// The containers that were made from an image, those that run first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn containers_of(&self, image_id: &Digest) -> Result<Vec<Container>> {
+        self.run(|transaction| {
+            let sql = "SELECT id, name, state FROM container WHERE image_id = ?1 ORDER BY created, id";
+            let mut select = transaction.prepare_cached(sql)?;
+            let mut rows = select.query([image_id.as_str()])?;
+            let mut containers = Vec::new();
+            while let Some(row) = rows.next()? {
+                let state = state_at(find::text_at(row, 2)?)?;
+                containers.push(Container { id: row.get(0)?, name: row.get(1)?, state });
+            }
+            containers.sort_by_key(|container| !container.is_running());
+            Ok(containers)
+        })
+    }
+
+    /// Records a container that is made from an image, or its new state.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the image is not here; those of the database.
+    pub fn put_container(&mut self, container: &Container, image_id: &Digest) -> Result<()> {
+        if self.run(|transaction| images::one(transaction, self.shown, image_id))?.is_none() {
+            return Err(find::no_such_image(image_id.as_str()));
+        }
+        self.run(|transaction| {
+            let sql = "INSERT INTO container (id, name, image_id, state, created, configuration) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, '{}') \
+                       ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state";
+            let row = (&container.id, &container.name, image_id.as_str(), container.state.as_str(), now());
+            transaction.prepare_cached(sql)?.execute(row)?;
+            Ok(())
+        })
+    }
+
+    /// Records what a container was made with, as JSON. Returns whether there is such a container.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn configure_container(&mut self, id: &str, configuration: &str) -> Result<bool> {
+        self.run(|transaction| {
+            let sql = "UPDATE container SET configuration = ?2 WHERE id = ?1";
+            Ok(transaction.prepare_cached(sql)?.execute([id, configuration])? > 0)
+        })
+    }
+
+    /// Forgets a container and that it used volumes. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn remove_container(&mut self, id: &str) -> Result<bool> {
+        self.run(|transaction| {
+            transaction.prepare_cached("DELETE FROM container_volume WHERE container = ?1")?.execute([id])?;
+            Ok(transaction.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id])? > 0)
+        })
+    }
+}
