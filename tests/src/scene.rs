@@ -200,17 +200,30 @@ impl Scene {
     /// # Panics
     /// When it cannot be written.
     pub fn image(&self, salt: &str) -> Sample {
+        self.image_with(salt, CREATED, &[])
+    }
+
+    /// As [`Scene::image`], made at a time of one's choice and with labels.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn image_with(&self, salt: &str, created: &str, labels: &[(&str, &str)]) -> Sample {
         let layout = Layout::create(&self.path(&format!("layout-{salt}"))).expect("a layout");
         let entry = |path, content| tar_of(&[Entry { path, mode: 0o644, content }]).expect("a tar");
         let layer = |tar: Vec<u8>| layout.layer(&*tar, Format::Oci, Compression::None).expect("a layer");
         let lower = layer(entry("etc/os-release", b"NAME=scene\n"));
         let upper = layer(entry("etc/salt", salt.as_bytes()));
         let history = json!([
-            { "created": CREATED, "created_by": "COPY / / # buildkit", "comment": "buildkit.dockerfile.v0" },
-            { "created": CREATED, "created_by": format!("RUN /bin/sh -c echo {salt} > /etc/salt # buildkit") },
-            { "created": CREATED, "created_by": "CMD [\"/bin/sh\"]", "empty_layer": true },
+            { "created": created, "created_by": "COPY / / # buildkit", "comment": "buildkit.dockerfile.v0" },
+            { "created": created, "created_by": format!("RUN /bin/sh -c echo {salt} > /etc/salt # buildkit") },
+            { "created": created, "created_by": "CMD [\"/bin/sh\"]", "empty_layer": true },
         ]);
-        let extra = Map::from_iter([("created".to_owned(), json!(CREATED)), ("history".to_owned(), history)]);
+        let mut extra = Map::from_iter([("created".to_owned(), json!(created)), ("history".to_owned(), history)]);
+        if !labels.is_empty() {
+            let labels: Map<String, Value> =
+                labels.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+            extra.insert("config".to_owned(), json!({ "Labels": labels }));
+        }
         let recipe = Recipe { config_extra: extra, architecture: "amd64".to_owned(), ..Recipe::default() };
         let manifest = layout.image(&[lower.clone(), upper.clone()], &recipe).expect("an image");
         let parsed: Value =
@@ -225,7 +238,11 @@ impl Scene {
 
     /// Loads an image under a name.
     pub fn load(&self, salt: &str, name: &str) -> Sample {
-        let image = self.image(salt);
+        self.load_image(self.image(salt), name)
+    }
+
+    /// Loads an image that was made, under a name.
+    pub fn load_image(&self, image: Sample, name: &str) -> Sample {
         let archive = image.archive(&[name]);
         self.must(&["load", "-i", &archive.to_string_lossy()]);
         image

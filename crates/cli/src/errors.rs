@@ -80,14 +80,6 @@ impl Failure {
         matches!(self, Failure::Engine(error) if error.kind() == Kind::NotFound)
     }
 
-    /// Shows every single failure to `visitor`.
-    pub(crate) fn visit(&self, visitor: &mut impl FnMut(&Failure)) {
-        match self {
-            Failure::Several(failures) => failures.iter().for_each(|failure| failure.visit(visitor)),
-            single => visitor(single),
-        }
-    }
-
     /// Says it on standard error, with hints when a person is reading.
     pub(crate) fn report(&self, personality: Personality, console: &Console) {
         match self {

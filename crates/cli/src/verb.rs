@@ -18,6 +18,11 @@ pub(crate) trait Verb: Args {
     /// The operands given.
     fn operands(&self) -> &[String];
 
+    /// How many operands it takes with the options given.
+    fn count(&self) -> Count {
+        Self::COUNT
+    }
+
     /// Does it.
     ///
     /// # Errors
@@ -175,7 +180,7 @@ impl Handle {
 fn run<V: Verb>(matches: &ArgMatches, session: &Session<'_>) -> Outcome {
     let verb = V::from_arg_matches(matches).map_err(|error| Failure::Client(error.to_string()))?;
     let usage = usage_line(&session.path, V::OPERANDS, &V::augment_args(Command::new("")));
-    V::COUNT.check(verb.operands().len(), &session.path, &usage)?;
+    verb.count().check(verb.operands().len(), &session.path, &usage)?;
     verb.run(session)
 }
 

@@ -4,6 +4,9 @@
 //! A verb that needs the network is `async` and runs under [`runtime`]; the others are plain functions and start nothing.
 
 pub mod context;
+pub mod df;
+pub mod exists;
+pub mod filter;
 pub mod history;
 pub mod images;
 pub mod inspect;
@@ -22,7 +25,10 @@ mod select;
 pub mod serve;
 pub mod settings;
 pub mod system;
+pub mod system_prune;
 pub mod tag;
+pub mod tree;
+pub mod untag;
 
 pub use context::{Account, Context, Settings};
 pub use dhow_registry::Places;

@@ -4,16 +4,21 @@
 //! all names go, unless they are in several repositories; containers that use the image stand in the way.
 
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::{Digest, Reference, Repository};
-use dhow_store::{Container, Found, MatchedBy, Update};
+use dhow_spec::platform::Matcher;
+use dhow_spec::{Digest, Platform, Reference, Repository};
+use dhow_store::{Container, Found, MatchedBy, Removal, Update};
 
 use crate::context::Context;
+use crate::filter::{Filter, Term};
+use crate::prune;
 
 /// How to remove.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// Removes what is named several times or used by stopped containers too.
     pub force: bool,
+    /// Removes only the images for these platforms.
+    pub platforms: Vec<Platform>,
 }
 
 /// A line of docker's answer.
@@ -25,55 +30,148 @@ pub enum Removed {
     Deleted(Digest),
 }
 
-/// Removes one image or name.
+/// What became of one image or name.
+pub type Outcome = Result<Vec<Removed>>;
+
+/// Removes images or names, in one transaction. What cannot be removed keeps nothing else from going: there is an outcome
+/// for each, in order.
 ///
 /// # Errors
-/// [`Kind::NotFound`] and [`Kind::Conflict`] in docker's words; nothing is removed then.
-pub fn remove(context: &Context, name: &str, request: Request) -> Result<Vec<Removed>> {
-    let store = context.store()?;
-    let (removed, deleted) = store.update(|update| {
+/// Those of the store; nothing is removed then. The outcomes have [`Kind::NotFound`] and [`Kind::Conflict`] in docker's words.
+pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<Vec<Outcome>> {
+    if !request.platforms.is_empty() && !request.force {
+        // The sentence has an em dash in docker, too.
+        let message = "Content will be removed from all images referencing this variant. \
+                       Use —-force to force delete.";
+        return Err(Error::new(Kind::Invalid, message));
+    }
+    each(context, names, |update, name| {
         let found = update.find(name)?;
-        let mut removal = Removal::new(update, &found, request)?;
-        let deleted = match (&found.matched_by, &found.reference) {
-            (MatchedBy::Name, Some(reference)) => removal.by_name(reference)?,
-            _ => removal.by_id()?,
-        };
-        Ok((removal.removed, deleted))
+        if request.platforms.is_empty() {
+            return remove_found(update, &found, request.force);
+        }
+        remove_platforms(update, name, &found, &request.platforms)
+    })
+}
+
+/// Removes all images that fit, with all their names; with a filter by name only the names that fit, and images with their
+/// last name.
+///
+/// # Errors
+/// As [`remove`].
+pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Result<Vec<Outcome>> {
+    let filter = Filter::parse(filters)?;
+    let store = context.store()?;
+    let mut images = filter.select(store, store.images()?)?;
+    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    let removals: Vec<Removal> = images.into_iter().map(|image| prune::removal(image, &filter)).collect();
+    each(context, &removals, |update, removal| {
+        let mut state = State::of(update, &removal.image.id, request.force)?;
+        if removal.is_whole() {
+            return state.with_all_names();
+        }
+        // Other names stay, so that nothing can stand in the way of these.
+        for tag in &removal.tags {
+            state.untag(tag)?;
+        }
+        for (repository, digest) in &removal.digests {
+            state.untag(&Reference::from_digest(repository.clone(), digest.clone()))?;
+        }
+        Ok(state.removed)
+    })
+}
+
+fn each<T>(
+    context: &Context,
+    targets: &[T],
+    mut action: impl FnMut(&mut Update<'_>, &T) -> Outcome,
+) -> Result<Vec<Outcome>> {
+    let store = context.store()?;
+    let outcomes = store.update(|update| {
+        let mut outcomes = Vec::with_capacity(targets.len());
+        for target in targets {
+            match action(update, target) {
+                // These come before anything is changed. All others leave the transaction in an unknown state.
+                Err(error) if !matches!(error.kind(), Kind::NotFound | Kind::Conflict | Kind::Invalid) => {
+                    return Err(error);
+                }
+                outcome => outcomes.push(outcome),
+            }
+        }
+        Ok(outcomes)
     })?;
-    if deleted {
+    let deleted = |line: &Removed| matches!(line, Removed::Deleted(_));
+    if outcomes.iter().flatten().any(|lines| lines.iter().any(deleted)) {
         store.collect()?;
+    }
+    Ok(outcomes)
+}
+
+fn remove_found(update: &mut Update<'_>, found: &Found, force: bool) -> Outcome {
+    let mut state = State::of(update, &found.image_id, force)?;
+    match (&found.matched_by, &found.reference) {
+        (MatchedBy::Name, Some(reference)) => state.by_name(reference),
+        _ => state.by_id(),
+    }
+}
+
+/// Removes the images for some platforms, from every index that has them.
+fn remove_platforms(update: &mut Update<'_>, name: &str, found: &Found, platforms: &[Platform]) -> Outcome {
+    let members = update.platforms_of(&found.target.digest)?;
+    let mut ids: Vec<Digest> = Vec::with_capacity(platforms.len());
+    for platform in platforms {
+        let matcher = Matcher::strict(platform);
+        let fitting = members.iter().filter_map(|(platform, id)| Some((matcher.rank(platform)?, id)));
+        let Some((_, id)) = fitting.min_by_key(|(rank, _)| *rank) else {
+            let message = format!(
+                "image with reference {name} was found but does not provide the specified platform ({platform})"
+            );
+            return Err(Error::new(Kind::NotFound, message));
+        };
+        if let Some(conflict) = State::of(update, id, true)?.running() {
+            return Err(conflict);
+        }
+        if !ids.contains(id) {
+            ids.push(id.clone());
+        }
+    }
+    let mut removed = Vec::new();
+    for id in ids {
+        update.leave_out(&id)?;
+        // What still shows the image has no other: it goes, names and all.
+        removed.extend(State::of(update, &id, true)?.with_all_names()?);
     }
     Ok(removed)
 }
 
-struct Removal<'a, 'u> {
+/// An image and what stands in its way.
+struct State<'a, 'u> {
     update: &'a mut Update<'u>,
     id: Digest,
     tags: Vec<Reference>,
     digests: Vec<(Repository, Digest)>,
     containers: Vec<Container>,
-    request: Request,
+    force: bool,
     removed: Vec<Removed>,
 }
 
-impl<'a, 'u> Removal<'a, 'u> {
-    fn new(update: &'a mut Update<'u>, found: &Found, request: Request) -> Result<Self> {
+impl<'a, 'u> State<'a, 'u> {
+    fn of(update: &'a mut Update<'u>, image_id: &Digest, force: bool) -> Result<Self> {
         Ok(Self {
-            tags: update.references_of(&found.image_id)?,
-            digests: update.repo_digests_of(&found.image_id)?,
-            containers: update.containers_of(&found.image_id)?,
-            id: found.image_id.clone(),
+            tags: update.references_of(image_id)?,
+            digests: update.repo_digests_of(image_id)?,
+            containers: update.containers_of(image_id)?,
+            id: image_id.clone(),
             update,
-            request,
+            force,
             removed: Vec::new(),
         })
     }
 
-    /// Returns whether the image itself is gone.
-    fn by_name(&mut self, reference: &Reference) -> Result<bool> {
+    fn by_name(&mut self, reference: &Reference) -> Outcome {
         if let Some(container) = self.containers.first()
             && self.has_single_reference()
-            && !self.request.force
+            && !self.force
         {
             let shown = reference.familiar();
             let message = format!(
@@ -87,49 +185,66 @@ impl<'a, 'u> Removal<'a, 'u> {
         self.untag(reference)?;
         // Digest names of a repository do not outlive its last tag.
         let repository = reference.repository();
-        if !self.tags.iter().any(|tag| tag.repository() == repository) {
+        if reference.digest().is_none() && !self.tags.iter().any(|tag| tag.repository() == repository) {
             self.untag_digests(Some(repository))?;
         }
-        if !self.tags.is_empty() || !self.digests.is_empty() || !self.containers.is_empty() {
-            return Ok(false);
+        let is_named = !self.tags.is_empty() || !self.digests.is_empty();
+        // Containers keep the image, without a name; forced, only those that run.
+        let is_used = self.containers.iter().any(|container| container.is_running() || !self.force);
+        if !is_named && !is_used {
+            self.delete()?;
         }
-        self.delete()?;
-        Ok(true)
+        Ok(std::mem::take(&mut self.removed))
     }
 
-    fn by_id(&mut self) -> Result<bool> {
-        let short = self.id.short().to_owned();
-        let conflict = |how: &str, why: String| {
-            Error::new(Kind::Conflict, format!("conflict: unable to delete {short} ({how}) - {why}"))
-        };
-        if let Some(running) = self.containers.iter().find(|container| container.is_running()) {
-            let why = format!("image is being used by running container {}", running.short_id());
-            return Err(conflict("cannot be forced", why));
+    fn by_id(&mut self) -> Outcome {
+        if let Some(conflict) = self.running() {
+            return Err(conflict);
         }
-        if !self.has_single_reference() && !self.request.force {
-            return Err(conflict("must be forced", "image is referenced in multiple repositories".to_owned()));
+        if !self.has_single_reference() && !self.force {
+            return Err(self.conflict("must be forced", "image is referenced in multiple repositories".to_owned()));
+        }
+        self.with_all_names()
+    }
+
+    /// However many names it has, the image goes.
+    fn with_all_names(&mut self) -> Outcome {
+        if let Some(conflict) = self.running() {
+            return Err(conflict);
         }
         if let Some(stopped) = self.containers.first()
-            && !self.request.force
+            && !self.force
         {
             let why = format!("image is being used by stopped container {}", stopped.short_id());
-            return Err(conflict("must be forced", why));
+            return Err(self.conflict("must be forced", why));
         }
         for tag in self.tags.clone() {
             self.untag(&tag)?;
         }
         self.untag_digests(None)?;
         self.delete()?;
-        Ok(true)
+        Ok(std::mem::take(&mut self.removed))
     }
 
-    /// Whether the image has one name, or one tag and digests of that tag's repository only.
+    /// What no force overcomes.
+    fn running(&self) -> Option<Error> {
+        let running = self.containers.iter().find(|container| container.is_running())?;
+        let why = format!("image is being used by running container {}", running.short_id());
+        Some(self.conflict("cannot be forced", why))
+    }
+
+    fn conflict(&self, how: &str, why: String) -> Error {
+        Error::new(Kind::Conflict, format!("conflict: unable to delete {} ({how}) - {why}", self.id.short()))
+    }
+
+    /// Whether the image has at most one tag, and all its names are in one repository.
     fn has_single_reference(&self) -> bool {
-        match self.tags.as_slice() {
-            [] => self.digests.len() <= 1,
-            [tag] => self.digests.iter().all(|(repository, _)| repository == tag.repository()),
-            _ => false,
-        }
+        let repository = match self.tags.as_slice() {
+            [] => self.digests.first().map(|(repository, _)| repository),
+            [tag] => Some(tag.repository()),
+            _ => return false,
+        };
+        self.digests.iter().all(|(other, _)| Some(other) == repository)
     }
 
     fn untag(&mut self, reference: &Reference) -> Result<()> {
@@ -157,7 +272,7 @@ impl<'a, 'u> Removal<'a, 'u> {
     }
 
     fn delete(&mut self) -> Result<()> {
-        let chains = self.update.delete_image(&self.id)?;
+        let chains = self.update.delete_used_image(&self.id)?;
         self.removed.push(Removed::Deleted(self.id.clone()));
         self.removed.extend(chains.into_iter().map(Removed::Deleted));
         Ok(())

@@ -1,5 +1,6 @@
-//! What `config.json` says about output.
+//! What `config.json` says beside credentials.
 
+use dhow_base::Result;
 use dhow_registry::{AuthFile, Dialect};
 
 use crate::context::Context;
@@ -15,4 +16,13 @@ pub fn images_format(context: &Context) -> Option<String> {
             None
         }
     }
+}
+
+/// Filters that every prune has on top of its own: `pruneFilters`.
+///
+/// # Errors
+/// Those of reading `config.json`: without them a prune would remove what the user means to keep.
+pub(crate) fn prune_filters(context: &Context) -> Result<Vec<String>> {
+    let config = AuthFile::load(&context.settings().credentials.docker_config, Dialect::Docker)?;
+    Ok(config.prune_filters())
 }

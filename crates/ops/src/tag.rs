@@ -6,16 +6,16 @@ use dhow_spec::Reference;
 use crate::context::Context;
 use crate::names;
 
-/// Makes `target` stand for what `source` (name, digest, ID or ID prefix) stands for. An image that loses its last name
-/// this way stays, without a name.
+/// Makes every one of `targets` stand for what `source` (name, digest, ID or ID prefix) stands for, or none. An image that
+/// loses its last name this way stays, without a name.
 ///
 /// # Errors
 /// [`Kind::Invalid`] and [`Kind::NotFound`] in docker's words.
-pub fn tag(context: &Context, source: &str, target: &str) -> Result<()> {
-    let target = parse_target(target)?;
+pub fn tag(context: &Context, source: &str, targets: &[String]) -> Result<()> {
+    let targets: Vec<Reference> = targets.iter().map(|target| parse_target(target)).collect::<Result<_>>()?;
     let store = context.store()?;
     let found = store.find(source)?;
-    store.tag(&found.target, &target)
+    store.tag_all(&found.target, &targets)
 }
 
 fn parse_target(text: &str) -> Result<Reference> {

@@ -104,6 +104,114 @@ fn bad_filters() {
     ");
 }
 
+/// `old` (2020, label a=1), `new` (2030, labels a=2 and b), `plain` (2200, no label).
+fn three_ages() -> Scene {
+    let scene = Scene::new();
+    let old = scene.image_with("old", "2020-01-01T00:00:00Z", &[("a", "1")]);
+    scene.load_image(old, "docker.io/acme/old:1");
+    let new = scene.image_with("new", "2130-01-01T00:00:00Z", &[("a", "2"), ("b", "")]);
+    scene.load_image(new, "docker.io/acme/new:1");
+    scene.load("plain", "docker.io/library/plain:latest");
+    scene
+}
+
+/// The repositories that filters leave, without `acme/`.
+#[track_caller]
+fn check(scene: &Scene, filters: &[&str], expected: &str) {
+    let mut arguments = vec!["images", "--format", "json"];
+    arguments.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
+    let lines = scene.must(&arguments);
+    let rows = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let found: Vec<String> =
+        rows.map(|row| row["Repository"].as_str().unwrap_or_default().replace("acme/", "")).collect();
+    assert_eq!(found.join(" "), expected, "{filters:?}");
+}
+
+#[test]
+fn filters_by_label() {
+    let scene = three_ages();
+    check(&scene, &["label=a"], "new old");
+    check(&scene, &["label=a=1"], "old");
+    check(&scene, &["label=a", "label=b"], "new");
+    check(&scene, &["label!=a"], "plain");
+    check(&scene, &["label!=a=1", "label!=b"], "plain");
+    check(&scene, &["label=a", "label!=b"], "old");
+    check(&scene, &["label=x"], "");
+}
+
+#[test]
+fn filters_by_time() {
+    let scene = three_ages();
+    check(&scene, &["until=2100-01-01"], "old");
+    check(&scene, &["until=24h"], "old");
+    check(&scene, &["until=1w2d"], "old");
+    check(&scene, &["until=2200-01-01T00:00:00Z"], "new old");
+    check(&scene, &["until=-1000000h"], "new old");
+    check(&scene, &["before=plain"], "new old");
+    check(&scene, &["before=plain", "before=acme/new:1"], "old");
+    check(&scene, &["since=acme/old:1"], "plain new");
+    check(&scene, &["since=acme/old:1", "since=acme/new:1"], "plain");
+    check(&scene, &["since=acme/old:1", "before=plain"], "new");
+    check(&scene, &["unused-for=1h"], "");
+    check(&scene, &["unused-for=0s"], "plain new old");
+}
+
+#[test]
+fn filters_by_name_and_id_and_use() {
+    let scene = three_ages();
+    let id = scene.must(&["images", "-q", "--no-trunc", "plain"]);
+    assert_eq!(id.trim(), "sha256:<id-plain>");
+    check(&scene, &["reference=acme/*"], "new old");
+    check(&scene, &["reference=acme/*:1", "reference=plain"], "plain new old");
+    check(&scene, &["reference=*"], "plain");
+    check(&scene, &["readonly=false"], "plain new old");
+    check(&scene, &["readonly=true"], "");
+    crate::rows::container(&scene, "plain", "ab", dhow_store::ContainerState::Exited, "{}");
+    check(&scene, &["containers=true"], "plain");
+    check(&scene, &["containers=false"], "new old");
+    check(&scene, &["dangling=false", "containers=false"], "new old");
+    let found = crate::rows::store(&scene).find("plain").expect("plain").image_id;
+    check(&scene, &[&format!("id={}", found.short())], "plain");
+    check(&scene, &[&format!("id={found}"), "id=ffffffffffffff"], "plain");
+}
+
+#[test]
+fn filters_that_cannot_be_read() {
+    let scene = three_ages();
+    for (filter, message) in [
+        ("until=7x", "failed to parse value as time or duration: \"7x\""),
+        ("until=2024-13-01", "parsing time \"2024-13-01\": month out of range"),
+        ("before=nope", "No such image: nope:latest"),
+        ("since=nope", "No such image: nope:latest"),
+        ("reference=a[", "syntax error in pattern"),
+        ("dangling=yes", "invalid filter 'dangling=[yes]'"),
+        ("containers=x", "invalid filter 'containers=[x]'"),
+    ] {
+        let refused = scene.docker(&["images", "-f", filter]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{filter}");
+        assert_eq!(refused.stderr, format!("Error response from daemon: {message}\n"), "{filter}");
+    }
+    let both = scene.docker(&["images", "-f", "dangling=true", "-f", "dangling=false"]);
+    assert_eq!(both.stderr, "Error response from daemon: invalid filter 'dangling=[true false]'\n");
+}
+
+#[test]
+fn sorted_and_without_a_header() {
+    let scene = three_ages();
+    let order = |by: &str| {
+        let text = scene.must(&["images", "-n", "--sort", by]);
+        text.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(order("created"), "plain acme/new acme/old");
+    assert_eq!(order("repository"), "acme/new acme/old plain");
+    assert_eq!(order("tag"), "acme/new acme/old plain");
+    let ids = scene.must(&["images", "-q", "--no-trunc", "--sort", "id"]);
+    assert_eq!(ids.lines().count(), 3);
+    let refused = scene.dhow(&["images", "--sort", "x"]);
+    assert_eq!(refused.code, 125, "{refused}");
+    assert_eq!(scene.dhow(&["images", "--tree"]).code, 1);
+}
+
 #[test]
 fn a_typing_mistake_gets_a_hint() {
     let scene = Scene::new();

@@ -13,12 +13,17 @@ mod pull;
 mod push;
 mod registry_errors;
 mod rmi;
+mod rows;
 mod save;
 mod serve;
 mod signals;
 mod system;
+mod system_df;
+mod system_prune;
 mod tag;
 mod terminal;
+mod tree;
+mod untag;
 mod usage;
 mod version;
 

@@ -132,7 +132,7 @@ fn unknown_commands_exit_with_1() {
 #[test]
 fn help_is_in_docker_s_shape() {
     let scene = Scene::new();
-    assert_snapshot!(scene.docker(&["image", "rm", "--help"]), @r"
+    assert_snapshot!(scene.docker(&["image", "rm", "--help"]), @r#"
     exit 0
     [out]
 
@@ -144,9 +144,13 @@ fn help_is_in_docker_s_shape() {
       docker image rm, docker image remove, docker rmi
 
     Options:
-      -f, --force      Remove images with several names or stopped containers too; missing images are no failure
-          --no-prune   Keep untagged parents
-    ");
+      -a, --all                Remove all images, or with --filter those that fit
+          --filter filter      Remove the images that fit, as "images --filter" shows them: "until=7d", "reference=PATTERN"
+      -f, --force              Remove images with several names or stopped containers too; missing images are no failure
+      -i, --ignore             Say nothing about missing images
+          --no-prune           Accepted for old scripts; there are no untagged parents to keep
+          --platform strings   Remove only these platforms of a multi-platform image; needs --force
+    "#);
     assert_snapshot!(scene.dhow(&["system"]), @r"
     exit 0
     [out]
@@ -157,6 +161,8 @@ fn help_is_in_docker_s_shape() {
 
     Commands:
       check       Verify every blob and every name of the local store
+      df          Show how much space images and everything else take
+      prune       Remove everything that nothing uses
       sync-view   Rewrite index.json, by which other OCI tools read the local store
 
     Run 'dhow system COMMAND --help' for more information on a command.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use clap::Args;
 use dhow_ops::{Context, images, settings};
 
+use super::filters;
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
@@ -48,8 +49,9 @@ pub(crate) struct Images {
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Show only images that fit: "dangling=true", "reference=PATTERN"
-    #[arg(short, long, value_name = "filter", value_parser = parse_filter)]
+    /// Show only images that fit: "dangling=true", "reference=PATTERN", "label=KEY[=VALUE]", "label!=KEY[=VALUE]",
+    /// "before=IMAGE", "since=IMAGE", "until=TIME", "id=ID", "containers=true", "readonly=true", "unused-for=7d"
+    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<(String, String)>,
     /// Write as "table", "json", "raw", or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
@@ -57,9 +59,18 @@ pub(crate) struct Images {
     /// Do not shorten IDs
     #[arg(long)]
     no_trunc: bool,
+    /// Leave the table's header out
+    #[arg(short, long)]
+    noheading: bool,
     /// Print IDs only
     #[arg(short, long)]
     quiet: bool,
+    /// Sort by "created", "id", "repository", "size" or "tag"
+    #[arg(long, value_name = "string", value_parser = parse_sort, default_value = "created")]
+    sort: images::Sort,
+    /// Not supported: docker calls it an experiment. "image tree" shows the layers of an image
+    #[arg(long)]
+    tree: bool,
     #[arg(value_name = "REPOSITORY")]
     names: Vec<String>,
 }
@@ -74,12 +85,17 @@ impl Verb for Images {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        if self.tree {
+            let message = "images --tree is not supported, which docker calls experimental: use image tree IMAGE";
+            return Err(Failure::Client(message.to_owned()));
+        }
         let context = session.local_context()?;
         let format = self.format(&context);
         let request = images::Request {
             reference: self.names.first().cloned(),
-            filters: self.filter.iter().filter(|(name, _)| !name.is_empty()).cloned().collect(),
+            filters: filters::given(&self.filter),
             with_digests: self.shows_digests(&format),
+            sort: self.sort,
         };
         let rows = images::list(&context, &request)?;
         let now = ago::now();
@@ -140,7 +156,11 @@ impl Images {
             let digest = self.digests.then_some(row.digest);
             table.row(names.into_iter().chain(digest).chain([row.id, since, &row.size]));
         }
-        table.render()
+        let text = table.render();
+        match text.split_once('\n') {
+            Some((_, rows)) if self.noheading => rows.to_owned(),
+            _ => text,
+        }
     }
 
     fn raw(&self, row: &Shown<'_>) -> String {
@@ -169,6 +189,17 @@ impl Images {
                 .notice(format!("No images found matching \"{word}\": did you mean \"{program} image {word}\"?"));
         }
     }
+}
+
+fn parse_sort(text: &str) -> Result<images::Sort, String> {
+    Ok(match text {
+        "created" => images::Sort::Created,
+        "id" => images::Sort::Id,
+        "repository" => images::Sort::Repository,
+        "size" => images::Sort::Size,
+        "tag" => images::Sort::Tag,
+        _ => return Err("\"created\", \"id\", \"repository\", \"size\" and \"tag\" can be sorted by".to_owned()),
+    })
 }
 
 /// A row as texts.
@@ -246,15 +277,6 @@ impl<'a> Shown<'a> {
     fn created_at(&self) -> String {
         self.created.map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into()))
     }
-}
-
-/// Splits `name=value` as docker's client does; an empty filter is none.
-fn parse_filter(text: &str) -> Result<(String, String), String> {
-    if text.is_empty() {
-        return Ok((String::new(), String::new()));
-    }
-    let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
-    Ok((name.trim().to_lowercase(), value.trim().to_owned()))
 }
 
 #[cfg(test)]
@@ -374,12 +396,5 @@ epoch              latest    <none>                                             
                     created_at: 0001-01-01 00:00:00 +0000 UTC\nvirtual_size: 0B\n\n";
         assert!(text.contains(zero), "{text}");
         assert!(text.ends_with("virtual_size: 1.54GB\n\n"), "{text}");
-    }
-
-    #[test]
-    fn filters() {
-        assert_eq!(parse_filter(" Label =a=b "), Ok(("label".to_owned(), "a=b".to_owned())));
-        assert_eq!(parse_filter(""), Ok((String::new(), String::new())));
-        assert_eq!(parse_filter("foo").unwrap_err(), "bad format of filter (expected name=value)");
     }
 }

@@ -1,5 +1,8 @@
 //! The verbs, one to a file.
 
+mod df;
+mod exists;
+mod filters;
 mod help;
 mod history;
 mod images;
@@ -15,8 +18,11 @@ mod rmi;
 mod save;
 mod serve;
 mod system;
+mod system_prune;
 mod tag;
 mod targets;
+mod tree;
+mod untag;
 pub(crate) mod version;
 
 use crate::verb::Node;
@@ -24,6 +30,7 @@ use crate::verb::Node;
 const PULL: &[&str] = &["image pull", "pull"];
 const PUSH: &[&str] = &["image push", "push"];
 const TAG: &[&str] = &["image tag", "tag"];
+const UNTAG: &[&str] = &["image untag", "untag"];
 const LIST: &[&str] = &["image ls", "image list", "images"];
 const HISTORY: &[&str] = &["image history", "history"];
 const REMOVE: &[&str] = &["image rm", "image remove", "rmi"];
@@ -36,6 +43,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<push::Push>("push", &[], PUSH),
     Node::verb::<images::Images>("images", &[], LIST),
     Node::verb::<tag::Tag>("tag", &[], TAG),
+    Node::verb::<untag::Untag>("untag", &[], UNTAG),
     Node::verb::<inspect::Inspect>("inspect", &[], &[]),
     Node::verb::<history::History>("history", &[], HISTORY),
     Node::verb::<rmi::Rmi>("rmi", &[], REMOVE),
@@ -52,6 +60,7 @@ pub(crate) const TREE: &[Node] = &[
 ];
 
 const IMAGE: &[Node] = &[
+    Node::verb::<exists::Exists>("exists", &[], &[]),
     Node::verb::<history::History>("history", &[], HISTORY),
     Node::verb::<inspect::ImageInspect>("inspect", &[], &[]),
     Node::verb::<load::Load>("load", &[], LOAD),
@@ -62,6 +71,8 @@ const IMAGE: &[Node] = &[
     Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE),
     Node::verb::<save::Save>("save", &[], SAVE),
     Node::verb::<tag::Tag>("tag", &[], TAG),
+    Node::verb::<tree::Tree>("tree", &[], &[]),
+    Node::verb::<untag::Untag>("untag", &[], UNTAG),
 ];
 
 const MANIFEST: &[Node] = &[
@@ -75,5 +86,9 @@ const MANIFEST: &[Node] = &[
     Node::verb::<manifest::Rm>("rm", &[], &[]),
 ];
 
-const SYSTEM: &[Node] =
-    &[Node::verb::<system::Check>("check", &[], &[]), Node::verb::<system::SyncView>("sync-view", &[], &[])];
+const SYSTEM: &[Node] = &[
+    Node::verb::<system::Check>("check", &[], &[]),
+    Node::verb::<df::DiskFree>("df", &[], &[]),
+    Node::verb::<system_prune::SystemPrune>("prune", &[], &[]),
+    Node::verb::<system::SyncView>("sync-view", &[], &[]),
+];

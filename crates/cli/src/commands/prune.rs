@@ -3,7 +3,8 @@
 use clap::Args;
 use dhow_ops::prune;
 
-use crate::errors::{Failure, Outcome};
+use super::filters;
+use crate::errors::Outcome;
 use crate::format::units;
 use crate::session::Session;
 use crate::terminal;
@@ -12,15 +13,24 @@ use crate::verb::{Count, Verb};
 /// The arguments of `image prune`.
 #[derive(Args, Debug)]
 pub(crate) struct Prune {
-    /// Remove every image that no container uses, not only those without a name
+    /// Remove every image that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove only images that fit, as "images --filter" shows them: "until=24h", "label!=keep", "unused-for=7d"
+    #[arg(long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<(String, String)>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Not supported yet
-    #[arg(long, value_name = "filter", hide = true)]
-    filter: Vec<String>,
+    /// Keep the newest so many images of each repository
+    #[arg(long, value_name = "number")]
+    keep: Option<usize>,
+    /// Remove the longest unused images only, until all others take at most so much ("500m", "20g")
+    #[arg(long, value_name = "bytes", value_parser = units::parse_size)]
+    max_size: Option<u64>,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -35,39 +45,75 @@ impl Verb for Prune {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if !self.filter.is_empty() {
-            // Ignoring it would remove what the user means to keep.
-            return Err(Failure::Client("image prune does not support --filter yet; nothing was removed".to_owned()));
-        }
-        let warning = if self.all {
-            "WARNING! This will remove all images without at least one container associated to them."
-        } else {
-            "WARNING! This will remove all dangling images."
-        };
-        if !self.force && !terminal::confirm(session.console, warning)? {
+        if !self.force && !self.dry_run && !terminal::confirm(session.console, &self.warning())? {
             return Ok(());
         }
-        let pruned = prune::prune(&session.local_context()?, prune::Request { all: self.all })?;
-        session.console.text(render(&pruned));
+        let request = prune::Request {
+            all: self.all,
+            filters: filters::given(&self.filter),
+            keep: self.keep,
+            bytes_max: self.max_size,
+            dry_run: self.dry_run,
+        };
+        let pruned = prune::prune(&session.local_context()?, &request)?;
+        let tense = if self.dry_run { Tense::Would } else { Tense::Done };
+        session.console.text(format!("{}{}", images(&pruned, tense), total(&pruned, tense)));
+        if pruned.excess_bytes > 0 {
+            let size = units::human_size(pruned.excess_bytes);
+            session.console.notice(format!("{size} more than --max-size stay: what takes them is not to be removed"));
+        }
         Ok(())
     }
 }
 
-fn render(pruned: &prune::Pruned) -> String {
-    let mut lines = Vec::new();
-    if !pruned.images.is_empty() {
-        lines.push("Deleted Images:".to_owned());
-        for image in &pruned.images {
-            lines.extend(image.names.iter().map(|name| format!("untagged: {name}")));
-            lines.push(format!("deleted: {}", image.id));
-            lines.extend(image.chains.iter().map(|chain| format!("deleted: {chain}")));
-        }
-        lines.push(String::new());
+impl Prune {
+    fn warning(&self) -> String {
+        let mut lines = vec![if self.all {
+            "WARNING! This will remove all images without at least one container associated to them.".to_owned()
+        } else {
+            "WARNING! This will remove all dangling images.".to_owned()
+        }];
+        lines.extend(self.keep.map(|keep| format!("The newest {keep} of each repository stay.")));
+        let limit = self.max_size.map(units::human_size);
+        lines.extend(limit.map(|size| format!("The longest unused go first, until the others take at most {size}.")));
+        lines.join("\n")
     }
+}
+
+/// Whether it happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tense {
+    Done,
+    Would,
+}
+
+/// The images that are gone, and an empty line; nothing when none is.
+pub(super) fn images(pruned: &prune::Pruned, tense: Tense) -> String {
+    if pruned.images.is_empty() {
+        return String::new();
+    }
+    let (title, untagged, deleted) = match tense {
+        Tense::Done => ("Deleted Images:", "untagged", "deleted"),
+        Tense::Would => ("Would delete images:", "would untag", "would delete"),
+    };
+    let mut lines = vec![title.to_owned()];
+    for image in &pruned.images {
+        lines.extend(image.names.iter().map(|name| format!("{untagged}: {name}")));
+        if let Some(chains) = &image.chains {
+            lines.push(format!("{deleted}: {}", image.id));
+            lines.extend(chains.iter().map(|chain| format!("{deleted}: {chain}")));
+        }
+    }
+    lines.join("\n") + "\n\n"
+}
+
+fn total(pruned: &prune::Pruned, tense: Tense) -> String {
     // Docker 28 counts nothing when it lists nothing.
-    let reclaimed = if pruned.images.is_empty() { 0 } else { pruned.reclaimed_bytes };
-    lines.push(format!("Total reclaimed space: {}\n", units::human_size(reclaimed)));
-    lines.join("\n")
+    let reclaimed = units::human_size(if pruned.images.is_empty() { 0 } else { pruned.reclaimed_bytes });
+    match tense {
+        Tense::Done => format!("Total reclaimed space: {reclaimed}\n"),
+        Tense::Would => format!("Total space that would be reclaimed: {reclaimed}\n"),
+    }
 }
 
 #[cfg(test)]
@@ -78,12 +124,19 @@ mod tests {
     #[test]
     fn the_answer_is_docker_s() {
         let id = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
-        let image = prune::PrunedImage { names: vec!["alpine:3.20".to_owned()], id: id.clone(), chains: Vec::new() };
-        let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463 };
+        let names = vec!["alpine:3.20".to_owned()];
+        let image = prune::PrunedImage { names, id: id.clone(), chains: Some(Vec::new()) };
+        let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463, excess_bytes: 0 };
+        let rendered = |pruned, tense| images(pruned, tense) + &total(pruned, tense);
         let expected =
             format!("Deleted Images:\nuntagged: alpine:3.20\ndeleted: {id}\n\nTotal reclaimed space: 7.806MB\n");
-        assert_eq!(render(&pruned), expected);
-        let nothing = prune::Pruned { images: Vec::new(), reclaimed_bytes: 12 };
-        assert_eq!(render(&nothing), "Total reclaimed space: 0B\n");
+        assert_eq!(rendered(&pruned, Tense::Done), expected);
+        let would = format!(
+            "Would delete images:\nwould untag: alpine:3.20\nwould delete: {id}\n\n\
+             Total space that would be reclaimed: 7.806MB\n"
+        );
+        assert_eq!(rendered(&pruned, Tense::Would), would);
+        let nothing = prune::Pruned { reclaimed_bytes: 12, ..prune::Pruned::default() };
+        assert_eq!(rendered(&nothing, Tense::Done), "Total reclaimed space: 0B\n");
     }
 }

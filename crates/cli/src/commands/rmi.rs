@@ -3,21 +3,33 @@
 use clap::Args;
 use dhow_ops::rmi;
 
-use super::targets;
-use crate::errors::Outcome;
+use super::{filters, targets};
+use crate::errors::{Failure, Outcome};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
 /// The arguments of `rmi`.
 #[derive(Args, Debug)]
 pub(crate) struct Rmi {
+    /// Remove all images, or with --filter those that fit
+    #[arg(short, long)]
+    all: bool,
+    /// Remove the images that fit, as "images --filter" shows them: "until=7d", "reference=PATTERN"
+    #[arg(long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<(String, String)>,
     /// Remove images with several names or stopped containers too; missing images are no failure
     #[arg(short, long)]
     force: bool,
-    /// Keep untagged parents
+    /// Say nothing about missing images
+    #[arg(short, long)]
+    ignore: bool,
+    /// Accepted for old scripts; there are no untagged parents to keep
     #[arg(long)]
     #[allow(dead_code, reason = "parents are a matter of docker's classic builder: there are none here to remove")]
     no_prune: bool,
+    /// Remove only these platforms of a multi-platform image; needs --force
+    #[arg(long, value_name = "strings", value_delimiter = ',')]
+    platform: Vec<String>,
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
 }
@@ -31,25 +43,63 @@ impl Verb for Rmi {
         &self.names
     }
 
+    fn count(&self) -> Count {
+        if self.selects() { Count::AtLeast(0) } else { Self::COUNT }
+    }
+
     fn run(self, session: &Session<'_>) -> Outcome {
-        let context = session.local_context()?;
-        let mut only_missing = true;
-        let outcome = targets::each(&self.names, |name| {
-            let removed = rmi::remove(&context, name, rmi::Request { force: self.force })?;
-            for line in removed {
-                session.console.line(match line {
-                    rmi::Removed::Untagged(name) => format!("Untagged: {name}"),
-                    rmi::Removed::Deleted(id) => format!("Deleted: {id}"),
-                });
-            }
-            Ok(())
-        });
-        let Err(failure) = outcome else { return Ok(()) };
-        failure.visit(&mut |single| only_missing &= single.is_not_found());
-        if self.force && only_missing {
-            failure.report(session.personality, session.console);
-            return Ok(());
+        if self.selects() && !self.names.is_empty() {
+            return Err(Failure::Client("either name images or give --all or --filter, not both".to_owned()));
         }
-        Err(failure)
+        let mut request = rmi::Request { force: self.force, ..rmi::Request::default() };
+        for text in &self.platform {
+            request.platforms.extend(targets::platform(Some(text))?);
+        }
+        if self.selects() && !request.platforms.is_empty() {
+            return Err(Failure::Client("--platform needs the names of images".to_owned()));
+        }
+        let context = session.local_context()?;
+        let outcomes = if self.selects() {
+            rmi::remove_all(&context, &filters::given(&self.filter), &request)?
+        } else {
+            rmi::remove(&context, &self.names, &request)?
+        };
+        self.tell(session, outcomes)
+    }
+}
+
+impl Rmi {
+    /// Whether images are chosen by what they are.
+    fn selects(&self) -> bool {
+        self.all || !self.filter.is_empty()
+    }
+
+    fn tell(&self, session: &Session<'_>, outcomes: Vec<rmi::Outcome>) -> Outcome {
+        let mut failures = Vec::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok(removed) => removed.iter().for_each(|line| session.console.line(shown(line))),
+                Err(error) => failures.push(Failure::from(error)),
+            }
+        }
+        if self.ignore {
+            failures.retain(|failure| !failure.is_not_found());
+        }
+        let only_missing = failures.iter().all(Failure::is_not_found);
+        let outcome = Failure::join(failures);
+        match outcome {
+            Err(failure) if self.force && only_missing => {
+                failure.report(session.personality, session.console);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+fn shown(line: &rmi::Removed) -> String {
+    match line {
+        rmi::Removed::Untagged(name) => format!("Untagged: {name}"),
+        rmi::Removed::Deleted(id) => format!("Deleted: {id}"),
     }
 }

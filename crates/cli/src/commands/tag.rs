@@ -17,7 +17,7 @@ pub(crate) struct Tag {
 }
 
 impl Verb for Tag {
-    const ABOUT: &'static str = "Give an image another name";
+    const ABOUT: &'static str = "Give an image another name, or several";
     const OPERANDS: &'static str = "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]";
     const COUNT: Count = Count::Exactly(2);
 
@@ -25,11 +25,16 @@ impl Verb for Tag {
         &self.names
     }
 
+    /// Docker takes one name and says so when it is given none; podman takes any number.
+    fn count(&self) -> Count {
+        if self.names.len() > 2 { Count::AtLeast(2) } else { Self::COUNT }
+    }
+
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [source, target] = self.names.as_slice() else { return Ok(()) };
+        let [source, targets @ ..] = self.names.as_slice() else { return Ok(()) };
         check_source(source)?;
-        check_target(target)?;
-        Ok(tag::tag(&session.local_context()?, source, target)?)
+        targets.iter().try_for_each(|target| check_target(target))?;
+        Ok(tag::tag(&session.local_context()?, source, targets)?)
     }
 }
 

@@ -92,6 +92,12 @@ impl AuthFile {
         self.root.get(key)?.as_str().filter(|text| !text.is_empty())
     }
 
+    /// `pruneFilters`: filters (`label=keep`, `until=24h`) that every prune has on top of its own.
+    pub fn prune_filters(&self) -> Vec<String> {
+        let filters = self.root.get("pruneFilters").and_then(Value::as_array);
+        filters.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
     /// The registries that `credHelpers` names without a pattern, each with its helper.
     pub(super) fn helpers(&self) -> Vec<(String, String)> {
         let helpers = self.root.get("credHelpers").and_then(Value::as_object);

@@ -1,0 +1,236 @@
+//! `system df -v`: everything that takes space, one by one.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dhow_ops::df::{BuildRecord, ContainerUse, ImageUse, Usage, VolumeUse};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Row, table};
+use crate::errors::{Failure, Outcome};
+use crate::format::text::ellipsis;
+use crate::format::{ListFormat, NONE, ago, json as encode, list, units};
+
+/// Longest command in the table, in columns.
+const COMMAND_COLUMNS: usize = 20;
+
+/// Everything in the form that the user wants.
+///
+/// # Errors
+/// Docker's words for a template that does not work.
+pub(super) fn render(usage: &Usage, format: &ListFormat, now: i128) -> Outcome<String> {
+    match format {
+        ListFormat::Json => json(usage, now),
+        // Docker's objects escape `<` and `>` of their own accord, unlike the function otherwise.
+        ListFormat::Template(template) if template == "{{json .}}" => json(usage, now),
+        ListFormat::Template(template) => list::fill(template, &object(usage, now)),
+        ListFormat::TableTemplate(_) => {
+            Err(Failure::Client("--verbose has four tables: give a template without \"table\"".to_owned()))
+        }
+        ListFormat::Table | ListFormat::Raw => Ok(tables(usage, now)),
+    }
+}
+
+/// The four lists as a template sees them.
+fn object(usage: &Usage, now: i128) -> dhow_template::Value {
+    use dhow_template::{List, Type, Value};
+    let items = |name: &'static str, rows: Vec<Row>| {
+        let context =
+            |row: Row| Value::context(name, row.into_iter().map(|(name, text)| (name, text.into())).collect());
+        let items = rows.into_iter().map(context).collect();
+        Value::List(Rc::new(List { element: Type::Named(name), items, is_nil: false }))
+    };
+    let images = usage.images.iter().map(|image| image_row(image, now, false)).collect();
+    let containers = usage.containers.iter().map(|container| container_row(container, now, false)).collect();
+    let volumes = usage.volumes.iter().map(volume_row).collect();
+    let build = usage.build.iter().map(|record| build_row(record, now, false)).collect();
+    Value::context(
+        "formatter.diskUsageContext",
+        vec![
+            ("Images", items("formatter.imageContext", images)),
+            ("Containers", items("formatter.ContainerContext", containers)),
+            ("Volumes", items("formatter.volumeContext", volumes)),
+            ("BuildCache", items("formatter.buildCacheContext", build)),
+        ],
+    )
+}
+
+/// Docker's four tables, each under its heading.
+fn tables(usage: &Usage, now: i128) -> String {
+    let images: Vec<Row> = usage.images.iter().map(|image| image_row(image, now, true)).collect();
+    let containers: Vec<Row> = usage.containers.iter().map(|container| container_row(container, now, true)).collect();
+    let volumes: Vec<Row> = usage.volumes.iter().map(volume_row).collect();
+    let build: Vec<Row> = usage.build.iter().map(|record| build_row(record, now, true)).collect();
+    let images = table(
+        &[
+            ("Repository", "REPOSITORY"),
+            ("Tag", "TAG"),
+            ("ID", "IMAGE ID"),
+            ("CreatedSince", "CREATED"),
+            ("Size", "SIZE"),
+            ("SharedSize", "SHARED SIZE"),
+            ("UniqueSize", "UNIQUE SIZE"),
+            ("Containers", "CONTAINERS"),
+        ],
+        &images,
+    );
+    let containers = table(
+        &[
+            ("ID", "CONTAINER ID"),
+            ("Image", "IMAGE"),
+            ("Command", "COMMAND"),
+            ("LocalVolumes", "LOCAL VOLUMES"),
+            ("Size", "SIZE"),
+            ("RunningFor", "CREATED"),
+            ("Status", "STATUS"),
+            ("Names", "NAMES"),
+        ],
+        &containers,
+    );
+    let volumes = table(&[("Name", "VOLUME NAME"), ("Links", "LINKS"), ("Size", "SIZE")], &volumes);
+    let build = table(
+        &[
+            ("ID", "CACHE ID"),
+            ("CacheType", "CACHE TYPE"),
+            ("Size", "SIZE"),
+            ("CreatedSince", "CREATED"),
+            ("LastUsedSince", "LAST USED"),
+            ("UsageCount", "USAGE"),
+            ("Shared", "SHARED"),
+        ],
+        &build,
+    );
+    format!(
+        "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\n\
+         Local Volumes space usage:\n\n{volumes}\nBuild cache usage: {}\n\n{build}",
+        units::human_size(usage.build_size())
+    )
+}
+
+/// One object with four lists, without an end of line: docker runs its template over all of it at once.
+fn json(usage: &Usage, now: i128) -> Outcome<String> {
+    let containers: Vec<Value> = usage
+        .containers
+        .iter()
+        .map(|container| {
+            let mut row = json!(container_row(container, now, false));
+            row["Platform"] = Value::Null;
+            row
+        })
+        .collect();
+    let all = All {
+        images: usage.images.iter().map(|image| image_row(image, now, false)).collect(),
+        containers,
+        volumes: usage.volumes.iter().map(volume_row).collect(),
+        build_cache: usage.build.iter().map(|record| build_row(record, now, false)).collect(),
+    };
+    encode::line(&all).map_err(Failure::Client)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct All {
+    images: Vec<Row>,
+    containers: Vec<Value>,
+    volumes: Vec<Row>,
+    build_cache: Vec<Row>,
+}
+
+fn image_row(used: &ImageUse, now: i128, short: bool) -> Row {
+    let image = &used.image;
+    let name = image.references.first();
+    let repository = name.map_or_else(|| NONE.to_owned(), |name| name.repository().familiar());
+    let tag = name.and_then(|name| name.tag()).map_or(NONE, |tag| tag.as_str());
+    BTreeMap::from([
+        ("Containers", image.containers.to_string()),
+        (
+            "CreatedAt",
+            image.created.map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into())),
+        ),
+        ("CreatedSince", image.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default()),
+        ("Digest", String::new()),
+        ("ID", if short { image.id.short() } else { image.id.as_str() }.to_owned()),
+        ("Repository", repository),
+        ("SharedSize", units::human_size(used.shared)),
+        ("Size", units::short_size(used.size)),
+        ("Tag", tag.to_owned()),
+        ("UniqueSize", units::human_size(used.size.saturating_sub(used.shared))),
+        ("VirtualSize", units::human_size(used.size)),
+    ])
+}
+
+fn container_row(used: &ContainerUse, now: i128, short: bool) -> Row {
+    let (record, container) = (&used.record, &used.record.container);
+    let command = used.configuration.command.join(" ");
+    let command = if short { ellipsis(&command, COMMAND_COLUMNS) } else { command };
+    let image = match used.configuration.image.as_str() {
+        "" => record.image_id.short(),
+        name => name,
+    };
+    let labels: Vec<String> = used.configuration.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    BTreeMap::from([
+        ("Command", format!("{command:?}")),
+        ("CreatedAt", ago::go_time(record.created.into())),
+        ("ID", if short { container.short_id() } else { &container.id }.to_owned()),
+        ("Image", image.to_owned()),
+        ("Labels", labels.join(",")),
+        ("LocalVolumes", record.volumes.to_string()),
+        ("Mounts", String::new()),
+        ("Names", container.name.clone().unwrap_or_default()),
+        ("Networks", String::new()),
+        ("Ports", String::new()),
+        ("RunningFor", ago::ago(record.created.into(), now)),
+        ("Size", units::short_size(used.size)),
+        ("State", container.state.as_str().to_owned()),
+        ("Status", status(used, now)),
+    ])
+}
+
+/// Docker's sentence on what a container is doing (moby `container/state.go`).
+fn status(used: &ContainerUse, now: i128) -> String {
+    let (record, state) = (&used.record, used.record.container.state.as_str());
+    let since = |time: Option<i64>| ago::ago(time.unwrap_or(record.created).into(), now);
+    let up = || format!("Up {}", since(record.started).trim_end_matches(" ago"));
+    match state {
+        "running" => up(),
+        "paused" => format!("{} (Paused)", up()),
+        "removing" => "Removal In Progress".to_owned(),
+        "exited" => format!("Exited ({}) {}", record.exit_code.unwrap_or(0), since(record.finished)),
+        _ => "Created".to_owned(),
+    }
+}
+
+fn volume_row(used: &VolumeUse) -> Row {
+    let unknown = || "N/A".to_owned();
+    BTreeMap::from([
+        ("Availability", unknown()),
+        ("Driver", "local".to_owned()),
+        ("Group", unknown()),
+        ("Labels", String::new()),
+        ("Links", used.volume.links.to_string()),
+        ("Mountpoint", used.directory.clone()),
+        ("Name", used.volume.name.clone()),
+        ("Scope", "local".to_owned()),
+        ("Size", units::human_size(used.size)),
+        ("Status", unknown()),
+    ])
+}
+
+fn build_row(record: &BuildRecord, now: i128, short: bool) -> Row {
+    let id = if short { record.key.chars().take(12).collect() } else { record.key.clone() };
+    BTreeMap::from([
+        ("CacheType", record.kind.clone()),
+        ("CreatedAt", ago::go_time(record.created.into())),
+        ("CreatedSince", ago::ago(record.created.into(), now)),
+        ("Description", record.description.clone()),
+        ("ID", id),
+        ("InUse", "false".to_owned()),
+        ("LastUsedAt", ago::go_time(record.used.into())),
+        ("LastUsedSince", ago::ago(record.used.into(), now)),
+        ("Parent", record.parent.clone().unwrap_or_default()),
+        ("Shared", "false".to_owned()),
+        ("Size", units::short_size(record.size)),
+        ("UsageCount", record.uses.to_string()),
+    ])
+}

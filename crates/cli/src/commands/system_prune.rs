@@ -1,0 +1,96 @@
+//! `system prune`
+
+use clap::Args;
+use dhow_ops::{prune, system_prune};
+
+use super::filters;
+use super::prune::{Tense, images};
+use crate::errors::{Failure, Outcome};
+use crate::format::units;
+use crate::session::Session;
+use crate::terminal;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `system prune`.
+#[derive(Args, Debug)]
+pub(crate) struct SystemPrune {
+    /// Remove every image that no container uses, not only those without a tag
+    #[arg(short, long)]
+    all: bool,
+    /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
+    #[arg(long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<(String, String)>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Remove anonymous volumes too
+    #[arg(long)]
+    volumes: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for SystemPrune {
+    const ABOUT: &'static str = "Remove everything that nothing uses";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let given = filters::given(&self.filter);
+        let context = session.local_context()?;
+        let terms = prune::filters(&context, &given)?;
+        if self.volumes && terms.iter().any(|(name, _)| name == "until") {
+            return Err(Failure::Client("ERROR: The \"until\" filter is not supported with \"--volumes\"".to_owned()));
+        }
+        if !self.force && !terminal::confirm(session.console, &self.warning(&terms))? {
+            return Ok(());
+        }
+        let request = system_prune::Request { all: self.all, volumes: self.volumes, filters: given };
+        session.console.text(render(&system_prune::prune(&context, &request)?));
+        Ok(())
+    }
+}
+
+impl SystemPrune {
+    /// Docker's words (docker/cli `command/system/prune.go`).
+    fn warning(&self, terms: &[(String, String)]) -> String {
+        let mut lines = vec!["WARNING! This will remove:", "  - all stopped containers"];
+        lines.push("  - all networks not used by at least one container");
+        if self.volumes {
+            lines.push("  - all anonymous volumes not used by at least one container");
+        }
+        lines.push(match self.all {
+            true => "  - all images without at least one container associated to them",
+            false => "  - all dangling images",
+        });
+        lines.push(if self.all { "  - all build cache" } else { "  - unused build cache" });
+        lines.push("");
+        let mut filters: Vec<String> = terms.iter().map(|(name, value)| format!("  - {name}={value}")).collect();
+        filters.sort();
+        if !filters.is_empty() {
+            lines.push("  Items to be pruned will be filtered with:");
+            lines.extend(filters.iter().map(String::as_str));
+            lines.push("");
+        }
+        lines.join("\n")
+    }
+}
+
+fn render(everything: &system_prune::Everything) -> String {
+    let block = |title: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("{title}\n{}\n\n", names.join("\n")),
+    };
+    [
+        block("Deleted Containers:", &everything.containers),
+        block("Deleted Volumes:", &everything.volumes),
+        images(&everything.images, Tense::Done),
+        block("Deleted build cache objects:", &everything.build),
+        format!("Total reclaimed space: {}\n", units::human_size(everything.reclaimed_bytes)),
+    ]
+    .concat()
+}

@@ -1,0 +1,122 @@
+//! `system prune`: removes what nothing uses, of every kind that there is.
+
+use dhow_base::Result;
+use dhow_store::{BuildRecord, ContainerRecord, Labels, Volume};
+
+use crate::context::Context;
+use crate::df::Configuration;
+use crate::filter::{LabelTest, Term, now, parse_past, unknown};
+use crate::prune::{self, Pruned};
+
+/// What to prune.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Every image without a container, not only those without a tag.
+    pub all: bool,
+    /// Anonymous volumes too.
+    pub volumes: bool,
+    /// `label`, `label!` and `until`; the `pruneFilters` of `config.json` come on top.
+    pub filters: Vec<Term>,
+}
+
+/// What is gone.
+#[derive(Clone, Debug, Default)]
+pub struct Everything {
+    /// IDs of containers.
+    pub containers: Vec<String>,
+    /// Names of volumes.
+    pub volumes: Vec<String>,
+    /// Images.
+    pub images: Pruned,
+    /// Keys of the build cache.
+    pub build: Vec<String>,
+    /// Bytes that are free again.
+    pub reclaimed_bytes: u64,
+}
+
+/// Removes stopped containers, with [`Request::volumes`] anonymous volumes that no container uses, images as
+/// [`prune::prune`], and the build cache: in this order, so that what one kind frees the next one finds unused.
+///
+/// # Errors
+/// [`dhow_base::Kind::Invalid`] in docker's words for filters, those of the store; what was removed before stays removed.
+pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
+    let terms = prune::filters(context, &request.filters)?;
+    let tests = Tests::parse(&terms)?;
+    let store = context.store()?;
+    let mut everything = store.update(|update| {
+        let mut everything = Everything::default();
+        for record in update.containers()?.into_iter().filter(|record| tests.take_container(record)) {
+            update.remove_container(&record.container.id)?;
+            everything.containers.push(record.container.id);
+        }
+        let unused = |volume: &Volume| request.volumes && tests.take_volume(volume);
+        for volume in update.volumes()?.into_iter().filter(unused) {
+            update.remove_volume(&volume.name)?;
+            everything.volumes.push(volume.name);
+        }
+        for record in update.build_records()?.into_iter().filter(|record| tests.take_build(record)) {
+            update.remove_build_record(&record.key)?;
+            everything.reclaimed_bytes += record.size;
+            everything.build.push(record.key);
+        }
+        Ok(everything)
+    })?;
+    for container in &everything.containers {
+        everything.reclaimed_bytes += store.remove_directory("containers", container)?;
+    }
+    for volume in &everything.volumes {
+        everything.reclaimed_bytes += store.remove_directory("volumes", volume)?;
+    }
+    let images = prune::Request { all: request.all, filters: request.filters.clone(), ..prune::Request::default() };
+    everything.images = prune::prune(context, &images)?;
+    if !everything.images.images.is_empty() {
+        everything.reclaimed_bytes += everything.images.reclaimed_bytes;
+    }
+    Ok(everything)
+}
+
+/// The filters that make sense for every kind.
+#[derive(Debug, Default)]
+struct Tests {
+    labels: Vec<LabelTest>,
+    until: Option<i64>,
+}
+
+impl Tests {
+    fn parse(terms: &[Term]) -> Result<Self> {
+        let mut tests = Self::default();
+        for (name, value) in terms {
+            match name.as_str() {
+                "label" => tests.labels.push(LabelTest::new(value, true)),
+                "label!" => tests.labels.push(LabelTest::new(value, false)),
+                "until" => tests.until = Some(parse_past(value, now())?),
+                _ => return Err(unknown(name)),
+            }
+        }
+        Ok(tests)
+    }
+
+    fn take_time(&self, time: i64) -> bool {
+        self.until.is_none_or(|until| time < until)
+    }
+
+    fn take_labels(&self, labels: &Labels) -> bool {
+        self.labels.iter().all(|test| test.takes(labels))
+    }
+
+    fn take_container(&self, record: &ContainerRecord) -> bool {
+        record.container.is_stopped()
+            && self.take_time(record.created)
+            && self.take_labels(&Configuration::parse(&record.configuration).labels)
+    }
+
+    fn take_volume(&self, volume: &Volume) -> bool {
+        let labels = Configuration::parse(&volume.configuration).labels;
+        volume.anonymous && volume.links == 0 && self.take_labels(&labels)
+    }
+
+    /// Results of build steps have no labels: a prune by labels leaves them alone.
+    fn take_build(&self, record: &BuildRecord) -> bool {
+        self.labels.is_empty() && self.take_time(record.used)
+    }
+}
