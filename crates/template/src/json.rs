@@ -8,10 +8,11 @@ use crate::value::{Field, Struct, Value};
 pub(crate) fn encode(value: &Value, limit: usize) -> Vec<u8> {
     let mut buffer = Buffer::new(limit);
     // Go's encoder gives up as a whole when there is a number that JSON cannot have.
-    if write(&mut buffer, value).is_some() { buffer.into_bytes() } else { Vec::new() }
+    if write(&mut buffer, value, false).is_some() { buffer.into_bytes() } else { Vec::new() }
 }
 
-fn write(buffer: &mut Buffer, value: &Value) -> Option<()> {
+/// `escapes` what HTML gives a meaning to: docker's contexts marshal themselves, and then Go does.
+fn write(buffer: &mut Buffer, value: &Value, escapes: bool) -> Option<()> {
     match value {
         Value::Nil | Value::Null { .. } => buffer.text("null"),
         Value::Bool(value) => buffer.text(if *value { "true" } else { "false" }),
@@ -20,7 +21,7 @@ fn write(buffer: &mut Buffer, value: &Value) -> Option<()> {
         Value::Float(value) if value.is_finite() => buffer.text(&float(*value)),
         Value::Float(_) => return None,
         Value::Number(text) => buffer.text(if text.is_empty() { "0" } else { text }),
-        Value::Text(text) => string(buffer, text),
+        Value::Text(text) => string(buffer, text, escapes),
         Value::Opaque(opaque) => buffer.text(&opaque.json),
         Value::List(list) if list.is_nil => buffer.text("null"),
         Value::Map(map) if map.is_nil => buffer.text("null"),
@@ -28,15 +29,19 @@ fn write(buffer: &mut Buffer, value: &Value) -> Option<()> {
             buffer.text("[");
             for (index, item) in list.items.iter().enumerate() {
                 buffer.text(if index > 0 { "," } else { "" });
-                write(buffer, item)?;
+                write(buffer, item, escapes)?;
             }
             buffer.text("]");
         }
         Value::Map(map) => {
-            object(buffer, map.entries.iter().map(|(key, value)| (key.as_bytes(), value)))?;
+            object(buffer, map.entries.iter().map(|(key, value)| (key.as_bytes(), value)), escapes)?;
         }
         Value::Struct(structure) => {
-            object(buffer, shown(structure).map(|field| (field.key.as_bytes(), &field.value)))?;
+            object(
+                buffer,
+                shown(structure).map(|field| (field.key.as_bytes(), &field.value)),
+                escapes || structure.has_methods,
+            )?;
         }
     }
     Some(())
@@ -52,19 +57,19 @@ fn shown(structure: &Struct) -> impl Iterator<Item = &Field> {
     fields.into_iter()
 }
 
-fn object<'a>(buffer: &mut Buffer, entries: impl Iterator<Item = (&'a [u8], &'a Value)>) -> Option<()> {
+fn object<'a>(buffer: &mut Buffer, entries: impl Iterator<Item = (&'a [u8], &'a Value)>, escapes: bool) -> Option<()> {
     buffer.text("{");
     for (index, (key, value)) in entries.enumerate() {
         buffer.text(if index > 0 { "," } else { "" });
-        string(buffer, key);
+        string(buffer, key, escapes);
         buffer.text(":");
-        write(buffer, value)?;
+        write(buffer, value, escapes)?;
     }
     buffer.text("}");
     Some(())
 }
 
-fn string(buffer: &mut Buffer, text: &[u8]) {
+fn string(buffer: &mut Buffer, text: &[u8], escapes: bool) {
     buffer.text("\"");
     for (character, raw) in quote::characters(text) {
         match character {
@@ -76,6 +81,7 @@ fn string(buffer: &mut Buffer, text: &[u8]) {
             Some('\t') => buffer.text("\\t"),
             Some('\u{8}') => buffer.text("\\b"),
             Some('\u{c}') => buffer.text("\\f"),
+            Some(meant @ ('<' | '>' | '&')) if escapes => buffer.text(&format!("\\u{:04x}", u32::from(meant))),
             Some(control @ ('\0'..='\u{1f}' | '\u{2028}' | '\u{2029}')) => {
                 buffer.text(&format!("\\u{:04x}", u32::from(control)));
             }

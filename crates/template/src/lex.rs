@@ -107,11 +107,21 @@ pub(crate) struct Lexer<'a> {
     is_inside_action: bool,
     parentheses: usize,
     is_finished: bool,
+    /// How many lines end before this position.
+    lines_before: (usize, usize),
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, position: 0, start: 0, is_inside_action: false, parentheses: 0, is_finished: false }
+        Self {
+            text,
+            position: 0,
+            start: 0,
+            is_inside_action: false,
+            parentheses: 0,
+            is_finished: false,
+            lines_before: (0, 0),
+        }
     }
 
     /// The next token; behind the last and behind an error there is only [`Kind::End`].
@@ -162,8 +172,12 @@ impl<'a> Lexer<'a> {
         token
     }
 
-    fn line(&self) -> usize {
-        1 + self.text[..self.start].matches('\n').count()
+    /// The line of the token that begins at `start`, which only moves on.
+    fn line(&mut self) -> usize {
+        let (lines, counted) = self.lines_before;
+        let lines = lines + self.text.as_bytes()[counted..self.start].iter().filter(|byte| **byte == b'\n').count();
+        self.lines_before = (lines, self.start);
+        1 + lines
     }
 
     /// Plain text up to the next action.

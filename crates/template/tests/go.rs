@@ -74,7 +74,7 @@ fn data(name: &str) -> Value {
     let texts = |texts: [&'static str; 3]| ["ID", "Name", "Size"].into_iter().zip(texts.map(Value::from)).collect();
     match name {
         "typed" => typed(),
-        "row" => Value::context("main.Row", texts(["abc123", "alpine", "7.8MB"])),
+        "row" => Value::context("main.Row", texts(["abc123", "al<p>ine", "7.8MB"])),
         "header" => Value::map(Type::Text, Some(texts(["IMAGE ID", "NAME", "SIZE"]))),
         _ => Value::from(&document()),
     }

@@ -27,6 +27,16 @@ fn says_what_runs_and_where_things_are() {
     [out]
     {"Config":"[FOLDER]/docker-config/config.json","Platform":"[PLATFORM]","Store":"[FOLDER]/store","Version":"[VERSION]"}
     "#);
+    assert_snapshot!(scene.dhow(&["version", "--format", "{{.Version}} {{.Platform | printf \"%s|\"}}"]), @"
+    exit 0
+    [out]
+    [VERSION] [PLATFORM]|
+    ");
+    assert_snapshot!(scene.dhow(&["version", "--format", "{{.Nope}}"]), @r#"
+    exit 1
+    [err]
+    template parsing error: template: :1:2: executing "" at <.Nope>: can't evaluate field Nope in type version.Version
+    "#);
 }
 
 fn architecture() -> &'static str {
@@ -35,4 +45,58 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
+}
+
+#[test]
+fn info_has_docker_s_names() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let format = "{{.Driver}} {{.Images}} {{.Containers}} {{.OSType}} {{.DockerRootDir}} {{.ServerVersion}} \
+                  {{.RegistryConfig.InsecureRegistryCIDRs}} {{gt .NCPU 0}} {{if .MemTotal}}memory{{end}}";
+    scene.call(env!("CARGO_PKG_VERSION"), "[VERSION]");
+    assert_snapshot!(scene.dhow(&["info", "--format", format]), @"
+    exit 0
+    [out]
+    dhow 1 0 linux [FOLDER]/store [VERSION] [::1/128 127.0.0.0/8] true memory
+    ");
+    let object: serde_json::Value =
+        serde_json::from_str(&scene.must(&["system", "info", "--format", "json"])).expect("JSON");
+    assert_eq!(object["Images"], 1);
+    assert_eq!(object["OSType"], "linux");
+    let text = scene.must(&["info"]);
+    for line in ["Server:", " Images: 1", " Storage Driver: dhow", " Docker Root Dir: [FOLDER]/store"] {
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+    assert_snapshot!(scene.dhow(&["info", "--format", "{{.Images"]), @"
+    exit 64
+    [err]
+    template parsing error: template: :1: unclosed action
+    ");
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let scene = Scene::new();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = scene.must(&["completion", shell]);
+        assert!(script.contains("no-trunc") && script.contains("history"), "{shell}");
+    }
+    let bash = std::process::Command::new("bash")
+        .args([
+            "-c",
+            "source /dev/stdin && COMP_WORDS=(dhow hist) COMP_CWORD=1 && _dhow dhow hist dhow && echo ${COMPREPLY[0]}",
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let mut bash = bash.expect("bash");
+    let script = scene.must(&["completion", "bash"]);
+    std::io::Write::write_all(&mut bash.stdin.take().expect("a pipe"), script.as_bytes()).expect("a script");
+    let output = bash.wait_with_output().expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "history\n");
+    assert_snapshot!(scene.dhow(&["completion", "tcsh"]), @r#"
+    exit 1
+    [err]
+    unknown shell "tcsh": there are bash, zsh, fish and powershell
+    "#);
 }

@@ -12,9 +12,6 @@ use crate::format::{json, list, object};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
-/// Exit code of a template that cannot be parsed.
-const TEMPLATE_ERROR: u8 = 64;
-
 /// The arguments of `inspect`, which looks for any object of the name.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
@@ -111,8 +108,8 @@ fn show_by_template(
     missing: fn(&str, Error) -> Failure,
 ) -> Outcome {
     let template = Template::parse(format).map_err(|error| Failure::Usage {
-        message: format!("template parsing error: {error}\n"),
-        code: TEMPLATE_ERROR,
+        message: format!("template parsing error: {error}"),
+        code: list::TEMPLATE_ERROR,
     })?;
     let context = session.local_context()?;
     let mut text = String::new();

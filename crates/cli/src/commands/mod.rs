@@ -1,11 +1,13 @@
 //! The verbs, one to a file.
 
+mod completion;
 mod df;
 mod exists;
 mod filters;
 mod help;
 mod history;
 mod images;
+mod info;
 mod inspect;
 mod load;
 mod login;
@@ -36,6 +38,7 @@ const HISTORY: &[&str] = &["image history", "history"];
 const REMOVE: &[&str] = &["image rm", "image remove", "rmi"];
 const SAVE: &[&str] = &["image save", "save"];
 const LOAD: &[&str] = &["image load", "load"];
+const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
 pub(crate) const TREE: &[Node] = &[
@@ -53,6 +56,8 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<logout::Logout>("logout", &[], &[]),
     Node::verb::<serve::Serve>("serve", &[], &[]),
     Node::verb::<version::Version>("version", &[], &[]),
+    Node::verb::<info::Info>("info", &[], INFO),
+    Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::group("image", "Manage images", IMAGE),
     Node::group("manifest", "Manage manifests and lists of them in registries", MANIFEST),
@@ -89,6 +94,7 @@ const MANIFEST: &[Node] = &[
 const SYSTEM: &[Node] = &[
     Node::verb::<system::Check>("check", &[], &[]),
     Node::verb::<df::DiskFree>("df", &[], &[]),
+    Node::verb::<info::Info>("info", &[], INFO),
     Node::verb::<system_prune::SystemPrune>("prune", &[], &[]),
     Node::verb::<system::SyncView>("sync-view", &[], &[]),
 ];

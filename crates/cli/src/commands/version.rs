@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::verb::{Count, Verb};
 
 /// The version of this program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What `--version` prints.
 pub(crate) fn line() -> String {

@@ -5,6 +5,9 @@ use dhow_template::{Options, Template, Type, Value};
 use super::table;
 use crate::errors::{Failure, Outcome};
 
+/// Exit code of a template that cannot be parsed, where docker shows a single object.
+pub(crate) const TEMPLATE_ERROR: u8 = 64;
+
 /// What a list's rows are to a template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns {
@@ -29,7 +32,7 @@ pub(crate) fn render<R>(
 where
     R: IntoIterator<Item = (&'static str, String)>,
 {
-    let parsed = parse(template)?;
+    let parsed = Template::parse(template).map_err(|error| failure(&error))?;
     let mut body = Vec::new();
     for row in rows {
         let values = row.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
@@ -46,20 +49,15 @@ where
     Ok(table::aligned(&text))
 }
 
-/// Parses a template.
-///
-/// # Errors
-/// Docker's message about what is wrong with it.
-pub(crate) fn parse(template: &str) -> Outcome<Template> {
-    Template::parse(template).map_err(|error| failure(&error))
-}
-
-/// Fills a template in with one object.
+/// Fills a template in with one object, whose escapes docker leaves alone.
 ///
 /// # Errors
 /// Docker's message about a template that is none, or that fails.
 pub(crate) fn fill(template: &str, object: &Value) -> Outcome<String> {
-    let template = parse(&template.replace("\\t", "\t").replace("\\n", "\n"))?;
+    let template = Template::parse(template).map_err(|error| Failure::Usage {
+        message: format!("template parsing error: {error}"),
+        code: TEMPLATE_ERROR,
+    })?;
     let mut output = Vec::new();
     template.execute(object, Options::default(), &mut output).map_err(|error| failure(&error))?;
     Ok(shown(output))
@@ -95,9 +93,9 @@ mod tests {
         Columns { type_name: "formatter.thing", headers: &[("ID", "THING ID"), ("Name", "NAME"), ("Size", "SIZE")] };
 
     fn rendered(template: &str, has_header: bool) -> Result<String, String> {
-        let row = |id: &str, name: &str, size: &str| [("ID", id), ("Name", name), ("Size", size)];
-        let rows = [row("1", "alpine", "7.8MB"), row("22", "a-much-longer-name", "0B")];
-        let rows = rows.map(|row| row.map(|(name, text)| (name, text.to_owned())));
+        let rows = [["1", "alpine", "7.8MB"], ["22", "a-much-longer-name", "0B"]];
+        let names = COLUMNS.headers.iter().map(|(name, _)| *name);
+        let rows = rows.map(|row| names.clone().zip(row.map(str::to_owned)).collect::<Vec<_>>());
         match render(COLUMNS, template, has_header, rows) {
             Ok(text) => Ok(text),
             Err(Failure::Client(message)) => Err(message),
@@ -119,11 +117,8 @@ THING ID:NAME           SIZE
 22:A-MUCH-LONGER-NAME   0B
 ";
         assert_eq!(rendered("{{.ID}}:{{upper .Name}}\t{{.Size}}", true).unwrap(), expected);
-        let padded = "THING ID     NAME \n1            alpine \n22           a-much-longer-name \n";
-        assert_eq!(
-            rendered("{{truncate .ID 2}}\t{{pad .Name 2 1}}", true).unwrap(),
-            padded.replace("  NAME", "  NAME")
-        );
+        let padded = "THING ID     NAME.\n1            alpine.\n22           a-much-longer-name.\n";
+        assert_eq!(rendered("{{truncate .ID 2}}\t{{pad .Name 2 0}}.", true).unwrap(), padded);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 const UNITS: [&str; 9] = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
 
+const BINARY_UNITS: [&str; 9] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"];
+
 /// A size with four significant digits: progress, totals, virtual sizes.
 pub(crate) fn human_size(bytes: u64) -> String {
     scaled(bytes, 4)
@@ -35,14 +37,23 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(invalid()) }
 }
 
+/// A size of memory, in units of 1024, with four significant digits: `7.66GiB`.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    scaled_by(1024.0, &BINARY_UNITS, bytes, 4)
+}
+
 fn scaled(bytes: u64, digits: usize) -> String {
+    scaled_by(1000.0, &UNITS, bytes, digits)
+}
+
+fn scaled_by(base: f64, units: &[&str], bytes: u64, digits: usize) -> String {
     let mut value = bytes as f64;
     let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
+    while value >= base && unit + 1 < units.len() {
+        value /= base;
         unit += 1;
     }
-    format!("{}{}", general(value, digits), UNITS[unit])
+    format!("{}{}", general(value, digits), units[unit])
 }
 
 /// `%.*g`: `digits` significant digits without trailing zeros, exponential when the rounded value needs more digits.
@@ -66,6 +77,13 @@ fn without_trailing_zeros(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_counted_in_powers_of_two() {
+        for (bytes, expected) in [(0, "0B"), (1023, "1023B"), (1024, "1KiB"), (8_224_108_544, "7.659GiB")] {
+            assert_eq!(binary_size(bytes), expected);
+        }
+    }
 
     #[test]
     fn three_digits_as_docker_prints_them() {

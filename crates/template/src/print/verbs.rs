@@ -183,6 +183,9 @@ impl Printer {
     }
 
     fn padded(&mut self, text: &[u8], spec: Spec) {
+        if spec.width.is_none() {
+            return self.buffer.bytes(text);
+        }
         let width = quote::characters(text).count();
         let padding = spec.width.unwrap_or(0).saturating_sub(width);
         if spec.minus {

@@ -51,12 +51,12 @@ type Outer struct {
 type Row struct{}
 
 func (*Row) ID() string   { return "abc123" }
-func (*Row) Name() string { return "alpine" }
+func (*Row) Name() string { return "al<p>ine" }
 func (*Row) Size() string { return "7.8MB" }
 
 // MarshalJSON sorts the names, as docker does.
-func (*Row) MarshalJSON() ([]byte, error) {
-	return []byte(`{"ID":"abc123","Name":"alpine","Size":"7.8MB"}`), nil
+func (row *Row) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"ID": row.ID(), "Name": row.Name(), "Size": row.Size()})
 }
 
 func encode(value any) string {

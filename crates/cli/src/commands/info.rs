@@ -1,0 +1,161 @@
+//! `info`
+
+use clap::Args;
+use dhow_ops::images;
+use dhow_template::{Field, Type, Value};
+
+use super::version::VERSION;
+use crate::errors::Outcome;
+use crate::format::{list, units};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// Longest `/etc/os-release` that is read, in bytes.
+const OS_RELEASE_BYTES_MAX: u64 = 1 << 16;
+
+/// Where docker looks for images that name no registry.
+const HUB: &str = "https://index.docker.io/v1/";
+
+/// Addresses whose registries may speak plain HTTP: this machine's.
+const LOOPBACK: [&str; 2] = ["::1/128", "127.0.0.0/8"];
+
+/// The arguments of `info`.
+#[derive(Args, Debug)]
+pub(crate) struct Info {
+    /// Write as "json" or by a Go template
+    #[arg(short, long, value_name = "string", default_value = "")]
+    format: String,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Info {
+    const ABOUT: &'static str = "Show what is known about this machine and the local store";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let facts = Facts::gather(session)?;
+        match self.format.as_str() {
+            "" => session.console.text(facts.text()),
+            "json" => session.console.line(list::fill("{{json .}}", &facts.object())?),
+            template => session.console.line(list::fill(template, &facts.object())?),
+        }
+        Ok(())
+    }
+}
+
+/// What there is to know.
+#[derive(Debug)]
+struct Facts {
+    config: String,
+    root: String,
+    containers: i64,
+    images: i64,
+    kernel: String,
+    system: String,
+    architecture: String,
+    host: String,
+    processors: i64,
+    memory_bytes: u64,
+}
+
+impl Facts {
+    fn gather(session: &Session<'_>) -> Outcome<Self> {
+        let mut rows = images::list(&session.local_context()?, &images::Request::default())?;
+        rows.sort_by(|a, b| a.id.cmp(&b.id));
+        rows.dedup_by(|a, b| a.id == b.id);
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let kernel = rustix::system::uname();
+        let memory = rustix::system::sysinfo();
+        let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        Ok(Self {
+            config: session.docker_config_dir().join("config.json").display().to_string(),
+            root: session.store_root()?.display().to_string(),
+            containers: rows.iter().map(|row| i64::try_from(row.containers).unwrap_or(i64::MAX)).sum(),
+            images: number(rows.len()),
+            kernel: text(kernel.release()),
+            system: operating_system(),
+            architecture: text(kernel.machine()),
+            host: text(kernel.nodename()),
+            processors: number(std::thread::available_parallelism().map_or(1, usize::from)),
+            memory_bytes: memory.totalram * u64::from(memory.mem_unit),
+        })
+    }
+
+    /// The facts under docker's names.
+    fn object(&self) -> Value {
+        let text = |name, text: &str| Field::new(name, Value::from(text));
+        let number = |name, number| Field::new(name, Value::Int(number));
+        let registries = vec![
+            Field::new("InsecureRegistryCIDRs", Value::texts(Some(&LOOPBACK))),
+            Field::new("Mirrors", Value::texts::<&str>(Some(&[]))),
+        ];
+        let client = vec![text("Version", VERSION), text("ConfigFile", &self.config)];
+        let fields = vec![
+            number("Containers", self.containers),
+            number("Images", self.images),
+            text("Driver", "dhow"),
+            text("KernelVersion", &self.kernel),
+            text("OperatingSystem", &self.system),
+            text("OSType", std::env::consts::OS),
+            text("Architecture", &self.architecture),
+            text("IndexServerAddress", HUB),
+            Field::new("RegistryConfig", Value::pointer("registry.ServiceConfig", registries)),
+            number("NCPU", self.processors),
+            Field::new("MemTotal", Value::Int64(i64::try_from(self.memory_bytes).unwrap_or(i64::MAX))),
+            text("DockerRootDir", &self.root),
+            text("Name", &self.host),
+            text("ServerVersion", VERSION),
+            Field::new("Warnings", Value::texts::<&str>(None)),
+            Field::new("Labels", Value::map::<&str>(Type::Text, Some(Vec::new()))),
+            Field::new("ClientInfo", Value::pointer("system.clientInfo", client)),
+        ];
+        Value::structure("system.dockerInfo", fields)
+    }
+
+    /// The lines that docker has for the same facts.
+    fn text(&self) -> String {
+        let (containers, images, processors) = (self.containers, self.images, self.processors);
+        let memory = units::binary_size(self.memory_bytes);
+        let (config, kernel, system) = (&self.config, &self.kernel, &self.system);
+        let (architecture, host, root) = (&self.architecture, &self.host, &self.root);
+        let kind = std::env::consts::OS;
+        let [first, second] = LOOPBACK;
+        format!(
+            "Client:\n Version: {VERSION}\n Config: {config}\n\nServer:\n Containers: {containers}\n Images: {images}\n \
+             Server Version: {VERSION}\n Storage Driver: dhow\n Kernel Version: {kernel}\n Operating System: {system}\n \
+             OSType: {kind}\n Architecture: {architecture}\n CPUs: {processors}\n Total Memory: {memory}\n Name: {host}\n \
+             Docker Root Dir: {root}\n Insecure Registries:\n  {first}\n  {second}\n"
+        )
+    }
+}
+
+/// The name that the operating system gives itself in os-release(5).
+fn operating_system() -> String {
+    let files = ["/etc/os-release", "/usr/lib/os-release"].map(std::path::Path::new);
+    let release = files.iter().find_map(|file| dhow_base::fs::read_limited(file, OS_RELEASE_BYTES_MAX).ok());
+    let release = release.unwrap_or_default();
+    let name = pretty_name(&String::from_utf8_lossy(&release)).map(str::to_owned);
+    name.unwrap_or_else(|| std::env::consts::OS.to_owned())
+}
+
+fn pretty_name(release: &str) -> Option<&str> {
+    let value = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim().trim_matches(['"', '\'']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_system() {
+        assert_eq!(pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"), Some("Debian GNU/Linux 13"));
+        assert_eq!(pretty_name("ID=debian\n"), None);
+    }
+}
