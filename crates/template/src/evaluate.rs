@@ -139,11 +139,7 @@ impl<'a> Evaluator<'a> {
 
     fn refuse_arguments(&self, command: &Command, handed: &Final) -> Result<(), String> {
         if command.operands.len() > 1 || handed.is_some() {
-            let first = &command.operands[0];
-            let first = match &first.term {
-                Term::Pipe(pipe) => pipe.to_string(),
-                _ => first.to_string(),
-            };
+            let first = unparenthesised(&command.operands[0]);
             return self.fail(format!("can't give argument to non-function {first}"));
         }
         Ok(())
@@ -278,7 +274,7 @@ impl<'a> Evaluator<'a> {
         if let Some(handed) = handed {
             values.push(self.fitting(handed, Some(signature.parameter(given - 1)))?);
         }
-        let callee = arguments.first().map(ToString::to_string);
+        let callee = arguments.first().map(unparenthesised);
         self.work(values.iter().map(|value| value.value.weight()).sum())?;
         let limit = WORK - self.work;
         match functions::call(function, self.options.is_header, callee, values, limit) {
@@ -355,5 +351,13 @@ impl<'a> Evaluator<'a> {
         }
         let got = if matches!(item.value, Value::Nil) { item.type_name() } else { item.value.type_name() };
         self.fail(format!("wrong type for value; expected {parameter}; got {got}"))
+    }
+}
+
+/// An operand as Go's messages about functions show it.
+fn unparenthesised(operand: &Operand) -> String {
+    match &operand.term {
+        Term::Pipe(pipe) => pipe.to_string(),
+        _ => operand.to_string(),
     }
 }

@@ -143,8 +143,11 @@ impl<'a> Evaluator<'a> {
             }
         };
         let flow = match &branch.otherwise {
-            // A jump in here is one of the loop outside.
-            Some(otherwise) if !has_run => self.walk(dot, otherwise)?,
+            // Go lets this loop take a `break` in here, and the one outside a `continue`.
+            Some(otherwise) if !has_run => match self.walk(dot, otherwise)? {
+                Flow::Break => Flow::Next,
+                flow => flow,
+            },
             _ => flow,
         };
         self.variables.truncate(outer);

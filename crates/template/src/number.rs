@@ -32,7 +32,7 @@ impl Number {
     /// # Errors
     /// Go's words for what is wrong with it; complex numbers, which nobody needs here, are refused in ours.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text.ends_with('i') {
+        if text.strip_suffix('i').is_some_and(|real| float(real).is_some()) {
             return Err(format!("complex constants are not supported: {}", quote::quoted(text.as_bytes())));
         }
         let number = |int, float| Ok(Self { text: text.to_owned(), int, float });

@@ -1,5 +1,7 @@
 //! `--format` with Go templates
 
+#![allow(clippy::disallowed_methods, reason = "writes a config.json")]
+
 use std::fs;
 
 use dhow_tests::scene::Scene;
