@@ -116,8 +116,28 @@ fn the_disk_says_what_du_says() {
 }
 
 #[test]
+fn templates() {
+    let scene = in_use();
+    assert_snapshot!(scene.dhow(&["system", "df", "--format", "table {{.Type}}\\t{{.Reclaimable}}"]), @r"
+    exit 0
+    [out]
+    TYPE            RECLAIMABLE
+    Images          4.096kB (66%)
+    Containers      0B
+    Local Volumes   0B
+    Build Cache     2.048kB
+    ");
+    let names = "{{range .Images}}{{.Repository}}:{{.Tag}} {{end}}{{len .Containers}}";
+    let shown = scene.must(&["system", "df", "-v", "--format", names]);
+    assert!(["alpine:3.20 other:1 1", "other:1 alpine:3.20 1"].contains(&shown.as_str()), "{shown}");
+    let json = scene.must(&["system", "df", "-v", "--format", "json"]);
+    assert_eq!(scene.must(&["system", "df", "-v", "--format", "{{json .}}"]), json);
+}
+
+#[test]
 fn formats_that_do_not_go_together() {
     let scene = Scene::new();
     assert_eq!(scene.dhow(&["system", "df", "--disk", "-v"]).code, 1);
+    assert_eq!(scene.dhow(&["system", "df", "-v", "--format", "table {{.ID}}"]).code, 1);
     assert!(scene.must(&["system", "df", "--format", "raw"]).starts_with("type: Images\ntotal: 0\n"));
 }

@@ -221,7 +221,7 @@ fn containers_volumes_and_build_records_come_and_go() {
     let containers = store.containers().unwrap();
     assert_eq!((&containers[0].container, containers[0].volumes), (&web, 1));
     assert_eq!(containers[0].configuration, "{\"Image\":\"rows\"}");
-    assert_eq!(store.volumes().unwrap(), [volume.clone()]);
+    assert_eq!(store.volumes().unwrap(), [volume]);
     assert_eq!(store.build_records().unwrap(), [record]);
     store.update(|update| update.remove_container(&web.id)).unwrap();
     assert_eq!(store.volumes().unwrap()[0].links, 0, "a container that is gone uses nothing");
