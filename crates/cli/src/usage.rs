@@ -14,8 +14,10 @@ pub(crate) fn explain(error: &clap::Error, root: &Command, located: &Located, ar
     if error.kind() == ErrorKind::InvalidSubcommand {
         return unknown_command(&text(error, ContextKind::InvalidSubcommand), located);
     }
-    let command = located.command(root);
     let flag = text(error, ContextKind::InvalidArg);
+    let before_commands = Located::follow(&root_name(located), []);
+    let located = if stands_before_commands(&flag, located, arguments) { &before_commands } else { located };
+    let command = located.command(root);
     let what = match error.kind() {
         ErrorKind::UnknownArgument => unknown_flag(&flag, arguments),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
@@ -32,9 +34,21 @@ pub(crate) fn explain(error: &clap::Error, root: &Command, located: &Located, ar
         }
         _ => error.kind().as_str().unwrap_or("the arguments cannot be understood").to_owned(),
     };
-    let message =
-        format!("{what}\n\nUsage:  {}\n\nRun '{} --help' for more information", located.usage(command), located.path);
+    // Cobra's line of usage for a program that is given an argument; its help shows another.
+    let usage = located.usage(command) + if located.nodes.is_empty() { " [ARG...]" } else { "" };
+    let message = format!("{what}\n\nUsage:  {usage}\n\nRun '{} --help' for more information", located.path);
     Failure::Usage { message, code: FLAG_ERROR }
+}
+
+fn root_name(located: &Located) -> String {
+    located.path.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Whether a flag that nobody knows stands before the first command: docker then speaks for the program, not the command.
+fn stands_before_commands(flag: &str, located: &Located, arguments: &[OsString]) -> bool {
+    let Some(first) = located.path.split(' ').nth(1) else { return true };
+    let mut before = arguments.iter().take_while(|argument| *argument != first);
+    before.any(|argument| argument.to_str().is_some_and(|text| text.split('=').next() == Some(flag)))
 }
 
 /// A word where a command should be.
@@ -77,11 +91,12 @@ fn short(flag: &str) -> Option<char> {
     flag.strip_prefix('-')?.chars().next().filter(|&letter| letter != '-')
 }
 
-/// The argument, as typed, in which a letter stands.
+/// What is left of the argument from the letter on: pflag reads a cluster from the left.
 fn cluster(letter: char, arguments: &[OsString]) -> String {
     let typed = arguments.iter().filter_map(|argument| argument.to_str());
     let found = typed.take_while(|&text| text != "--").find(|text| short(text).is_some() && text.contains(letter));
-    found.map_or_else(|| format!("-{letter}"), str::to_owned)
+    let rest = found.and_then(|text| text.find(letter).map(|at| &text[at..]));
+    rest.map_or_else(|| format!("-{letter}"), |rest| format!("-{rest}"))
 }
 
 /// `-f, --filter`: both spellings of a flag that clap calls `--filter <filter>`.

@@ -215,6 +215,7 @@ fn a_typing_mistake_gets_a_hint() {
     [out]
     REPOSITORY   TAG       IMAGE ID   CREATED   SIZE
     [err]
+
     No images found matching "ls": did you mean "docker image ls"?
     "#);
 }

@@ -79,7 +79,6 @@ fn incomplete_credentials_are_refused() {
     assert_snapshot!(scene.dhow(&["login", "-u", "bob", "--password", "x", "--password-stdin", "r"]), @r"
     exit 1
     [err]
-    WARNING! Using --password via the CLI is insecure. Use --password-stdin.
     conflicting options: cannot specify both --password and --password-stdin
     ");
     assert_snapshot!(scene.dhow(&["login", "reg.invalid"]), @r"
@@ -95,7 +94,7 @@ fn incomplete_credentials_are_refused() {
     assert_snapshot!(scene.fed(&["login", "-u", "bob", "--password-stdin", "reg.invalid"], b"\n"), @r"
     exit 1
     [err]
-    password is empty
+    Error: Cannot perform an interactive login from a non TTY device
     ");
 }
 

@@ -18,11 +18,20 @@ fn unknown_flags_exit_with_125() {
     assert_snapshot!(scene.docker(&["images", "-qz"]), @r"
     exit 125
     [err]
-    unknown shorthand flag: 'z' in -qz
+    unknown shorthand flag: 'z' in -z
 
     Usage:  docker images [OPTIONS] [REPOSITORY[:TAG]]
 
     Run 'docker images --help' for more information
+    ");
+    assert_snapshot!(scene.docker(&["--bogus", "images"]), @r"
+    exit 125
+    [err]
+    unknown flag: --bogus
+
+    Usage:  docker [OPTIONS] COMMAND [ARG...]
+
+    Run 'docker --help' for more information
     ");
 }
 

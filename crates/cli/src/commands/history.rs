@@ -25,7 +25,7 @@ const MISSING: &str = "<missing>";
 
 /// The placeholders of a template.
 const COLUMNS: Columns = Columns {
-    type_name: "formatter.historyContext",
+    type_name: "image.historyContext",
     headers: &[
         ("Comment", "COMMENT"),
         ("CreatedAt", "CREATED AT"),
@@ -117,6 +117,7 @@ struct Shown {
 impl Shown {
     fn new(row: &history::Row, options: &History, now: i128) -> Self {
         let created = row.created.unwrap_or(0);
+        let created_at = ago::rfc3339(created.into());
         let created_by = row.created_by.replace('\t', " ");
         Self {
             id: match &row.id {
@@ -124,8 +125,13 @@ impl Shown {
                 Some(id) => id.short().to_owned(),
                 None => MISSING.to_owned(),
             },
-            created_since: if created <= YEAR_2000 { "N/A".to_owned() } else { ago::ago(created.into(), now) },
-            created_at: ago::rfc3339(created.into()),
+            created_since: match created {
+                // Docker gives both columns the time when it is not to be read by people.
+                _ if !options.human => created_at.clone(),
+                created if created <= YEAR_2000 => "N/A".to_owned(),
+                created => ago::ago(created.into(), now),
+            },
+            created_at,
             created_by: if options.no_trunc { created_by } else { ellipsis(&created_by, CREATED_BY_COLUMNS) },
             size: if options.human { units::short_size(row.size) } else { row.size.to_string() },
             comment: row.comment.clone(),

@@ -186,7 +186,7 @@ impl Images {
             let program = session.personality.program();
             session
                 .console
-                .notice(format!("No images found matching \"{word}\": did you mean \"{program} image {word}\"?"));
+                .notice(format!("\nNo images found matching \"{word}\": did you mean \"{program} image {word}\"?"));
         }
     }
 }

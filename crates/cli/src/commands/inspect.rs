@@ -20,7 +20,6 @@ pub(crate) struct Inspect {
     format: String,
     /// Accepted for old scripts; it is about containers
     #[arg(short, long)]
-    #[allow(dead_code, reason = "images have their size anyway")]
     size: bool,
     /// Look only for objects of this type ("image")
     #[arg(long = "type", value_name = "string", default_value = "")]
@@ -48,7 +47,11 @@ impl Verb for Inspect {
             }
         };
         let missing: fn(&str, Error) -> Failure = if is_typed { no_such_image } else { no_such_object };
-        show(session, &self.format, &self.names, None, missing)
+        let outcome = show(session, &self.format, &self.names, None, missing);
+        if self.size && outcome.is_ok() {
+            session.console.notice("WARNING: --size ignored for image");
+        }
+        outcome
     }
 }
 

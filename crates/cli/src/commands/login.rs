@@ -78,14 +78,14 @@ impl Login {
         if self.username.as_deref() == Some("") {
             return refuse("username is empty");
         }
-        if self.password.is_some() {
-            session.console.notice("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
-        }
         if self.password.is_some() && self.password_stdin {
             return refuse("conflicting options: cannot specify both --password and --password-stdin");
         }
         if self.password.as_deref() == Some("") {
             return refuse("password is empty");
+        }
+        if self.password.is_some() {
+            session.console.notice("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
         }
         if !self.password_stdin {
             return Ok(Secret::new(self.password.clone().unwrap_or_default()));
@@ -93,8 +93,8 @@ impl Login {
         if username.is_empty() {
             return refuse("the --password-stdin option requires --username to be set");
         }
-        let password = read_password(io::stdin().lock())?;
-        if password.is_empty() { refuse("password is empty") } else { Ok(password) }
+        // Docker goes on as without a password when there is none to read.
+        read_password(io::stdin().lock())
     }
 }
 

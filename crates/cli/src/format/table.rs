@@ -1,6 +1,8 @@
 //! Tables in docker's layout.
 
-/// Narrowest column, in characters.
+use super::text;
+
+/// Narrowest column, in display columns.
 const WIDTH_MIN: usize = 10;
 
 /// Spaces between a cell and the next column.
@@ -13,9 +15,9 @@ const PADDING: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Table {
     text: String,
-    /// Where each cell ends in `text`, and its width in characters; rows follow each other.
+    /// Where each cell ends in `text`, and its width in display columns; rows follow each other.
     cells: Vec<(usize, usize)>,
-    /// The widest cell of each column, in characters.
+    /// The widest cell of each column, in display columns.
     widest: Vec<usize>,
 }
 
@@ -31,7 +33,7 @@ impl Table {
     pub(crate) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         for (widest, cell) in self.widest.iter_mut().zip(cells) {
             let cell = cell.as_ref();
-            let width = if cell.is_ascii() { cell.len() } else { cell.chars().count() };
+            let width = if cell.is_ascii() { cell.len() } else { text::columns(cell) };
             *widest = width.max(*widest);
             self.text.push_str(cell);
             self.cells.push((self.text.len(), width));
@@ -108,6 +110,13 @@ ghcr.io/acme/web   v1        111111111111   30 hours ago         7.81MB
 <none>             <none>    222222222222   About a minute ago   1e+03kB
 ";
         assert_eq!(table.render(), expected);
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let mut table = Table::new(&["CREATED BY", "SIZE"]);
+        table.row(["RUN echo 日本", "0B"]);
+        assert_eq!(table.render(), "CREATED BY      SIZE\nRUN echo 日本   0B\n");
     }
 
     #[test]

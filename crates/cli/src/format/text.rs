@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthChar;
 /// Cuts `text` to `columns` display columns, the last one an ellipsis. As docker does, East Asian wide characters count
 /// two columns and every other one.
 pub(crate) fn ellipsis(text: &str, columns: usize) -> String {
-    if text.chars().map(columns_of).sum::<usize>() <= columns {
+    if self::columns(text) <= columns {
         return text.to_owned();
     }
     let mut width = 0;
@@ -18,6 +18,11 @@ pub(crate) fn ellipsis(text: &str, columns: usize) -> String {
         .collect();
     cut.push('…');
     cut
+}
+
+/// How many display columns a text takes, counted as in [`ellipsis`].
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
 }
 
 fn columns_of(character: char) -> usize {
