@@ -16,10 +16,12 @@ use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 mod docker;
+mod go;
 mod podman;
 mod registry;
 
 pub use docker::Docker;
+pub use go::Go;
 pub use podman::Podman;
 pub use registry::{PASSWORD, Registry, USER};
 

@@ -17,14 +17,18 @@ pub(crate) fn now() -> i128 {
 
 /// How long before `now` something was: `30 hours ago`. Both in nanoseconds since 1970; the future reads like this second.
 pub(crate) fn ago(then: i128, now: i128) -> String {
-    format!("{} ago", duration(now - then))
+    // Go's durations end at 292 years.
+    let passed = (now - then).clamp(i64::MIN.into(), i64::MAX.into());
+    format!("{} ago", duration(passed))
 }
 
 /// go-units' `HumanDuration`: there is never `1 day` or `1 week`, and weeks, months and years are cut, not rounded.
 fn duration(nanoseconds: i128) -> String {
     let seconds = nanoseconds / SECOND;
     let minutes = nanoseconds / MINUTE;
-    let hours = (nanoseconds + HOUR / 2) / HOUR;
+    // As Go rounds: in floating point, which matters within a nanosecond of half an hour.
+    let exact_hours = (nanoseconds / HOUR) as f64 + (nanoseconds % HOUR) as f64 / HOUR as f64;
+    let hours = (exact_hours + 0.5) as i64;
     match () {
         () if seconds < 1 => "Less than a second".to_owned(),
         () if seconds == 1 => "1 second".to_owned(),

@@ -4,6 +4,8 @@
 //! [`list::render`] writes rows through a template when it is one. The plain table, `json` and `raw` are the verb's own
 //! business: going through the engine would cost them more than everything else a list does.
 
+#[cfg(test)]
+mod against_go;
 pub(crate) mod ago;
 pub(crate) mod json;
 pub(crate) mod list;

@@ -32,7 +32,7 @@ pub(super) fn matches(pattern: &str, reference: &Reference) -> bool {
     glob(pattern, &reference.familiar()) || glob(pattern, &reference.repository().familiar())
 }
 
-/// `*` and `?` do not cross `/`; `[a-z]` and `[^a-z]` are classes; `\` escapes.
+/// `*` and `?` do not cross `/`, a class does; `[a-z]` and `[^a-z]` are classes; `\` escapes, in classes as well.
 fn glob(pattern: &str, text: &str) -> bool {
     glob_chars(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
 }
@@ -46,7 +46,7 @@ fn glob_chars(pattern: &[char], text: &[char]) -> bool {
         }
         Some('?') => text.first().is_some_and(|c| *c != '/') && glob_chars(&pattern[1..], &text[1..]),
         Some('[') => match (text.first(), class(&pattern[1..], text.first().copied().unwrap_or('/'))) {
-            (Some(c), Some((true, rest))) if *c != '/' => glob_chars(rest, &text[1..]),
+            (Some(_), Some((true, rest))) => glob_chars(rest, &text[1..]),
             _ => false,
         },
         Some('\\') if pattern.len() > 1 => text.first() == pattern.get(1) && glob_chars(&pattern[2..], &text[1..]),
@@ -56,28 +56,42 @@ fn glob_chars(pattern: &[char], text: &[char]) -> bool {
 
 /// Reads a character class after its `[`: whether it takes `c`, and what follows its `]`. `None` when malformed.
 fn class(pattern: &[char], c: char) -> Option<(bool, &[char])> {
-    let negated = pattern.first() == Some(&'^');
-    let mut rest = if negated { &pattern[1..] } else { pattern };
-    let (mut found, mut first) = (false, true);
+    let (is_negated, mut rest) = match pattern {
+        ['^', tail @ ..] => (true, tail),
+        _ => (false, pattern),
+    };
+    let (mut is_found, mut is_empty) = (false, true);
     loop {
         match rest {
-            [']', tail @ ..] if !first => return Some((found != negated, tail)),
-            [low, '-', high, tail @ ..] if *high != ']' => {
-                found |= (*low..=*high).contains(&c);
-                rest = tail;
-            }
-            [']', ..] | [] => return None,
-            [single, tail @ ..] => {
-                found |= *single == c;
+            [']', tail @ ..] if !is_empty => return Some((is_found != is_negated, tail)),
+            _ => {
+                let (low, tail) = end_of_range(rest)?;
+                let (high, tail) = match tail {
+                    ['-', tail @ ..] => end_of_range(tail)?,
+                    _ => (low, tail),
+                };
+                is_found |= (low..=high).contains(&c);
+                is_empty = false;
                 rest = tail;
             }
         }
-        first = false;
+    }
+}
+
+/// Reads one end of a range in a class. `None` where Go wants an escape, or something at all.
+fn end_of_range(pattern: &[char]) -> Option<(char, &[char])> {
+    match pattern {
+        [] | ['-' | ']', ..] | ['\\'] => None,
+        ['\\', escaped, tail @ ..] => Some((*escaped, tail)),
+        [plain, tail @ ..] => Some((*plain, tail)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use dhow_testkit::forgetful::Random;
+    use dhow_testkit::peers::Go;
+
     use super::*;
 
     #[test]
@@ -101,6 +115,64 @@ mod tests {
     fn malformed_patterns_are_refused() {
         for pattern in ["al[pq", "[]a]", "[", "a\\", "[^"] {
             assert_eq!(checked(pattern).unwrap_err().to_string(), "syntax error in pattern", "{pattern}");
+        }
+    }
+
+    const PROGRAM: &str = r#"
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+)
+
+func main() {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		pattern, name, _ := strings.Cut(lines.Text(), " ")
+		matched, err := path.Match(pattern, name)
+		if err != nil {
+			fmt.Println(err)
+		} else {
+			fmt.Println(matched)
+		}
+	}
+}
+"#;
+
+    #[test]
+    fn patterns_by_chance_match_what_go_matches() {
+        let go = match Go::compile(PROGRAM) {
+            Ok(go) => go,
+            Err(error) => {
+                println!("skipped: {error}");
+                return;
+            }
+        };
+        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
+        println!("seed {seed}");
+        let mut random = Random::new(seed);
+        let mut text = |alphabet: &[char], longest: u64| -> String {
+            let pick = |random: &mut Random| alphabet[usize::try_from(random.below(alphabet.len() as u64)).unwrap()];
+            (0..random.below(longest + 1)).map(|_| pick(&mut random)).collect()
+        };
+        let questions: Vec<String> = (0..50_000)
+            .map(|_| {
+                let pattern = text(&['a', 'b', 'é', '/', '*', '?', '[', ']', '^', '-', '\\'], 8);
+                format!("{pattern} {}", text(&['a', 'b', 'é', '/', ']', '-'], 6))
+            })
+            .collect();
+        let answers = go.answers(&questions).unwrap();
+        for (question, answer) in questions.iter().zip(answers) {
+            let (pattern, name) = question.split_once(' ').unwrap();
+            let said = match checked(pattern) {
+                Ok(pattern) => glob(&pattern, name).to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(said, answer, "{pattern:?} on {name:?}");
         }
     }
 }
