@@ -4,4 +4,5 @@ pub mod binary;
 pub mod crash;
 pub mod interop;
 pub mod multi;
+pub mod parity;
 pub mod scene;
