@@ -171,6 +171,7 @@ fn help_is_in_docker_s_shape() {
     Commands:
       check       Verify every blob and every name of the local store
       df          Show how much space images and everything else take
+      info        Show what is known about this machine and the local store
       prune       Remove everything that nothing uses
       sync-view   Rewrite index.json, by which other OCI tools read the local store
 
