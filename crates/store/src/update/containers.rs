@@ -160,7 +160,7 @@ impl Update<'_> {
     /// Records a container that is made from an image, or its new state.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the image is not here; those of the database.
+    /// [`NotFound`](dhow_base::Kind::NotFound) when the image is not here; those of the database.
     pub fn put_container(&mut self, container: &Container, image_id: &Digest) -> Result<()> {
         if self.run(|transaction| images::one(transaction, self.shown, image_id))?.is_none() {
             return Err(find::no_such_image(image_id.as_str()));
