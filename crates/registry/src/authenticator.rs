@@ -94,6 +94,8 @@ impl Authenticator {
     ) -> Result<(Shown, Option<HeaderValue>)> {
         let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let named = |error: Error| error.context(request_words(method, url));
+        // Docker's daemon names the request only when it pulls.
+        let is_push = scopes.iter().any(|scope| scope.ends_with("push"));
         let Some(demand) = demand else { return Ok((Shown::Nothing, None)) };
         let credential = self.credential(transport).await?;
         if let Some(token) = credential.and_then(|credential| credential.registry_token.as_ref()) {
@@ -103,7 +105,8 @@ impl Authenticator {
             Demand::Basic => {
                 let credential = credential.filter(|credential| credential.has_password()).ok_or_else(|| {
                     let hint = format!("log in first: dhow login {}", self.domain);
-                    named(Error::new(Kind::Unauthorized, "no basic auth credentials").with_hint(hint))
+                    let error = Error::new(Kind::Unauthorized, "no basic auth credentials").with_hint(hint);
+                    if is_push { error } else { named(error) }
                 })?;
                 Ok((Shown::Everything, Some(authorization("Basic", &credential.basic())?)))
             }

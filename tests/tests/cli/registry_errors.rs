@@ -94,8 +94,7 @@ fn a_push_without_credentials_was_under_way() {
     stage.registry.set_access(Access::basic("bob", "secret"));
     let pushed = stage.scene.docker(&["push", "-q", &stage.name]);
     assert_eq!((pushed.code, pushed.stdout.as_str()), (1, ""), "{pushed}");
-    assert!(pushed.stderr.starts_with("Head \"http://[REGISTRY]/v2/acme/web/"), "{pushed}");
-    assert!(pushed.stderr.ends_with(": no basic auth credentials\n"), "{pushed}");
+    assert_eq!(pushed.stderr, "no basic auth credentials\n", "{pushed}");
 }
 
 #[test]
