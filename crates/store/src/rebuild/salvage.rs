@@ -34,16 +34,20 @@ pub(super) fn targets(store: &Store, losses: &mut Vec<String>) -> Result<Vec<New
 /// Copies the rows that only the old database had.
 pub(super) fn other_rows(store: &Store, losses: &mut Vec<String>) {
     let Some(path) = readable(store) else { return };
+    let mut unread: Vec<&str> = Vec::new();
     let copied = store.inner.database.beside(&path, |connection| {
         for table in ONLY_HERE {
             let sql = format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM old.{table}");
             if let Err(error) = connection.execute(&sql, []) {
                 tracing::debug!(table, %error, "rows of the old database cannot be copied");
-                losses.push(format!("the rows of table {table} could not be read"));
+                unread.push(table);
             }
         }
         Ok(())
     });
+    if !unread.is_empty() {
+        losses.push(format!("the old meta.db's rows of {} could not be read", unread.join(", ")));
+    }
     if let Err(error) = copied {
         tracing::debug!(%error, "the old database cannot be read");
         losses.push("containers, volumes and build cache of the old meta.db could not be read".to_owned());
