@@ -1,7 +1,7 @@
 //! `images`: what is here.
 
 use dhow_base::{Kind, Result};
-use dhow_spec::{Digest, Reference};
+use dhow_spec::{Digest, Reference, Repository, Tag};
 use dhow_store::{Image, Store};
 
 use crate::context::Context;
@@ -41,10 +41,10 @@ pub enum Sort {
 pub struct Row {
     /// The image's ID.
     pub id: Digest,
-    /// Familiar name of the repository.
-    pub repository: Option<String>,
+    /// The repository.
+    pub repository: Option<Repository>,
     /// The tag.
-    pub tag: Option<String>,
+    pub tag: Option<Tag>,
     /// Digest of the manifest or index that the name recorded.
     pub digest: Option<Digest>,
     /// When the image was made, in nanoseconds since the Unix epoch.
@@ -66,8 +66,9 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
     }
     let store = context.store()?;
     let mut images = filter.select(store, store.images()?)?;
-    images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
-    let mut rows = Vec::with_capacity(images.len());
+    // No two have the same ID, so that nothing depends on the order they had.
+    images.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    let mut rows = Vec::with_capacity(images.iter().map(|image| image.references.len().max(1)).sum());
     for image in images {
         let size = match image.size {
             Some(size) => size,
@@ -78,11 +79,15 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
     match request.sort {
         Sort::Created => {}
         Sort::Id => rows.sort_by(|a, b| a.id.cmp(&b.id)),
-        Sort::Repository => rows.sort_by(|a, b| a.repository.cmp(&b.repository)),
+        Sort::Repository => rows.sort_by(|a, b| familiar(a).cmp(&familiar(b))),
         Sort::Size => rows.sort_by_key(|row| row.size),
         Sort::Tag => rows.sort_by(|a, b| a.tag.cmp(&b.tag)),
     }
     Ok(rows)
+}
+
+fn familiar(row: &Row) -> Option<&str> {
+    row.repository.as_ref().map(Repository::familiar)
 }
 
 /// The size of an image whose layers were not inflated yet. One image that is damaged or lies does not hide the others:
@@ -98,10 +103,10 @@ pub(crate) fn measure(store: &Store, image_id: &Digest) -> Result<u64> {
 }
 
 fn rows_of(image: &Image, size: u64, filter: &Filter, with_digests: bool, rows: &mut Vec<Row>) {
-    let row = |repository: Option<String>, tag: Option<String>, digest: Option<Digest>| Row {
+    let row = |repository: Option<&Repository>, tag: Option<&Tag>, digest: Option<Digest>| Row {
         id: image.id.clone(),
-        repository,
-        tag,
+        repository: repository.cloned(),
+        tag: tag.cloned(),
         digest,
         created: image.created,
         size,
@@ -109,24 +114,24 @@ fn rows_of(image: &Image, size: u64, filter: &Filter, with_digests: bool, rows: 
     };
     let before = rows.len();
     for reference in image.references.iter().filter(|reference| filter.takes_name(reference)) {
-        let (repository, tag) = (reference.repository(), reference.tag().map(|tag| tag.as_str().to_owned()));
+        let (repository, tag) = (reference.repository(), reference.tag());
         let mut digests = image.repo_digests.iter().filter(|(home, _)| home == repository).map(|(_, digest)| digest);
         if with_digests {
             let before = rows.len();
-            let digests = digests.map(|digest| row(Some(repository.familiar()), tag.clone(), Some(digest.clone())));
+            let digests = digests.map(|digest| row(Some(repository), tag, Some(digest.clone())));
             rows.extend(digests);
             if rows.len() == before {
-                rows.push(row(Some(repository.familiar()), tag, None));
+                rows.push(row(Some(repository), tag, None));
             }
         } else {
-            rows.push(row(Some(repository.familiar()), tag, digests.next().cloned()));
+            rows.push(row(Some(repository), tag, digests.next().cloned()));
         }
     }
     for (repository, digest) in &image.repo_digests {
         let has_tag = image.references.iter().any(|reference| reference.repository() == repository);
         let name = Reference::from_digest(repository.clone(), digest.clone());
         if !has_tag && filter.takes_name(&name) {
-            rows.push(row(Some(repository.familiar()), None, Some(digest.clone())));
+            rows.push(row(Some(repository), None, Some(digest.clone())));
         }
     }
     if rows.len() == before && image.is_nameless() && !filter.has_references() {

@@ -206,7 +206,7 @@ pub async fn tags(context: &Context, repository: &Repository) -> Result<Vec<Refe
 
 /// `scratch` is what a Dockerfile starts from to have nothing: docker lets no registry give the name a meaning.
 fn refuse_reserved(repository: &Repository) -> Result<()> {
-    match repository.familiar().as_str() {
+    match repository.familiar() {
         "scratch" => Err(Error::new(Kind::Invalid, "'scratch' is a reserved name")),
         _ => Ok(()),
     }

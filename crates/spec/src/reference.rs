@@ -5,8 +5,10 @@
 
 mod grammar;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use dhow_base::{Error, Kind};
 
@@ -51,10 +53,13 @@ impl From<ReferenceError> for Error {
 }
 
 /// A registry host and the path of a repository in it, normalised: `docker.io/library/alpine`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Lists have one for each of their rows, so it is one shared text: a clone costs nothing, and every shorter form is a part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository {
-    domain: String,
-    path: String,
+    name: Arc<str>,
+    /// Where in `name` the slash behind the host is.
+    slash: usize,
 }
 
 impl Repository {
@@ -69,17 +74,17 @@ impl Repository {
 
     /// The registry's host, with its port if one was given: `docker.io`, `localhost:5000`, `[::1]:5000`.
     pub fn domain(&self) -> &str {
-        &self.domain
+        &self.name[..self.slash]
     }
 
     /// The path within the registry: `library/alpine`.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.name[self.slash + 1..]
     }
 
     /// The canonical name: `docker.io/library/alpine`.
-    pub fn name(&self) -> String {
-        self.to_string()
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The shortest name that means this repository: `alpine`, `acme/web`, `ghcr.io/acme/web`.
@@ -87,26 +92,40 @@ impl Repository {
     /// Docker drops `docker.io/` and `library/` even where the rest would then be read as another registry's
     /// (`docker.io/foo.io/bar`) or as an image ID; here they stay in those cases, so that parsing the result gives the
     /// same repository.
-    pub fn familiar(&self) -> String {
-        if self.domain != grammar::DEFAULT_DOMAIN {
+    pub fn familiar(&self) -> &str {
+        if self.domain() != grammar::DEFAULT_DOMAIN {
             return self.name();
         }
-        if let Some(official) = self.path.strip_prefix(grammar::OFFICIAL_PREFIX)
+        let path = self.path();
+        if let Some(official) = path.strip_prefix(grammar::OFFICIAL_PREFIX)
             && !official.contains('/')
             && !grammar::is_identifier(official)
         {
-            return official.to_owned();
+            return official;
         }
-        match self.path.split_once('/') {
-            Some((first, _)) if !grammar::names_a_host(first) => self.path.clone(),
+        match path.split_once('/') {
+            Some((first, _)) if !grammar::names_a_host(first) => path,
             _ => self.name(),
         }
     }
 }
 
+impl Ord for Repository {
+    /// By host, then by path: as a text, `a-b/x` would come before `a/x`.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.domain().cmp(other.domain()).then_with(|| self.path().cmp(other.path()))
+    }
+}
+
+impl PartialOrd for Repository {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for Repository {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.domain, self.path)
+        formatter.write_str(&self.name)
     }
 }
 
@@ -120,17 +139,17 @@ impl FromStr for Repository {
 
 /// A tag: up to 128 letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(String);
+pub struct Tag(Arc<str>);
 
 impl Tag {
     /// Parses a tag on its own.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
-        if grammar::is_tag(text) { Ok(Self(text.to_owned())) } else { Err(ReferenceError::InvalidTag) }
+        if grammar::is_tag(text) { Ok(Self(text.into())) } else { Err(ReferenceError::InvalidTag) }
     }
 
     /// The tag that is meant when none is given.
     pub fn latest() -> Self {
-        Self("latest".to_owned())
+        Self("latest".into())
     }
 
     /// The tag's text.
@@ -191,8 +210,8 @@ impl Reference {
             return Err(ReferenceError::NameTooLong);
         }
         Ok(Self {
-            repository: Repository { domain: domain.to_owned(), path: path.to_owned() },
-            tag: tag.map(|tag| Tag(tag.to_owned())),
+            repository: Repository { name: format!("{domain}/{path}").into(), slash: domain.len() },
+            tag: tag.map(|tag| Tag(tag.into())),
             digest: digest.map(Digest::parse).transpose()?,
         })
     }
@@ -250,7 +269,8 @@ impl Reference {
         self.suffixed(self.repository.familiar())
     }
 
-    fn suffixed(&self, mut text: String) -> String {
+    fn suffixed(&self, name: &str) -> String {
+        let mut text = name.to_owned();
         if let Some(tag) = &self.tag {
             text.push(':');
             text.push_str(tag.as_str());

@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use clap::Args;
 use dhow_ops::{Context, images, settings};
+use dhow_spec::{Repository, Tag};
 
 use super::filters;
 use crate::errors::{Failure, Outcome};
-use crate::format::list::{self, Columns};
-use crate::format::table::Table;
+use crate::format::list;
+use crate::format::table::Columns;
 use crate::format::{ListFormat, NONE, ago, json, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -19,7 +20,7 @@ const IMAGE_WORDS: [&str; 13] =
     ["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"];
 
 /// The placeholders of a template.
-const COLUMNS: Columns = Columns {
+const COLUMNS: list::Columns = list::Columns {
     type_name: "formatter.imageContext",
     headers: &[
         ("Containers", "CONTAINERS"),
@@ -99,8 +100,12 @@ impl Verb for Images {
         };
         let rows = images::list(&context, &request)?;
         let now = ago::now();
-        let rows = Shown::all(&rows, &self, request.with_digests, now);
-        session.console.text(self.render(&format, &rows)?);
+        let shown = || Shown::all(&rows, &self, request.with_digests, now);
+        if format == ListFormat::Table && !self.quiet {
+            self.table(shown, |line| session.console.text(line));
+        } else {
+            session.console.text(self.render(&format, shown())?);
+        }
         self.help_with_typing_mistake(session, rows.is_empty());
         Ok(())
     }
@@ -128,39 +133,44 @@ impl Images {
         self.digests || template.contains(DIGEST)
     }
 
-    fn render(&self, format: &ListFormat, rows: &[Shown<'_>]) -> Outcome<String> {
+    /// The list in any form but that of a table without template, which is not held in one piece.
+    fn render<'a>(&self, format: &ListFormat, rows: impl Iterator<Item = Shown<'a>>) -> Outcome<String> {
         match format {
-            ListFormat::Table if self.quiet => Ok(rows.iter().map(|row| format!("{}\n", row.id)).collect()),
-            ListFormat::Table => Ok(self.table(rows)),
-            ListFormat::Raw => Ok(rows.iter().map(|row| self.raw(row)).collect()),
+            ListFormat::Table => Ok(rows.map(|row| format!("{}\n", row.id)).collect()),
+            ListFormat::Raw => Ok(rows.map(|row| self.raw(&row)).collect()),
             ListFormat::Json => {
-                let lines = rows.iter().map(|row| json::line(&row.object()).map(|line| line + "\n"));
+                let lines = rows.map(|row| json::line(&row.object()).map(|line| line + "\n"));
                 lines.collect::<Result<String, String>>().map_err(Failure::Client)
             }
-            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.iter().map(Shown::object)),
-            ListFormat::TableTemplate(template) => {
-                list::render(COLUMNS, template, true, rows.iter().map(Shown::object))
-            }
+            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.map(|row| row.object())),
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, template, true, rows.map(|row| row.object())),
         }
     }
 
-    fn table(&self, rows: &[Shown<'_>]) -> String {
+    /// Prints the table. It is not held in memory: there may be tens of thousands of rows, which are asked for twice.
+    fn table<'a, I: Iterator<Item = Shown<'a>>>(&self, rows: impl Fn() -> I, mut print: impl FnMut(&str)) {
         let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
         if self.digests {
             header.insert(2, "DIGEST");
         }
-        let mut table = Table::new(&header);
-        for row in rows {
-            let since = if row.created_since.is_empty() { "N/A" } else { &row.created_since };
-            let names = [row.repository, row.tag];
-            let digest = self.digests.then_some(row.digest);
-            table.row(names.into_iter().chain(digest).chain([row.id, since, &row.size]));
+        let mut columns = Columns::new(header.len());
+        columns.measure(&header);
+        rows().for_each(|row| columns.measure(self.cells(&row)));
+        let mut line = String::new();
+        if !self.noheading {
+            columns.lay_out(&header, &mut line);
+            print(&line);
         }
-        let text = table.render();
-        match text.split_once('\n') {
-            Some((_, rows)) if self.noheading => rows.to_owned(),
-            _ => text,
+        for row in rows() {
+            columns.lay_out(self.cells(&row), &mut line);
+            print(&line);
         }
+    }
+
+    fn cells<'r>(&self, row: &'r Shown<'_>) -> impl Iterator<Item = &'r str> {
+        let since = if row.created_since.is_empty() { "N/A" } else { &row.created_since };
+        let digest = self.digests.then_some(row.digest);
+        [row.repository, row.tag].into_iter().chain(digest).chain([row.id, since, &row.size])
     }
 
     fn raw(&self, row: &Shown<'_>) -> String {
@@ -216,13 +226,13 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> Vec<Self> {
-        let mut shown: Vec<Self> = Vec::with_capacity(rows.len());
-        for row in rows {
-            let next = Self::new(row, options, with_digests, now, shown.last());
-            shown.push(next);
-        }
-        shown
+    fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> impl Iterator<Item = Self> {
+        let mut before: Option<Self> = None;
+        rows.iter().map(move |row| {
+            let shown = Self::new(row, options, with_digests, now, before.as_ref());
+            before = Some(shown.clone());
+            shown
+        })
     }
 
     /// `before` is the row above: mostly another name of the same image, whose texts are the same.
@@ -243,8 +253,8 @@ impl<'a> Shown<'a> {
             ),
         };
         Self {
-            repository: row.repository.as_deref().unwrap_or(NONE),
-            tag: row.tag.as_deref().unwrap_or(NONE),
+            repository: row.repository.as_ref().map_or(NONE, Repository::familiar),
+            tag: row.tag.as_ref().map_or(NONE, Tag::as_str),
             digest,
             id: if options.no_trunc { row.id.as_str() } else { row.id.short() },
             created: row.created,
@@ -296,8 +306,8 @@ mod tests {
     fn row(id: char, name: Option<(&str, Option<&str>)>, hours: Option<i128>, size: u64) -> images::Row {
         images::Row {
             id: Digest::parse(&format!("sha256:{}", id.to_string().repeat(64))).unwrap(),
-            repository: name.map(|(repository, _)| repository.to_owned()),
-            tag: name.and_then(|(_, tag)| tag).map(str::to_owned),
+            repository: name.map(|(repository, _)| Repository::parse(repository).unwrap()),
+            tag: name.and_then(|(_, tag)| tag).map(|tag| Tag::parse(tag).unwrap()),
             digest: None,
             created: hours.map(|hours| i64::try_from(NOW - hours * HOUR).unwrap()),
             size,
@@ -328,8 +338,13 @@ mod tests {
         let options = options(arguments);
         let golden = golden();
         let format = ListFormat::parse(&options.format, true);
-        let rows = Shown::all(&golden, &options, options.shows_digests(&format), NOW);
-        options.render(&format, &rows).unwrap()
+        let rows = || Shown::all(&golden, &options, options.shows_digests(&format), NOW);
+        if format == ListFormat::Table && !options.quiet {
+            let mut text = String::new();
+            options.table(rows, |line| text.push_str(line));
+            return text;
+        }
+        options.render(&format, rows()).unwrap()
     }
 
     #[test]

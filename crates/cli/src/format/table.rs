@@ -15,49 +15,90 @@ const PADDING: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Table {
     text: String,
-    /// Where each cell ends in `text`, and its width in display columns; rows follow each other.
-    cells: Vec<(usize, usize)>,
-    /// The widest cell of each column, in display columns.
-    widest: Vec<usize>,
+    /// Where each cell ends in `text`; rows follow each other.
+    ends: Vec<usize>,
+    columns: Columns,
 }
 
 impl Table {
     /// A table with a header and no rows.
     pub(crate) fn new(header: &[&str]) -> Self {
-        let mut table = Self { text: String::new(), cells: Vec::new(), widest: vec![0; header.len()] };
+        let mut table = Self { text: String::new(), ends: Vec::new(), columns: Columns::new(header.len()) };
         table.row(header);
         table
     }
 
     /// Adds a row with as many cells as the header.
     pub(crate) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        for (widest, cell) in self.widest.iter_mut().zip(cells) {
+        for (widest, cell) in self.columns.widest.iter_mut().zip(cells) {
             let cell = cell.as_ref();
-            let width = if cell.is_ascii() { cell.len() } else { text::columns(cell) };
-            *widest = width.max(*widest);
+            *widest = width(cell).max(*widest);
             self.text.push_str(cell);
-            self.cells.push((self.text.len(), width));
+            self.ends.push(self.text.len());
         }
     }
 
     /// The whole table, every line ended.
     pub(crate) fn render(&self) -> String {
-        let columns: Vec<usize> = self.widest.iter().map(|widest| (widest + PADDING).max(WIDTH_MIN)).collect();
-        let rows = self.cells.chunks(columns.len().max(1));
-        let mut text = String::with_capacity(rows.len() * (columns.iter().sum::<usize>() + 1));
+        let mut text = String::with_capacity(self.text.len() * 2);
+        let mut line = String::new();
         let mut start = 0;
-        for row in rows {
-            for (index, (end, width)) in row.iter().enumerate() {
-                text.push_str(&self.text[start..*end]);
-                start = *end;
-                if index + 1 < row.len() {
-                    text.extend(std::iter::repeat_n(' ', columns[index].saturating_sub(*width)));
-                }
-            }
-            text.push('\n');
+        for row in self.ends.chunks(self.columns.widest.len().max(1)) {
+            let cells = row.iter().map(|&end| &self.text[std::mem::replace(&mut start, end)..end]);
+            self.columns.lay_out(cells, &mut line);
+            text.push_str(&line);
         }
         text
     }
+}
+
+/// The columns of a table that is not held in memory: its rows are measured first and laid out, one by one, when they come
+/// again.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    /// The widest cell of each column, in display columns.
+    widest: Vec<usize>,
+}
+
+impl Columns {
+    /// So many columns, which nothing is in yet.
+    pub(crate) fn new(count: usize) -> Self {
+        Self { widest: vec![0; count] }
+    }
+
+    /// Makes room for a row, or for the header.
+    pub(crate) fn measure<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        for (widest, cell) in self.widest.iter_mut().zip(cells) {
+            *widest = width(cell.as_ref()).max(*widest);
+        }
+    }
+
+    /// Makes `line` the line of a row, ended.
+    pub(crate) fn lay_out<S: AsRef<str>>(&self, cells: impl IntoIterator<Item = S>, line: &mut String) {
+        line.clear();
+        let mut blanks = 0;
+        for (widest, cell) in self.widest.iter().zip(cells) {
+            let cell = cell.as_ref();
+            pad(line, blanks);
+            line.push_str(cell);
+            blanks = (widest + PADDING).max(WIDTH_MIN).saturating_sub(width(cell));
+        }
+        line.push('\n');
+    }
+}
+
+fn pad(line: &mut String, mut blanks: usize) {
+    const BLANKS: &str = "                                ";
+    while blanks > 0 {
+        let some = blanks.min(BLANKS.len());
+        line.push_str(&BLANKS[..some]);
+        blanks -= some;
+    }
+}
+
+/// The width of a cell in display columns.
+fn width(cell: &str) -> usize {
+    if cell.is_ascii() { cell.len() } else { text::columns(cell) }
 }
 
 /// Lays out text whose cells end with tabs, as docker's tab writer does: a column is as wide as the widest of its cells in

@@ -33,6 +33,9 @@ pub(super) fn names_a_host(component: &str) -> bool {
 
 /// Whether lower-casing would change the text.
 pub(super) fn has_uppercase(text: &str) -> bool {
+    if text.is_ascii() {
+        return text.bytes().any(|byte| byte.is_ascii_uppercase());
+    }
     text.chars().any(|character| !character.to_lowercase().eq([character]))
 }
 

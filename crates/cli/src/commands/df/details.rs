@@ -140,7 +140,7 @@ struct All {
 fn image_row(used: &ImageUse, now: i128, short: bool) -> Row {
     let image = &used.image;
     let name = image.references.first();
-    let repository = name.map_or_else(|| NONE.to_owned(), |name| name.repository().familiar());
+    let repository = name.map_or(NONE, |name| name.repository().familiar());
     let tag = name.and_then(|name| name.tag()).map_or(NONE, |tag| tag.as_str());
     BTreeMap::from([
         ("Containers", image.containers.to_string()),
@@ -151,7 +151,7 @@ fn image_row(used: &ImageUse, now: i128, short: bool) -> Row {
         ("CreatedSince", image.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default()),
         ("Digest", String::new()),
         ("ID", if short { image.id.short() } else { image.id.as_str() }.to_owned()),
-        ("Repository", repository),
+        ("Repository", repository.to_owned()),
         ("SharedSize", units::human_size(used.shared)),
         ("Size", units::short_size(used.size)),
         ("Tag", tag.to_owned()),
