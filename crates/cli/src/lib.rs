@@ -66,11 +66,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
     environment::arm_faults().map_err(Failure::Client)?;
     let program = personality.program();
-    let mut root = tree::root(personality);
     let named = std::iter::once(OsString::from(program)).chain(arguments.iter().cloned());
-    let matches = match root.try_get_matches_from_mut(named) {
+    let matches = match tree::parser(personality).try_get_matches_from(named) {
         Ok(matches) => matches,
         Err(error) => {
+            let root = tree::root(personality);
             let located = Located::by_arguments(program, arguments);
             if error.kind() == ErrorKind::DisplayHelp {
                 console.text(help::render(&root, &located));
@@ -92,7 +92,7 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
             verb.run(matches, &Session { personality, path: located.path, console, environment, globals })
         }
         None => {
-            console.text(help::render(&root, &located));
+            console.text(help::render(&tree::root(personality), &located));
             Ok(())
         }
     }

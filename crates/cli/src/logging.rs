@@ -1,16 +1,12 @@
 //! The log: warnings only unless more is asked for, because a run that shows no log should not pay for one.
 
-use std::fmt;
+use std::io::Write as _;
 
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::FmtContext;
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::fmt::format::{DefaultFields, FormatFields as _, Writer};
 
 use crate::errors::{Failure, Outcome};
 use crate::session::Globals;
@@ -25,7 +21,7 @@ pub(crate) fn start(globals: &Globals) -> Outcome {
         Some(text) => parse(text)?,
         None if globals.debug => LevelFilter::DEBUG,
         None => {
-            let _ = warnings(std::io::stderr).try_init();
+            let _ = tracing::subscriber::set_global_default(warnings(std::io::stderr));
             return Ok(());
         }
     };
@@ -40,25 +36,48 @@ fn warnings<W>(writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    // What libraries warn of is for developers.
-    let ours = Targets::new().with_target("dhow", LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).event_format(Plain).with_writer(writer);
-    tracing_subscriber::registry().with(lines.with_filter(ours))
+    Warnings { writer }
 }
 
-/// Writes an event without time, target and level.
-struct Plain;
+/// Writes events without time, target and level. The library's registry of spans, which nothing here looks at, would cost
+/// each run of the program its start.
+struct Warnings<W> {
+    writer: W,
+}
 
-impl<S, N> FormatEvent<S, N> for Plain
+impl<W> Subscriber for Warnings<W>
 where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-    N: for<'writer> FormatFields<'writer> + 'static,
+    W: for<'writer> MakeWriter<'writer> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        writer.write_str("WARNING: ")?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What libraries warn of is for developers.
+        *metadata.level() <= Level::WARN && metadata.is_event() && metadata.target().starts_with("dhow")
     }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::WARN)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = "WARNING: ".to_owned();
+        if DefaultFields::new().format_fields(Writer::new(&mut line), event).is_ok() {
+            line.push('\n');
+            // A log that cannot be written has nowhere to say so.
+            let _ = self.writer.make_writer().write_all(line.as_bytes());
+        }
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
 }
 
 fn parse(text: &str) -> Outcome<LevelFilter> {

@@ -12,9 +12,19 @@ use crate::verb::{Handle, Meaning, Node, like_pflag};
 /// Global options whose value is an argument of its own, unless it follows an equals sign.
 const GLOBALS_WITH_VALUE: [&str; 3] = ["--root", "--config", "--log-level"];
 
-/// The whole command line under a personality's name.
+/// The whole command line under a personality's name, with every text.
 pub(crate) fn root(personality: Personality) -> Command {
     let program = personality.program();
+    bare_root(program)
+        .subcommands(TREE.iter().map(|node| node.command(&format!("{program} {}", node.name))).collect::<Vec<_>>())
+}
+
+/// The command line as the parser needs it, which costs a fraction of [`root`]; whoever shows texts needs that one.
+pub(crate) fn parser(personality: Personality) -> Command {
+    bare_root(personality.program()).subcommands(TREE.iter().map(Node::parser))
+}
+
+fn bare_root(program: &'static str) -> Command {
     let command = Command::new(program)
         .bin_name(program)
         .about("Pulls, pushes, lists, archives and serves container images without a daemon")
@@ -33,7 +43,6 @@ pub(crate) fn root(personality: Personality) -> Command {
         .args_override_self(true)
         .disable_help_subcommand(true)
         .disable_version_flag(true)
-        .subcommands(TREE.iter().map(|node| node.command(&format!("{program} {}", node.name))).collect::<Vec<_>>())
 }
 
 /// Where on the tree the arguments lead.
@@ -114,6 +123,7 @@ mod tests {
     #[test]
     fn clap_accepts_the_tree() {
         root(Personality::Dhow).debug_assert();
+        parser(Personality::Dhow).debug_assert();
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Count {
     ///
     /// # Errors
     /// Docker's text about the number, with the usage line.
-    pub(crate) fn check(self, given: usize, path: &str, usage: &str) -> Outcome {
+    pub(crate) fn check(self, given: usize, path: &str, usage: impl FnOnce() -> String) -> Outcome {
         let plural = |number: usize| if number == 1 { "argument" } else { "arguments" };
         let (fits, rule, verb) = match self {
             Count::Exactly(0) => (given == 0, "accepts no arguments".to_owned(), "Run"),
@@ -67,7 +67,7 @@ impl Count {
         }
         let program = path.split(' ').next().unwrap_or_default();
         let message =
-            format!("{program}: '{path}' {rule}\n\nUsage:  {usage}\n\n{verb} '{path} --help' for more information");
+            format!("{program}: '{path}' {rule}\n\nUsage:  {}\n\n{verb} '{path} --help' for more information", usage());
         Err(Failure::Usage { message, code: FAILED })
     }
 }
@@ -117,7 +117,7 @@ impl Node {
         aliases: &'static [&'static str],
         paths: &'static [&'static str],
     ) -> Self {
-        let handle = Handle { about: V::ABOUT, operands: V::OPERANDS, arguments: V::augment_args, run: run::<V> };
+        let handle = Handle { about: V::ABOUT, operands: V::OPERANDS, arguments: arguments::<V>, run: run::<V> };
         Self { name, aliases, paths, hidden: false, meaning: Meaning::Verb(handle) }
     }
 
@@ -147,6 +147,15 @@ impl Node {
         }
     }
 
+    /// The word as the parser needs it: without texts, and a verb's arguments only once the parser arrives at the verb.
+    pub(crate) fn parser(&self) -> Command {
+        let command = Command::new(self.name).aliases(self.aliases.iter().copied()).hide(self.hidden);
+        match &self.meaning {
+            Meaning::Group { members, .. } => command.subcommands(members.iter().map(Node::parser)),
+            Meaning::Verb(handle) => command.defer(handle.arguments),
+        }
+    }
+
     /// The word as clap knows it; `path` are the words up to and including this one.
     pub(crate) fn command(&self, path: &str) -> Command {
         let command =
@@ -159,7 +168,6 @@ impl Node {
             Meaning::Verb(handle) => {
                 // The doc comment of the arguments' type is for readers of the code.
                 let command = (handle.arguments)(command).about(handle.about).long_about(None);
-                let command = command.mut_args(like_pflag);
                 let usage = usage_line(path, handle.operands, &command);
                 command.override_usage(usage)
             }
@@ -179,9 +187,13 @@ impl Handle {
 
 fn run<V: Verb>(matches: &ArgMatches, session: &Session<'_>) -> Outcome {
     let verb = V::from_arg_matches(matches).map_err(|error| Failure::Client(error.to_string()))?;
-    let usage = usage_line(&session.path, V::OPERANDS, &V::augment_args(Command::new("")));
-    verb.count().check(verb.operands().len(), &session.path, &usage)?;
+    let usage = || usage_line(&session.path, V::OPERANDS, &V::augment_args(Command::new("")));
+    verb.count().check(verb.operands().len(), &session.path, usage)?;
     verb.run(session)
+}
+
+fn arguments<V: Verb>(command: Command) -> Command {
+    V::augment_args(command).mut_args(like_pflag)
 }
 
 fn usage_line(path: &str, operands: &str, command: &Command) -> String {
@@ -224,7 +236,7 @@ mod tests {
     use super::*;
 
     fn message(count: Count, given: usize) -> Option<String> {
-        match count.check(given, "docker tag", "docker tag A B") {
+        match count.check(given, "docker tag", || "docker tag A B".to_owned()) {
             Err(Failure::Usage { message, code: FAILED }) => Some(message),
             _ => None,
         }

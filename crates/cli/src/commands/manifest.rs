@@ -156,8 +156,8 @@ impl Verb for Create {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         if session.personality == Personality::Docker {
-            let usage = format!("{} {}", session.path, Self::OPERANDS);
-            Count::AtLeast(2).check(self.names.len(), &session.path, &usage)?;
+            let usage = || format!("{} {}", session.path, Self::OPERANDS);
+            Count::AtLeast(2).check(self.names.len(), &session.path, usage)?;
         }
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
         let context = self.reach.context(session)?;
@@ -249,8 +249,8 @@ impl Verb for Push {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, destination)) = self.names.split_first() else {
-            let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
-            return Count::Exactly(1).check(0, &session.path, &usage);
+            let usage = || format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
+            return Count::Exactly(1).check(0, &session.path, usage);
         };
         let context = self.reach.context(session)?;
         let pushed = |name: &_, digest: &Digest| {
