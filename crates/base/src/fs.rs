@@ -6,6 +6,7 @@
 
 use std::fs::{self as std_fs, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -222,12 +223,12 @@ pub fn sync_dir(path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("cannot sync directory {path:?}"), error))
 }
 
-/// Asks the kernel to begin writing a file back, so that a sync to come finds little left to do.
+/// Asks the kernel to begin writing a part of a file back, so that a sync to come finds little left to do.
 ///
 /// Unlike an early sync this consumes no write error: the sync that counts still reports it.
-pub fn start_writeback(file: &File) {
+pub fn start_writeback(file: &File, range: Range<u64>) {
     // A hint: where the file system does not take it, the sync does all the work.
-    let _ = crate::sys::start_writeback(file);
+    let _ = crate::sys::start_writeback(file, range);
 }
 
 /// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.

@@ -4,15 +4,18 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-/// Starts writing the dirty pages of a whole file back, without waiting for them and without dropping any from the page
+/// Starts writing the dirty pages of a part of a file back, without waiting for them and without dropping any from the page
 /// cache: sync_file_range(2) with `SYNC_FILE_RANGE_WRITE`.
 ///
 /// # Errors
 /// The operating system's; file systems in user space refuse it.
-pub(crate) fn start_writeback(file: &File) -> io::Result<()> {
+pub(crate) fn start_writeback(file: &File, range: Range<u64>) -> io::Result<()> {
+    let offset = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
+    let (start, length) = (offset(range.start)?, offset(range.end.saturating_sub(range.start))?);
     // SAFETY: no memory is passed, and the descriptor is open as long as `file` is borrowed.
-    let outcome = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
+    let outcome = unsafe { libc::sync_file_range(file.as_raw_fd(), start, length, libc::SYNC_FILE_RANGE_WRITE) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,5 +1,6 @@
 //! The one copy: a graph of documents and blobs from one place to another.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use dhow_base::progress::{Event, Observer, Silent};
@@ -77,7 +78,12 @@ pub async fn copy<S: Source, D: Sink>(
         options.observer.event(Event::Queued { digest: descriptor.digest.as_str(), size: descriptor.size });
     }
     let at_once = options.blobs_at_once.min(sink.blobs_at_once()).max(1);
-    let outcomes: Vec<Transferred> = stream::iter(&blobs)
+    let mut order: Vec<_> = blobs.iter().collect();
+    if at_once > 1 {
+        // The last ones under way share the end among them: a large one alone would leave the other cores idle.
+        order.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    }
+    let outcomes: Vec<Transferred> = stream::iter(order)
         .map(|blob| {
             // A config is bookkeeping of its manifest: users follow layers.
             let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };

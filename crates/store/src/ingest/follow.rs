@@ -95,12 +95,12 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
     loop {
         match tail.read(&mut buffer).map_err(|error| Error::io("cannot read back what was fetched", error))? {
             0 => {
-                // The flush at the end of the operation then waits less: other blobs still arrive meanwhile.
-                tail.start_writeback();
+                tail.start_writeback(true);
                 return verifier.finish();
             }
             read => verifier.update(&buffer[..read])?,
         }
+        tail.start_writeback(false);
     }
 }
 

@@ -11,6 +11,10 @@ use dhow_base::{Error, Kind, Result};
 
 use super::parts::{Parts, PartsFile};
 
+/// How much is read before the disk is asked to take it: enough for long extents, little enough that the disk does not
+/// idle while a layer arrives.
+const WRITEBACK_BYTES: u64 = 16 << 20;
+
 /// The state of one ingest.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -109,17 +113,22 @@ pub(crate) struct Tail {
     progress: Arc<Progress>,
     file: File,
     position: u64,
+    written_back: u64,
 }
 
 impl Tail {
     /// Starts at the beginning. `file` is a handle of its own, so that it holds no lock.
     pub(crate) fn new(progress: Arc<Progress>, file: File) -> Self {
-        Self { progress, file, position: 0 }
+        Self { progress, file, position: 0, written_back: 0 }
     }
 
-    /// Has what arrived written to the disk by and by.
-    pub(crate) fn start_writeback(&self) {
-        durable::start_writeback(&self.file);
+    /// Has what was read so far written to the disk by and by: whenever there is enough of it, and `finally` in any case.
+    /// The flush at the end of the operation then waits less.
+    pub(crate) fn start_writeback(&mut self, finally: bool) {
+        if self.position - self.written_back >= WRITEBACK_BYTES || finally {
+            durable::start_writeback(&self.file, self.written_back..self.position);
+            self.written_back = self.position;
+        }
     }
 
     /// The first bytes, at most as many as fit, without moving on.
