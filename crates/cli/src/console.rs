@@ -9,6 +9,9 @@ use crate::format::text::without_controls;
 /// Exit status of a program that SIGPIPE killed, as the shell shows it: docker dies of it, so scripts may look for it.
 pub(crate) const BROKEN_PIPE: u8 = 128 + 13;
 
+/// How much of the results is written at once: long lists go to a pipe in a few steps.
+const OUT_BYTES: usize = 64 << 10;
+
 /// Where results and notices go. Results are buffered; a failed write is remembered, and [`Console::finish`] reports it.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -30,7 +33,7 @@ impl Console {
         Self {
             out_is_terminal: out.is_terminal(),
             error_is_terminal: error.is_terminal(),
-            out: Mutex::new(Output { writer: BufWriter::new(out), failed: None }),
+            out: Mutex::new(Output { writer: BufWriter::with_capacity(OUT_BYTES, out), failed: None }),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `pull`: an image from a registry into the store.
 
 use dhow_base::progress::{Event, Observer};
-use dhow_base::{Error, Kind, Result, limits};
+use dhow_base::{Error, Kind, Result, limits, priority};
 use dhow_content::{CopyOptions, Prefetched, Resolve, Select, VerifiedDocument, copy, read_document, read_small};
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
@@ -130,6 +130,8 @@ impl Resolved {
                 wanted
             }
         };
+        // From here on there may be much to do. Whoever only learns that nothing has changed does not wait for others.
+        priority::lower();
         let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
         let is_index = document.document().as_index().is_some();
         let documents = [document];

@@ -135,7 +135,7 @@ proptest! {
         };
         prop_assert_eq!(&Reference::parse(&parsed.to_string()).unwrap(), &parsed);
         prop_assert_eq!(&Reference::parse(&parsed.familiar()).unwrap(), &parsed);
-        prop_assert_eq!(&Repository::parse(&parsed.repository().familiar()).unwrap(), parsed.repository());
+        prop_assert_eq!(&Repository::parse(parsed.repository().familiar()).unwrap(), parsed.repository());
         let defaulted = parsed.clone().with_default_tag();
         prop_assert!(defaulted.tag().is_some() || defaulted.digest().is_some());
     }

@@ -154,9 +154,9 @@ pub(crate) fn find(connection: &Connection, matcher: &Matcher, text: &str) -> St
 fn target_of(connection: &Connection, reference: &Reference) -> Step<Option<Digest>> {
     let repository = reference.repository().name();
     match (reference.digest(), reference.tag()) {
-        (Some(digest), _) => target_of_digest_name(connection, &repository, digest),
-        (None, Some(tag)) => target_of_tag(connection, &repository, tag.as_str()),
-        (None, None) => target_of_tag(connection, &repository, "latest"),
+        (Some(digest), _) => target_of_digest_name(connection, repository, digest),
+        (None, Some(tag)) => target_of_tag(connection, repository, tag.as_str()),
+        (None, None) => target_of_tag(connection, repository, "latest"),
     }
 }
 

@@ -7,7 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use dhow_base::Result;
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Digest, Platform, Reference, Repository, Tag};
-use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 
 use crate::db::Step;
 use crate::find::{self, digest_at, shown};
@@ -287,7 +288,7 @@ fn for_each_name(connection: &Connection, mut take: impl FnMut(i64, Name<'_>)) -
         connection.prepare_cached("SELECT repository, tag, target FROM reference ORDER BY repository, tag")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let repository = parsed(&mut repository, &mut text, find::text_at(row, 0)?)?;
+        let repository = parsed(&mut repository, &mut text, row)?;
         take(row.get(2)?, Name::Tag(repository, Tag::parse(find::text_at(row, 1)?)?));
     }
     let mut select = connection.prepare_cached(
@@ -296,14 +297,17 @@ fn for_each_name(connection: &Connection, mut take: impl FnMut(i64, Name<'_>)) -
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let repository = parsed(&mut repository, &mut text, find::text_at(row, 0)?)?;
+        let repository = parsed(&mut repository, &mut text, row)?;
         take(row.get(2)?, Name::Digest(repository, digest_at(row, 1)?));
     }
     Ok(())
 }
 
-fn parsed<'c>(cached: &'c mut Option<Repository>, text: &mut String, wanted: &str) -> Step<&'c Repository> {
-    if text != wanted || cached.is_none() {
+/// The repository in the first column. Neighbours mostly have the same, which then is neither checked nor parsed again.
+fn parsed<'c>(cached: &'c mut Option<Repository>, text: &mut String, row: &Row<'_>) -> Step<&'c Repository> {
+    let is_same = matches!(row.get_ref(0)?, ValueRef::Text(bytes) if bytes == text.as_bytes());
+    if !is_same || cached.is_none() {
+        let wanted = find::text_at(row, 0)?;
         *cached = Some(Repository::parse(wanted)?);
         wanted.clone_into(text);
     }
@@ -312,7 +316,8 @@ fn parsed<'c>(cached: &'c mut Option<Repository>, text: &mut String, wanted: &st
 
 fn count_containers(connection: &Connection, mut take: impl FnMut(i64, u64)) -> Step<()> {
     let mut select = connection.prepare_cached(
-        "SELECT number, count(*) FROM container JOIN image ON image.id = container.image_id GROUP BY number",
+        // The other way round it would be one search per image, and there are few containers.
+        "SELECT number, count(*) FROM container CROSS JOIN image ON image.id = container.image_id GROUP BY number",
     )?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {

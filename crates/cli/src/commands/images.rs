@@ -227,30 +227,19 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> impl Iterator<Item = Self> {
-        let mut before: Option<Self> = None;
+        let mut texts = Texts::default();
         rows.iter().map(move |row| {
-            let shown = Self::new(row, options, with_digests, now, before.as_ref());
-            before = Some(shown.clone());
-            shown
+            texts.follow(row, now);
+            Self::new(row, options, with_digests, &texts)
         })
     }
 
-    /// `before` is the row above: mostly another name of the same image, whose texts are the same.
-    fn new(row: &'a images::Row, options: &Images, with_digests: bool, now: i128, before: Option<&Self>) -> Self {
+    fn new(row: &'a images::Row, options: &Images, with_digests: bool, texts: &Texts) -> Self {
         let digest = match &row.digest {
             Some(digest) if options.digests || (with_digests && row.tag.is_some()) => digest.as_str(),
             // Docker leaves the field empty where the digest is the only name, and does not look it up elsewhere.
             _ if row.repository.is_some() && row.tag.is_none() => "",
             _ => NONE,
-        };
-        let (created_since, size) = match before {
-            Some(before) if before.created == row.created && before.bytes == row.size => {
-                (before.created_since.clone(), before.size.clone())
-            }
-            _ => (
-                row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default().into(),
-                units::short_size(row.size).into(),
-            ),
         };
         Self {
             repository: row.repository.as_ref().map_or(NONE, Repository::familiar),
@@ -258,9 +247,9 @@ impl<'a> Shown<'a> {
             digest,
             id: if options.no_trunc { row.id.as_str() } else { row.id.short() },
             created: row.created,
-            created_since,
+            created_since: texts.created_since.clone(),
             bytes: row.size,
-            size,
+            size: texts.size.clone(),
         }
     }
 
@@ -286,6 +275,34 @@ impl<'a> Shown<'a> {
     /// Not worked out for the table, which does not show it: time zones are slow where there are many rows.
     fn created_at(&self) -> String {
         self.created.map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into()))
+    }
+}
+
+/// The texts of a row that are worked out: mostly it is another name of the image above, and they are the same.
+#[derive(Debug)]
+struct Texts {
+    created: Option<i64>,
+    created_since: Rc<str>,
+    bytes: u64,
+    size: Rc<str>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self { created: None, created_since: "".into(), bytes: 0, size: units::short_size(0).into() }
+    }
+}
+
+impl Texts {
+    fn follow(&mut self, row: &images::Row, now: i128) {
+        if self.created != row.created {
+            self.created = row.created;
+            self.created_since = row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default().into();
+        }
+        if self.bytes != row.size {
+            self.bytes = row.size;
+            self.size = units::short_size(row.size).into();
+        }
     }
 }
 

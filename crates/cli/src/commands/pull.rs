@@ -1,7 +1,6 @@
 //! `pull`
 
 use clap::Args;
-use dhow_base::priority;
 use dhow_ops::{Context, Platforms, pull, runtime};
 use dhow_spec::Reference;
 
@@ -52,7 +51,6 @@ impl Verb for Pull {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        priority::lower();
         let default = session.environment.default_platform.as_deref();
         let platforms = self.platforms.platforms(default)?;
         let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
@@ -126,7 +124,7 @@ impl Puller<'_> {
         for tagged in pull::tags(self.context, repository).await? {
             newer |= self.fetch(&tagged).await?;
         }
-        self.say(&status(&repository.familiar(), newer));
+        self.say(&status(repository.familiar(), newer));
         self.session.console.line(repository.to_string());
         Ok(())
     }

@@ -30,12 +30,15 @@ impl Table {
 
     /// Adds a row with as many cells as the header.
     pub(crate) fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        for (widest, cell) in self.columns.widest.iter_mut().zip(cells) {
-            let cell = cell.as_ref();
-            *widest = width(cell).max(*widest);
-            self.text.push_str(cell);
+        let cells = cells.into_iter().take(self.columns.widest.len());
+        let start = self.ends.len();
+        for cell in cells {
+            self.text.push_str(cell.as_ref());
             self.ends.push(self.text.len());
         }
+        let mut from = if start == 0 { 0 } else { self.ends[start - 1] };
+        let row = self.ends[start..].iter().map(|&end| &self.text[std::mem::replace(&mut from, end)..end]);
+        self.columns.measure(row);
     }
 
     /// The whole table, every line ended.
@@ -69,19 +72,24 @@ impl Columns {
     /// Makes room for a row, or for the header.
     pub(crate) fn measure<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         for (widest, cell) in self.widest.iter_mut().zip(cells) {
-            *widest = width(cell.as_ref()).max(*widest);
+            let cell = cell.as_ref();
+            // No text is wider than it has bytes, and few are wider than all before them.
+            if cell.len() > *widest {
+                *widest = width(cell).max(*widest);
+            }
         }
     }
 
     /// Makes `line` the line of a row, ended.
     pub(crate) fn lay_out<S: AsRef<str>>(&self, cells: impl IntoIterator<Item = S>, line: &mut String) {
         line.clear();
-        let mut blanks = 0;
-        for (widest, cell) in self.widest.iter().zip(cells) {
+        let mut cells = self.widest.iter().zip(cells).peekable();
+        while let Some((widest, cell)) = cells.next() {
             let cell = cell.as_ref();
-            pad(line, blanks);
             line.push_str(cell);
-            blanks = (widest + PADDING).max(WIDTH_MIN).saturating_sub(width(cell));
+            if cells.peek().is_some() {
+                pad(line, (widest + PADDING).max(WIDTH_MIN).saturating_sub(width(cell)));
+            }
         }
         line.push('\n');
     }

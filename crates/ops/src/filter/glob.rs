@@ -29,7 +29,7 @@ fn malformed() -> Error {
 
 /// Matches the familiar name with tag, then without it (distribution/reference `FamiliarMatch`).
 pub(super) fn matches(pattern: &str, reference: &Reference) -> bool {
-    glob(pattern, &reference.familiar()) || glob(pattern, &reference.repository().familiar())
+    glob(pattern, &reference.familiar()) || glob(pattern, reference.repository().familiar())
 }
 
 /// `*` and `?` do not cross `/`, a class does; `[a-z]` and `[^a-z]` are classes; `\` escapes, in classes as well.

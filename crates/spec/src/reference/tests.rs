@@ -147,7 +147,7 @@ fn limits_of_length() {
 #[test]
 fn repositories_have_neither_tag_nor_digest() {
     let repository = Repository::parse("alpine").unwrap();
-    assert_eq!((repository.name(), repository.familiar()), ("docker.io/library/alpine".into(), "alpine".into()));
+    assert_eq!((repository.name(), repository.familiar()), ("docker.io/library/alpine", "alpine"));
     let error = Repository::parse("alpine:3").unwrap_err();
     assert_eq!(error.to_string(), "invalid repository name (alpine:3), cannot specify a tag or digest");
 }

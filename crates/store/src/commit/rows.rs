@@ -146,7 +146,7 @@ pub(super) fn name(
 /// Makes a name with a tag stand for a target. Returns what it stood for before.
 pub(crate) fn point(connection: &Connection, reference: &Reference, target: &Digest) -> Step<Option<Digest>> {
     let (repository, tag) = (reference.repository().name(), reference.tag().map_or("latest", |tag| tag.as_str()));
-    let before = find::target_of_tag(connection, &repository, tag)?;
+    let before = find::target_of_tag(connection, repository, tag)?;
     let sql = "INSERT INTO reference (repository, tag, target, updated) \
                SELECT ?1, ?2, number, ?4 FROM target WHERE digest = ?3 \
                ON CONFLICT DO UPDATE SET target = excluded.target, updated = excluded.updated \
