@@ -122,6 +122,11 @@ impl Scene {
         self.run(&mut self.command_as("docker", arguments))
     }
 
+    /// Runs `dhow` through a link named `podman`.
+    pub fn podman(&self, arguments: &[&str]) -> Transcript {
+        self.run(&mut self.command_as("podman", arguments))
+    }
+
     /// Runs `dhow`, which must succeed, and returns its standard output.
     ///
     /// # Panics

@@ -83,6 +83,11 @@ impl Environment {
     }
 }
 
+/// `DHOW_COMPAT`: what `--compat` says when it is not given. Read before everything else, since errors depend on it.
+pub(crate) fn personality() -> Option<OsString> {
+    variable("DHOW_COMPAT")
+}
+
 /// Arms the fault named by `DHOW_FAULT`: builds with debug assertions only, for the tests that kill the program.
 ///
 /// # Errors

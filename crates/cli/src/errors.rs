@@ -58,12 +58,14 @@ impl Failure {
     }
 
     /// The exit code of the process.
-    pub(crate) fn code(&self) -> u8 {
+    pub(crate) fn code(&self, personality: Personality) -> u8 {
         match self {
             Failure::Engine(error) | Failure::Reported(error) if error.kind() == Kind::Cancelled => INTERRUPTED,
-            Failure::Engine(_) | Failure::Reported(_) | Failure::Client(_) => FAILED,
+            Failure::Engine(_) | Failure::Reported(_) | Failure::Client(_) => personality.failed(),
             Failure::Usage { code, .. } | Failure::Interrupted { code, .. } | Failure::Quiet(code) => *code,
-            Failure::Several(failures) => failures.iter().map(Failure::code).max().unwrap_or(FAILED),
+            Failure::Several(failures) => {
+                failures.iter().map(|failure| failure.code(personality)).max().unwrap_or(personality.failed())
+            }
         }
     }
 
@@ -83,17 +85,33 @@ impl Failure {
     /// Says it on standard error, with hints when a person is reading.
     pub(crate) fn report(&self, personality: Personality, console: &Console) {
         match self {
-            Failure::Engine(error) => {
-                let prefix = if error.kind() == Kind::Cancelled { "" } else { personality.engine_prefix() };
-                report(console, prefix, error);
-            }
-            Failure::Reported(error) => report(console, "", error),
-            Failure::Client(message) | Failure::Usage { message, .. } | Failure::Interrupted { message, .. } => {
-                console.notice(message);
-            }
-            Failure::Several(failures) => failures.iter().for_each(|failure| failure.report(personality, console)),
+            Failure::Engine(error) if error.kind() == Kind::Cancelled => report(console, "", error),
+            Failure::Engine(error) => report(console, personality.engine_prefix(), error),
+            Failure::Reported(error) => report(console, personality.client_prefix(), error),
+            Failure::Client(message) => console.notice(format!("{}{message}", personality.client_prefix())),
+            Failure::Usage { message, .. } | Failure::Interrupted { message, .. } => console.notice(message),
+            Failure::Several(failures) => match self.collected(personality) {
+                Some(text) => console.notice(text),
+                None => failures.iter().for_each(|failure| failure.report(personality, console)),
+            },
             Failure::Quiet(_) => {}
         }
+    }
+
+    /// Several failures as one text, for those who tell them so; not what was said already or is no error.
+    fn collected(&self, personality: Personality) -> Option<String> {
+        let Failure::Several(failures) = self else { return None };
+        let texts: Option<Vec<String>> = failures
+            .iter()
+            .map(|failure| match failure {
+                Failure::Engine(error) | Failure::Reported(error) if error.kind() != Kind::Cancelled => {
+                    Some(error.to_string())
+                }
+                Failure::Client(message) => Some(message.clone()),
+                _ => None,
+            })
+            .collect();
+        personality.several(&texts?).map(|text| format!("{}{text}", personality.client_prefix()))
     }
 }
 
@@ -120,11 +138,12 @@ mod tests {
 
     #[test]
     fn codes() {
-        assert_eq!(engine(Kind::NotFound).code(), 1);
-        assert_eq!(engine(Kind::Cancelled).code(), 130);
-        assert_eq!(Failure::Client("x".to_owned()).code(), 1);
-        assert_eq!(Failure::Several(vec![engine(Kind::NotFound), engine(Kind::Cancelled)]).code(), 130);
-        assert_eq!(Failure::Quiet(141).code(), 141);
+        let codes = |failure: Failure| [Personality::Docker, Personality::Podman].map(|who| failure.code(who));
+        assert_eq!(codes(engine(Kind::NotFound)), [1, 125]);
+        assert_eq!(codes(engine(Kind::Cancelled)), [130, 130]);
+        assert_eq!(codes(Failure::Client("x".to_owned())), [1, 125]);
+        assert_eq!(codes(Failure::Several(vec![engine(Kind::NotFound), engine(Kind::Cancelled)])), [130, 130]);
+        assert_eq!(codes(Failure::Quiet(141)), [141, 141]);
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use clap::{Arg, Command};
 
+use crate::personality::Personality;
 use crate::tree::Located;
 use crate::verb::Node;
 
 /// The help of a place on the command line, every line ended.
-pub(crate) fn render(root: &Command, located: &Located) -> String {
+pub(crate) fn render(personality: Personality, root: &Command, located: &Located) -> String {
     let command = located.command(root);
     let mut sections = vec![usage(located, command), about(command)];
     if let Some(paths) = located.nodes.last().map(|node| node.paths).filter(|paths| !paths.is_empty()) {
-        let program = located.path.split(' ').next().unwrap_or_default();
+        let program = personality.program();
         let paths: Vec<String> = paths.iter().map(|path| format!("{program} {path}")).collect();
         sections.push(format!("Aliases:\n  {}", paths.join(", ")));
     }
-    let members = located.nodes.last().map_or(crate::commands::TREE, |node| node.members());
+    let members = located.nodes.last().map_or(personality.tree(), |node| node.members());
     let (groups, verbs): (Vec<&Node>, Vec<&Node>) =
         members.iter().filter(|node| !node.hidden).partition(|node| !node.members().is_empty());
     sections.extend(words("Commands:", &verbs));

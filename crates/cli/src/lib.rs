@@ -1,4 +1,4 @@
-//! The command line of dhow: arguments, output, exit codes, progress and the docker personality.
+//! The command line of dhow: arguments, output, exit codes, progress and the habits of docker and podman.
 //!
 //! Verbs live one to a file in `commands`; what they do is in `dhow-ops`. This is the only crate that prints, reads the
 //! environment or decides exit codes.
@@ -39,17 +39,17 @@ pub fn command() -> clap::Command {
 
 /// The help text of a command, as `--help` prints it; `words` lead to it (`["image", "ls"]`), none is the program itself.
 pub fn help(words: &[&str]) -> String {
-    help::render(&command(), &Located::follow(Personality::Dhow.program(), words.iter().copied()))
+    help::render(Personality::Dhow, &command(), &Located::follow(Personality::Dhow, words.iter().copied()))
 }
 
 /// Runs the program with its arguments, the program's name first, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let console = Console::new();
-    let personality = match Personality::of(arguments.first().map(OsString::as_os_str)) {
+    let personality = match Personality::choose(&arguments) {
         Ok(personality) => personality,
-        Err(message) => {
-            console.notice(message);
+        Err((personality, message)) => {
+            console.notice(format!("{}{message}", personality.client_prefix()));
             return ExitCode::from(FLAG_ERROR);
         }
     };
@@ -60,7 +60,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         (_, Err(failure)) | (Err(failure), Ok(())) => failure,
     };
     failure.report(personality, &console);
-    ExitCode::from(failure.code())
+    ExitCode::from(failure.code(personality))
 }
 
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
@@ -71,12 +71,12 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         Ok(matches) => matches,
         Err(error) => {
             let root = tree::root(personality);
-            let located = Located::by_arguments(program, arguments);
+            let located = Located::by_arguments(personality, arguments);
             if error.kind() == ErrorKind::DisplayHelp {
-                console.text(help::render(&root, &located));
+                console.text(help::render(personality, &root, &located));
                 return Ok(());
             }
-            return Err(usage::explain(&error, &root, &located, arguments));
+            return Err(usage::explain(personality, &error, &root, &located, arguments));
         }
     };
     let globals = Globals::from_arg_matches(&matches).map_err(|error| Failure::Client(error.to_string()))?;
@@ -85,14 +85,14 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         console.line(commands::version::line());
         return Ok(());
     }
-    let located = Located::by_arguments(program, arguments);
-    match tree::verb_of(&matches) {
+    let located = Located::by_arguments(personality, arguments);
+    match tree::verb_of(personality, &matches) {
         Some((verb, matches)) => {
             let environment = Environment::read();
             verb.run(matches, &Session { personality, path: located.path, console, environment, globals })
         }
         None => {
-            console.text(help::render(&tree::root(personality), &located));
+            console.text(help::render(personality, &tree::root(personality), &located));
             Ok(())
         }
     }

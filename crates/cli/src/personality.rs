@@ -1,40 +1,91 @@
-//! Whose habits the program takes on, told by the name it was called by.
+//! Whose habits the program takes on: what `--compat` says, else `DHOW_COMPAT`, else the name it was called by.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use crate::commands;
+use crate::environment;
+use crate::tree::Located;
+use crate::verb::{Count, Node};
+
+/// The option that chooses a personality.
+const OPTION: &str = "--compat";
+
 /// The tool that the user thinks is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Personality {
     /// dhow itself: docker 28's behaviour without the talk of a daemon.
+    #[default]
     Dhow,
-    /// Called through a link named `docker`.
+    /// Docker 28; the name of a link, too.
     Docker,
+    /// Docker 29, which shows other lists than 28 did.
+    Docker29,
+    /// Podman 5; the name of a link, too.
+    Podman,
 }
 
 impl Personality {
-    /// Reads the personality off the program's name.
+    /// Chooses by the arguments, the program's name first. What cannot be understood is left for those who report it.
     ///
     /// # Errors
-    /// What to say when the name promises habits that dhow does not have.
-    pub(crate) fn of(program: Option<&OsStr>) -> Result<Self, String> {
-        let name = program.and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
-        match name {
-            Some("docker") => Ok(Personality::Docker),
-            Some("podman") => {
-                Err("Error: dhow does not have podman's habits yet and was called by a link named podman: \
-                                   call it as dhow or through a link named docker"
-                    .to_owned())
-            }
-            _ => Ok(Personality::Dhow),
+    /// The personality to report it in, and what is wrong with `DHOW_COMPAT`.
+    pub(crate) fn choose(arguments: &[OsString]) -> Result<Self, (Self, String)> {
+        let program = arguments.first().and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
+        let linked = match program {
+            Some("docker") => Personality::Docker,
+            Some("podman") => Personality::Podman,
+            _ => Personality::Dhow,
+        };
+        if let Some(given) = Self::given(arguments.get(1..).unwrap_or_default()) {
+            return Ok(Self::parse(given).unwrap_or(linked));
         }
+        let Some(name) = environment::personality() else { return Ok(linked) };
+        let name = name.to_string_lossy();
+        Self::parse(&name).map_err(|problem| (linked, format!("invalid value {name:?} of DHOW_COMPAT: {problem}")))
+    }
+
+    /// The value of the last `--compat` among the arguments. They cannot be parsed before it is known what they may be.
+    fn given(arguments: &[OsString]) -> Option<&str> {
+        let mut given = None;
+        let mut arguments = arguments.iter().filter_map(|argument| argument.to_str()).take_while(|&text| text != "--");
+        while let Some(argument) = arguments.next() {
+            match argument.strip_prefix(OPTION) {
+                Some("") => given = arguments.next().or(given),
+                Some(rest) => given = rest.strip_prefix('=').or(given),
+                None => {}
+            }
+        }
+        given
+    }
+
+    /// Reads the value of `--compat`.
+    ///
+    /// # Errors
+    /// What it may be.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "dhow" => Personality::Dhow,
+            "docker" => Personality::Docker,
+            "docker29" => Personality::Docker29,
+            "podman" => Personality::Podman,
+            _ => return Err("must be \"dhow\", \"docker\", \"docker29\" or \"podman\"".to_owned()),
+        })
     }
 
     /// The name in usage texts.
     pub(crate) fn program(self) -> &'static str {
         match self {
             Personality::Dhow => "dhow",
-            Personality::Docker => "docker",
+            Personality::Docker | Personality::Docker29 => "docker",
+            Personality::Podman => "podman",
+        }
+    }
+
+    /// Everything that can be said to the program.
+    pub(crate) fn tree(self) -> &'static [Node] {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 | Personality::Podman => commands::TREE,
         }
     }
 
@@ -42,8 +93,71 @@ impl Personality {
     pub(crate) fn engine_prefix(self) -> &'static str {
         match self {
             Personality::Dhow => "",
-            Personality::Docker => "Error response from daemon: ",
+            Personality::Docker | Personality::Docker29 => "Error response from daemon: ",
+            Personality::Podman => self.client_prefix(),
         }
+    }
+
+    /// What stands before an error that the program found itself.
+    pub(crate) fn client_prefix(self) -> &'static str {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 => "",
+            Personality::Podman => "Error: ",
+        }
+    }
+
+    /// Exit code of what fails and has no code of its own.
+    pub(crate) fn failed(self) -> u8 {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 => 1,
+            Personality::Podman => 125,
+        }
+    }
+
+    /// Exit code of a wrong number of arguments and of a word that is no command.
+    pub(crate) fn misused(self) -> u8 {
+        self.failed()
+    }
+
+    /// Several failures in one text, where they are not just told one after the other.
+    pub(crate) fn several(self, failures: &[String]) -> Option<String> {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 => None,
+            // Go's multierror, which podman's errors are collected in.
+            Personality::Podman => {
+                let items: String = failures.iter().map(|failure| format!("\t* {failure}\n")).collect();
+                Some(format!("{} errors occurred:\n{items}", failures.len()))
+            }
+        }
+    }
+
+    /// Words about a flag, with whatever stands around them.
+    pub(crate) fn about_flag(self, what: &str, usage: &str, path: &str) -> String {
+        match self {
+            Personality::Podman => format!("Error: {what}\nSee '{path} --help'"),
+            _ => format!("{what}\n\nUsage:  {usage}\n\nRun '{path} --help' for more information"),
+        }
+    }
+
+    /// Words about a number of arguments that a command does not take.
+    pub(crate) fn about_count(self, count: Count, given: usize, path: &str, usage: &str) -> String {
+        if self == Personality::Podman {
+            return format!("Error: {}", count.in_cobra_s_words(given, path));
+        }
+        let (rule, verb) = count.in_docker_s_words();
+        let program = self.program();
+        format!("{program}: '{path}' {rule}\n\nUsage:  {usage}\n\n{verb} '{path} --help' for more information")
+    }
+
+    /// Words about a word that is no command, where one should be.
+    pub(crate) fn about_command(self, word: &str, located: &Located) -> String {
+        let path = &located.path;
+        if self == Personality::Podman {
+            return format!("Error: unrecognized command `{path} {word}`\nTry '{path} --help' for more information");
+        }
+        let program = self.program();
+        let usage = if located.nodes.is_empty() { String::new() } else { format!("Usage:  {path}\n\n") };
+        format!("{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information")
     }
 }
 
@@ -51,12 +165,36 @@ impl Personality {
 mod tests {
     use super::*;
 
+    fn chosen(line: &str) -> Personality {
+        let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Personality::choose(&arguments).expect("no variable is set")
+    }
+
     #[test]
-    fn the_name_decides() {
-        assert_eq!(Personality::of(Some(OsStr::new("/usr/bin/docker"))), Ok(Personality::Docker));
-        assert_eq!(Personality::of(Some(OsStr::new("./dhow"))), Ok(Personality::Dhow));
-        assert_eq!(Personality::of(Some(OsStr::new("dhow-0.1"))), Ok(Personality::Dhow));
-        assert_eq!(Personality::of(None), Ok(Personality::Dhow));
-        assert!(Personality::of(Some(OsStr::new("podman"))).is_err());
+    fn the_name_decides_unless_the_option_does() {
+        for (line, expected) in [
+            ("/usr/bin/docker", Personality::Docker),
+            ("podman images", Personality::Podman),
+            ("./dhow", Personality::Dhow),
+            ("dhow-0.1", Personality::Dhow),
+            ("dhow --compat podman images", Personality::Podman),
+            ("docker images --compat=docker29", Personality::Docker29),
+            ("docker --compat podman --compat dhow images", Personality::Dhow),
+            ("docker save -- --compat podman", Personality::Docker),
+            ("docker --compatible podman", Personality::Docker),
+            ("podman --compat lxc", Personality::Podman),
+            ("podman --compat", Personality::Podman),
+        ] {
+            assert_eq!(chosen(line), expected, "{line}");
+        }
+        assert_eq!(Personality::choose(&[]), Ok(Personality::Dhow));
+    }
+
+    #[test]
+    fn podman_collects_errors() {
+        let failures = ["a: image not known".to_owned(), "b: image not known".to_owned()];
+        let expected = "2 errors occurred:\n\t* a: image not known\n\t* b: image not known\n";
+        assert_eq!(Personality::Podman.several(&failures).as_deref(), Some(expected));
+        assert_eq!(Personality::Docker.several(&failures), None);
     }
 }

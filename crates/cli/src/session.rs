@@ -19,6 +19,10 @@ pub(crate) struct Globals {
     /// Directory of the local store (default "$XDG_DATA_HOME/dhow", or "/var/lib/dhow" as root)
     #[arg(long, value_name = "string", global = true)]
     pub(crate) root: Option<PathBuf>,
+    /// Behave as "docker" (28), "docker29" or "podman" (default "$DHOW_COMPAT", else the name of the link, else "dhow")
+    #[arg(long, value_name = "string", global = true, value_parser = Personality::parse)]
+    #[allow(dead_code, reason = "was read before all other arguments, which depend on it")]
+    pub(crate) compat: Option<Personality>,
     /// Directory of the client's config.json (default "~/.docker")
     #[arg(long, value_name = "string", global = true)]
     pub(crate) config: Option<PathBuf>,

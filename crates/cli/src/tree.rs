@@ -4,24 +4,23 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
-use crate::commands::TREE;
 use crate::personality::Personality;
 use crate::session::Globals;
 use crate::verb::{Handle, Meaning, Node, like_pflag};
 
 /// Global options whose value is an argument of its own, unless it follows an equals sign.
-const GLOBALS_WITH_VALUE: [&str; 3] = ["--root", "--config", "--log-level"];
+const GLOBALS_WITH_VALUE: [&str; 4] = ["--root", "--config", "--log-level", "--compat"];
 
 /// The whole command line under a personality's name, with every text.
 pub(crate) fn root(personality: Personality) -> Command {
     let program = personality.program();
-    bare_root(program)
-        .subcommands(TREE.iter().map(|node| node.command(&format!("{program} {}", node.name))).collect::<Vec<_>>())
+    let path = |node: &Node| format!("{program} {}", node.name);
+    bare_root(program).subcommands(personality.tree().iter().map(|node| node.command(&path(node))))
 }
 
 /// The command line as the parser needs it, which costs a fraction of [`root`]; whoever shows texts needs that one.
 pub(crate) fn parser(personality: Personality) -> Command {
-    bare_root(personality.program()).subcommands(TREE.iter().map(Node::parser))
+    bare_root(personality.program()).subcommands(personality.tree().iter().map(Node::parser))
 }
 
 fn bare_root(program: &'static str) -> Command {
@@ -56,10 +55,10 @@ pub(crate) struct Located {
 
 impl Located {
     /// Follows words as far as the tree knows them.
-    pub(crate) fn follow<'a>(program: &str, words: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut located = Self { path: program.to_owned(), nodes: Vec::new() };
+    pub(crate) fn follow<'a>(personality: Personality, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut located = Self { path: personality.program().to_owned(), nodes: Vec::new() };
         for word in words {
-            let members = located.nodes.last().map_or(TREE, |node| node.members());
+            let members = located.nodes.last().map_or(personality.tree(), |node| node.members());
             let found = members.iter().find(|node| node.name == word || node.aliases.contains(&word));
             let Some(node) = found else { break };
             located.path.push(' ');
@@ -70,7 +69,7 @@ impl Located {
     }
 
     /// Finds the place that a whole command line means, faulty or not.
-    pub(crate) fn by_arguments(program: &str, arguments: &[OsString]) -> Self {
+    pub(crate) fn by_arguments(personality: Personality, arguments: &[OsString]) -> Self {
         let mut words = Vec::new();
         let mut is_value = false;
         for argument in arguments.iter().filter_map(|argument| argument.to_str()) {
@@ -82,7 +81,7 @@ impl Located {
                 words.push(argument);
             }
         }
-        Self::follow(program, words)
+        Self::follow(personality, words)
     }
 
     /// The place as clap knows it.
@@ -99,8 +98,8 @@ impl Located {
 }
 
 /// The verb that clap found, with its matches; `None` when the words end at a group or at the program itself.
-pub(crate) fn verb_of(mut matches: &ArgMatches) -> Option<(&'static Handle, &ArgMatches)> {
-    let mut members = TREE;
+pub(crate) fn verb_of(personality: Personality, mut matches: &ArgMatches) -> Option<(&'static Handle, &ArgMatches)> {
+    let mut members = personality.tree();
     while let Some((name, below)) = matches.subcommand() {
         let node = members.iter().find(|node| node.name == name)?;
         matches = below;
@@ -117,13 +116,14 @@ mod tests {
     use super::*;
 
     fn located(arguments: &[&str]) -> String {
-        Located::by_arguments("dhow", &arguments.iter().map(OsString::from).collect::<Vec<_>>()).path
+        Located::by_arguments(Personality::Dhow, &arguments.iter().map(OsString::from).collect::<Vec<_>>()).path
     }
 
     #[test]
     fn clap_accepts_the_tree() {
         root(Personality::Dhow).debug_assert();
         parser(Personality::Dhow).debug_assert();
+        root(Personality::Podman).debug_assert();
     }
 
     #[test]

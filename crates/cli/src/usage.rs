@@ -6,16 +6,25 @@ use std::ffi::OsString;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::errors::{FAILED, FLAG_ERROR, Failure};
+use crate::errors::{FLAG_ERROR, Failure};
+use crate::personality::Personality;
 use crate::tree::Located;
 
 /// Turns clap's complaint into docker's. `root` is the whole command line, `arguments` what the user typed.
-pub(crate) fn explain(error: &clap::Error, root: &Command, located: &Located, arguments: &[OsString]) -> Failure {
+pub(crate) fn explain(
+    personality: Personality,
+    error: &clap::Error,
+    root: &Command,
+    located: &Located,
+    arguments: &[OsString],
+) -> Failure {
     if error.kind() == ErrorKind::InvalidSubcommand {
-        return unknown_command(&text(error, ContextKind::InvalidSubcommand), located);
+        let word = text(error, ContextKind::InvalidSubcommand);
+        let message = personality.about_command(&word, located);
+        return Failure::Usage { message, code: personality.misused() };
     }
     let flag = text(error, ContextKind::InvalidArg);
-    let before_commands = Located::follow(&root_name(located), []);
+    let before_commands = Located::follow(personality, []);
     let located = if stands_before_commands(&flag, located, arguments) { &before_commands } else { located };
     let command = located.command(root);
     let what = match error.kind() {
@@ -36,12 +45,8 @@ pub(crate) fn explain(error: &clap::Error, root: &Command, located: &Located, ar
     };
     // Cobra's line of usage for a program that is given an argument; its help shows another.
     let usage = located.usage(command) + if located.nodes.is_empty() { " [ARG...]" } else { "" };
-    let message = format!("{what}\n\nUsage:  {usage}\n\nRun '{} --help' for more information", located.path);
+    let message = personality.about_flag(&what, &usage, &located.path);
     Failure::Usage { message, code: FLAG_ERROR }
-}
-
-fn root_name(located: &Located) -> String {
-    located.path.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// Whether a flag that nobody knows stands before the first command: docker then speaks for the program, not the command.
@@ -49,16 +54,6 @@ fn stands_before_commands(flag: &str, located: &Located, arguments: &[OsString])
     let Some(first) = located.path.split(' ').nth(1) else { return true };
     let mut before = arguments.iter().take_while(|argument| *argument != first);
     before.any(|argument| argument.to_str().is_some_and(|text| text.split('=').next() == Some(flag)))
-}
-
-/// A word where a command should be.
-pub(crate) fn unknown_command(word: &str, located: &Located) -> Failure {
-    let path = &located.path;
-    let program = path.split(' ').next().unwrap_or_default();
-    let usage = if located.nodes.is_empty() { String::new() } else { format!("Usage:  {path}\n\n") };
-    let message =
-        format!("{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information");
-    Failure::Usage { message, code: FAILED }
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> String {

@@ -3,7 +3,8 @@
 use clap::builder::TypedValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
-use crate::errors::{FAILED, Failure, Outcome};
+use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Session;
 
 /// One verb: its arguments (the implementing type), how its usage reads and what it does.
@@ -47,28 +48,50 @@ impl Count {
     /// Checks the number of operands given.
     ///
     /// # Errors
-    /// Docker's text about the number, with the usage line.
-    pub(crate) fn check(self, given: usize, path: &str, usage: impl FnOnce() -> String) -> Outcome {
-        let plural = |number: usize| if number == 1 { "argument" } else { "arguments" };
-        let (fits, rule, verb) = match self {
-            Count::Exactly(0) => (given == 0, "accepts no arguments".to_owned(), "Run"),
-            Count::Exactly(number) => (given == number, format!("requires {number} {}", plural(number)), "Run"),
-            Count::AtLeast(number) => {
-                (given >= number, format!("requires at least {number} {}", plural(number)), "See")
-            }
-            Count::Between(least, most) => {
-                let rule = format!("requires at least {least} and at most {most} {}", plural(most));
-                ((least..=most).contains(&given), rule, "Run")
-            }
-            Count::AtMost(number) => (given <= number, format!("requires at most {number} {}", plural(number)), "Run"),
+    /// The text about the number, as the tool has it that is called.
+    pub(crate) fn check(
+        self,
+        given: usize,
+        personality: Personality,
+        path: &str,
+        usage: impl FnOnce() -> String,
+    ) -> Outcome {
+        let fits = match self {
+            Count::Exactly(number) => given == number,
+            Count::AtLeast(number) => given >= number,
+            Count::Between(least, most) => (least..=most).contains(&given),
+            Count::AtMost(number) => given <= number,
         };
         if fits {
             return Ok(());
         }
-        let program = path.split(' ').next().unwrap_or_default();
-        let message =
-            format!("{program}: '{path}' {rule}\n\nUsage:  {}\n\n{verb} '{path} --help' for more information", usage());
-        Err(Failure::Usage { message, code: FAILED })
+        let message = personality.about_count(self, given, path, &usage());
+        Err(Failure::Usage { message, code: personality.misused() })
+    }
+
+    /// Docker's rule, and its verb for looking into the help.
+    pub(crate) fn in_docker_s_words(self) -> (String, &'static str) {
+        let plural = |number: usize| if number == 1 { "argument" } else { "arguments" };
+        match self {
+            Count::Exactly(0) => ("accepts no arguments".to_owned(), "Run"),
+            Count::Exactly(number) => (format!("requires {number} {}", plural(number)), "Run"),
+            Count::AtLeast(number) => (format!("requires at least {number} {}", plural(number)), "See"),
+            Count::Between(least, most) => {
+                (format!("requires at least {least} and at most {most} {}", plural(most)), "Run")
+            }
+            Count::AtMost(number) => (format!("requires at most {number} {}", plural(number)), "Run"),
+        }
+    }
+
+    /// The rule of the library that podman's command line is made with; none at all is podman's own rule.
+    pub(crate) fn in_cobra_s_words(self, given: usize, path: &str) -> String {
+        match self {
+            Count::Exactly(0) => format!("`{path}` takes no arguments"),
+            Count::Exactly(number) => format!("accepts {number} arg(s), received {given}"),
+            Count::AtLeast(number) => format!("requires at least {number} arg(s), only received {given}"),
+            Count::Between(least, most) => format!("accepts between {least} and {most} arg(s), received {given}"),
+            Count::AtMost(number) => format!("accepts at most {number} arg(s), received {given}"),
+        }
     }
 }
 
@@ -188,7 +211,7 @@ impl Handle {
 fn run<V: Verb>(matches: &ArgMatches, session: &Session<'_>) -> Outcome {
     let verb = V::from_arg_matches(matches).map_err(|error| Failure::Client(error.to_string()))?;
     let usage = || usage_line(&session.path, V::OPERANDS, &V::augment_args(Command::new("")));
-    verb.count().check(verb.operands().len(), &session.path, usage)?;
+    verb.count().check(verb.operands().len(), session.personality, &session.path, usage)?;
     verb.run(session)
 }
 
@@ -236,8 +259,8 @@ mod tests {
     use super::*;
 
     fn message(count: Count, given: usize) -> Option<String> {
-        match count.check(given, "docker tag", || "docker tag A B".to_owned()) {
-            Err(Failure::Usage { message, code: FAILED }) => Some(message),
+        match count.check(given, Personality::Docker, "docker tag", || "docker tag A B".to_owned()) {
+            Err(Failure::Usage { message, code: 1 }) => Some(message),
             _ => None,
         }
     }
@@ -258,6 +281,19 @@ mod tests {
                 .is_some_and(|text| text.contains("requires at least 1 and at most 2 arguments\n"))
         );
         assert!(message(Count::Exactly(0), 1).is_some_and(|text| text.contains("accepts no arguments\n")));
+    }
+
+    #[test]
+    fn counts_in_podman_s_words() {
+        let message = |count: Count, given| match count.check(given, Personality::Podman, "podman tag", "") {
+            Err(Failure::Usage { message, code: 125 }) => message,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(message(Count::Exactly(0), 1), "Error: `podman tag` takes no arguments");
+        assert_eq!(message(Count::Exactly(2), 1), "Error: accepts 2 arg(s), received 1");
+        assert_eq!(message(Count::AtLeast(2), 1), "Error: requires at least 2 arg(s), only received 1");
+        assert_eq!(message(Count::AtMost(1), 2), "Error: accepts at most 1 arg(s), received 2");
+        assert_eq!(message(Count::Between(1, 2), 3), "Error: accepts between 1 and 2 arg(s), received 3");
     }
 
     #[test]

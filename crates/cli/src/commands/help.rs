@@ -24,12 +24,12 @@ impl Verb for Help {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let program = session.personality.program();
-        let located = Located::follow(program, self.words.iter().map(String::as_str));
+        let personality = session.personality;
+        let located = Located::follow(personality, self.words.iter().map(String::as_str));
         if located.nodes.len() < self.words.len() {
             return Err(Failure::Client(format!("unknown help topic: {}", self.words.join(" "))));
         }
-        session.console.text(crate::help::render(&tree::root(session.personality), &located));
+        session.console.text(crate::help::render(personality, &tree::root(personality), &located));
         Ok(())
     }
 }

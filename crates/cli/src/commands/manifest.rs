@@ -155,9 +155,9 @@ impl Verb for Create {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if session.personality == Personality::Docker {
+        if matches!(session.personality, Personality::Docker | Personality::Docker29) {
             let usage = || format!("{} {}", session.path, Self::OPERANDS);
-            Count::AtLeast(2).check(self.names.len(), &session.path, usage)?;
+            Count::AtLeast(2).check(self.names.len(), session.personality, &session.path, usage)?;
         }
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
         let context = self.reach.context(session)?;
@@ -250,7 +250,7 @@ impl Verb for Push {
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, destination)) = self.names.split_first() else {
             let usage = || format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
-            return Count::Exactly(1).check(0, &session.path, usage);
+            return Count::Exactly(1).check(0, session.personality, &session.path, usage);
         };
         let context = self.reach.context(session)?;
         let pushed = |name: &_, digest: &Digest| {
