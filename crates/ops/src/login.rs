@@ -36,7 +36,17 @@ impl Login {
 /// # Errors
 /// Those of reading the files of credentials.
 pub fn key(context: &Context, server: Option<&str>) -> Result<String> {
+    let server = server.filter(|server| !server.is_empty());
     Ok(context.keychain()?.key(server.unwrap_or(DEFAULT)))
+}
+
+/// What docker calls the server whose credentials go: Docker Hub by the name that the user gave it, all others by their
+/// key.
+pub fn name<'a>(key: &'a str, server: Option<&'a str>) -> &'a str {
+    match server.filter(|server| !server.is_empty()).map(dhow_registry::hostname) {
+        Some(host) if dhow_registry::domain(host) == DEFAULT => host,
+        _ => key,
+    }
 }
 
 /// The credentials that are stored for a key.

@@ -31,7 +31,7 @@ mod warning;
 pub use client::{Client, ClientOptions, LoginOutcome, PartPolicy};
 pub use credentials::file::AuthFile;
 pub use credentials::keychain::{Erased, Given, Kept, Keychain, Places};
-pub use credentials::keys::Dialect;
+pub use credentials::keys::{Dialect, domain, hostname};
 pub use credentials::{Anonymous, Credential, CredentialSource};
 pub use error::WireError;
 pub use ingest::Upload;

@@ -151,7 +151,7 @@ impl Refused {
             format!("pull access denied for {name}, repository does not exist or may require 'docker login'")
         } else if wire.is("NAME_UNKNOWN") {
             format!("repository {name} not found")
-        } else if wire.is("MANIFEST_UNKNOWN") || wire.kind() == Kind::NotFound {
+        } else if wire.is("MANIFEST_UNKNOWN") {
             format!("manifest for {} not found", reference.familiar())
         } else {
             return wire.into_error(&domain);

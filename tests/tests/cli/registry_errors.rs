@@ -151,7 +151,7 @@ fn an_answer_that_is_no_registry_s() {
     assert_snapshot!(stage.pull(), @r#"
     exit 1
     [err]
-    Error response from daemon: manifest for [REGISTRY]/acme/web:v1 not found: error parsing HTTP 404 response body: invalid character '<' looking for beginning of value: "<html>not here</html>"
+    Error response from daemon: error parsing HTTP 404 response body: invalid character '<' looking for beginning of value: "<html>not here</html>"
     "#);
 }
 

@@ -184,7 +184,7 @@ impl Flow<'_> {
         }
         if verbose {
             console.line(match kept {
-                Kept::File(path) => format!("Used: {}", path.display()),
+                Kept::File(path) | Kept::AsBefore(path) => format!("Used: {}", path.display()),
                 Kept::Helper(name) => format!("Used: docker-credential-{name}"),
             });
         }

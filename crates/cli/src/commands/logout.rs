@@ -44,7 +44,7 @@ impl Verb for Logout {
 fn one(session: &Session<'_>, context: &Context, server: Option<&str>) -> Outcome {
     let console = session.console;
     let key = login::key(context, server)?;
-    console.line(format!("Removing login credentials for {key}"));
+    console.line(format!("Removing login credentials for {}", login::name(&key, server)));
     session.warn_of_overlay();
     match login::logout(context, &key) {
         Ok(erased) => {

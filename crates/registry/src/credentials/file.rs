@@ -169,10 +169,11 @@ impl AuthFile {
     }
 
     /// Puts a credential into the file's text; `None` for one that a helper keeps, which docker marks by an empty entry.
+    /// Says whether that changed anything.
     ///
     /// # Errors
     /// [`Kind::Invalid`] when `auths` is not an object.
-    pub(super) fn put(&mut self, key: &str, credential: Option<&Credential>) -> Result<()> {
+    pub(super) fn put(&mut self, key: &str, credential: Option<&Credential>) -> Result<bool> {
         let mut entry = Map::new();
         if let Some(credential) = credential {
             if !credential.username.is_empty() || !credential.password.is_empty() {
@@ -186,8 +187,9 @@ impl AuthFile {
                 }
             }
         }
-        self.entries_mut()?.insert(key.to_owned(), Value::Object(entry));
-        Ok(())
+        let entry = Value::Object(entry);
+        let before = self.entries_mut()?.insert(key.to_owned(), entry.clone());
+        Ok(before != Some(entry))
     }
 
     /// Takes the entries of a registry or namespace out of the file's text, under every spelling of its key.

@@ -21,7 +21,7 @@ fn bob() -> Credential {
 
 /// As a login does.
 fn store(config: &mut AuthFile, server: &str, credential: &Credential) {
-    config.update(|file| file.put(&Dialect::Docker.key(server), Some(credential)).map(|()| true)).unwrap();
+    config.update(|file| file.put(&Dialect::Docker.key(server), Some(credential))).unwrap();
 }
 
 #[test]

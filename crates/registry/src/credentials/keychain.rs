@@ -48,6 +48,8 @@ pub struct Keychain {
 pub enum Kept {
     /// As it is, in this file.
     File(PathBuf),
+    /// The same was in this file before, which was left alone.
+    AsBefore(PathBuf),
     /// By the credential helper of this name.
     Helper(String),
 }
@@ -149,13 +151,18 @@ impl Keychain {
             None => Kept::File(self.own.path().to_owned()),
         };
         let plain = matches!(kept, Kept::File(_)).then_some(credential);
+        let mut changed = true;
         self.own.update(|file| {
             if let Some(helper) = installed {
                 file.set_default_helper(helper);
             }
-            file.put(&key, plain).map(|()| true)
+            changed = file.put(&key, plain)?;
+            Ok(changed || installed.is_some())
         })?;
-        Ok(kept)
+        Ok(match kept {
+            Kept::File(path) if !changed => Kept::AsBefore(path),
+            kept => kept,
+        })
     }
 
     /// The helper that docker takes by itself when nothing is configured: `pass` where it is set up, else the desktop's.

@@ -37,6 +37,10 @@ impl Home {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
+    fn modified(&self, name: &str) -> std::time::SystemTime {
+        std::fs::metadata(self.path(name)).unwrap().modified().unwrap()
+    }
+
     fn open(&self) -> Keychain {
         Keychain::open(&self.places).unwrap()
     }
@@ -162,6 +166,12 @@ fn logins_are_kept_where_the_configuration_says() {
     assert_eq!(home.user("alpine"), None);
     home.write("config.json", "{}");
     assert_eq!(home.open().store("r.example", &named("bob")).unwrap(), Kept::File(home.path("config.json")));
+    let (before, written) = (home.read("config.json"), home.modified("config.json"));
+    let again = home.open().store("r.example", &named("bob")).unwrap();
+    assert_eq!(again, Kept::AsBefore(home.path("config.json")));
+    assert_eq!((home.read("config.json"), home.modified("config.json")), (before, written), "left alone");
+    let other = home.open().store("r.example", &named("alice")).unwrap();
+    assert_eq!(other, Kept::File(home.path("config.json")));
     assert_eq!(std::fs::metadata(home.path("config.json")).unwrap().permissions().mode() & 0o777, 0o600);
 }
 

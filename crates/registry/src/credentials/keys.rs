@@ -48,7 +48,7 @@ pub(super) fn containing(account: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A key without scheme and path, as docker compares keys.
-pub(super) fn hostname(key: &str) -> &str {
+pub fn hostname(key: &str) -> &str {
     let bare = without_scheme(key);
     bare.split('/').next().unwrap_or(bare)
 }
