@@ -15,6 +15,7 @@ pub mod login;
 pub mod manifest;
 mod names;
 mod outgoing;
+mod present;
 pub mod prune;
 pub mod pull;
 pub mod push;

@@ -9,6 +9,7 @@ use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, 
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::present::UntilMoved;
 use crate::select::{Fit, Platforms, Selection};
 
 /// What to pull.
@@ -139,15 +140,21 @@ impl Resolved {
         let selection = Selection::new(wanted, Fit::Best, &self.root.digest);
         let pick = |index: &Document| selection.pick(index);
         let select = if wanted.is_empty() { Select::All } else { Select::Only(&pick) };
-        let options = CopyOptions { select, ..CopyOptions::new(observer) };
+        let shown = UntilMoved::new(observer);
+        let options = CopyOptions { select, ..CopyOptions::new(&shown) };
         let copied = copy(&source, &session, &self.root, &options).await?;
+        let is_new = copied.blobs_moved > 0;
+        if is_new {
+            // All layers of an image that is new may be those of others.
+            shown.release();
+        }
         if is_index {
             selection.finish()?;
         }
         let target = self.new_target();
         let committed = session.commit(std::slice::from_ref(&target))?;
         session.record_homes(self.request.reference.repository(), &blobs(&copied.documents))?;
-        for layer in layers(&copied.documents) {
+        for layer in layers(&copied.documents).filter(|_| is_new) {
             observer.event(Event::Done { digest: layer.digest.as_str() });
         }
         let image_id = committed.image_of(&self.root.digest).ok_or_else(|| {

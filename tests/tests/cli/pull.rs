@@ -185,3 +185,31 @@ fn names_that_are_none() {
     Error response from daemon: "foo": unknown operating system or architecture: invalid argument
     "#);
 }
+
+/// Docker asks for the config before it looks at any layer.
+#[test]
+fn nothing_is_said_of_the_layers_of_an_image_that_is_here() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let names = [server.name("acme/web:v1"), server.name("acme/web:v2")];
+    scene.load("a", &names[0]);
+    for name in &names {
+        scene.must(&["tag", &names[0], name]);
+        scene.must(&["push", "-q", name]);
+    }
+    scene.must(&["rmi", &names[1]]);
+    assert_snapshot!(scene.dhow(&["pull", &names[1]]), @"
+    exit 0
+    [out]
+    v2: Pulling from acme/web
+    Digest: sha256:<manifest-a>
+    Status: Downloaded newer image for [REGISTRY]/acme/web:v2
+    [REGISTRY]/acme/web:v2
+    ");
+    scene.load("b", &server.name("acme/other:v1"));
+    scene.must(&["push", "-q", &server.name("acme/other:v1")]);
+    scene.must(&["rmi", &server.name("acme/other:v1")]);
+    let output = scene.must(&["pull", &server.name("acme/other:v1")]);
+    assert!(output.contains("\nlower-------: Already exists\n"), "{output}");
+    assert!(output.contains("\nupper-b-----: Pull complete\n"), "{output}");
+}

@@ -29,6 +29,20 @@ fn top_layer_first_then_the_digest() {
     assert_eq!(lines.len(), 6, "{output}");
 }
 
+/// Docker reaches the registry before it speaks of layers.
+#[test]
+fn nothing_is_prepared_for_a_registry_that_does_not_answer() {
+    let scene = Scene::new();
+    scene.load("a", "127.0.0.1:1/acme/web:v1");
+    assert_snapshot!(scene.dhow(&["push", "127.0.0.1:1/acme/web:v1"]), @r#"
+    exit 1
+    [out]
+    The push refers to repository [127.0.0.1:1/acme/web]
+    [err]
+    Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused
+    "#);
+}
+
 #[test]
 fn what_is_there_is_not_sent_again() {
     let (scene, _server, name) = tagged();

@@ -113,7 +113,7 @@ impl Puller<'_> {
             self.say("Using default tag: latest");
         }
         let newer = self.fetch(&tagged).await?;
-        self.say(&status(&tagged.familiar(), newer));
+        self.say(&status(&pulled_name(&tagged), newer));
         self.session.console.line(tagged.to_string());
         Ok(())
     }
@@ -157,6 +157,14 @@ fn heading(reference: &Reference) -> String {
         (Some(digest), _) => format!("{}@{digest}", reference.repository()),
         (None, Some(tag)) => tag.as_str().to_owned(),
         (None, None) => reference.to_string(),
+    }
+}
+
+/// What docker's status speaks of: a tag beside a digest is for people, its daemon is not told of it.
+fn pulled_name(reference: &Reference) -> String {
+    match reference.digest() {
+        Some(digest) => Reference::from_digest(reference.repository().clone(), digest.clone()).familiar(),
+        None => reference.familiar(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `push`
 
 use clap::Args;
+use dhow_base::Kind;
 use dhow_base::progress::{Event, Observer};
 use dhow_ops::{Context, Platforms, push, runtime};
 use dhow_spec::Reference;
@@ -149,7 +150,11 @@ impl Pusher<'_> {
             for layer in prepared.layers() {
                 progress.event(Event::Queued { digest: layer.as_str(), size: 0 });
             }
-            prepared.run(self.context, &progress).await?
+            let pushed = prepared.run(self.context, &progress).await;
+            if pushed.as_ref().is_err_and(|error| error.kind() != Kind::Unavailable) {
+                progress.announce();
+            }
+            pushed?
         };
         let tag = reference.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default();
         self.say(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size));

@@ -35,6 +35,15 @@ impl<'a> Progress<'a> {
             Progress::Plain(Plain::new(console, direction))
         }
     }
+
+    /// Shows the layers that were announced and have not moved: whoever is to take or give them did answer.
+    pub(crate) fn announce(&self) {
+        match self {
+            Progress::Quiet => {}
+            Progress::Plain(plain) => plain.announce(),
+            Progress::Terminal(terminal) => terminal.announce(),
+        }
+    }
 }
 
 impl Observer for Progress<'_> {

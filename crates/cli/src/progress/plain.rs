@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use dhow_base::progress::{Event, Observer};
 
-use super::state::{Direction, States};
+use super::state::{Direction, State, States};
 use crate::console::Console;
 
 /// Writes `43c4264eed91: Pull complete` and its like.
@@ -19,18 +19,27 @@ impl<'a> Plain<'a> {
     pub(crate) fn new(console: &'a Console, direction: Direction) -> Self {
         Self { console, states: Mutex::new(States::new(direction)) }
     }
+
+    /// Shows the layers that were only announced.
+    pub(super) fn announce(&self) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        self.show(&states.announced());
+    }
+
+    fn show(&self, changes: &[State]) {
+        let mut lines = changes.iter().filter(|state| state.bytes.is_none()).peekable();
+        if lines.peek().is_none() {
+            return;
+        }
+        lines.for_each(|state| self.console.line(format!("{}: {}", state.id, state.text)));
+        self.console.flush();
+    }
 }
 
 impl Observer for Plain<'_> {
     fn event(&self, event: Event<'_>) {
         // The lock is held while writing, so that lines come in the order of the events.
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = states.changes(event);
-        for state in changes.iter().filter(|state| state.bytes.is_none()) {
-            self.console.line(format!("{}: {}", state.id, state.text));
-        }
-        if !changes.is_empty() && changes.iter().any(|state| state.bytes.is_none()) {
-            self.console.flush();
-        }
+        self.show(&states.changes(event));
     }
 }

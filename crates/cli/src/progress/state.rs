@@ -34,7 +34,7 @@ type Words<'e> = (&'e str, String, Option<(u64, u64)>);
 pub(crate) struct States {
     direction: Direction,
     /// Layers that are announced but not shown: whether docker says `Pulling fs layer` or `Already exists` is not known
-    /// until the first of them moves.
+    /// until the first of them moves, and it prepares nothing for a registry that never answered.
     held: Vec<String>,
     /// Layers with nothing left to say.
     settled: HashSet<String>,
@@ -55,24 +55,32 @@ impl States {
         if self.settled.contains(&id) {
             return Vec::new();
         }
-        if self.direction == Direction::Pull && matches!(event, Event::Queued { .. }) {
+        if matches!(event, Event::Queued { .. }) {
             self.held.push(id);
             return Vec::new();
         }
+        let is_present = matches!(event, Event::Present { .. } | Event::Mounted { .. });
         let mut changes = Vec::new();
-        if let Event::Present { .. } | Event::Mounted { .. } = event {
+        if is_present && self.direction == Direction::Pull {
             self.held.retain(|held| *held != id);
-            self.settled.insert(id.clone());
         } else {
-            for held in std::mem::take(&mut self.held) {
-                changes.extend(self.change(held, "Pulling fs layer".to_owned(), None));
-            }
+            changes = self.announced();
         }
-        if matches!(event, Event::Done { .. }) {
+        if is_present || matches!(event, Event::Done { .. }) {
             self.settled.insert(id.clone());
         }
         changes.extend(self.change(id, text, bytes));
         changes
+    }
+
+    /// Shows the layers that are announced, which are on their way now.
+    pub(crate) fn announced(&mut self) -> Vec<State> {
+        let text = match self.direction {
+            Direction::Push => "Preparing",
+            Direction::Pull | Direction::Load => "Pulling fs layer",
+        };
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().filter_map(|id| self.change(id, text.to_owned(), None)).collect()
     }
 
     fn change(&mut self, id: String, text: String, bytes: Option<(u64, u64)>) -> Option<State> {
@@ -95,8 +103,8 @@ impl States {
                 };
                 return Some((digest, text.to_owned(), Some((done, total))));
             }
-            (Event::Queued { digest, .. }, Pull) => (digest, String::new()),
-            (Event::Queued { digest, .. }, Push) => (digest, "Preparing".to_owned()),
+            // What is shown of it depends on what comes next.
+            (Event::Queued { digest, .. }, Pull | Push) => (digest, String::new()),
             (Event::Waiting { digest }, Pull | Push) => (digest, "Waiting".to_owned()),
             (Event::Retrying { digest, seconds }, _) => {
                 let unit = if seconds == 1 { "second" } else { "seconds" };
@@ -178,6 +186,10 @@ mod tests {
         ];
         let expected = ["a: Preparing", "a: Pushed", "b: Mounted from library/alpine"];
         assert_eq!(lines(Direction::Push, &events), expected);
+        let queued = [Event::Queued { digest: A, size: 0 }, Event::Queued { digest: B, size: 0 }];
+        assert_eq!(lines(Direction::Push, &queued), Vec::<String>::new(), "nobody has answered yet");
+        let present = [queued[0], queued[1], queued[0], Event::Present { digest: B }];
+        assert_eq!(lines(Direction::Push, &present), ["a: Preparing", "b: Preparing", "b: Layer already exists"]);
     }
 
     #[test]

@@ -41,6 +41,14 @@ impl Terminal {
         let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
         Self { screen: Mutex::new(Screen { states: States::new(direction), lines, layers: HashMap::new() }) }
     }
+
+    /// Shows the layers that were only announced.
+    pub(super) fn announce(&self) {
+        let mut screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
+        for state in screen.states.announced() {
+            screen.show(&state);
+        }
+    }
 }
 
 impl Observer for Terminal {
