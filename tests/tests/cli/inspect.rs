@@ -85,9 +85,11 @@ fn what_is_missing_follows_what_was_found() {
 #[test]
 fn what_is_not_there_yet_is_named() {
     let scene = Scene::new();
-    assert_snapshot!(scene.dhow(&["inspect", "--type", "volume", "x"]), @r#"
+    assert_snapshot!(scene.dhow(&["inspect", "--type", "volume", "x"]), @"
     exit 1
+    [out]
+    []
     [err]
-    --type "volume" is not supported: dhow keeps only images so far
-    "#);
+    get x: no such volume
+    ");
 }

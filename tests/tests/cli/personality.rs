@@ -26,11 +26,18 @@ fn docker_s_client_reports_without_the_daemon() {
     [err]
     invalid reference format: repository name (library/Alpine) must be lowercase
     ");
-    for name in ["nope", "Nope", "no pe", "nope@sha256:0", ""] {
+    for name in ["nope", "Nope", "no pe", "nope@sha256:0"] {
         let inspected = scene.docker(&["inspect", name]);
         assert_eq!((inspected.code, inspected.stdout.as_str()), (1, "[]\n"), "{name}: {inspected}");
         assert_eq!(inspected.stderr, format!("Error: No such object: {name}\n"));
     }
+    assert_snapshot!(scene.docker(&["inspect", ""]), @r"
+    exit 1
+    [out]
+    []
+    [err]
+    invalid container name or ID: value is empty
+    ");
     assert_snapshot!(scene.docker(&["image", "inspect", "Nope"]), @r"
     exit 1
     [out]

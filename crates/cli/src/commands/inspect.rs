@@ -21,9 +21,9 @@ pub(crate) struct Inspect {
     /// Accepted for old scripts; it is about containers
     #[arg(short, long)]
     size: bool,
-    /// Look only for objects of this type ("image")
-    #[arg(long = "type", value_name = "string", default_value = "")]
-    kind: String,
+    /// Look only for objects of this type; there are only images here
+    #[arg(long = "type", value_name = "string")]
+    kind: Option<String>,
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -38,21 +38,37 @@ impl Verb for Inspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let is_typed = match self.kind.as_str() {
-            "" => false,
-            "image" => true,
-            other => {
-                let message = format!("--type {other:?} is not supported: dhow keeps only images so far");
-                return Err(Failure::Client(message));
+        let missing = match self.kind.as_deref() {
+            None => no_such_object,
+            Some("image") => no_such_image,
+            Some("") => return Err(Failure::Client(format!("type is empty: {}", one_of_the_types()))),
+            Some(kind) if TYPES.contains(&kind) => {
+                // Nothing else is kept here: whatever the name is, it is missing.
+                let missing = |name: &String| Err(no_such(kind, name));
+                return Search { session, format: &self.format }.run(&self.names, missing);
+            }
+            Some(kind) => {
+                return Err(Failure::Client(format!("unknown type: {kind:?}: {}", one_of_the_types())));
             }
         };
-        let missing: fn(&str, Error) -> Failure = if is_typed { no_such_image } else { no_such_object };
-        let outcome = show(session, &self.format, &self.names, None, missing);
-        if self.size && outcome.is_ok() {
-            session.console.notice("WARNING: --size ignored for image");
-        }
-        outcome
+        let context = session.local_context()?;
+        let size = self.size;
+        Search { session, format: &self.format }.run(&self.names, |name| {
+            let found = find(&context, name, None, missing)?;
+            if size {
+                session.console.notice("WARNING: --size ignored for image");
+            }
+            Ok(found)
+        })
     }
+}
+
+/// What docker can inspect, in the order in which it lists it.
+const TYPES: [&str; 10] =
+    ["config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"];
+
+fn one_of_the_types() -> String {
+    format!("must be one of \"{}\"", TYPES.join("\", \""))
 }
 
 /// The arguments of `image inspect`.
@@ -79,51 +95,49 @@ impl Verb for ImageInspect {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let platform = targets::platform(self.platform.as_deref())?;
-        show(session, &self.format, &self.names, platform.as_ref(), no_such_image)
+        let context = session.local_context()?;
+        Search { session, format: &self.format }
+            .run(&self.names, |name| find(&context, name, platform.as_ref(), no_such_image))
     }
 }
 
 /// Prints what was found, then tells what was not.
-fn show(
-    session: &Session<'_>,
-    format: &str,
-    names: &[String],
-    platform: Option<&Platform>,
-    missing: fn(&str, Error) -> Failure,
-) -> Outcome {
-    if !matches!(format, "" | "json") {
-        return show_by_template(session, format, names, platform, missing);
-    }
-    let context = session.local_context()?;
-    let (found, outcome) = find(&context, names, platform, missing);
-    // One array: docker prints `[]` when that is everything.
-    let text = if format == "json" { json::compact(&found) } else { json::indented(&found) };
-    session.console.line(text.map_err(Failure::Client)?);
-    outcome
+struct Search<'a> {
+    session: &'a Session<'a>,
+    format: &'a str,
 }
 
-/// One line for each object; docker prints an empty one when there is no other.
-fn show_by_template(
-    session: &Session<'_>,
-    format: &str,
-    names: &[String],
-    platform: Option<&Platform>,
-    missing: fn(&str, Error) -> Failure,
-) -> Outcome {
-    let template = Template::parse(format).map_err(|error| Failure::Usage {
-        message: format!("template parsing error: {error}"),
-        code: list::TEMPLATE_ERROR,
-    })?;
-    let context = session.local_context()?;
-    let mut text = String::new();
-    let outcome = targets::each(names, |name| {
-        let image = inspect::image(&context, name, platform).map_err(|error| missing(name, error))?;
-        text.push_str(&fill(&template, &image)?);
-        text.push('\n');
-        Ok(())
-    });
-    session.console.text(if text.is_empty() { "\n" } else { &text });
-    outcome
+impl Search<'_> {
+    fn run(&self, names: &[String], find: impl Fn(&String) -> Outcome<inspect::Inspect>) -> Outcome {
+        if !matches!(self.format, "" | "json") {
+            return self.by_template(names, find);
+        }
+        let mut found = Vec::with_capacity(names.len());
+        let outcome = targets::each(names, |name| {
+            found.push(find(name)?);
+            Ok(())
+        });
+        // One array: docker prints `[]` when that is everything.
+        let text = if self.format == "json" { json::compact(&found) } else { json::indented(&found) };
+        self.session.console.line(text.map_err(Failure::Client)?);
+        outcome
+    }
+
+    /// One line for each object; docker prints an empty one when there is no other.
+    fn by_template(&self, names: &[String], find: impl Fn(&String) -> Outcome<inspect::Inspect>) -> Outcome {
+        let template = Template::parse(self.format).map_err(|error| Failure::Usage {
+            message: format!("template parsing error: {error}"),
+            code: list::TEMPLATE_ERROR,
+        })?;
+        let mut text = String::new();
+        let outcome = targets::each(names, |name| {
+            text.push_str(&fill(&template, &find(name)?)?);
+            text.push('\n');
+            Ok(())
+        });
+        self.session.console.text(if text.is_empty() { "\n" } else { &text });
+        outcome
+    }
 }
 
 /// Fills in the template. As docker does, a template that fails over the typed object gets another chance over the object's
@@ -142,27 +156,51 @@ fn fill(template: &Template, image: &inspect::Inspect) -> Outcome<String> {
 
 fn find(
     context: &Context,
-    names: &[String],
+    name: &str,
     platform: Option<&Platform>,
     missing: fn(&str, Error) -> Failure,
-) -> (Vec<inspect::Inspect>, Outcome) {
-    let mut found = Vec::with_capacity(names.len());
-    let outcome = targets::each(names, |name| {
-        found.push(inspect::image(context, name, platform).map_err(|error| missing(name, error))?);
-        Ok(())
-    });
-    (found, outcome)
+) -> Outcome<inspect::Inspect> {
+    inspect::image(context, name, platform).map_err(|error| missing(name, error))
 }
 
-/// Who asks for an image is told by the engine.
-fn no_such_image(_: &str, error: Error) -> Failure {
-    Failure::Engine(error)
+/// Who asks for an image is told by the engine, which docker's client does not ask for one without a name.
+fn no_such_image(name: &str, error: Error) -> Failure {
+    match name {
+        "" => Failure::Client("Error: No such image: ".to_owned()),
+        _ => Failure::Engine(error),
+    }
+}
+
+/// What docker's client says of an object without a name.
+fn nameless(kind: &str) -> Failure {
+    // The misspelling is docker's.
+    let kind = if kind == "config" { "contig" } else { kind };
+    Failure::Client(format!("invalid {kind} name or ID: value is empty"))
+}
+
+/// What docker's engine says of an object that it does not have.
+fn no_such(kind: &str, name: &str) -> Failure {
+    if name.is_empty() {
+        return nameless(kind);
+    }
+    let message = match kind {
+        "container" => format!("No such container: {name}"),
+        "network" => format!("network {name} not found"),
+        "plugin" => format!("plugin {name:?} not found"),
+        "volume" => format!("get {name}: no such volume"),
+        // The rest are objects of a swarm.
+        _ => "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to \
+              swarm and try again."
+            .to_owned(),
+    };
+    Failure::Engine(Error::new(Kind::NotFound, message))
 }
 
 /// Who asks for anything is told by docker's client, which asked for every kind of object: what cannot be the name of an
-/// image could still be that of something else.
+/// image could still be that of something else. Of a container it asks first, which nothing can be called that has no name.
 fn no_such_object(name: &str, error: Error) -> Failure {
     match error.kind() {
+        _ if name.is_empty() => nameless("container"),
         Kind::NotFound | Kind::Invalid => Failure::Client(format!("Error: No such object: {name}")),
         _ => Failure::Engine(error),
     }
