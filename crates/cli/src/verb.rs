@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn counts_in_podman_s_words() {
-        let message = |count: Count, given| match count.check(given, Personality::Podman, "podman tag", "") {
+        let message = |count: Count, given| match count.check(given, Personality::Podman, "podman tag", String::new) {
             Err(Failure::Usage { message, code: 125 }) => message,
             other => panic!("{other:?}"),
         };

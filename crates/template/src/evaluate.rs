@@ -22,7 +22,8 @@ pub(crate) struct Evaluator<'a> {
     /// The name of the template that is being executed.
     pub(crate) name: &'a str,
     pub(crate) depth: usize,
-    text: &'a str,
+    /// The name and the text of what was parsed.
+    source: (&'static str, &'a str),
     output: &'a mut Vec<u8>,
     work: usize,
 }
@@ -31,20 +32,28 @@ pub(crate) struct Evaluator<'a> {
 type Final = Option<Item>;
 
 impl<'a> Evaluator<'a> {
-    pub(crate) fn new(trees: &'a Trees, text: &'a str, options: Options, output: &'a mut Vec<u8>) -> Self {
+    pub(crate) fn new(
+        trees: &'a Trees,
+        source: (&'static str, &'a str),
+        options: Options,
+        output: &'a mut Vec<u8>,
+    ) -> Self {
         let (variables, place) = (Vec::new(), Place::Nowhere);
-        Self { trees, options, variables, place, name: "", depth: 0, text, output, work: 0 }
+        Self { trees, options, variables, place, name: source.0, depth: 0, source, output, work: 0 }
     }
 
     /// Go's message for a failure at the current place.
     pub(crate) fn fail<T>(&self, message: impl AsRef<str>) -> Result<T, String> {
         let message = message.as_ref();
-        let Some((position, node)) = self.place.describe() else { return Err(format!("template: : {message}")) };
-        let before = &self.text[..position];
+        let (source, text) = self.source;
+        let Some((position, node)) = self.place.describe() else {
+            return Err(format!("template: {source}: {message}"));
+        };
+        let before = &text[..position];
         let line = 1 + before.matches('\n').count();
         let column = before.rfind('\n').map_or(position, |end| position - end - 1);
         let name = quote::quoted(self.name.as_bytes());
-        Err(format!("template: :{line}:{column}: executing {name} at <{node}>: {message}"))
+        Err(format!("template: {source}:{line}:{column}: executing {name} at <{node}>: {message}"))
     }
 
     pub(crate) fn enter(&mut self) -> Result<(), String> {

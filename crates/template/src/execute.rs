@@ -8,20 +8,20 @@ use crate::quote;
 use crate::tree::{Action, Branch, Command, Invocation, Operand, Pipe};
 use crate::value::{Item, Value};
 
-/// Executes the nameless tree over `data`.
+/// Executes over `data` what was parsed of `source`, a name and its text.
 ///
 /// # Errors
 /// Go's message.
 pub(crate) fn execute(
     trees: &Trees,
-    text: &str,
+    source: (&'static str, &str),
     data: &Value,
     options: Options,
     output: &mut Vec<u8>,
 ) -> Result<(), String> {
-    let mut evaluator = Evaluator::new(trees, text, options, output);
+    let mut evaluator = Evaluator::new(trees, source, options, output);
     let data = Item::from(data.clone());
-    let actions = trees.get("").map_or(&[][..], Vec::as_slice);
+    let actions = trees.get(source.0).map_or(&[][..], Vec::as_slice);
     evaluator.variables.push(("$".to_owned(), data.clone()));
     evaluator.walk(&data, actions).map(|_| ())
 }

@@ -25,6 +25,7 @@ pub use value::{Field, List, Map, Opaque, Struct, Type, Value};
 /// A parsed template.
 #[derive(Debug)]
 pub struct Template {
+    name: &'static str,
     text: String,
     trees: parse::Trees,
 }
@@ -44,14 +45,22 @@ pub struct Options {
 }
 
 impl Template {
-    /// Parses a text.
+    /// Parses a text, which gets no name, as docker does it nearly everywhere.
     ///
     /// # Errors
     /// Go's message about what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        match parse::parse(text) {
-            Ok(trees) => Ok(Self { text: text.to_owned(), trees }),
-            Err(failure) => Err(Error(format!("template: :{}: {}", failure.line, failure.message))),
+        Self::named("", text)
+    }
+
+    /// Parses a text under a name, which messages show and by which it can call itself.
+    ///
+    /// # Errors
+    /// As [`Template::parse`].
+    pub fn named(name: &'static str, text: &str) -> Result<Self, Error> {
+        match parse::parse(name, text) {
+            Ok(trees) => Ok(Self { name, text: text.to_owned(), trees }),
+            Err(failure) => Err(Error(format!("template: {name}:{}: {}", failure.line, failure.message))),
         }
     }
 
@@ -62,6 +71,6 @@ impl Template {
     /// # Errors
     /// Go's message about what failed where.
     pub fn execute(&self, data: &Value, options: Options, output: &mut Vec<u8>) -> Result<(), Error> {
-        execute::execute(&self.trees, &self.text, data, options, output).map_err(Error)
+        execute::execute(&self.trees, (self.name, &self.text), data, options, output).map_err(Error)
     }
 }

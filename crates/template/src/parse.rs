@@ -12,11 +12,11 @@ use crate::tree::{Action, Branch, Command, Invocation, Operand, Pipe, Term};
 /// The trees of a text, by name; the text itself has the empty one.
 pub(crate) type Trees = HashMap<String, Vec<Action>>;
 
-/// Parses a text.
+/// Parses a text, whose actions go by a name.
 ///
 /// # Errors
-/// Go's message, without `template: :` and what else is the caller's.
-pub(crate) fn parse(text: &str) -> Result<Trees, Failure> {
+/// Go's message, without `template: NAME:` and what else is the caller's.
+pub(crate) fn parse(name: &str, text: &str) -> Result<Trees, Failure> {
     let mut parser = Parser {
         lexer: Lexer::new(text),
         pushed_back: Vec::new(),
@@ -27,7 +27,7 @@ pub(crate) fn parse(text: &str) -> Result<Trees, Failure> {
     };
     match parser.definitions_and_actions() {
         Ok(actions) => {
-            parser.add("", actions)?;
+            parser.add(name, actions)?;
             Ok(parser.trees)
         }
         Err(failure) => Err(failure),

@@ -39,6 +39,36 @@ fn says_what_runs_and_where_things_are() {
     "#);
 }
 
+/// Scripts that are written for docker ask for client and server.
+#[test]
+fn called_as_docker_it_is_client_and_server() {
+    let scene = Scene::new();
+    scene.call(env!("CARGO_PKG_VERSION"), "[VERSION]");
+    scene.call(architecture(), "[ARCHITECTURE]");
+    assert_snapshot!(scene.docker(&["version", "--format", "{{.Client.Version}} {{.Server.Version}} {{.Server.Os}}"]), @"
+    exit 0
+    [out]
+    [VERSION] [VERSION] linux
+    ");
+    assert_snapshot!(scene.docker(&["version", "--format", "json"]), @r#"
+    exit 0
+    [out]
+    {"Client":{"Version":"[VERSION]","Os":"linux","Arch":"[ARCHITECTURE]","Context":"default"},"Server":{"Platform":{"Name":"dhow"},"Components":[{"Name":"Engine","Version":"[VERSION]","Details":{"Arch":"[ARCHITECTURE]","Os":"linux"}}],"Version":"[VERSION]","ApiVersion":"","GitCommit":"","GoVersion":"","Os":"linux","Arch":"[ARCHITECTURE]"}}
+    "#);
+    assert_snapshot!(scene.docker(&["version", "--format", "{{.Nope}}"]), @r#"
+    exit 1
+    [out]
+
+    [err]
+    template: version:1:2: executing "version" at <.Nope>: can't evaluate field Nope in type system.versionInfo
+    "#);
+    assert_snapshot!(scene.docker(&["version", "--format", "{{.Client"]), @"
+    exit 64
+    [err]
+    template parsing error: template: version:1: unclosed action
+    ");
+}
+
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",

@@ -46,7 +46,7 @@ where
     let mut text = header(columns, &parsed);
     text.push('\n');
     text.push_str(&shown(body));
-    Ok(table::aligned(&text))
+    Ok(table::aligned(&text, table::Spacing::LIST))
 }
 
 /// Fills a template in with one object, whose escapes docker leaves alone.

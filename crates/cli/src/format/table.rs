@@ -109,9 +109,25 @@ fn width(cell: &str) -> usize {
     if cell.is_ascii() { cell.len() } else { text::columns(cell) }
 }
 
+/// How wide the columns of [`aligned`] text are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spacing {
+    /// Narrowest column, in characters.
+    least: usize,
+    /// Spaces between a cell and the next column.
+    padding: usize,
+}
+
+impl Spacing {
+    /// That of docker's lists.
+    pub(crate) const LIST: Self = Self { least: WIDTH_MIN, padding: PADDING };
+    /// That of docker's `version`.
+    pub(crate) const VERSION: Self = Self { least: 20, padding: 1 };
+}
+
 /// Lays out text whose cells end with tabs, as docker's tab writer does: a column is as wide as the widest of its cells in
 /// lines that follow each other; a line that has no cell there ends the column.
-pub(crate) fn aligned(text: &str) -> String {
+pub(crate) fn aligned(text: &str, spacing: Spacing) -> String {
     let lines: Vec<Vec<&str>> = text.split_terminator('\n').map(|line| line.split('\t').collect()).collect();
     let mut widths: Vec<Vec<usize>> =
         lines.iter().map(|cells| cells[..cells.len() - 1].iter().map(|cell| cell.chars().count()).collect()).collect();
@@ -122,7 +138,7 @@ pub(crate) fn aligned(text: &str) -> String {
             let length = widths[start..].iter().take_while(|line| line.len() > column).count();
             let block = &mut widths[start..start + length];
             let widest = block.iter().map(|line| line[column]).max().unwrap_or(0);
-            let width = (widest + PADDING).max(WIDTH_MIN);
+            let width = (widest + spacing.padding).max(spacing.least);
             block.iter_mut().for_each(|line| line[column] = width);
             start += length + 1;
         }
@@ -166,6 +182,14 @@ ghcr.io/acme/web   v1        111111111111   30 hours ago         7.81MB
         let mut table = Table::new(&["CREATED BY", "SIZE"]);
         table.row(["RUN echo 日本", "0B"]);
         assert_eq!(table.render(), "CREATED BY      SIZE\nRUN echo 日本   0B\n");
+    }
+
+    #[test]
+    fn text_with_tabs_is_laid_out() {
+        let text = "A\tB\nlonger than twenty one\ty\n";
+        let expected = "A                      B\nlonger than twenty one y\n";
+        assert_eq!(aligned(text, Spacing::VERSION), expected);
+        assert_eq!(aligned("A\tB\n", Spacing::LIST), "A         B\n");
     }
 
     #[test]
