@@ -186,7 +186,7 @@ impl<'a, 'u> State<'a, 'u> {
         // Digest names of a repository do not outlive its last tag.
         let repository = reference.repository();
         if reference.digest().is_none() && !self.tags.iter().any(|tag| tag.repository() == repository) {
-            self.untag_digests(Some(repository))?;
+            self.untag_digests(repository)?;
         }
         let is_named = !self.tags.is_empty() || !self.digests.is_empty();
         // Containers keep the image, without a name; forced, only those that run.
@@ -218,10 +218,12 @@ impl<'a, 'u> State<'a, 'u> {
             let why = format!("image is being used by stopped container {}", stopped.short_id());
             return Err(self.conflict("must be forced", why));
         }
-        for tag in self.tags.clone() {
-            self.untag(&tag)?;
-        }
-        self.untag_digests(None)?;
+        let digests = self.digests.iter();
+        let digests = digests.map(|(repository, digest)| Reference::from_digest(repository.clone(), digest.clone()));
+        let mut names: Vec<Reference> = self.tags.iter().cloned().chain(digests).collect();
+        // Docker goes by the text of the full names, whether they end in a tag or in a digest.
+        names.sort_by_cached_key(ToString::to_string);
+        names.iter().try_for_each(|name| self.untag(name))?;
         self.delete()?;
         Ok(std::mem::take(&mut self.removed))
     }
@@ -259,10 +261,9 @@ impl<'a, 'u> State<'a, 'u> {
         Ok(())
     }
 
-    fn untag_digests(&mut self, of: Option<&Repository>) -> Result<()> {
-        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.digests)
-            .into_iter()
-            .partition(|(repository, _)| of.is_none_or(|of| of == repository));
+    fn untag_digests(&mut self, of: &Repository) -> Result<()> {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.digests).into_iter().partition(|(repository, _)| repository == of);
         self.digests = kept;
         for (repository, digest) in gone {
             self.update.remove_repo_digest(&repository, &digest)?;

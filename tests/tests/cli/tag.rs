@@ -44,3 +44,19 @@ fn refuses_in_docker_s_words() {
     refusing to create a tag with a digest reference
     ");
 }
+
+/// As docker reads it: what follows the first name is a name.
+#[test]
+fn flags_end_at_the_first_name() {
+    let scene = Scene::new();
+    scene.load("a", "alpine:3.20");
+    for (arguments, code) in [(&["tag", "alpine:3.20", "-x"][..], 1), (&["tag", "-x", "alpine:3.20"], 125)] {
+        assert_eq!(scene.dhow(arguments).code, code, "{arguments:?}");
+    }
+    assert_snapshot!(scene.dhow(&["tag", "alpine:3.20", "-x"]), @r#"
+    exit 1
+    [err]
+    Error parsing reference: "-x" is not a valid repository/tag: invalid reference format
+    "#);
+    scene.must(&["tag", "--", "alpine:3.20", "web"]);
+}

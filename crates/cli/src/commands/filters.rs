@@ -1,17 +1,20 @@
 //! The value of `--filter`, for every verb that has it.
 
-/// Splits `name=value` as docker's client does; an empty filter is none.
-pub(crate) fn parse(text: &str) -> Result<(String, String), String> {
+/// One `--filter`; docker's client takes an empty one for none, while one without a name goes to the engine, which refuses it.
+pub(crate) type Given = Option<(String, String)>;
+
+/// Splits `name=value` as docker's client does.
+pub(crate) fn parse(text: &str) -> Result<Given, String> {
     if text.is_empty() {
-        return Ok((String::new(), String::new()));
+        return Ok(None);
     }
     let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
-    Ok((name.trim().to_lowercase(), value.trim().to_owned()))
+    Ok(Some((name.trim().to_lowercase(), value.trim().to_owned())))
 }
 
 /// The filters that are any.
-pub(crate) fn given(filters: &[(String, String)]) -> Vec<(String, String)> {
-    filters.iter().filter(|(name, _)| !name.is_empty()).cloned().collect()
+pub(crate) fn given(filters: &[Given]) -> Vec<(String, String)> {
+    filters.iter().flatten().cloned().collect()
 }
 
 #[cfg(test)]
@@ -20,9 +23,11 @@ mod tests {
 
     #[test]
     fn filters() {
-        assert_eq!(parse(" Label =a=b "), Ok(("label".to_owned(), "a=b".to_owned())));
-        assert_eq!(parse("label!=keep"), Ok(("label!".to_owned(), "keep".to_owned())));
-        assert_eq!(parse(""), Ok((String::new(), String::new())));
+        let is = |name: &str, value: &str| Ok(Some((name.to_owned(), value.to_owned())));
+        assert_eq!(parse(" Label =a=b "), is("label", "a=b"));
+        assert_eq!(parse("label!=keep"), is("label!", "keep"));
+        assert_eq!(parse("="), is("", ""));
+        assert_eq!(parse(""), Ok(None));
         assert_eq!(parse("foo").unwrap_err(), "bad format of filter (expected name=value)");
     }
 }

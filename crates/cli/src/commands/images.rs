@@ -53,7 +53,7 @@ pub(crate) struct Images {
     /// Show only images that fit: "dangling=true", "reference=PATTERN", "label=KEY[=VALUE]", "label!=KEY[=VALUE]",
     /// "before=IMAGE", "since=IMAGE", "until=TIME", "id=ID", "containers=true", "readonly=true", "unused-for=7d"
     #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<(String, String)>,
+    filter: Vec<filters::Given>,
     /// Write as "table", "json", "raw", or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
     format: String,

@@ -21,7 +21,7 @@ pub(crate) struct Prune {
     dry_run: bool,
     /// Remove only images that fit, as "images --filter" shows them: "until=24h", "label!=keep", "unused-for=7d"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<(String, String)>,
+    filter: Vec<filters::Given>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,

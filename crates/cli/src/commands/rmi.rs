@@ -16,7 +16,7 @@ pub(crate) struct Rmi {
     all: bool,
     /// Remove the images that fit, as "images --filter" shows them: "until=7d", "reference=PATTERN"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<(String, String)>,
+    filter: Vec<filters::Given>,
     /// Remove images with several names or stopped containers too; missing images are no failure
     #[arg(short, long)]
     force: bool,

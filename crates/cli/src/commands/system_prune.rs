@@ -19,7 +19,7 @@ pub(crate) struct SystemPrune {
     all: bool,
     /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<(String, String)>,
+    filter: Vec<filters::Given>,
     /// Do not ask
     #[arg(short, long)]
     force: bool,

@@ -12,7 +12,8 @@ use crate::verb::{Count, Verb};
 /// The arguments of `tag`.
 #[derive(Args, Debug)]
 pub(crate) struct Tag {
-    #[arg(value_name = "NAME")]
+    // As docker reads it: whatever follows the first name is a name, `--` and `-x` too.
+    #[arg(value_name = "NAME", trailing_var_arg = true)]
     names: Vec<String>,
 }
 
