@@ -67,6 +67,20 @@ impl Console {
         }
     }
 
+    /// Writes what was drawn for a terminal: its escape sequences are the program's own, and nobody else's are in it.
+    pub(crate) fn drawn(&self, text: &str) {
+        let mut out = self.output();
+        if out.failed.is_none() {
+            out.failed = out.writer.write_all(text.as_bytes()).err();
+        }
+    }
+
+    /// Display columns of the terminal that standard output is; 0 when it is none, or does not know.
+    pub(crate) fn columns(&self) -> usize {
+        let size = self.out_is_terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok()).flatten();
+        size.map_or(0, |size| usize::from(size.ws_col))
+    }
+
     /// Hands what was written so far to the operating system, so that a reader sees progress as it happens.
     pub(crate) fn flush(&self) {
         let mut out = self.output();

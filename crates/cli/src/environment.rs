@@ -31,6 +31,8 @@ pub(crate) struct Environment {
     pub(crate) search_path: OsString,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
     pub(crate) default_platform: Option<String>,
+    /// Whether `NO_COLOR` asks for a terminal without colours (<https://no-color.org>).
+    pub(crate) no_color: bool,
     /// The number of the user.
     pub(crate) user: u32,
 }
@@ -50,6 +52,7 @@ impl Environment {
             runtime_dir: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             config_home: path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
             search_path: variable("PATH").unwrap_or_default(),
+            no_color: variable("NO_COLOR").is_some(),
             user: rustix::process::geteuid().as_raw(),
         }
     }

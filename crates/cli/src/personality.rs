@@ -106,6 +106,14 @@ impl Personality {
         }
     }
 
+    /// What is said to who must type, but has no terminal.
+    pub(crate) fn no_terminal_to_log_in(self) -> &'static str {
+        match self {
+            Personality::Docker29 => "error: cannot perform an interactive login from a non-TTY device",
+            _ => "Error: Cannot perform an interactive login from a non TTY device",
+        }
+    }
+
     /// Exit code of what fails and has no code of its own.
     pub(crate) fn failed(self) -> u8 {
         match self {

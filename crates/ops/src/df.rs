@@ -77,6 +77,15 @@ impl Configuration {
     }
 }
 
+/// What counts as reclaimable of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// Everything but what used images alone have: docker 28's.
+    AllButUsed,
+    /// What unused images alone have, which is less: layers of several stay. Docker 29's.
+    Unused,
+}
+
 /// One line of the summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -159,16 +168,15 @@ fn images(store: &Store) -> Result<(Vec<ImageUse>, u64)> {
 
 impl Usage {
     /// Docker's four lines (docker/cli `formatter/disk_usage.go`).
-    pub fn summary(&self) -> [Summary; 4] {
-        let used = self.images.iter().filter(|image| image.image.containers > 0);
-        let unique = used.clone().map(|image| image.size.saturating_sub(image.shared)).sum();
-        let images = Summary::new(
-            "Images",
-            self.images.len(),
-            used.count(),
-            self.layers_size,
-            self.layers_size.saturating_sub(unique),
-        );
+    pub fn summary(&self, account: Account) -> [Summary; 4] {
+        let is_used = |image: &&ImageUse| image.image.containers > 0;
+        let unique = |image: &ImageUse| image.size.saturating_sub(image.shared);
+        let used = self.images.iter().filter(is_used);
+        let reclaimable = match account {
+            Account::AllButUsed => self.layers_size.saturating_sub(used.clone().map(unique).sum()),
+            Account::Unused => self.images.iter().filter(|image| !is_used(image)).map(unique).sum(),
+        };
+        let images = Summary::new("Images", self.images.len(), used.count(), self.layers_size, reclaimable);
         let size = self.containers.iter().map(|container| container.size).sum();
         let running = |container: &&ContainerUse| container.record.container.is_running();
         let active = self.containers.iter().filter(running).count();

@@ -16,6 +16,8 @@ pub struct Request {
     pub filters: Vec<Term>,
     /// One row per tag and digest instead of one per tag.
     pub with_digests: bool,
+    /// Leaves out images that have no tag.
+    pub only_tagged: bool,
     /// What the rows are sorted by.
     pub sort: Sort,
 }
@@ -66,6 +68,7 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
     }
     let store = context.store()?;
     let mut images = filter.select(store, store.images()?)?;
+    images.retain(|image| !(request.only_tagged && image.is_dangling()));
     // No two have the same ID, so that nothing depends on the order they had.
     images.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     let mut rows = Vec::with_capacity(images.iter().map(|image| image.references.len().max(1)).sum());

@@ -30,6 +30,7 @@ pub mod system_prune;
 pub mod tag;
 pub mod tree;
 pub mod untag;
+pub mod wholes;
 
 pub use context::{Account, Context, Settings};
 pub use dhow_registry::Places;

@@ -76,11 +76,11 @@ impl Store {
 }
 
 /// Positions by the number of a row.
-type ByNumber = HashMap<i64, usize, BuildHasherDefault<NumberHasher>>;
+pub(crate) type ByNumber = HashMap<i64, usize, BuildHasherDefault<NumberHasher>>;
 
 /// Hashes row numbers, which SQLite gives out one after the other: nobody can choose them to collide.
 #[derive(Clone, Copy, Debug, Default)]
-struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
@@ -98,14 +98,20 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// All images that are shown for some target.
-pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
+/// All images without their names, their positions, and for each target the position of the image that is shown.
+pub(crate) fn with_targets(connection: &Connection, matcher: &Matcher) -> Step<(Vec<Image>, ByNumber, ByNumber)> {
     let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
     let mut index = ByNumber::default();
-    let mut images = rows(connection, sql, [], |number, position| {
+    let images = rows(connection, sql, [], |number, position| {
         index.insert(number, position);
     })?;
     let shown_for = shown_by_target(connection, matcher, &images, &index)?;
+    Ok((images, index, shown_for))
+}
+
+/// All images that are shown for some target.
+pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
+    let (mut images, index, shown_for) = with_targets(connection, matcher)?;
     let mut is_shown = vec![false; images.len()];
     for position in shown_for.values() {
         is_shown[*position] = true;
@@ -127,12 +133,7 @@ pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image
 
 /// Every image that is shown, with the targets it is shown for.
 pub(crate) fn targets_of_shown(connection: &Connection, matcher: &Matcher) -> Step<Vec<(Digest, Vec<Digest>)>> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
-    let mut index = ByNumber::default();
-    let images = rows(connection, sql, [], |number, position| {
-        index.insert(number, position);
-    })?;
-    let shown_for = shown_by_target(connection, matcher, &images, &index)?;
+    let (images, _, shown_for) = with_targets(connection, matcher)?;
     let mut targets: Vec<Vec<Digest>> = vec![Vec::new(); images.len()];
     let mut select = connection.prepare_cached("SELECT number, digest FROM target")?;
     let mut rows = select.query([])?;
@@ -266,7 +267,7 @@ fn shown_by_target(connection: &Connection, matcher: &Matcher, images: &[Image],
 }
 
 /// A name of a target.
-enum Name<'a> {
+pub(crate) enum Name<'a> {
     Tag(&'a Repository, Tag),
     Digest(&'a Repository, Digest),
 }
@@ -281,7 +282,7 @@ impl Name<'_> {
 }
 
 /// Calls `take` with every name, in order. Neighbours share their repository, which is parsed once.
-fn for_each_name(connection: &Connection, mut take: impl FnMut(i64, Name<'_>)) -> Step<()> {
+pub(crate) fn for_each_name(connection: &Connection, mut take: impl FnMut(i64, Name<'_>)) -> Step<()> {
     let mut repository: Option<Repository> = None;
     let mut text = String::new();
     let mut select =

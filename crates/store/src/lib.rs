@@ -20,6 +20,7 @@ mod facts;
 mod find;
 #[doc(hidden)]
 pub mod fuzzing;
+mod holdings;
 mod homes;
 mod images;
 mod ingest;
@@ -46,6 +47,7 @@ pub use collect::Collected;
 pub use commit::{Committed, CommittedTarget, NewTarget};
 pub use db::Journal;
 pub use find::{Found, MatchedBy};
+pub use holdings::{HeldMember, Holding};
 pub use images::Image;
 pub use ingest::StoreIngest;
 pub use labels::Labels;

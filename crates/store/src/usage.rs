@@ -203,14 +203,14 @@ fn allocated(path: &Path) -> u64 {
 }
 
 /// Documents, blobs and which need which, by number.
-struct Graph {
+pub(crate) struct Graph {
     numbers: HashMap<String, usize>,
     sizes: Vec<u64>,
     children: Vec<Vec<usize>>,
 }
 
 impl Graph {
-    fn read(connection: &Connection) -> Step<Self> {
+    pub(crate) fn read(connection: &Connection) -> Step<Self> {
         let mut graph = Self { numbers: HashMap::new(), sizes: Vec::new(), children: Vec::new() };
         let mut select = connection.prepare_cached("SELECT digest, size FROM blob")?;
         let mut rows = select.query([])?;
@@ -228,6 +228,11 @@ impl Graph {
             }
         }
         Ok(graph)
+    }
+
+    /// Length of everything that is reached from a digest, each piece once.
+    pub(crate) fn bytes_below(&self, root: &Digest) -> u64 {
+        self.below(std::slice::from_ref(root)).into_iter().map(|piece| self.sizes[piece]).sum()
     }
 
     /// Everything that is reached from some digests, each piece once.

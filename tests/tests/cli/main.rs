@@ -1,5 +1,6 @@
 //! Snapshots of the real binary: what each verb says, where it says it, and how it exits.
 
+mod docker29;
 mod format;
 mod history;
 mod images;

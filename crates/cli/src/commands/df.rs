@@ -11,6 +11,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::{ListFormat, ago, json, units};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -52,7 +53,11 @@ impl Verb for DiskFree {
             if self.verbose {
                 details::render(&usage, &format, ago::now())?
             } else {
-                summary(&usage.summary(), &format)?
+                let account = match session.personality {
+                    Personality::Docker29 => df::Account::Unused,
+                    _ => df::Account::AllButUsed,
+                };
+                summary(&usage.summary(account), &format)?
             }
         };
         session.console.text(text);

@@ -1,5 +1,8 @@
 //! `images`, `image ls`
 
+mod view;
+mod wholes;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -12,6 +15,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::list;
 use crate::format::table::Columns;
 use crate::format::{ListFormat, NONE, ago, json, units};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -43,9 +47,8 @@ const DIGEST: &str = "{{.Digest}}";
 /// The arguments of `images`.
 #[derive(Args, Debug)]
 pub(crate) struct Images {
-    /// Accepted for old scripts; there are no intermediate images to hide
+    /// Show images without a tag too where they are hidden: in --tree, and in all lists of docker 29
     #[arg(short, long)]
-    #[allow(dead_code, reason = "there are no intermediate images here")]
     all: bool,
     /// Show digests
     #[arg(long)]
@@ -67,9 +70,9 @@ pub(crate) struct Images {
     #[arg(short, long)]
     quiet: bool,
     /// Sort by "created", "id", "repository", "size" or "tag"
-    #[arg(long, value_name = "string", value_parser = parse_sort, default_value = "created")]
-    sort: images::Sort,
-    /// Not supported: docker calls it an experiment. "image tree" shows the layers of an image
+    #[arg(long, value_name = "string", value_parser = parse_sort)]
+    sort: Option<images::Sort>,
+    /// Show each image with its platforms, those too that are not here
     #[arg(long)]
     tree: bool,
     #[arg(value_name = "REPOSITORY")]
@@ -86,17 +89,20 @@ impl Verb for Images {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if self.tree {
-            let message = "images --tree is not supported, which docker calls experimental: use image tree IMAGE";
-            return Err(Failure::Client(message.to_owned()));
-        }
         let context = session.local_context()?;
+        let is_docker_29 = session.personality == Personality::Docker29;
+        if self.is_of_wholes(session, &context)? {
+            let found = self.list_wholes(session, &context)?;
+            self.help_with_typing_mistake(session, found == 0 && (is_docker_29 || !self.tree));
+            return Ok(());
+        }
         let format = self.format(&context);
         let request = images::Request {
             reference: self.names.first().cloned(),
             filters: filters::given(&self.filter),
             with_digests: self.shows_digests(&format),
-            sort: self.sort,
+            only_tagged: is_docker_29 && !self.shows_untagged(),
+            sort: self.sort.unwrap_or_default(),
         };
         let rows = images::list(&context, &request)?;
         let now = ago::now();
@@ -104,7 +110,7 @@ impl Verb for Images {
         if format == ListFormat::Table && !self.quiet {
             self.table(shown, |line| session.console.text(line));
         } else {
-            session.console.text(self.render(&format, shown())?);
+            session.console.text(self.render(&format, shown(), session.personality)?);
         }
         self.help_with_typing_mistake(session, rows.is_empty());
         Ok(())
@@ -134,16 +140,28 @@ impl Images {
     }
 
     /// The list in any form but that of a table without template, which is not held in one piece.
-    fn render<'a>(&self, format: &ListFormat, rows: impl Iterator<Item = Shown<'a>>) -> Outcome<String> {
+    fn render<'a>(
+        &self,
+        format: &ListFormat,
+        rows: impl Iterator<Item = Shown<'a>>,
+        personality: Personality,
+    ) -> Outcome<String> {
+        let object = |row: Shown<'a>| {
+            let mut object = row.object();
+            if personality == Personality::Docker29 {
+                object.remove("VirtualSize");
+            }
+            object
+        };
         match format {
             ListFormat::Table => Ok(rows.map(|row| format!("{}\n", row.id)).collect()),
             ListFormat::Raw => Ok(rows.map(|row| self.raw(&row)).collect()),
             ListFormat::Json => {
-                let lines = rows.map(|row| json::line(&row.object()).map(|line| line + "\n"));
+                let lines = rows.map(|row| json::line(&object(row)).map(|line| line + "\n"));
                 lines.collect::<Result<String, String>>().map_err(Failure::Client)
             }
-            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.map(|row| row.object())),
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, template, true, rows.map(|row| row.object())),
+            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.map(object)),
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, template, true, rows.map(object)),
         }
     }
 
@@ -194,9 +212,10 @@ impl Images {
         let word = self.names.first().map_or("", String::as_str);
         if nothing_found && called_as_images && IMAGE_WORDS.contains(&word) {
             let program = session.personality.program();
-            session
-                .console
-                .notice(format!("\nNo images found matching \"{word}\": did you mean \"{program} image {word}\"?"));
+            let before = if session.personality == Personality::Docker29 { "" } else { "\n" };
+            session.console.notice(format!(
+                "{before}No images found matching \"{word}\": did you mean \"{program} image {word}\"?"
+            ));
         }
     }
 }
@@ -361,7 +380,7 @@ mod tests {
             options.table(rows, |line| text.push_str(line));
             return text;
         }
-        options.render(&format, rows()).unwrap()
+        options.render(&format, rows(), Personality::Docker).unwrap()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use dhow_template::{Options, Template, Value};
 use super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::format::{json, list, object};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -38,13 +39,14 @@ impl Verb for Inspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let missing = match self.kind.as_deref() {
+        let missing: fn(&str, Error) -> Failure = match self.kind.as_deref() {
+            None if session.personality == Personality::Docker29 => no_such_object_29,
             None => no_such_object,
             Some("image") => no_such_image,
             Some("") => return Err(Failure::Client(format!("type is empty: {}", one_of_the_types()))),
             Some(kind) if TYPES.contains(&kind) => {
                 // Nothing else is kept here: whatever the name is, it is missing.
-                let missing = |name: &String| Err(no_such(kind, name));
+                let missing = |name: &String| Err(no_such(kind, name, session.personality));
                 return Search { session, format: &self.format }.run(&self.names, missing);
             }
             Some(kind) => {
@@ -173,17 +175,15 @@ fn no_such_image(name: &str, error: Error) -> Failure {
 
 /// What docker's client says of an object without a name.
 fn nameless(kind: &str) -> Failure {
-    // The misspelling is docker's.
-    let kind = if kind == "config" { "contig" } else { kind };
     Failure::Client(format!("invalid {kind} name or ID: value is empty"))
 }
 
 /// What docker's engine says of an object that it does not have.
-fn no_such(kind: &str, name: &str) -> Failure {
-    if name.is_empty() {
-        return nameless(kind);
-    }
+fn no_such(kind: &str, name: &str, personality: Personality) -> Failure {
     let message = match kind {
+        // The misspelling is docker's, which mended it in 29.
+        "config" if name.is_empty() && personality != Personality::Docker29 => return nameless("contig"),
+        _ if name.is_empty() => return nameless(kind),
         "container" => format!("No such container: {name}"),
         "network" => format!("network {name} not found"),
         "plugin" => format!("plugin {name:?} not found"),
@@ -199,9 +199,18 @@ fn no_such(kind: &str, name: &str) -> Failure {
 /// Who asks for anything is told by docker's client, which asked for every kind of object: what cannot be the name of an
 /// image could still be that of something else. Of a container it asks first, which nothing can be called that has no name.
 fn no_such_object(name: &str, error: Error) -> Failure {
+    unknown("Error: No such object", name, error)
+}
+
+/// As [`no_such_object`], in docker 29's spelling.
+fn no_such_object_29(name: &str, error: Error) -> Failure {
+    unknown("error: no such object", name, error)
+}
+
+fn unknown(what: &str, name: &str, error: Error) -> Failure {
     match error.kind() {
         _ if name.is_empty() => nameless("container"),
-        Kind::NotFound | Kind::Invalid => Failure::Client(format!("Error: No such object: {name}")),
+        Kind::NotFound | Kind::Invalid => Failure::Client(format!("{what}: {name}")),
         _ => Failure::Engine(error),
     }
 }

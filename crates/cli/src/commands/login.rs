@@ -10,6 +10,7 @@ use dhow_ops::{Context, runtime};
 
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
+use crate::personality::Personality;
 use crate::session::{Network, Session};
 use crate::signals;
 use crate::terminal;
@@ -75,20 +76,24 @@ impl Login {
     /// The password that the options give, after docker's checks of them; empty when they give none.
     fn password(&self, session: &Session<'_>, username: &str) -> Outcome<Secret> {
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
+        // Docker 29 has it both ways.
+        let is_dash = session.personality == Personality::Docker29 && self.password.as_deref() == Some("-");
+        let given = self.password.as_deref().filter(|_| !is_dash);
+        let from_input = self.password_stdin || is_dash;
         if self.username.as_deref() == Some("") {
             return refuse("username is empty");
         }
-        if self.password.is_some() && self.password_stdin {
+        if given.is_some() && self.password_stdin {
             return refuse("conflicting options: cannot specify both --password and --password-stdin");
         }
-        if self.password.as_deref() == Some("") {
+        if given == Some("") {
             return refuse("password is empty");
         }
-        if self.password.is_some() {
+        if given.is_some() {
             session.console.notice("WARNING! Using --password via the CLI is insecure. Use --password-stdin.");
         }
-        if !self.password_stdin {
-            return Ok(Secret::new(self.password.clone().unwrap_or_default()));
+        if !from_input {
+            return Ok(Secret::new(given.unwrap_or_default()));
         }
         if username.is_empty() {
             return refuse("the --password-stdin option requires --username to be set");
@@ -142,7 +147,7 @@ impl Flow<'_> {
         let console = self.session.console;
         let must_ask = username.is_empty() || password.is_empty();
         if must_ask && !terminal::input_is_terminal() {
-            return Err(Failure::Client("Error: Cannot perform an interactive login from a non TTY device".to_owned()));
+            return Err(Failure::Client(self.session.personality.no_terminal_to_log_in().to_owned()));
         }
         let username = if username.is_empty() { self.ask_username(default)? } else { username };
         let password = if password.is_empty() { terminal::ask_secret(console, "Password: ")? } else { password };

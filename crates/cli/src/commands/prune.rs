@@ -6,6 +6,7 @@ use dhow_ops::prune;
 use super::filters;
 use crate::errors::Outcome;
 use crate::format::units;
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Verb};
@@ -57,7 +58,7 @@ impl Verb for Prune {
         };
         let pruned = prune::prune(&session.local_context()?, &request)?;
         let tense = if self.dry_run { Tense::Would } else { Tense::Done };
-        session.console.text(format!("{}{}", images(&pruned, tense), total(&pruned, tense)));
+        session.console.text(format!("{}{}", images(&pruned, tense), total(&pruned, tense, session.personality)));
         if pruned.excess_bytes > 0 {
             let size = units::human_size(pruned.excess_bytes);
             session.console.notice(format!("{size} more than --max-size stay: what takes them is not to be removed"));
@@ -107,9 +108,10 @@ pub(super) fn images(pruned: &prune::Pruned, tense: Tense) -> String {
     lines.join("\n") + "\n\n"
 }
 
-fn total(pruned: &prune::Pruned, tense: Tense) -> String {
+fn total(pruned: &prune::Pruned, tense: Tense, personality: Personality) -> String {
     // Docker 28 counts nothing when it lists nothing.
-    let reclaimed = units::human_size(if pruned.images.is_empty() { 0 } else { pruned.reclaimed_bytes });
+    let counts = !pruned.images.is_empty() || personality == Personality::Docker29;
+    let reclaimed = units::human_size(if counts { pruned.reclaimed_bytes } else { 0 });
     match tense {
         Tense::Done => format!("Total reclaimed space: {reclaimed}\n"),
         Tense::Would => format!("Total space that would be reclaimed: {reclaimed}\n"),
@@ -127,7 +129,7 @@ mod tests {
         let names = vec!["alpine:3.20".to_owned()];
         let image = prune::PrunedImage { names, id: id.clone(), chains: Some(Vec::new()) };
         let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463, excess_bytes: 0 };
-        let rendered = |pruned, tense| images(pruned, tense) + &total(pruned, tense);
+        let rendered = |pruned, tense| images(pruned, tense) + &total(pruned, tense, Personality::Docker);
         let expected =
             format!("Deleted Images:\nuntagged: alpine:3.20\ndeleted: {id}\n\nTotal reclaimed space: 7.806MB\n");
         assert_eq!(rendered(&pruned, Tense::Done), expected);
@@ -138,5 +140,6 @@ mod tests {
         assert_eq!(rendered(&pruned, Tense::Would), would);
         let nothing = prune::Pruned { reclaimed_bytes: 12, ..prune::Pruned::default() };
         assert_eq!(rendered(&nothing, Tense::Done), "Total reclaimed space: 0B\n");
+        assert_eq!(total(&nothing, Tense::Done, Personality::Docker29), "Total reclaimed space: 12B\n");
     }
 }

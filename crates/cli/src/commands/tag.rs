@@ -6,6 +6,7 @@ use dhow_spec::reference::ReferenceError;
 use dhow_spec::{Digest, Reference};
 
 use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -33,27 +34,28 @@ impl Verb for Tag {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [source, targets @ ..] = self.names.as_slice() else { return Ok(()) };
-        check_source(source)?;
-        targets.iter().try_for_each(|target| check_target(target))?;
+        check_source(source, session.personality)?;
+        targets.iter().try_for_each(|target| check_target(target, session.personality))?;
         Ok(tag::tag(&session.local_context()?, source, targets)?)
     }
 }
 
 /// A source may also be an ID. Docker's client reports what can be neither name nor ID itself.
-fn check_source(source: &str) -> Outcome {
+fn check_source(source: &str, personality: Personality) -> Outcome {
     match Reference::parse(source) {
         Ok(_) | Err(ReferenceError::Identifier(_)) => Ok(()),
         Err(_) if Digest::parse(source).is_ok() => Ok(()),
-        Err(error) => Err(unparsable(source, &error)),
+        Err(error) => Err(unparsable(source, &error, personality)),
     }
 }
 
-fn unparsable(text: &str, error: &ReferenceError) -> Failure {
-    Failure::Client(format!("Error parsing reference: {text:?} is not a valid repository/tag: {error}"))
+fn unparsable(text: &str, error: &ReferenceError, personality: Personality) -> Failure {
+    let error_word = if personality == Personality::Docker29 { "error" } else { "Error" };
+    Failure::Client(format!("{error_word} parsing reference: {text:?} is not a valid repository/tag: {error}"))
 }
 
-fn check_target(target: &str) -> Outcome {
-    let reference = Reference::parse(target).map_err(|error| unparsable(target, &error))?;
+fn check_target(target: &str, personality: Personality) -> Outcome {
+    let reference = Reference::parse(target).map_err(|error| unparsable(target, &error, personality))?;
     match reference.digest() {
         Some(_) => Err(Failure::Client("refusing to create a tag with a digest reference".to_owned())),
         None => Ok(()),
