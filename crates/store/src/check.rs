@@ -4,10 +4,14 @@ mod content;
 mod names;
 
 use std::fmt;
+use std::path::PathBuf;
 
+use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
+use dhow_spec::Digest;
 
-use crate::collect::{dead_leases, stale_ingests};
+use crate::collect::{dead_leases, names_in, stale_ingests};
+use crate::paths::parse_flat;
 use crate::recover;
 use crate::store::Store;
 
@@ -31,6 +35,8 @@ pub struct Problem {
     pub severity: Severity,
     /// What it is, naming the object.
     pub message: String,
+    /// The blob or document that is damaged or missing, if it is one.
+    pub content: Option<Digest>,
     /// What was done about it; `None` when nothing was.
     pub repaired: Option<String>,
 }
@@ -50,8 +56,35 @@ impl Report {
         self.problems.iter().all(|problem| problem.severity == Severity::Leftover || problem.repaired.is_some())
     }
 
+    /// Takes note that content which was damaged or missing is here again.
+    pub fn content_is_back(&mut self, digest: &Digest, how: &str) {
+        let first = self.problems.iter().position(|problem| problem.content.as_ref() == Some(digest));
+        let Some(first) = first else { return };
+        self.problems[first].repaired = Some(how.to_owned());
+        let mut number = 0..;
+        self.problems.retain(|problem| problem.content.as_ref() != Some(digest) || number.next() == Some(0));
+    }
+
+    /// Whether content is missing or damaged.
+    pub fn lacks_content(&self) -> bool {
+        self.problems.iter().any(|problem| problem.content.is_some() && problem.repaired.is_none())
+    }
+
+    /// Takes note of why content that is missing stays so.
+    pub fn content_stays_lost(&mut self, digest: &Digest, why: &str) {
+        let concerns = |problem: &&mut Problem| problem.content.as_ref() == Some(digest) && problem.repaired.is_none();
+        for problem in self.problems.iter_mut().filter(concerns) {
+            problem.message = format!("{}, and cannot be fetched again: {why}", problem.message);
+        }
+    }
+
     fn add(&mut self, severity: Severity, message: String, repaired: Option<String>) {
-        self.problems.push(Problem { severity, message, repaired });
+        self.problems.push(Problem { severity, message, content: None, repaired });
+    }
+
+    fn add_content(&mut self, digest: &Digest, message: String, repaired: Option<String>) {
+        let content = Some(digest.clone());
+        self.problems.push(Problem { severity: Severity::Damage, message, content, repaired });
     }
 }
 
@@ -130,9 +163,27 @@ impl Store {
         for path in stale_ingests(self, repair)? {
             report.add(Severity::Leftover, format!("{path:?} is left of an old transfer"), removed());
         }
+        for (digest, path) in self.damaged_copies()? {
+            // Its bytes have just been proven.
+            let is_sound = !report.problems.iter().any(|problem| problem.content.as_ref() == Some(&digest));
+            if is_sound && self.has_blob(&digest)? {
+                if repair {
+                    durable::remove_file(&path)?;
+                }
+                let message = format!("{path:?} is the damaged copy of a blob that is here again");
+                report.add(Severity::Leftover, message, removed());
+            }
+        }
         for digest in recover::trashed(self)? {
             report.add(Severity::Leftover, format!("{digest} lies in the trash of another collection"), None);
         }
         Ok(())
+    }
+
+    /// The files that repairs moved aside.
+    fn damaged_copies(&self) -> Result<Vec<(Digest, PathBuf)>> {
+        let directory = self.paths().damaged_directory();
+        let copy = |name: String| Some((parse_flat(&name)?, directory.join(name)));
+        Ok(names_in(&directory)?.into_iter().filter_map(copy).collect())
     }
 }

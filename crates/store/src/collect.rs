@@ -10,7 +10,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
-pub(crate) use leftovers::{dead_leases, stale_ingests};
+pub(crate) use leftovers::{dead_leases, names_in, stale_ingests};
 
 use crate::db::{Durability, Step};
 use crate::find::digest_at;
@@ -57,11 +57,14 @@ impl Store {
                 }
                 transaction.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.as_str()])?;
             }
-            for sql in [
-                "DELETE FROM edge WHERE parent NOT IN (SELECT digest FROM blob)",
-                "DELETE FROM blob_home WHERE digest NOT IN (SELECT digest FROM blob)",
-            ] {
-                transaction.prepare_cached(sql)?.execute([])?;
+            // What a kept image needs and has lost still has its edges: they keep the rest of the image, and say where
+            // the lost can be fetched again.
+            for (table, digest) in [("edge", "parent"), ("blob_home", "digest")] {
+                let sql = format!(
+                    "{LIVE} DELETE FROM {table} WHERE {digest} NOT IN (SELECT digest FROM blob) \
+                     AND {digest} NOT IN (SELECT digest FROM live)"
+                );
+                transaction.prepare_cached(&sql)?.execute([])?;
             }
             Ok(())
         });

@@ -21,7 +21,7 @@ pub(crate) use rows::point;
 const FLUSH_FILES: usize = 256;
 
 /// A manifest or index to keep, with the names it gets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTarget {
     /// The manifest or index, as the registry or archive named it.
     pub document: Descriptor,
@@ -83,7 +83,8 @@ impl Session {
             plan.require_usable(store)?;
             plans.push(plan);
         }
-        let flushed = flush(store, &plans)?;
+        let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
+        let flushed = flush(store, &content)?;
         let members: Vec<&Member> = plans.iter().flat_map(|plan| &plan.members).collect();
         let mut images: Vec<NewImage> = Vec::new();
         loop {
@@ -113,6 +114,23 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Makes content durable that kept images had lost and that came back through this session, then removes the damaged
+    /// copies that a repair moved aside.
+    ///
+    /// # Errors
+    /// Those of flushing and of the database; the damaged copies stay then.
+    pub fn settle(&self, content: &[Digest]) -> Result<()> {
+        let store = self.store();
+        let flushed = flush(store, &content.iter().collect::<Vec<_>>())?;
+        store.write_names(|transaction| rows::mark_flushed(transaction, &flushed))?;
+        for digest in content {
+            durable::remove_file(&store.paths().damaged(digest))?;
+        }
+        Ok(())
+    }
+}
+
 fn check_names(target: &NewTarget) -> Result<()> {
     match target.references.iter().find(|name| name.tag().is_none() || name.digest().is_some()) {
         Some(name) if name.digest().is_some() => {
@@ -125,9 +143,8 @@ fn check_names(target: &NewTarget) -> Result<()> {
 
 /// Brings what is not yet on stable storage there: contents first, then the directories with their names. Returns what
 /// was flushed.
-fn flush(store: &Store, plans: &[Plan]) -> Result<Vec<Digest>> {
-    let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
-    let mut unflushed: Vec<Digest> = rows::unflushed(store, &content)?;
+fn flush(store: &Store, content: &[&Digest]) -> Result<Vec<Digest>> {
+    let mut unflushed: Vec<Digest> = rows::unflushed(store, content)?;
     unflushed.sort();
     unflushed.dedup();
     for group in unflushed.chunks(FLUSH_FILES) {

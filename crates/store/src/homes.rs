@@ -2,7 +2,10 @@
 
 use dhow_base::Result;
 use dhow_spec::{Digest, Repository};
+use rusqlite::Connection;
 
+use crate::db::Step;
+use crate::find::text_at;
 use crate::store::Store;
 
 impl Store {
@@ -30,15 +33,17 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn homes(&self, digest: &Digest) -> Result<Vec<Repository>> {
-        self.read_rows(|connection| {
-            let sql = "SELECT repository FROM blob_home WHERE digest = ?1 ORDER BY repository";
-            let mut select = connection.prepare_cached(sql)?;
-            let mut rows = select.query([digest.as_str()])?;
-            let mut homes = Vec::new();
-            while let Some(row) = rows.next()? {
-                homes.push(Repository::parse(row.get_ref(0)?.as_str().unwrap_or_default())?);
-            }
-            Ok(homes)
-        })
+        self.read_rows(|connection| homes_of(connection, digest))
     }
+}
+
+pub(crate) fn homes_of(connection: &Connection, digest: &Digest) -> Step<Vec<Repository>> {
+    let sql = "SELECT repository FROM blob_home WHERE digest = ?1 ORDER BY repository";
+    let mut select = connection.prepare_cached(sql)?;
+    let mut rows = select.query([digest.as_str()])?;
+    let mut homes = Vec::new();
+    while let Some(row) = rows.next()? {
+        homes.push(Repository::parse(text_at(row, 0)?)?);
+    }
+    Ok(homes)
 }

@@ -86,6 +86,15 @@ impl Paths {
         self.trash().join(flat(digest))
     }
 
+    /// For what is damaged but might be the only copy.
+    pub(crate) fn damaged_directory(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    pub(crate) fn damaged(&self, digest: &Digest) -> PathBuf {
+        self.damaged_directory().join(flat(digest))
+    }
+
     /// Held by the one collection that may be under way.
     pub(crate) fn trash_lock(&self) -> PathBuf {
         self.trash().join(TRASH_LOCK)

@@ -6,18 +6,19 @@
 mod salvage;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dhow_base::fs::{self as durable, AtomicFile, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::{Descriptor, Digest, Document, MediaType};
+use dhow_spec::{Descriptor, Digest, Document, MediaType, Reference};
 
 use crate::blobs::prove_file;
 use crate::commit::NewTarget;
 use crate::db::{Database, Durability, Journal, schema};
 use crate::open::{OpenOptions, open_existing};
-use crate::paths::{Paths, flat};
+use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::recover;
 use crate::store::Store;
@@ -34,8 +35,27 @@ pub struct Rebuilt {
     pub references: u64,
     /// What could not be brought back, a sentence each.
     pub losses: Vec<String>,
+    /// Manifests and indexes of which too little is here, with the names that stood for them.
+    pub incomplete: Vec<Incomplete>,
     /// Where the old files are now, if there were any.
     pub kept_in: Option<PathBuf>,
+}
+
+/// A manifest or index that a rebuild could not keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// What it is, and its names.
+    pub target: NewTarget,
+    /// What of it is missing.
+    pub cause: String,
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.target.references.iter().map(Reference::familiar).collect();
+        let what = if names.is_empty() { self.target.document.digest.to_string() } else { names.join(", ") };
+        write!(formatter, "{what} cannot be brought back: {}", self.cause)
+    }
 }
 
 impl Store {
@@ -120,9 +140,8 @@ impl Store {
                     rebuilt.blobs += 1;
                 }
                 None => {
-                    let directory = self.root().join(DAMAGED);
-                    durable::create_dir_all(&directory)?;
-                    durable::rename(&path, &directory.join(flat(&digest)))?;
+                    durable::create_dir_all(&self.paths().damaged_directory())?;
+                    durable::rename(&path, &self.paths().damaged(&digest))?;
                     rebuilt.losses.push(format!("the bytes of blob {digest} are not those of its digest: moved aside"));
                 }
             }
@@ -151,13 +170,12 @@ impl Store {
     fn keep(&self, targets: Vec<NewTarget>, rebuilt: &mut Rebuilt) -> Result<()> {
         let session = self.begin("rebuild")?;
         for target in targets {
-            let names: Vec<String> = target.references.iter().map(|reference| reference.familiar()).collect();
+            let names = target.references.len() as u64;
             let usable = Plan::read(self, None, &target.document).and_then(|plan| plan.require_usable(self));
             match usable.and_then(|()| session.commit(std::slice::from_ref(&target))) {
-                Ok(_) => rebuilt.references += names.len() as u64,
+                Ok(_) => rebuilt.references += names,
                 Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Corrupt | Kind::LimitExceeded) => {
-                    let what = if names.is_empty() { target.document.digest.to_string() } else { names.join(", ") };
-                    rebuilt.losses.push(format!("{what} cannot be brought back: {error}"));
+                    rebuilt.incomplete.push(Incomplete { target, cause: error.to_string() });
                 }
                 Err(error) => return Err(error),
             }
@@ -165,9 +183,6 @@ impl Store {
         Ok(())
     }
 }
-
-/// Directory for what is damaged but might be the only copy.
-const DAMAGED: &str = "damaged";
 
 /// What SQLite keeps beside the database.
 const LOGS: [&str; 3] = ["meta.db-wal", "meta.db-shm", "meta.db-journal"];
@@ -185,7 +200,7 @@ fn recover_trash(store: &Store) -> Result<()> {
 
 /// Copies the old database and `index.json` to a new directory in `damaged/`; returns it if there was anything to copy.
 fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
-    let damaged = paths.root().join(DAMAGED);
+    let damaged = paths.damaged_directory();
     let is_free = |number: &u32| !damaged.join(format!("meta-{number}")).exists();
     let directory = damaged.join(format!("meta-{}", (1..).find(is_free).unwrap_or(u32::MAX)));
     let files = ["meta.db"].into_iter().chain(LOGS).chain(["index.json"]);

@@ -26,7 +26,7 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
         }
         if *is_trusted {
             let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
-            report.add(Severity::Damage, message, repaired);
+            report.add_content(digest, message, repaired);
             continue;
         }
         // Nothing that was committed needs it: a commit flushes first.
@@ -107,9 +107,8 @@ fn forget(store: &Store, digest: &Digest) -> Result<()> {
 
 /// Moves a damaged blob out of the way and forgets it. What is left of it stays for whoever wants to look.
 fn set_aside(store: &Store, digest: &Digest) -> Result<String> {
-    let directory = store.root().join("damaged");
-    durable::create_dir_all(&directory)?;
-    let moved = durable::rename(&store.paths().blob(digest), &directory.join(flat(digest)));
+    durable::create_dir_all(&store.paths().damaged_directory())?;
+    let moved = durable::rename(&store.paths().blob(digest), &store.paths().damaged(digest));
     match moved {
         Err(error) if error.kind() != Kind::NotFound => return Err(error),
         _ => {}
@@ -119,8 +118,8 @@ fn set_aside(store: &Store, digest: &Digest) -> Result<String> {
         Ok(())
     })?;
     Ok(match moved {
-        Ok(()) => "moved aside; pull the image again to fetch it".to_owned(),
-        Err(_) => "forgotten; pull the image again to fetch it".to_owned(),
+        Ok(()) => format!("moved aside to damaged/{}", flat(digest)),
+        Err(_) => "its row is removed".to_owned(),
     })
 }
 

@@ -9,26 +9,19 @@ use crate::find::text_at;
 use crate::store::{Store, from_row};
 
 /// Each finds rows that cannot be: a sentence about what is wrong, in SQL.
-const RULES: [&str; 8] = [
+const RULES: [&str; 6] = [
     "SELECT repository || ':' || tag || ' names what is not kept' FROM reference \
      WHERE target NOT IN (SELECT number FROM target)",
     "SELECT repository || ' has the digest of what is not kept' FROM repo_digest \
      WHERE target NOT IN (SELECT number FROM target)",
     "SELECT 'target ' || digest || ' has no image' FROM target \
      WHERE number NOT IN (SELECT target FROM target_member)",
-    "SELECT 'target ' || digest || ' has lost its manifest or index' FROM target \
-     WHERE digest NOT IN (SELECT digest FROM blob)",
     "SELECT 'manifest ' || manifest || ' is not recorded' FROM target_member \
      WHERE manifest NOT IN (SELECT digest FROM manifest)",
     "SELECT 'the image of manifest ' || manifest || ' is not recorded' FROM target_member \
      WHERE image NOT IN (SELECT number FROM image)",
     "SELECT 'image ' || id || ' belongs to no target' FROM image \
      WHERE number NOT IN (SELECT image FROM target_member)",
-    "WITH RECURSIVE live (digest) AS ( \
-         SELECT digest FROM target UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
-     ) SELECT 'blob ' || digest || ' of ' || coalesce((SELECT min(parent) FROM edge WHERE child = digest), \
-     'no manifest') || ' is missing' FROM live WHERE digest NOT IN (SELECT digest FROM blob) \
-     AND digest NOT IN (SELECT digest FROM target)",
 ];
 
 pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {
@@ -40,6 +33,9 @@ pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {
     report.references = references;
     for fault in faults {
         report.add(Severity::Damage, fault, None);
+    }
+    for lost in store.lost()? {
+        report.add_content(&lost.digest, format!("{lost} is missing"), None);
     }
     Ok(())
 }

@@ -83,7 +83,8 @@ fn is_older(path: &std::path::Path, age: Duration) -> bool {
     modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|since| since > age))
 }
 
-fn names_in(directory: &std::path::Path) -> Result<Vec<String>> {
+/// The names of what lies in a directory; none when there is no such directory.
+pub(crate) fn names_in(directory: &std::path::Path) -> Result<Vec<String>> {
     match fs::read_dir(directory) {
         Ok(entries) => Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -50,6 +50,43 @@ fn damage_is_named_and_mended_by_the_next_pull() {
 }
 
 #[test]
+fn what_is_left_of_a_damaged_image_is_kept_and_told() {
+    let directory = scratch();
+    let (store, root) = (open(&directory), root_of(&directory));
+    let remote = Remote::small("lost");
+    remote.pull(&store, &["registry.example/app:1"]).unwrap();
+    let layer = store.layers(&store.find("registry.example/app:1").unwrap().image_id).unwrap()[1].blob.clone();
+    store.record_homes(reference("mirror.example/other").repository(), std::slice::from_ref(&layer.digest)).unwrap();
+    assert_eq!(store.lost().unwrap(), []);
+    for digest in [&remote.root.digest, &layer.digest] {
+        std::fs::remove_file(blob_path(&root, digest)).unwrap();
+    }
+    store.check(true).unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.collect().unwrap().blobs, 0, "config and lower layer may be the only copies");
+    }
+    let lost = store.lost().unwrap();
+    assert_eq!(lost.len(), 2, "{lost:#?}");
+    let manifest = lost.iter().find(|lost| lost.digest == remote.root.digest).unwrap();
+    assert_eq!(manifest.descriptor.as_ref(), Some(&remote.root));
+    let told = manifest.to_string();
+    let expected = format!("manifest {} of registry.example/app:1 and 1 more", remote.root.digest);
+    assert_eq!(told, expected);
+    let blob = lost.iter().find(|lost| lost.digest == layer.digest).unwrap();
+    assert_eq!(blob.descriptor, None, "only the manifest says how long it is");
+    let homes: Vec<String> = blob.homes.iter().map(ToString::to_string).collect();
+    assert_eq!(homes, ["mirror.example/other", "registry.example/app"], "where it was seen comes first");
+    let session = store.begin("repair").unwrap();
+    let bytes = remote.place.get(&remote.root.digest).unwrap();
+    let document = dhow_content::verify_document(bytes.to_vec(), &remote.root).unwrap();
+    block_on(session.put_document(&document)).unwrap();
+    session.settle(std::slice::from_ref(&remote.root.digest)).unwrap();
+    let lost = store.lost().unwrap();
+    assert_eq!(lost[0].descriptor.as_ref().map(|descriptor| descriptor.size), Some(layer.size), "{lost:#?}");
+    assert_eq!(lost.len(), 1);
+}
+
+#[test]
 fn what_dead_processes_left_is_told_and_cleared() {
     let directory = scratch();
     let (store, root) = (open(&directory), root_of(&directory));

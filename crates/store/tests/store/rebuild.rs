@@ -108,8 +108,13 @@ fn an_image_that_lost_a_layer_is_told_and_nothing_is_deleted() {
     std::fs::write(root.join("meta.db"), "not a database").unwrap();
     let rebuilt = rebuild(&root);
     assert_eq!(std::fs::read(root.join("damaged").join(format!("sha256-{}", layer.hex()))).unwrap(), half);
-    let told = rebuilt.losses.join("\n");
-    assert!(told.contains(layer.hex()) && told.contains("app:1"), "{told}");
+    assert!(rebuilt.losses.join("\n").contains(layer.hex()), "{rebuilt:#?}");
+    let [incomplete] = rebuilt.incomplete.as_slice() else { panic!("{rebuilt:#?}") };
+    let told = incomplete.to_string();
+    assert!(
+        told.contains("app:1") && told.contains(" cannot be brought back: ") && told.contains(layer.hex()),
+        "{told}"
+    );
     let store = open_at(&root).unwrap();
     assert!(store.find("app:1").is_err());
     named.pull(&store, &["app:1"]).unwrap();
