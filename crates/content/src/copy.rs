@@ -101,6 +101,19 @@ pub async fn copy<S: Source, D: Sink>(
     Ok(Copied { documents, blobs_moved, blobs_present: outcomes.len() - blobs_moved })
 }
 
+/// Copies one blob, as [`copy`] does with those of a graph. The sink proves it.
+///
+/// # Errors
+/// The failure of either place.
+pub async fn copy_blob<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    blob: &Descriptor,
+    options: &CopyOptions<'_>,
+) -> Result<()> {
+    transfer(source, sink, blob, *options).await.map(|_| ())
+}
+
 /// Reads the documents of the graph, children before parents.
 async fn discover<S: Source>(
     source: &S,

@@ -13,7 +13,7 @@ pub mod suite;
 mod transfer;
 mod verify;
 
-pub use copy::{Copied, CopyOptions, Select, copy};
+pub use copy::{Copied, CopyOptions, Select, copy, copy_blob};
 pub use place::{
     Begin, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document, read_small,
 };

@@ -19,6 +19,7 @@ mod present;
 pub mod prune;
 pub mod pull;
 pub mod push;
+pub mod refetch;
 pub mod rmi;
 pub mod runtime;
 pub mod save;

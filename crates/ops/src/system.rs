@@ -1,8 +1,8 @@
 //! `system check` and `system sync-view`: the store's health.
 
 use dhow_base::Result;
+pub use dhow_store::{Incomplete, Problem, Rebuilt, Report};
 use dhow_store::{OpenOptions, Store};
-pub use dhow_store::{Problem, Rebuilt, Report};
 
 use crate::context::Context;
 
@@ -15,8 +15,15 @@ pub struct Checked {
     pub report: Report,
 }
 
+impl Checked {
+    /// Whether everything that was committed is there and right, and a rebuild lost no image.
+    pub fn is_sound(&self) -> bool {
+        self.report.is_sound() && self.rebuilt.as_ref().is_none_or(|rebuilt| rebuilt.incomplete.is_empty())
+    }
+}
+
 /// Verifies every blob, name and row; with `repair`, mends what can be mended without losing anything: a damaged or lost
-/// `meta.db` is made anew first.
+/// `meta.db` is made anew first. [`fetch_lost`](crate::refetch::fetch_lost) goes on from there.
 ///
 /// # Errors
 /// Those of reading the store. What is wrong with its content is in the report.

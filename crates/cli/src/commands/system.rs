@@ -1,12 +1,18 @@
 //! `system check` and `system sync-view`
 
 use clap::Args;
-use dhow_ops::system;
+use dhow_ops::{refetch, runtime, system};
 
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::units;
-use crate::session::Session;
+use crate::progress::Progress;
+use crate::progress::state::Direction;
+use crate::session::{Network, Session};
+use crate::signals;
 use crate::verb::{Count, Verb};
+
+/// What an interrupted user can count on.
+const RESUMABLE: &str = "what has arrived is kept, and the next run goes on from there";
 
 /// The arguments of `system check`.
 #[derive(Args, Debug)]
@@ -14,6 +20,11 @@ pub(crate) struct Check {
     /// Mend what can be mended without losing anything
     #[arg(long)]
     repair: bool,
+    /// Fetch what is missing again, from the registries that the images came from (with --repair)
+    #[arg(long)]
+    pull: bool,
+    #[command(flatten)]
+    network: Network,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -28,26 +39,49 @@ impl Verb for Check {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let system::Checked { rebuilt, report } = system::check(&session.local_context()?, self.repair)?;
-        let console = session.console;
-        if let Some(rebuilt) = rebuilt {
-            show_rebuilt(session, &rebuilt);
+        if self.pull && !self.repair {
+            return Err(Failure::Client("--pull goes with --repair: without it nothing is changed".to_owned()));
         }
-        for problem in &report.problems {
-            match &problem.repaired {
-                Some(repair) => console.line(format!("{} ({repair})", problem.message)),
-                None => console.line(&problem.message),
+        let context = session.context(&self.network)?;
+        let mut checked = system::check(&context, self.repair)?;
+        if self.pull {
+            let progress = Progress::new(session.console, Direction::Pull, !session.console.is_terminal());
+            let fetch = refetch::fetch_lost(&context, &mut checked, &progress);
+            let mut outcome = Ok(());
+            runtime::block_on(async {
+                outcome = signals::interruptible(fetch, RESUMABLE).await;
+                Ok(())
+            })?;
+            drop(progress);
+            if outcome.is_err() {
+                show(session, &checked);
+                return outcome;
             }
         }
-        let left = report.problems.iter().filter(|problem| problem.repaired.is_none()).count();
-        let result = match left {
-            0 => "no problems".to_owned(),
-            1 => "1 problem".to_owned(),
-            left => format!("{left} problems"),
-        };
-        let blobs = if report.blobs == 1 { "blob" } else { "blobs" };
-        console.line(format!("Checked {} {blobs} ({}): {result}", report.blobs, units::human_size(report.bytes)));
-        if report.is_sound() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+        show(session, &checked);
+        if checked.is_sound() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+fn show(session: &Session<'_>, checked: &system::Checked) {
+    let (console, report) = (session.console, &checked.report);
+    if let Some(rebuilt) = &checked.rebuilt {
+        show_rebuilt(session, rebuilt);
+    }
+    for problem in &report.problems {
+        console.line(problem.to_string());
+    }
+    let left = report.problems.iter().filter(|problem| problem.repaired.is_none()).count();
+    let result = match left {
+        0 => "no problems".to_owned(),
+        1 => "1 problem".to_owned(),
+        left => format!("{left} problems"),
+    };
+    let blobs = if report.blobs == 1 { "blob" } else { "blobs" };
+    console.line(format!("Checked {} {blobs} ({}): {result}", report.blobs, units::human_size(report.bytes)));
+    if report.lacks_content() && console.shows_hints() {
+        let way_out = "pull the images again, or have `dhow system check --repair --pull` fetch what is missing";
+        console.notice(format!("hint: {way_out}"));
     }
 }
 
@@ -56,6 +90,7 @@ fn show_rebuilt(session: &Session<'_>, rebuilt: &system::Rebuilt) {
     let (blobs, names) = (rebuilt.blobs, rebuilt.references);
     console.line(format!("meta.db was damaged or missing and has been made anew: {blobs} blobs proven, {names} names"));
     rebuilt.losses.iter().for_each(|loss| console.line(format!("lost: {loss}")));
+    rebuilt.incomplete.iter().for_each(|incomplete| console.line(format!("lost: {incomplete}")));
     if let Some(directory) = &rebuilt.kept_in {
         console.line(format!("what it replaces is kept in {}", directory.display()));
     }
