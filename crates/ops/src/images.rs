@@ -6,6 +6,7 @@ use dhow_store::{Image, Store};
 
 use crate::context::Context;
 use crate::filter::{Filter, Term};
+use crate::last_use;
 
 /// What to list.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Request {
     pub with_digests: bool,
     /// Leaves out images that have no tag.
     pub only_tagged: bool,
+    /// Tells when images were last used.
+    pub with_last_use: bool,
     /// What the rows are sorted by.
     pub sort: Sort,
 }
@@ -55,6 +58,8 @@ pub struct Row {
     pub size: u64,
     /// Containers made from it.
     pub containers: u64,
+    /// When it was last used, as `created`; only told when it was asked for.
+    pub last_used: Option<i64>,
 }
 
 /// Lists images as docker orders them: newest first; equal times by repository and tag.
@@ -71,13 +76,15 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
     images.retain(|image| !(request.only_tagged && image.is_dangling()));
     // No two have the same ID, so that nothing depends on the order they had.
     images.sort_unstable_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+    let uses = if request.with_last_use { Some(store.last_uses()?) } else { None };
     let mut rows = Vec::with_capacity(images.iter().map(|image| image.references.len().max(1)).sum());
     for image in images {
         let size = match image.size {
             Some(size) => size,
             None => measure(store, &image.id)?,
         };
-        rows_of(&image, size, &filter, request.with_digests, &mut rows);
+        let last_used = uses.as_ref().map(|uses| last_use::of(&image, uses));
+        rows_of(&image, (size, last_used), &filter, request.with_digests, &mut rows);
     }
     match request.sort {
         Sort::Created => {}
@@ -105,7 +112,13 @@ pub(crate) fn measure(store: &Store, image_id: &Digest) -> Result<u64> {
     }
 }
 
-fn rows_of(image: &Image, size: u64, filter: &Filter, with_digests: bool, rows: &mut Vec<Row>) {
+fn rows_of(
+    image: &Image,
+    (size, last_used): (u64, Option<i64>),
+    filter: &Filter,
+    with_digests: bool,
+    rows: &mut Vec<Row>,
+) {
     let row = |repository: Option<&Repository>, tag: Option<&Tag>, digest: Option<Digest>| Row {
         id: image.id.clone(),
         repository: repository.cloned(),
@@ -114,6 +127,7 @@ fn rows_of(image: &Image, size: u64, filter: &Filter, with_digests: bool, rows: 
         created: image.created,
         size,
         containers: image.containers,
+        last_used,
     };
     let before = rows.len();
     for reference in image.references.iter().filter(|reference| filter.takes_name(reference)) {

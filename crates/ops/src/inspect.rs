@@ -6,6 +6,7 @@ use dhow_spec::{Digest, Platform, Reference};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::last_use;
 use crate::select;
 
 /// What `docker image inspect` says of one image. Fields are in docker's order, because scripts compare whole outputs.
@@ -85,11 +86,12 @@ pub struct Metadata {
 /// Go's zero time, which docker prints where nothing is known.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// Describes an image by name, digest, ID or ID prefix; with a platform, that one of a multi-platform image.
+/// Describes an image by name, digest, ID or ID prefix; with a platform, that one of a multi-platform image. The image
+/// counts as used when `is_use`: who looks at many at once makes a list.
 ///
 /// # Errors
 /// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name, or not for the platform.
-pub fn image(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Inspect> {
+pub fn image(context: &Context, name: &str, platform: Option<&Platform>, is_use: bool) -> Result<Inspect> {
     let store = context.store()?;
     let found = select::find(store, name, platform)?;
     let mut image = store.image(&found.image_id)?;
@@ -110,6 +112,9 @@ pub fn image(context: &Context, name: &str, platform: Option<&Platform>) -> Resu
         None => store.measure(&image.id)?,
     };
     let config = store.config(&image.id)?;
+    if is_use {
+        last_use::note_in_passing(store, &image);
+    }
     let last_tagged = store.last_tagged(&image.id)?.map(|time| time.to_string());
     Ok(Inspect {
         repo_tags: image.references.iter().map(Reference::familiar).collect(),

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod history;
 pub mod images;
 pub mod inspect;
+mod last_use;
 pub mod load;
 pub mod login;
 pub mod manifest;

@@ -13,6 +13,7 @@ use dhow_spec::{Descriptor, Digest, Document, Platform, Reference};
 use dhow_store::{Committed, NewTarget, Session, Store};
 
 use crate::context::Context;
+use crate::last_use;
 use crate::select::{Fit, Platforms, Selection};
 
 /// Where the archive comes from.
@@ -68,6 +69,7 @@ pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
+    last_use::note(store, committed.targets.iter().map(|target| &target.shown));
     Ok(Report { loaded: lines(&targets, &committed), missing: missing(store, &targets, wanted)? })
 }
 

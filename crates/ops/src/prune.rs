@@ -7,7 +7,8 @@ use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::{Image, Removal, Removed, Store};
 
 use crate::context::Context;
-use crate::filter::{Filter, Term, last_use, names_of, with_configured};
+use crate::filter::{Filter, Term, names_of, with_configured};
+use crate::last_use;
 use crate::settings;
 
 /// What to prune.
@@ -149,7 +150,7 @@ fn keep_used(store: &Store, removals: &mut Vec<Removal>, bytes_max: u64) -> Resu
     let uses = store.last_uses()?;
     let mut contents = store.contents()?;
     let mut order: Vec<(i64, usize)> =
-        removals.iter().enumerate().map(|(place, removal)| (last_use(&removal.image, &uses), place)).collect();
+        removals.iter().enumerate().map(|(place, removal)| (last_use::of(&removal.image, &uses), place)).collect();
     // Of those that were last used at the same time, the oldest: it is the last of the list.
     order.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(&a.1)));
     let mut goes = vec![false; removals.len()];

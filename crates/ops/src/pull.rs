@@ -9,6 +9,7 @@ use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, 
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::last_use;
 use crate::present::UntilMoved;
 use crate::select::{Fit, Platforms, Selection};
 
@@ -115,7 +116,7 @@ impl Resolved {
         let store = context.store()?;
         if self.is_local {
             let found = store.find_target(&self.root.digest)?;
-            store.touch(&found.image_id)?;
+            last_use::note(store, [&found.image_id]);
             return Ok(Pulled { digest: self.root.digest, image_id: found.image_id, newer: false });
         }
         let document = match &self.document {
@@ -160,6 +161,7 @@ impl Resolved {
         let image_id = committed.image_of(&self.root.digest).ok_or_else(|| {
             Error::new(Kind::Internal, format!("{} was committed without an image", self.root.digest))
         })?;
+        last_use::note(store, [&image_id]);
         Ok(Pulled { digest: self.root.digest, image_id, newer: committed.changed })
     }
 

@@ -10,6 +10,7 @@ use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::last_use;
 use crate::outgoing;
 use crate::pull::layers;
 use crate::select::Platforms;
@@ -27,6 +28,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Prepared {
     reference: Reference,
+    /// What the name stands for here.
+    target: Digest,
     root: VerifiedDocument,
     /// Documents that lie in no store.
     made: Vec<VerifiedDocument>,
@@ -93,7 +96,16 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
     let note = outgoing.narrowed.map(|narrowed| narrowed.note("pushed"));
     let is_shown = !matches!(request.platforms, Platforms::These(_)) && outgoing.made.is_empty();
     let made = outgoing.made;
-    Ok(Prepared { reference: reference.clone(), root, made, documents, layers: uploads, note, is_shown })
+    Ok(Prepared {
+        reference: reference.clone(),
+        target: target.digest,
+        root,
+        made,
+        documents,
+        layers: uploads,
+        note,
+        is_shown,
+    })
 }
 
 impl Prepared {
@@ -142,6 +154,9 @@ impl Prepared {
             let named =
                 NewTarget { digest_repositories: vec![repository.clone()], ..NewTarget::default_for(root.clone()) };
             session.commit(&[named])?;
+        }
+        if let Ok(found) = store.find_target(&self.target) {
+            last_use::note(store, [&found.image_id]);
         }
         Ok(Pushed { digest: root.digest.clone(), size: root.size })
     }

@@ -115,13 +115,13 @@ impl Fetcher<'_> {
 
     fn has_given_up(&self, home: &Repository) -> bool {
         let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
-        given_up.contains(home.domain()) || given_up.contains(&home.name())
+        given_up.contains(home.domain()) || given_up.contains(home.name())
     }
 
     fn consider_giving_up(&self, home: &Repository, kind: Kind) {
         let what = match kind {
             Kind::Unavailable | Kind::RateLimited => home.domain().to_owned(),
-            Kind::Unauthorized | Kind::Denied => home.name(),
+            Kind::Unauthorized | Kind::Denied => home.name().to_owned(),
             _ => return,
         };
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner).insert(what);

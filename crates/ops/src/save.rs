@@ -11,10 +11,11 @@ use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, Prefetched, copy};
 use dhow_layout::{ArchiveWriter, Output as ArchiveOutput, SavedImage};
-use dhow_spec::{Descriptor, Reference};
+use dhow_spec::{Descriptor, Digest, Reference};
 use dhow_store::Store;
 
 use crate::context::Context;
+use crate::last_use;
 use crate::names;
 use crate::outgoing::{self, Outgoing};
 use crate::select::Platforms;
@@ -33,6 +34,8 @@ pub enum Output {
 struct Chosen {
     outgoing: Outgoing,
     names: Vec<Reference>,
+    /// The image that lists show for it.
+    image_id: Digest,
 }
 
 /// Writes the named images into one archive. A name without tag means all tags of the repository; an ID is saved without
@@ -60,6 +63,7 @@ pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, outp
             write(&session, &images, ArchiveOutput::file(File::from(handle), "standard output")?)?;
         }
     }
+    last_use::note(store, images.iter().map(|image| &image.image_id));
     Ok(images.iter().filter_map(|image| image.outgoing.narrowed.as_ref()).map(|less| less.note("saved")).collect())
 }
 
@@ -119,10 +123,11 @@ fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<
     let mut images: Vec<Chosen> = Vec::new();
     for argument in arguments {
         for (target, name) in targets(store, argument)? {
+            let image_id = store.find_target(&target.digest)?.image_id;
             let outgoing = outgoing::choose(store, &target, platforms, argument)?;
             let known = images.iter().position(|image| image.outgoing.root.digest == outgoing.root.digest);
             let index = known.unwrap_or_else(|| {
-                images.push(Chosen { outgoing, names: Vec::new() });
+                images.push(Chosen { outgoing, names: Vec::new(), image_id });
                 images.len() - 1
             });
             let names = &mut images[index].names;

@@ -4,6 +4,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::Reference;
 
 use crate::context::Context;
+use crate::last_use;
 use crate::names;
 
 /// Makes every one of `targets` stand for what `source` (name, digest, ID or ID prefix) stands for, or none. An image that
@@ -15,7 +16,9 @@ pub fn tag(context: &Context, source: &str, targets: &[String]) -> Result<()> {
     let targets: Vec<Reference> = targets.iter().map(|target| parse_target(target)).collect::<Result<_>>()?;
     let store = context.store()?;
     let found = store.find(source)?;
-    store.tag_all(&found.target, &targets)
+    store.tag_all(&found.target, &targets)?;
+    last_use::note(store, [&found.image_id]);
+    Ok(())
 }
 
 fn parse_target(text: &str) -> Result<Reference> {

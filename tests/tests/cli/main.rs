@@ -5,6 +5,7 @@ mod format;
 mod history;
 mod images;
 mod inspect;
+mod last_use;
 mod load;
 mod login;
 mod manifest;

@@ -117,12 +117,12 @@ fn the_longest_unused_goes_first() {
     let scene = three_images();
     let store = crate::rows::store(&scene);
     let id = |name: &str| store.find(name).expect("an image").image_id;
-    store.touch(&id("acme/web:1")).expect("a use");
+    store.touch([&id("acme/web:1")]).expect("a use");
     let mut contents = store.contents().expect("contents");
     contents.release(&id("acme/web:2"));
     let size = contents.bytes().to_string();
     let lost = store.images().expect("images").into_iter().find(|image| image.is_nameless()).expect("the lost one");
-    store.touch(&lost.id).expect("a use");
+    store.touch([&lost.id]).expect("a use");
     drop(store);
     let pruned = scene.dhow(&["image", "prune", "-a", "-f", "--max-size", &size]);
     assert_eq!(pruned.code, 0, "{pruned}");

@@ -41,6 +41,29 @@ const COLUMNS: list::Columns = list::Columns {
     ],
 };
 
+/// The same with what docker does not know, for templates that ask for it: everything else is to stay as docker has it.
+const COLUMNS_AND_USE: list::Columns = list::Columns {
+    headers: &[
+        ("Containers", "CONTAINERS"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedSince", "CREATED"),
+        ("Digest", "DIGEST"),
+        ("ID", "IMAGE ID"),
+        ("LastUsed", "LAST USED"),
+        ("LastUsedAt", "LAST USED AT"),
+        ("Repository", "REPOSITORY"),
+        ("SharedSize", "SHARED SIZE"),
+        ("Size", "SIZE"),
+        ("Tag", "TAG"),
+        ("UniqueSize", "UNIQUE SIZE"),
+        ("VirtualSize", "SIZE"),
+    ],
+    ..COLUMNS
+};
+
+/// How templates ask when images were last used.
+const LAST_USED: &str = ".LastUsed";
+
 /// How docker's templates ask for digests: then a tag has one row for each.
 const DIGEST: &str = "{{.Digest}}";
 
@@ -54,7 +77,7 @@ pub(crate) struct Images {
     #[arg(long)]
     digests: bool,
     /// Show only images that fit: "dangling=true", "reference=PATTERN", "label=KEY[=VALUE]", "label!=KEY[=VALUE]",
-    /// "before=IMAGE", "since=IMAGE", "until=TIME", "id=ID", "containers=true", "readonly=true", "unused-for=7d"
+    /// "before=IMAGE", "since=IMAGE", "until=TIME", "id=ID", "containers=true", "readonly=true", "last-used=7d"
     #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
     /// Write as "table", "json", "raw", or by a Go template, "table TEMPLATE" under a header
@@ -102,6 +125,7 @@ impl Verb for Images {
             filters: filters::given(&self.filter),
             with_digests: self.shows_digests(&format),
             only_tagged: is_docker_29 && !self.shows_untagged(),
+            with_last_use: asks_for(&format, LAST_USED),
             sort: self.sort.unwrap_or_default(),
         };
         let rows = images::list(&context, &request)?;
@@ -133,10 +157,7 @@ impl Images {
     }
 
     fn shows_digests(&self, format: &ListFormat) -> bool {
-        let (ListFormat::Template(template) | ListFormat::TableTemplate(template)) = format else {
-            return self.digests;
-        };
-        self.digests || template.contains(DIGEST)
+        self.digests || asks_for(format, DIGEST)
     }
 
     /// The list in any form but that of a table without template, which is not held in one piece.
@@ -160,8 +181,11 @@ impl Images {
                 let lines = rows.map(|row| json::line(&object(row)).map(|line| line + "\n"));
                 lines.collect::<Result<String, String>>().map_err(Failure::Client)
             }
-            ListFormat::Template(template) => list::render(COLUMNS, template, false, rows.map(object)),
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, template, true, rows.map(object)),
+            ListFormat::Template(template) | ListFormat::TableTemplate(template) => {
+                let columns = if asks_for(format, LAST_USED) { COLUMNS_AND_USE } else { COLUMNS };
+                let is_table = matches!(format, ListFormat::TableTemplate(_));
+                list::render(columns, template, is_table, rows.map(object))
+            }
         }
     }
 
@@ -220,6 +244,11 @@ impl Images {
     }
 }
 
+/// Whether a template has some text in it.
+fn asks_for(format: &ListFormat, text: &str) -> bool {
+    matches!(format, ListFormat::Template(template) | ListFormat::TableTemplate(template) if template.contains(text))
+}
+
 fn parse_sort(text: &str) -> Result<images::Sort, String> {
     Ok(match text {
         "created" => images::Sort::Created,
@@ -240,15 +269,17 @@ struct Shown<'a> {
     id: &'a str,
     created: Option<i64>,
     created_since: Rc<str>,
+    /// When the image was last used, and how long ago that is.
+    used: Option<(i64, String)>,
     bytes: u64,
     size: Rc<str>,
 }
 
 impl<'a> Shown<'a> {
     fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> impl Iterator<Item = Self> {
-        let mut texts = Texts::default();
+        let mut texts = Texts::new(now);
         rows.iter().map(move |row| {
-            texts.follow(row, now);
+            texts.follow(row);
             Self::new(row, options, with_digests, &texts)
         })
     }
@@ -267,6 +298,7 @@ impl<'a> Shown<'a> {
             id: if options.no_trunc { row.id.as_str() } else { row.id.short() },
             created: row.created,
             created_since: texts.created_since.clone(),
+            used: row.last_used.map(|used| (used, ago::ago(used.into(), texts.now))),
             bytes: row.size,
             size: texts.size.clone(),
         }
@@ -276,7 +308,7 @@ impl<'a> Shown<'a> {
     /// command either.
     fn object(&self) -> BTreeMap<&'static str, String> {
         let unknown = || "N/A".to_owned();
-        BTreeMap::from([
+        let mut object = BTreeMap::from([
             ("Containers", unknown()),
             ("CreatedAt", self.created_at()),
             ("CreatedSince", self.created_since.to_string()),
@@ -288,7 +320,11 @@ impl<'a> Shown<'a> {
             ("Tag", self.tag.to_string()),
             ("UniqueSize", unknown()),
             ("VirtualSize", units::human_size(self.bytes)),
-        ])
+        ]);
+        if let Some((at, since)) = &self.used {
+            object.extend([("LastUsed", since.clone()), ("LastUsedAt", ago::go_time((*at).into()))]);
+        }
+        object
     }
 
     /// Not worked out for the table, which does not show it: time zones are slow where there are many rows.
@@ -300,23 +336,23 @@ impl<'a> Shown<'a> {
 /// The texts of a row that are worked out: mostly it is another name of the image above, and they are the same.
 #[derive(Debug)]
 struct Texts {
+    now: i128,
     created: Option<i64>,
     created_since: Rc<str>,
     bytes: u64,
     size: Rc<str>,
 }
 
-impl Default for Texts {
-    fn default() -> Self {
-        Self { created: None, created_since: "".into(), bytes: 0, size: units::short_size(0).into() }
-    }
-}
-
 impl Texts {
-    fn follow(&mut self, row: &images::Row, now: i128) {
+    fn new(now: i128) -> Self {
+        Self { now, created: None, created_since: "".into(), bytes: 0, size: units::short_size(0).into() }
+    }
+
+    fn follow(&mut self, row: &images::Row) {
         if self.created != row.created {
             self.created = row.created;
-            self.created_since = row.created.map(|created| ago::ago(created.into(), now)).unwrap_or_default().into();
+            let since = row.created.map(|created| ago::ago(created.into(), self.now));
+            self.created_since = since.unwrap_or_default().into();
         }
         if self.bytes != row.size {
             self.bytes = row.size;
@@ -348,6 +384,7 @@ mod tests {
             created: hours.map(|hours| i64::try_from(NOW - hours * HOUR).unwrap()),
             size,
             containers: 0,
+            last_used: None,
         }
     }
 

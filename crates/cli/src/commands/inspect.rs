@@ -56,7 +56,7 @@ impl Verb for Inspect {
         let context = session.local_context()?;
         let size = self.size;
         Search { session, format: &self.format }.run(&self.names, |name| {
-            let found = find(&context, name, None, missing)?;
+            let found = find(&context, name, None, self.names.len() == 1, missing)?;
             if size {
                 session.console.notice("WARNING: --size ignored for image");
             }
@@ -99,7 +99,7 @@ impl Verb for ImageInspect {
         let platform = targets::platform(self.platform.as_deref())?;
         let context = session.local_context()?;
         Search { session, format: &self.format }
-            .run(&self.names, |name| find(&context, name, platform.as_ref(), no_such_image))
+            .run(&self.names, |name| find(&context, name, platform.as_ref(), self.names.len() == 1, no_such_image))
     }
 }
 
@@ -160,9 +160,10 @@ fn find(
     context: &Context,
     name: &str,
     platform: Option<&Platform>,
+    notes_use: bool,
     missing: fn(&str, Error) -> Failure,
 ) -> Outcome<inspect::Inspect> {
-    inspect::image(context, name, platform).map_err(|error| missing(name, error))
+    inspect::image(context, name, platform, notes_use).map_err(|error| missing(name, error))
 }
 
 /// Who asks for an image is told by the engine, which docker's client does not ask for one without a name.

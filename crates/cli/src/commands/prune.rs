@@ -20,7 +20,7 @@ pub(crate) struct Prune {
     /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove only images that fit, as "images --filter" shows them: "until=24h", "label!=keep", "unused-for=7d"
+    /// Remove only images that fit, as "images --filter" shows them: "until=24h", "label!=keep", "last-used=7d"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
     /// Do not ask

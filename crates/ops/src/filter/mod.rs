@@ -9,11 +9,11 @@ mod glob;
 mod layout;
 mod time;
 
-use std::collections::HashMap;
-
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::{Digest, Reference};
+use dhow_spec::Reference;
 use dhow_store::{Image, Labels, Store};
+
+use crate::last_use;
 
 pub(crate) use config::with_configured;
 pub(crate) use time::{now, parse_past};
@@ -36,7 +36,7 @@ pub struct Filter {
     until: Option<i64>,
     containers: Option<bool>,
     readonly: Option<bool>,
-    /// `unused-for`, likewise.
+    /// `unused-for` and `last-used`, likewise.
     unused_since: Option<i64>,
 }
 
@@ -82,7 +82,9 @@ impl Filter {
                 "before" => filter.before.push(value.clone()),
                 "since" => filter.since.push(value.clone()),
                 "until" => filter.until = Some(tightest(filter.until, parse_past(value, now)?)),
-                "unused-for" => filter.unused_since = Some(tightest(filter.unused_since, parse_past(value, now)?)),
+                "unused-for" | "last-used" => {
+                    filter.unused_since = Some(tightest(filter.unused_since, parse_past(value, now)?))
+                }
                 _ => return Err(unknown(name)),
             }
         }
@@ -120,7 +122,7 @@ impl Filter {
         images.retain(|image| self.takes_row(image) && times.take(image.created));
         if let Some(since) = self.unused_since {
             let uses = store.last_uses()?;
-            images.retain(|image| last_use(image, &uses) < since);
+            images.retain(|image| last_use::of(image, &uses) < since);
         }
         if !self.labels.is_empty() {
             let labels = store.labels(images.iter().map(|image| &image.id))?;
@@ -153,11 +155,6 @@ pub(crate) fn names_of(image: &Image) -> impl Iterator<Item = Reference> {
     let digests = image.repo_digests.iter();
     let digests = digests.map(|(repository, digest)| Reference::from_digest(repository.clone(), digest.clone()));
     image.references.iter().cloned().chain(digests)
-}
-
-/// When an image was last used as far as anybody knows: when it came here, if that was never noted.
-pub(crate) fn last_use(image: &Image, uses: &HashMap<Digest, i64>) -> i64 {
-    uses.get(&image.id).copied().unwrap_or(0).max(image.added)
 }
 
 /// Between which times an image must be made; neither is one of them.
@@ -243,6 +240,14 @@ mod tests {
         assert_eq!(refusal(&[("dangling", "false"), ("dangling", "true")]), "invalid filter 'dangling=[false true]'");
         assert_eq!(refusal(&[("until", "x")]), "failed to parse value as time or duration: \"x\"");
         assert_eq!(refusal(&[("reference", "a[")]), "syntax error in pattern");
+    }
+
+    #[test]
+    fn last_use_has_two_names() {
+        let both = parse(&[("unused-for", "100"), ("last-used", "50")]).unwrap();
+        assert_eq!(both.unused_since, Some(50_000_000_000));
+        assert_eq!(parse(&[("last-used", "100")]).unwrap(), parse(&[("unused-for", "100")]).unwrap());
+        assert!(refusal(&[("last-used", "soon")]).contains("\"soon\""));
     }
 
     #[test]

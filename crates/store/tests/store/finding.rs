@@ -2,7 +2,7 @@
 
 use dhow_base::Kind;
 use dhow_content::suite;
-use dhow_spec::{Descriptor, Platform};
+use dhow_spec::{Descriptor, Digest, Platform};
 use dhow_store::{MatchedBy, NewTarget, OpenOptions, Store};
 use futures::executor::block_on;
 
@@ -174,8 +174,14 @@ fn a_target_by_digest_alone_is_listed_and_found() {
     assert_eq!(store.resolve(&reference("acme/web")).unwrap(), None);
     assert_eq!(store.homes(&remote.root.digest).unwrap(), [repository]);
     assert_eq!(store.last_use(&image.id).unwrap(), None);
-    store.touch(&image.id).unwrap();
-    assert!(store.last_use(&image.id).unwrap().is_some());
+    store.touch([&image.id]).unwrap();
+    let first = store.last_use(&image.id).unwrap().unwrap();
+    store.touch_in_passing([&image.id]).unwrap();
+    assert_eq!(store.last_use(&image.id).unwrap(), Some(first), "to the minute");
+    let other = Digest::sha256(b"another");
+    store.touch_in_passing([&image.id, &other]).unwrap();
+    assert_eq!(store.last_use(&image.id).unwrap(), Some(first));
+    assert!(store.last_use(&other).unwrap().unwrap() >= first);
 }
 
 #[test]

@@ -301,7 +301,7 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
         assert_eq!(store.images().unwrap().len(), 1);
         assert!(store.measure(&found.image_id).unwrap() > 0);
         assert!(store.is_complete(&found.target.digest).unwrap());
-        store.touch(&found.image_id).unwrap();
+        store.touch([&found.image_id]).unwrap();
         assert_sound(&store, "read-only");
         let session = store.begin("push").unwrap();
         session.pin(&found.target).unwrap();
