@@ -75,11 +75,17 @@ impl Error {
             io::ErrorKind::NotFound => Kind::NotFound,
             io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
-            io::ErrorKind::PermissionDenied => Kind::Denied,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::Denied,
             io::ErrorKind::Interrupted => Kind::Cancelled,
             _ => Kind::Io,
         };
-        Self { kind, message: format!("{what}: {error}"), hint: None, source: Some(Box::new(error)) }
+        let message = match error.kind() {
+            // A full disk reads the same whether a file or a database ran into it.
+            io::ErrorKind::StorageFull => format!("{what}: no space left on device"),
+            io::ErrorKind::QuotaExceeded => format!("{what}: disk quota exceeded"),
+            _ => format!("{what}: {error}"),
+        };
+        Self { kind, message, hint: None, source: Some(Box::new(error)) }
     }
 
     /// Adds what the user can do about it; shown as a `hint:` line on a terminal.
@@ -133,7 +139,9 @@ mod tests {
     #[test]
     fn kind_of_io_errors() {
         let full = io::Error::from_raw_os_error(28);
-        assert_eq!(Error::io("cannot write \"/x\"", full).kind(), Kind::NoSpace);
+        let full = Error::io("cannot write \"/x\"", full);
+        assert_eq!(full.kind(), Kind::NoSpace);
+        assert_eq!(full.to_string(), "cannot write \"/x\": no space left on device");
         let missing = io::Error::from_raw_os_error(2);
         assert_eq!(Error::io("cannot read \"/x\"", missing).kind(), Kind::NotFound);
     }

@@ -392,7 +392,8 @@ impl FileLock {
             }
             if Instant::now() >= deadline {
                 let message = format!("{path:?} is locked by another process for more than {patience:?}");
-                return Err(Error::new(Kind::Unavailable, message));
+                let hint = "wait for that process, or end it: `fuser` names it";
+                return Err(Error::new(Kind::Unavailable, message).with_hint(hint));
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -117,7 +117,11 @@ impl Failure {
 
 fn report(console: &Console, prefix: &str, error: &Error) {
     console.notice(format!("{prefix}{error}"));
-    if let Some(hint) = error.hint().filter(|_| console.shows_hints()) {
+    let way_out = match error.kind() {
+        Kind::NoSpace => Some("`dhow system df --disk` shows what takes space, `dhow image prune -a` frees some"),
+        _ => None,
+    };
+    if let Some(hint) = error.hint().or(way_out).filter(|_| console.shows_hints()) {
         console.notice(format!("hint: {hint}"));
     }
 }

@@ -3,6 +3,7 @@
 use dhow_base::Result;
 use dhow_spec::{Digest, Platform};
 
+use crate::content_error::explain;
 use crate::context::Context;
 use crate::select;
 
@@ -28,9 +29,13 @@ pub struct Row {
 pub fn history(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Vec<Row>> {
     let store = context.store()?;
     let found = select::find(store, name, platform)?;
-    store.measure(&found.image_id)?;
-    let config = store.config(&found.image_id)?;
-    let mut sizes = store.layers(&found.image_id)?.into_iter().map(|layer| layer.size.unwrap_or(0));
+    store.measure(&found.image_id).map_err(|error| explain(name, error))?;
+    let config = store.config(&found.image_id).map_err(|error| explain(name, error))?;
+    let mut sizes = store
+        .layers(&found.image_id)
+        .map_err(|error| explain(name, error))?
+        .into_iter()
+        .map(|layer| layer.size.unwrap_or(0));
     let mut rows: Vec<Row> = config
         .history
         .iter()

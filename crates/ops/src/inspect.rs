@@ -5,6 +5,7 @@ use dhow_spec::config::RunConfig;
 use dhow_spec::{Digest, Platform, Reference};
 use serde::Serialize;
 
+use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
 use crate::select;
@@ -109,9 +110,9 @@ pub fn image(context: &Context, name: &str, platform: Option<&Platform>, is_use:
     }
     let size = match image.size {
         Some(size) => size,
-        None => store.measure(&image.id)?,
+        None => store.measure(&image.id).map_err(|error| explain(name, error))?,
     };
-    let config = store.config(&image.id)?;
+    let config = store.config(&image.id).map_err(|error| explain(name, error))?;
     if is_use {
         last_use::note_in_passing(store, &image);
     }

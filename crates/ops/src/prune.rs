@@ -86,6 +86,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
             store.rehearse(|update| Ok((update.remove(removals)?, update.garbage_bytes()?)))?;
         return Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes });
     }
+    store.make_room();
     let removed = store.update(|update| update.remove(removals))?;
     let reclaimed_bytes = store.collect()?.bytes;
     Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })

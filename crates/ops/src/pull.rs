@@ -74,6 +74,14 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
 
 /// Whether the store has all that a pull of these platforms would fetch.
 fn is_local(store: &Store, root: &Digest, platforms: &Platforms) -> Result<bool> {
+    match has_all(store, root, platforms) {
+        // What is damaged is fetched again.
+        Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+        known => known,
+    }
+}
+
+fn has_all(store: &Store, root: &Digest, platforms: &Platforms) -> Result<bool> {
     match platforms {
         Platforms::Default => store.is_complete_for(root, None),
         Platforms::All => store.is_complete(root),

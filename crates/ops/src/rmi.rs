@@ -87,6 +87,7 @@ fn each<T>(
     mut action: impl FnMut(&mut Update<'_>, &T) -> Outcome,
 ) -> Result<Vec<Outcome>> {
     let store = context.store()?;
+    store.make_room();
     let outcomes = store.update(|update| {
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {

@@ -14,6 +14,7 @@ use dhow_layout::{ArchiveWriter, Output as ArchiveOutput, SavedImage};
 use dhow_spec::{Descriptor, Digest, Reference};
 use dhow_store::Store;
 
+use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
 use crate::names;
@@ -105,7 +106,9 @@ fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput
     let options = CopyOptions::new(&Silent);
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
-        futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options))?;
+        let copied = futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options));
+        let name = image.names.first().map_or_else(|| image.image_id.to_string(), Reference::familiar);
+        copied.map_err(|error| explain(&name, error))?;
     }
     let saved: Vec<SavedImage> = images
         .iter()
@@ -118,13 +121,19 @@ fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput
     writer.finish(&saved).map(drop)
 }
 
+/// A platform that is not here is no damage, and docker has words for it.
+fn told(argument: &str, error: Error) -> Error {
+    if error.kind() == Kind::Corrupt { explain(argument, error) } else { error }
+}
+
 /// Finds the images; those given under several names come once, with all of them.
 fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
     let mut images: Vec<Chosen> = Vec::new();
     for argument in arguments {
         for (target, name) in targets(store, argument)? {
             let image_id = store.find_target(&target.digest)?.image_id;
-            let outgoing = outgoing::choose(store, &target, platforms, argument)?;
+            let outgoing =
+                outgoing::choose(store, &target, platforms, argument).map_err(|error| told(argument, error))?;
             let known = images.iter().position(|image| image.outgoing.root.digest == outgoing.root.digest);
             let index = known.unwrap_or_else(|| {
                 images.push(Chosen { outgoing, names: Vec::new(), image_id });

@@ -43,6 +43,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     let terms = prune::filters(context, &request.filters)?;
     let tests = Tests::parse(&terms)?;
     let store = context.store()?;
+    store.make_room();
     let mut everything = store.update(|update| {
         let mut everything = Everything::default();
         for record in update.containers()?.into_iter().filter(|record| tests.take_container(record)) {

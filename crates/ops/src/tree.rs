@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use dhow_base::Result;
 use dhow_spec::Digest;
 
+use crate::content_error::explain;
 use crate::context::Context;
 
 /// An image by its layers.
@@ -38,7 +39,7 @@ pub struct Layer {
 pub fn tree(context: &Context, name: &str) -> Result<Tree> {
     let store = context.store()?;
     let id = store.find(name)?.image_id;
-    let size = store.measure(&id)?;
+    let size = store.measure(&id).map_err(|error| explain(name, error))?;
     let image = store.image(&id)?;
     let full = |image: &dhow_store::Image| image.references.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut names_by_top: HashMap<Digest, Vec<String>> = HashMap::new();
@@ -49,7 +50,7 @@ pub fn tree(context: &Context, name: &str) -> Result<Tree> {
             names_by_top.entry(top.clone()).or_default().extend(names.iter().cloned());
         }
     }
-    let layers = store.layers(&id)?.into_iter().map(|layer| {
+    let layers = store.layers(&id).map_err(|error| explain(name, error))?.into_iter().map(|layer| {
         let mut top_of = names_by_top.remove(&layer.chain_id).unwrap_or_default();
         top_of.sort();
         Layer { chain_id: layer.chain_id, size: layer.size.unwrap_or(0), top_of }

@@ -19,7 +19,9 @@ pub fn untag(context: &Context, image: &str, given: &[String]) -> Result<()> {
         }
         wanted.push((text, reference.with_default_tag()));
     }
-    context.store()?.update(|update| {
+    let store = context.store()?;
+    store.make_room();
+    store.update(|update| {
         let id = update.find(image)?.image_id;
         let tags = update.references_of(&id)?;
         for (text, reference) in &wanted {

@@ -6,8 +6,8 @@ mod names;
 use std::fmt;
 use std::path::PathBuf;
 
+use dhow_base::Result;
 use dhow_base::fs as durable;
-use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 
 use crate::collect::{dead_leases, names_in, stale_ingests};
@@ -108,11 +108,12 @@ impl Store {
     /// # Errors
     /// Those of reading the store at all. What is wrong with its content is in the report.
     pub fn check(&self, repair: bool) -> Result<Report> {
-        if repair && !self.is_writable() {
-            return Err(Error::new(Kind::Denied, format!("the store {:?} cannot be written", self.root())));
+        if repair {
+            self.require_writable()?;
         }
         let mut report = Report::default();
         self.check_database(&mut report)?;
+        self.check_databases_beside(repair, &mut report)?;
         content::check(self, repair, &mut report)?;
         names::check(self, &mut report)?;
         self.check_view(repair, &mut report)?;
@@ -128,6 +129,31 @@ impl Store {
         })?;
         for line in lines.into_iter().filter(|line| line != "ok") {
             report.add(Severity::Damage, format!("meta.db: {line}"), None);
+        }
+        Ok(())
+    }
+
+    /// The times of last use are the only copy of themselves; the labels are a cache.
+    fn check_databases_beside(&self, repair: bool, report: &mut Report) -> Result<()> {
+        if let Some(fault) = self.inner.last_use.fault()? {
+            let repaired = if repair {
+                let directory = self.paths().damaged_directory();
+                durable::create_dir_all(&directory)?;
+                let free =
+                    (1_u32..).map(|number| format!("use-{number}.db")).find(|name| !directory.join(name).exists());
+                let name = free.unwrap_or_else(|| "use.db".to_owned());
+                self.inner.last_use.clear_away(Some(&directory.join(&name)))?;
+                Some(format!("moved aside to damaged/{name}; images count as used when they came"))
+            } else {
+                None
+            };
+            report.add(Severity::Damage, fault, repaired);
+        }
+        if let Some(fault) = self.inner.labels.fault()? {
+            if repair {
+                self.inner.labels.clear_away(None)?;
+            }
+            report.add(Severity::Leftover, fault, repair.then(|| "removed: it is a cache".to_owned()));
         }
         Ok(())
     }

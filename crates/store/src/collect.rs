@@ -10,11 +10,12 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
-pub(crate) use leftovers::{dead_leases, names_in, stale_ingests};
+pub(crate) use leftovers::{cut_transfers, dead_leases, names_in, stale_ingests};
 
 use crate::db::{Durability, Step};
 use crate::find::digest_at;
 use crate::recover;
+use crate::room;
 use crate::store::{Store, from_row};
 
 /// How long to wait for another collection.
@@ -45,6 +46,7 @@ impl Store {
     /// [`Kind::Unavailable`] when another collection takes too long; those of the database and of renaming, and then
     /// everything is where it was.
     pub fn collect(&self) -> Result<Collected> {
+        self.require_writable()?;
         let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
         recover::restore_locked(self)?;
         let stray = self.files_in_blobs()?;
@@ -74,6 +76,7 @@ impl Store {
         }
         let collected = self.empty_trash(&trashed);
         stale_ingests(self, true)?;
+        room::lay_by(self.paths());
         Ok(collected)
     }
 

@@ -69,6 +69,7 @@ impl Store {
     /// # Errors
     /// Those of `change`, after which nothing has changed, and those of reading and writing.
     pub fn update_list<T>(&self, name: &Reference, change: impl FnOnce(&mut Option<List>) -> Result<T>) -> Result<T> {
+        self.require_writable()?;
         let directory = self.paths().lists();
         durable::create_dir_all(&directory)?;
         let _lock = FileLock::acquire(&self.paths().lists_lock(), LockMode::Exclusive, PATIENCE)?;

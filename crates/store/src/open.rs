@@ -13,7 +13,7 @@ use dhow_spec::{Algorithm, Platform};
 use crate::db::{Database, Durability, Failure, Journal, schema};
 use crate::paths::Paths;
 use crate::store::Store;
-use crate::{recover, view};
+use crate::{recover, room, view};
 
 /// How long to wait for another process that makes or migrates the store.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,6 +106,7 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     database.write(Durability::Power, schema::create)?;
     durable::sync_dir(root)?;
     sync_ancestors(root)?;
+    room::lay_by(paths);
     Ok(database)
 }
 

@@ -39,6 +39,11 @@ impl Paths {
         self.root.join("use.db")
     }
 
+    /// Bytes that a removal may have when the disk is full.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     /// Guards making a store, migrating it and replacing `index.json`.
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.join("lock")

@@ -11,7 +11,7 @@ use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{ByteStream, LocalBlob, VerifiedDocument, Verifier, verify_document};
 use dhow_spec::platform::Matcher;
-use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform};
+use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform};
 use futures::stream;
 
 use crate::find;
@@ -58,6 +58,8 @@ impl Store {
             Err(error) if error.kind() == Kind::NotFound => return Err(not_found(digest)),
             other => other?,
         };
+        let mut verifier = Verifier::new(&Descriptor::new(MediaType::Other(String::new()), digest.clone(), size));
+        verifier.update(&bytes).and_then(|()| verifier.finish()).map_err(|error| damaged("manifest", digest, error))?;
         let media_type = Document::parse(bytes.clone(), None)
             .map_err(|error| Error::from(error).context(format_args!("manifest {digest}")))?
             .media_type()
@@ -73,7 +75,10 @@ impl Store {
         self.check_document_size(&descriptor.digest, descriptor.size)?;
         let path = self.paths().blob(&descriptor.digest);
         match durable::read_limited(&path, limits::MANIFEST_BYTES_MAX) {
-            Ok(bytes) => verify_document(bytes, descriptor).map(Some),
+            Ok(bytes) => {
+                let verified = verify_document(bytes, descriptor);
+                verified.map(Some).map_err(|error| damaged("manifest", &descriptor.digest, error))
+            }
             // Another process has collected it since the row was read.
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -157,7 +162,14 @@ impl Store {
     }
 
     pub(crate) fn read_config(&self, descriptor: &Descriptor) -> Result<ImageConfig> {
-        let bytes = self.read_small(descriptor, limits::CONFIG_BYTES_MAX)?;
+        let bytes = self.read_small(descriptor, limits::CONFIG_BYTES_MAX).map_err(|error| match error.kind() {
+            // That the image is here was known before.
+            Kind::NotFound => {
+                let message = format!("image config {} is missing in the store", descriptor.digest);
+                Error::new(Kind::Corrupt, message).with_hint(MEND)
+            }
+            _ => error,
+        })?;
         ImageConfig::parse(&bytes)
             .map_err(|error| Error::from(error).context(format_args!("image config {}", descriptor.digest)))
     }
@@ -174,9 +186,7 @@ impl Store {
             // Unless the row is still there on a second look, the image was removed in between.
             if missing.as_ref() == Some(&descriptor.digest) {
                 let message = format!("manifest {} of image {image_id} is missing in the store", descriptor.digest);
-                return Err(
-                    Error::new(Kind::Corrupt, message).with_hint("run `dhow system check`, or pull the image again")
-                );
+                return Err(Error::new(Kind::Corrupt, message).with_hint(MEND));
             }
             missing = Some(descriptor.digest);
         }
@@ -213,8 +223,8 @@ impl Store {
             other => other?,
         };
         let mut verifier = Verifier::new(descriptor);
-        verifier.update(&bytes)?;
-        verifier.finish()?;
+        let verified = verifier.update(&bytes).and_then(|()| verifier.finish());
+        verified.map_err(|error| damaged("blob", &descriptor.digest, error))?;
         Ok(bytes)
     }
 
@@ -261,5 +271,16 @@ fn read_piece(file: &File, path: &std::path::Path, range: &Range<u64>) -> Result
 }
 
 fn not_found(digest: &Digest) -> Error {
-    Error::new(Kind::NotFound, format!("blob {digest} is not in the store"))
+    Error::new(Kind::NotFound, format!("blob {digest} is not in the store")).with_hint(MEND)
 }
+
+/// Content that was proven when it came has changed since.
+fn damaged(what: &str, digest: &Digest, error: Error) -> Error {
+    if error.kind() != Kind::Corrupt {
+        return error;
+    }
+    error.context(format_args!("{what} {digest} is damaged in the store")).with_hint(MEND)
+}
+
+/// The way out when content is missing or damaged.
+pub const MEND: &str = "pull or load the image again, or have `dhow system check --repair --pull` mend the store";

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use dhow_base::Result;
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::platform::Matcher;
 use rusqlite::{Connection, Transaction};
 
@@ -50,6 +50,19 @@ impl Store {
         self.inner.database.is_writable()
     }
 
+    /// Refuses to go on with a change where nothing can be changed.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] naming the store.
+    pub(crate) fn require_writable(&self) -> Result<()> {
+        if self.is_writable() {
+            return Ok(());
+        }
+        let message =
+            format!("the store {:?} can only be read: its files or their file system are read-only", self.root());
+        Err(Error::new(Kind::Denied, message).with_hint("name another store with --root, or make this one writable"))
+    }
+
     pub(crate) fn paths(&self) -> &Paths {
         &self.inner.paths
     }
@@ -71,17 +84,20 @@ impl Store {
 
     /// Writes rows that survive the process; a power cut may take the last of them back.
     pub(crate) fn write_rows<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        self.require_writable()?;
         self.inner.database.write(Durability::Process, step).map(|(value, _)| value)
     }
 
     /// Runs `step` as [`Store::write_names`] does, and takes everything back that it wrote.
     pub(crate) fn rehearse_names<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        self.require_writable()?;
         self.inner.database.rehearse(step)
     }
 
     /// Writes rows that decide what the store contains: durable, counted in the generation, shown in `index.json`.
     /// Returns whether anything changed; if not, nothing is synced.
     pub(crate) fn write_names<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<(T, bool)> {
+        self.require_writable()?;
         let (value, changed) = self.inner.database.write(Durability::Power, |transaction| {
             let before = transaction.total_changes();
             let value = step(transaction)?;

@@ -26,12 +26,16 @@ const HEAD_BYTES: u64 = 256;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a command that has done its work waits for the view: whoever opens the store next repairs it.
+const PATIENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
+
 impl Store {
     /// Writes `index.json` anew, however many names there are.
     ///
     /// # Errors
     /// Those of writing it.
     pub fn sync_view(&self) -> Result<()> {
+        self.require_writable()?;
         let _lock = FileLock::acquire(&self.paths().lock(), LockMode::Exclusive, PATIENCE)?;
         write(self)
     }
@@ -54,7 +58,13 @@ impl Store {
 
 /// Brings the view up to date after a commit. The commit stands whatever happens here.
 pub(crate) fn refresh_after_change(store: &Store) {
-    let refresh = || -> Result<()> { if store.view_is_automatic()? { store.sync_view() } else { Ok(()) } };
+    let refresh = || -> Result<()> {
+        if !store.view_is_automatic()? {
+            return Ok(());
+        }
+        let _lock = FileLock::acquire(&store.paths().lock(), LockMode::Exclusive, PATIENCE_AFTER_CHANGE)?;
+        write(store)
+    };
     if let Err(error) = refresh() {
         tracing::warn!(%error, "cannot update index.json");
     }

@@ -50,12 +50,17 @@ pub(crate) fn dead_leases(store: &Store, connection: &Connection, clear: bool) -
 
 /// Files in `ingest/` that nobody writes and that are past their time. With `clear`, they are removed.
 pub(crate) fn stale_ingests(store: &Store, clear: bool) -> Result<Vec<PathBuf>> {
+    cut_transfers(store, clear, INGEST_AGE_MAX)
+}
+
+/// As [`stale_ingests`], for transfers that were cut at least so long ago.
+pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Result<Vec<PathBuf>> {
     let directory = store.paths().ingests();
     let mut stale = Vec::new();
     for name in names_in(&directory)? {
         let path = directory.join(&name);
         if let Some(digest) = parse_flat(&name) {
-            let past = is_older(&path, INGEST_AGE_MAX) || store.has_blob(&digest)?;
+            let past = is_older(&path, age_min) || store.has_blob(&digest)?;
             if !past {
                 continue;
             }

@@ -23,6 +23,44 @@ impl Beside {
         Self { path, tables, writable, database: Mutex::new(None) }
     }
 
+    /// What is wrong with it, if it is there and something is.
+    ///
+    /// # Errors
+    /// Those that say nothing about it.
+    pub(crate) fn fault(&self) -> Result<Option<String>> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let checked = self.with(|database| {
+            let check = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+            database.read(|connection| Ok(connection.query_row("PRAGMA integrity_check(1)", [], check)?))
+        });
+        match checked {
+            Ok(answer) if answer == "ok" => Ok(None),
+            Ok(answer) => Ok(Some(format!("the database {:?} is damaged: {answer}", self.path))),
+            Err(error) if error.kind() == Kind::Corrupt => Ok(Some(error.to_string())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves it to another place, or deletes it. The next process makes it anew.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn clear_away(&self, to: Option<&Path>) -> Result<()> {
+        *self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        match to {
+            Some(to) => durable::rename(&self.path, to)?,
+            None => drop(durable::remove_file(&self.path)?),
+        }
+        for suffix in ["-wal", "-shm", "-journal"] {
+            let mut name = self.path.as_os_str().to_owned();
+            name.push(suffix);
+            durable::remove_file(Path::new(&name))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

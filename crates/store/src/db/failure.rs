@@ -5,7 +5,7 @@ use std::path::Path;
 use dhow_base::{Error, Kind};
 use dhow_spec::digest::DigestError;
 use dhow_spec::reference::ReferenceError;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// The result of a step inside a transaction.
 pub(crate) type Step<T> = Result<T, Failure>;
@@ -46,9 +46,24 @@ impl From<ReferenceError> for Failure {
 }
 
 impl Failure {
-    /// Whether SQLite could not open one of the files that belong to a database.
-    pub(crate) fn is_cannot_open(&self) -> bool {
-        matches!(self, Self::Sql(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::CannotOpen)
+    /// Whether SQLite could not open or make one of the files that belong to a database, because nothing can be written
+    /// where it lies.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.sqlite().is_some_and(|error| matches!(error.code, ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+    }
+
+    /// Whether there was no room for the memory that processes share.
+    pub(crate) fn is_without_shared_memory(&self) -> bool {
+        const SHARED_MEMORY: [i32; 3] =
+            [ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP];
+        self.sqlite().is_some_and(|error| SHARED_MEMORY.contains(&error.extended_code))
+    }
+
+    fn sqlite(&self) -> Option<&ffi::Error> {
+        match self {
+            Self::Sql(rusqlite::Error::SqliteFailure(error, _)) => Some(error),
+            _ => None,
+        }
     }
 
     /// The error for the user, naming the database.
@@ -77,7 +92,7 @@ fn sql_error(path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &text),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             let message = format!("the database {path:?} is locked by another process for more than 30 seconds");
-            Error::new(Kind::Unavailable, message)
+            Error::new(Kind::Unavailable, message).with_hint("wait for that process, or end it: `fuser` names it")
         }
         Some(ErrorCode::DiskFull) => {
             Error::new(Kind::NoSpace, format!("cannot write {path:?}: no space left on device"))

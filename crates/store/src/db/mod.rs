@@ -71,19 +71,28 @@ impl Database {
     pub(crate) fn open(path: &Path, journal: Journal, create: bool) -> Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
-        match Self::open_with(path, flags, journal) {
+        match Self::open_with(path, flags, journal, false) {
             Ok(database) => Ok(database),
-            // A read-only file system on which nothing can share memory: the file cannot change either.
-            Err(failure) if failure.is_cannot_open() && path.exists() => {
+            // A place where nothing can be written, nor memory be shared: the file does not change either, as far as we
+            // can tell.
+            Err(failure) if failure.is_read_only() && path.exists() => {
                 Self::open_immutable(path).map_err(|second| second.at(path))
+            }
+            // A full disk: whoever has the database alone needs no memory to share. What is here can be read, and removed.
+            Err(failure) if failure.is_without_shared_memory() => {
+                tracing::debug!(?path, ?failure, "opening the database alone");
+                Self::open_with(path, flags, journal, true).map_err(|second| second.at(path))
             }
             Err(failure) => Err(failure.at(path)),
         }
     }
 
-    fn open_with(path: &Path, flags: OpenFlags, journal: Journal) -> Step<Self> {
+    fn open_with(path: &Path, flags: OpenFlags, journal: Journal, alone: bool) -> Step<Self> {
         let mut connection = Connection::open_with_flags(path, flags)?;
         wait_when_busy(&mut connection)?;
+        if alone {
+            connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        }
         // Else the last process to leave pays two syncs for writing the log back, even if it only read.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let writable = !connection.is_readonly("main")?;

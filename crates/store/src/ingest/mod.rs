@@ -48,6 +48,7 @@ pub(crate) async fn begin(
     if store.holds_blob(blob)? {
         return Ok(Begin::Present);
     }
+    store.require_writable()?;
     let path = store.paths().ingest(&blob.digest);
     let lock = wait::lock(path.clone(), || observer.event(Event::Waiting { digest: blob.digest.as_str() })).await?;
     if store.holds_blob(blob)? {

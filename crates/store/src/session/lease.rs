@@ -98,11 +98,16 @@ impl Lease {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
             let id = format!("{}-{}-{serial}", std::process::id(), now());
             let Some(lock) = wait::try_lock(&self.store.paths().lease(&id))? else { continue };
-            self.store.write_rows(|transaction| {
+            let written = self.store.write_rows(|transaction| {
                 let sql = "INSERT INTO lease (id, purpose, created) VALUES (?1, ?2, ?3)";
                 transaction.prepare_cached(sql)?.execute((&id, &self.purpose, now()))?;
                 Ok(())
-            })?;
+            });
+            if let Err(error) = written {
+                // On a full disk, say. The file would be told as that of a dead process.
+                durable::remove_file(&self.store.paths().lease(&id))?;
+                return Err(error);
+            }
             return Ok(Held { id, _lock: lock });
         }
     }

@@ -59,7 +59,11 @@ impl Sink for Session {
     type Ingest = StoreIngest;
 
     async fn holds(&self, document: &Descriptor) -> Result<bool> {
-        plan::pin_present(&self.lease, document)
+        match plan::pin_present(&self.lease, document) {
+            // A damaged document is as good as none: the copy brings it again.
+            Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+            present => present,
+        }
     }
 
     async fn ingest(&self, blob: &Descriptor, observer: &dyn Observer) -> Result<Begin<StoreIngest>> {
@@ -70,8 +74,11 @@ impl Sink for Session {
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
         let (store, descriptor) = (self.store(), document.descriptor());
         self.lease.pin([&descriptor.digest])?;
-        if store.holds_blob(descriptor)? {
-            return Ok(());
+        // Small enough to prove what is here: what is damaged is replaced.
+        match store.document_by(descriptor) {
+            Ok(Some(_)) => return Ok(()),
+            Err(error) if error.kind() != Kind::Corrupt => return Err(error),
+            Ok(None) | Err(_) => store.require_writable()?,
         }
         // A name of its own: two sessions may write the same document at once, and both write the same bytes.
         let name = format!("{}.{}-{}{DOCUMENT_SUFFIX}", flat(&descriptor.digest), std::process::id(), now());
