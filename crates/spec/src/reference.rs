@@ -72,6 +72,11 @@ impl Repository {
         Ok(repository)
     }
 
+    /// The repository of the same path in another registry; `None` when `domain` is no host with an optional port.
+    pub fn at(&self, domain: &str) -> Option<Self> {
+        grammar::is_domain(domain).then(|| Self { domain: domain.to_owned(), path: self.path.clone() })
+    }
+
     /// The registry's host, with its port if one was given: `docker.io`, `localhost:5000`, `[::1]:5000`.
     pub fn domain(&self) -> &str {
         &self.name[..self.slash]
@@ -214,6 +219,11 @@ impl Reference {
             tag: tag.map(|tag| Tag(tag.into())),
             digest: digest.map(Digest::parse).transpose()?,
         })
+    }
+
+    /// A reference with neither tag nor digest.
+    pub fn from_repository(repository: Repository) -> Self {
+        Self { repository, tag: None, digest: None }
     }
 
     /// A reference by tag.
