@@ -5,4 +5,5 @@ pub mod forgetful;
 pub mod helper;
 pub mod images;
 pub mod peers;
+pub mod proxy;
 pub mod registry;

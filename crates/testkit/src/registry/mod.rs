@@ -31,7 +31,7 @@ mod tls;
 pub use access::Access;
 pub use content::{Image, digest_of};
 pub use script::{Effect, Route, Rule};
-pub use tls::server_config as tls_server_config;
+pub use tls::{AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, server_config as tls_server_config};
 
 use content::Content;
 
@@ -106,7 +106,7 @@ impl Default for UploadRules {
 #[derive(Debug)]
 struct Shared {
     address: SocketAddr,
-    tls: bool,
+    tls: Option<tls::Proof>,
     stop: AtomicBool,
     /// Bytes of answers' bodies, those under way included.
     sent: AtomicU64,
@@ -164,7 +164,7 @@ impl ScriptedRegistry {
     /// # Panics
     /// When no port can be opened.
     pub fn start_at(address: IpAddr) -> Self {
-        Self::start_with(false, address)
+        Self::start_with(None, address)
     }
 
     /// Starts one that speaks HTTPS, with a certificate that no system trusts.
@@ -172,10 +172,32 @@ impl ScriptedRegistry {
     /// # Panics
     /// When no port can be opened.
     pub fn start_tls() -> Self {
-        Self::start_with(true, IpAddr::V4(Ipv4Addr::LOCALHOST))
+        Self::start_with(Some(tls::Proof::SelfSigned), IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    fn start_with(tls: bool, address: IpAddr) -> Self {
+    /// Starts one that speaks HTTPS as `registry.test` (or a name below it, or `mirror.test`), with a certificate of
+    /// [`AUTHORITY`]. No name service knows the name: [`crate::proxy::Proxy`] leads there.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start_certified() -> Self {
+        Self::start_with(Some(tls::Proof::Certified), IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// As [`ScriptedRegistry::start_certified`], for clients that show a certificate of [`AUTHORITY`] alone.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start_mutual() -> Self {
+        Self::start_with(Some(tls::Proof::Mutual), IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    fn start_with(tls: Option<tls::Proof>, address: IpAddr) -> Self {
         let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().expect("the port that was bound");
         let state = State {
@@ -208,7 +230,7 @@ impl ScriptedRegistry {
 
     /// `http://127.0.0.1:<port>` or `https://…`.
     pub fn url(&self) -> String {
-        let scheme = if self.shared.tls { "https" } else { "http" };
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.shared.address)
     }
 

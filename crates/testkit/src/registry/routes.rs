@@ -72,7 +72,7 @@ pub(super) fn refusal(shared: &Shared, state: &State, head: &Head, page: &Page) 
             needed
         }
     };
-    let scheme = if shared.tls { "https" } else { "http" };
+    let scheme = if shared.tls.is_some() { "https" } else { "http" };
     let own = format!("{scheme}://{}", shared.address);
     access::refusal(&state.access, &state.tokens, &own, head, &needed)
 }
@@ -172,7 +172,7 @@ fn upload_start(shared: &Shared, state: &mut State, head: &Head, page: &Page) ->
 
 /// Adds the headers that say where an upload is and how far it came.
 fn at_upload(shared: &Shared, state: &State, mut answer: Exchange, page: &Page, id: &str) -> Exchange {
-    let scheme = if shared.tls { "https" } else { "http" };
+    let scheme = if shared.tls.is_some() { "https" } else { "http" };
     let base = if state.uploads.absolute_location { format!("{scheme}://{}", shared.address) } else { String::new() };
     let length = state.content.uploads.get(id).map_or(0, Vec::len);
     answer = answer

@@ -32,12 +32,11 @@ fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     // The first byte of a TLS handshake; no HTTP method begins with it.
     let speaks_tls = stream.peek(&mut first)? == 1 && first[0] == 0x16;
     match (shared.tls, speaks_tls) {
-        (false, false) => return serve(BufReader::new(stream), shared),
-        (false, true) => return refuse(stream, ""),
-        (true, false) => return refuse(stream, "Client sent an HTTP request to an HTTPS server.\n"),
-        (true, true) => {}
+        (None, false) => serve(BufReader::new(stream), shared),
+        (None, true) => refuse(stream, ""),
+        (Some(_), false) => refuse(stream, "Client sent an HTTP request to an HTTPS server.\n"),
+        (Some(proof), true) => serve(BufReader::new(tls::server(stream, proof)?), shared),
     }
-    serve(BufReader::new(tls::server(stream)?), shared)
 }
 
 /// What Go's servers say to a client that speaks the other of HTTP and HTTPS.
