@@ -58,6 +58,13 @@ pub trait Source: Send + Sync {
         Parts::WHOLE
     }
 
+    /// Is told that what it gave last for a digest was no good. Whether better may come when it is asked again: there are
+    /// sources of several places.
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        let _ = descriptor;
+        false
+    }
+
     /// The blob as a range of a local file, where it is one.
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
         let _ = descriptor;
@@ -192,6 +199,10 @@ impl<S: Source> Source for Prefetched<'_, S> {
         self.source.parts(descriptor)
     }
 
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        self.source.distrust(descriptor)
+    }
+
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
         self.source.local(descriptor)
     }
@@ -203,8 +214,13 @@ impl<S: Source> Source for Prefetched<'_, S> {
 /// [`Kind::LimitExceeded`] beyond [`limits::MANIFEST_BYTES_MAX`], [`Kind::Corrupt`] when bytes and descriptor disagree,
 /// and those of the source.
 pub async fn read_document(source: &impl Source, descriptor: &Descriptor) -> Result<VerifiedDocument> {
-    let bytes = collect(source, descriptor, limits::MANIFEST_BYTES_MAX).await?;
-    verify_document(bytes, descriptor)
+    loop {
+        let read = collect(source, descriptor, limits::MANIFEST_BYTES_MAX).await;
+        match read.and_then(|bytes| verify_document(bytes, descriptor)) {
+            Err(_) if source.distrust(descriptor) => {}
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Reads a small blob, such as a config, whole and proves it.
@@ -212,7 +228,16 @@ pub async fn read_document(source: &impl Source, descriptor: &Descriptor) -> Res
 /// # Errors
 /// As [`read_document`], with the limit given.
 pub async fn read_small(source: &impl Source, descriptor: &Descriptor, bytes_max: u64) -> Result<Vec<u8>> {
-    let bytes = collect(source, descriptor, bytes_max).await?;
+    loop {
+        let read = collect(source, descriptor, bytes_max).await;
+        match read.and_then(|bytes| proven(bytes, descriptor)) {
+            Err(_) if source.distrust(descriptor) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn proven(bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Vec<u8>> {
     let mut verifier = Verifier::new(descriptor);
     verifier.update(&bytes)?;
     verifier.finish()?;

@@ -57,13 +57,21 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
                 options.observer.event(Event::Verifying { digest });
                 ingest.commit().await
             }
-            Err(Broken::Source(error)) => return Err(error),
+            Err(Broken::Source(error)) if error.kind() != Kind::Corrupt => return Err(error),
+            Err(Broken::Source(error)) if !source.distrust(blob) => return Err(error),
+            Err(Broken::Source(error)) => {
+                tracing::debug!(digest, %error, "fetching it from elsewhere");
+                continue;
+            }
             Err(Broken::Sink(error)) => Err(error),
         };
         match outcome {
             Ok(()) => {
                 options.observer.event(Event::Fetched { digest });
                 return Ok(Transferred::Moved);
+            }
+            Err(error) if error.kind() == Kind::Corrupt && source.distrust(blob) => {
+                tracing::debug!(digest, %error, "fetching it from elsewhere");
             }
             Err(error) if error.kind() == Kind::Corrupt && resumed && !refetched => {
                 tracing::warn!(digest, %error, "the resumed blob is wrong, fetching it again from the start");
