@@ -102,6 +102,8 @@ impl Scene {
         command.env_clear().env("HOME", self.path("home")).env("DHOW_ROOT", self.path("store"));
         let search = format!("{}:/usr/bin:/bin", self.path("bin").display());
         command.env("DOCKER_CONFIG", self.path("docker-config")).env("TZ", "UTC").env("PATH", search);
+        // How registries are configured on this machine is none of a test's business.
+        command.env("DHOW_SYSROOT", self.path("root"));
         // Podman's credentials of whoever runs the tests are looked for here.
         command.env("XDG_RUNTIME_DIR", self.path("run"));
         command
@@ -153,6 +155,16 @@ impl Scene {
     pub fn configure(&self, text: &str) {
         fs::create_dir_all(self.path("docker-config")).expect("a folder");
         fs::write(self.path("docker-config/config.json"), text).expect("config.json");
+    }
+
+    /// Writes a file of the system's configuration, such as `etc/containers/registries.conf`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn system(&self, path: &str, text: &str) {
+        let path = self.path("root").join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
     }
 
     /// Docker's `config.json`.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dhow_base::secret::Secret;
+use dhow_ops::{ConfigFiles, Family, ProxySettings};
 
 /// Longest `/etc/passwd` that is looked through for a home directory, in bytes.
 const PASSWD_BYTES_MAX: u64 = 16 << 20;
@@ -27,6 +28,14 @@ pub(crate) struct Environment {
     pub(crate) runtime_dir: Option<PathBuf>,
     /// See above.
     pub(crate) config_home: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`: where podman records short names.
+    pub(crate) cache_home: Option<PathBuf>,
+    /// `CONTAINERS_REGISTRIES_CONF`: `registries.conf` in place of all others.
+    pub(crate) registries_conf: Option<PathBuf>,
+    /// `DHOW_SYSROOT`: what stands for `/` where the system's configuration is looked for.
+    pub(crate) sysroot: Option<PathBuf>,
+    /// `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, or in lower case; `ALL_PROXY` for what has none of its own.
+    pub(crate) proxies: ProxySettings,
     /// `PATH`: where credential helpers are looked for.
     pub(crate) search_path: OsString,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
@@ -51,6 +60,10 @@ impl Environment {
             auth_file: path("REGISTRY_AUTH_FILE"),
             runtime_dir: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             config_home: path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
+            cache_home: path("XDG_CACHE_HOME").filter(|path| path.is_absolute()),
+            registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
+            sysroot: path("DHOW_SYSROOT"),
+            proxies: proxies(),
             search_path: variable("PATH").unwrap_or_default(),
             no_color: variable("NO_COLOR").is_some(),
             user: rustix::process::geteuid().as_raw(),
@@ -76,8 +89,54 @@ impl Environment {
             Some(runtime) => runtime.join(NAME),
             None => PathBuf::from(format!("/run/containers/{}/auth.json", self.user)),
         };
-        let config = self.config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        let config = self.user_config();
         [Some(runtime), config.map(|config| config.join(NAME))].into_iter().flatten().collect()
+    }
+
+    fn user_config(&self) -> Option<PathBuf> {
+        self.config_home.clone().or_else(|| self.home.as_ref().map(|home| home.join(".config")))
+    }
+
+    /// A path of the system's configuration.
+    fn system(&self, path: &str) -> PathBuf {
+        self.sysroot.clone().unwrap_or_else(|| PathBuf::from("/")).join(path)
+    }
+
+    /// Where registries are configured, by whose rules they are read.
+    pub(crate) fn registry_files(&self, family: Family) -> ConfigFiles {
+        let (home, config) = (self.home.as_ref(), self.user_config());
+        // Podman's are below the home, whatever XDG_CONFIG_HOME says.
+        let containers = home.map(|home| home.join(".config/containers"));
+        let in_containers = |name: &str| containers.as_ref().map(|folder| folder.join(name));
+        let user_registries = in_containers("registries.conf");
+        let system_registries = self.system("etc/containers/registries.conf");
+        let registries = match &self.registries_conf {
+            Some(only) => vec![only.clone()],
+            None => user_registries.clone().into_iter().chain([system_registries]).collect(),
+        };
+        let cache = self.cache_home.clone().or_else(|| home.map(|home| home.join(".cache")));
+        let cache = if self.user == 0 { Some(self.system("var/cache")) } else { cache };
+        // What a rootless daemon has comes before what the machine's has.
+        let with_user = |name: &str, system: &str| -> Vec<PathBuf> {
+            config.as_ref().map(|folder| folder.join(name)).into_iter().chain([self.system(system)]).collect()
+        };
+        ConfigFiles {
+            family,
+            user_registries: user_registries.filter(|_| self.registries_conf.is_none()),
+            registries,
+            registries_required: self.registries_conf.is_some(),
+            system_drop_ins: Some(self.system("etc/containers/registries.conf.d")),
+            user_drop_ins: in_containers("registries.conf.d"),
+            recorded: cache.map(|cache| cache.join("containers/short-name-aliases.conf")),
+            daemon: with_user("docker/daemon.json", "etc/docker/daemon.json"),
+            hosts: with_user("containerd/certs.d", "etc/containerd/certs.d"),
+            docker_certs: with_user("docker/certs.d", "etc/docker/certs.d"),
+            containers_certs: in_containers("certs.d")
+                .into_iter()
+                .chain([self.system("etc/containers/certs.d")])
+                .collect(),
+            cert_dir: None,
+        }
     }
 
     /// Where `config.json` is unless `--config` says otherwise.
@@ -109,6 +168,19 @@ pub(crate) fn arm_faults() -> Result<(), String> {
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The first of the names that is set, the one in upper case before the one in lower case, as Go has them.
+fn proxies() -> ProxySettings {
+    let text = |name: &str| {
+        variable(name).or_else(|| variable(&name.to_lowercase())).map(|text| text.to_string_lossy().into_owned())
+    };
+    let (http, https, all) = (text("HTTP_PROXY"), text("HTTPS_PROXY"), text("ALL_PROXY"));
+    ProxySettings {
+        http: http.or_else(|| all.clone()).map(Secret::new),
+        https: https.or(all).map(Secret::new),
+        except: text("NO_PROXY").unwrap_or_default(),
+    }
 }
 
 /// Services often run without `HOME`.

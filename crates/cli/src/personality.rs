@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use dhow_ops::Family;
+
 use crate::commands;
 use crate::environment;
 use crate::tree::Located;
@@ -71,6 +73,15 @@ impl Personality {
             "podman" => Personality::Podman,
             _ => return Err("must be \"dhow\", \"docker\", \"docker29\" or \"podman\"".to_owned()),
         })
+    }
+
+    /// Whose configuration of registries counts.
+    pub(crate) fn registries(self) -> Family {
+        match self {
+            Personality::Dhow => Family::All,
+            Personality::Docker | Personality::Docker29 => Family::Docker,
+            Personality::Podman => Family::Containers,
+        }
     }
 
     /// The name in usage texts.

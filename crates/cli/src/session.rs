@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind};
-use dhow_ops::{Account, Context, Places, Settings};
+use dhow_ops::{Account, ConfigFiles, Context, Places, Settings};
 
 use crate::console::Console;
 use crate::environment::Environment;
@@ -77,6 +77,11 @@ impl Session<'_> {
             credentials: self.credentials(network),
             account,
             tls_verify: network.tls_verify,
+            registries: ConfigFiles {
+                cert_dir: network.cert_dir.clone(),
+                ..self.environment.registry_files(self.personality.registries())
+            },
+            proxies: self.environment.proxies.clone(),
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
         }))
     }
@@ -86,7 +91,7 @@ impl Session<'_> {
     /// # Errors
     /// As [`Session::context`].
     pub(crate) fn local_context(&self) -> Outcome<Context> {
-        self.context(&Network { tls_verify: true, authfile: None })
+        self.context(&Network::default())
     }
 
     fn credentials(&self, network: &Network) -> Places {
@@ -126,14 +131,17 @@ impl Session<'_> {
 }
 
 /// Options of the verbs that talk to registries.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Network {
     /// File of credentials to use instead of all others (default "$REGISTRY_AUTH_FILE")
     #[arg(long, value_name = "string")]
     pub(crate) authfile: Option<PathBuf>,
-    /// Require HTTPS and valid certificates of registries (default true)
-    #[arg(long)]
-    pub(crate) tls_verify: bool,
+    /// Folder of certificates to use instead of those configured for the registry
+    #[arg(long, value_name = "string")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// Require HTTPS and valid certificates of registries (default true, or what is configured of the registry)
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) tls_verify: Option<bool>,
 }
 
 /// Who to be at the registry, for the verbs that move images.

@@ -1,5 +1,6 @@
 //! Asking the user.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, IsTerminal, Read};
 
 use dhow_base::secret::Secret;
@@ -36,6 +37,23 @@ pub(crate) fn ask(console: &Console, question: &str) -> Outcome<String> {
     input.read_until(b'\n', &mut answer).map_err(unreadable)?;
     let answer = String::from_utf8_lossy(&answer);
     Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// Has the user choose one of several by its number.
+///
+/// # Errors
+/// Those of reading; [`Kind::Cancelled`] when there are three answers that are none.
+pub(crate) fn choose<'a, T: Display>(console: &Console, question: &str, choices: &'a [T]) -> Outcome<&'a T> {
+    let list = (1..).zip(choices).map(|(number, choice)| format!("  {number}) {choice}\n"));
+    console.text(format!("{question}\n{}", list.collect::<String>()));
+    for _ in 0..3 {
+        let answer = ask(console, &format!("Number (1-{}): ", choices.len()))?;
+        let number = answer.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        if let Some(choice) = number.and_then(|index| choices.get(index)) {
+            return Ok(choice);
+        }
+    }
+    Err(Error::new(Kind::Cancelled, "nothing was chosen").into())
 }
 
 /// Asks for a yes; anything but `y` or `Y` is a no, the end of input too.

@@ -226,20 +226,24 @@ fn usage_line(path: &str, operands: &str, command: &Command) -> String {
 }
 
 /// Flags that are on unless the user says `=false`.
-const DEFAULT_TRUE: [&str; 3] = ["disable_content_trust", "human", "tls_verify"];
+const DEFAULT_TRUE: [&str; 2] = ["disable_content_trust", "human"];
+
+/// Flags of which it matters whether the user said anything.
+const UNSAID: [&str; 1] = ["tls_verify"];
 
 /// Makes a flag without value behave as those of docker's pflag: `-q`, `--quiet=true` and `--quiet=0` all parse.
 pub(crate) fn like_pflag(argument: Arg) -> Arg {
     if !matches!(argument.get_action(), ArgAction::SetTrue) {
         return argument;
     }
-    let default = if DEFAULT_TRUE.contains(&argument.get_id().as_str()) { "true" } else { "false" };
+    let id = argument.get_id().as_str();
+    let default = if DEFAULT_TRUE.contains(&id) { "true" } else { "false" };
+    let argument = if UNSAID.contains(&id) { argument } else { argument.default_value(default) };
     argument
         .action(ArgAction::Set)
         .num_args(0..=1)
         .require_equals(true)
         .default_missing_value("true")
-        .default_value(default)
         .hide_default_value(true)
         .value_name("bool")
         .value_parser(clap::builder::StringValueParser::new().try_map(|text| parse_bool(&text)))

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use dhow_base::Result;
 use dhow_base::secret::Secret;
-use dhow_registry::{Client, ClientOptions, Credential, CredentialSource, Given, Keychain, Places};
+use dhow_registry::{
+    Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies, Registries,
+};
 use dhow_store::{OpenOptions, Store};
 
 /// Where things are and how to behave, as the command line and the environment say.
@@ -18,10 +20,25 @@ pub struct Settings {
     pub credentials: Places,
     /// Who to be at one registry in this run, whatever is stored.
     pub account: Option<Account>,
-    /// Whether registries must prove who they are; without it plain HTTP is accepted too.
-    pub tls_verify: bool,
+    /// Whether registries must prove who they are, whatever is configured of them; without it plain HTTP is accepted too.
+    pub tls_verify: Option<bool>,
+    /// Where registries are configured.
+    pub registries: ConfigFiles,
+    /// The proxies to go through.
+    pub proxies: ProxySettings,
     /// What registries are told of this program.
     pub user_agent: String,
+}
+
+/// Addresses of proxies, as the environment has them.
+#[derive(Clone, Debug, Default)]
+pub struct ProxySettings {
+    /// For plain HTTP.
+    pub http: Option<Secret>,
+    /// For HTTPS.
+    pub https: Option<Secret>,
+    /// What is reached without one.
+    pub except: String,
 }
 
 /// An account that the user gave for this run.
@@ -41,13 +58,20 @@ pub struct Context {
     settings: Settings,
     store: OnceCell<Store>,
     keychain: OnceCell<Keychain>,
+    registries: OnceCell<Arc<Registries>>,
     client: OnceCell<Client>,
 }
 
 impl Context {
     /// Opens nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, store: OnceCell::new(), keychain: OnceCell::new(), client: OnceCell::new() }
+        Self {
+            settings,
+            store: OnceCell::new(),
+            keychain: OnceCell::new(),
+            registries: OnceCell::new(),
+            client: OnceCell::new(),
+        }
     }
 
     /// What this run was told.
@@ -67,6 +91,11 @@ impl Context {
         Ok(self.store.get_or_init(|| store))
     }
 
+    /// What is configured of registries.
+    pub fn registries(&self) -> &Arc<Registries> {
+        self.registries.get_or_init(|| Arc::new(Registries::new(self.settings.registries.clone())))
+    }
+
     /// The way to registries, with the user's credentials.
     ///
     /// # Errors
@@ -76,7 +105,10 @@ impl Context {
             return Ok(client);
         }
         let keychain = self.keychain()?;
+        let ProxySettings { http, https, except } = &self.settings.proxies;
         let client = Client::new(ClientOptions {
+            registries: Arc::clone(self.registries()),
+            proxies: Proxies::new(http.as_ref(), https.as_ref(), except)?,
             headers: keychain.registry_headers(),
             tls_verify: self.settings.tls_verify,
             user_agent: self.settings.user_agent.clone(),

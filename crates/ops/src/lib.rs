@@ -28,6 +28,7 @@ pub mod save;
 mod select;
 pub mod serve;
 pub mod settings;
+pub mod short_names;
 pub mod system;
 pub mod system_prune;
 pub mod tag;
@@ -35,6 +36,6 @@ pub mod tree;
 pub mod untag;
 pub mod wholes;
 
-pub use context::{Account, Context, Settings};
-pub use dhow_registry::Places;
+pub use context::{Account, Context, ProxySettings, Settings};
+pub use dhow_registry::{ConfigFiles, Family, Places};
 pub use select::Platforms;

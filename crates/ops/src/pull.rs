@@ -24,6 +24,41 @@ pub struct Request {
     pub stored: bool,
 }
 
+/// When the registry is asked at all (podman's `--policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Always.
+    #[default]
+    Always,
+    /// Only when the image is not here.
+    Missing,
+    /// Always; when that fails, the image that is here will do.
+    Newer,
+    /// Never.
+    Never,
+}
+
+/// The image that is here, complete for the platforms asked for; `None` when it is not.
+///
+/// # Errors
+/// Those of the store.
+pub fn present(context: &Context, request: &Request) -> Result<Option<Pulled>> {
+    let store = context.store()?;
+    let Some(known) = store.resolve(&request.reference)? else { return Ok(None) };
+    if !is_local(store, &known.digest, &request.platforms)? {
+        return Ok(None);
+    }
+    let image_id = store.find_target(&known.digest)?.image_id;
+    store.touch([&image_id])?;
+    Ok(Some(Pulled { digest: known.digest, image_id, newer: false }))
+}
+
+/// What to say where nothing may be fetched.
+pub fn not_here(request: &Request) -> Error {
+    let name = request.reference.familiar();
+    Error::new(Kind::NotFound, format!("No such image: {name}")).with_hint("--policy never asks no registry")
+}
+
 /// An image found in the registry, about to be fetched.
 #[derive(Debug)]
 pub struct Resolved {
@@ -55,7 +90,7 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
     let reference = &request.reference;
     refuse_reserved(reference.repository())?;
     let store = context.store()?;
-    let remote = context.client()?.repository(reference.repository(), Access::Pull);
+    let remote = context.client()?.source(reference)?;
     let known = store.resolve(reference)?;
     let (root, document) = match known {
         Some(_) => {
@@ -215,7 +250,7 @@ async fn check_platforms(remote: &Remote, root: &Document, wanted: &[Platform], 
 /// Those of the registry.
 pub async fn tags(context: &Context, repository: &Repository) -> Result<Vec<Reference>> {
     refuse_reserved(repository)?;
-    let remote = context.client()?.repository(repository, Access::Pull);
+    let remote = context.client()?.repository(repository, Access::Pull)?;
     let tags = remote.tags().await.map_err(|error| match error.kind() {
         Kind::NotFound => error.context(format_args!("repository {} not found", repository.familiar())),
         _ => error,

@@ -127,7 +127,7 @@ impl Prepared {
         let store = context.store()?;
         let session = store.begin("push")?;
         let repository = self.reference.repository();
-        let remote = context.client()?.repository(repository, Access::Push).with_mount_hints(mount_hints(
+        let remote = context.client()?.repository(repository, Access::Push)?.with_mount_hints(mount_hints(
             store,
             repository,
             &self.documents,

@@ -102,7 +102,7 @@ impl Fetcher<'_> {
     }
 
     async fn from(&self, home: &Repository, descriptor: &Descriptor) -> Result<()> {
-        let remote = self.context.client()?.repository(home, Access::Pull);
+        let remote = self.context.client()?.repository(home, Access::Pull)?;
         if descriptor.media_type.is_document() {
             let document = read_document(&remote, descriptor).await?;
             return self.session.put_document(&document).await;

@@ -14,7 +14,7 @@ use crate::challenge::challenges;
 use crate::credentials::Credential;
 use crate::failure::request_words;
 use crate::token::{Realm, TokenCache, Wanted, authorization, covers};
-use crate::transport::{Answer, Attempt, Transport};
+use crate::transport::{Answer, Attempt, Security, Transport};
 
 /// Most scopes that are taken from one challenge.
 const SCOPES_MAX: usize = 16;
@@ -42,6 +42,7 @@ pub(crate) struct Authenticator {
     domain: String,
     /// What credentials are looked up by: the domain, or a namespace of it.
     account: String,
+    security: Arc<Security>,
     demand: Mutex<Option<Demand>>,
     tokens: TokenCache,
     token_request: tokio::sync::Mutex<()>,
@@ -53,10 +54,11 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(crate) fn new(domain: &str, account: &str) -> Self {
+    pub(crate) fn new(domain: &str, account: &str, security: Arc<Security>) -> Self {
         Self {
             domain: domain.to_owned(),
             account: account.to_owned(),
+            security,
             demand: Mutex::default(),
             tokens: TokenCache::default(),
             token_request: tokio::sync::Mutex::default(),
@@ -67,8 +69,9 @@ impl Authenticator {
     }
 
     /// For a login: with this credential, and asking for a refresh token.
-    pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
-        Self { offline: true, credential: OnceCell::new_with(Some(Some(credential))), ..Self::new(domain, domain) }
+    pub(crate) fn for_login(domain: &str, credential: Credential, security: Arc<Security>) -> Self {
+        let credential = OnceCell::new_with(Some(Some(credential)));
+        Self { offline: true, credential, ..Self::new(domain, domain, security) }
     }
 
     /// The refresh token that the token service gave at login.
@@ -134,7 +137,7 @@ impl Authenticator {
         }
         let newest = self.refresh_token();
         let identity = newest.as_ref().or(credential.and_then(|credential| credential.identity_token.as_ref()));
-        let wanted = Wanted { domain: &self.domain, realm, scopes, offline: self.offline };
+        let wanted = Wanted { domain: &self.domain, realm, scopes, offline: self.offline, security: &self.security };
         let token = wanted.fetch(transport, credential, identity).await?;
         self.tokens.put(realm, scopes, &token);
         if token.refresh.is_some() {
@@ -166,10 +169,9 @@ impl Authenticator {
         (shown, header): (Shown, Option<&HeaderValue>),
         scopes: &mut Vec<String>,
     ) -> Result<bool> {
-        let tls_verify = transport.options.tls_verify;
-        let mut demand = read_demand(answer.headers(), base, tls_verify)?;
+        let mut demand = read_demand(answer.headers(), base, &self.security)?;
         if demand.is_none() && shown == Shown::Nothing {
-            demand = ping(transport, base, tls_verify).await?;
+            demand = ping(transport, base, &self.security).await?;
         }
         let Some(demand) = demand else { return Ok(false) };
         // The registry may know what a request needs better than its path says (a mount, a virtual repository).
@@ -191,18 +193,25 @@ impl Authenticator {
 }
 
 /// Old gcr.io sends a 401 without a challenge, except on the API's own page.
-async fn ping(transport: &Transport, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
+async fn ping(transport: &Transport, base: &Url, security: &Arc<Security>) -> Result<Option<Demand>> {
     let url = base.join("/v2/").map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-    let attempt = Attempt { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), patience: None };
+    let attempt = Attempt {
+        method: Method::GET,
+        url,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        patience: None,
+        security: Arc::clone(security),
+    };
     let answer = transport.send_with_retries(&attempt, true).await?;
-    read_demand(answer.headers(), base, tls_verify)
+    read_demand(answer.headers(), base, security)
 }
 
 /// The strongest demand among the challenges: a token service rather than the password with every request.
-fn read_demand(headers: &HeaderMap, base: &Url, tls_verify: bool) -> Result<Option<Demand>> {
+fn read_demand(headers: &HeaderMap, base: &Url, security: &Security) -> Result<Option<Demand>> {
     let challenges = challenges(headers);
     if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
-        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base, tls_verify)?)));
+        return Ok(Some(Demand::Bearer(Realm::from_challenge(bearer, base, !security.trusts_plain)?)));
     }
     Ok(challenges.iter().any(|challenge| challenge.scheme == "basic").then_some(Demand::Basic))
 }

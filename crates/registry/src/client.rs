@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::Repository;
+use dhow_spec::{Reference, Repository};
 use reqwest::{Method, StatusCode};
 
+use crate::config::Registries;
+use crate::config::site::{Route, Site};
 use crate::credentials::{Anonymous, Credential, CredentialSource, keys};
 use crate::endpoint::{Call, Endpoint, Target};
 use crate::host::shown;
+use crate::mirrors::{Mirror, Mirrors};
+use crate::proxy::Proxies;
 use crate::quirks::UploadStyle;
 use crate::remote::{Access, Remote};
 use crate::retry::RetryPolicy;
@@ -22,7 +26,12 @@ use crate::transport::Transport;
 pub struct ClientOptions {
     /// Whether registries must prove by certificate who they are. Without it, plain HTTP is accepted too. Registries on
     /// this machine (loopback) may always speak plain HTTP, and their certificates are not checked.
-    pub tls_verify: bool,
+    /// `None` leaves it to what is configured of each registry; without any configuration they must.
+    pub tls_verify: Option<bool>,
+    /// What is configured of registries.
+    pub registries: Arc<Registries>,
+    /// Which proxies requests go through.
+    pub proxies: Proxies,
     /// Who the client says it is.
     pub credentials: Arc<dyn CredentialSource>,
     /// The `User-Agent` header.
@@ -44,7 +53,9 @@ pub struct ClientOptions {
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
-            tls_verify: true,
+            tls_verify: None,
+            registries: Arc::default(),
+            proxies: Proxies::default(),
             credentials: Arc::new(Anonymous),
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
             headers: Vec::new(),
@@ -110,10 +121,42 @@ impl Client {
         Ok(Self { shared: Arc::new(Shared { transport: Transport::new(options)?, endpoints: Mutex::default() }) })
     }
 
-    /// One repository of a registry, to read from or to write to as well.
-    pub fn repository(&self, repository: &Repository, access: Access) -> Remote {
-        let account = self.transport().options.credentials.account(repository);
-        Remote::new(self.clone(), self.endpoint(repository.domain(), account), repository.clone(), access)
+    /// One repository of a registry, to read from or to write to as well. Mirrors are not asked.
+    ///
+    /// # Errors
+    /// Those of reading the configuration; [`Kind::Denied`] when it blocks the repository.
+    pub fn repository(&self, repository: &Repository, access: Access) -> Result<Remote> {
+        let route = self.registries().primary(repository, access == Access::Push)?;
+        Ok(self.remote(repository, route, access))
+    }
+
+    /// Where an image is read from: the repository of its registry, and the mirrors that are asked before.
+    ///
+    /// # Errors
+    /// As [`Client::repository`].
+    pub fn source(&self, reference: &Reference) -> Result<Remote> {
+        let mut routes = self.registries().routes(reference)?;
+        let own = routes.pop().ok_or_else(|| Error::new(Kind::Internal, "a name without a registry"))?;
+        let mirrors = routes.into_iter().map(|route| {
+            let resolves = route.resolves;
+            Mirror::new(self.remote(reference.repository(), route, Access::Pull), resolves)
+        });
+        let mirrors = Mirrors::new(mirrors.collect());
+        Ok(self.remote(reference.repository(), own, Access::Pull).with_mirrors(mirrors))
+    }
+
+    /// What is configured of registries.
+    pub fn registries(&self) -> &Registries {
+        &self.transport().options.registries
+    }
+
+    fn remote(&self, name: &Repository, route: Route, access: Access) -> Remote {
+        let credentials = &self.transport().options.credentials;
+        let account = match route.site.is_mirror {
+            true => credentials.account(&route.repository),
+            false => credentials.account_at(name, &route.repository),
+        };
+        Remote::new(self.clone(), self.endpoint(route.site, account), route.repository, access)
     }
 
     /// Proves a credential to a registry: an authenticated `GET /v2/` must be answered with 200. `host` may also be a key
@@ -122,7 +165,8 @@ impl Client {
     /// # Errors
     /// [`Kind::Unauthorized`] in docker's words when the registry does not accept it, and those of reaching it.
     pub async fn login(&self, host: &str, credential: &Credential) -> Result<LoginOutcome> {
-        let endpoint = Endpoint::for_login(&keys::domain(host), credential.clone());
+        let site = self.registries().registry(&keys::domain(host))?;
+        let endpoint = Endpoint::for_login(site, self.transport().options.tls_verify, credential.clone());
         let call = Call::new(Method::GET, Target::Path("/v2/".to_owned()), Vec::new());
         let answer = endpoint.send(self.transport(), &call).await?;
         let status = answer.status();
@@ -139,15 +183,16 @@ impl Client {
     }
 
     /// One for each account: what a registry lets one of them do says nothing about the others.
-    fn endpoint(&self, domain: &str, account: String) -> Arc<Endpoint> {
+    fn endpoint(&self, site: Site, account: String) -> Arc<Endpoint> {
         let mut endpoints = self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{} {account}", site.key());
         let make = || {
-            let endpoint = Endpoint::new(domain, &account);
+            let endpoint = Endpoint::new(site, &account, self.transport().options.tls_verify);
             if let Some(style) = self.transport().options.upload_style {
                 endpoint.set_upload_style(style);
             }
             Arc::new(endpoint)
         };
-        endpoints.entry(account.clone()).or_insert_with(make).clone()
+        endpoints.entry(key).or_insert_with(make).clone()
     }
 }

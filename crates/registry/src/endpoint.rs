@@ -2,22 +2,23 @@
 //! authentication and redirects.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result};
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::authenticator::{Authenticator, Shown};
+use crate::config::site::Site;
 use crate::credentials::Credential;
 use crate::failure::{Failure, request_words};
 use crate::host::{Reach, api_authority, may_lead, reach, same_origin, shown};
 use crate::quirks::{self, Quirks, UploadStyle};
-use crate::transport::{Answer, Attempt, Transport};
+use crate::transport::{Answer, Attempt, Security, Transport};
 
 /// Most redirects that are followed, as Go does.
 const REDIRECTS_MAX: usize = 10;
@@ -60,8 +61,11 @@ impl Call {
 /// One registry.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    /// As references name it: `docker.io`.
-    domain: String,
+    /// What is configured of it; its domain is as references name it: `docker.io`.
+    site: Site,
+    security: Arc<Security>,
+    /// Headers for it alone.
+    headers: HeaderMap,
     base: OnceLock<Url>,
     first_contact: tokio::sync::Mutex<()>,
     authenticator: Authenticator,
@@ -71,29 +75,37 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(domain: &str, account: &str) -> Self {
+    /// `tls_verify` is what the user said for this run.
+    pub(crate) fn new(site: Site, account: &str, tls_verify: Option<bool>) -> Self {
+        let security = Arc::new(Security::of(&site, tls_verify));
         Self {
-            domain: domain.to_owned(),
             base: OnceLock::new(),
             first_contact: tokio::sync::Mutex::default(),
-            authenticator: Authenticator::new(domain, account),
+            authenticator: Authenticator::new(&site.domain, account, Arc::clone(&security)),
             ignores_ranges: AtomicBool::new(false),
-            quirks: Mutex::new(quirks::of(domain)),
+            quirks: Mutex::new(quirks::of(&site.domain)),
+            headers: site_headers(&site),
+            security,
+            site,
         }
     }
 
     /// For a login: with this credential, and asking for a refresh token.
-    pub(crate) fn for_login(domain: &str, credential: Credential) -> Self {
-        Self { authenticator: Authenticator::for_login(domain, credential), ..Self::new(domain, domain) }
+    pub(crate) fn for_login(site: Site, tls_verify: Option<bool>, credential: Credential) -> Self {
+        let domain = site.domain.clone();
+        let endpoint = Self::new(site, &domain, tls_verify);
+        let authenticator = Authenticator::for_login(&domain, credential, Arc::clone(&endpoint.security));
+        Self { authenticator, ..endpoint }
     }
 
     pub(crate) fn domain(&self) -> &str {
-        &self.domain
+        &self.site.domain
     }
 
     /// Whether the registry is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        self.url_with("http").is_ok_and(|url| reach(&url) == Reach::Loopback)
+        let url = self.site.api.clone().map_or_else(|| self.url_with("http"), Ok);
+        url.is_ok_and(|url| reach(&url) == Reach::Loopback)
     }
 
     pub(crate) fn ignores_ranges(&self) -> bool {
@@ -128,7 +140,7 @@ impl Endpoint {
             UploadStyle::Chunks(size) if size > CHUNK_BYTES_MIN => (size / 4).max(CHUNK_BYTES_MIN),
             UploadStyle::Chunks(_) => return false,
         };
-        tracing::info!(domain = self.domain, smaller, "the registry wants smaller requests");
+        tracing::info!(domain = self.site.domain, smaller, "the registry wants smaller requests");
         quirks.upload = UploadStyle::Chunks(smaller);
         true
     }
@@ -139,15 +151,19 @@ impl Endpoint {
     }
 
     fn url_with(&self, scheme: &str) -> Result<Url> {
-        Url::parse(&format!("{scheme}://{}/", api_authority(&self.domain)))
-            .map_err(|error| Error::new(Kind::Invalid, format!("invalid registry name {:?}: {error}", self.domain)))
+        let domain = &self.site.domain;
+        Url::parse(&format!("{scheme}://{}/", api_authority(domain)))
+            .map_err(|error| Error::new(Kind::Invalid, format!("invalid registry name {domain:?}: {error}")))
     }
 
     /// Schemes in the order they are tried. On this machine plain HTTP comes first: nobody else hears it, and registries
     /// there seldom have certificates.
-    fn candidates(&self, tls_verify: bool) -> Result<Vec<Url>> {
+    fn candidates(&self) -> Result<Vec<Url>> {
+        if let Some(api) = &self.site.api {
+            return Ok(vec![api.clone()]);
+        }
         let (plain, tls) = (self.url_with("http")?, self.url_with("https")?);
-        Ok(match (reach(&plain), tls_verify) {
+        Ok(match (reach(&plain), self.security.verify) {
             (Reach::Loopback, _) => vec![plain, tls],
             (_, true) => vec![tls],
             (_, false) => vec![tls, plain],
@@ -171,7 +187,7 @@ impl Endpoint {
 
     /// The first request finds out which scheme the registry speaks: no request is made only for that.
     async fn make_contact(&self, transport: &Transport, call: &Call) -> Result<(Url, Answer)> {
-        let candidates = self.candidates(transport.options.tls_verify)?;
+        let candidates = self.candidates()?;
         let [first, second] = candidates.as_slice() else {
             let answer = self.authenticated(transport, &candidates[0], call, true).await?;
             return Ok((candidates[0].clone(), answer));
@@ -207,7 +223,8 @@ impl Endpoint {
     ) -> Result<Answer, Failure> {
         let url = match &call.target {
             Target::Path(path) => {
-                base.join(path).map_err(|error| Error::new(Kind::Invalid, format!("{path}: {error}")))?
+                let path = self.api_path(path);
+                base.join(&path).map_err(|error| Error::new(Kind::Invalid, format!("{path}: {error}")))?
             }
             Target::Url(url) => url.clone(),
         };
@@ -232,6 +249,19 @@ impl Endpoint {
         }
     }
 
+    /// A path of the API as this registry has it.
+    fn api_path(&self, path: &str) -> String {
+        let mut path = path.to_owned();
+        if let (Some(api), Some(rest)) = (&self.site.api, path.strip_prefix("/v2")) {
+            path = format!("{}{rest}", api.path().trim_end_matches('/'));
+        }
+        if let Some(namespace) = &self.site.namespace {
+            path.push(if path.contains('?') { '&' } else { '?' });
+            path.extend(["ns=", namespace]);
+        }
+        path
+    }
+
     /// What a request to the registry has and no other host gets to see: who asks, and what the user configured.
     async fn own_headers(
         &self,
@@ -241,7 +271,9 @@ impl Endpoint {
         scopes: &[String],
     ) -> Result<(Shown, HeaderMap)> {
         let (shown, authorization) = self.authenticator.authorize(transport, method, url, scopes).await?;
-        let mut headers = transport.headers.clone();
+        // What the user set for registries is not for those that stand in for one.
+        let mut headers = if self.site.is_mirror { HeaderMap::new() } else { transport.headers.clone() };
+        headers.extend(self.headers.clone());
         headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
         Ok((shown, headers))
     }
@@ -262,7 +294,7 @@ impl Endpoint {
             true => self.own_headers(transport, &call.method, url, &call.scopes).await?.1,
             false => HeaderMap::new(),
         };
-        let attempt = attempt(call, url.clone(), &own);
+        let attempt = self.attempt(call, url.clone(), &own);
         let answer = self.received(transport, base, transport.send_stream(&attempt, body, length).await?);
         if answer.status() == StatusCode::UNAUTHORIZED {
             self.authenticator.forget_token(own.get(AUTHORIZATION));
@@ -274,7 +306,8 @@ impl Endpoint {
     fn received(&self, transport: &Transport, base: &Url, mut answer: Answer) -> Answer {
         answer.is_foreign = !same_origin(&answer.url, base);
         if !answer.is_foreign {
-            transport.warnings.note(&self.domain, answer.headers());
+            transport.warnings.note(&self.site.domain, answer.headers());
+            transport.limits.note(&self.site.domain, answer.headers());
         }
         answer
     }
@@ -290,8 +323,13 @@ impl Endpoint {
         retry: bool,
     ) -> Result<Answer, Failure> {
         for _ in 0..=REDIRECTS_MAX {
-            let attempt = attempt(call, url.clone(), &own);
-            let answer = self.received(transport, base, transport.send_with_retries(&attempt, retry).await?);
+            let attempt = self.attempt(call, url.clone(), &own);
+            // Where another place is asked next, that is better than to wait.
+            let answer = match self.site.is_mirror {
+                true => transport.send_once(&attempt).await?,
+                false => transport.send_with_retries(&attempt, retry).await?,
+            };
+            let answer = self.received(transport, base, answer);
             let target = if is_redirect(answer.status()) { answer.location()? } else { None };
             let Some(target) = target else { return Ok(answer) };
             check_redirect(base, &answer, &target)?;
@@ -304,12 +342,36 @@ impl Endpoint {
         let message = format!("{}: stopped after {REDIRECTS_MAX} redirects", request_words(&call.method, &url));
         Err(Error::new(Kind::Unsupported, message).into())
     }
+
+    fn attempt(&self, call: &Call, url: Url, own: &HeaderMap) -> Attempt {
+        let mut headers = own.clone();
+        headers.extend(call.headers.clone());
+        let security = Arc::clone(&self.security);
+        Attempt {
+            method: call.method.clone(),
+            url,
+            headers,
+            body: call.body.clone(),
+            patience: call.patience,
+            security,
+        }
+    }
 }
 
-fn attempt(call: &Call, url: Url, own: &HeaderMap) -> Attempt {
-    let mut headers = own.clone();
-    headers.extend(call.headers.clone());
-    Attempt { method: call.method.clone(), url, headers, body: call.body.clone(), patience: call.patience }
+/// The headers that the configuration has for a registry. What cannot be sent is left out, with a warning.
+fn site_headers(site: &Site) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &site.headers {
+        let pair = HeaderName::try_from(name.as_str()).ok().zip(HeaderValue::try_from(value.expose()).ok());
+        match pair {
+            Some((name, mut value)) => {
+                value.set_sensitive(true);
+                headers.append(name, value);
+            }
+            None => tracing::warn!("{}: the header {name:?} of its hosts.toml cannot be sent", site.domain),
+        }
+    }
+    headers
 }
 
 fn is_redirect(status: StatusCode) -> bool {

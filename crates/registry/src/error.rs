@@ -6,6 +6,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::challenge::challenges;
+use crate::courtesy::refusal;
 
 /// Characters of a foreign body that a message may repeat.
 const BODY_SHOWN_MAX: usize = 1024;
@@ -41,6 +42,8 @@ pub struct WireError {
     pub diagnostics: Vec<Diagnostic>,
     /// The whole message where there are no diagnostics.
     text: String,
+    /// What the headers say of a limit that was reached.
+    limit: Option<String>,
 }
 
 impl WireError {
@@ -51,6 +54,7 @@ impl WireError {
                 status,
                 diagnostics: Vec::new(),
                 text: format!("received unexpected HTTP status: {status}"),
+                limit: None,
             };
         }
         let (mut diagnostics, problem) = read_body(status, body);
@@ -68,14 +72,15 @@ impl WireError {
             }
             None => format!("received unexpected HTTP status: {status}"),
         };
-        Self { status, diagnostics, text }
+        let limit = (status == StatusCode::TOO_MANY_REQUESTS).then(|| refusal(headers)).flatten();
+        Self { status, diagnostics, text, limit }
     }
 
     /// A failed answer of a host other than the registry (such as a redirect's target): its body is not repeated, since
     /// object stores put signatures into theirs.
     pub(crate) fn foreign(status: StatusCode, host: &str) -> Self {
         let text = format!("received unexpected HTTP status: {status} (from {host})");
-        Self { status, diagnostics: Vec::new(), text }
+        Self { status, diagnostics: Vec::new(), text, limit: None }
     }
 
     /// The first code, which decides what the answer means.
@@ -90,6 +95,14 @@ impl WireError {
 
     /// The message in docker's form.
     pub fn message(&self) -> String {
+        let message = self.own_message();
+        match &self.limit {
+            Some(limit) => format!("{message} ({limit})"),
+            None => message,
+        }
+    }
+
+    fn own_message(&self) -> String {
         match self.diagnostics.as_slice() {
             [] => self.text.clone(),
             [only] => only.text(),

@@ -47,8 +47,9 @@ impl From<Failure> for Error {
     }
 }
 
-/// Puts a transport error into words. Looks names up again where the words name an address.
-pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error) -> Failure {
+/// Puts a transport error into words. Looks names up again where the words name an address. `proxy` is who the request
+/// went to instead.
+pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Option<Url>) -> Failure {
     let error = error.without_url();
     let is_connect = error.is_connect();
     let prefix = prefix(attempt, is_connect);
@@ -60,9 +61,19 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error) -> Failur
         }
         return Failure { error: failed.with_source(error), is_connect, is_transport: true };
     }
-    let text = if is_connect { dial_words(&attempt.url, &error).await } else { broken_words(&error) };
-    let error = Error::new(Kind::Unavailable, format!("{prefix}: {text}")).with_source(error);
-    Failure { error, is_connect, is_transport: true }
+    let text = match &proxy {
+        Some(proxy) if is_connect => format!("proxyconnect tcp: {}", proxy_words(proxy, &error).await),
+        _ if is_connect => dial_words(&attempt.url, &error).await,
+        _ => broken_words(&error),
+    };
+    let mut failed = Error::new(Kind::Unavailable, format!("{prefix}: {text}")).with_source(error);
+    if let Some(proxy) = proxy.filter(|_| is_connect) {
+        failed = failed.with_hint(format!(
+            "the proxy {} comes from the environment; NO_PROXY names what needs none",
+            shown(&proxy)
+        ));
+    }
+    Failure { error: failed, is_connect, is_transport: true }
 }
 
 /// `Get "https://host/v2/"`. Docker asks for that page before anything else, so that is what a host that cannot be
@@ -80,6 +91,13 @@ pub(crate) fn request_words(method: &Method, url: &Url) -> String {
     let name = method.as_str();
     let (first, rest) = name.split_at(name.len().min(1));
     format!("{first}{} \"{}\"", rest.to_lowercase(), shown(url))
+}
+
+/// Why a proxy did not make the connection: it cannot be reached, or it refuses.
+async fn proxy_words(proxy: &Url, error: &reqwest::Error) -> String {
+    let is_silent = find::<io::Error>(error).is_some_and(|error| error.raw_os_error().is_some()) || error.is_timeout();
+    let is_unknown = innermost(error).contains("lookup");
+    if is_silent || is_unknown { dial_words(proxy, error).await } else { innermost(error) }
 }
 
 async fn dial_words(url: &Url, error: &reqwest::Error) -> String {
@@ -181,11 +199,15 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use dhow_testkit::registry::ScriptedRegistry;
     use reqwest::header::HeaderMap;
 
     use super::*;
+    use crate::config::site::Site;
+    use crate::transport::Security;
 
     /// What a client that checks certificates says of a URL, and of what kind that is.
     fn words(url: &str) -> (String, Kind) {
@@ -193,9 +215,10 @@ mod tests {
         runtime.block_on(async {
             let url = Url::parse(url).unwrap();
             let error = reqwest::Client::new().get(url.clone()).send().await.unwrap_err();
-            let attempt =
-                Attempt { method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new(), patience: None };
-            let error = classify(&attempt, error).await.error;
+            let security = Arc::new(Security::of(&Site::plain("registry.example"), None));
+            let (headers, body) = (HeaderMap::new(), Bytes::new());
+            let attempt = Attempt { method: Method::GET, url, headers, body, patience: None, security };
+            let error = classify(&attempt, error, None).await.error;
             (error.to_string(), error.kind())
         })
     }

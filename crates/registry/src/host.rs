@@ -96,6 +96,14 @@ pub(crate) fn shown(url: &Url) -> String {
     url.to_string()
 }
 
+/// A text that should be a URL, without what stands between the scheme and an `@`: it may hold a password.
+pub(crate) fn without_userinfo(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    format!("{scheme}{separator}{rest}")
+}
+
 /// The `host:port` that Go's `dial tcp` errors name for an IP literal, brackets included.
 pub(crate) fn literal_address(url: &Url) -> Option<String> {
     let port = url.port_or_known_default()?;

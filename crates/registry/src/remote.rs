@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use dhow_base::Result;
 use dhow_base::progress::Observer;
 use dhow_content::{Begin, ByteStream, Parts, Resolve, Sink, Source, TagSink, VerifiedDocument};
 use dhow_spec::{Descriptor, Digest, Reference, Repository, Tag};
+use futures::StreamExt;
 use reqwest::Method;
 
 use crate::blob::EntityTags;
@@ -15,6 +17,7 @@ use crate::client::Client;
 use crate::endpoint::{Call, Endpoint, Target};
 use crate::ingest::Upload;
 use crate::manifest::Wanted;
+use crate::mirrors::Mirrors;
 use crate::transport::Answer;
 use crate::upload::Suspended;
 use crate::{blob, manifest, tags, upload};
@@ -41,6 +44,8 @@ pub struct Remote {
     mount_hints: Arc<HashMap<Digest, Vec<Repository>>>,
     pub(crate) entity_tags: Arc<EntityTags>,
     pub(crate) suspended: Arc<Mutex<HashMap<Digest, Suspended>>>,
+    /// Who is asked before the registry itself.
+    mirrors: Arc<Mirrors>,
 }
 
 impl Remote {
@@ -53,7 +58,15 @@ impl Remote {
             mount_hints: Arc::default(),
             entity_tags: Arc::default(),
             suspended: Arc::default(),
+            mirrors: Arc::default(),
         }
+    }
+
+    /// Asks others before the registry itself.
+    #[must_use]
+    pub(crate) fn with_mirrors(mut self, mirrors: Mirrors) -> Self {
+        self.mirrors = Arc::new(mirrors);
+        self
     }
 
     /// Adds, for each blob, other repositories of the same registry that are known to have it: the registry is asked to
@@ -79,7 +92,7 @@ impl Remote {
     /// # Errors
     /// Those of the registry.
     pub async fn head(&self, reference: &Reference) -> Result<Option<Descriptor>> {
-        manifest::head(self, &Wanted::of(reference)).await
+        self.head_of(&Wanted::of(reference)).await
     }
 
     /// As [`Remote::head`], for a digest.
@@ -87,7 +100,19 @@ impl Remote {
     /// # Errors
     /// Those of the registry.
     pub async fn head_digest(&self, digest: &Digest) -> Result<Option<Descriptor>> {
-        manifest::head(self, &Wanted::Digest(digest.clone())).await
+        self.head_of(&Wanted::Digest(digest.clone())).await
+    }
+
+    /// A mirror that does not have it says nothing of the registry.
+    async fn head_of(&self, wanted: &Wanted) -> Result<Option<Descriptor>> {
+        for (index, mirror) in self.mirrors.for_manifest(matches!(wanted, Wanted::Digest(_))) {
+            match manifest::head(mirror, wanted).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) => self.mirrors.failed(index, &error),
+            }
+        }
+        manifest::head(self, wanted).await.map_err(|error| self.mirrors.told(error))
     }
 
     /// Reads the manifest or index that a tag or digest stands for. Its digest is computed from the bytes; one that is
@@ -97,7 +122,13 @@ impl Remote {
     /// In docker's words when there is none or access is denied; [`dhow_base::Kind::Corrupt`] when the bytes are not
     /// those of the digest, or can be read two ways.
     pub async fn fetch_document(&self, reference: &Reference) -> Result<VerifiedDocument> {
-        manifest::fetch(self, reference).await
+        for (index, mirror) in self.mirrors.for_manifest(reference.digest().is_some()) {
+            match manifest::fetch(mirror, reference).await {
+                Ok(document) => return Ok(document),
+                Err(error) => self.mirrors.failed(index, &error),
+            }
+        }
+        manifest::fetch(self, reference).await.map_err(|error| self.mirrors.told(error))
     }
 
     /// All tags of the repository, in the registry's order. Names that are no tags are left out.
@@ -135,17 +166,44 @@ impl Remote {
 
 impl Resolve for Remote {
     async fn resolve(&self, reference: &Reference) -> Result<Descriptor> {
-        manifest::resolve(self, reference).await
+        for (index, mirror) in self.mirrors.for_manifest(reference.digest().is_some()) {
+            match manifest::resolve(mirror, reference).await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.mirrors.failed(index, &error),
+            }
+        }
+        manifest::resolve(self, reference).await.map_err(|error| self.mirrors.told(error))
     }
 }
 
 impl Source for Remote {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
-        blob::read(self, descriptor, range).await
+        let digest = &descriptor.digest;
+        for (index, mirror) in self.mirrors.for_bytes(digest, range.start) {
+            match blob::read(mirror, descriptor, range.clone()).await {
+                Ok(stream) => {
+                    self.mirrors.served(digest, Some(index));
+                    let (mirrors, digest, start) = (Arc::clone(&self.mirrors), digest.clone(), range.start);
+                    let end = futures::stream::poll_fn(move |_| {
+                        mirrors.arrived(index, &digest, start);
+                        Poll::Ready(None)
+                    });
+                    return Ok(stream.chain(end).boxed());
+                }
+                Err(error) => self.mirrors.failed(index, &error),
+            }
+        }
+        let stream = blob::read(self, descriptor, range).await.map_err(|error| self.mirrors.told(error))?;
+        self.mirrors.served(digest, None);
+        Ok(stream)
     }
 
     fn parts(&self, descriptor: &Descriptor) -> Parts {
-        blob::parts(self, descriptor)
+        blob::parts(self.mirrors.first().unwrap_or(self), descriptor)
+    }
+
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        self.mirrors.distrust(&descriptor.digest)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Access tokens: asked of the realm that a Bearer challenge names, kept until they expire.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use url::{Url, form_urlencoded};
 use crate::challenge::Challenge;
 use crate::credentials::Credential;
 use crate::host::{Reach, may_lead, reach, same_origin, shown};
-use crate::transport::{Attempt, Transport};
+use crate::transport::{Attempt, Security, Transport};
 
 /// Name under which this client asks for tokens. Token services keep lists of known names; docker's is on all of them.
 const CLIENT_ID: &str = "docker";
@@ -135,6 +135,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) scopes: &'a [String],
     /// Whether a refresh token is asked for besides.
     pub(crate) offline: bool,
+    /// How the registry, and with it its token service, is spoken to.
+    pub(crate) security: &'a Arc<Security>,
 }
 
 /// What a token is asked for with by POST (OAuth 2, RFC 6749 §4.3 and §6).
@@ -203,7 +205,7 @@ impl Wanted<'_> {
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
         let (url, body) = (self.realm.url.clone(), Bytes::from(form.finish()));
-        Attempt { method: Method::POST, url, headers, body, patience: None }
+        Attempt { method: Method::POST, url, headers, body, patience: None, security: Arc::clone(self.security) }
     }
 
     fn get(&self, credential: Option<&Credential>) -> Result<Attempt> {
@@ -227,7 +229,8 @@ impl Wanted<'_> {
         if let Some(credential) = credential {
             headers.insert(AUTHORIZATION, authorization("Basic", &credential.basic())?);
         }
-        Ok(Attempt { method: Method::GET, url, headers, body: Bytes::new(), patience: None })
+        let security = Arc::clone(self.security);
+        Ok(Attempt { method: Method::GET, url, headers, body: Bytes::new(), patience: None, security })
     }
 
     /// Sends a request to the realm, with retries. Redirects are followed only to the same origin: the request may carry

@@ -1,7 +1,8 @@
 //! One HTTP request and its answer, without a thought for registries: connections, retries, errors in words.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,13 +10,16 @@ use dhow_base::{Error, Kind, Result, limits};
 use futures::{Stream, StreamExt};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Method, StatusCode};
+use reqwest::{ClientBuilder, Method, StatusCode};
 use url::Url;
 
 use crate::client::ClientOptions;
+use crate::config::certs::Tls;
+use crate::config::site::Site;
+use crate::courtesy::RateLimits;
 use crate::error::WireError;
 use crate::failure::{Failure, classify};
-use crate::host::{Reach, reach, shown};
+use crate::host::{Reach, api_authority, reach, shown};
 use crate::retry::{is_retryable, retry_after};
 use crate::warning::Warnings;
 
@@ -35,22 +39,64 @@ pub(crate) struct Attempt {
     pub(crate) body: Bytes,
     /// How long the answer may take, where that is not what the options say.
     pub(crate) patience: Option<Duration>,
+    pub(crate) security: Arc<Security>,
 }
 
-/// The connections of a client. Building a TLS client means loading root certificates, so each of the three kinds is
-/// built when it is first needed: a run that only speaks plain HTTP never pays for it.
+/// How a registry is spoken to, and the hosts that it leads to.
+#[derive(Debug)]
+pub(crate) struct Security {
+    /// Whether certificates are checked.
+    pub(crate) verify: bool,
+    /// Whether the user wants plain HTTP to do.
+    pub(crate) trusts_plain: bool,
+    /// Certificates. Those of this client are shown to the registry's own host alone.
+    tls: Arc<Tls>,
+    host: Option<String>,
+}
+
+impl Security {
+    /// For a registry; `tls_verify` is what the user said for this run.
+    pub(crate) fn of(site: &Site, tls_verify: Option<bool>) -> Self {
+        let verify = tls_verify.unwrap_or(!site.insecure);
+        let trusts_plain = !verify || site.api.as_ref().is_some_and(|api| api.scheme() == "http");
+        let at = match &site.api {
+            Some(api) => Some(api.clone()),
+            None => Url::parse(&format!("https://{}/", api_authority(&site.domain))).ok(),
+        };
+        let host = at.and_then(|url| url.host_str().map(str::to_owned));
+        Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host }
+    }
+
+    /// Whether this client's certificate is for that URL.
+    fn identifies_at(&self, url: &Url) -> bool {
+        !self.tls.identities.is_empty() && url.scheme() == "https" && url.host_str() == self.host.as_deref()
+    }
+}
+
+/// What tells connections apart that must not be mixed.
+#[derive(Debug, PartialEq, Eq)]
+struct Kinds {
+    is_loopback: bool,
+    verify: bool,
+    /// Certificates, where there are any.
+    tls: Option<Arc<Tls>>,
+    identifies: bool,
+}
+
+/// The connections of a client. Building a TLS client means loading root certificates, so each kind is built when it is
+/// first needed: a run that only speaks plain HTTP never pays for it.
 #[derive(Debug)]
 pub(crate) struct Transport {
     pub(crate) options: ClientOptions,
     /// What every request to a registry itself has.
     pub(crate) headers: HeaderMap,
-    loopback: OnceLock<reqwest::Client>,
-    verified: OnceLock<reqwest::Client>,
-    unverified: OnceLock<reqwest::Client>,
+    clients: Mutex<Vec<(Kinds, reqwest::Client)>>,
     /// Origins that answered at least once.
     reached: Mutex<HashSet<String>>,
     /// What registries wanted the user to know so far.
     pub(crate) warnings: Warnings,
+    /// Of whose limits the user was told.
+    pub(crate) limits: RateLimits,
 }
 
 impl Transport {
@@ -58,15 +104,28 @@ impl Transport {
         Ok(Self {
             headers: registry_headers(&options.headers)?,
             options,
-            loopback: OnceLock::new(),
-            verified: OnceLock::new(),
-            unverified: OnceLock::new(),
+            clients: Mutex::default(),
             reached: Mutex::default(),
             warnings: Warnings::default(),
+            limits: RateLimits::default(),
         })
     }
 
-    fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+    fn client(&self, url: &Url, security: &Security) -> Result<reqwest::Client> {
+        let is_loopback = reach(url) == Reach::Loopback;
+        let tls = Some(&security.tls).filter(|tls| !tls.is_empty() && url.scheme() == "https").cloned();
+        let identifies = security.identifies_at(url);
+        let kinds = Kinds { is_loopback, verify: security.verify && !is_loopback, tls, identifies };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kinds) {
+            return Ok(client.clone());
+        }
+        let client = self.build(&kinds)?;
+        clients.push((kinds, client.clone()));
+        Ok(client)
+    }
+
+    fn build(&self, kinds: &Kinds) -> Result<reqwest::Client> {
         // With HTTP/2 a stream that stands still is given up, its connection is not: without pings every further attempt
         // would go into the same silence. Both waits together end before the stream's own patience does.
         let ping = self.options.body_patience / 3;
@@ -78,24 +137,29 @@ impl Transport {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(ping)
-            .http2_keep_alive_timeout(ping);
-        // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away. Proxies
-        // have no way to reach what is local here.
-        let (slot, builder) = match (reach(url), self.options.tls_verify) {
-            (Reach::Loopback, _) => (&self.loopback, builder.no_proxy().tls_danger_accept_invalid_certs(true)),
-            (_, true) => (&self.verified, builder),
-            (_, false) => (&self.unverified, builder.tls_danger_accept_invalid_certs(true)),
+            .http2_keep_alive_timeout(ping)
+            // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away.
+            .tls_danger_accept_invalid_certs(!kinds.verify);
+        // Proxies have no way to reach what is local here.
+        let builder = if kinds.is_loopback { builder.no_proxy() } else { self.options.proxies.apply(builder) };
+        let tls = kinds.tls.as_deref();
+        let builder = match tls {
+            Some(tls) => with_certificates(builder, tls, kinds)?,
+            None => builder,
         };
-        if let Some(client) = slot.get() {
-            return Ok(client);
-        }
-        let client = builder.build().map_err(|error| {
+        builder.build().map_err(|error| {
             let error = error.without_url();
-            Error::new(Kind::Internal, format!("cannot set up TLS: {}", crate::failure::innermost(&error)))
-                .with_hint("are the system's root certificates (ca-certificates) installed?")
-                .with_source(error)
-        })?;
-        Ok(slot.get_or_init(|| client))
+            let why = crate::failure::innermost(&error);
+            match tls {
+                Some(tls) => {
+                    Error::new(Kind::Invalid, format!("cannot use the certificates in {}: {why}", tls.files()))
+                        .with_source(error)
+                }
+                None => Error::new(Kind::Internal, format!("cannot set up TLS: {why}"))
+                    .with_hint("are the system's root certificates (ca-certificates) installed?")
+                    .with_source(error),
+            }
+        })
     }
 
     /// Sends a request once. Redirects are answers like any other here.
@@ -120,7 +184,7 @@ impl Transport {
     }
 
     fn request(&self, attempt: &Attempt) -> Result<reqwest::RequestBuilder> {
-        let client = self.client(&attempt.url)?;
+        let client = self.client(&attempt.url, &attempt.security)?;
         Ok(client.request(attempt.method.clone(), attempt.url.clone()).headers(attempt.headers.clone()))
     }
 
@@ -136,7 +200,9 @@ impl Transport {
                 Ok(Answer { response, method: attempt.method.clone(), url: attempt.url.clone(), is_foreign: false })
             }
             Err(error) => {
-                let failure = classify(attempt, error).await;
+                let proxies = Some(&self.options.proxies).filter(|_| reach(&attempt.url) != Reach::Loopback);
+                let failure =
+                    classify(attempt, error, proxies.and_then(|proxies| proxies.shown_for(&attempt.url))).await;
                 tracing::debug!(method = %attempt.method, url = shown(&attempt.url), error = %failure.error);
                 Err(failure)
             }
@@ -171,6 +237,23 @@ impl Transport {
     fn has_reached(&self, url: &Url) -> bool {
         self.reached.lock().unwrap_or_else(PoisonError::into_inner).contains(&origin(url))
     }
+}
+
+/// Adds the certificates of a registry: authorities to those of the system, and this client's for the registry itself.
+fn with_certificates(mut builder: ClientBuilder, tls: &Tls, kinds: &Kinds) -> Result<ClientBuilder> {
+    let unusable = |path: &Path| Error::new(Kind::Invalid, format!("cannot use the certificates in {path:?}"));
+    for (path, pem) in tls.authorities.iter().filter(|_| kinds.verify) {
+        let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| unusable(path))?;
+        builder = builder.tls_certs_merge(found);
+    }
+    if let Some((path, pem)) = tls.identities.first().filter(|_| kinds.identifies) {
+        if tls.identities.len() > 1 {
+            tracing::debug!(?path, "the first of several client certificates is shown");
+        }
+        let identity = reqwest::Identity::from_pem(pem.expose().as_bytes()).map_err(|_| unusable(path))?;
+        builder = builder.identity(identity);
+    }
+    Ok(builder)
 }
 
 /// Headers that the user configured. Their values may be secrets, so that they are in no message.

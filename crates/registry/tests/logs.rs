@@ -12,8 +12,10 @@ use dhow_base::progress::Silent;
 use dhow_base::secret::Secret;
 use dhow_content::memory::MemoryPlace;
 use dhow_content::{CopyOptions, Resolve, copy, suite};
-use dhow_registry::{Access as Rights, ClientOptions, Credential, Keychain, Places};
+use dhow_registry::{Access as Rights, ClientOptions, Credential, Keychain, Places, Proxies};
+use dhow_spec::Reference;
 use dhow_testkit::helper;
+use dhow_testkit::proxy::Proxy;
 use dhow_testkit::registry::{Access, Effect, Route, Rule, ScriptedRegistry};
 
 #[derive(Clone, Default)]
@@ -55,6 +57,18 @@ fn with_helpers(registry: &ScriptedRegistry) {
     }
 }
 
+/// A proxy that wants a password, and refuses.
+fn through_a_proxy() {
+    let proxy = Proxy::start();
+    let address = Secret::new(format!("http://bob:hunter2@{}", proxy.authority()));
+    let proxies = Proxies::new(Some(&address), Some(&address), "").unwrap();
+    let client = client(ClientOptions { proxies, ..options() });
+    let reference = Reference::parse("r.invalid/app:v1").unwrap();
+    let error = run(async { client.source(&reference)?.resolve(&reference).await }).unwrap_err();
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    assert!(proxy.asked()[0].authorization.is_some());
+}
+
 #[test]
 fn no_log_holds_a_secret() {
     let captured = Captured::default();
@@ -90,6 +104,7 @@ fn no_log_holds_a_secret() {
     let credential = Credential::password("bob", Secret::new("hunter2"));
     run(client(options()).login(&registry.authority(), &credential)).unwrap();
     with_helpers(&registry);
+    through_a_proxy();
     let log = String::from_utf8_lossy(&captured.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
     assert!(log.contains("/v2/app/manifests/v1"), "requests are logged");
     assert!(log.contains("docker-credential-good"), "helpers are logged");

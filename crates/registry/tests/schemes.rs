@@ -56,9 +56,9 @@ fn requests_that_start_together_make_contact_once() {
 fn nobody_listens() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for tls_verify in [true, false] {
-        let client = common::client(ClientOptions { tls_verify, ..options() });
+        let client = common::client(ClientOptions { tls_verify: Some(tls_verify), ..options() });
         let name = format!("127.0.0.1:{port}/app");
-        let remote = client.repository(&Repository::parse(&name).unwrap(), Access::Pull);
+        let remote = client.repository(&Repository::parse(&name).unwrap(), Access::Pull).unwrap();
         let error = run(remote.resolve(&Reference::parse(&format!("{name}:v1")).unwrap())).unwrap_err();
         let dial = format!("dial tcp 127.0.0.1:{port}: connect: connection refused");
         assert_eq!(error.to_string(), format!("Get \"http://127.0.0.1:{port}/v2/\": {dial}"));
@@ -71,7 +71,7 @@ fn a_plain_registry_needs_no_switch_here() {
     let registry = ScriptedRegistry::start();
     registry.put_image("app", "v1", &[]);
     for tls_verify in [true, false] {
-        let options = ClientOptions { tls_verify, ..options() };
+        let options = ClientOptions { tls_verify: Some(tls_verify), ..options() };
         let remote = remote_with(&registry, "app", Access::Pull, options);
         run(remote.resolve(&reference(&registry, "app:v1"))).unwrap();
     }

@@ -174,7 +174,7 @@ fn each_namespace_has_its_account() {
     registry.set_access(Access::basic("acme", "pw"));
     let client = client(ClientOptions { credentials: Arc::new(Namespaces), ..options() });
     let resolve = |name: &'static str| {
-        let remote = client.repository(&repository(&registry, name), Rights::Pull);
+        let remote = client.repository(&repository(&registry, name), Rights::Pull).unwrap();
         let reference = reference(&registry, &format!("{name}:v1"));
         async move { remote.resolve(&reference).await }
     };
@@ -195,7 +195,8 @@ fn a_source_that_waits_holds_nobody_up() {
     }
     slow.set_access(Access::basic("rest", "pw"));
     let client = client(ClientOptions { credentials: Arc::new(Namespaces), ..options() });
-    let remotes = [&slow, &other].map(|registry| client.repository(&repository(registry, "app"), Rights::Pull));
+    let remotes =
+        [&slow, &other].map(|registry| client.repository(&repository(registry, "app"), Rights::Pull).unwrap());
     let (first, second) = (reference(&slow, "app:v1"), reference(&other, "app:v1"));
     run(async {
         let waiting = remotes[0].resolve(&first);

@@ -74,7 +74,11 @@ impl Repository {
 
     /// The repository of the same path in another registry; `None` when `domain` is no host with an optional port.
     pub fn at(&self, domain: &str) -> Option<Self> {
-        grammar::is_domain(domain).then(|| Self { domain: domain.to_owned(), path: self.path.clone() })
+        grammar::is_domain(domain).then(|| Self::of(domain, self.path()))
+    }
+
+    fn of(domain: &str, path: &str) -> Self {
+        Self { name: format!("{domain}/{path}").into(), slash: domain.len() }
     }
 
     /// The registry's host, with its port if one was given: `docker.io`, `localhost:5000`, `[::1]:5000`.
@@ -215,7 +219,7 @@ impl Reference {
             return Err(ReferenceError::NameTooLong);
         }
         Ok(Self {
-            repository: Repository { name: format!("{domain}/{path}").into(), slash: domain.len() },
+            repository: Repository::of(domain, path),
             tag: tag.map(|tag| Tag(tag.into())),
             digest: digest.map(Digest::parse).transpose()?,
         })

@@ -81,8 +81,8 @@ impl Dhow {
             }
         };
         command.args(words).stdin(Stdio::null());
-        command.env("DHOW_ROOT", &self.root).env("DOCKER_CONFIG", "/nonexistent");
-        for name in ["DHOW_FAULT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env("DHOW_ROOT", &self.root).env("DOCKER_CONFIG", "/nonexistent").env("DHOW_SYSROOT", "/nonexistent");
+        for name in ["DHOW_FAULT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "CONTAINERS_REGISTRIES_CONF"] {
             command.env_remove(name);
         }
         command

@@ -211,7 +211,7 @@ impl Side {
         command.env("DOCKER_CONFIG", self.folder.join("config")).current_dir(&self.folder).stdin(Stdio::null());
         match &self.keeper {
             Keeper::Daemon(socket) => command.env("DOCKER_HOST", format!("unix://{}", socket.display())),
-            Keeper::Store(folder) => command.env("DHOW_ROOT", folder),
+            Keeper::Store(folder) => command.env("DHOW_ROOT", folder).env("DHOW_SYSROOT", self.folder.join("root")),
         };
         command
     }

@@ -59,6 +59,7 @@ impl Lab {
     pub(crate) fn dhow(&self, store: &Path) -> Command {
         let mut command = Command::new(&self.dhow);
         command.env("HOME", self.home.path()).env("DOCKER_CONFIG", self.home.path().join("docker"));
+        command.env("DHOW_SYSROOT", self.home.path());
         command.arg("--root").arg(store);
         command
     }

@@ -109,6 +109,7 @@ impl Store {
         let output = Command::new(&self.program)
             .env("HOME", &self.home)
             .env("DOCKER_CONFIG", self.home.join(".docker"))
+            .env("DHOW_SYSROOT", &self.home)
             .arg("--root")
             .arg(&self.root)
             .args(words)

@@ -32,7 +32,7 @@ impl Verb for Logout {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let context = session.context(&Network { tls_verify: true, authfile: self.authfile })?;
+        let context = session.context(&Network { authfile: self.authfile, ..Network::default() })?;
         match self.servers.first() {
             Some(_) if self.all => Err(Failure::Client("--all takes no server".to_owned())),
             _ if self.all => all(session, &context),

@@ -31,7 +31,8 @@ pub(crate) struct Reach {
 
 impl Reach {
     fn context(&self, session: &Session<'_>) -> Outcome<Context> {
-        session.context(&Network { tls_verify: self.network.tls_verify && !self.insecure, ..self.network.clone() })
+        let tls_verify = if self.insecure { Some(false) } else { self.network.tls_verify };
+        session.context(&Network { tls_verify, ..self.network.clone() })
     }
 }
 

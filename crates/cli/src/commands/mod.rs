@@ -26,6 +26,7 @@ mod targets;
 mod tree;
 mod untag;
 pub(crate) mod version;
+mod wanted;
 
 use crate::verb::Node;
 

@@ -1,10 +1,13 @@
 //! `pull`
 
 use clap::Args;
-use dhow_ops::{Context, Platforms, pull, runtime};
+use dhow_base::Kind;
+use dhow_ops::pull::Policy;
+use dhow_ops::{Context, Platforms, pull, runtime, short_names};
 use dhow_spec::Reference;
 
 use super::targets::{self, PlatformOptions};
+use super::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
@@ -27,6 +30,9 @@ pub(crate) struct Pull {
     disable_content_trust: bool,
     #[command(flatten)]
     platforms: PlatformOptions,
+    /// When to ask the registry ("always", "missing", "newer", "never") (default "always")
+    #[arg(long, value_name = "string", default_value = "always", hide_default_value = true)]
+    policy: String,
     /// Print nothing but the full name of what was pulled
     #[arg(short, long)]
     quiet: bool,
@@ -53,10 +59,14 @@ impl Verb for Pull {
     fn run(self, session: &Session<'_>) -> Outcome {
         let default = session.environment.default_platform.as_deref();
         let platforms = self.platforms.platforms(default)?;
-        let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
-        let domains = wanted.iter().flatten().map(|reference| reference.repository().domain());
+        let policy = policy(&self.policy)?;
+        let names = session.context(&self.network)?;
+        let wanted: Vec<Outcome<Wanted>> = self.names.iter().map(|name| self.parse(session, &names, name)).collect();
+        let candidates = wanted.iter().flatten().flat_map(|wanted| &wanted.candidates);
+        let domains = candidates.map(|reference| reference.repository().domain());
         let context = session.context_as(&self.network, &self.identity, domains)?;
-        let puller = Puller { context: &context, session, platforms, quiet: self.quiet, stored: self.stored };
+        let (quiet, stored) = (self.quiet, self.stored);
+        let puller = Puller { context: &context, session, platforms, policy, quiet, stored };
         let mut failures = Vec::new();
         runtime::block_on(async {
             failures = puller.all(wanted, self.all_tags).await;
@@ -67,12 +77,12 @@ impl Verb for Pull {
 }
 
 impl Pull {
-    fn parse(&self, name: &str) -> Outcome<Reference> {
+    fn parse(&self, session: &Session<'_>, context: &Context, name: &str) -> Outcome<Wanted> {
         let reference = targets::reference(name)?;
         if self.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
             return Err(Failure::Client("tag can't be used with --all-tags/-a".to_owned()));
         }
-        Ok(reference)
+        wanted::wanted(session, context, name, self.quiet)
     }
 }
 
@@ -80,22 +90,23 @@ struct Puller<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
     platforms: Platforms,
+    policy: Policy,
     quiet: bool,
     stored: bool,
 }
 
 impl Puller<'_> {
-    async fn all(&self, references: Vec<Outcome<Reference>>, all_tags: bool) -> Vec<Failure> {
+    async fn all(&self, names: Vec<Outcome<Wanted>>, all_tags: bool) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for reference in references {
-            let reference = match reference {
-                Ok(reference) => reference,
+        for name in names {
+            let name = match name {
+                Ok(name) => name,
                 Err(failure) => {
                     failures.push(failure);
                     continue;
                 }
             };
-            let pulled = async { if all_tags { self.repository(&reference).await } else { self.one(reference).await } };
+            let pulled = self.candidates(name, all_tags);
             if let Err(failure) = signals::interruptible(pulled, RESUMABLE).await {
                 let stop = failure.is_interruption();
                 failures.push(failure);
@@ -105,6 +116,37 @@ impl Puller<'_> {
             }
         }
         failures
+    }
+
+    /// Pulls the first of the images that a name may mean, and remembers which one the user meant.
+    async fn candidates(&self, name: Wanted, all_tags: bool) -> Outcome {
+        let mut failures = Vec::new();
+        if matches!(self.policy, Policy::Missing | Policy::Never) && !all_tags {
+            for reference in &name.candidates {
+                let tagged = reference.clone().with_default_tag();
+                if pull::present(self.context, &self.request(&tagged))?.is_some() {
+                    return self.one(reference.clone()).await;
+                }
+            }
+        }
+        for reference in &name.candidates {
+            let pulled = match all_tags {
+                true => self.repository(reference).await,
+                false => self.one(reference.clone()).await,
+            };
+            match pulled {
+                Ok(()) if name.is_chosen => {
+                    let recorded = short_names::record(self.context, &name.text, reference.repository());
+                    // The image is here: that it will be asked for again next time is no failure.
+                    let _ = recorded.inspect_err(|error| self.session.console.notice(format!("WARNING: {error}")));
+                    return Ok(());
+                }
+                Ok(()) => return Ok(()),
+                Err(failure) if failure.is_interruption() => return Err(failure),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Failure::join(failures)
     }
 
     async fn one(&self, reference: Reference) -> Outcome {
@@ -131,9 +173,23 @@ impl Puller<'_> {
 
     /// Pulls one image and says whether anything changed.
     async fn fetch(&self, reference: &Reference) -> Outcome<bool> {
-        let request =
-            pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: self.stored };
-        let resolved = pull::resolve(self.context, &request).await?;
+        let request = self.request(reference);
+        let present = match self.policy {
+            Policy::Always => None,
+            _ => pull::present(self.context, &request)?,
+        };
+        let resolved = match (self.policy, present) {
+            (Policy::Missing | Policy::Never, Some(present)) => return Ok(self.kept(&present)),
+            (Policy::Never, None) => return Err(pull::not_here(&request).into()),
+            (_, present) => match (pull::resolve(self.context, &request).await, present) {
+                (Ok(resolved), _) => resolved,
+                (Err(error), Some(present)) if error.kind() != Kind::Cancelled => {
+                    self.session.console.notice(format!("WARNING: {error}; the image that is here is taken"));
+                    return Ok(self.kept(&present));
+                }
+                (Err(error), _) => return Err(error.into()),
+            },
+        };
         self.say(&format!("{}: Pulling from {}", heading(reference), reference.repository().path()));
         let pulled = {
             let progress = Progress::new(self.session.console, Direction::Pull, self.quiet);
@@ -143,12 +199,33 @@ impl Puller<'_> {
         Ok(pulled.newer)
     }
 
+    fn request(&self, reference: &Reference) -> pull::Request {
+        pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: self.stored }
+    }
+
+    /// Nothing changed: the image that is here is the one.
+    fn kept(&self, present: &pull::Pulled) -> bool {
+        self.say(&format!("Digest: {}", present.digest));
+        present.newer
+    }
+
     fn say(&self, line: &str) {
         if !self.quiet {
             self.session.console.line(line);
             self.session.console.flush();
         }
     }
+}
+
+/// Reads `--policy`, in podman's words where it is wrong.
+fn policy(text: &str) -> Outcome<Policy> {
+    Ok(match text.to_ascii_lowercase().as_str() {
+        "always" => Policy::Always,
+        "" | "missing" | "ifnotpresent" => Policy::Missing,
+        "newer" | "ifnewer" => Policy::Newer,
+        "never" => Policy::Never,
+        _ => return Err(Failure::Client(format!("unsupported pull policy {text:?}"))),
+    })
 }
 
 /// What docker puts before «Pulling from»: the tag, or the whole name when there is a digest.

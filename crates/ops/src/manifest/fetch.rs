@@ -2,7 +2,7 @@
 
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{VerifiedDocument, read_document, read_small, verify_document};
-use dhow_registry::{Access, Remote};
+use dhow_registry::Remote;
 use dhow_spec::{Descriptor, Document, ImageConfig, ImageIndex, Platform, Reference};
 
 use super::{Found, Member};
@@ -46,7 +46,7 @@ async fn members(remote: &Remote, name: &Reference, index: &ImageIndex, verbose:
 /// # Errors
 /// [`Kind::NotFound`] in docker's words, and those of the registry.
 pub(super) async fn fetch(context: &Context, name: &Reference) -> Result<(Remote, VerifiedDocument)> {
-    let remote = context.client()?.repository(name.repository(), Access::Pull);
+    let remote = context.client()?.source(name)?;
     let document = remote.fetch_document(name).await.map_err(|error| match error.kind() {
         Kind::NotFound => Error::new(Kind::NotFound, format!("no such manifest: {name}")),
         _ => error,

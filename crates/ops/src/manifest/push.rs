@@ -46,7 +46,7 @@ pub async fn push(
         let digest = &member.manifest.descriptor().digest;
         pushed(&Reference::from_digest(target.repository().clone(), digest.clone()), digest);
     }
-    let remote = context.client()?.repository(target.repository(), Access::Push);
+    let remote = context.client()?.repository(target.repository(), Access::Push)?;
     let descriptor = index.descriptor();
     remote.tag(&target, &verify_document(index.bytes().to_vec(), &descriptor)?).await?;
     if purge {
@@ -78,8 +78,8 @@ async fn bring(context: &Context, member: &ListMember, to: &Repository) -> Resul
     let from = member.name.repository();
     let children = member.manifest.document().children();
     let hints = children.into_iter().map(|blob| (blob.digest.clone(), vec![from.clone()]));
-    let source = context.client()?.repository(from, Access::Pull);
-    let sink = context.client()?.repository(to, Access::Push).with_mount_hints(hints.collect::<HashMap<_, _>>());
+    let source = context.client()?.repository(from, Access::Pull)?;
+    let sink = context.client()?.repository(to, Access::Push)?.with_mount_hints(hints.collect::<HashMap<_, _>>());
     let documents = [member.manifest.clone()];
     let source = Prefetched::new(&source, &documents);
     let copied = copy(&source, &sink, member.manifest.descriptor(), &CopyOptions::new(&Silent)).await;

@@ -263,6 +263,11 @@ impl<S: CredentialSource> CredentialSource for Given<S> {
         if repository.domain() == self.domain { self.domain.clone() } else { self.stored.account(repository) }
     }
 
+    /// The user gave the credential for a name; the registry is where that name leads to.
+    fn account_at(&self, name: &Repository, place: &Repository) -> String {
+        if name.domain() == self.domain { self.domain.clone() } else { self.stored.account_at(name, place) }
+    }
+
     fn get(&self, account: &str) -> Result<Option<Credential>> {
         if account == self.domain { Ok(Some(self.credential.clone())) } else { self.stored.get(account) }
     }

@@ -62,6 +62,13 @@ pub trait CredentialSource: Send + Sync + fmt::Debug {
         repository.domain().to_owned()
     }
 
+    /// As [`CredentialSource::account`], for a repository that the configuration has moved: `name` is what the user calls
+    /// it, `place` where it is.
+    fn account_at(&self, name: &Repository, place: &Repository) -> String {
+        let _ = name;
+        self.account(place)
+    }
+
     /// The credential for an account, as [`CredentialSource::account`] names it; `None` to be anonymous.
     ///
     /// May wait for another program, and is called on a thread that may.

@@ -93,7 +93,8 @@ impl Http2Registry {
 
     /// The repository `app`.
     pub(crate) fn remote(&self, access: Access, options: ClientOptions) -> Remote {
-        super::common::client(options).repository(&Repository::parse(&format!("{}/app", self.address)).unwrap(), access)
+        let repository = Repository::parse(&format!("{}/app", self.address)).unwrap();
+        super::common::client(options).repository(&repository, access).unwrap()
     }
 
     pub(crate) fn put_manifest(&self, manifest: &Descriptor, bytes: Bytes) {

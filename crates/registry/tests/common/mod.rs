@@ -52,7 +52,7 @@ pub fn client(options: ClientOptions) -> Client {
 
 /// The repository `name` of a scripted registry.
 pub fn remote_with(registry: &ScriptedRegistry, name: &str, access: Access, options: ClientOptions) -> Remote {
-    client(options).repository(&repository(registry, name), access)
+    client(options).repository(&repository(registry, name), access).expect("a repository")
 }
 
 /// As [`remote_with`], with the options of tests.

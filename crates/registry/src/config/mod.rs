@@ -1,0 +1,427 @@
+//! What the machine and the user have configured of registries: mirrors, moved names, short names, certificates.
+//!
+//! Three families of files say it: containers' `registries.conf`, containerd's `hosts.toml` and docker's `daemon.json`.
+//! `docs/reference/registries.md` says in the user's words which of them counts for what. Everything here is read when it is
+//! first needed; [`Registries::routes`] is the answer for one name.
+
+pub(crate) mod certs;
+pub mod containers;
+pub mod daemon;
+pub mod hosts;
+pub mod network;
+pub mod short_names;
+pub(crate) mod site;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dhow_base::{Error, Kind, Result, fs, limits};
+use dhow_spec::{Reference, Repository};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use certs::Tls;
+use containers::{Containers, File, Registry, Serves};
+use daemon::Daemon;
+use hosts::{Host, Hosts};
+use short_names::{Habit, Resolution};
+use site::{Route, Site};
+
+/// Most drop-ins of one folder that are read.
+const DROP_INS_MAX: usize = 1000;
+
+/// Whose configuration counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// All of it, in dhow's order.
+    #[default]
+    All,
+    /// Docker's alone.
+    Docker,
+    /// That of podman, skopeo and buildah alone.
+    Containers,
+}
+
+/// Where configuration may be. A default one names no files, so that nothing is configured.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigFiles {
+    /// Whose of them counts.
+    pub family: Family,
+    /// `registries.conf` that is read before its drop-ins: the first of these that is there.
+    pub registries: Vec<PathBuf>,
+    /// Whether one of them has to be there.
+    pub registries_required: bool,
+    /// The one of these whose drop-ins replace those of the machine: the user's own.
+    pub user_registries: Option<PathBuf>,
+    /// Folder of drop-ins of the whole machine.
+    pub system_drop_ins: Option<PathBuf>,
+    /// Folder of drop-ins of the user.
+    pub user_drop_ins: Option<PathBuf>,
+    /// Where chosen short names are recorded.
+    pub recorded: Option<PathBuf>,
+    /// `daemon.json`: the first of these that is there.
+    pub daemon: Vec<PathBuf>,
+    /// Folders of `<registry>/hosts.toml`: the first that has one for a registry counts.
+    pub hosts: Vec<PathBuf>,
+    /// Docker's folders of `<registry>/*.crt`.
+    pub docker_certs: Vec<PathBuf>,
+    /// Podman's folders of `<registry>/*.crt`.
+    pub containers_certs: Vec<PathBuf>,
+    /// A folder of certificates instead of all others (`--cert-dir`).
+    pub cert_dir: Option<PathBuf>,
+}
+
+/// The configuration of registries, read as far as it was needed.
+#[derive(Debug, Default)]
+pub struct Registries {
+    files: ConfigFiles,
+    containers: OnceLock<Containers>,
+    daemon: OnceLock<Daemon>,
+    tls: Mutex<HashMap<String, Arc<Tls>>>,
+}
+
+impl Registries {
+    /// Reads nothing yet.
+    pub fn new(files: ConfigFiles) -> Self {
+        Self { files, ..Self::default() }
+    }
+
+    /// What a name as a user types it stands for.
+    ///
+    /// # Errors
+    /// Those of [`short_names`] and of reading the configuration.
+    pub fn resolve(&self, text: &str) -> Result<Resolution> {
+        let habit = match self.files.family {
+            Family::Docker => Habit::Docker,
+            Family::All => Habit::Dhow,
+            Family::Containers => Habit::Containers,
+        };
+        if habit == Habit::Docker || !short_names::is_short(text) {
+            return Ok(Resolution::itself(Reference::parse(text)?));
+        }
+        let recorded_file = self.files.recorded.clone().unwrap_or_default();
+        let recorded =
+            if self.files.recorded.is_some() { short_names::recorded(&recorded_file) } else { BTreeMap::new() };
+        short_names::resolve(text, habit, self.containers()?, &recorded, &recorded_file)
+    }
+
+    /// Remembers which of several registries a short name means.
+    ///
+    /// # Errors
+    /// Those of writing the file.
+    pub fn record(&self, text: &str, chosen: &Repository) -> Result<()> {
+        match &self.files.recorded {
+            Some(path) => short_names::record(path, text, chosen),
+            None => Ok(()),
+        }
+    }
+
+    /// The places that an image is looked for at, in order; the last one is the registry itself.
+    pub(crate) fn routes(&self, reference: &Reference) -> Result<Vec<Route>> {
+        let repository = reference.repository();
+        let listed = self.listed(reference)?;
+        if let Some(registry) = &listed {
+            let mut routes = Vec::new();
+            for mirror in registry.mirrors.iter().filter(|mirror| serves(mirror.serves, reference)) {
+                let moved = registry.moved(reference, &mirror.location)?;
+                let mut site = self.site(moved.repository().domain(), mirror.insecure)?;
+                site.is_mirror = true;
+                routes.push(Route { repository: moved.repository().clone(), site, resolves: true });
+            }
+            routes.push(self.listed_primary(registry, reference)?);
+            return Ok(routes);
+        }
+        if let Some(hosts) = self.hosts(repository.domain())? {
+            return self.hosts_routes(repository, &hosts);
+        }
+        let mut routes = Vec::new();
+        if repository.domain() == "docker.io" {
+            for mirror in &self.daemon()?.mirrors {
+                let mut site = self.site(&authority(mirror), false)?;
+                let mut api = mirror.clone();
+                api.set_path("/v2");
+                (site.api, site.is_mirror) = (Some(api), true);
+                routes.push(Route { repository: at(repository, &site)?, site, resolves: true });
+            }
+        }
+        routes.push(Route {
+            repository: repository.clone(),
+            site: self.site(repository.domain(), false)?,
+            resolves: true,
+        });
+        Ok(routes)
+    }
+
+    /// The registry itself. For reading it may be another one than its name says; for writing it never is.
+    pub(crate) fn primary(&self, repository: &Repository, is_write: bool) -> Result<Route> {
+        let reference = Reference::from_repository(repository.clone());
+        let Some(registry) = self.listed(&reference)? else {
+            let mut routes = self.routes(&reference)?;
+            return routes.pop().ok_or_else(|| Error::new(Kind::Internal, "a name without a registry"));
+        };
+        if !is_write {
+            return self.listed_primary(&registry, &reference);
+        }
+        let site = self.site(repository.domain(), registry.insecure)?;
+        Ok(Route { repository: repository.clone(), site, resolves: true })
+    }
+
+    /// A registry by its name, for a login.
+    pub(crate) fn registry(&self, domain: &str) -> Result<Site> {
+        let insecure = self.containers()?.registry(domain).is_some_and(|registry| registry.insecure);
+        match self.hosts(domain)? {
+            Some(hosts) => {
+                let site = self.host_site(domain, hosts.server.as_ref().unwrap_or(&hosts.defaults))?;
+                Ok(Site { insecure: site.insecure || insecure, ..site })
+            }
+            None => self.site(domain, insecure),
+        }
+    }
+
+    /// What `registries.conf` says of an image.
+    fn listed(&self, reference: &Reference) -> Result<Option<Registry>> {
+        let Some(registry) = self.containers()?.registry(&reference.to_string()) else { return Ok(None) };
+        if registry.blocked {
+            let message = format!("registry {} is blocked in {}", registry.prefix, registry.file.display());
+            return Err(Error::new(Kind::Denied, message)
+                .with_hint("whoever looks after this machine does not want images from there"));
+        }
+        Ok(Some(registry.clone()))
+    }
+
+    fn listed_primary(&self, registry: &Registry, reference: &Reference) -> Result<Route> {
+        let moved = registry.moved(reference, &registry.location)?;
+        let site = self.site(moved.repository().domain(), registry.insecure)?;
+        Ok(Route { repository: moved.repository().clone(), site, resolves: true })
+    }
+
+    fn hosts_routes(&self, repository: &Repository, hosts: &Hosts) -> Result<Vec<Route>> {
+        let domain = repository.domain();
+        let mut routes = Vec::new();
+        for host in hosts.hosts.iter().filter(|host| host.pulls) {
+            let mut site = self.host_site(domain, host)?;
+            (site.is_mirror, site.namespace) = (true, Some(domain.to_owned()));
+            routes.push(Route { repository: at(repository, &site)?, site, resolves: host.resolves });
+        }
+        let own = hosts.server.as_ref().unwrap_or(&hosts.defaults);
+        let site = self.host_site(domain, own)?;
+        routes.push(Route { repository: at(repository, &site)?, site, resolves: true });
+        Ok(routes)
+    }
+
+    /// A host of the `hosts.toml` of a registry. Its name is that of its address: a credential is for that, whatever it
+    /// stands in for.
+    fn host_site(&self, of: &str, host: &Host) -> Result<Site> {
+        let at = host.api.as_ref().map(authority).filter(|at| at != crate::host::api_authority(of));
+        let domain = at.as_deref().unwrap_or(of);
+        let mut site = self.site(domain, host.skip_verify)?;
+        let mut tls = (*site.tls).clone();
+        let named = |error: Error| error.context(format_args!("hosts.toml of {of}"));
+        for path in &host.authorities {
+            tls.add_authority(path).map_err(named)?;
+        }
+        for (certificate, key) in &host.clients {
+            tls.add_client(certificate, key.as_deref()).map_err(named)?;
+        }
+        if tls != *site.tls {
+            site.tls = Arc::new(tls);
+        }
+        // The registry itself is found by its name where the address says nothing else.
+        site.api = host.api.clone().filter(|api| domain != of || api.scheme() != "https" || api.path() != "/v2");
+        site.headers.clone_from(&host.headers);
+        Ok(site)
+    }
+
+    fn site(&self, domain: &str, insecure: bool) -> Result<Site> {
+        let insecure = insecure || self.daemon()?.is_insecure(domain);
+        Ok(Site { insecure, tls: self.tls(domain)?, ..Site::plain(domain) })
+    }
+
+    /// The certificates of a registry, read once.
+    fn tls(&self, domain: &str) -> Result<Arc<Tls>> {
+        let mut known = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = known.get(domain) {
+            return Ok(Arc::clone(tls));
+        }
+        let mut tls = Tls::default();
+        if let Some(folder) = &self.files.cert_dir {
+            tls.add_folder(folder)?;
+        } else if is_one_name(domain) {
+            let (docker, containers) = (&self.files.docker_certs, &self.files.containers_certs);
+            // Podman looks into docker's folders, too.
+            let containers = if self.files.family == Family::Docker { &[] } else { containers.as_slice() };
+            for folder in containers.iter().chain(docker) {
+                tls.add_folder(&folder.join(domain))?;
+            }
+            // As containerd, which goes by the names of files only where no hosts.toml says which they are.
+            for folder in self.hosts_folders(domain).iter().filter(|folder| !folder.join("hosts.toml").exists()) {
+                tls.add_folder(folder)?;
+            }
+        }
+        let tls = Arc::new(tls);
+        known.insert(domain.to_owned(), Arc::clone(&tls));
+        Ok(tls)
+    }
+
+    /// The folders that containerd would look for `hosts.toml` in, the best first.
+    fn hosts_folders(&self, domain: &str) -> Vec<PathBuf> {
+        if self.files.family != Family::All || !is_one_name(domain) {
+            return Vec::new();
+        }
+        // A colon cannot be in names of all file systems: `host_5000_` stands for `host:5000`.
+        let escaped = domain.rsplit_once(':').map(|(host, port)| format!("{host}_{port}_"));
+        let names = escaped.into_iter().chain([domain.to_owned()]);
+        names.flat_map(|name| self.files.hosts.iter().map(move |folder| folder.join(&name))).collect()
+    }
+
+    fn hosts(&self, domain: &str) -> Result<Option<Hosts>> {
+        let mut folders = self.hosts_folders(domain);
+        if !folders.is_empty() {
+            folders.extend(self.files.hosts.iter().map(|folder| folder.join("_default")));
+        }
+        for folder in folders {
+            let path = folder.join("hosts.toml");
+            if let Some(bytes) = read(&path)? {
+                let named = |error: Error| error.context(format_args!("cannot use {path:?}"));
+                return Hosts::parse(&bytes, &folder).map(Some).map_err(named);
+            }
+        }
+        Ok(None)
+    }
+
+    fn daemon(&self) -> Result<&Daemon> {
+        if let Some(daemon) = self.daemon.get() {
+            return Ok(daemon);
+        }
+        let mut daemon = Daemon::default();
+        if self.files.family != Family::Containers {
+            for path in &self.files.daemon {
+                if let Some(bytes) = read(path)? {
+                    daemon =
+                        Daemon::parse(&bytes).map_err(|error| error.context(format_args!("cannot use {path:?}")))?;
+                    break;
+                }
+            }
+        }
+        Ok(self.daemon.get_or_init(|| daemon))
+    }
+
+    fn containers(&self) -> Result<&Containers> {
+        if let Some(containers) = self.containers.get() {
+            return Ok(containers);
+        }
+        let containers = match self.files.family {
+            Family::Docker => Containers::default(),
+            Family::All | Family::Containers => Containers::parse(&self.containers_files()?)?,
+        };
+        Ok(self.containers.get_or_init(|| containers))
+    }
+
+    /// The files of `registries.conf`, as containers-registries.conf.d(5) has their order.
+    fn containers_files(&self) -> Result<Vec<File>> {
+        let mut all = Vec::new();
+        let mut is_users = false;
+        for path in &self.files.registries {
+            if let Some(bytes) = read(path)? {
+                is_users = self.files.user_registries.as_ref() == Some(path);
+                all.push(File { path: path.clone(), bytes, is_packaged: false });
+                break;
+            }
+        }
+        if let (true, true, Some(path)) =
+            (all.is_empty(), self.files.registries_required, self.files.registries.first())
+        {
+            let message = format!("registries configuration {path:?}: there is no such file");
+            return Err(Error::new(Kind::NotFound, message).with_hint("CONTAINERS_REGISTRIES_CONF names it"));
+        }
+        let system = self.files.system_drop_ins.as_ref().filter(|_| !is_users);
+        let folders = system.map(|folder| (folder, true)).into_iter();
+        for (folder, is_packaged) in folders.chain(self.files.user_drop_ins.as_ref().map(|folder| (folder, false))) {
+            for path in drop_ins(folder)? {
+                if let Some(bytes) = read(&path)? {
+                    all.push(File { path, bytes, is_packaged });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn serves(mirror: Serves, reference: &Reference) -> bool {
+    match mirror {
+        Serves::All => true,
+        Serves::Digests => reference.digest().is_some(),
+        Serves::Tags => reference.digest().is_none(),
+    }
+}
+
+/// A repository where a site has it. Under its own name there, so that only that host's credentials go there.
+fn at(repository: &Repository, site: &Site) -> Result<Repository> {
+    repository.at(&site.domain).ok_or_else(|| invalid(format!("{:?} is no name of a registry", site.domain)))
+}
+
+/// Host and port of a URL, as references name a registry.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether a registry's name is one component of a path. Names of references always are; a login's is what a user typed.
+fn is_one_name(domain: &str) -> bool {
+    !domain.is_empty() && !domain.contains('/') && !domain.starts_with('.')
+}
+
+/// The files of a folder of drop-ins, in the order of their names.
+fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| Error::io(format_args!("cannot read {folder:?}"), error);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "conf") && !path.is_dir() {
+            paths.push(path);
+        }
+        if paths.len() > DROP_INS_MAX {
+            let message = format!("{folder:?} has more than {DROP_INS_MAX} files");
+            return Err(Error::new(Kind::LimitExceeded, message));
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a file; `None` when it is not there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read_limited(path, limits::API_BODY_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn toml<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let text = std::str::from_utf8(bytes).map_err(|_| invalid("not a text in UTF-8"))?;
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let at = line.map_or_else(String::new, |line| format!("line {line}: "));
+        invalid(format!("{at}{}", one_line(&error)))
+    })
+}
+
+/// The parser's message without the picture of the place.
+fn one_line(error: &toml::de::Error) -> String {
+    error.message().replace('\n', ", ")
+}
+
+fn invalid(why: impl Into<String>) -> Error {
+    Error::new(Kind::Invalid, why)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
