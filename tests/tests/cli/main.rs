@@ -10,6 +10,7 @@ mod last_use;
 mod load;
 mod login;
 mod manifest;
+mod names;
 mod personality;
 mod platforms;
 mod prune;

@@ -152,6 +152,42 @@ fn a_failure_does_not_stop_the_next_image() {
 }
 
 #[test]
+fn when_the_registry_is_asked() {
+    let (scene, server, _) = published();
+    let name = server.name("acme/web:v1");
+    assert_snapshot!(scene.dhow(&["pull", "--policy", "never", &name]), @r"
+    exit 1
+    [err]
+    No such image: [REGISTRY]/acme/web:v1
+    ");
+    scene.must(&["pull", "-q", "--policy", "missing", &name]);
+    assert_snapshot!(scene.dhow(&["pull", "--policy", "newer", &name]), @r"
+    exit 0
+    [out]
+    v1: Pulling from acme/web
+    Digest: sha256:<manifest-a>
+    Status: Image is up to date for [REGISTRY]/acme/web:v1
+    [REGISTRY]/acme/web:v1
+    ");
+    server.stop();
+    for policy in ["missing", "never"] {
+        let kept = scene.dhow(&["pull", "--policy", policy, &name]);
+        let expected = "Digest: sha256:<manifest-a>\nStatus: Image is up to date for [REGISTRY]/acme/web:v1\n\
+                        [REGISTRY]/acme/web:v1\n";
+        assert_eq!((kept.code, kept.stdout.as_str()), (0, expected), "{kept}");
+    }
+    let newer = scene.dhow(&["pull", "-q", "--policy", "newer", &name]);
+    assert_eq!((newer.code, newer.stdout.as_str()), (0, "[REGISTRY]/acme/web:v1\n"), "{newer}");
+    assert!(newer.stderr.ends_with("connect: connection refused; the image that is here is taken\n"), "{newer}");
+    assert_eq!(scene.dhow(&["pull", "-q", &name]).code, 1);
+    assert_snapshot!(scene.dhow(&["pull", "--policy", "sometimes", &name]), @r#"
+    exit 1
+    [err]
+    unsupported pull policy "sometimes"
+    "#);
+}
+
+#[test]
 fn a_registry_that_is_not_there() {
     let scene = Scene::new();
     // Bound, but nobody listens: connections are refused, and no other program gets the port.

@@ -1,0 +1,104 @@
+//! Mirrors beside skopeo: the same `registries.conf`, the same registries, and who is asked for a manifest in which order.
+
+#![allow(clippy::disallowed_methods, reason = "test files are scratch files")]
+
+use std::process::Command;
+
+use dhow_testkit::peers;
+use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
+use dhow_tests::interop::Bench;
+
+/// Registries that all have the same image: `a` and `b` are mirrors, `p` is the registry itself.
+struct Three {
+    bench: Bench,
+    all: [(char, ScriptedRegistry); 3],
+    image: Image,
+}
+
+impl Three {
+    fn new() -> Self {
+        let all = ['a', 'b', 'p'].map(|name| (name, ScriptedRegistry::start()));
+        let images = all.each_ref().map(|(_, registry)| {
+            registry.put_image("deep/app", "v1", &[]);
+            registry.put_image("app", "v1", &[])
+        });
+        Self { bench: Bench::new(), all, image: images[0].clone() }
+    }
+
+    /// A text with the registries' addresses in place of `{a}`, `{b}` and `{p}`.
+    fn filled(&self, text: &str) -> String {
+        let fill = |text: String, (name, registry): &(char, ScriptedRegistry)| {
+            text.replace(&format!("{{{name}}}"), &registry.authority())
+        };
+        self.all.iter().fold(text.replace("{digest}", &self.image.manifest), fill)
+    }
+
+    /// Who was asked for a manifest, in order, and whether the command did well.
+    fn asked(&self, command: &mut Command) -> (String, bool) {
+        self.all.iter().for_each(|(_, registry)| registry.clear_log());
+        let ended_well = command.output().expect("start the program").status.success();
+        let asks =
+            |registry: &ScriptedRegistry| registry.requests().iter().any(|request| request.route == Route::Manifest);
+        (self.all.iter().filter(|(_, registry)| asks(registry)).map(|(name, _)| *name).collect(), ended_well)
+    }
+}
+
+/// Mirrors, what fails, the name, and who is asked. The mirrors are tried in the order of their letters, so that who was
+/// asked says in which order.
+const CASES: &[(&str, &str, &str, &str)] = &[
+    ("[[registry]]\nlocation = '{p}'\ninsecure = true\n", "", "{p}/app:v1", "p"),
+    (BOTH, "", "{p}/app:v1", "a"),
+    (BOTH, "a", "{p}/app:v1", "ab"),
+    (BOTH, "ab", "{p}/app:v1", "abp"),
+    (BOTH, "ab", "{p}/app@{digest}", "abp"),
+    (BY_KIND, "", "{p}/app:v1", "b"),
+    (BY_KIND, "", "{p}/app@{digest}", "a"),
+    (BY_KIND, "a", "{p}/app@{digest}", "ap"),
+    (BY_DIGEST, "", "{p}/app:v1", "p"),
+    (BY_DIGEST, "", "{p}/app@{digest}", "a"),
+    (NESTED, "", "{p}/app:v1", "a"),
+    (NESTED, "", "{p}/deep/app:v1", "b"),
+    (NESTED, "b", "{p}/deep/app:v1", "bp"),
+    ("[[registry]]\nprefix = 'r.invalid/x'\nlocation = '{b}/deep'\ninsecure = true\n", "", "r.invalid/x/app:v1", "b"),
+    ("[[registry]]\nprefix = '*.invalid'\nlocation = '{b}'\ninsecure = true\n", "", "y.x.invalid/app:v1", "b"),
+    ("[[registry]]\nlocation = '{p}'\ninsecure = true\nblocked = true\n", "", "{p}/app:v1", ""),
+];
+
+const BOTH: &str = "[[registry]]\nlocation = '{p}'\ninsecure = true\n\
+    [[registry.mirror]]\nlocation = '{a}'\ninsecure = true\n[[registry.mirror]]\nlocation = '{b}'\ninsecure = true\n";
+const BY_KIND: &str = "[[registry]]\nlocation = '{p}'\ninsecure = true\n\
+    [[registry.mirror]]\nlocation = '{a}'\ninsecure = true\npull-from-mirror = 'digest-only'\n\
+    [[registry.mirror]]\nlocation = '{b}'\ninsecure = true\npull-from-mirror = 'tag-only'\n";
+const BY_DIGEST: &str = "[[registry]]\nlocation = '{p}'\ninsecure = true\nmirror-by-digest-only = true\n\
+    [[registry.mirror]]\nlocation = '{a}'\ninsecure = true\n";
+const NESTED: &str = "[[registry]]\nlocation = '{p}'\ninsecure = true\n[[registry.mirror]]\nlocation = '{a}'\ninsecure = true\n\
+    [[registry]]\nprefix = '{p}/deep'\nlocation = '{p}/deep'\ninsecure = true\n\
+    [[registry.mirror]]\nlocation = '{b}/deep'\ninsecure = true\n";
+
+#[test]
+fn mirrors_are_asked_as_skopeo_asks_them() {
+    let three = Three::new();
+    let configuration = three.bench.path("registries.conf");
+    let text = configuration.to_str().expect("a printable path");
+    for (index, (config, failing, name, expected)) in CASES.iter().enumerate() {
+        std::fs::write(&configuration, three.filled(config)).expect("a configuration");
+        for (letter, registry) in &three.all {
+            registry.clear_script();
+            if failing.contains(*letter) {
+                registry.script(Rule::on(Route::Manifest).effect(Effect::error(
+                    404,
+                    "MANIFEST_UNKNOWN",
+                    "manifest unknown",
+                )));
+            }
+        }
+        let name = three.filled(name);
+        let dhow = three.bench.dhow(&format!("store-{index}"));
+        let own = three.asked(dhow.command(&["pull", "-q", &name]).env("CONTAINERS_REGISTRIES_CONF", &configuration));
+        let works = !expected.is_empty();
+        assert_eq!(own, ((*expected).to_owned(), works), "dhow: case {index}, {name}");
+        let Some(mut skopeo) = peers::available(peers::skopeo()) else { continue };
+        skopeo.args(["--registries-conf", text, "inspect", "--raw"]).arg(format!("docker://{name}"));
+        assert_eq!(three.asked(&mut skopeo), own, "skopeo: case {index}, {name}");
+    }
+}
