@@ -4,22 +4,24 @@ mod ingest;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dhow_base::fs::{Durability, FileLock, LockMode};
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result, fs, limits};
 use dhow_content::{Begin, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
-use dhow_spec::layout::{BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_CONTENT, OCI_LAYOUT_FILE, blob_path, check_marker};
+use dhow_spec::layout::{
+    ANNOTATION_REF_NAME, BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_CONTENT, OCI_LAYOUT_FILE, blob_path, check_marker,
+};
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, Reference};
 
 use crate::image::ArchiveImage;
-use crate::local::{Located, check_length, read_stream};
-use crate::names::{matches, named, reference_of, unnamed};
+use crate::local::{Located, check_length, open_file, read_stream};
+use crate::names::{labelled, matches, named, reference_of, unnamed};
 use crate::oci_index::{MARKER_BYTES_MAX, images_of, is_complete, parse_index};
 
 pub use ingest::DirectoryIngest;
+pub(crate) use ingest::Unflushed;
 
 /// How long another writer of the same directory is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +34,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 pub struct OciDirectory {
     root: PathBuf,
     /// Blobs that were written and not yet flushed.
-    unflushed: Arc<Mutex<Vec<PathBuf>>>,
+    unflushed: Unflushed,
 }
 
 impl OciDirectory {
@@ -51,7 +53,7 @@ impl OciDirectory {
             }
         })?;
         check_marker(&marker).map_err(|error| Error::from(error).context(format_args!("{root:?}")))?;
-        Ok(Self { root: root.to_owned(), unflushed: Arc::default() })
+        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default() })
     }
 
     /// Opens a layout, making an empty one where there is none.
@@ -95,6 +97,32 @@ impl OciDirectory {
         })
     }
 
+    /// Gives a document that is there the name `label`, whatever text that is, as skopeo does (`oci:<directory>:<label>`):
+    /// in the annotation `org.opencontainers.image.ref.name` and nowhere else.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn label(&self, label: &str, document: &VerifiedDocument) -> Result<()> {
+        let descriptor = document.descriptor();
+        self.update(|entries| {
+            entries.retain(|entry| {
+                let found = entry.annotations.get(ANNOTATION_REF_NAME);
+                let nameless = entry.digest == descriptor.digest && found.is_none_or(String::is_empty);
+                found.is_none_or(|found| found != label) && !(nameless && reference_of(&entry.annotations).is_none())
+            });
+            entries.push(labelled(descriptor, label));
+        })
+    }
+
+    /// The documents that `index.json` lists, each with its annotations.
+    ///
+    /// # Errors
+    /// Those of reading and parsing it.
+    pub fn entries(&self) -> Result<Vec<Descriptor>> {
+        let document = self.index()?;
+        Ok(document.as_index().map(|index| index.manifests.clone()).unwrap_or_default())
+    }
+
     fn index(&self) -> Result<Document> {
         let path = self.root.join(INDEX_FILE);
         let bytes = fs::read_limited(&path, limits::MANIFEST_BYTES_MAX)?;
@@ -105,7 +133,7 @@ impl OciDirectory {
     fn update(&self, change: impl FnOnce(&mut Vec<Descriptor>)) -> Result<()> {
         // The marker file never changes, so it can carry the lock.
         let _lock = FileLock::acquire(&self.root.join(OCI_LAYOUT_FILE), LockMode::Exclusive, LOCK_PATIENCE)?;
-        self.flush()?;
+        self.unflushed.flush()?;
         let document = self.index()?;
         let Some(index) = document.as_index() else {
             return Err(Error::new(Kind::Corrupt, format!("{INDEX_FILE} in {:?} is no index", self.root)));
@@ -116,37 +144,13 @@ impl OciDirectory {
         fs::write_atomic(&self.root.join(INDEX_FILE), document.bytes(), 0o644, Durability::Durable)
     }
 
-    fn flush(&self) -> Result<()> {
-        let paths = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut directories: Vec<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
-        directories.sort_unstable();
-        directories.dedup();
-        let files = paths.iter().map(|path| Ok((path.clone(), fs::open(path)?))).collect::<Result<Vec<_>>>()?;
-        fs::flush(&files, &directories)
-    }
-
-    fn written(&self, path: PathBuf) {
-        self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).push(path);
-    }
-
     fn path(&self, digest: &Digest) -> PathBuf {
         self.root.join(blob_path(digest))
     }
 
     /// The blob as an open file; nothing when it is not there.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<LocalBlob>> {
-        let path = self.path(digest);
-        let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
-        // Looked at before it is opened: opening a pipe would wait for ever.
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return Err(Error::new(Kind::Corrupt, format!("{path:?} is no plain file"))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        }
-        let file = fs::open(&path)?;
-        let length = file.metadata().map_err(failed)?.len();
-        Ok(Some(LocalBlob { file: Arc::new(file), path, offset: 0, length }))
+        open_file(self.path(digest))
     }
 }
 
@@ -191,7 +195,7 @@ impl Sink for OciDirectory {
     async fn ingest(&self, blob: &Descriptor, _: &dyn Observer) -> Result<Begin<DirectoryIngest>> {
         match self.find(&blob.digest)? {
             Some(found) if found.length == blob.size => Ok(Begin::Present),
-            _ => Ok(Begin::Write(DirectoryIngest::new(self.clone(), blob)?)),
+            _ => Ok(Begin::Write(DirectoryIngest::new(self.path(&blob.digest), &self.unflushed, blob)?)),
         }
     }
 
@@ -201,7 +205,7 @@ impl Sink for OciDirectory {
             fs::create_dir_all(parent)?;
         }
         fs::write_atomic(&path, document.bytes(), 0o644, Durability::Cached)?;
-        self.written(path);
+        self.unflushed.written(path);
         Ok(())
     }
 }

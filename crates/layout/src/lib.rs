@@ -2,7 +2,7 @@
 //!
 //! [`ArchiveWriter`] writes one tar that is an OCI image layout and a docker archive at once. [`Archive`] reads every
 //! archive that docker, podman, skopeo, containerd or BuildKit write, without ever unpacking one: a member is a range of
-//! a file. [`OciDirectory`] is an OCI image layout on disk.
+//! a file. [`OciDirectory`] is an OCI image layout on disk, [`SkopeoDirectory`] the folder of skopeo's `dir:`.
 
 mod archive;
 mod directory;
@@ -12,11 +12,13 @@ mod members;
 mod names;
 mod oci_index;
 mod resolve;
+mod skopeo_directory;
 mod spool;
 mod tar_header;
 mod writer;
 
 pub use archive::{Archive, ArchiveInput};
 pub use directory::{DirectoryIngest, OciDirectory};
-pub use image::{ArchiveImage, SavedImage};
+pub use image::{ArchiveImage, SavedImage, choose};
+pub use skopeo_directory::SkopeoDirectory;
 pub use writer::{ArchiveIngest, ArchiveWriter, Output};

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
@@ -53,6 +55,24 @@ impl Located {
             }
         }
     }
+}
+
+/// A file as a blob; nothing when it is not there.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when something other than a plain file has the name, else the operating system's.
+pub(crate) fn open_file(path: PathBuf) -> Result<Option<LocalBlob>> {
+    let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
+    // Looked at before it is opened: opening a pipe would wait for ever.
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(Error::new(Kind::Corrupt, format!("{path:?} is no plain file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let file = fs::open(&path)?;
+    let length = file.metadata().map_err(failed)?.len();
+    Ok(Some(LocalBlob { file: Arc::new(file), path, offset: 0, length }))
 }
 
 /// The bytes of `range` of a blob, as they are on disk.

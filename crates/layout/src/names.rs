@@ -30,6 +30,11 @@ pub(crate) fn named(descriptor: &Descriptor, name: &Reference) -> Descriptor {
     }
 }
 
+/// `descriptor` as an entry of `index.json` under any text, annotated as skopeo does.
+pub(crate) fn labelled(descriptor: &Descriptor, label: &str) -> Descriptor {
+    unnamed(descriptor).with_annotation(ANNOTATION_REF_NAME, label)
+}
+
 /// `descriptor` without a name.
 pub(crate) fn unnamed(descriptor: &Descriptor) -> Descriptor {
     let mut entry = descriptor.clone();

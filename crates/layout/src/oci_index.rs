@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use dhow_base::{Error, Kind, Result, limits};
-use dhow_spec::layout::{INDEX_FILE, OCI_LAYOUT_FILE, check_marker};
+use dhow_spec::layout::{ANNOTATION_REF_NAME, INDEX_FILE, OCI_LAYOUT_FILE, check_marker};
 use dhow_spec::{Descriptor, Digest, Document, MediaType};
 
 use crate::image::ArchiveImage;
@@ -38,13 +38,21 @@ pub(crate) fn images_of(index: &Document) -> Result<Vec<ArchiveImage>> {
     let entries = index.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default();
     for entry in entries.iter().filter(|entry| entry.media_type.is_document() && !entry.is_attestation()) {
         let name = reference_of(&entry.annotations);
+        let label = entry.annotations.get(ANNOTATION_REF_NAME).filter(|label| !label.is_empty()).cloned();
         match images.iter_mut().find(|image| image.root.digest == entry.digest) {
             Some(image) if image.root.size != entry.size || image.root.media_type != entry.media_type => {
                 let message = format!("{INDEX_FILE} describes {} in two ways", entry.digest);
                 return Err(Error::new(Kind::Corrupt, message));
             }
-            Some(image) => image.names.extend(name.filter(|name| !image.names.contains(name))),
-            None => images.push(ArchiveImage { root: unnamed(entry), names: name.into_iter().collect() }),
+            Some(image) => {
+                image.names.extend(name.filter(|name| !image.names.contains(name)));
+                image.labels.extend(label);
+            }
+            None => images.push(ArchiveImage {
+                root: unnamed(entry),
+                names: name.into_iter().collect(),
+                labels: label.into_iter().collect(),
+            }),
         }
     }
     if images.is_empty() {

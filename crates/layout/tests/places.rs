@@ -8,7 +8,7 @@ use dhow_base::Kind;
 use dhow_base::progress::Silent;
 use dhow_content::suite::{self, Sample};
 use dhow_content::{CopyOptions, Resolve, TagSink, copy, read_document};
-use dhow_layout::{Archive, ArchiveInput, ArchiveWriter, OciDirectory, Output, SavedImage};
+use dhow_layout::{Archive, ArchiveInput, ArchiveWriter, OciDirectory, Output, SavedImage, SkopeoDirectory, choose};
 use dhow_spec::Reference;
 use futures::executor::block_on;
 
@@ -34,6 +34,7 @@ fn save(samples: &[(&Sample, &[&str])], output: Output) -> Output {
             root: sample.index.clone(),
             manifest: Some(sample.manifest.clone()),
             names: names.iter().map(|name| reference(name)).collect(),
+            labels: Vec::new(),
         });
     }
     writer.finish(&images).unwrap()
@@ -110,7 +111,7 @@ fn archive_in_a_file_takes_failed_blobs_back() {
     block_on(suite::check_wrong_bytes(&writer));
     let sample = suite::sample("after");
     block_on(copy(&sample.place, &writer, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
-    writer.finish(&[SavedImage { root: sample.manifest.clone(), manifest: None, names: Vec::new() }]).unwrap();
+    writer.finish(&[SavedImage { root: sample.manifest.clone(), manifest: None, names: Vec::new(), labels: Vec::new() }]).unwrap();
     let archive = open(&path, temporary.path()).unwrap();
     block_on(suite::check_content(&sample, &archive, &sample.manifest));
 }
@@ -136,6 +137,62 @@ fn stream_is_broken_by_a_failed_blob() {
 fn finishing_without_the_image_is_refused() {
     let sample = suite::sample("absent");
     let writer = ArchiveWriter::new(Output::stream(std::io::sink()));
-    let image = SavedImage { root: sample.manifest, manifest: None, names: Vec::new() };
+    let image = SavedImage { root: sample.manifest, manifest: None, names: Vec::new(), labels: Vec::new() };
     assert_eq!(writer.finish(&[image]).map_err(|error| error.kind()).err(), Some(Kind::Internal));
+}
+
+#[test]
+fn skopeo_s_folder_keeps_the_contract() {
+    let temporary = tempfile::tempdir().unwrap();
+    let place = SkopeoDirectory::create(&temporary.path().join("image")).unwrap();
+    block_on(suite::check(&place, &place));
+}
+
+#[test]
+fn skopeo_s_folder_is_about_one_image_at_a_time() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path().join("image");
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    let write = |sample: &Sample| {
+        let place = SkopeoDirectory::create(&root).unwrap();
+        let options = CopyOptions { leave_root: true, ..CopyOptions::new(&Silent) };
+        let copied = block_on(copy(&sample.place, &place, &sample.index, &options)).unwrap();
+        place.finish(copied.documents.last().unwrap(), &copied.documents).unwrap();
+        std::fs::read_dir(&root).unwrap().count()
+    };
+    let files = write(&one);
+    std::fs::write(root.join("notes"), "mine").unwrap();
+    assert_eq!(write(&two), files + 1, "what the first image alone needed is gone, what is no part of it stays");
+    let place = SkopeoDirectory::open(&root).unwrap();
+    assert_eq!(place.root().unwrap().descriptor().digest, two.index.digest);
+    let other = OciDirectory::create(&temporary.path().join("layout")).unwrap();
+    block_on(copy(&place, &other, &two.index, &CopyOptions::new(&Silent))).unwrap();
+    let occupied = temporary.path().join("occupied");
+    std::fs::create_dir(&occupied).unwrap();
+    std::fs::write(occupied.join("notes"), "mine").unwrap();
+    assert_eq!(SkopeoDirectory::create(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
+    assert_eq!(SkopeoDirectory::open(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
+}
+
+#[test]
+fn labels_are_any_text() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path().join("layout");
+    let place = OciDirectory::create(&root).unwrap();
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    for (sample, label) in [(&one, "v1"), (&two, "example.test/app:2"), (&two, "v1"), (&one, "v0")] {
+        block_on(copy(&sample.place, &place, &sample.index, &CopyOptions::new(&Silent))).unwrap();
+        place.label(label, &block_on(read_document(&place, &sample.index)).unwrap()).unwrap();
+    }
+    let images = place.images().unwrap();
+    let chosen = |text: Option<&str>| choose(&images, text, "it").map(|image| image.root.digest.clone());
+    assert_eq!(chosen(Some("v1")).unwrap(), two.index.digest);
+    assert_eq!(chosen(Some("example.test/app:2")).unwrap(), two.index.digest);
+    assert_eq!(chosen(Some("v0")).unwrap(), one.index.digest);
+    assert_eq!(chosen(Some(&format!("@{}", one.index.digest))).unwrap(), one.index.digest);
+    assert_eq!(chosen(Some("@0")).unwrap(), images[0].root.digest);
+    assert_eq!(chosen(Some("@7")).map_err(|error| error.kind()), Err(Kind::NotFound));
+    let several = choose(&images, None, "it").expect_err("two images");
+    assert_eq!((several.kind(), several.hint()), (Kind::Invalid, Some("their names: example.test/app:2, v0, v1")));
+    assert_eq!(choose(&images[..1], None, "it").unwrap(), &images[0]);
 }

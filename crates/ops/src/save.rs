@@ -116,6 +116,7 @@ fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput
             root: image.outgoing.root.clone(),
             manifest: Some(image.outgoing.manifest.clone()),
             names: image.names.clone(),
+            labels: Vec::new(),
         })
         .collect();
     writer.finish(&saved).map(drop)

@@ -59,7 +59,7 @@ pub(super) fn images(members: &Members, spool_dir: &Path) -> Result<(Vec<Archive
         let names = names(entry)?;
         match images.iter_mut().find(|image| image.root.digest == root.digest) {
             Some(image) => image.names.extend(names),
-            None => images.push(ArchiveImage { root, names }),
+            None => images.push(ArchiveImage { root, names, labels: Vec::new() }),
         }
     }
     Ok((images, made))

@@ -1,8 +1,8 @@
-//! One blob on its way into a layout directory.
+//! One blob on its way into a directory.
 
 use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dhow_base::fs::{AtomicFile, Durability};
@@ -10,13 +10,37 @@ use dhow_base::{Error, Kind, Result, fs};
 use dhow_content::{Ingest, LocalBlob, Verifier};
 use dhow_spec::Descriptor;
 
-use super::OciDirectory;
 use crate::local::{check_length, copy_and_hash};
 
-/// One blob on its way into a layout directory. Dropped without a commit, it leaves nothing behind.
+/// Files of one directory that were written and not yet flushed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unflushed {
+    paths: Arc<Mutex<Vec<PathBuf>>>,
+}
+
+impl Unflushed {
+    pub(crate) fn written(&self, path: PathBuf) {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    }
+
+    /// Waits until all of them are on disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let paths = std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut directories: Vec<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        directories.sort_unstable();
+        directories.dedup();
+        let files = paths.iter().map(|path| Ok((path.clone(), fs::open(path)?))).collect::<Result<Vec<_>>>()?;
+        fs::flush(&files, &directories)
+    }
+}
+
+/// One blob on its way into a directory. Dropped without a commit, it leaves nothing behind.
 #[derive(Debug)]
 pub struct DirectoryIngest {
-    directory: OciDirectory,
+    unflushed: Unflushed,
     blob: Descriptor,
     path: PathBuf,
     pending: Mutex<Pending>,
@@ -29,13 +53,12 @@ struct Pending {
 }
 
 impl DirectoryIngest {
-    pub(super) fn new(directory: OciDirectory, blob: &Descriptor) -> Result<Self> {
-        let path = directory.path(&blob.digest);
+    pub(crate) fn new(path: PathBuf, unflushed: &Unflushed, blob: &Descriptor) -> Result<Self> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
         let pending = Pending { file: AtomicFile::create(&path, 0o644)?, verifier: Verifier::new(blob) };
-        Ok(Self { directory, blob: blob.clone(), path, pending: Mutex::new(pending) })
+        Ok(Self { unflushed: unflushed.clone(), blob: blob.clone(), path, pending: Mutex::new(pending) })
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -72,7 +95,7 @@ impl Ingest for DirectoryIngest {
         let Pending { file, verifier } = self.pending.into_inner().unwrap_or_else(PoisonError::into_inner);
         verifier.finish()?;
         file.commit(Durability::Cached)?;
-        self.directory.written(self.path);
+        self.unflushed.written(self.path);
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use dhow_spec::{Digest, Document, ImageIndex, ImageManifest};
 use serde::Serialize;
 
 use crate::image::SavedImage;
-use crate::names::{named, unnamed};
+use crate::names::{labelled, named, unnamed};
 
 /// An entry of `manifest.json`, in docker's order of fields.
 #[derive(Debug, Serialize)]
@@ -23,9 +23,10 @@ struct Entry {
 pub(super) fn index(images: &[SavedImage]) -> Result<Vec<u8>> {
     let mut entries = Vec::new();
     for image in images {
-        if image.names.is_empty() {
+        if image.names.is_empty() && image.labels.is_empty() {
             entries.push(unnamed(&image.root));
         }
+        entries.extend(image.labels.iter().map(|label| labelled(&image.root, label)));
         entries.extend(image.names.iter().map(|name| named(&image.root, name)));
     }
     let document = Document::from_index(ImageIndex::new(entries))?;
