@@ -13,7 +13,7 @@ use dhow_tests::interop::{Bench, Served};
 fn check(name: &str) {
     let reference = Reference::parse(name).unwrap();
     let client = Client::new(ClientOptions::default()).unwrap();
-    let remote = client.repository(reference.repository(), Access::Push);
+    let remote = client.repository(reference.repository(), Access::Push).expect("a repository");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(suite::check(&remote, &remote));
 }

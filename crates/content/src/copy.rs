@@ -114,6 +114,18 @@ pub async fn copy_blob<S: Source, D: Sink>(
     transfer(source, sink, blob, *options).await.map(|_| ())
 }
 
+/// Reads the documents of the graph below `root` that `options` select, each proven, children before parents.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn documents_below<S: Source>(
+    source: &S,
+    root: &Descriptor,
+    options: &CopyOptions<'_>,
+) -> Result<Vec<VerifiedDocument>> {
+    discover(source, root, options).await
+}
+
 /// Reads the documents of the graph, children before parents.
 async fn discover<S: Source>(
     source: &S,

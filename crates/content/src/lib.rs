@@ -13,7 +13,7 @@ pub mod suite;
 mod transfer;
 mod verify;
 
-pub use copy::{Copied, CopyOptions, Select, copy, copy_blob};
+pub use copy::{Copied, CopyOptions, Select, copy, copy_blob, documents_below};
 pub use place::{
     Begin, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document, read_small,
 };

@@ -8,7 +8,9 @@ mod codec;
 mod compression;
 mod decoder;
 mod diff_id;
+mod encoder;
 
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};
+pub use encoder::encode;

@@ -79,7 +79,7 @@ pub(crate) fn open_file(path: PathBuf) -> Result<Option<LocalBlob>> {
 ///
 /// # Errors
 /// [`Kind::Corrupt`] when the blob has another length than the descriptor says.
-pub(crate) fn read_stream(blob: LocalBlob, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+pub fn read_stream(blob: LocalBlob, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
     check_length(&blob, descriptor)?;
     let end = range.end.min(blob.length);
     Ok(Box::pin(stream::try_unfold((blob, range.start), move |(blob, position)| async move {

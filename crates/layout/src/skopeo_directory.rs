@@ -179,7 +179,9 @@ mod tests {
     #[test]
     fn only_files_of_the_format_are_ever_removed() {
         let hex = "ab".repeat(32);
-        for ours in [hex.clone(), format!("{hex}.manifest.json"), "signature-1".to_owned(), format!("{hex}.signature-12")] {
+        for ours in
+            [hex.clone(), format!("{hex}.manifest.json"), "signature-1".to_owned(), format!("{hex}.signature-12")]
+        {
             assert!(is_ours(&ours), "{ours}");
         }
         for other in ["manifest.json", "version", "notes", "signature-", "signature-x", &hex[1..], ".manifest.json"] {

@@ -55,7 +55,12 @@ pub(crate) fn compression_of(blob: &LocalBlob) -> Result<Compression> {
     Ok(Compression::detect(&first))
 }
 
-fn nameless(directory: &Path) -> Result<File> {
+/// A file that has no name, for what is needed only now: its space is given back when the last handle is closed, even if
+/// the process is killed.
+///
+/// # Errors
+/// The operating system's.
+pub fn nameless(directory: &Path) -> Result<File> {
     fs::create_dir_all(directory)?;
     let mut named = AtomicFile::create(&directory.join("spool"), 0o600)?;
     named.file().try_clone().map_err(|error| Error::io(format_args!("cannot write in {directory:?}"), error))

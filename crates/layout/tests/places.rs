@@ -111,7 +111,9 @@ fn archive_in_a_file_takes_failed_blobs_back() {
     block_on(suite::check_wrong_bytes(&writer));
     let sample = suite::sample("after");
     block_on(copy(&sample.place, &writer, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
-    writer.finish(&[SavedImage { root: sample.manifest.clone(), manifest: None, names: Vec::new(), labels: Vec::new() }]).unwrap();
+    writer
+        .finish(&[SavedImage { root: sample.manifest.clone(), manifest: None, names: Vec::new(), labels: Vec::new() }])
+        .unwrap();
     let archive = open(&path, temporary.path()).unwrap();
     block_on(suite::check_content(&sample, &archive, &sample.manifest));
 }

@@ -19,6 +19,8 @@ use crate::proxy::Proxies;
 use crate::quirks::UploadStyle;
 use crate::remote::{Access, Remote};
 use crate::retry::RetryPolicy;
+use crate::search::{self, Hit};
+use crate::tags;
 use crate::transport::Transport;
 
 /// How a client behaves.
@@ -176,6 +178,34 @@ impl Client {
             return Err(Error::new(wire.kind(), message));
         }
         Ok(LoginOutcome { identity_token: endpoint.refresh_token() })
+    }
+
+    /// The repositories of a registry whose path `takes`, at most so many.
+    ///
+    /// # Errors
+    /// Those of the registry; most keep the list for administrators or have none.
+    pub async fn catalog(
+        &self,
+        domain: &str,
+        takes: &(dyn Fn(&str) -> bool + Sync),
+        most: usize,
+    ) -> Result<Vec<Repository>> {
+        let host = self.host(domain)?;
+        tags::catalog(self, &host, takes, most).await
+    }
+
+    /// Searches for repositories by docker's API, version 1, which Docker Hub and a few others have.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] when the registry has no search; those of reaching it.
+    pub async fn search(&self, domain: &str, term: &str, most: usize) -> Result<Vec<Hit>> {
+        let host = self.host(domain)?;
+        search::search(self, &host, domain, term, most).await
+    }
+
+    /// A registry itself, as whoever the user is there.
+    fn host(&self, domain: &str) -> Result<Arc<Endpoint>> {
+        Ok(self.endpoint(self.registries().registry(domain)?, domain.to_owned()))
     }
 
     pub(crate) fn transport(&self) -> &Transport {

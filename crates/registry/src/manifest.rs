@@ -209,8 +209,32 @@ pub(crate) async fn holds(remote: &Remote, digest: &Digest) -> Result<bool> {
     Ok(false)
 }
 
+/// Removes a tag or a manifest.
+pub(crate) async fn delete(remote: &Remote, wanted: &Wanted) -> Result<()> {
+    let answer = remote.send(&remote.call(Method::DELETE, &format!("manifests/{wanted}"))).await?;
+    if answer.status().is_success() {
+        return Ok(());
+    }
+    let (is_tag, domain) = (matches!(wanted, Wanted::Tag(_)), remote.endpoint.domain());
+    let error = answer.wire_error().await;
+    // Registries that only remove by digest say so in different ways; docker's own complains about the digest.
+    let refuses = matches!(error.kind(), Kind::Unsupported) || (is_tag && error.is("DIGEST_INVALID"));
+    if !refuses {
+        return Err(error.into_error(domain));
+    }
+    let what = if is_tag { "tags" } else { "manifests" };
+    Err(Error::new(Kind::Unsupported, format!("the registry {domain} removes no {what}: {}", error.message())))
+}
+
+/// What a registry says to a manifest that it took.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// Whether it keeps the manifest among the referrers of its subject (`OCI-Subject`).
+    pub(crate) knows_subject: bool,
+}
+
 /// Writes a manifest under a tag or its digest.
-pub(crate) async fn put(remote: &Remote, wanted: &Wanted, document: &VerifiedDocument) -> Result<()> {
+pub(crate) async fn put(remote: &Remote, wanted: &Wanted, document: &VerifiedDocument) -> Result<Stored> {
     let mut call = remote.call(Method::PUT, &format!("manifests/{wanted}"));
     let media_type = document.document().media_type().as_str();
     let media_type = HeaderValue::from_str(media_type)
@@ -229,6 +253,6 @@ pub(crate) async fn put(remote: &Remote, wanted: &Wanted, document: &VerifiedDoc
             let message = format!("{name}: the registry stored manifest {ours} as {stated}: it changed the bytes");
             Err(Error::new(Kind::Corrupt, message))
         }
-        _ => Ok(()),
+        _ => Ok(Stored { knows_subject: answer.header("oci-subject").is_some() }),
     }
 }

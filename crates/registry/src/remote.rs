@@ -20,7 +20,7 @@ use crate::manifest::Wanted;
 use crate::mirrors::Mirrors;
 use crate::transport::Answer;
 use crate::upload::Suspended;
-use crate::{blob, manifest, tags, upload};
+use crate::{blob, manifest, referrers, tags, upload};
 
 /// Blobs uploaded at once, as docker does.
 const BLOBS_AT_ONCE: usize = 5;
@@ -32,6 +32,8 @@ pub enum Access {
     Pull,
     /// Reading and writing.
     Push,
+    /// Removing manifests.
+    Delete,
 }
 
 /// One repository of a registry. Cheap to clone.
@@ -136,7 +138,58 @@ impl Remote {
     /// # Errors
     /// Those of the registry.
     pub async fn tags(&self) -> Result<Vec<Tag>> {
-        tags::list(self).await
+        tags::list(self, None).await
+    }
+
+    /// As [`Remote::tags`], at most so many; no page is asked for that is not needed.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn first_tags(&self, most: usize) -> Result<Vec<Tag>> {
+        tags::list(self, Some(most)).await
+    }
+
+    /// What refers to a manifest: signatures, SBOMs and the like, in the registry's order; only those of one artifact type
+    /// if one is given. Registries without the referrers API are asked for its fallback tag (distribution spec 1.1,
+    /// "Referrers Tag Schema").
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        referrers::list(self, subject, artifact_type).await
+    }
+
+    /// Writes a manifest by its digest; one that has a subject is among that one's referrers afterwards, by the fallback
+    /// tag where the registry does not keep them itself.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn attach(&self, document: &VerifiedDocument) -> Result<()> {
+        referrers::attach(self, &Wanted::Digest(document.descriptor().digest.clone()), document).await
+    }
+
+    /// As [`Remote::attach`], under a tag.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn attach_as(&self, reference: &Reference, document: &VerifiedDocument) -> Result<()> {
+        referrers::attach(self, &Wanted::name_of(reference), document).await
+    }
+
+    /// Removes a tag.
+    ///
+    /// # Errors
+    /// [`dhow_base::Kind::Unsupported`] when the registry removes no tags; [`dhow_base::Kind::NotFound`] when there is none.
+    pub async fn delete_tag(&self, tag: &Tag) -> Result<()> {
+        manifest::delete(self, &Wanted::Tag(tag.clone())).await
+    }
+
+    /// Removes a manifest or index, and with it every tag that stands for it.
+    ///
+    /// # Errors
+    /// As [`Remote::delete_tag`].
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<()> {
+        manifest::delete(self, &Wanted::Digest(digest.clone())).await
     }
 
     /// Cancels uploads that were interrupted and not gone on with, so that the registry need not keep their bytes.
@@ -149,6 +202,8 @@ impl Remote {
         let actions = match self.access {
             Access::Pull => "pull",
             Access::Push => "pull,push",
+            // Not `delete`, for which some registries (Quay) refuse the whole token.
+            Access::Delete => "*",
         };
         vec![format!("repository:{}:{actions}", self.repository.path())]
     }
@@ -219,7 +274,7 @@ impl Sink for Remote {
     }
 
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
-        manifest::put(self, &Wanted::Digest(document.descriptor().digest.clone()), document).await
+        manifest::put(self, &Wanted::Digest(document.descriptor().digest.clone()), document).await.map(drop)
     }
 
     fn blobs_at_once(&self) -> usize {
@@ -229,6 +284,6 @@ impl Sink for Remote {
 
 impl TagSink for Remote {
     async fn tag(&self, reference: &Reference, document: &VerifiedDocument) -> Result<()> {
-        manifest::put(self, &Wanted::name_of(reference), document).await
+        manifest::put(self, &Wanted::name_of(reference), document).await.map(drop)
     }
 }
