@@ -207,3 +207,19 @@ pub fn pushed_digest(output: &str) -> String {
     let found = output.lines().find_map(|line| line.split_once("digest: ")?.1.split(' ').next());
     found.unwrap_or_else(|| panic!("push printed no digest: {output}")).to_owned()
 }
+
+/// Writes a folder in the format of skopeo's `dir:` with this manifest and these blobs, and names it as skopeo does.
+///
+/// # Panics
+/// When it cannot be written.
+#[allow(clippy::disallowed_methods, reason = "writes a scratch folder")]
+pub fn skopeo_folder(folder: &Path, manifest: &[u8], blobs: &[&[u8]]) -> String {
+    std::fs::create_dir(folder).expect("a folder");
+    std::fs::write(folder.join("version"), "Directory Transport Version: 1.1\n").expect("its version");
+    std::fs::write(folder.join("manifest.json"), manifest).expect("the manifest");
+    for blob in blobs {
+        let digest = images::sha256(blob);
+        std::fs::write(folder.join(digest.trim_start_matches("sha256:")), blob).expect("a blob");
+    }
+    format!("dir:{}", folder.display())
+}

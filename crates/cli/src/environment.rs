@@ -38,6 +38,8 @@ pub(crate) struct Environment {
     pub(crate) proxies: ProxySettings,
     /// `PATH`: where credential helpers are looked for.
     pub(crate) search_path: OsString,
+    /// `DOCKER_HOST`: where the Docker engine is.
+    pub(crate) docker_host: Option<String>,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
     pub(crate) default_platform: Option<String>,
     /// Whether `NO_COLOR` asks for a terminal without colours (<https://no-color.org>).
@@ -56,6 +58,7 @@ impl Environment {
             root: path("DHOW_ROOT"),
             docker_config: path("DOCKER_CONFIG"),
             default_platform: variable("DOCKER_DEFAULT_PLATFORM").and_then(|text| text.into_string().ok()),
+            docker_host: variable("DOCKER_HOST").and_then(|text| text.into_string().ok()),
             docker_auth: variable("DOCKER_AUTH_CONFIG").map(|text| Secret::new(text.to_string_lossy())),
             auth_file: path("REGISTRY_AUTH_FILE"),
             runtime_dir: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),

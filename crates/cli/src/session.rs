@@ -160,6 +160,11 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// An account that came by an option of another name.
+    pub(crate) fn of(creds: Option<String>) -> Self {
+        Self { creds }
+    }
+
     /// The account, bound to the one registry that all names are of: another one must not get to see it.
     fn account<'d>(&self, console: &Console, domains: impl IntoIterator<Item = &'d str>) -> Outcome<Option<Account>> {
         let Some(given) = &self.creds else { return Ok(None) };

@@ -229,7 +229,7 @@ fn usage_line(path: &str, operands: &str, command: &Command) -> String {
 const DEFAULT_TRUE: [&str; 2] = ["disable_content_trust", "human"];
 
 /// Flags of which it matters whether the user said anything.
-const UNSAID: [&str; 1] = ["tls_verify"];
+const UNSAID: [&str; 3] = ["dest_tls_verify", "src_tls_verify", "tls_verify"];
 
 /// Makes a flag without value behave as those of docker's pflag: `-q`, `--quiet=true` and `--quiet=0` all parse.
 pub(crate) fn like_pflag(argument: Arg) -> Arg {

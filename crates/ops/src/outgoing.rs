@@ -131,7 +131,11 @@ fn shown<'d>(members: impl IntoIterator<Item = &'d Descriptor>) -> Result<&'d De
     best.or(members.first().copied()).ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))
 }
 
-fn fitting<'d>(members: impl IntoIterator<Item = &'d Descriptor>, matcher: &Matcher) -> Option<&'d Descriptor> {
+/// The member that fits best.
+pub(crate) fn fitting<'d>(
+    members: impl IntoIterator<Item = &'d Descriptor>,
+    matcher: &Matcher,
+) -> Option<&'d Descriptor> {
     let ranked = members.into_iter().filter_map(|member| Some((matcher.rank(member.platform.as_ref()?)?, member)));
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, member)| member)
 }

@@ -2,7 +2,9 @@
 
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result, limits, priority};
-use dhow_content::{CopyOptions, Prefetched, Resolve, Select, VerifiedDocument, copy, read_document, read_small};
+use dhow_content::{
+    CopyOptions, Prefetched, Resolve, Select, Source, VerifiedDocument, copy, read_document, read_small,
+};
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, Repository};
@@ -171,7 +173,8 @@ impl Resolved {
             Platforms::Default => &host,
             Platforms::All => &[],
             Platforms::These(wanted) => {
-                check_platforms(&self.remote, document.document(), wanted, &self.request.reference).await?;
+                let name = self.request.reference.familiar();
+                check_platforms(&self.remote, document.document(), wanted, &name).await?;
                 wanted
             }
         };
@@ -224,17 +227,21 @@ impl Resolved {
 }
 
 /// A manifest that came without an index says its platform only in its config, which is asked for before any layer.
-async fn check_platforms(remote: &Remote, root: &Document, wanted: &[Platform], reference: &Reference) -> Result<()> {
+pub(crate) async fn check_platforms(
+    source: &impl Source,
+    root: &Document,
+    wanted: &[Platform],
+    name: &str,
+) -> Result<()> {
     let Some(manifest) = root.as_manifest().filter(|manifest| manifest.config.media_type.is_image_config()) else {
         return Ok(());
     };
-    let bytes = read_small(remote, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    let bytes = read_small(source, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
     let found = ImageConfig::parse(&bytes)?.platform();
     let other = wanted.iter().find(|wanted| !Matcher::ordered(wanted).matches(&found));
     match other.filter(|_| !found.os.is_empty()) {
         None => Ok(()),
         Some(wanted) => {
-            let name = reference.familiar();
             let message = format!(
                 "image with reference {name} was found but its platform ({found}) does not match the specified \
                  platform ({wanted})"

@@ -163,7 +163,7 @@ impl Prepared {
 }
 
 /// For each blob, the other repositories of the same registry that are known to have it.
-fn mount_hints(
+pub(crate) fn mount_hints(
     store: &Store,
     target: &Repository,
     documents: &[VerifiedDocument],

@@ -1,5 +1,7 @@
 //! `inspect` and `image inspect`
 
+mod remote;
+
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::{Context, inspect};
@@ -25,6 +27,8 @@ pub(crate) struct Inspect {
     /// Look only for objects of this type; there are only images here
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
+    #[command(flatten)]
+    remote: remote::Remote,
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -39,6 +43,10 @@ impl Verb for Inspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        self.remote.check()?;
+        if self.remote.remote {
+            return self.remote.show(session, &self.format, &self.names);
+        }
         let missing: fn(&str, Error) -> Failure = match self.kind.as_deref() {
             None if session.personality == Personality::Docker29 => no_such_object_29,
             None => no_such_object,

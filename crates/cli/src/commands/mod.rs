@@ -1,7 +1,9 @@
 //! The verbs, one to a file.
 
 mod completion;
+mod copy;
 mod df;
+mod digest;
 mod exists;
 mod filters;
 mod help;
@@ -16,12 +18,16 @@ mod manifest;
 mod prune;
 mod pull;
 mod push;
+mod referrers;
+mod remote;
+mod rm_remote;
 mod rmi;
 mod save;
 mod serve;
 mod system;
 mod system_prune;
 mod tag;
+mod tags;
 mod targets;
 mod tree;
 mod untag;
@@ -53,6 +59,11 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<rmi::Rmi>("rmi", &[], REMOVE),
     Node::verb::<save::Save>("save", &[], SAVE),
     Node::verb::<load::Load>("load", &[], LOAD),
+    Node::verb::<copy::Copy>("copy", &[], &[]),
+    Node::verb::<tags::Tags>("tags", &[], &[]),
+    Node::verb::<digest::Digest>("digest", &[], &[]),
+    Node::verb::<referrers::Referrers>("referrers", &[], &[]),
+    Node::verb::<rm_remote::RmRemote>("rm-remote", &[], &[]),
     Node::verb::<login::Login>("login", &[], &[]),
     Node::verb::<logout::Logout>("logout", &[], &[]),
     Node::verb::<serve::Serve>("serve", &[], &[]),

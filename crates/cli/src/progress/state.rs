@@ -13,6 +13,8 @@ pub(crate) enum Direction {
     Push,
     /// From an archive.
     Load,
+    /// Between two places.
+    Copy,
 }
 
 /// What to show of one layer.
@@ -77,7 +79,7 @@ impl States {
     pub(crate) fn announced(&mut self) -> Vec<State> {
         let text = match self.direction {
             Direction::Push => "Preparing",
-            Direction::Pull | Direction::Load => "Pulling fs layer",
+            Direction::Pull | Direction::Load | Direction::Copy => "Pulling fs layer",
         };
         let held = std::mem::take(&mut self.held);
         held.into_iter().filter_map(|id| self.change(id, text.to_owned(), None)).collect()
@@ -93,13 +95,14 @@ impl States {
 
     /// What docker says about an event; `None` for what it does not mention.
     fn words<'e>(&self, event: Event<'e>) -> Option<Words<'e>> {
-        use Direction::{Load, Pull, Push};
+        use Direction::{Copy, Load, Pull, Push};
         let (digest, text) = match (event, self.direction) {
             (Event::Moved { digest, done, total }, direction) => {
                 let text = match direction {
                     Pull => "Downloading",
                     Push => "Pushing",
                     Load => "Loading layer",
+                    Copy => "Copying",
                 };
                 return Some((digest, text.to_owned(), Some((done, total))));
             }
@@ -116,7 +119,9 @@ impl States {
             (Event::Present { digest }, Pull) => (digest, "Already exists".to_owned()),
             (Event::Fetched { digest } | Event::Done { digest }, Push) => (digest, "Pushed".to_owned()),
             (Event::Present { digest }, Push) => (digest, "Layer already exists".to_owned()),
-            (Event::Mounted { digest, from }, Push) => (digest, format!("Mounted from {from}")),
+            (Event::Fetched { digest }, Copy) => (digest, "Copied".to_owned()),
+            (Event::Present { digest }, Copy) => (digest, "Already exists".to_owned()),
+            (Event::Mounted { digest, from }, Push | Copy) => (digest, format!("Mounted from {from}")),
             _ => return None,
         };
         Some((digest, text, None))

@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Corrupt);
         assert!(error.to_string().contains("/x/meta.db"), "{error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("dhow system check")));
-        let busy = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
+        let busy = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None);
         assert_eq!(Failure::from(busy).at(Path::new("/x/meta.db")).kind(), Kind::Unavailable);
     }
 }

@@ -1,0 +1,332 @@
+//! What changes digests, and so is only done when the user asks for it: layers in another compression, manifests in the
+//! other family of media types.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use dhow_base::{Error, Kind, Result, fs};
+use dhow_content::{LocalBlob, Source, VerifiedDocument, Verifier, verify_document};
+use dhow_layer::{Compression, Decoder, Limits, decode_error, encode};
+use dhow_spec::digest::{Algorithm, Hasher};
+use dhow_spec::layout::ANNOTATION_REFERENCE_DIGEST;
+use dhow_spec::media_type::Compression as Stated;
+use dhow_spec::{Descriptor, Digest, Document, ImageIndex, ImageManifest, MediaType};
+use futures::TryStreamExt;
+
+use crate::context::Context;
+
+/// A family of media types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// OCI's.
+    Oci,
+    /// Docker's, version 2, schema 2.
+    Docker,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recompression {
+    /// gzip, which everything reads.
+    Gzip,
+    /// zstd, which is smaller and faster to read.
+    Zstd,
+}
+
+/// What is to change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Manifests become this family's.
+    pub format: Option<Family>,
+    /// Layers that are compressed in another way, or not at all, become this.
+    pub recompress: Option<Recompression>,
+}
+
+impl Changes {
+    /// Whether everything stays as it is.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Converted {
+    /// All documents, children before parents; the last is the root.
+    pub(crate) documents: Vec<VerifiedDocument>,
+    /// Layers that were made.
+    pub(crate) blobs: HashMap<Digest, LocalBlob>,
+}
+
+/// Makes the changes to `documents`, which come children before parents.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for what the other family has no words for; those of reading layers and of temporary files.
+pub(crate) async fn convert<S: Source>(
+    context: &Context,
+    source: &S,
+    documents: &[VerifiedDocument],
+    changes: Changes,
+) -> Result<Converted> {
+    let mut converter = Converter { context, source, changes, new: HashMap::new(), blobs: HashMap::new() };
+    let mut converted = Vec::with_capacity(documents.len());
+    for document in documents {
+        let new = match (document.document().as_manifest(), document.document().as_index()) {
+            (Some(manifest), _) => Document::from_manifest(converter.manifest(manifest).await?)?,
+            (None, Some(index)) => Document::from_index(converter.index(index))?,
+            (None, None) => continue,
+        };
+        let is_same = same(document, &new);
+        let new = if is_same { document.clone() } else { verify_document(new.bytes().to_vec(), &new.descriptor())? };
+        converter.new.insert(document.descriptor().digest.clone(), new.descriptor().clone());
+        converted.push(new);
+    }
+    Ok(Converted { documents: converted, blobs: converter.blobs })
+}
+
+/// Whether a document says the same as before: then its bytes stay, however they were written.
+fn same(old: &VerifiedDocument, new: &Document) -> bool {
+    old.document().body() == new.body()
+}
+
+struct Converter<'a, S> {
+    context: &'a Context,
+    source: &'a S,
+    changes: Changes,
+    /// What became of each document and layer.
+    new: HashMap<Digest, Descriptor>,
+    blobs: HashMap<Digest, LocalBlob>,
+}
+
+impl<S: Source> Converter<'_, S> {
+    async fn manifest(&mut self, manifest: &ImageManifest) -> Result<ImageManifest> {
+        let mut new = manifest.clone();
+        if let Some(wanted) = self.changes.recompress {
+            for layer in &mut new.layers {
+                *layer = self.layer(layer, wanted).await?;
+            }
+        }
+        let Some(family) = self.changes.format else { return Ok(new) };
+        let is_attestation = manifest.layers.iter().any(|layer| layer.media_type.as_str().contains("in-toto"));
+        if family == Family::Docker && !manifest.is_image() && !is_attestation {
+            let message = "an artifact cannot become a docker image: --format v2s2 is for images";
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+        new.media_type = renamed(&new.media_type, family)?;
+        new.config.media_type = renamed(&new.config.media_type, family)?;
+        for layer in &mut new.layers {
+            layer.media_type = renamed(&layer.media_type, family)?;
+        }
+        if family == Family::Docker {
+            // Docker's manifests have none of these.
+            new.annotations.clear();
+            new.artifact_type = None;
+            new.subject = None;
+            new.config.annotations.clear();
+            new.layers.iter_mut().for_each(|layer| layer.annotations.clear());
+        }
+        Ok(new)
+    }
+
+    fn index(&self, index: &ImageIndex) -> ImageIndex {
+        let mut new = index.clone();
+        for member in &mut new.manifests {
+            if let Some(found) = self.new.get(&member.digest) {
+                let data = member.data.take().filter(|_| found.digest == member.digest);
+                *member = Descriptor {
+                    media_type: found.media_type.clone(),
+                    digest: found.digest.clone(),
+                    size: found.size,
+                    data,
+                    ..member.clone()
+                };
+            }
+            // What BuildKit's attestation is about.
+            if let Some(about) = member.annotations.get_mut(ANNOTATION_REFERENCE_DIGEST)
+                && let Some(found) = Digest::parse(about).ok().and_then(|digest| self.new.get(&digest))
+            {
+                *about = found.digest.to_string();
+            }
+        }
+        match self.changes.format {
+            Some(Family::Docker) => {
+                new.media_type = MediaType::DockerList;
+                new.annotations.clear();
+                new.artifact_type = None;
+                new.subject = None;
+            }
+            Some(Family::Oci) => new.media_type = MediaType::OciIndex,
+            None => {}
+        }
+        new
+    }
+
+    /// A layer in the wanted compression; itself when it has that already, or is no layer of files.
+    async fn layer(&mut self, layer: &Descriptor, wanted: Recompression) -> Result<Descriptor> {
+        let (stated, compression) = match wanted {
+            Recompression::Gzip => (Stated::Gzip, Compression::Gzip),
+            Recompression::Zstd => (Stated::Zstd, Compression::Zstd),
+        };
+        let is_other = layer.media_type.compression().is_some_and(|found| found != stated);
+        if !is_other || layer.media_type.is_foreign() {
+            return Ok(layer.clone());
+        }
+        if let Some(known) = self.new.get(&layer.digest) {
+            return Ok(known.clone());
+        }
+        let directory = self.context.store()?.spool_dir()?;
+        let blob = match self.source.local(layer) {
+            Some(local) => local,
+            None => spool(self.source, layer, &directory).await?,
+        };
+        let target = dhow_layout::nameless_file(&directory)?;
+        let task = {
+            let (blob, target) = (blob.clone(), target.try_clone());
+            let target = target.map_err(|error| Error::io("cannot write a temporary file", error))?;
+            let layer = layer.clone();
+            tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, compression))
+        };
+        let (digest, length) =
+            task.await.map_err(|error| Error::new(Kind::Internal, format!("recompressing failed: {error}")))??;
+        let media_type = compressed(&layer.media_type, stated);
+        let made = Descriptor { media_type, digest: digest.clone(), size: length, data: None, ..layer.clone() };
+        let blob = LocalBlob { file: Arc::new(target), path: "a recompressed layer".into(), offset: 0, length };
+        self.blobs.insert(digest, blob);
+        self.new.insert(layer.digest.clone(), made.clone());
+        Ok(made)
+    }
+}
+
+/// Reads a layer into a temporary file and proves it.
+async fn spool(source: &impl Source, layer: &Descriptor, directory: &Path) -> Result<LocalBlob> {
+    let file = dhow_layout::nameless_file(directory)?;
+    let mut verifier = Verifier::new(layer);
+    let mut stream = source.read(layer, 0..layer.size).await?;
+    let mut position = 0;
+    while let Some(bytes) = stream.try_next().await? {
+        verifier.update(&bytes)?;
+        fs::write_at(&file, directory, &bytes, position)?;
+        position += bytes.len() as u64;
+    }
+    verifier.finish()?;
+    Ok(LocalBlob { file: Arc::new(file), path: "a layer".into(), offset: 0, length: layer.size })
+}
+
+/// Writes a layer anew; returns the digest and length of what was written. What is read is proven on the way, since a local
+/// blob was not yet.
+fn recompress(blob: &LocalBlob, layer: &Descriptor, target: File, to: Compression) -> Result<(Digest, u64)> {
+    let failed = |error| decode_error(format_args!("cannot recompress layer {}", layer.digest), error);
+    let verifier =
+        Proving { reader: fs::Cursor::new(&blob.file, blob.offset), left: blob.length, verifier: Verifier::new(layer) };
+    let mut proving = verifier;
+    let decoder = Decoder::new(&mut proving, Limits::LAYER).map_err(failed)?;
+    let mut hashing = Hashing { writer: BufWriter::new(target), hasher: Hasher::new(Algorithm::Sha256), length: 0 };
+    encode(decoder, &mut hashing, to).map_err(failed)?;
+    // Bytes behind the end of the compressed stream are part of the blob too.
+    std::io::copy(&mut proving, &mut std::io::sink()).map_err(failed)?;
+    proving.verifier.finish()?;
+    hashing.writer.flush().map_err(|error| Error::io("cannot write a temporary file", error))?;
+    Ok((hashing.hasher.finish(), hashing.length))
+}
+
+/// A reader that proves what it reads.
+struct Proving<R> {
+    reader: R,
+    left: u64,
+    verifier: Verifier,
+}
+
+impl<R: std::io::Read> std::io::Read for Proving<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.reader.read(&mut buffer[..most])?;
+        self.left -= count as u64;
+        self.verifier.update(&buffer[..count]).map_err(std::io::Error::other)?;
+        Ok(count)
+    }
+}
+
+/// A writer that hashes what it writes.
+struct Hashing {
+    writer: BufWriter<File>,
+    hasher: Hasher,
+    length: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.writer.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The media type of the same layer in another compression, of the same family.
+fn compressed(media_type: &MediaType, to: Stated) -> MediaType {
+    use MediaType::*;
+    let is_docker = matches!(media_type, DockerLayer | DockerLayerGzip | DockerLayerZstd);
+    match (is_docker, to) {
+        (true, Stated::Gzip) => DockerLayerGzip,
+        (true, Stated::Zstd) => DockerLayerZstd,
+        (true, Stated::None) => DockerLayer,
+        (false, Stated::Gzip) => OciLayerGzip,
+        (false, Stated::Zstd) => OciLayerZstd,
+        (false, Stated::None) => OciLayer,
+    }
+}
+
+/// The other family's word for a media type; the same for what both share.
+fn renamed(media_type: &MediaType, family: Family) -> Result<MediaType> {
+    use MediaType::*;
+    let pairs = [
+        (OciIndex, DockerList),
+        (OciManifest, DockerManifest),
+        (OciConfig, DockerConfig),
+        (OciLayer, DockerLayer),
+        (OciLayerGzip, DockerLayerGzip),
+        (OciForeignLayer, DockerForeignLayer),
+        (OciForeignLayerGzip, DockerForeignLayerGzip),
+    ];
+    match (family, media_type) {
+        (Family::Docker, OciLayerZstd | OciForeignLayerZstd | DockerLayerZstd) => {
+            let message = "docker's manifests (v2s2) have no layers compressed with zstd";
+            Err(Error::new(Kind::Unsupported, message).with_hint("add --recompress gzip"))
+        }
+        (Family::Oci, DockerLayerZstd) => Ok(OciLayerZstd),
+        _ => {
+            let other = pairs.iter().find_map(|(oci, docker)| match family {
+                Family::Docker if oci == media_type => Some(docker),
+                Family::Oci if docker == media_type => Some(oci),
+                _ => None,
+            });
+            Ok(other.unwrap_or(media_type).clone())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for media_type in [MediaType::OciIndex, MediaType::OciManifest, MediaType::OciConfig, MediaType::OciLayerGzip] {
+            let docker = renamed(&media_type, Family::Docker).expect("docker has it");
+            assert_ne!(docker, media_type);
+            assert_eq!(renamed(&docker, Family::Docker).expect("it stays"), docker);
+            assert_eq!(renamed(&docker, Family::Oci).expect("OCI has it"), media_type);
+        }
+        let error = renamed(&MediaType::OciLayerZstd, Family::Docker).expect_err("no zstd");
+        assert_eq!((error.kind(), error.hint()), (Kind::Unsupported, Some("add --recompress gzip")));
+        let other = MediaType::Other("application/x".to_owned());
+        assert_eq!(renamed(&other, Family::Docker).expect("it stays"), other);
+    }
+}

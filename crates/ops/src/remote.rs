@@ -1,0 +1,216 @@
+//! What is asked of a registry, or changed there, without pulling: tags, digests, referrers, removal.
+
+use dhow_base::{Error, Kind, Result, limits};
+use dhow_content::{VerifiedDocument, read_small};
+use dhow_registry::{Access, Remote};
+use dhow_spec::{Descriptor, Digest, Document, ImageConfig, ImageManifest, Platform, Reference, Repository, Tag};
+
+use crate::context::Context;
+use crate::select::Platforms;
+use crate::transport::choose::choose;
+use crate::transport::{AnySource, Opened};
+
+/// A name in a registry, as users write it: with or without `docker://` before it.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words.
+pub fn reference(text: &str) -> Result<Reference> {
+    crate::names::parse(text.strip_prefix("docker://").unwrap_or(text))
+}
+
+/// A repository in a registry, as users write it.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words, also for a name with a tag or digest.
+pub fn repository(text: &str) -> Result<Repository> {
+    Repository::parse(text.strip_prefix("docker://").unwrap_or(text)).map_err(Error::from)
+}
+
+/// The tags of a repository in the registry's order, at most so many.
+///
+/// # Errors
+/// Those of the registry.
+pub async fn tags(context: &Context, repository: &Repository, most: Option<usize>) -> Result<Vec<Tag>> {
+    let remote = context.client()?.repository(repository, Access::Pull)?;
+    let tags = match most {
+        Some(most) => remote.first_tags(most).await,
+        None => remote.tags().await,
+    };
+    tags.map_err(|error| match error.kind() {
+        Kind::NotFound => error.context(format_args!("repository {} not found", repository.familiar())),
+        _ => error,
+    })
+}
+
+/// What a name stands for in the registry; with a platform, the manifest for it.
+///
+/// # Errors
+/// Those of the registry; [`Kind::NotFound`] when there is nothing for the platform.
+pub async fn digest(context: &Context, reference: &Reference, platform: Option<&Platform>) -> Result<Digest> {
+    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
+    let reference = reference.clone().with_default_tag();
+    if platform.is_none()
+        && let Some(found) = remote.head(&reference).await?
+    {
+        return Ok(found.digest);
+    }
+    // Its refusal has docker's words.
+    let root = remote.fetch_document(&reference).await?;
+    match platform {
+        None => Ok(root.descriptor().digest.clone()),
+        Some(platform) => {
+            let chosen = of_platform(remote, root, &Platforms::These(vec![platform.clone()]), &reference).await?;
+            Ok(chosen.1.descriptor().digest.clone())
+        }
+    }
+}
+
+async fn of_platform(
+    remote: Remote,
+    root: VerifiedDocument,
+    platforms: &Platforms,
+    reference: &Reference,
+) -> Result<(AnySource, VerifiedDocument)> {
+    let opened = Opened { source: AnySource::Registry(remote), root, shown: None, archived: None };
+    let chosen = choose(&opened, platforms, &reference.familiar()).await?;
+    Ok((opened.source, chosen.root))
+}
+
+/// Documents that refer to one.
+#[derive(Clone, Debug)]
+pub struct Referrers {
+    /// The document that they refer to.
+    pub subject: Digest,
+    /// Their descriptors, with artifact type and annotations.
+    pub referrers: Vec<Descriptor>,
+}
+
+/// What refers to the document that a name stands for; only of one artifact type if one is given.
+///
+/// # Errors
+/// Those of the registry.
+pub async fn referrers(
+    context: &Context,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    artifact_type: Option<&str>,
+) -> Result<Referrers> {
+    // A digest that nothing has can still be referred to: only tags are looked up.
+    let subject = match (reference.digest(), platform) {
+        (Some(digest), None) => digest.clone(),
+        _ => digest(context, reference, platform).await?,
+    };
+    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
+    let referrers = remote.referrers(&subject, artifact_type).await?;
+    Ok(Referrers { subject, referrers })
+}
+
+/// What a removal took away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A tag; what it stood for is still there by its digest, until the registry collects it.
+    Tag(Reference),
+    /// A manifest or index, with every tag that stood for it.
+    Manifest(Reference),
+}
+
+/// Removes from a registry. A tag alone is removed as a tag; with `manifest`, what it stands for is removed, and every other
+/// tag of it too. A digest is always that.
+///
+/// # Errors
+/// [`Kind::Unsupported`] when the registry does not remove such a thing, with the way out; [`Kind::NotFound`] when there is
+/// none.
+pub async fn remove(context: &Context, reference: &Reference, manifest: bool) -> Result<Removed> {
+    let remote = context.client()?.repository(reference.repository(), Access::Delete)?;
+    let shown = reference.familiar();
+    let named = |error: Error| match error.kind() {
+        Kind::NotFound => Error::new(Kind::NotFound, format!("{shown}: there is no such manifest in the registry")),
+        _ => error.context(&shown),
+    };
+    let digest = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.clone(),
+        (None, Some(tag)) if !manifest => {
+            return match remote.delete_tag(tag).await {
+                Ok(()) => Ok(Removed::Tag(reference.clone())),
+                Err(error) if error.kind() == Kind::Unsupported => {
+                    let hint = "--manifest removes what the tag stands for, and with it every other tag of that";
+                    Err(named(error).with_hint(hint))
+                }
+                Err(error) => Err(named(error)),
+            };
+        }
+        (None, Some(_)) => remote.head(reference).await.map_err(named)?.ok_or_else(|| not_there(&shown))?.digest,
+        (None, None) => {
+            let message = format!("{shown}: say what to remove, by a tag or a digest");
+            return Err(Error::new(Kind::Invalid, message));
+        }
+    };
+    remote.delete_manifest(&digest).await.map_err(|error| match error.kind() {
+        Kind::Unsupported => {
+            let hint = "the registry is configured to keep everything; its operator can allow removals";
+            named(error).with_hint(hint)
+        }
+        _ => named(error),
+    })?;
+    Ok(Removed::Manifest(Reference::from_digest(reference.repository().clone(), digest)))
+}
+
+fn not_there(shown: &str) -> Error {
+    Error::new(Kind::NotFound, format!("{shown}: there is no such manifest in the registry"))
+}
+
+/// An image in a registry, as far as its manifest and config tell.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The repository.
+    pub repository: Repository,
+    /// What the name stands for: a manifest or an index.
+    pub root: VerifiedDocument,
+    /// The manifest for the platform, exactly as it is kept.
+    pub document: Document,
+    /// What it says.
+    pub manifest: ImageManifest,
+    /// The config, exactly as it is kept.
+    pub config_bytes: Vec<u8>,
+    /// The config, if it is an image's.
+    pub config: Option<ImageConfig>,
+    /// The repository's tags; empty when they were not asked for.
+    pub tags: Vec<Tag>,
+}
+
+/// The document that a name stands for, exactly as the registry keeps it.
+///
+/// # Errors
+/// Those of the registry.
+pub async fn raw(context: &Context, reference: &Reference) -> Result<Document> {
+    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
+    let document = remote.fetch_document(&reference.clone().with_default_tag()).await?;
+    Ok(document.document().clone())
+}
+
+/// Reads the manifest and config of an image. Of an index, those for the platform; this machine's by default.
+///
+/// # Errors
+/// Those of the registry; [`Kind::NotFound`] when an index has nothing for the platform.
+pub async fn inspect(
+    context: &Context,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    with_tags: bool,
+) -> Result<Inspected> {
+    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
+    let reference = reference.clone().with_default_tag();
+    let root = remote.fetch_document(&reference).await?;
+    let platforms = match platform {
+        Some(platform) => Platforms::These(vec![platform.clone()]),
+        None => Platforms::Default,
+    };
+    let (source, document) = of_platform(remote.clone(), root.clone(), &platforms, &reference).await?;
+    let manifest = document.document().as_manifest().cloned();
+    let manifest = manifest.ok_or_else(|| Error::new(Kind::Internal, "an index was chosen for a platform"))?;
+    let config_bytes = read_small(&source, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    let config = if manifest.is_image() { Some(ImageConfig::parse(&config_bytes)?) } else { None };
+    let tags = if with_tags { remote.tags().await? } else { Vec::new() };
+    let repository = reference.repository().clone();
+    Ok(Inspected { repository, root, document: document.document().clone(), manifest, config_bytes, config, tags })
+}

@@ -1,0 +1,191 @@
+//! The places that `copy` and its kin go between, as users spell them, and each of them opened as a source or a sink.
+
+pub(crate) mod choose;
+mod open;
+mod sink;
+mod source;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Reference;
+
+pub(crate) use open::{Opened, open};
+pub(crate) use sink::{AnySink, Destination};
+pub(crate) use source::{AnySource, Overlay};
+
+/// A place and what is meant in it, in the spelling of skopeo's transports (containers-transports(5)).
+///
+/// Without a transport, a name or ID means the local store, as it does for every other verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// `docker://NAME`: a registry.
+    Registry(Reference),
+    /// `store:NAME`, or the name or ID alone: the local store.
+    Store(String),
+    /// `oci:DIRECTORY[:NAME]`: an OCI image layout in a directory.
+    OciDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Which image in it; the name is any text.
+        name: Option<String>,
+    },
+    /// `oci-archive:FILE[:NAME]`: an OCI image layout in a tar.
+    OciArchive {
+        /// The file.
+        path: PathBuf,
+        /// Which image in it; the name is any text.
+        name: Option<String>,
+    },
+    /// `docker-archive:FILE[:NAME]`: what `docker save` writes.
+    DockerArchive {
+        /// The file.
+        path: PathBuf,
+        /// Which image in it: its name with tag, or `@N` for the one at that position.
+        name: Option<String>,
+    },
+    /// `dir:DIRECTORY`: skopeo's folder of one image.
+    Directory(PathBuf),
+    /// `docker-daemon:NAME`: the images of a Docker engine.
+    DockerDaemon {
+        /// The name or ID.
+        name: String,
+        /// Where the engine is, as in `DOCKER_HOST`; its usual socket if nothing is said.
+        host: Option<String>,
+    },
+    /// `containers-storage:NAME`: podman's images.
+    ContainersStorage(String),
+}
+
+/// How each transport is written.
+const SPELLINGS: &str = "docker://NAME, store:NAME, oci:DIRECTORY[:NAME], oci-archive:FILE[:NAME], \
+                         docker-archive:FILE[:NAME], dir:DIRECTORY, docker-daemon:NAME, containers-storage:NAME";
+
+impl Location {
+    /// Reads a place.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a transport that is not known, and for what is missing behind one.
+    pub fn parse(text: &str) -> Result<Self> {
+        if let Some((scheme, rest)) = text.split_once("://") {
+            if scheme != "docker" {
+                let message = format!("{text:?}: there is no transport {scheme:?}");
+                return Err(Error::new(Kind::Invalid, message).with_hint(format!("the transports are {SPELLINGS}")));
+            }
+            let reference =
+                Reference::parse(rest).map_err(|error| Error::from(error).context(format_args!("{text:?}")))?;
+            return Ok(Location::Registry(reference));
+        }
+        // `docker:27` and `oci` are names of images like any other.
+        let Some((transport, rest)) = text.split_once(':') else { return Self::store(text, text) };
+        match transport {
+            "store" => Self::store(text, rest),
+            "oci" => Self::with_name(text, rest, |path, name| Location::OciDirectory { path, name }),
+            "oci-archive" => Self::with_name(text, rest, |path, name| Location::OciArchive { path, name }),
+            "docker-archive" => Self::with_name(text, rest, |path, name| Location::DockerArchive { path, name }),
+            "dir" => Ok(Location::Directory(given(text, rest, "a directory")?.into())),
+            "docker-daemon" => {
+                let name = given(text, rest, "the name of an image")?.to_owned();
+                Ok(Location::DockerDaemon { name, host: None })
+            }
+            "containers-storage" => {
+                Ok(Location::ContainersStorage(given(text, rest, "the name of an image")?.to_owned()))
+            }
+            _ => Self::store(text, text),
+        }
+    }
+
+    fn store(text: &str, name: &str) -> Result<Self> {
+        Ok(Location::Store(given(text, name, "the name or ID of an image")?.to_owned()))
+    }
+
+    fn with_name(text: &str, rest: &str, make: impl FnOnce(PathBuf, Option<String>) -> Self) -> Result<Self> {
+        let (path, name) = match rest.split_once(':') {
+            Some((path, name)) => (path, Some(name.to_owned()).filter(|name| !name.is_empty())),
+            None => (rest, None),
+        };
+        Ok(make(given(text, path, "a path")?.into(), name))
+    }
+
+    /// The same place with the Docker engine at `host`, if that is what it is about.
+    #[must_use]
+    pub fn at_engine(self, host: Option<&str>) -> Self {
+        match self {
+            Location::DockerDaemon { name, .. } => Location::DockerDaemon { name, host: host.map(str::to_owned) },
+            other => other,
+        }
+    }
+
+    /// The registry that the place is in, if it is in one.
+    pub fn domain(&self) -> Option<&str> {
+        match self {
+            Location::Registry(reference) => Some(reference.repository().domain()),
+            _ => None,
+        }
+    }
+}
+
+fn given<'t>(text: &str, part: &'t str, what: &str) -> Result<&'t str> {
+    if part.is_empty() {
+        return Err(Error::new(Kind::Invalid, format!("{text:?} lacks {what}")));
+    }
+    Ok(part)
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut named = |transport: &str, path: &PathBuf, name: &Option<String>| {
+            let name = name.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+            write!(formatter, "{transport}:{}{name}", path.display())
+        };
+        match self {
+            Location::OciDirectory { path, name } => named("oci", path, name),
+            Location::OciArchive { path, name } => named("oci-archive", path, name),
+            Location::DockerArchive { path, name } => named("docker-archive", path, name),
+            Location::Directory(path) => named("dir", path, &None),
+            Location::Registry(reference) => write!(formatter, "docker://{reference}"),
+            Location::Store(name) => write!(formatter, "store:{name}"),
+            Location::DockerDaemon { name, .. } => write!(formatter, "docker-daemon:{name}"),
+            Location::ContainersStorage(name) => write!(formatter, "containers-storage:{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        Location::parse(text).map_or_else(|error| error.to_string(), |location| format!("{location:?}"))
+    }
+
+    #[test]
+    fn spellings() {
+        for (text, expected) in [
+            ("docker://alpine:3.20", "docker://docker.io/library/alpine:3.20"),
+            ("store:alpine", "store:alpine"),
+            ("alpine", "store:alpine"),
+            ("docker:27", "store:docker:27"),
+            ("localhost:5000/a/b:c", "store:localhost:5000/a/b:c"),
+            ("store:oci:latest", "store:oci:latest"),
+            ("oci:/a/b:example.test/app:1", "oci:/a/b:example.test/app:1"),
+            ("oci:a", "oci:a"),
+            ("oci-archive:a.tar:", "oci-archive:a.tar"),
+            ("docker-archive:a.tar:@1", "docker-archive:a.tar:@1"),
+            ("dir:/a:b", "dir:/a:b"),
+            ("docker-daemon:app:1", "docker-daemon:app:1"),
+            ("containers-storage:app", "containers-storage:app"),
+        ] {
+            assert_eq!(Location::parse(text).expect(text).to_string(), expected, "{text}");
+        }
+        assert_eq!(parsed("ostree://x"), "\"ostree://x\": there is no transport \"ostree\"");
+        assert_eq!(parsed("dir:"), "\"dir:\" lacks a directory");
+        assert_eq!(parsed("oci::v1"), "\"oci::v1\" lacks a path");
+        assert_eq!(parsed(""), "\"\" lacks the name or ID of an image");
+        assert_eq!(
+            parsed("docker://UPPER"),
+            "\"docker://UPPER\": invalid reference format: repository name (UPPER) must be lowercase"
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! Opening the place that is read from, and finding the image in it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{VerifiedDocument, read_document};
+use dhow_layout::{Archive, ArchiveImage, ArchiveInput, OciDirectory, SkopeoDirectory, choose};
+use dhow_spec::{Descriptor, Reference};
+
+use super::{AnySource, Location};
+use crate::context::Context;
+use crate::{daemon, podman};
+
+/// An image that was found, and where it is.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) source: AnySource,
+    /// What the name stands for there.
+    pub(crate) root: VerifiedDocument,
+    /// The manifest of it that the local store shows.
+    pub(crate) shown: Option<Descriptor>,
+    /// The image of an archive, which knows the words for what is wrong with it.
+    pub(crate) archived: Option<ArchiveImage>,
+}
+
+impl Opened {
+    fn new(source: AnySource, root: VerifiedDocument) -> Self {
+        Self { source, root, shown: None, archived: None }
+    }
+
+    /// The repository of the registry that the image is in.
+    pub(crate) fn remote(&self) -> Option<&dhow_registry::Remote> {
+        match &self.source {
+            AnySource::Registry(remote) => Some(remote),
+            _ => None,
+        }
+    }
+
+    /// Says what is wrong with an archive in the words that fit it.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match (&self.source, &self.archived) {
+            (AnySource::Archive(archive), Some(image)) => archive.explain(image, error),
+            _ => error,
+        }
+    }
+}
+
+/// Finds an image.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is none, and those of the place.
+pub(crate) async fn open(context: &Context, location: &Location) -> Result<Opened> {
+    match location {
+        Location::Registry(reference) => registry(context, reference).await,
+        Location::Store(name) => store(context, name),
+        Location::OciDirectory { path, name } => oci_directory(path, name.as_deref(), &location.to_string()).await,
+        Location::OciArchive { path, name } | Location::DockerArchive { path, name } => {
+            let input = ArchiveInput::File(open_file(path)?, path.clone());
+            archive(context, input, name.as_deref(), &shown(path)).await
+        }
+        Location::Directory(path) => {
+            let directory = SkopeoDirectory::open(path)?;
+            let root = directory.root()?;
+            Ok(Opened::new(AnySource::Skopeo(directory), root))
+        }
+        Location::DockerDaemon { name, host } => {
+            let spooled = daemon::save(context, host.as_deref(), name).await?;
+            archive(context, ArchiveInput::File(spooled, PathBuf::from("the engine's answer")), None, "the engine")
+                .await
+        }
+        Location::ContainersStorage(name) => {
+            let spooled = podman::save(context, name)?;
+            archive(context, ArchiveInput::File(spooled, PathBuf::from("podman's archive")), None, "podman").await
+        }
+    }
+}
+
+async fn registry(context: &Context, reference: &Reference) -> Result<Opened> {
+    let reference = reference.clone().with_default_tag();
+    let remote = context.client()?.source(&reference)?;
+    let root = remote.fetch_document(&reference).await?;
+    Ok(Opened::new(AnySource::Registry(remote), root))
+}
+
+fn store(context: &Context, name: &str) -> Result<Opened> {
+    let store = context.store()?;
+    let session = store.begin("copy")?;
+    let found = store.find(name)?;
+    session.pin(&found.target)?;
+    let root = store.document(&found.target.digest)?;
+    Ok(Opened { shown: Some(found.manifest), ..Opened::new(AnySource::Store(session), root) })
+}
+
+async fn oci_directory(path: &Path, name: Option<&str>, place: &str) -> Result<Opened> {
+    let directory = OciDirectory::open(path)?;
+    let root = choose(&directory.images()?, name, place)?.root.clone();
+    let root = read_document(&directory, &root).await?;
+    Ok(Opened::new(AnySource::Oci(directory), root))
+}
+
+async fn archive(context: &Context, input: ArchiveInput, name: Option<&str>, place: &str) -> Result<Opened> {
+    let archive = Archive::open(input, &context.store()?.spool_dir()?)?;
+    let image = choose(archive.images(), name, place)?.clone();
+    let root = read_document(&archive, &image.root).await?;
+    Ok(Opened { archived: Some(image), ..Opened::new(AnySource::Archive(Box::new(archive)), root) })
+}
+
+fn open_file(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(Kind::NotFound, format!("open {}: no such file or directory", path.display()))
+        }
+        _ => Error::io(format_args!("open {}", path.display()), error),
+    })
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

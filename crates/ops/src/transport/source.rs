@@ -1,0 +1,96 @@
+//! Every place behind one type: a copy between any two of them would else be compiled once for each pair.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use dhow_base::Result;
+use dhow_content::{ByteStream, LocalBlob, Parts, Sink, Source, VerifiedDocument};
+use dhow_layout::{Archive, OciDirectory, SkopeoDirectory};
+use dhow_registry::Remote;
+use dhow_spec::{Descriptor, Digest};
+use dhow_store::Session;
+
+/// A place that is read from.
+#[derive(Debug)]
+pub(crate) enum AnySource {
+    Registry(Remote),
+    Store(Session),
+    Archive(Box<Archive>),
+    Oci(OciDirectory),
+    Skopeo(SkopeoDirectory),
+}
+
+impl AnySource {
+    /// Whether a manifest or index and everything below it are there. A registry takes none in without that.
+    pub(crate) async fn has(&self, document: &Descriptor) -> Result<bool> {
+        match self {
+            AnySource::Registry(_) => Ok(true),
+            AnySource::Store(session) => session.store().is_complete(&document.digest),
+            AnySource::Archive(archive) => archive.is_complete(document),
+            AnySource::Oci(directory) => directory.holds(document).await,
+            AnySource::Skopeo(directory) => directory.holds(document).await,
+        }
+    }
+}
+
+impl Source for AnySource {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        match self {
+            AnySource::Registry(remote) => remote.read(descriptor, range).await,
+            AnySource::Store(session) => session.read(descriptor, range).await,
+            AnySource::Archive(archive) => archive.read(descriptor, range).await,
+            AnySource::Oci(directory) => directory.read(descriptor, range).await,
+            AnySource::Skopeo(directory) => directory.read(descriptor, range).await,
+        }
+    }
+
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        match self {
+            AnySource::Registry(remote) => remote.parts(descriptor),
+            _ => Parts::WHOLE,
+        }
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        match self {
+            AnySource::Registry(_) => None,
+            AnySource::Store(session) => session.local(descriptor),
+            AnySource::Archive(archive) => archive.local(descriptor),
+            AnySource::Oci(directory) => directory.local(descriptor),
+            AnySource::Skopeo(directory) => directory.local(descriptor),
+        }
+    }
+}
+
+/// A source with documents at hand, and blobs that were made on the way and lie in files.
+#[derive(Debug)]
+pub(crate) struct Overlay<'a, S> {
+    pub(crate) source: &'a S,
+    pub(crate) documents: &'a [VerifiedDocument],
+    pub(crate) blobs: &'a HashMap<Digest, LocalBlob>,
+}
+
+impl<S: Source> Source for Overlay<'_, S> {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        let digest = &descriptor.digest;
+        if let Some(document) = self.documents.iter().find(|document| document.descriptor().digest == *digest) {
+            let bytes = document.bytes();
+            let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
+            let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
+            return Ok(Box::pin(futures::stream::iter([Ok(Bytes::copy_from_slice(&bytes[start..end]))])));
+        }
+        match self.blobs.get(digest) {
+            Some(blob) => dhow_layout::read_local(blob.clone(), descriptor, range),
+            None => self.source.read(descriptor, range).await,
+        }
+    }
+
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        if self.blobs.contains_key(&descriptor.digest) { Parts::WHOLE } else { self.source.parts(descriptor) }
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.blobs.get(&descriptor.digest).cloned().or_else(|| self.source.local(descriptor))
+    }
+}
