@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Descriptor, Digest, Document};
-use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
+use futures::{StreamExt, TryFutureExt};
 
 use crate::place::{Sink, Source, read_document};
 use crate::transfer::{Transferred, transfer};
@@ -53,6 +53,10 @@ pub struct Copied {
     pub blobs_moved: usize,
     /// Blobs that were there, or were mounted.
     pub blobs_present: usize,
+    /// Those of the moved blobs that are layers, not configs.
+    pub layers_moved: usize,
+    /// Bytes of blobs that came from the source. What an earlier run had left is not among them, attempts that failed are.
+    pub bytes_moved: u64,
 }
 
 /// Copies the graph below `root` from `source` to `sink`: blobs in parallel, then documents, children before parents.
@@ -83,11 +87,12 @@ pub async fn copy<S: Source, D: Sink>(
         // The last ones under way share the end among them: a large one alone would leave the other cores idle.
         order.sort_by_key(|blob| Reverse(blob.descriptor.size));
     }
-    let outcomes: Vec<Transferred> = stream::iter(order)
+    let outcomes: Vec<(bool, Transferred)> = stream::iter(order)
         .map(|blob| {
             // A config is bookkeeping of its manifest: users follow layers.
             let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };
-            transfer(source, sink, &blob.descriptor, CopyOptions { observer, ..*options })
+            let transferred = transfer(source, sink, &blob.descriptor, CopyOptions { observer, ..*options });
+            transferred.map_ok(|outcome| (blob.is_layer, outcome))
         })
         .buffer_unordered(at_once)
         .try_collect()
@@ -97,8 +102,22 @@ pub async fn copy<S: Source, D: Sink>(
             sink.put_document(document).await?;
         }
     }
-    let blobs_moved = outcomes.iter().filter(|outcome| **outcome == Transferred::Moved).count();
-    Ok(Copied { documents, blobs_moved, blobs_present: outcomes.len() - blobs_moved })
+    Ok(tally(documents, &outcomes))
+}
+
+fn tally(documents: Vec<VerifiedDocument>, outcomes: &[(bool, Transferred)]) -> Copied {
+    let mut copied = Copied { documents, ..Copied::default() };
+    for (is_layer, outcome) in outcomes {
+        match outcome {
+            Transferred::Moved { bytes } => {
+                copied.blobs_moved += 1;
+                copied.layers_moved += usize::from(*is_layer);
+                copied.bytes_moved += bytes;
+            }
+            Transferred::Present => copied.blobs_present += 1,
+        }
+    }
+    copied
 }
 
 /// Copies one blob, as [`copy`] does with those of a graph. The sink proves it.

@@ -123,10 +123,13 @@ pub async fn check_copy<D: Sink, S: Source>(sink: &D, source: &S) {
     let counter = Counter::default();
     let copied = copy(&sample.place, sink, &sample.manifest, &CopyOptions::new(&counter)).await.unwrap();
     assert_eq!(copied.blobs_moved, 3, "every blob moves once");
+    assert_eq!(copied.layers_moved, 2, "of which one is the config");
+    let sizes: u64 = sample.blobs.iter().map(|blob| blob.size).sum();
+    assert_eq!(copied.bytes_moved, sizes, "every byte is counted");
     assert_eq!(counter.fetched.load(Ordering::Relaxed), 2, "every layer is reported once");
     check_content(&sample, source, &sample.manifest).await;
     let again = copy(&sample.place, sink, &sample.manifest, &CopyOptions::new(&Silent)).await.unwrap();
-    assert_eq!(again.blobs_moved, 0, "a second copy moves nothing");
+    assert_eq!((again.blobs_moved, again.bytes_moved), (0, 0), "a second copy moves nothing");
 }
 
 /// Reads everything below the sample's manifest back, whole and in pieces.

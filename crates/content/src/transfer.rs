@@ -17,7 +17,10 @@ use crate::place::{Begin, Ingest, Parts, Sink, Source};
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transferred {
-    Moved,
+    /// It was not there: so many bytes came from the source, those of attempts that failed too.
+    Moved {
+        bytes: u64,
+    },
     Present,
 }
 
@@ -38,6 +41,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
     let digest = blob.digest.as_str();
     let mut refetched = false;
     let mut setbacks = Setbacks { failures: 0, least_missing: u64::MAX };
+    let read = AtomicU64::new(0);
     loop {
         let ingest = match sink.ingest(blob, options.observer).await? {
             Begin::Present => {
@@ -52,7 +56,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
         };
         let missing = missing_bytes(&ingest.missing());
         let resumed = missing < blob.size;
-        let outcome = match fill(source, &ingest, blob, &options).await {
+        let outcome = match fill(source, &ingest, blob, &options, &read).await {
             Ok(()) => {
                 options.observer.event(Event::Verifying { digest });
                 ingest.commit().await
@@ -68,7 +72,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
         match outcome {
             Ok(()) => {
                 options.observer.event(Event::Fetched { digest });
-                return Ok(Transferred::Moved);
+                return Ok(Transferred::Moved { bytes: read.into_inner() });
             }
             Err(error) if error.kind() == Kind::Corrupt && source.distrust(blob) => {
                 tracing::debug!(digest, %error, "fetching it from elsewhere");
@@ -117,17 +121,19 @@ async fn fill<S: Source, I: Ingest>(
     ingest: &I,
     blob: &Descriptor,
     options: &CopyOptions<'_>,
+    read: &AtomicU64,
 ) -> Result<(), Broken> {
     let missing = ingest.missing();
     if missing_bytes(&missing) == blob.size
         && let Some(local) = source.local(blob)
         && ingest.write_local(&local).await.map_err(Broken::Sink)?
     {
+        read.fetch_add(blob.size, Ordering::Relaxed);
         options.observer.event(Event::Moved { digest: blob.digest.as_str(), done: blob.size, total: blob.size });
         return Ok(());
     }
     let parts = if ingest.takes_any_order() { source.parts(blob) } else { Parts::WHOLE };
-    let progress = Progress { blob, options, done: AtomicU64::new(blob.size - missing_bytes(&missing)) };
+    let progress = Progress { blob, options, done: AtomicU64::new(blob.size - missing_bytes(&missing)), read };
     stream::iter(split(missing, parts.size))
         .map(|range| fill_range(source, ingest, range, &progress))
         .buffer_unordered(parts.at_once.max(1))
@@ -151,11 +157,15 @@ fn split(ranges: Vec<Range<u64>>, size: u64) -> impl Iterator<Item = Range<u64>>
 struct Progress<'a> {
     blob: &'a Descriptor,
     options: &'a CopyOptions<'a>,
+    /// Bytes of the blob at the destination.
     done: AtomicU64,
+    /// Bytes that came from the source.
+    read: &'a AtomicU64,
 }
 
 impl Progress<'_> {
     fn moved(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let (digest, total) = (self.blob.digest.as_str(), self.blob.size);
         self.options.observer.event(Event::Moved { digest, done, total });
