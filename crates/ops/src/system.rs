@@ -1,7 +1,7 @@
 //! `system check` and `system sync-view`: the store's health.
 
 use dhow_base::Result;
-pub use dhow_store::{Incomplete, Problem, Rebuilt, Report};
+pub use dhow_store::{Incomplete, Problem, ProblemCode, Rebuilt, Report, Severity};
 use dhow_store::{OpenOptions, Store};
 
 use crate::context::Context;

@@ -31,9 +31,13 @@ pub struct Report {
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// What it is, for programs: it stays the same when words change.
+    pub code: ProblemCode,
     /// How bad it is.
     pub severity: Severity,
-    /// What it is, naming the object.
+    /// What it is about: a digest, a name, a path, an ID.
+    pub object: String,
+    /// What it is, in a sentence that names the object.
     pub message: String,
     /// The blob or document that is damaged or missing, if it is one.
     pub content: Option<Digest>,
@@ -48,6 +52,97 @@ pub enum Severity {
     Leftover,
     /// Something that was committed is missing or wrong.
     Damage,
+}
+
+/// What a problem is. `docs/reference/json.md` lists them for users; none ever gets another meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemCode {
+    /// SQLite finds `meta.db` inconsistent.
+    DatabaseInconsistent,
+    /// A blob that was stored is not there.
+    BlobMissing,
+    /// The file of a blob cannot be read.
+    BlobUnreadable,
+    /// The file of a blob has another length than was stored.
+    BlobSize,
+    /// The bytes of a blob are not those of its digest.
+    BlobCorrupt,
+    /// A blob did not reach the disk before the machine went down. Nothing that was committed needs it.
+    BlobUnflushed,
+    /// A file in `blobs/` is not recorded.
+    BlobUnrecorded,
+    /// A kept image needs a blob that is not here.
+    ContentMissing,
+    /// A name stands for something that is not kept.
+    NameDangling,
+    /// A kept manifest or index has no image.
+    TargetEmpty,
+    /// A kept manifest or index is not here itself.
+    TargetMissing,
+    /// A kept index has a manifest of which nothing is recorded.
+    ManifestUnrecorded,
+    /// A kept manifest has an image of which nothing is recorded.
+    ImageUnrecorded,
+    /// An image is recorded that nothing kept has.
+    ImageOrphaned,
+    /// `index.json` does not show the present names.
+    ViewOutdated,
+    /// A lease outlived its process.
+    LeaseDead,
+    /// A file of an old transfer was left behind.
+    IngestStale,
+    /// A collection that was cut short left content in the trash.
+    TrashLeft,
+    /// `use.db`, which knows when images were last used, is damaged.
+    LastUseDamaged,
+    /// `labels.db`, a cache, is damaged.
+    LabelsDamaged,
+    /// A damaged copy is kept of a blob that is here again.
+    DamagedCopy,
+}
+
+impl ProblemCode {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProblemCode::DatabaseInconsistent => "database-inconsistent",
+            ProblemCode::BlobMissing => "blob-missing",
+            ProblemCode::BlobUnreadable => "blob-unreadable",
+            ProblemCode::BlobSize => "blob-size",
+            ProblemCode::BlobCorrupt => "blob-corrupt",
+            ProblemCode::BlobUnflushed => "blob-unflushed",
+            ProblemCode::BlobUnrecorded => "blob-unrecorded",
+            ProblemCode::ContentMissing => "content-missing",
+            ProblemCode::NameDangling => "name-dangling",
+            ProblemCode::TargetEmpty => "target-empty",
+            ProblemCode::TargetMissing => "target-missing",
+            ProblemCode::ManifestUnrecorded => "manifest-unrecorded",
+            ProblemCode::ImageUnrecorded => "image-unrecorded",
+            ProblemCode::ImageOrphaned => "image-orphaned",
+            ProblemCode::ViewOutdated => "view-outdated",
+            ProblemCode::LeaseDead => "lease-dead",
+            ProblemCode::IngestStale => "ingest-stale",
+            ProblemCode::TrashLeft => "trash-left",
+            ProblemCode::LastUseDamaged => "last-use-damaged",
+            ProblemCode::LabelsDamaged => "labels-damaged",
+            ProblemCode::DamagedCopy => "damaged-copy",
+        }
+    }
+
+    /// How bad it is.
+    fn severity(self) -> Severity {
+        match self {
+            ProblemCode::BlobUnflushed
+            | ProblemCode::BlobUnrecorded
+            | ProblemCode::ViewOutdated
+            | ProblemCode::LeaseDead
+            | ProblemCode::IngestStale
+            | ProblemCode::TrashLeft
+            | ProblemCode::LabelsDamaged
+            | ProblemCode::DamagedCopy => Severity::Leftover,
+            _ => Severity::Damage,
+        }
+    }
 }
 
 impl Report {
@@ -78,13 +173,14 @@ impl Report {
         }
     }
 
-    fn add(&mut self, severity: Severity, message: String, repaired: Option<String>) {
-        self.problems.push(Problem { severity, message, content: None, repaired });
+    fn add_content(&mut self, code: ProblemCode, digest: &Digest, message: String, repaired: Option<String>) {
+        let (severity, object, content) = (code.severity(), digest.to_string(), Some(digest.clone()));
+        self.problems.push(Problem { code, severity, object, message, content, repaired });
     }
 
-    fn add_content(&mut self, digest: &Digest, message: String, repaired: Option<String>) {
-        let content = Some(digest.clone());
-        self.problems.push(Problem { severity: Severity::Damage, message, content, repaired });
+    fn add(&mut self, code: ProblemCode, object: impl ToString, message: String, repaired: Option<String>) {
+        let (severity, object) = (code.severity(), object.to_string());
+        self.problems.push(Problem { code, severity, object, message, content: None, repaired });
     }
 }
 
@@ -128,7 +224,7 @@ impl Store {
             Ok(lines)
         })?;
         for line in lines.into_iter().filter(|line| line != "ok") {
-            report.add(Severity::Damage, format!("meta.db: {line}"), None);
+            report.add(ProblemCode::DatabaseInconsistent, "meta.db", format!("meta.db: {line}"), None);
         }
         Ok(())
     }
@@ -147,13 +243,14 @@ impl Store {
             } else {
                 None
             };
-            report.add(Severity::Damage, fault, repaired);
+            report.add(ProblemCode::LastUseDamaged, "use.db", fault, repaired);
         }
         if let Some(fault) = self.inner.labels.fault()? {
             if repair {
                 self.inner.labels.clear_away(None)?;
             }
-            report.add(Severity::Leftover, fault, repair.then(|| "removed: it is a cache".to_owned()));
+            let repaired = repair.then(|| "removed: it is a cache".to_owned());
+            report.add(ProblemCode::LabelsDamaged, "labels.db", fault, repaired);
         }
         Ok(())
     }
@@ -168,7 +265,8 @@ impl Store {
         } else {
             None
         };
-        report.add(Severity::Leftover, "index.json does not show the present names".to_owned(), repaired);
+        let message = "index.json does not show the present names".to_owned();
+        report.add(ProblemCode::ViewOutdated, "index.json", message, repaired);
         Ok(())
     }
 
@@ -184,10 +282,12 @@ impl Store {
         };
         let removed = || repair.then(|| "removed".to_owned());
         for id in dead {
-            report.add(Severity::Leftover, format!("lease {id} belongs to no living process"), removed());
+            let message = format!("lease {id} belongs to no living process");
+            report.add(ProblemCode::LeaseDead, id, message, removed());
         }
         for path in stale_ingests(self, repair)? {
-            report.add(Severity::Leftover, format!("{path:?} is left of an old transfer"), removed());
+            let message = format!("{path:?} is left of an old transfer");
+            report.add(ProblemCode::IngestStale, path.display(), message, removed());
         }
         for (digest, path) in self.damaged_copies()? {
             // Its bytes have just been proven.
@@ -197,11 +297,12 @@ impl Store {
                     durable::remove_file(&path)?;
                 }
                 let message = format!("{path:?} is the damaged copy of a blob that is here again");
-                report.add(Severity::Leftover, message, removed());
+                report.add(ProblemCode::DamagedCopy, path.display(), message, removed());
             }
         }
         for digest in recover::trashed(self)? {
-            report.add(Severity::Leftover, format!("{digest} lies in the trash of another collection"), None);
+            let message = format!("{digest} lies in the trash of another collection");
+            report.add(ProblemCode::TrashLeft, digest, message, None);
         }
         Ok(())
     }

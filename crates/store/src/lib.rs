@@ -44,7 +44,7 @@ mod usage;
 mod view;
 mod wait;
 
-pub use check::{Problem, Report, Severity};
+pub use check::{Problem, ProblemCode, Report, Severity};
 pub use collect::Collected;
 pub use commit::{Committed, CommittedTarget, NewTarget};
 pub use db::Journal;

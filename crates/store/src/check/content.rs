@@ -6,7 +6,7 @@ use dhow_base::fs as durable;
 use dhow_base::{Kind, Result};
 use dhow_spec::{Descriptor, Digest, MediaType};
 
-use super::{Report, Severity};
+use super::{ProblemCode, Report};
 use crate::blobs::prove_file;
 use crate::find::digest_at;
 use crate::paths::flat;
@@ -19,14 +19,14 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
     for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
-        let Some(message) = fault(store, digest, *size)? else { continue };
+        let Some((code, message)) = fault(store, digest, *size)? else { continue };
         // It may have been collected since its row was read.
         if !store.read_rows(|connection| has_row(connection, digest))? {
             continue;
         }
         if *is_trusted {
             let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
-            report.add_content(digest, message, repaired);
+            report.add_content(code, digest, message, repaired);
             continue;
         }
         // Nothing that was committed needs it: a commit flushes first.
@@ -39,7 +39,7 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
             None
         };
         let message = format!("blob {digest} was not on disk yet when the machine went down");
-        report.add(Severity::Leftover, message, repaired);
+        report.add(ProblemCode::BlobUnflushed, digest, message, repaired);
     }
     for (digest, size) in store.files_in_blobs()? {
         if !known.contains(&digest) {
@@ -80,18 +80,26 @@ fn descriptor(digest: &Digest, size: u64) -> Descriptor {
 }
 
 /// What is wrong with a blob that has a row.
-fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<String>> {
+fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<(ProblemCode, String)>> {
     let path = store.paths().blob(digest);
     Ok(match path.metadata() {
-        Err(error) => Some(format!("blob {digest} cannot be read: {error}")),
+        Err(error) => {
+            let is_gone = error.kind() == std::io::ErrorKind::NotFound;
+            let code = if is_gone { ProblemCode::BlobMissing } else { ProblemCode::BlobUnreadable };
+            Some((code, format!("blob {digest} cannot be read: {error}")))
+        }
         Ok(metadata) if metadata.len() != size => {
-            Some(format!("blob {digest} has {} bytes, {size} were stored", metadata.len()))
+            Some((ProblemCode::BlobSize, format!("blob {digest} has {} bytes, {size} were stored", metadata.len())))
         }
         Ok(_) => match prove_file(&path, &descriptor(digest, size)) {
             Ok(Some(_)) => None,
-            Ok(None) => Some(format!("the bytes of blob {digest} are not those of its digest")),
-            Err(error) if error.kind() == Kind::NotFound => Some(format!("blob {digest} is missing")),
-            Err(error) => Some(format!("blob {digest}: {error}")),
+            Ok(None) => {
+                Some((ProblemCode::BlobCorrupt, format!("the bytes of blob {digest} are not those of its digest")))
+            }
+            Err(error) if error.kind() == Kind::NotFound => {
+                Some((ProblemCode::BlobMissing, format!("blob {digest} is missing")))
+            }
+            Err(error) => Some((ProblemCode::BlobUnreadable, format!("blob {digest}: {error}"))),
         },
     })
 }
@@ -142,7 +150,8 @@ fn check_stray(store: &Store, digest: &Digest, size: u64, repair: bool, report: 
         durable::remove_file(&path)?;
     }
     if !appeared && store.paths().blob(digest).exists() {
-        report.add(Severity::Leftover, format!("file {digest} in blobs/ is not recorded"), repaired);
+        let message = format!("file {digest} in blobs/ is not recorded");
+        report.add(ProblemCode::BlobUnrecorded, digest, message, repaired);
     }
     Ok(())
 }

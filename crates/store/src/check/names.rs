@@ -3,25 +3,43 @@
 use dhow_base::Result;
 use rusqlite::Connection;
 
-use super::{Report, Severity};
+use super::{ProblemCode, Report};
 use crate::db::Step;
 use crate::find::text_at;
 use crate::store::{Store, from_row};
 
-/// Each finds rows that cannot be: a sentence about what is wrong, in SQL.
-const RULES: [&str; 6] = [
-    "SELECT repository || ':' || tag || ' names what is not kept' FROM reference \
-     WHERE target NOT IN (SELECT number FROM target)",
-    "SELECT repository || ' has the digest of what is not kept' FROM repo_digest \
-     WHERE target NOT IN (SELECT number FROM target)",
-    "SELECT 'target ' || digest || ' has no image' FROM target \
-     WHERE number NOT IN (SELECT target FROM target_member)",
-    "SELECT 'manifest ' || manifest || ' is not recorded' FROM target_member \
-     WHERE manifest NOT IN (SELECT digest FROM manifest)",
-    "SELECT 'the image of manifest ' || manifest || ' is not recorded' FROM target_member \
-     WHERE image NOT IN (SELECT number FROM image)",
-    "SELECT 'image ' || id || ' belongs to no target' FROM image \
-     WHERE number NOT IN (SELECT image FROM target_member)",
+/// Each finds rows that cannot be: what they are about, and a sentence about what is wrong, in SQL.
+const RULES: [(ProblemCode, &str); 6] = [
+    (
+        ProblemCode::NameDangling,
+        "SELECT repository || ':' || tag, repository || ':' || tag || ' names what is not kept' FROM reference \
+         WHERE target NOT IN (SELECT number FROM target)",
+    ),
+    (
+        ProblemCode::NameDangling,
+        "SELECT repository, repository || ' has the digest of what is not kept' FROM repo_digest \
+         WHERE target NOT IN (SELECT number FROM target)",
+    ),
+    (
+        ProblemCode::TargetEmpty,
+        "SELECT digest, 'target ' || digest || ' has no image' FROM target \
+         WHERE number NOT IN (SELECT target FROM target_member)",
+    ),
+    (
+        ProblemCode::ManifestUnrecorded,
+        "SELECT manifest, 'manifest ' || manifest || ' is not recorded' FROM target_member \
+         WHERE manifest NOT IN (SELECT digest FROM manifest)",
+    ),
+    (
+        ProblemCode::ImageUnrecorded,
+        "SELECT manifest, 'the image of manifest ' || manifest || ' is not recorded' FROM target_member \
+         WHERE image NOT IN (SELECT number FROM image)",
+    ),
+    (
+        ProblemCode::ImageOrphaned,
+        "SELECT id, 'image ' || id || ' belongs to no target' FROM image \
+         WHERE number NOT IN (SELECT image FROM target_member)",
+    ),
 ];
 
 pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {
@@ -31,22 +49,23 @@ pub(super) fn check(store: &Store, report: &mut Report) -> Result<()> {
         Ok((from_row(references), faults(connection)?))
     })?;
     report.references = references;
-    for fault in faults {
-        report.add(Severity::Damage, fault, None);
+    for (code, object, sentence) in faults {
+        report.add(code, object, sentence, None);
     }
     for lost in store.lost()? {
-        report.add_content(&lost.digest, format!("{lost} is missing"), None);
+        let code = if lost.parent.is_none() { ProblemCode::TargetMissing } else { ProblemCode::ContentMissing };
+        report.add_content(code, &lost.digest, format!("{lost} is missing"), None);
     }
     Ok(())
 }
 
-fn faults(connection: &Connection) -> Step<Vec<String>> {
+fn faults(connection: &Connection) -> Step<Vec<(ProblemCode, String, String)>> {
     let mut faults = Vec::new();
-    for rule in RULES {
+    for (code, rule) in RULES {
         let mut select = connection.prepare(rule)?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            faults.push(text_at(row, 0)?.to_owned());
+            faults.push((code, text_at(row, 0)?.to_owned(), text_at(row, 1)?.to_owned()));
         }
     }
     Ok(faults)

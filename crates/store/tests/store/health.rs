@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::Kind;
 use dhow_base::progress::Silent;
 use dhow_content::{Begin, Sink};
-use dhow_store::{Container, ContainerState, OpenOptions, Severity, Store};
+use dhow_store::{Container, ContainerState, OpenOptions, ProblemCode, Severity, Store};
 use futures::executor::block_on;
 use rusqlite::Connection;
 
@@ -37,13 +37,21 @@ fn damage_is_named_and_mended_by_the_next_pull() {
         assert_eq!(named.count(), 1, "{report:#?}");
     }
     assert!(report.problems.iter().all(|problem| problem.severity == Severity::Damage && problem.repaired.is_none()));
+    let expected = [(ProblemCode::BlobMissing, &layers[0]), (ProblemCode::BlobCorrupt, &layers[1])];
+    for (code, layer) in expected {
+        let is_it =
+            |problem: &dhow_store::Problem| problem.code == code && problem.object == layer.blob.digest.as_str();
+        assert!(report.problems.iter().any(is_it), "{code:?}: {report:#?}");
+    }
     assert!(flipped.exists(), "looking changes nothing");
 
     let report = store.check(true).unwrap();
     assert!(report.problems.iter().any(|problem| problem.repaired.is_some()), "{report:#?}");
     assert_eq!(std::fs::read_dir(root.join("damaged")).unwrap().count(), 1, "what is left of a blob stays");
     assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
-    assert!(!store.check(false).unwrap().is_sound(), "the image is still not whole");
+    let report = store.check(false).unwrap();
+    assert!(!report.is_sound(), "the image is still not whole");
+    assert!(report.problems.iter().any(|problem| problem.code == ProblemCode::ContentMissing), "{report:#?}");
     remote.pull(&store, &["app:1"]).unwrap();
     assert!(store.is_complete_for(&remote.root.digest, None).unwrap());
     assert_sound(&store, "after the next pull");
@@ -98,7 +106,9 @@ fn what_dead_processes_left_is_told_and_cleared() {
     std::fs::write(root.join("index.json"), "old").unwrap();
     let report = store.check(false).unwrap();
     assert!(report.is_sound(), "{report:#?}");
-    assert_eq!(report.problems.len(), 3, "{report:#?}");
+    let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
+    let expected = [ProblemCode::BlobUnrecorded, ProblemCode::ViewOutdated, ProblemCode::LeaseDead];
+    assert_eq!(codes, expected, "{report:#?}");
     let report = store.check(true).unwrap();
     assert!(report.problems.iter().all(|problem| problem.repaired.is_some()), "{report:#?}");
     assert!(store.check(false).unwrap().problems.is_empty());
