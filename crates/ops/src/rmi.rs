@@ -48,7 +48,7 @@ pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<
     each(context, names, |update, name| {
         let found = update.find(name)?;
         if request.platforms.is_empty() {
-            return remove_found(update, &found, request.force);
+            return remove_found(update, name, &found, request.force);
         }
         remove_platforms(update, name, &found, &request.platforms)
     })
@@ -108,10 +108,11 @@ fn each<T>(
     Ok(outcomes)
 }
 
-fn remove_found(update: &mut Update<'_>, found: &Found, force: bool) -> Outcome {
+/// `name` is what the user calls it.
+fn remove_found(update: &mut Update<'_>, name: &str, found: &Found, force: bool) -> Outcome {
     let mut state = State::of(update, &found.image_id, force)?;
     match (&found.matched_by, &found.reference) {
-        (MatchedBy::Name, Some(reference)) => state.by_name(reference),
+        (MatchedBy::Name, Some(reference)) => state.by_name(name, reference),
         _ => state.by_id(),
     }
 }
@@ -169,14 +170,13 @@ impl<'a, 'u> State<'a, 'u> {
         })
     }
 
-    fn by_name(&mut self, reference: &Reference) -> Outcome {
+    fn by_name(&mut self, name: &str, reference: &Reference) -> Outcome {
         if let Some(container) = self.containers.first()
             && self.has_single_reference()
             && !self.force
         {
-            let shown = reference.familiar();
             let message = format!(
-                "conflict: unable to remove repository reference \"{shown}\" (must force) - container {} is using its \
+                "conflict: unable to remove repository reference \"{name}\" (must force) - container {} is using its \
                  referenced image {}",
                 container.short_id(),
                 self.id.short()
@@ -276,7 +276,10 @@ impl<'a, 'u> State<'a, 'u> {
     fn delete(&mut self) -> Result<()> {
         let chains = self.update.delete_used_image(&self.id)?;
         self.removed.push(Removed::Deleted(self.id.clone()));
-        self.removed.extend(chains.into_iter().map(Removed::Deleted));
+        // A container stands on the layers of its image: they are not gone with it.
+        if self.containers.is_empty() {
+            self.removed.extend(chains.into_iter().map(Removed::Deleted));
+        }
         Ok(())
     }
 }

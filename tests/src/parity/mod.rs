@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "test files are scratch files")]
 
+mod boxes;
 mod case;
 mod judge;
 mod names;
@@ -14,7 +15,7 @@ mod sides;
 pub use case::{Case, Group, Mark, Step, parse};
 pub use judge::{Report, Said, judge};
 pub use names::Names;
-pub use pictures::{Gallery, State};
+pub use pictures::{Box, Doing, Gallery, State};
 pub use recording::Recording;
 pub use shape::{shape, split};
 pub use sides::{Side, client_version, docker_side};

@@ -28,6 +28,12 @@ impl Names {
         }
     }
 
+    /// As [`Names::call_digest`], for what has other digits each time it is made.
+    pub fn call_again(&mut self, hex: &str, name: &str) {
+        self.digests.retain(|(_, known)| known != name);
+        self.digests.push((hex.to_owned(), name.to_owned()));
+    }
+
     /// A command line of a case file as it is run: `<name>` becomes the digest's digits, `<name:4>` its first four,
     /// `[NAME]` the text of that name.
     pub fn filled(&self, line: &str) -> String {

@@ -138,11 +138,35 @@ pub struct State {
     pub loaded: &'static [(&'static str, &'static [&'static str])],
     /// What is pulled after that.
     pub pulled: &'static [&'static str],
+    /// Containers that are made then.
+    pub containers: &'static [Box],
+}
+
+/// A container: its name, the image it is made from, and what becomes of it.
+#[derive(Debug)]
+pub struct Box {
+    /// Its name; its ID is called `box.` and this.
+    pub name: &'static str,
+    /// The image's name.
+    pub image: &'static str,
+    /// What it does.
+    pub doing: Doing,
+}
+
+/// What a container does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It was made and never started.
+    Nothing,
+    /// It runs.
+    Running,
+    /// It has run to its end.
+    Ended,
 }
 
 /// The states that groups of cases start from.
-const STATES: [(&str, State); 7] = [
-    ("nothing", State { loaded: &[], pulled: &[] }),
+const STATES: [(&str, State); 8] = [
+    ("nothing", State { loaded: &[], pulled: &[], containers: &[] }),
     (
         "gallery",
         State {
@@ -156,19 +180,45 @@ const STATES: [(&str, State); 7] = [
                 ("turn", &["ghcr.io/acme/turn:20.01"]),
             ],
             pulled: &["[REGISTRY]/acme/pin@sha256:<pin.manifest>"],
+            containers: &[],
         },
     ),
-    ("pair", State { loaded: &[("web", &["web:1"]), ("tool", &["acme/tool:2"])], pulled: &[] }),
+    ("pair", State { loaded: &[("web", &["web:1"]), ("tool", &["acme/tool:2"])], pulled: &[], containers: &[] }),
     (
         "litter",
         State {
             loaded: &[("web", &["web:1", "other:1"]), ("tool", &["acme/tool:2"]), ("ghost", &[]), ("epoch", &[])],
             pulled: &["[REGISTRY]/acme/pin:1"],
+            containers: &[],
         },
     ),
-    ("solid", State { loaded: &[("plain", &["plain:1", "plain:2"]), ("solid", &["acme/solid:1"])], pulled: &[] }),
-    ("plain", State { loaded: &[("plain", &["plain:1"])], pulled: &[] }),
-    ("remote", State { loaded: &[], pulled: &["[REGISTRY]/acme/pin:1"] }),
+    (
+        "solid",
+        State {
+            loaded: &[("plain", &["plain:1", "plain:2"]), ("solid", &["acme/solid:1"])],
+            pulled: &[],
+            containers: &[],
+        },
+    ),
+    (
+        "used",
+        State {
+            loaded: &[
+                ("web", &["web:1"]),
+                ("tool", &["acme/tool:2", "acme/tool:3"]),
+                ("kilo", &["kilo:latest"]),
+                ("big", &["big:latest"]),
+            ],
+            pulled: &[],
+            containers: &[
+                Box { name: "idle", image: "web:1", doing: Doing::Nothing },
+                Box { name: "done", image: "acme/tool:2", doing: Doing::Ended },
+                Box { name: "busy", image: "kilo:latest", doing: Doing::Running },
+            ],
+        },
+    ),
+    ("plain", State { loaded: &[("plain", &["plain:1"])], pulled: &[], containers: &[] }),
+    ("remote", State { loaded: &[], pulled: &["[REGISTRY]/acme/pin:1"], containers: &[] }),
 ];
 
 /// All images of a run, as archives, ready to be served, and by name.

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use dhow_testkit::peers;
 use dhow_testkit::registry::{Access, Effect, Route, Rule, ScriptedRegistry};
 
+use super::boxes;
 use super::case::Case;
 use super::judge::Said;
 use super::names::{Names, without_timing};
@@ -129,6 +130,13 @@ impl Side {
         for image in state.pulled {
             self.must(&["pull".into(), self.names.filled(image).into()]);
         }
+        for container in state.containers {
+            let id = match &self.keeper {
+                Keeper::Daemon(_) => boxes::make(&mut self.command(), container),
+                Keeper::Store(folder) => boxes::record(folder, container),
+            };
+            self.names.call_again(&id, &format!("box.{}", container.name));
+        }
         self.state = Some(name.to_owned());
     }
 
@@ -142,8 +150,12 @@ impl Side {
             Keeper::Store(folder) if folder.exists() => fs::remove_dir_all(folder).expect("the old store"),
             Keeper::Store(_) => {}
             Keeper::Daemon(_) => {
-                for (list, remove) in [(&["ps", "-aq"], &["rm", "-f"]), (&["images", "-aq"], &["rmi", "-f"])] {
-                    let ids = self.must(&list.map(OsString::from));
+                for (list, remove) in [
+                    (&["ps", "-aq"][..], &["rm", "-f", "-v"][..]),
+                    (&["volume", "ls", "-q"], &["volume", "rm"]),
+                    (&["images", "-aq"], &["rmi", "-f"]),
+                ] {
+                    let ids = self.must(&list.iter().map(OsString::from).collect::<Vec<_>>());
                     let mut ids: Vec<&str> = ids.lines().collect();
                     ids.sort_unstable();
                     ids.dedup();
