@@ -42,11 +42,10 @@ fn short_names_are_looked_for_where_the_configuration_says() {
     exit 1
     [out]
     Using default tag: latest
-    Using default tag: latest
     [err]
     Resolving "nothing" using unqualified-search registries ([FOLDER]/root/etc/containers/registries.conf)
-    repository [FIRST]/nothing not found: name unknown: repository name not known to registry
-    repository [SECOND]/nothing not found: name unknown: repository name not known to registry
+    manifest for [FIRST]/nothing:latest not found: manifest unknown: manifest unknown
+    manifest for [SECOND]/nothing:latest not found: manifest unknown: manifest unknown
     "#);
     registries(
         &scene,

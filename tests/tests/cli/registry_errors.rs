@@ -47,6 +47,43 @@ fn access_denied() {
 }
 
 #[test]
+fn limits_are_told() {
+    let stage = Stage::new();
+    let header = |name: &str, value: &str| Effect::SetHeader(name.to_owned(), value.to_owned());
+    let little = Rule::on(Route::Manifest)
+        .effect(header("ratelimit-limit", "100;w=21600"))
+        .effect(header("ratelimit-remaining", "3;w=21600"));
+    stage.registry.script(little);
+    assert_snapshot!(stage.scene.dhow(&["pull", "-q", &stage.name]), @r"
+    exit 0
+    [out]
+    [REGISTRY]/acme/web:v1
+    [err]
+    WARNING: [REGISTRY]: 3 of 100 pulls are left within 6 hours; an account may have more: dhow login [REGISTRY]
+    ");
+    let lines = stage.registry.lines();
+    stage.registry.clear_log();
+    stage.scene.must(&["pull", "-q", &stage.name]);
+    assert_eq!(stage.registry.lines(), ["HEAD /v2/acme/web/manifests/v1"], "no GET for what is known: {lines:?}");
+}
+
+#[test]
+fn a_spent_limit_says_when_it_ends() {
+    let stage = Stage::new();
+    let Effect::Answer { status, mut headers, body } =
+        Effect::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit.")
+    else {
+        panic!("an answer")
+    };
+    headers.push(("Retry-After".to_owned(), "18000".to_owned()));
+    stage.registry.script(Rule::on(Route::Manifest).effect(Effect::Answer { status, headers, body }));
+    let refused = stage.pull();
+    let start = "Error response from daemon: toomanyrequests: You have reached your pull rate limit. (try again in 5 hours, at ";
+    assert!(refused.code == 1 && refused.stderr.starts_with(start) && refused.stderr.ends_with(" GMT)\n"), "{refused}");
+    assert_eq!(stage.registry.requests().len(), 1, "a limit of hours is not waited for");
+}
+
+#[test]
 fn no_credentials() {
     let stage = Stage::new();
     stage.registry.set_access(Access::basic("bob", "secret"));

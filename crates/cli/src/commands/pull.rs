@@ -120,42 +120,56 @@ impl Puller<'_> {
 
     /// Pulls the first of the images that a name may mean, and remembers which one the user meant.
     async fn candidates(&self, name: Wanted, all_tags: bool) -> Outcome {
-        let mut failures = Vec::new();
-        if matches!(self.policy, Policy::Missing | Policy::Never) && !all_tags {
-            for reference in &name.candidates {
-                let tagged = reference.clone().with_default_tag();
-                if pull::present(self.context, &self.request(&tagged))?.is_some() {
-                    return self.one(reference.clone()).await;
-                }
-            }
+        let pulled = if all_tags { self.first_repository(&name).await? } else { self.first_image(&name).await? };
+        if name.is_chosen {
+            let recorded = short_names::record(self.context, &name.text, pulled.repository());
+            // The image is here: that it will be asked for again next time is no failure.
+            let _ = recorded.inspect_err(|error| self.session.console.notice(format!("WARNING: {error}")));
         }
+        Ok(())
+    }
+
+    async fn first_repository<'n>(&self, name: &'n Wanted) -> Outcome<&'n Reference> {
+        let mut failures = Vec::new();
         for reference in &name.candidates {
-            let pulled = match all_tags {
-                true => self.repository(reference).await,
-                false => self.one(reference.clone()).await,
-            };
-            match pulled {
-                Ok(()) if name.is_chosen => {
-                    let recorded = short_names::record(self.context, &name.text, reference.repository());
-                    // The image is here: that it will be asked for again next time is no failure.
-                    let _ = recorded.inspect_err(|error| self.session.console.notice(format!("WARNING: {error}")));
-                    return Ok(());
-                }
-                Ok(()) => return Ok(()),
+            match self.repository(reference).await {
+                Ok(()) => return Ok(reference),
                 Err(failure) if failure.is_interruption() => return Err(failure),
                 Err(failure) => failures.push(failure),
             }
         }
-        Failure::join(failures)
+        Err(failed(failures))
     }
 
-    async fn one(&self, reference: Reference) -> Outcome {
-        let tagged = reference.clone().with_default_tag();
-        if tagged != reference {
+    async fn first_image<'n>(&self, name: &'n Wanted) -> Outcome<&'n Reference> {
+        let tagged: Vec<Reference> = name.candidates.iter().cloned().map(Reference::with_default_tag).collect();
+        if tagged != name.candidates {
             self.say("Using default tag: latest");
         }
-        let newer = self.fetch(&tagged).await?;
-        self.say(&status(&pulled_name(&tagged), newer));
+        let mut order: Vec<usize> = (0..tagged.len()).collect();
+        if matches!(self.policy, Policy::Missing | Policy::Never) {
+            // What is here comes before what could be elsewhere.
+            for (index, reference) in tagged.iter().enumerate() {
+                if pull::present(self.context, &self.request(reference))?.is_some() {
+                    order = vec![index];
+                    break;
+                }
+            }
+        }
+        let mut failures = Vec::new();
+        for index in order {
+            match self.one(&tagged[index]).await {
+                Ok(()) => return Ok(&name.candidates[index]),
+                Err(failure) if failure.is_interruption() => return Err(failure),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(failed(failures))
+    }
+
+    async fn one(&self, tagged: &Reference) -> Outcome {
+        let newer = self.fetch(tagged).await?;
+        self.say(&status(&pulled_name(tagged), newer));
         self.session.console.line(tagged.to_string());
         Ok(())
     }
@@ -213,6 +227,17 @@ impl Puller<'_> {
         if !self.quiet {
             self.session.console.line(line);
             self.session.console.flush();
+        }
+    }
+}
+
+/// Several failures as one.
+fn failed(mut failures: Vec<Failure>) -> Failure {
+    match (failures.len(), failures.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            failures.extend(last);
+            Failure::Several(failures)
         }
     }
 }

@@ -30,12 +30,13 @@ impl Tls {
     /// Adds what a folder has for the registry that it is of: authorities in `*.crt`, certificates of this client in
     /// `*.cert` with their keys in `*.key`. A folder that is not there, or not for this user, has nothing.
     pub(super) fn add_folder(&mut self, folder: &Path) -> Result<()> {
+        if super::is_absent(folder) {
+            return Ok(());
+        }
         let names = match names_in(folder) {
             Ok(names) => names,
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Denied) => {
-                if error.kind() == Kind::Denied {
-                    tracing::debug!(%error, "certificates are not used");
-                }
+            Err(error) if error.kind() == Kind::Denied => {
+                tracing::debug!(%error, "certificates are not used");
                 return Ok(());
             }
             Err(error) => return Err(error),

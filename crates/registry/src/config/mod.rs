@@ -9,27 +9,25 @@ pub mod containers;
 pub mod daemon;
 pub mod hosts;
 pub mod network;
+mod read;
 pub mod short_names;
 pub(crate) mod site;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use dhow_base::{Error, Kind, Result, fs, limits};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Reference, Repository};
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use certs::Tls;
 use containers::{Containers, File, Registry, Serves};
 use daemon::Daemon;
 use hosts::{Host, Hosts};
+use read::{drop_ins, invalid, is_absent, one_line, read, read_daemon_s, toml};
 use short_names::{Habit, Resolution};
 use site::{Route, Site};
-
-/// Most drop-ins of one folder that are read.
-const DROP_INS_MAX: usize = 1000;
 
 /// Whose configuration counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,6 +244,9 @@ impl Registries {
         }
         let mut tls = Tls::default();
         if let Some(folder) = &self.files.cert_dir {
+            if is_absent(folder) {
+                return Err(Error::new(Kind::NotFound, format!("--cert-dir: there is no folder {folder:?}")));
+            }
             tls.add_folder(folder)?;
         } else if is_one_name(domain) {
             let (docker, containers) = (&self.files.docker_certs, &self.files.containers_certs);
@@ -282,7 +283,7 @@ impl Registries {
         }
         for folder in folders {
             let path = folder.join("hosts.toml");
-            if let Some(bytes) = read(&path)? {
+            if let Some(bytes) = read_daemon_s(&path)? {
                 let named = |error: Error| error.context(format_args!("cannot use {path:?}"));
                 return Hosts::parse(&bytes, &folder).map(Some).map_err(named);
             }
@@ -297,7 +298,7 @@ impl Registries {
         let mut daemon = Daemon::default();
         if self.files.family != Family::Containers {
             for path in &self.files.daemon {
-                if let Some(bytes) = read(path)? {
+                if let Some(bytes) = read_daemon_s(path)? {
                     daemon =
                         Daemon::parse(&bytes).map_err(|error| error.context(format_args!("cannot use {path:?}")))?;
                     break;
@@ -370,56 +371,6 @@ fn authority(url: &Url) -> String {
 /// Whether a registry's name is one component of a path. Names of references always are; a login's is what a user typed.
 fn is_one_name(domain: &str) -> bool {
     !domain.is_empty() && !domain.contains('/') && !domain.starts_with('.')
-}
-
-/// The files of a folder of drop-ins, in the order of their names.
-fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| Error::io(format_args!("cannot read {folder:?}"), error);
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "conf") && !path.is_dir() {
-            paths.push(path);
-        }
-        if paths.len() > DROP_INS_MAX {
-            let message = format!("{folder:?} has more than {DROP_INS_MAX} files");
-            return Err(Error::new(Kind::LimitExceeded, message));
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// Reads a file; `None` when it is not there.
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read_limited(path, limits::API_BODY_BYTES_MAX) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == Kind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn toml<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let text = std::str::from_utf8(bytes).map_err(|_| invalid("not a text in UTF-8"))?;
-    toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        let at = line.map_or_else(String::new, |line| format!("line {line}: "));
-        invalid(format!("{at}{}", one_line(&error)))
-    })
-}
-
-/// The parser's message without the picture of the place.
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().replace('\n', ", ")
-}
-
-fn invalid(why: impl Into<String>) -> Error {
-    Error::new(Kind::Invalid, why)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use dhow_base::fs;
+
 use super::*;
 
 /// A folder of configuration, written as a test needs it.
@@ -177,6 +179,20 @@ fn mistakes_name_the_file() {
             Scene::new(&[(path, text)]).read(Family::All).routes(&Reference::parse("alpine").unwrap()).unwrap_err();
         assert!(error.to_string().contains(path), "{error}");
     }
+}
+
+#[test]
+fn a_home_that_is_no_folder_has_nothing() {
+    let at = |name: &str| PathBuf::from("/dev/null").join(name);
+    let files = ConfigFiles {
+        registries: vec![at("registries.conf")],
+        user_drop_ins: Some(at("registries.conf.d")),
+        daemon: vec![at("daemon.json")],
+        hosts: vec![at("hosts")],
+        docker_certs: vec![at("certs.d")],
+        ..ConfigFiles::default()
+    };
+    assert_eq!(routes(&Registries::new(files), "alpine"), ["docker.io/library/alpine"]);
 }
 
 #[test]
