@@ -88,9 +88,9 @@ impl SkopeoDirectory {
         fs::write_atomic(&self.root.join(MANIFEST_FILE), root.bytes(), 0o644, Durability::Durable)?;
         let mut kept = HashSet::new();
         for document in documents {
-            kept.extend(document.document().children().into_iter().map(|child| file_name(child)));
+            kept.extend(document.document().children().into_iter().map(file_name));
         }
-        kept.extend(root.document().children().into_iter().map(|child| file_name(child)));
+        kept.extend(root.document().children().into_iter().map(file_name));
         let failed = |error| Error::io(format_args!("cannot read {:?}", self.root), error);
         for entry in std::fs::read_dir(&self.root).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();

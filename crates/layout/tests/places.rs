@@ -1,6 +1,7 @@
 //! The shared suite of all places, over a layout directory and over an archive that is written and read back.
 
 #![allow(clippy::unwrap_used, reason = "tests report by panicking")]
+#![allow(clippy::disallowed_methods, reason = "test files are scratch files")]
 
 use std::path::Path;
 
