@@ -4,7 +4,7 @@
 //! containers/storage's own. The installed podman reads and writes them with the locks that they need.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::process::{Command, Stdio};
 
 use dhow_base::{Error, Kind, Result};
@@ -19,11 +19,13 @@ const SAID_BYTES_MAX: u64 = 8 << 10;
 /// # Errors
 /// [`Kind::NotFound`] when there is no podman or no such image; what podman says.
 pub(crate) fn save(context: &Context, name: &str) -> Result<File> {
-    let file = dhow_layout::nameless_file(&context.store()?.spool_dir()?)?;
+    let mut file = dhow_layout::nameless_file(&context.store()?.spool_dir()?)?;
     let output = file.try_clone().map_err(|error| Error::io("cannot write a temporary file", error))?;
     let mut command = Command::new("podman");
     command.args(["save", "--quiet", "--format", "docker-archive", "--", name]);
     run(command.stdin(Stdio::null()).stdout(output))?;
+    // The position is shared with podman.
+    file.seek(SeekFrom::Start(0)).map_err(|error| Error::io("cannot read a temporary file", error))?;
     Ok(file)
 }
 

@@ -1,5 +1,6 @@
 //! Snapshots of the real binary: what each verb says, where it says it, and how it exits.
 
+mod copy;
 mod docker29;
 mod failures;
 mod format;
@@ -17,6 +18,7 @@ mod prune;
 mod pull;
 mod push;
 mod registry_errors;
+mod remote;
 mod rmi;
 mod rows;
 mod save;

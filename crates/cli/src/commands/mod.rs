@@ -23,7 +23,9 @@ mod remote;
 mod rm_remote;
 mod rmi;
 mod save;
+mod search;
 mod serve;
+mod sync;
 mod system;
 mod system_prune;
 mod tag;
@@ -60,6 +62,8 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<save::Save>("save", &[], SAVE),
     Node::verb::<load::Load>("load", &[], LOAD),
     Node::verb::<copy::Copy>("copy", &[], &[]),
+    Node::verb::<sync::Sync>("sync", &[], &[]),
+    Node::verb::<search::Search>("search", &[], &[]),
     Node::verb::<tags::Tags>("tags", &[], &[]),
     Node::verb::<digest::Digest>("digest", &[], &[]),
     Node::verb::<referrers::Referrers>("referrers", &[], &[]),

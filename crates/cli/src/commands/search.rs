@@ -1,0 +1,139 @@
+//! `search`
+
+use std::cmp::Reverse;
+
+use clap::Args;
+use dhow_ops::search::{self, Hit, Request};
+
+use super::remote::{READ_ONLY, Reach, run};
+use crate::errors::{Failure, Outcome};
+use crate::format::list::{self, Columns};
+use crate::format::table::Table;
+use crate::format::text::ellipsis;
+use crate::format::{ListFormat, json};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// Docker shows so much of a description, in display columns.
+const DESCRIPTION_COLUMNS: usize = 45;
+
+const COLUMNS: Columns = Columns {
+    type_name: "formatter.searchContext",
+    headers: &[
+        ("Name", "NAME"),
+        ("Description", "DESCRIPTION"),
+        ("StarCount", "STARS"),
+        ("IsOfficial", "OFFICIAL"),
+        ("IsAutomated", "AUTOMATED"),
+    ],
+};
+
+/// The arguments of `search`.
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// Show only what fits: "stars=<number>", "is-official=<bool>"
+    #[arg(short, long, value_name = "filter")]
+    filter: Vec<String>,
+    /// Write as "json" (one line each) or by a Go template
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    /// Show at most so many
+    #[arg(long, value_name = "int", default_value_t = 25)]
+    limit: usize,
+    /// Show whole descriptions
+    #[arg(long)]
+    no_trunc: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "TERM")]
+    terms: Vec<String>,
+}
+
+impl Verb for Search {
+    const ABOUT: &'static str = "Search Docker Hub, or another registry, for repositories";
+    const OPERANDS: &'static str = "[REGISTRY/]TERM";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.terms
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(term) = self.terms.first() else { return Ok(()) };
+        if !(1..=search::HITS_MAX).contains(&self.limit) {
+            let message = format!("limit {} is outside the range of [1, {}]", self.limit, search::HITS_MAX);
+            return Err(Failure::Client(message));
+        }
+        let mut request = Request { term: term.clone(), most: self.limit, stars_min: 0, official: None };
+        for filter in &self.filter {
+            apply(filter, &mut request)?;
+        }
+        let context = self.reach.context(session, [])?;
+        let mut hits = run(READ_ONLY, search::search(&context, &request))?;
+        hits.sort_by_key(|hit| Reverse(hit.star_count));
+        let rows = hits.iter().map(|hit| self.row(hit));
+        let text = match ListFormat::parse(&self.format, false) {
+            ListFormat::Json => {
+                let mut text = String::new();
+                for row in rows {
+                    let object: std::collections::BTreeMap<_, _> = row.into_iter().collect();
+                    text.push_str(&json::line(&object).map_err(Failure::Client)?);
+                    text.push('\n');
+                }
+                text
+            }
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
+            ListFormat::Table | ListFormat::Raw => {
+                let mut table = Table::new(&["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]);
+                for hit in &hits {
+                    let official = if hit.is_official { "[OK]" } else { "" };
+                    table.row([&hit.name, &self.description(hit), &hit.star_count.to_string(), official]);
+                }
+                table.render()
+            }
+        };
+        session.console.text(text);
+        Ok(())
+    }
+}
+
+impl Search {
+    fn row(&self, hit: &Hit) -> [(&'static str, String); 5] {
+        [
+            ("Name", hit.name.clone()),
+            ("Description", self.description(hit)),
+            ("StarCount", hit.star_count.to_string()),
+            ("IsOfficial", hit.is_official.to_string()),
+            // Docker Hub stopped to tell.
+            ("IsAutomated", "false".to_owned()),
+        ]
+    }
+
+    fn description(&self, hit: &Hit) -> String {
+        let line = hit.description.replace(['\n', '\r'], " ");
+        if self.no_trunc { line } else { ellipsis(&line, DESCRIPTION_COLUMNS) }
+    }
+}
+
+fn apply(filter: &str, request: &mut Request) -> Outcome {
+    let invalid = |what: String| Err(Failure::Client(what));
+    match filter.split_once('=').map(|(key, value)| (key.trim().to_lowercase(), value.trim())) {
+        None => invalid(format!("invalid argument {filter:?} for \"-f, --filter\" flag: invalid filter {filter:?}")),
+        Some((key, value)) if key == "stars" => match value.parse() {
+            Ok(stars) => {
+                request.stars_min = stars;
+                Ok(())
+            }
+            Err(_) => invalid(format!("invalid filter 'stars={value}'")),
+        },
+        Some((key, value)) if key == "is-official" => match value {
+            "true" | "1" | "false" | "0" => {
+                request.official = Some(matches!(value, "true" | "1"));
+                Ok(())
+            }
+            _ => invalid(format!("invalid filter 'is-official={value}'")),
+        },
+        Some((key, _)) => invalid(format!("invalid filter '{key}'")),
+    }
+}

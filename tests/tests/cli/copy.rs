@@ -1,0 +1,160 @@
+//! `copy` and `sync`
+
+#![allow(clippy::disallowed_methods, reason = "writes scratch files")]
+
+use dhow_tests::multi::Multi;
+use dhow_tests::scene::{Scene, Server};
+use insta::assert_snapshot;
+
+/// A registry with an image under `acme/web:v1` and `v2`.
+fn published() -> (Scene, Server, String) {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web:v1");
+    scene.load("a", &name);
+    scene.must(&["push", "-q", &name]);
+    scene.must(&["copy", "-q", &name, &format!("docker://{}", server.name("acme/web:v2"))]);
+    (scene, server, name)
+}
+
+#[test]
+fn what_a_copy_says() {
+    let (scene, server, name) = published();
+    let from = format!("docker://{name}");
+    let said = scene.must(&["copy", &from, &format!("docker://{}", server.name("acme/other:v1"))]);
+    let mut lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.pop(), Some("Digest: sha256:<manifest-a>"));
+    lines.sort_unstable();
+    assert_snapshot!(lines.join("\n"), @r"
+    lower-------: Mounted from acme/web
+    upper-a-----: Mounted from acme/web
+    ");
+    assert_snapshot!(scene.dhow(&["copy", "-q", "--digestfile", "digest", &from, "dir:folder"]), @"exit 0");
+    let digest = std::fs::read(scene.path("digest")).expect("the file");
+    assert_eq!(scene.shown(&digest), "sha256:<manifest-a>");
+    assert_snapshot!(scene.dhow(&["copy", "dir:folder", "kept"]), @r"
+    exit 0
+    [out]
+    lower-------: Already exists
+    upper-a-----: Already exists
+    Digest: sha256:<manifest-a>
+    ");
+    assert!(scene.must(&["images"]).contains("\nkept   "), "{}", scene.must(&["images"]));
+}
+
+#[test]
+fn a_part_of_an_index_is_told() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let image = Multi::new(&scene);
+    let name = format!("docker://{}", image.publish(&scene, &server, "acme/app:v1"));
+    let said = scene.dhow(&["copy", "-q", "--platform", "linux/amd64,linux/arm64", &name, "oci:layout:v1"]);
+    assert_eq!((said.code, said.stdout.as_str()), (0, ""), "{said}");
+    assert!(
+        said.stderr.contains("Only a part of the image was copied, under a new index: linux/amd64, linux/arm64"),
+        "{said}"
+    );
+    assert_snapshot!(scene.dhow(&["copy", "--platform", "linux/s390x", &name, "oci:layout:v2"]), @r"
+    exit 1
+    [err]
+    no matching manifest for linux/s390x in the manifest list entries
+    ");
+    // What the layout has of an index goes on from there.
+    scene.must(&["copy", "-q", "-a", "oci:layout:v1", "oci-archive:layout.tar:v1"]);
+    scene.must(&["copy", "-q", "--all", "oci-archive:layout.tar", "kept:v1"]);
+    let shown = scene.must(&["image", "inspect", "--platform", "linux/arm64", "kept:v1"]);
+    assert!(shown.contains("\"Architecture\": \"arm64\""), "{shown}");
+}
+
+#[test]
+fn refuses_what_makes_no_sense() {
+    let (scene, server, name) = published();
+    let from = format!("docker://{name}");
+    let taken = scene.path("taken");
+    std::fs::create_dir(&taken).expect("a folder");
+    std::fs::write(taken.join("notes"), "mine").expect("a file");
+    scene.must(&["copy", "-q", &from, "docker-archive:a.tar:acme/web:v1"]);
+    let other = format!("docker://{}@sha256:{}", server.name("acme/web"), "ab".repeat(32));
+    for (arguments, expected) in [
+        (&["ostree://x", "y"][..], "\"ostree://x\": there is no transport \"ostree\""),
+        (&["nope", "dir:x"], "No such image: nope:latest"),
+        (&[&from, "dir:taken"], "\"taken\" is not empty and holds no image of this format"),
+        (&[&from, "oci:taken"], "\"taken\" is not empty and no OCI image layout"),
+        (&[&from, "docker-archive:a.tar:x"], "a.tar: docker-archive doesn't support modifying existing images"),
+        (&["docker-archive:a.tar:other:1", "dir:x"], "a.tar has no image \"other:1\""),
+        (&[&from, &other], "the destination says digest sha256:abab"),
+        (&["--format", "v2s1", &from, "dir:x"], "--format \"v2s1\" is not supported: it is \"oci\" or \"v2s2\""),
+        (&["--recompress", "xz", &from, "dir:x"], "--recompress \"xz\" is not supported: it is \"gzip\" or \"zstd\""),
+        (
+            &["--preserve-digests", "--format", "oci", &from, "dir:x"],
+            "conflicting options: --preserve-digests excludes",
+        ),
+        (&["--all", "--platform", "linux/arm64", &from, "dir:x"], "conflicting options: --all, --platform and"),
+        (&["--multi-arch", "index-only", &from, "dir:x"], "--multi-arch \"index-only\" is not supported"),
+        (&["--referrers", &from, "dir:x"], "--referrers: the destination keeps no referrers"),
+        (&["--referrers", &from, "x"], "--referrers: the local store keeps no referrers"),
+    ] {
+        let arguments: Vec<&str> = std::iter::once("copy").chain(arguments.iter().copied()).collect();
+        let said = scene.dhow(&arguments);
+        assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{arguments:?}: {said}");
+        assert!(said.stderr.starts_with(expected), "{arguments:?}: {said}");
+    }
+    assert!(!scene.path("x").join("manifest.json").exists());
+    assert_eq!(std::fs::read_to_string(taken.join("notes")).expect("the file"), "mine");
+}
+
+#[test]
+fn a_repository_into_a_folder_and_on() {
+    let (scene, server, _) = published();
+    assert_snapshot!(scene.dhow(&["sync", "--src", "docker", "--dest", "dir", "--dry-run", &server.name("acme/web"), "usb"]), @r"
+    exit 0
+    [out]
+    Would copy docker://[REGISTRY]/acme/web:v1 to dir:usb/web:v1
+    Would copy docker://[REGISTRY]/acme/web:v2 to dir:usb/web:v2
+    ");
+    assert!(!scene.path("usb").exists());
+    let said = scene.must(&["sync", "--dest", "dir", &server.name("acme/web"), "usb"]);
+    assert!(said.starts_with("Copying docker://[REGISTRY]/acme/web:v1 to dir:usb/web:v1\n"), "{said}");
+    assert!(said.ends_with("Digest: sha256:<manifest-a>\nCopied 2 of 2 images\n"), "{said}");
+    assert_snapshot!(scene.dhow(&["sync", "-q", "--src", "dir", "usb", &server.name("mirror/")]), @r"
+    exit 0
+    [out]
+    docker://[REGISTRY]/mirror/web:v1
+    docker://[REGISTRY]/mirror/web:v2
+    ");
+    assert_eq!(scene.must(&["digest", &server.name("mirror/web:v2")]), "sha256:<manifest-a>\n");
+}
+
+#[test]
+fn lists_of_images() {
+    let (scene, server, name) = published();
+    let write = |file: &str, text: &str| std::fs::write(scene.path(file), text).expect("a list");
+    write("list", &format!("# one\n{name}\n{}\n", server.name("acme/nope:v1")));
+    let said = scene.dhow(&["sync", "-q", "--keep-going", "--src", "list", "list", &server.name("kept")]);
+    assert_snapshot!(said, @r"
+    exit 1
+    [out]
+    docker://[REGISTRY]/kept/web:v1
+    [err]
+    docker://[REGISTRY]/acme/nope:v1 was not copied
+    manifest for [REGISTRY]/acme/nope:v1 not found: manifest unknown: manifest unknown
+    ");
+    let yaml = format!(
+        "{}:\n  images-by-tag-regex:\n    acme/web: ^v[2-9]$\n  images:\n    acme/web: [v1]\n",
+        server.address()
+    );
+    write("list.yaml", &yaml);
+    let said = scene.must(&["sync", "-q", "--src", "yaml", "list.yaml", &server.name("kept2")]);
+    assert_eq!(said, "docker://[REGISTRY]/kept2/web:v2\ndocker://[REGISTRY]/kept2/web:v1\n");
+    write("twice", &format!("{name}\n{}\n", server.name("kept/web:v1")));
+    assert_snapshot!(scene.dhow(&["sync", "--src", "list", "--dest", "dir", "twice", "usb"]), @r"
+    exit 1
+    [err]
+    docker://[REGISTRY]/acme/web:v1 and docker://[REGISTRY]/kept/web:v1 would both go to dir:usb/web:v1
+    ");
+    assert_snapshot!(scene.dhow(&["sync", "--src", "list", "nowhere", "x.example"]), @r#"
+    exit 1
+    [err]
+    cannot open "nowhere": No such file or directory (os error 2)
+    "#);
+}
