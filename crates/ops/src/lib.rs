@@ -3,6 +3,7 @@
 //!
 //! A verb that needs the network is `async` and runs under [`runtime`]; the others are plain functions and start nothing.
 
+pub mod artifact;
 mod content_error;
 pub mod context;
 pub mod copy;

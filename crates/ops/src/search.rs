@@ -41,7 +41,7 @@ pub async fn search(context: &Context, request: &Request) -> Result<Vec<Hit>> {
                 }
                 _ => error,
             })?;
-            found.iter().map(|repository| Hit { name: repository.familiar(), ..Hit::default() }).collect()
+            found.iter().map(|repository| Hit { name: repository.familiar().to_owned(), ..Hit::default() }).collect()
         }
         Err(error) => return Err(error),
     };

@@ -130,7 +130,7 @@ fn own_context(context: &Context, registry: &Listed, contexts: &mut Vec<Context>
         return None;
     }
     let mut settings = context.settings().clone();
-    settings.tls_verify = tls_verify.unwrap_or(settings.tls_verify);
+    settings.tls_verify = tls_verify.or(settings.tls_verify);
     if let (Some((username, password)), Some(domain)) = (account, registry.domain()) {
         settings.account = Some(Account { domain, username: username.clone(), password: password.clone() });
     }

@@ -95,6 +95,19 @@ pub(crate) async fn attach(remote: &Remote, wanted: &Wanted, document: &Verified
     manifest::put(remote, &Wanted::Tag(fallback_tag(&subject.digest)), &index).await.map(drop)
 }
 
+/// Takes a manifest that is gone out of the fallback tag's list; nothing happens where there is none.
+pub(crate) async fn detach(remote: &Remote, subject: &Digest, referrer: &Digest) -> Result<()> {
+    let Some(mut index) = by_tag(remote, subject).await? else { return Ok(()) };
+    let before = index.manifests.len();
+    index.manifests.retain(|known| known.digest != *referrer);
+    if index.manifests.len() == before {
+        return Ok(());
+    }
+    let index = Document::from_index(index)?;
+    let index = verify_document(index.bytes().to_vec(), &index.descriptor())?;
+    manifest::put(remote, &Wanted::Tag(fallback_tag(subject)), &index).await.map(drop)
+}
+
 /// A manifest as it stands among the referrers of its subject: with its annotations and artifact type, which for one that
 /// states none is its config's media type.
 fn described(document: &VerifiedDocument) -> Descriptor {

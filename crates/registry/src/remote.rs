@@ -176,6 +176,14 @@ impl Remote {
         referrers::attach(self, &Wanted::name_of(reference), document).await
     }
 
+    /// Takes a manifest that was removed out of the fallback tag of its subject, where there is one.
+    ///
+    /// # Errors
+    /// Those of the registry.
+    pub async fn detach(&self, subject: &Digest, referrer: &Digest) -> Result<()> {
+        referrers::detach(self, subject, referrer).await
+    }
+
     /// Removes a tag.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Snapshots of the real binary: what each verb says, where it says it, and how it exits.
 
+mod artifact;
 mod copy;
 mod docker29;
 mod failures;

@@ -1,5 +1,6 @@
 //! The verbs, one to a file.
 
+mod artifact;
 mod completion;
 mod copy;
 mod df;
@@ -75,9 +76,18 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<info::Info>("info", &[], INFO),
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
+    Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("image", "Manage images", IMAGE),
     Node::group("manifest", "Manage manifests and lists of them in registries", MANIFEST),
     Node::group("system", "Look after the local store", SYSTEM),
+];
+
+const ARTIFACT: &[Node] = &[
+    Node::verb::<artifact::Inspect>("inspect", &[], &[]),
+    Node::verb::<artifact::List>("ls", &["list"], &[]),
+    Node::verb::<artifact::Pull>("pull", &[], &[]),
+    Node::verb::<artifact::Push>("push", &[], &[]),
+    Node::verb::<artifact::Remove>("rm", &["remove"], &[]),
 ];
 
 const IMAGE: &[Node] = &[

@@ -1,0 +1,254 @@
+//! `artifact`: files in registries.
+
+mod show;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dhow_base::progress::Silent;
+use dhow_ops::artifact::{self, NewArtifact, NewFile};
+use dhow_ops::remote::{self, Removed};
+use dhow_spec::Reference;
+
+use super::remote::{READ_ONLY, Reach, run};
+use super::targets;
+use crate::errors::{Failure, Outcome};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `artifact push`.
+#[derive(Args, Debug)]
+pub(crate) struct Push {
+    /// What the artifact is, as a media type
+    #[arg(long, value_name = "string")]
+    artifact_type: Option<String>,
+    /// Say something of the artifact
+    #[arg(long, value_name = "key=value", value_parser = parse_annotation)]
+    annotation: Vec<(String, String)>,
+    /// The image that the artifact is about, in the same repository: it becomes one of that one's referrers
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+fn parse_annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("it is key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Verb for Push {
+    const ABOUT: &'static str = "Put files into a registry as an artifact";
+    const OPERANDS: &'static str = "NAME[:TAG] [FILE[:MEDIATYPE]...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some((name, files)) = self.names.split_first() else { return Ok(()) };
+        let reference = remote::reference(name)?;
+        if reference.digest().is_some() {
+            return Err(Failure::Client("an artifact cannot be given a digest as its name".to_owned()));
+        }
+        if files.is_empty() && self.subject.is_none() && self.annotation.is_empty() {
+            let message = "the artifact would be empty: give files, annotations or what it is about (--subject)";
+            return Err(Failure::Client(message.to_owned()));
+        }
+        let subject = self.subject.as_deref().map(remote::reference).transpose()?;
+        let new = NewArtifact {
+            reference,
+            artifact_type: self.artifact_type,
+            files: files.iter().map(|text| file(text)).collect(),
+            annotations: self.annotation,
+            subject,
+        };
+        let context = self.reach.context(session, [new.reference.repository().domain()])?;
+        let unfinished = "the artifact has no name in the registry yet";
+        let pushed = run(unfinished, artifact::push(&context, &new, &Silent))?;
+        session.console.line(pushed.familiar());
+        Ok(())
+    }
+}
+
+/// `FILE:MEDIATYPE`, as oras has it. What stands behind a colon is a media type when it has a slash and there is no such file.
+fn file(text: &str) -> NewFile {
+    let whole = PathBuf::from(text);
+    match text.rsplit_once(':') {
+        Some((path, media_type)) if media_type.contains('/') && !path.is_empty() && !whole.exists() => {
+            NewFile { path: PathBuf::from(path), media_type: Some(media_type.to_owned()) }
+        }
+        _ => NewFile { path: whole, media_type: None },
+    }
+}
+
+/// The arguments of `artifact pull`.
+#[derive(Args, Debug)]
+pub(crate) struct Pull {
+    /// Write into this folder
+    #[arg(short, long, value_name = "string", default_value = ".")]
+    output: PathBuf,
+    /// Replace files that are there already
+    #[arg(short, long)]
+    force: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Pull {
+    const ABOUT: &'static str = "Write the files of an artifact into a folder";
+    const OPERANDS: &'static str = "NAME[:TAG|@DIGEST]";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(name) = self.names.first() else { return Ok(()) };
+        let reference = remote::reference(name)?;
+        let context = self.reach.context(session, [reference.repository().domain()])?;
+        let unfinished = "files that have their names are complete";
+        let pulled = run(unfinished, artifact::pull(&context, &reference, &self.output, self.force))?;
+        for path in &pulled.files {
+            session.console.line(path.display().to_string());
+        }
+        if pulled.nameless > 0 {
+            let (count, digest) = (pulled.nameless, &pulled.artifact.digest);
+            session.console.notice(format!("{count} files of {digest} have no name and were not written"));
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of `artifact inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// Write as "json" (one line); without it, JSON is indented
+    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Inspect {
+    const ABOUT: &'static str = "Show what artifacts are and hold";
+    const OPERANDS: &'static str = "NAME[:TAG|@DIGEST] [NAME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let is_compact = show::is_json(&self.format)?;
+        let references: Vec<Reference> =
+            self.names.iter().map(|name| remote::reference(name)).collect::<Result<_, _>>()?;
+        let context = self.reach.context(session, references.iter().map(|name| name.repository().domain()))?;
+        targets::each(&references, |reference| {
+            let found = run(READ_ONLY, artifact::inspect(&context, reference))?;
+            session.console.line(show::document(reference, &found, is_compact)?);
+            Ok(())
+        })
+    }
+}
+
+/// The arguments of `artifact ls`.
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Write as a table or as "json"
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "REPOSITORY")]
+    names: Vec<String>,
+}
+
+impl Verb for List {
+    const ABOUT: &'static str = "List the artifacts among the tags of a repository";
+    const OPERANDS: &'static str = "REPOSITORY";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(name) = self.names.first() else { return Ok(()) };
+        let is_json = show::is_json(&self.format)?;
+        let repository = remote::repository(name)?;
+        let context = self.reach.context(session, [repository.domain()])?;
+        let found = run(READ_ONLY, artifact::list(&context, &repository))?;
+        session.console.text(if is_json { show::list(&found)? } else { show::table(&found) });
+        Ok(())
+    }
+}
+
+/// The arguments of `artifact rm`.
+#[derive(Args, Debug)]
+pub(crate) struct Remove {
+    /// Remove the artifact itself and not only its tag, and with it every other tag of it
+    #[arg(long)]
+    manifest: bool,
+    #[command(flatten)]
+    reach: Reach,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Remove {
+    const ABOUT: &'static str = "Remove artifacts from a registry";
+    const OPERANDS: &'static str = "NAME:TAG|NAME@DIGEST [NAME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let references: Vec<Reference> =
+            self.names.iter().map(|name| remote::reference(name)).collect::<Result<_, _>>()?;
+        if let Some(bare) = references.iter().find(|name| name.tag().is_none() && name.digest().is_none()) {
+            let message = format!("{}: say what to remove, by a tag or a digest", bare.familiar());
+            return Err(Failure::Client(message));
+        }
+        let context = self.reach.context(session, references.iter().map(|name| name.repository().domain()))?;
+        targets::each(&references, |reference| {
+            let unfinished = "what was told to be removed is; the one under way may be";
+            let line = match run(unfinished, artifact::remove(&context, reference, self.manifest))? {
+                Removed::Tag(tag) => format!("Untagged: {}", tag.familiar()),
+                Removed::Manifest(manifest) => format!("Deleted: {}", manifest.familiar()),
+            };
+            session.console.line(line);
+            session.console.flush();
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_stand_behind_the_last_colon() {
+        for (text, path, media_type) in [
+            ("a.json:application/json", "a.json", Some("application/json")),
+            ("a:b:text/plain", "a:b", Some("text/plain")),
+            ("a:b", "a:b", None),
+            ("/etc/x", "/etc/x", None),
+            (":text/plain", ":text/plain", None),
+        ] {
+            let new = file(text);
+            assert_eq!((new.path, new.media_type.as_deref()), (PathBuf::from(path), media_type), "{text}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `artifact`
+
+#![allow(clippy::disallowed_methods, reason = "writes scratch files")]
+
+use dhow_testkit::images::sha256;
+use dhow_testkit::peers::{self, Registry};
+use dhow_tests::scene::{Scene, Server};
+use insta::assert_snapshot;
+
+/// A registry, and two files.
+fn scene() -> (Scene, Server) {
+    let scene = Scene::new();
+    let server = scene.serve();
+    std::fs::write(scene.path("notes.txt"), "hello\n").expect("a file");
+    std::fs::write(scene.path("data.json"), "{\"a\":1}").expect("a file");
+    scene.call(sha256(b"hello\n").trim_start_matches("sha256:"), "<notes>");
+    scene.call(sha256(b"{\"a\":1}").trim_start_matches("sha256:"), "<data>");
+    (scene, server)
+}
+
+#[test]
+fn files_in_and_out() {
+    let (scene, server) = scene();
+    let name = server.name("acme/files:v1");
+    let push = [
+        "artifact",
+        "push",
+        "--artifact-type",
+        "application/x-files",
+        "--annotation",
+        "by=me",
+        &name,
+        "notes.txt",
+        "data.json:application/json",
+    ];
+    let pushed = scene.must(&push);
+    assert!(pushed.starts_with("[REGISTRY]/acme/files:v1@sha256:"), "{pushed}");
+    assert_eq!(scene.must(&push), pushed, "the same files have the same digest");
+    let digest = pushed.trim().rsplit("sha256:").next().expect("a digest").to_owned();
+    scene.call(&digest, "<artifact>");
+    assert_snapshot!(scene.must(&["artifact", "inspect", &name]), @r#"
+    {
+        "reference": "[REGISTRY]/acme/files:v1",
+        "digest": "sha256:<artifact>",
+        "artifactType": "application/x-files",
+        "subject": null,
+        "annotations": {
+            "by": "me"
+        },
+        "files": [
+            {
+                "name": "notes.txt",
+                "mediaType": "application/octet-stream",
+                "digest": "sha256:<notes>",
+                "size": 6,
+                "annotations": {
+                    "org.opencontainers.image.title": "notes.txt"
+                }
+            },
+            {
+                "name": "data.json",
+                "mediaType": "application/json",
+                "digest": "sha256:<data>",
+                "size": 7,
+                "annotations": {
+                    "org.opencontainers.image.title": "data.json"
+                }
+            }
+        ]
+    }
+    "#);
+    assert_snapshot!(scene.dhow(&["artifact", "pull", "-o", "out", &name]), @r"
+    exit 0
+    [out]
+    out/notes.txt
+    out/data.json
+    ");
+    assert_eq!(std::fs::read(scene.path("out/notes.txt")).expect("a file"), b"hello\n");
+    std::fs::write(scene.path("out/notes.txt"), "mine").expect("a file");
+    assert_snapshot!(scene.dhow(&["artifact", "pull", "-o", "out", &name]), @r#"
+    exit 1
+    [err]
+    "out/notes.txt" is there already
+    "#);
+    assert_eq!(std::fs::read(scene.path("out/notes.txt")).expect("a file"), b"mine");
+    scene.must(&["artifact", "pull", "--force", "--output", "out", &name]);
+    assert_eq!(std::fs::read(scene.path("out/notes.txt")).expect("a file"), b"hello\n");
+    let image = server.name("acme/files:image");
+    scene.load("a", &image);
+    scene.must(&["push", "-q", &image]);
+    assert_snapshot!(scene.must(&["artifact", "ls", &server.name("acme/files")]), @r"
+    TAG       ARTIFACT TYPE         FILES     SIZE      DIGEST
+    v1        application/x-files   2         13B       sha256:<artifact>
+    ");
+    assert_snapshot!(scene.dhow(&["artifact", "pull", &image]), @r"
+    exit 1
+    [err]
+    [REGISTRY]/acme/files:image is an image and no artifact
+    ");
+    assert_eq!(scene.must(&["artifact", "rm", &name]), "Untagged: [REGISTRY]/acme/files:v1\n");
+    assert_eq!(scene.must(&["artifact", "ls", "--format", "json", &server.name("acme/files")]), "[]\n");
+}
+
+/// On dhow's registry, which knows referrers, and on Debian's, which does not.
+#[test]
+fn what_an_artifact_is_about() {
+    let (scene, server) = scene();
+    let debian = peers::available(Registry::start(&scene.path("debian")));
+    let names =
+        std::iter::once(server.name("acme/web")).chain(debian.as_ref().map(|registry| registry.name("acme/web")));
+    for repository in names {
+        let image = format!("{repository}:v1");
+        scene.load("a", &image);
+        scene.must(&["push", "-q", &image]);
+        let pushed = scene.dhow(&[
+            "artifact",
+            "push",
+            "--artifact-type",
+            "x/note",
+            "--subject",
+            &image,
+            &repository,
+            "notes.txt",
+        ]);
+        assert_eq!((pushed.code, pushed.stdout.contains("/acme/web@sha256:")), (0, true), "{pushed}");
+        let digest = pushed.stdout.trim().rsplit("@").next().expect("a digest");
+        assert_eq!(
+            scene.must(&["referrers", "--format", "{{.Digest}} {{.ArtifactType}}", &image]),
+            format!("{digest} x/note\n")
+        );
+        scene.must(&["artifact", "rm", &format!("{repository}@{digest}")]);
+        assert_eq!(scene.must(&["referrers", "--format", "{{.Digest}}", &image]), "", "{repository}");
+    }
+    assert_snapshot!(scene.dhow(&["artifact", "push", "--subject", &server.name("other/app:v1"), &server.name("acme/web"), "notes.txt"]), @r"
+    exit 1
+    [err]
+    the subject [REGISTRY]/other/app:v1 is not in [REGISTRY]/acme/web: a registry knows referrers within a repository
+    ");
+}
+
+/// A name in an artifact is somebody else's text.
+#[test]
+fn names_that_lead_out_of_the_folder_are_refused() {
+    let (scene, server) = scene();
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"x/y","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{0}","size":2}},"layers":[{{"mediaType":"x/y","digest":"{0}","size":2,"annotations":{{"org.opencontainers.image.title":"../escaped"}}}}]}}"#,
+        sha256(b"{}")
+    );
+    let folder = dhow_tests::interop::skopeo_folder(&scene.path("evil"), manifest.as_bytes(), &[b"{}"]);
+    let name = server.name("acme/evil:v1");
+    scene.must(&["copy", "-q", &folder, &format!("docker://{name}")]);
+    assert_snapshot!(scene.dhow(&["artifact", "pull", "-o", "out", &name]), @r#"
+    exit 1
+    [err]
+    the artifact calls a file "../escaped", which is not written: it leads elsewhere
+    "#);
+    assert!(!scene.path("escaped").exists());
+}
