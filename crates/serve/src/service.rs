@@ -15,7 +15,7 @@ use crate::kernel::KernelQueue;
 use crate::receive::Receiver;
 use crate::registry::{Call, Registry};
 use crate::response::{API_VERSION, Answer};
-use crate::route::Route;
+use crate::route::{Route, RouteError};
 use crate::storage::Storage;
 
 /// The `tracing` target of the events that tell of one answered request each.
@@ -55,8 +55,16 @@ impl<S: Storage> Registry<S> {
     }
 
     async fn dispatch(self: Arc<Self>, call: Call, path: &str, body: Incoming) -> Outcome<Response<Body>> {
-        let route = Route::parse(path)?;
-        if matches!(call.method, Method::GET | Method::HEAD) {
+        let is_read = matches!(call.method, Method::GET | Method::HEAD);
+        let route = match Route::parse(path) {
+            // There is no manifest of that name, and there never can be (distribution spec, "Pulling manifests").
+            Err(RouteError::Tag(text)) if is_read => {
+                let unknown = Failure::missing(Code::ManifestUnknown, "manifest unknown");
+                return Err(unknown.with_detail(json!({ "tag": text })));
+            }
+            route => route?,
+        };
+        if is_read {
             return self.read(&call, route).await;
         }
         if self.read_only {

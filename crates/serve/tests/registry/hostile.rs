@@ -23,8 +23,9 @@ async fn names_never_leave_the_folder() {
         ("GET", "/v2/_tags/tags/list".to_owned(), "", failure(400, "NAME_INVALID")),
         ("GET", "/v2/A/tags/list".to_owned(), "", failure(400, "NAME_INVALID")),
         ("GET", format!("/v2/{}/tags/list", "a".repeat(256)), "", failure(400, "NAME_INVALID")),
-        ("GET", "/v2/a/manifests/..".to_owned(), "", failure(400, "MANIFEST_INVALID")),
-        ("GET", "/v2/a/manifests/..%2f..%2fregistry.json".to_owned(), "", failure(400, "MANIFEST_INVALID")),
+        ("GET", "/v2/a/manifests/..".to_owned(), "", failure(404, "MANIFEST_UNKNOWN")),
+        ("GET", "/v2/a/manifests/..%2f..%2fregistry.json".to_owned(), "", failure(404, "MANIFEST_UNKNOWN")),
+        ("HEAD", "/v2/a/manifests/.INVALID".to_owned(), "", failure(404, "")),
         ("PUT", format!("/v2/a/manifests/{}", "t".repeat(129)), put, failure(400, "MANIFEST_INVALID")),
         ("GET", "/v2/a/blobs/sha256:..%2f..%2fregistry.json".to_owned(), "", failure(400, "DIGEST_INVALID")),
         (
