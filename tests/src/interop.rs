@@ -37,6 +37,11 @@ impl Served {
         Self { child, address }
     }
 
+    /// `127.0.0.1:<port>`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// `127.0.0.1:<port>/<image>`.
     pub fn name(&self, image: &str) -> String {
         format!("{}/{image}", self.address)

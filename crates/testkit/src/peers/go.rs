@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{find, run};
 
-/// A compiled Go program that answers each line of its standard input with a line.
+/// A compiled Go program.
 #[derive(Debug)]
 pub struct Go {
     program: PathBuf,
@@ -22,11 +22,7 @@ impl Go {
     /// # Errors
     /// That Go is not installed, or what the compiler says.
     pub fn compile(source: &str) -> io::Result<Self> {
-        let compiler = find("go").or_else(|error| {
-            // Where Go's own installer puts it, without being on anybody's PATH.
-            let usual = PathBuf::from("/usr/local/go/bin/go");
-            if usual.is_file() { Ok(usual) } else { Err(error) }
-        })?;
+        let compiler = compiler()?;
         let folder = tempfile::tempdir()?;
         let (file, program) = (folder.path().join("main.go"), folder.path().join("main"));
         fs::write(&file, source)?;
@@ -36,7 +32,27 @@ impl Go {
         Ok(Self { program, _folder: folder })
     }
 
-    /// The answers to questions, one line each.
+    /// Builds a program of a public module, such as `example.org/module/program@v1.2.3`, through the module proxy.
+    ///
+    /// # Errors
+    /// That Go is not installed, or what it says: most often that the proxy cannot be reached.
+    pub fn install(program: &str) -> io::Result<Self> {
+        let compiler = compiler()?;
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(compiler);
+        command.args(["install", program]).current_dir(folder.path());
+        run(command.env("GOBIN", folder.path()).env("GOFLAGS", "-mod=mod").env("GOTOOLCHAIN", "local"))?;
+        let path = program.split('@').next().unwrap_or(program);
+        let name = path.rsplit('/').next().unwrap_or(path);
+        Ok(Self { program: folder.path().join(name), _folder: folder })
+    }
+
+    /// The program, to be run.
+    pub fn command(&self) -> Command {
+        Command::new(&self.program)
+    }
+
+    /// The answers of a program that answers each line of its standard input with a line.
     ///
     /// # Errors
     /// That the program fails, or that it does not answer every question.
@@ -54,4 +70,12 @@ impl Go {
         }
         Ok(answers)
     }
+}
+
+fn compiler() -> io::Result<PathBuf> {
+    find("go").or_else(|error| {
+        // Where Go's own installer puts it, without being on anybody's PATH.
+        let usual = PathBuf::from("/usr/local/go/bin/go");
+        if usual.is_file() { Ok(usual) } else { Err(error) }
+    })
 }
