@@ -250,7 +250,7 @@ pub(crate) fn like_pflag(argument: Arg) -> Arg {
 }
 
 /// Go's `strconv.ParseBool`.
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -2,41 +2,56 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use dhow_base::Result;
+use dhow_base::{Error, Kind, Result};
 use dhow_serve::ServeOptions;
+pub use dhow_serve::access::{ImmutableTags, Rule};
+pub use dhow_serve::configuration::{AccessSection, Configuration, Source};
 
 use crate::context::Context;
 
-/// What to serve, and where.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Address and port, such as `127.0.0.1:5000`; port 0 takes a free one.
-    pub listen: String,
-    /// The folder; `registry/` in the store's directory when none is given.
-    pub folder: Option<PathBuf>,
-    /// Refuses pushes and deletes.
-    pub read_only: bool,
+/// Where to listen when nothing says so.
+const LISTEN: &str = "127.0.0.1:5000";
+
+/// Reads one `<name>=<value>` for [`Configuration::limits`].
+///
+/// # Errors
+/// [`Kind::Invalid`] when it has not that form, or no limit has the name.
+pub fn parse_limit(text: &str) -> Result<(String, u64)> {
+    let parsed = text.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
+    let (name, value) = parsed.ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("invalid limit {text:?}"))
+            .with_hint("write <name>=<number>, such as connections=2048")
+    })?;
+    dhow_serve::Limits::default().set(name, value)?;
+    Ok((name.to_owned(), value))
 }
 
 /// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound.
 ///
+/// The folder is `registry/` in the store's directory when the configuration names none.
+///
 /// # Errors
-/// Those of binding the address and of opening the folder.
+/// Those of reading the configuration, of binding the address and of opening the folder.
 pub async fn serve(
     context: &Context,
-    request: &Request,
+    source: Source,
     ready: impl FnOnce(SocketAddr),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let folder = match &request.folder {
-        Some(folder) => folder.clone(),
+    let configuration = source.load()?;
+    let folder = match configuration.root_dir.clone() {
+        Some(folder) => folder,
         // Opening the store makes it, so that its directory is one before something else lies in it.
         None => context.store()?.root().join("registry"),
     };
-    let options = ServeOptions { read_only: request.read_only, ..ServeOptions::new(folder) };
-    let server = dhow_serve::bind(&request.listen, options).await?;
+    let options = ServeOptions {
+        read_only: configuration.read_only.unwrap_or(false),
+        limits: configuration.limits()?,
+        source,
+        ..ServeOptions::new(folder)
+    };
+    let server = dhow_serve::bind(configuration.listen.as_deref().unwrap_or(LISTEN), options).await?;
     ready(server.local_addr());
     server.run(shutdown).await
 }

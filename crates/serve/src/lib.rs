@@ -6,20 +6,24 @@
 //! What a client was answered with 201 survives a power cut. Bodies are streamed in both directions, so memory is
 //! bounded whatever the size of an image; everything else that a client sends has a limit ([`Limits`]).
 //!
-//! The parsers of untrusted text ([`name`], [`query`], [`range`], [`route`]) are public so that they can be fuzzed.
+//! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`query`], [`range`], [`route`]) are public so that they can be fuzzed.
 
+pub mod access;
 mod blobs;
 mod body;
+pub mod configuration;
 mod connection;
 mod failure;
 mod intake;
 mod kernel;
 mod lists;
+mod live;
 mod locks;
 mod manifests;
 pub mod name;
 mod options;
 pub mod query;
+mod random;
 pub mod range;
 mod receive;
 mod referrers;
@@ -32,6 +36,7 @@ mod sessions;
 mod storage;
 mod uploads;
 
+pub use configuration::{Configuration, Source};
 pub use options::{Limits, ServeOptions};
 pub use server::{Server, bind};
 pub use service::ACCESS_LOG;

@@ -4,6 +4,7 @@ use dhow_spec::Tag;
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
 
+use crate::access::Action;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
@@ -35,12 +36,39 @@ impl<S: Storage> Registry<S> {
         let limit = page_size(call, self.limits.page_entries)?;
         let page = match limit {
             0 => Page::default(),
-            _ => self.storage.repositories(call.query.one("last")?, limit).await?,
+            _ if call.permit.allows_everywhere(Action::Pull) => {
+                self.storage.repositories(call.query.one("last")?, limit).await?
+            }
+            _ => self.visible_repositories(call, limit).await?,
         };
         let answer = next_page("/v2/_catalog", &page, limit);
         Ok(answer.json("application/json", &json!({ "repositories": page.names })))
     }
+
+    /// A page of the repositories that the caller may pull from.
+    async fn visible_repositories(&self, call: &Call, limit: usize) -> Outcome<Page> {
+        let mut visible = Page::default();
+        let mut after = call.query.one("last")?.map(str::to_owned);
+        loop {
+            let page = self.storage.repositories(after.as_deref(), limit.max(REPOSITORIES_AT_ONCE)).await?;
+            after = page.names.last().cloned();
+            let may_see =
+                |name: &String| RepositoryName::parse(name).is_some_and(|name| call.permit.allows(Action::Pull, &name));
+            visible.names.extend(page.names.into_iter().filter(may_see));
+            visible.more = page.more;
+            if visible.names.len() > limit {
+                visible.names.truncate(limit);
+                visible.more = true;
+            }
+            if !page.more || visible.names.len() == limit {
+                return Ok(visible);
+            }
+        }
+    }
 }
+
+/// How many repositories are looked at together for those that a caller may see.
+const REPOSITORIES_AT_ONCE: usize = 1000;
 
 /// How many entries the client wants, at most the server's limit.
 pub(crate) fn page_size(call: &Call, entries_max: usize) -> Outcome<usize> {

@@ -7,7 +7,9 @@ use dhow_spec::digest::Digest;
 use dhow_spec::{Descriptor, Document, MediaType, Tag};
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 
+use crate::access;
 use crate::blobs::has_current;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
@@ -83,7 +85,18 @@ impl<S: Storage> Registry<S> {
         let declared = call.header(header::CONTENT_TYPE).map(MediaType::parse);
         let document = Document::parse(bytes.to_vec(), declared.as_ref())?;
 
-        let _adding = self.locks.adding(repository).await;
+        let immutable: Vec<&Tag> = tags.iter().filter(|tag| call.permit.is_immutable(repository, tag)).collect();
+        // Two that set the same tag must not both find it free.
+        let _held = match immutable.is_empty() {
+            true => Held::Shared(self.locks.adding(repository).await),
+            false => Held::Alone(self.locks.deleting(repository).await),
+        };
+        for tag in immutable {
+            match self.tagged(repository, tag).await? {
+                Some(current) if current != digest => return Err(access::immutable(repository, tag, &current)),
+                _ => {}
+            }
+        }
         self.check_blobs(repository, &document).await?;
         self.storage.put(records(repository, &digest, &document, bytes, &tags)?).await?;
         let mut answer = Answer::new(StatusCode::CREATED)
@@ -146,13 +159,21 @@ impl<S: Storage> Registry<S> {
 
     pub(crate) async fn delete_manifest(
         &self,
+        call: &Call,
         repository: &RepositoryName,
         name: &ManifestName,
     ) -> Outcome<Response<Body>> {
         let _deleting = self.locks.deleting(repository).await;
         let keys = match name {
-            ManifestName::Tag(tag) => vec![Key::tag(repository, tag)],
-            ManifestName::Digest(digest) => self.keys_of_manifest(repository, digest).await?,
+            ManifestName::Tag(tag) => {
+                if call.permit.is_immutable(repository, tag)
+                    && let Some(current) = self.tagged(repository, tag).await?
+                {
+                    return Err(access::immutable(repository, tag, &current));
+                }
+                vec![Key::tag(repository, tag)]
+            }
+            ManifestName::Digest(digest) => self.keys_of_manifest(call, repository, digest).await?,
         };
         match self.storage.delete(keys).await? {
             true => Answer::new(StatusCode::ACCEPTED).done(),
@@ -162,12 +183,15 @@ impl<S: Storage> Registry<S> {
 
     /// Everything that goes with a manifest, itself last: its tags, which would otherwise come back with it when it is
     /// pushed again, and its entry among its subject's referrers.
-    async fn keys_of_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Outcome<Vec<Key>> {
+    async fn keys_of_manifest(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<Vec<Key>> {
         let mut keys = Vec::new();
         let mut after: Option<String> = None;
         while let Some(page) = self.storage.list(&Prefix::tags(repository), after.as_deref(), TAGS_AT_ONCE).await? {
             for tag in page.names.iter().filter_map(|name| Tag::parse(name).ok()) {
                 if self.tagged(repository, &tag).await?.as_ref() == Some(digest) {
+                    if call.permit.is_immutable(repository, &tag) {
+                        return Err(access::immutable(repository, &tag, digest));
+                    }
                     keys.push(Key::tag(repository, &tag));
                 }
             }
@@ -184,6 +208,12 @@ impl<S: Storage> Registry<S> {
         keys.push(Key::manifest(repository, digest));
         Ok(keys)
     }
+}
+
+/// A lock on a repository, of either kind.
+enum Held<'a> {
+    Shared(#[allow(dead_code, reason = "held, not read")] RwLockReadGuard<'a, ()>),
+    Alone(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, ()>),
 }
 
 /// What is written for a manifest, in the order in which it may become visible.

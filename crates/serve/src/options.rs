@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dhow_base::limits::{BLOB_BYTES_MAX, MANIFEST_BYTES_MAX};
+use dhow_base::{Error, Kind, Result};
+
+use crate::configuration::Source;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -15,12 +18,14 @@ pub struct ServeOptions {
     pub read_only: bool,
     /// Bounds on what clients may use.
     pub limits: Limits,
+    /// Who may do what, and which tags stay: read at the start, and again when a file changes.
+    pub source: Source,
 }
 
 impl ServeOptions {
     /// Serves `root`, writable and with the default limits.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), read_only: false, limits: Limits::default() }
+        Self { root: root.into(), read_only: false, limits: Limits::default(), source: Source::default() }
     }
 }
 
@@ -72,5 +77,40 @@ impl Default for Limits {
             send_idle: Duration::from_secs(60),
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+impl Limits {
+    /// Sets a limit by its name in the configuration: that of the field with dashes, and `-seconds` behind a time.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a name that no limit has, and for a value that would shut everybody out.
+    pub fn set(&mut self, name: &str, value: u64) -> Result<()> {
+        let count = usize::try_from(value).unwrap_or(usize::MAX);
+        let seconds = Duration::from_secs(value);
+        match name {
+            "drain-seconds" => self.drain = seconds,
+            _ if value == 0 => {
+                return Err(Error::new(Kind::Invalid, format!("the limit {name:?} cannot be 0")));
+            }
+            // More than the semaphore that counts them can hold is as good as no limit.
+            "connections" => self.connections = count.min(1 << 20),
+            "streams-per-connection" => self.streams_per_connection = u32::try_from(value).unwrap_or(u32::MAX),
+            "header-bytes" => self.header_bytes = count,
+            "manifest-bytes" => self.manifest_bytes = value,
+            "blob-bytes" => self.blob_bytes = value,
+            "page-entries" => self.page_entries = count,
+            "tags-per-manifest" => self.tags_per_manifest = count,
+            "upload-sessions" => self.upload_sessions = count,
+            "upload-idle-seconds" => self.upload_idle = seconds,
+            "header-wait-seconds" => self.header_wait = seconds,
+            "receive-idle-seconds" => self.receive_idle = seconds,
+            "send-idle-seconds" => self.send_idle = seconds,
+            _ => {
+                return Err(Error::new(Kind::Invalid, format!("there is no limit {name:?}"))
+                    .with_hint("docs/serve/configuration.md has them all"));
+            }
+        }
+        Ok(())
     }
 }

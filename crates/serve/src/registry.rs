@@ -10,8 +10,10 @@ use hyper::{HeaderMap, Method, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
+use crate::access::{Access, Caller, Permit};
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
+use crate::live::Live;
 use crate::locks::RepositoryLocks;
 use crate::options::Limits;
 use crate::query::Query;
@@ -32,13 +34,14 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) large_manifests: Semaphore,
     pub(crate) limits: Limits,
     pub(crate) read_only: bool,
+    pub(crate) live: Arc<Live>,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
     _in_use: Sender<Infallible>,
 }
 
 impl<S: Storage> Registry<S> {
     /// Makes a registry; what is returned beside it ends when the last request has let go of it.
-    pub(crate) fn new(storage: S, limits: Limits, read_only: bool) -> (Arc<Self>, Receiver<Infallible>) {
+    pub(crate) fn new(storage: S, limits: Limits, read_only: bool, live: Live) -> (Arc<Self>, Receiver<Infallible>) {
         let sessions = Sessions::new(limits.upload_sessions);
         let (in_use, unused) = oneshot::channel();
         let registry = Self {
@@ -48,6 +51,7 @@ impl<S: Storage> Registry<S> {
             large_manifests: Semaphore::new(LARGE_MANIFESTS),
             limits,
             read_only,
+            live: Arc::new(live),
             _in_use: in_use,
         };
         (Arc::new(registry), unused)
@@ -68,19 +72,22 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
+    /// Who sent it, and what that allows.
+    pub(crate) permit: Permit,
     /// Set where the kernel may send files to the client.
     pub(crate) kernel: Option<KernelQueue>,
 }
 
 impl Call {
-    pub(crate) fn new(parts: Parts, kernel: &KernelQueue, head_bytes_max: usize) -> Outcome<Self> {
+    pub(crate) fn new(parts: Parts, access: Arc<Access>, kernel: &KernelQueue, head_bytes_max: usize) -> Outcome<Self> {
         if head_bytes(&parts) > head_bytes_max {
             let message = format!("the request's head is longer than {head_bytes_max} bytes");
             return Err(Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::Unsupported, message));
         }
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let kernel = (parts.version != Version::HTTP_2).then(|| kernel.clone());
-        Ok(Self { method: parts.method, headers: parts.headers, query, kernel })
+        let permit = Permit { access, caller: Caller::default() };
+        Ok(Self { method: parts.method, headers: parts.headers, query, permit, kernel })
     }
 
     /// The first value of a header. Text that is not ASCII is as good as none.

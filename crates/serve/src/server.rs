@@ -19,6 +19,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::connection::Connection;
 use crate::kernel::KernelQueue;
+use crate::live::Live;
 use crate::options::{Limits, ServeOptions};
 use crate::registry::Registry;
 use crate::storage::Folder;
@@ -49,9 +50,10 @@ pub struct Server {
 /// Opens the folder and binds `listen`, an address and port such as `127.0.0.1:5000` or `[::1]:0`.
 ///
 /// # Errors
-/// [`Kind::Invalid`] when `listen` is no address or the system refuses it, [`Kind::Unavailable`] when another server
+/// [`Kind::Invalid`] when `listen` is no address or the system refuses it, or the configuration cannot be, [`Kind::Unavailable`] when another server
 /// writes to the folder, [`Kind::Unsupported`] when a newer version made it, else the operating system's.
 pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
+    let live = Live::open(options.source)?;
     let storage = Folder::open(&options.root, options.read_only)?;
     let failed = |error: io::Error| {
         let hint = match error.kind() {
@@ -62,7 +64,10 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let (registry, unused) = Registry::new(storage, options.limits, options.read_only);
+    if live.access().has_accounts() && !address.ip().is_loopback() {
+        tracing::warn!("passwords for {address} travel in the clear: put a proxy with TLS before it");
+    }
+    let (registry, unused) = Registry::new(storage, options.limits, options.read_only, live);
     Ok(Server { listener, address, registry, unused })
 }
 
@@ -85,6 +90,8 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(expire_uploads(Arc::clone(&registry), stopped));
+        let (stop_watching, watching_stopped) = oneshot::channel();
+        tokio::spawn(Arc::clone(&registry.live).watch(watching_stopped));
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -99,7 +106,7 @@ impl Server {
             });
         }
         let patience = registry.limits.drain;
-        drop((listener, stop, registry));
+        drop((listener, stop, stop_watching, registry));
         let drained = async { tokio::join!(graceful.shutdown(), unused) };
         if timeout(patience, drained).await.is_err() {
             tracing::warn!("requests were still under way when the server stopped");

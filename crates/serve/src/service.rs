@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::json;
 
+use crate::access::Action;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
@@ -32,7 +33,7 @@ impl<S: Storage> Registry<S> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        let outcome = match Call::new(parts, &kernel, self.limits.header_bytes) {
+        let outcome = match Call::new(parts, self.live.access(), &kernel, self.limits.header_bytes) {
             Ok(call) => self.dispatch(call, &path, body).await,
             Err(failure) => Err(failure),
         };
@@ -54,7 +55,7 @@ impl<S: Storage> Registry<S> {
         response
     }
 
-    async fn dispatch(self: Arc<Self>, call: Call, path: &str, body: Incoming) -> Outcome<Response<Body>> {
+    async fn dispatch(self: Arc<Self>, mut call: Call, path: &str, body: Incoming) -> Outcome<Response<Body>> {
         let is_read = matches!(call.method, Method::GET | Method::HEAD);
         let route = match Route::parse(path) {
             // There is no manifest of that name, and there never can be (distribution spec, "Pulling manifests").
@@ -64,6 +65,10 @@ impl<S: Storage> Registry<S> {
             }
             route => route?,
         };
+        if route != Route::Health {
+            call.permit.caller = call.permit.access.identify(&call.headers).await?;
+            authorize(&call, &route)?;
+        }
         if is_read {
             return self.read(&call, route).await;
         }
@@ -114,7 +119,7 @@ impl<S: Storage> Registry<S> {
             (Route::Manifest(repository, name), Method::PUT) => {
                 self.put_manifest(call, &repository, &name, receiver).await
             }
-            (Route::Manifest(repository, name), Method::DELETE) => self.delete_manifest(&repository, &name).await,
+            (Route::Manifest(repository, name), Method::DELETE) => self.delete_manifest(call, &repository, &name).await,
             (Route::Blob(repository, digest), Method::DELETE) => self.delete_blob(&repository, &digest).await,
             (Route::Uploads(repository), Method::POST) => self.begin_upload(call, &repository, receiver).await,
             (Route::Upload(repository, id), Method::PATCH) => {
@@ -124,6 +129,26 @@ impl<S: Storage> Registry<S> {
             (Route::Upload(repository, id), Method::DELETE) => self.cancel_upload(&repository, &id).await,
             (route, _) => Err(Failure::method(allowed(&route), "the operation is unsupported")),
         }
+    }
+}
+
+/// Refuses a request that its caller may not make. Every route is named here, so that none is forgotten.
+fn authorize(call: &Call, route: &Route) -> Outcome<()> {
+    let is_read = matches!(call.method, Method::GET | Method::HEAD);
+    match route {
+        Route::Health => Ok(()),
+        Route::Version => call.permit.check_login(),
+        Route::Catalog => call.permit.check_catalogue(),
+        Route::Tags(repository) | Route::Referrers(repository, _) => call.permit.check(Action::Pull, repository),
+        Route::Manifest(repository, _) | Route::Blob(repository, _) => {
+            let action = match call.method {
+                Method::DELETE => Action::Delete,
+                _ if is_read => Action::Pull,
+                _ => Action::Push,
+            };
+            call.permit.check(action, repository)
+        }
+        Route::Uploads(repository) | Route::Upload(repository, _) => call.permit.check(Action::Push, repository),
     }
 }
 

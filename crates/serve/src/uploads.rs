@@ -1,19 +1,18 @@
 //! Blobs on their way in (distribution spec, "Pushing blobs").
 
-use std::fs::File;
-use std::io::Read as _;
-
 use bytes::Bytes;
-use dhow_base::{Error, Result};
+use dhow_base::Result;
 use dhow_spec::digest::{Algorithm, Digest, DigestError};
 use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
 
+use crate::access::Action;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::intake::{Expected, take_in};
 use crate::name::{RepositoryName, UploadId};
+use crate::random::random;
 use crate::range::ChunkRange;
 use crate::receive::{Receiver, ended_early};
 use crate::registry::{Call, Registry};
@@ -52,13 +51,19 @@ impl<S: Storage> Registry<S> {
     }
 
     /// Makes a blob of another repository one of this, too. Without `from` any repository will do.
+    ///
+    /// To callers who may not read there, the blob is one that is not there: else whoever knows a digest could get at
+    /// the content.
     async fn mount(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<bool> {
         if let Some(from) = call.query.one("from")? {
             let from = RepositoryName::parse(from)
                 .ok_or_else(|| Failure::bad(Code::NameInvalid, format!("invalid repository name {from:?}")))?;
-            if self.storage.size(&Key::blob(&from, digest)).await?.is_none() {
+            let is_seen = call.permit.allows(Action::Pull, &from);
+            if !is_seen || self.storage.size(&Key::blob(&from, digest)).await?.is_none() {
                 return Ok(false);
             }
+        } else if !call.permit.allows_everywhere(Action::Pull) {
+            return Ok(false);
         }
         if self.storage.size(&Key::content(digest)).await?.is_none() {
             return Ok(false);
@@ -197,11 +202,7 @@ fn algorithm_named(name: &str) -> Outcome<Algorithm> {
 
 /// Sessions are named at random, so that nobody can guess another client's.
 fn new_id() -> Result<UploadId> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|error| Error::io("cannot read \"/dev/urandom\"", error))?;
-    Ok(UploadId::from_random(bytes))
+    random().map(UploadId::from_random)
 }
 
 fn chunk_range(header: &HeaderValue) -> Outcome<ChunkRange> {

@@ -3,27 +3,90 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dhow_ops::serve::{AccessSection, Configuration, ImmutableTags, Rule, Source};
 use dhow_ops::{runtime, serve};
 
 use crate::errors::Outcome;
 use crate::session::Session;
 use crate::signals::Signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, parse_bool};
 
-/// The arguments of `serve`.
+/// The arguments of `serve`. Each has a variable of the environment, and all but `--config-file` a key in the file.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, value_name = "string", default_value = "127.0.0.1:5000")]
-    listen: String,
+    /// Configuration file (TOML); what is given here wins over it
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_CONFIG_FILE", hide_env = true)]
+    config_file: Option<PathBuf>,
+    /// Address and port to listen on, port 0 takes a free one (default "127.0.0.1:5000")
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_LISTEN", hide_env = true)]
+    listen: Option<String>,
     /// Refuse pushes and deletes
-    #[arg(long)]
-    read_only: bool,
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_READ_ONLY",
+        hide_env = true
+    )]
+    read_only: Option<bool>,
     /// Folder that holds the content (default "registry" in the store's directory)
-    #[arg(long, value_name = "string")]
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
+    /// Set a bound on what clients may use (<name>=<number>)
+    #[arg(long, value_name = "limit", env = "DHOW_SERVE_LIMIT", hide_env = true, value_delimiter = ' ')]
+    limit: Vec<String>,
+    /// File of accounts, as made by "htpasswd -B"
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_HTPASSWD", hide_env = true)]
+    htpasswd: Option<PathBuf>,
+    /// What clients show when they ask for a password (default "dhow")
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_REALM", hide_env = true)]
+    realm: Option<String>,
+    /// Let everybody pull everything
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_ANONYMOUS_PULL",
+        hide_env = true
+    )]
+    anonymous_pull: Option<bool>,
+    /// Allow users something in repositories (<users>:<actions>:<repositories>)
+    #[arg(long, value_name = "rule", env = "DHOW_SERVE_ALLOW", hide_env = true, value_delimiter = ' ')]
+    allow: Vec<String>,
+    /// Keep tags from being moved or deleted (<repositories>:<tags>)
+    #[arg(long, value_name = "rule", env = "DHOW_SERVE_IMMUTABLE_TAGS", hide_env = true, value_delimiter = ' ')]
+    immutable_tags: Vec<String>,
     #[arg(hide = true)]
     operands: Vec<String>,
+}
+
+impl Serve {
+    fn source(self) -> dhow_base::Result<Source> {
+        let overrides = Configuration {
+            listen: self.listen,
+            root_dir: self.root_dir,
+            read_only: self.read_only,
+            limits: self.limit.iter().map(|text| serve::parse_limit(text)).collect::<Result<_, _>>()?,
+            access: AccessSection {
+                htpasswd: self.htpasswd,
+                realm: self.realm,
+                anonymous_pull: self.anonymous_pull,
+                rules: self.allow.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
+            },
+            immutable_tags: self
+                .immutable_tags
+                .iter()
+                .map(|text| ImmutableTags::parse(text))
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(Source { file: self.config_file, overrides })
+    }
 }
 
 impl Verb for Serve {
@@ -37,7 +100,7 @@ impl Verb for Serve {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let request = serve::Request { listen: self.listen, folder: self.root_dir, read_only: self.read_only };
+        let source = self.source()?;
         let ready = |address| {
             session.console.line(format!("Listening on http://{address}"));
             session.console.flush();
@@ -47,7 +110,7 @@ impl Verb for Serve {
             let shutdown = async move {
                 signals.next().await;
             };
-            serve::serve(&context, &request, ready, shutdown).await
+            serve::serve(&context, source, ready, shutdown).await
         })?;
         Ok(())
     }

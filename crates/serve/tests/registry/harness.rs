@@ -54,6 +54,23 @@ impl Registry {
         Self { client: Client::new(), address, root, _folder: None, stop, running }
     }
 
+    /// With a configuration file of this text; `accounts` is a file beside it.
+    pub(crate) async fn configured(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = ServeOptions::new(folder.path().join("registry"));
+        options.source.file = Some(folder.path().join("serve.toml"));
+        write(&folder.path().join("accounts"), ACCOUNTS);
+        write(&folder.path().join("serve.toml"), text);
+        let mut registry = Self::serve(options).await;
+        registry._folder = Some(folder);
+        registry
+    }
+
+    /// A file beside the registry's folder.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.root.with_file_name(name)
+    }
+
     /// Stops the server and waits until it is gone.
     pub(crate) async fn stop(self) -> (PathBuf, Option<TempDir>, Client) {
         self.stop.send(()).unwrap();
@@ -138,6 +155,18 @@ impl Registry {
         let code = serde_json::from_str(body).ok().map(|body: Value| code_of(&body));
         (status, code.unwrap_or_default())
     }
+}
+
+/// Three accounts, all with the password [`PASSWORD`].
+const ACCOUNTS: &str = "alice:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n\
+                        bob:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n\
+                        carol:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
+
+pub(crate) const PASSWORD: &str = "hunter2";
+
+#[allow(clippy::disallowed_methods, reason = "writes a scratch file")]
+pub(crate) fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
 }
 
 /// The path that a `Location` header names.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed request fails the test")]
 
+mod access;
 mod blobs;
 mod concurrency;
 mod harness;

@@ -1,0 +1,206 @@
+//! The configuration file, and what the command line says in its place.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dhow_base::{Error, Kind, Result, fs};
+use serde::Deserialize;
+
+use crate::access::{ImmutableTags, Rule};
+use crate::options::Limits;
+
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything that can be configured; nothing where the default counts. `docs/serve/configuration.md` tells of each key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Configuration {
+    /// Address and port to listen on.
+    pub listen: Option<String>,
+    /// The folder that holds the content.
+    pub root_dir: Option<PathBuf>,
+    /// Refuses pushes and deletes.
+    pub read_only: Option<bool>,
+    /// Bounds on what clients may use: the names of [`Limits::set`].
+    pub limits: BTreeMap<String, u64>,
+    /// Who may do what.
+    pub access: AccessSection,
+    /// Tags that stay.
+    pub immutable_tags: Vec<ImmutableTags>,
+}
+
+/// The table `[access]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct AccessSection {
+    /// The file of accounts.
+    pub htpasswd: Option<PathBuf>,
+    /// What clients show when they ask for a password.
+    pub realm: Option<String>,
+    /// Lets everybody pull everything.
+    pub anonymous_pull: Option<bool>,
+    /// Who may do what where.
+    pub rules: Vec<Rule>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file, read again when it changes.
+    pub file: Option<PathBuf>,
+    /// What wins over the file.
+    pub overrides: Configuration,
+}
+
+impl Configuration {
+    /// Reads the text of a configuration file. Relative paths in it begin at `folder`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] with the place in the text, and for a limit that is not one.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self> {
+        let mut parsed: Self =
+            toml::from_str(text).map_err(|error| Error::new(Kind::Invalid, error.to_string().trim_end()))?;
+        parsed.limits()?;
+        parsed.paths().into_iter().flatten().for_each(|path| *path = folder.join(&*path));
+        Ok(parsed)
+    }
+
+    fn paths(&mut self) -> [Option<&mut PathBuf>; 2] {
+        [self.root_dir.as_mut(), self.access.htpasswd.as_mut()]
+    }
+
+    /// The limits, with the default where none is given.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a name that no limit has.
+    pub fn limits(&self) -> Result<Limits> {
+        let mut limits = Limits::default();
+        self.limits.iter().try_for_each(|(name, value)| limits.set(name, *value))?;
+        Ok(limits)
+    }
+
+    /// This configuration, with what `other` says in place of what it says itself. A list replaces a list.
+    fn overridden_by(mut self, other: &Self) -> Self {
+        fn replace<T: Clone>(value: &mut Option<T>, other: &Option<T>) {
+            if other.is_some() {
+                value.clone_from(other);
+            }
+        }
+        fn replace_list<T: Clone>(value: &mut Vec<T>, other: &[T]) {
+            if !other.is_empty() {
+                *value = other.to_vec();
+            }
+        }
+        replace(&mut self.listen, &other.listen);
+        replace(&mut self.root_dir, &other.root_dir);
+        replace(&mut self.read_only, &other.read_only);
+        self.limits.extend(other.limits.clone());
+        replace(&mut self.access.htpasswd, &other.access.htpasswd);
+        replace(&mut self.access.realm, &other.access.realm);
+        replace(&mut self.access.anonymous_pull, &other.access.anonymous_pull);
+        replace_list(&mut self.access.rules, &other.access.rules);
+        replace_list(&mut self.immutable_tags, &other.immutable_tags);
+        self
+    }
+
+    /// Whether a running server would have to start anew to heed the other configuration in full.
+    pub(crate) fn needs_restart_for(&self, other: &Self) -> bool {
+        let fixed = |of: &Self| (of.listen.clone(), of.root_dir.clone(), of.read_only, of.limits.clone());
+        fixed(self) != fixed(other)
+    }
+}
+
+impl Source {
+    /// Reads the file, if there is one, and puts the overrides over it.
+    ///
+    /// # Errors
+    /// Those of [`Configuration::parse`] with the file's name, and of reading it.
+    pub fn load(&self) -> Result<Configuration> {
+        let Some(path) = &self.file else { return Ok(self.overrides.clone()) };
+        let bytes = fs::read_limited(path, FILE_BYTES_MAX)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Error::new(Kind::Invalid, format!("the configuration {path:?} is not UTF-8")))?;
+        let folder = path.parent().unwrap_or(path);
+        let configuration = Configuration::parse(&text, folder)
+            .map_err(|error| error.context(format_args!("the configuration {path:?} cannot be read")))?;
+        Ok(configuration.overridden_by(&self.overrides))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::access::Action;
+
+    const EVERY_KEY: &str = r#"
+        listen = "0.0.0.0:5000"
+        root-dir = "content"
+        read-only = true
+        [limits]
+        connections = 7
+        [access]
+        htpasswd = "/etc/accounts"
+        realm = "team"
+        anonymous-pull = true
+        [[access.rules]]
+        users = ["alice", "*"]
+        allow = ["pull", "push", "delete"]
+        repositories = ["team/**"]
+        [[immutable-tags]]
+        repositories = ["**"]
+        tags = ["v*"]
+    "#;
+
+    fn parse(text: &str) -> Result<Configuration> {
+        Configuration::parse(text, Path::new("/etc/dhow"))
+    }
+
+    #[test]
+    fn every_key_is_read_and_paths_begin_at_the_file() {
+        let parsed = parse(EVERY_KEY).expect("a configuration");
+        assert_eq!(parsed.root_dir, Some("/etc/dhow/content".into()));
+        assert_eq!(parsed.access.htpasswd, Some("/etc/accounts".into()));
+        assert_eq!(parsed.limits().expect("limits").connections, 7);
+        assert_eq!(parsed.access.rules[0].allow, [Action::Pull, Action::Push, Action::Delete]);
+        assert_eq!(parsed.immutable_tags[0].tags, ["v*"]);
+    }
+
+    #[test]
+    fn slips_are_named() {
+        for (text, named) in [
+            ("lisen = \"x\"", "lisen"),
+            ("[access]\nrule = []", "rule"),
+            ("[limits]\nconections = 1", "conections"),
+            ("[[access.rules]]\nusers = [\"a\"]\nrepositories = [\"a\"]", "allow"),
+            ("[[access.rules]]\nusers = []\nallow = [\"read\"]\nrepositories = [\"a\"]", "read"),
+            ("listen = 5", "listen"),
+            ("[limits]\nconnections = -1", "connections"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_wins_and_the_rest_stays() {
+        let file = parse(EVERY_KEY).expect("a configuration");
+        let given = Configuration {
+            listen: Some("[::1]:1".to_owned()),
+            limits: BTreeMap::from([("upload-sessions".to_owned(), 3)]),
+            ..Configuration::default()
+        };
+        let merged = file.clone().overridden_by(&given);
+        assert_eq!(merged.listen.as_deref(), Some("[::1]:1"));
+        assert_eq!((merged.limits.len(), &merged.access), (2, &file.access));
+        assert!(merged.needs_restart_for(&file) && !file.needs_restart_for(&file));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "([a-z-]{1,8}|[\\[\\]=\"\n.]){0,30}") {
+            let _ = parse(&text);
+        }
+    }
+}
