@@ -1,12 +1,11 @@
 //! `serve`: a registry on a local folder.
 
 use std::future::Future;
-use std::net::SocketAddr;
 
 use dhow_base::{Error, Kind, Result};
 use dhow_serve::ServeOptions;
 pub use dhow_serve::access::{ImmutableTags, Rule};
-pub use dhow_serve::configuration::{AccessSection, Configuration, Source};
+pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection};
 
 use crate::context::Context;
 
@@ -27,7 +26,7 @@ pub fn parse_limit(text: &str) -> Result<(String, u64)> {
     Ok((name.to_owned(), value))
 }
 
-/// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound.
+/// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound, as a URL.
 ///
 /// The folder is `registry/` in the store's directory when the configuration names none.
 ///
@@ -36,7 +35,7 @@ pub fn parse_limit(text: &str) -> Result<(String, u64)> {
 pub async fn serve(
     context: &Context,
     source: Source,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(String),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let configuration = source.load()?;
@@ -52,6 +51,6 @@ pub async fn serve(
         ..ServeOptions::new(folder)
     };
     let server = dhow_serve::bind(configuration.listen.as_deref().unwrap_or(LISTEN), options).await?;
-    ready(server.local_addr());
+    ready(format!("{}://{}", if server.is_secure() { "https" } else { "http" }, server.local_addr()));
     server.run(shutdown).await
 }

@@ -23,10 +23,24 @@ pub struct Configuration {
     pub read_only: Option<bool>,
     /// Bounds on what clients may use: the names of [`Limits::set`].
     pub limits: BTreeMap<String, u64>,
+    /// HTTPS in place of HTTP.
+    pub tls: TlsSection,
     /// Who may do what.
     pub access: AccessSection,
     /// Tags that stay.
     pub immutable_tags: Vec<ImmutableTags>,
+}
+
+/// The table `[tls]`: files in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TlsSection {
+    /// The server's certificate, and those between it and its authority.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Authorities of clients: only clients that have a certificate of one of them may connect.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// The table `[access]`.
@@ -65,8 +79,11 @@ impl Configuration {
         Ok(parsed)
     }
 
-    fn paths(&mut self) -> [Option<&mut PathBuf>; 2] {
-        [self.root_dir.as_mut(), self.access.htpasswd.as_mut()]
+    fn paths(&mut self) -> [Option<&mut PathBuf>; 5] {
+        let tls = &mut self.tls;
+        let tls = [&mut tls.certificate, &mut tls.key, &mut tls.client_ca].map(Option::as_mut);
+        let [certificate, key, client_ca] = tls;
+        [self.root_dir.as_mut(), self.access.htpasswd.as_mut(), certificate, key, client_ca]
     }
 
     /// The limits, with the default where none is given.
@@ -95,6 +112,9 @@ impl Configuration {
         replace(&mut self.root_dir, &other.root_dir);
         replace(&mut self.read_only, &other.read_only);
         self.limits.extend(other.limits.clone());
+        replace(&mut self.tls.certificate, &other.tls.certificate);
+        replace(&mut self.tls.key, &other.tls.key);
+        replace(&mut self.tls.client_ca, &other.tls.client_ca);
         replace(&mut self.access.htpasswd, &other.access.htpasswd);
         replace(&mut self.access.realm, &other.access.realm);
         replace(&mut self.access.anonymous_pull, &other.access.anonymous_pull);
@@ -105,7 +125,9 @@ impl Configuration {
 
     /// Whether a running server would have to start anew to heed the other configuration in full.
     pub(crate) fn needs_restart_for(&self, other: &Self) -> bool {
-        let fixed = |of: &Self| (of.listen.clone(), of.root_dir.clone(), of.read_only, of.limits.clone());
+        let fixed = |of: &Self| {
+            (of.listen.clone(), of.root_dir.clone(), of.read_only, of.limits.clone(), of.tls.certificate.is_some())
+        };
         fixed(self) != fixed(other)
     }
 }
@@ -140,6 +162,10 @@ mod tests {
         read-only = true
         [limits]
         connections = 7
+        [tls]
+        certificate = "server.pem"
+        key = "/etc/key.pem"
+        client-ca = "ca.pem"
         [access]
         htpasswd = "/etc/accounts"
         realm = "team"
@@ -161,6 +187,7 @@ mod tests {
     fn every_key_is_read_and_paths_begin_at_the_file() {
         let parsed = parse(EVERY_KEY).expect("a configuration");
         assert_eq!(parsed.root_dir, Some("/etc/dhow/content".into()));
+        assert_eq!(parsed.tls.client_ca, Some("/etc/dhow/ca.pem".into()));
         assert_eq!(parsed.access.htpasswd, Some("/etc/accounts".into()));
         assert_eq!(parsed.limits().expect("limits").connections, 7);
         assert_eq!(parsed.access.rules[0].allow, [Action::Pull, Action::Push, Action::Delete]);

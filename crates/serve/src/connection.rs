@@ -1,4 +1,4 @@
-//! The bytes below HTTP: a TCP connection that can send files, and gives up on peers that take nothing.
+//! The bytes below HTTP: a connection that can send files where it is plain TCP, and gives up on peers that take nothing.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,21 +10,43 @@ use hyper_util::rt::TokioIo;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 
 use crate::kernel::KernelQueue;
 
 /// A connection to a client.
 pub(crate) struct Connection {
-    stream: TokioIo<TcpStream>,
+    stream: Stream,
     kernel: KernelQueue,
     send_idle: Duration,
     /// When to give up; runs only while the peer takes nothing.
     patience: Option<Pin<Box<Sleep>>>,
 }
 
+/// What a connection is made of.
+enum Stream {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+}
+
+impl Stream {
+    fn poll_write_vectored(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+}
+
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, kernel: KernelQueue, send_idle: Duration) -> Self {
-        Self { stream: TokioIo::new(stream), kernel, send_idle, patience: None }
+    pub(crate) fn plain(stream: TcpStream, kernel: KernelQueue, send_idle: Duration) -> Self {
+        Self { stream: Stream::Plain(TokioIo::new(stream)), kernel, send_idle, patience: None }
+    }
+
+    /// Takes no stand-ins: the kernel cannot encrypt what it sends.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, send_idle: Duration) -> Self {
+        let stream = Stream::Tls(Box::new(TokioIo::new(stream)));
+        Self { stream, kernel: KernelQueue::default(), send_idle, patience: None }
     }
 
     /// Passes on the result of a write, or the end of patience.
@@ -41,7 +63,10 @@ impl Connection {
     }
 
     fn poll_send_file(&self, context: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
-        let stream = self.stream.inner();
+        let Stream::Plain(stream) = &self.stream else {
+            return Poll::Ready(Err(io::Error::other("a stand-in was written to a connection with TLS")));
+        };
+        let stream = stream.inner();
         loop {
             ready!(stream.poll_write_ready(context))?;
             match stream.try_io(Interest::WRITABLE, || self.kernel.send(stream, length)) {
@@ -54,7 +79,10 @@ impl Connection {
 
 impl Read for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
     }
 }
 
@@ -73,7 +101,7 @@ impl Write for Connection {
         let plain = slices.iter().take_while(|slice| !KernelQueue::is_stand_in(slice)).count();
         let written = match slices.first() {
             Some(first) if plain == 0 => this.poll_send_file(context, first.len()),
-            _ => Pin::new(&mut this.stream).poll_write_vectored(context, &slices[..plain]),
+            _ => this.stream.poll_write_vectored(context, &slices[..plain]),
         };
         this.watch(context, written)
     }
@@ -83,10 +111,16 @@ impl Write for Connection {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

@@ -34,6 +34,7 @@ mod server;
 mod service;
 mod sessions;
 mod storage;
+mod tls;
 mod uploads;
 
 pub use configuration::{Configuration, Source};

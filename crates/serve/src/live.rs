@@ -1,4 +1,4 @@
-//! What may change while the server runs: rules and accounts. Files are looked at every second, and read when they changed.
+//! What may change while the server runs: rules, accounts, certificates. Files are looked at every second, and read when they changed.
 
 use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use dhow_base::Result;
+use rustls::ServerConfig;
 use tokio::sync::oneshot;
 use tokio::time::interval;
 
 use crate::access::Access;
 use crate::configuration::{Configuration, Source};
+use crate::tls;
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -24,8 +26,21 @@ pub(crate) struct Live {
     source: Source,
     /// What the server was started with.
     first: Configuration,
-    access: RwLock<Arc<Access>>,
+    current: RwLock<Current>,
     seen: Mutex<Vec<(PathBuf, Stamp)>>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    access: Arc<Access>,
+    /// Nothing where plain HTTP is spoken.
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Current {
+    fn load(configuration: &Configuration) -> Result<Self> {
+        Ok(Self { access: Arc::new(Access::load(configuration)?), tls: tls::load(configuration)? })
+    }
 }
 
 impl Live {
@@ -34,16 +49,18 @@ impl Live {
     /// # Errors
     /// Whatever is wrong with a file.
     pub(crate) fn open(source: Source) -> Result<Self> {
-        let first = source.load()?;
-        // Before the files are read: a change in between is seen later on.
-        let seen = stamps(&source, &first);
-        let access = Access::load(&first)?;
-        Ok(Self { source, first, access: RwLock::new(Arc::new(access)), seen: Mutex::new(seen) })
+        let (first, seen, current) = read(&source)?;
+        Ok(Self { source, first, current: RwLock::new(current), seen: Mutex::new(seen) })
     }
 
     /// The rules that count now.
     pub(crate) fn access(&self) -> Arc<Access> {
-        Arc::clone(&self.access.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).access)
+    }
+
+    /// What the next connection is secured with. Whether connections are secured does not change.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).tls.clone()
     }
 
     /// Looks at the files from time to time, until the other end of `stopped` is dropped.
@@ -68,29 +85,39 @@ impl Live {
         }
         seen.iter_mut().for_each(|(path, before)| *before = stamp(path));
         match self.reload() {
-            Ok(configuration) => {
-                *seen = stamps(&self.source, &configuration);
+            Ok((configuration, stamps)) => {
+                *seen = stamps;
                 tracing::info!("the configuration was read anew");
                 if self.first.needs_restart_for(&configuration) {
-                    tracing::warn!("listen, root-dir, read-only and limits count only after a restart of the registry");
+                    tracing::warn!(
+                        "listen, root-dir, read-only, limits and whether there is TLS count only after a restart of the registry"
+                    );
                 }
             }
             Err(error) => tracing::warn!("the configuration cannot be read anew, the old one stays: {error}"),
         }
     }
 
-    fn reload(&self) -> Result<Configuration> {
-        let configuration = self.source.load()?;
-        let access = Access::load(&configuration)?;
-        *self.access.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
-        Ok(configuration)
+    fn reload(&self) -> Result<(Configuration, Vec<(PathBuf, Stamp)>)> {
+        let (configuration, stamps, mut new) = read(&self.source)?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if new.tls.is_some() != current.tls.is_some() {
+            new.tls.clone_from(&current.tls);
+        }
+        *current = new;
+        drop(current);
+        Ok((configuration, stamps))
     }
 }
 
-/// All files that count, as they are.
-fn stamps(source: &Source, configuration: &Configuration) -> Vec<(PathBuf, Stamp)> {
-    let files = source.file.iter().chain(&configuration.access.htpasswd);
-    files.map(|path| (path.clone(), stamp(path))).collect()
+/// Reads everything. Each file's stamp is taken before the file is read, so that a change in between is seen later on.
+fn read(source: &Source) -> Result<(Configuration, Vec<(PathBuf, Stamp)>, Current)> {
+    let stamped = |path: &PathBuf| (path.clone(), stamp(path));
+    let mut stamps: Vec<_> = source.file.iter().map(stamped).collect();
+    let configuration = source.load()?;
+    stamps.extend(configuration.access.htpasswd.iter().chain(tls::files(&configuration)).map(stamped));
+    let current = Current::load(&configuration)?;
+    Ok((configuration, stamps, current))
 }
 
 fn stamp(path: &Path) -> Stamp {

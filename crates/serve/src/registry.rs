@@ -79,13 +79,18 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(parts: Parts, access: Arc<Access>, kernel: &KernelQueue, head_bytes_max: usize) -> Outcome<Self> {
+    pub(crate) fn new(
+        parts: Parts,
+        access: Arc<Access>,
+        kernel: Option<KernelQueue>,
+        head_bytes_max: usize,
+    ) -> Outcome<Self> {
         if head_bytes(&parts) > head_bytes_max {
             let message = format!("the request's head is longer than {head_bytes_max} bytes");
             return Err(Failure::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::Unsupported, message));
         }
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-        let kernel = (parts.version != Version::HTTP_2).then(|| kernel.clone());
+        let kernel = kernel.filter(|_| parts.version != Version::HTTP_2);
         let permit = Permit { access, caller: Caller::default() };
         Ok(Self { method: parts.method, headers: parts.headers, query, permit, kernel })
     }

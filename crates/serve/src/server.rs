@@ -16,6 +16,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Connection;
 use crate::kernel::KernelQueue;
@@ -32,6 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most bytes that one HTTP/1.1 connection holds; also the largest piece of a body that is received at once.
 const CONNECTION_BUFFER_BYTES: usize = 256 << 10;
+
+/// How long a client may take to agree on TLS. Less than [`Limits::drain`], so that silent ones do not hold up the end.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
 /// What one HTTP/2 client may send ahead, in bytes: enough for a fast network at a distance.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -64,14 +68,21 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    if live.access().has_accounts() && !address.ip().is_loopback() {
-        tracing::warn!("passwords for {address} travel in the clear: put a proxy with TLS before it");
+    if live.access().has_accounts() && live.tls().is_none() && !address.ip().is_loopback() {
+        tracing::warn!(
+            "passwords for {address} travel in the clear: set tls.certificate and tls.key, or put a proxy with TLS before it"
+        );
     }
     let (registry, unused) = Registry::new(storage, options.limits, options.read_only, live);
     Ok(Server { listener, address, registry, unused })
 }
 
 impl Server {
+    /// Whether it speaks HTTPS.
+    pub fn is_secure(&self) -> bool {
+        self.registry.live.tls().is_some()
+    }
+
     /// The address that clients can reach; its port was chosen by the system when 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -134,8 +145,19 @@ async fn accept(
 async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folder>>, watcher: Watcher) {
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let kernel = KernelQueue::default();
-    let connection = Connection::new(stream, kernel.clone(), registry.limits.send_idle);
+    let limits = &registry.limits;
+    let (connection, kernel) = match registry.live.tls() {
+        None => {
+            let kernel = KernelQueue::default();
+            (Connection::plain(stream, kernel.clone(), limits.send_idle), Some(kernel))
+        }
+        Some(tls) => match timeout(HANDSHAKE_WAIT.min(limits.header_wait), TlsAcceptor::from(tls).accept(stream)).await
+        {
+            Ok(Ok(stream)) => (Connection::tls(stream, limits.send_idle), None),
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a client and this server do not agree on TLS"),
+            Err(_) => return tracing::debug!(%peer, "a client takes too long to agree on TLS"),
+        },
+    };
     let builder = builder(&registry.limits);
     let service = service_fn(move |request| {
         let answer = Arc::clone(&registry).answer(request, kernel.clone(), peer);

@@ -27,13 +27,13 @@ impl<S: Storage> Registry<S> {
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        kernel: KernelQueue,
+        kernel: Option<KernelQueue>,
         peer: SocketAddr,
     ) -> Response<Body> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        let outcome = match Call::new(parts, self.live.access(), &kernel, self.limits.header_bytes) {
+        let outcome = match Call::new(parts, self.live.access(), kernel, self.limits.header_bytes) {
             Ok(call) => self.dispatch(call, &path, body).await,
             Err(failure) => Err(failure),
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_ops::serve::{AccessSection, Configuration, ImmutableTags, Rule, Source};
+use dhow_ops::serve::{AccessSection, Configuration, ImmutableTags, Rule, Source, TlsSection};
 use dhow_ops::{runtime, serve};
 
 use crate::errors::Outcome;
@@ -38,6 +38,15 @@ pub(crate) struct Serve {
     /// Set a bound on what clients may use (<name>=<number>)
     #[arg(long, value_name = "limit", env = "DHOW_SERVE_LIMIT", hide_env = true, value_delimiter = ' ')]
     limit: Vec<String>,
+    /// Certificate to speak HTTPS with (PEM), and those between it and its authority
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TLS_CERTIFICATE", hide_env = true)]
+    tls_certificate: Option<PathBuf>,
+    /// Key of the certificate (PEM)
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TLS_KEY", hide_env = true)]
+    tls_key: Option<PathBuf>,
+    /// Let only clients connect that have a certificate of these authorities (PEM)
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TLS_CLIENT_CA", hide_env = true)]
+    tls_client_ca: Option<PathBuf>,
     /// File of accounts, as made by "htpasswd -B"
     #[arg(long, value_name = "string", env = "DHOW_SERVE_HTPASSWD", hide_env = true)]
     htpasswd: Option<PathBuf>,
@@ -73,6 +82,7 @@ impl Serve {
             root_dir: self.root_dir,
             read_only: self.read_only,
             limits: self.limit.iter().map(|text| serve::parse_limit(text)).collect::<Result<_, _>>()?,
+            tls: TlsSection { certificate: self.tls_certificate, key: self.tls_key, client_ca: self.tls_client_ca },
             access: AccessSection {
                 htpasswd: self.htpasswd,
                 realm: self.realm,
@@ -101,8 +111,8 @@ impl Verb for Serve {
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
         let source = self.source()?;
-        let ready = |address| {
-            session.console.line(format!("Listening on http://{address}"));
+        let ready = |url| {
+            session.console.line(format!("Listening on {url}"));
             session.console.flush();
         };
         runtime::block_on_all_cores(async {

@@ -56,7 +56,10 @@ impl Registry {
 
     /// With a configuration file of this text; `accounts` is a file beside it.
     pub(crate) async fn configured(text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::configured_in(tempfile::tempdir().unwrap(), text).await
+    }
+
+    pub(crate) async fn configured_in(folder: TempDir, text: &str) -> Self {
         let mut options = ServeOptions::new(folder.path().join("registry"));
         options.source.file = Some(folder.path().join("serve.toml"));
         write(&folder.path().join("accounts"), ACCOUNTS);

@@ -10,4 +10,5 @@ mod hostile;
 mod lists;
 mod manifests;
 mod restart;
+mod tls;
 mod uploads;
