@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use dhow_base::{Error, Kind, Result};
+pub use dhow_serve::AccessLog;
 use dhow_serve::ServeOptions;
 pub use dhow_serve::access::{ImmutableTags, Rule};
 pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection};
@@ -28,13 +29,14 @@ pub fn parse_limit(text: &str) -> Result<(String, u64)> {
 
 /// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound, as a URL.
 ///
-/// The folder is `registry/` in the store's directory when the configuration names none.
+/// `access_log` is where the access log goes if the configuration wants one. The folder is `registry/` in the store's directory when the configuration names none.
 ///
 /// # Errors
 /// Those of reading the configuration, of binding the address and of opening the folder.
 pub async fn serve(
     context: &Context,
     source: Source,
+    access_log: AccessLog,
     ready: impl FnOnce(String),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
@@ -47,6 +49,7 @@ pub async fn serve(
     let options = ServeOptions {
         read_only: configuration.read_only.unwrap_or(false),
         limits: configuration.limits()?,
+        access_log: configuration.access_log.unwrap_or(false).then_some(access_log),
         source,
         ..ServeOptions::new(folder)
     };

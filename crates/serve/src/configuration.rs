@@ -21,6 +21,8 @@ pub struct Configuration {
     pub root_dir: Option<PathBuf>,
     /// Refuses pushes and deletes.
     pub read_only: Option<bool>,
+    /// Writes a line of JSON for each request.
+    pub access_log: Option<bool>,
     /// Bounds on what clients may use: the names of [`Limits::set`].
     pub limits: BTreeMap<String, u64>,
     /// HTTPS in place of HTTP.
@@ -111,6 +113,7 @@ impl Configuration {
         replace(&mut self.listen, &other.listen);
         replace(&mut self.root_dir, &other.root_dir);
         replace(&mut self.read_only, &other.read_only);
+        replace(&mut self.access_log, &other.access_log);
         self.limits.extend(other.limits.clone());
         replace(&mut self.tls.certificate, &other.tls.certificate);
         replace(&mut self.tls.key, &other.tls.key);
@@ -126,7 +129,14 @@ impl Configuration {
     /// Whether a running server would have to start anew to heed the other configuration in full.
     pub(crate) fn needs_restart_for(&self, other: &Self) -> bool {
         let fixed = |of: &Self| {
-            (of.listen.clone(), of.root_dir.clone(), of.read_only, of.limits.clone(), of.tls.certificate.is_some())
+            (
+                of.listen.clone(),
+                of.root_dir.clone(),
+                of.read_only,
+                of.access_log,
+                of.limits.clone(),
+                of.tls.certificate.is_some(),
+            )
         };
         fixed(self) != fixed(other)
     }
@@ -160,6 +170,7 @@ mod tests {
         listen = "0.0.0.0:5000"
         root-dir = "content"
         read-only = true
+        access-log = true
         [limits]
         connections = 7
         [tls]

@@ -9,6 +9,7 @@
 //! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`query`], [`range`], [`route`]) are public so that they can be fuzzed.
 
 pub mod access;
+mod access_log;
 mod blobs;
 mod body;
 pub mod configuration;
@@ -20,6 +21,7 @@ mod lists;
 mod live;
 mod locks;
 mod manifests;
+mod metrics;
 pub mod name;
 mod options;
 pub mod query;
@@ -37,6 +39,7 @@ mod storage;
 mod tls;
 mod uploads;
 
+pub use access_log::AccessLog;
 pub use configuration::{Configuration, Source};
 pub use options::{Limits, ServeOptions};
 pub use server::{Server, bind};

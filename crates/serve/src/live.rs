@@ -1,8 +1,9 @@
-//! What may change while the server runs: rules, accounts, certificates. Files are looked at every second, and read when they changed.
+//! What may change while the server runs: rules, accounts, certificates; and the numbers about it all. Files are looked at every second, and read when they changed.
 
 use std::convert::Infallible;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::interval;
 
 use crate::access::Access;
 use crate::configuration::{Configuration, Source};
+use crate::metrics::Metrics;
 use crate::tls;
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,6 +30,7 @@ pub(crate) struct Live {
     first: Configuration,
     current: RwLock<Current>,
     seen: Mutex<Vec<(PathBuf, Stamp)>>,
+    pub(crate) metrics: Metrics,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +53,7 @@ impl Live {
     /// Whatever is wrong with a file.
     pub(crate) fn open(source: Source) -> Result<Self> {
         let (first, seen, current) = read(&source)?;
-        Ok(Self { source, first, current: RwLock::new(current), seen: Mutex::new(seen) })
+        Ok(Self { source, first, current: RwLock::new(current), seen: Mutex::new(seen), metrics: Metrics::default() })
     }
 
     /// The rules that count now.
@@ -90,11 +93,14 @@ impl Live {
                 tracing::info!("the configuration was read anew");
                 if self.first.needs_restart_for(&configuration) {
                     tracing::warn!(
-                        "listen, root-dir, read-only, limits and whether there is TLS count only after a restart of the registry"
+                        "listen, root-dir, read-only, access-log, limits and whether there is TLS count only after a restart of the registry"
                     );
                 }
             }
-            Err(error) => tracing::warn!("the configuration cannot be read anew, the old one stays: {error}"),
+            Err(error) => {
+                self.metrics.reloads_failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("the configuration cannot be read anew, the old one stays: {error}");
+            }
         }
     }
 

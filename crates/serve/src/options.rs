@@ -6,6 +6,7 @@ use std::time::Duration;
 use dhow_base::limits::{BLOB_BYTES_MAX, MANIFEST_BYTES_MAX};
 use dhow_base::{Error, Kind, Result};
 
+use crate::access_log::AccessLog;
 use crate::configuration::Source;
 
 /// How to serve.
@@ -18,6 +19,8 @@ pub struct ServeOptions {
     pub read_only: bool,
     /// Bounds on what clients may use.
     pub limits: Limits,
+    /// Where a line for each answered request goes, if anywhere.
+    pub access_log: Option<AccessLog>,
     /// Who may do what, and which tags stay: read at the start, and again when a file changes.
     pub source: Source,
 }
@@ -25,7 +28,13 @@ pub struct ServeOptions {
 impl ServeOptions {
     /// Serves `root`, writable and with the default limits.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), read_only: false, limits: Limits::default(), source: Source::default() }
+        Self {
+            root: root.into(),
+            read_only: false,
+            limits: Limits::default(),
+            access_log: None,
+            source: Source::default(),
+        }
     }
 }
 

@@ -11,11 +11,12 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::access::{Access, Caller, Permit};
+use crate::access_log::AccessLog;
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
 use crate::live::Live;
 use crate::locks::RepositoryLocks;
-use crate::options::Limits;
+use crate::options::{Limits, ServeOptions};
 use crate::query::Query;
 use crate::receive::Receiver as BodyReceiver;
 use crate::sessions::Sessions;
@@ -35,13 +36,15 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) limits: Limits,
     pub(crate) read_only: bool,
     pub(crate) live: Arc<Live>,
+    pub(crate) access_log: Option<AccessLog>,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
     _in_use: Sender<Infallible>,
 }
 
 impl<S: Storage> Registry<S> {
     /// Makes a registry; what is returned beside it ends when the last request has let go of it.
-    pub(crate) fn new(storage: S, limits: Limits, read_only: bool, live: Live) -> (Arc<Self>, Receiver<Infallible>) {
+    pub(crate) fn new(storage: S, live: Live, options: ServeOptions) -> (Arc<Self>, Receiver<Infallible>) {
+        let ServeOptions { limits, read_only, access_log, .. } = options;
         let sessions = Sessions::new(limits.upload_sessions);
         let (in_use, unused) = oneshot::channel();
         let registry = Self {
@@ -52,6 +55,7 @@ impl<S: Storage> Registry<S> {
             limits,
             read_only,
             live: Arc::new(live),
+            access_log,
             _in_use: in_use,
         };
         (Arc::new(registry), unused)

@@ -11,6 +11,10 @@ use crate::query::decode;
 pub enum Route {
     /// `/healthz`: whether the server is there.
     Health,
+    /// `/readyz`: whether the server can work.
+    Ready,
+    /// `/metrics`: what it has done.
+    Metrics,
     /// `/v2/`: whether this is a registry.
     Version,
     /// `/v2/_catalog`: the repositories.
@@ -64,12 +68,28 @@ pub enum RouteError {
 }
 
 impl Route {
+    /// What kind of thing it addresses, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Route::Health | Route::Ready | Route::Metrics => "operations",
+            Route::Version => "version",
+            Route::Catalog => "catalog",
+            Route::Tags(_) => "tags",
+            Route::Manifest(..) => "manifest",
+            Route::Referrers(..) => "referrers",
+            Route::Blob(..) => "blob",
+            Route::Uploads(_) | Route::Upload(..) => "upload",
+        }
+    }
+
     /// Reads the path of a request, without its query.
     ///
     /// Endpoints are told apart from the end of the path, since a repository may well be called `a/manifests/b`.
     pub fn parse(path: &str) -> Result<Self, RouteError> {
         match path {
             "/healthz" => return Ok(Route::Health),
+            "/readyz" => return Ok(Route::Ready),
+            "/metrics" => return Ok(Route::Metrics),
             "/v2" | "/v2/" => return Ok(Route::Version),
             "/v2/_catalog" => return Ok(Route::Catalog),
             _ => {}

@@ -57,7 +57,7 @@ pub struct Server {
 /// [`Kind::Invalid`] when `listen` is no address or the system refuses it, or the configuration cannot be, [`Kind::Unavailable`] when another server
 /// writes to the folder, [`Kind::Unsupported`] when a newer version made it, else the operating system's.
 pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
-    let live = Live::open(options.source)?;
+    let live = Live::open(options.source.clone())?;
     let storage = Folder::open(&options.root, options.read_only)?;
     let failed = |error: io::Error| {
         let hint = match error.kind() {
@@ -73,7 +73,7 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
             "passwords for {address} travel in the clear: set tls.certificate and tls.key, or put a proxy with TLS before it"
         );
     }
-    let (registry, unused) = Registry::new(storage, options.limits, options.read_only, live);
+    let (registry, unused) = Registry::new(storage, live, options);
     Ok(Server { listener, address, registry, unused })
 }
 
@@ -143,6 +143,8 @@ async fn accept(
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folder>>, watcher: Watcher) {
+    let live = Arc::clone(&registry.live);
+    let _counted = live.metrics.connections.count();
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     let limits = &registry.limits;

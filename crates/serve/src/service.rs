@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::access::Action;
+use crate::access_log::{self, Record};
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
@@ -30,11 +32,17 @@ impl<S: Storage> Registry<S> {
         kernel: Option<KernelQueue>,
         peer: SocketAddr,
     ) -> Response<Body> {
-        let started = Instant::now();
+        let (started, live) = (Instant::now(), Arc::clone(&self.live));
+        let _counted = live.metrics.in_flight.count();
+        let access_log = self.access_log.clone();
         let (parts, body) = request.into_parts();
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        let outcome = match Call::new(parts, self.live.access(), kernel, self.limits.header_bytes) {
-            Ok(call) => self.dispatch(call, &path, body).await,
+        let agent = parts.headers.get(header::USER_AGENT).filter(|_| access_log.is_some()).cloned();
+        let route = Route::parse(&path);
+        let kind = route.as_ref().map_or("none", Route::kind);
+        let mut user = None;
+        let outcome = match Call::new(parts, live.access(), kernel, self.limits.header_bytes) {
+            Ok(call) => self.dispatch(call, route, &mut user, body).await,
             Err(failure) => Err(failure),
         };
         let mut code = None;
@@ -50,14 +58,29 @@ impl<S: Storage> Registry<S> {
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let (status, bytes) = (response.status().as_u16(), response.body().size_hint().exact());
-        let seconds = started.elapsed().as_secs_f64();
-        tracing::info!(target: ACCESS_LOG, %peer, %method, path, status, bytes, code, seconds);
+        let took = started.elapsed();
+        let (user, seconds) = (user.as_deref(), took.as_secs_f64());
+        live.metrics.note(kind, &method, status, bytes.unwrap_or(0), took);
+        if let Some(access_log) = access_log {
+            let (method, path, agent) =
+                (method.as_str(), path.as_str(), agent.as_ref().and_then(|text| text.to_str().ok()));
+            let time = access_log::now();
+            access_log.write(&Record { time, peer, user, method, path, status, bytes, code, seconds, agent });
+        }
+        tracing::info!(target: ACCESS_LOG, %peer, user, %method, path, status, bytes, code, seconds);
         response
     }
 
-    async fn dispatch(self: Arc<Self>, mut call: Call, path: &str, body: Incoming) -> Outcome<Response<Body>> {
+    /// Notes in `user` who sent the request.
+    async fn dispatch(
+        self: Arc<Self>,
+        mut call: Call,
+        route: Result<Route, RouteError>,
+        user: &mut Option<Arc<str>>,
+        body: Incoming,
+    ) -> Outcome<Response<Body>> {
         let is_read = matches!(call.method, Method::GET | Method::HEAD);
-        let route = match Route::parse(path) {
+        let route = match route {
             // There is no manifest of that name, and there never can be (distribution spec, "Pulling manifests").
             Err(RouteError::Tag(text)) if is_read => {
                 let unknown = Failure::missing(Code::ManifestUnknown, "manifest unknown");
@@ -65,8 +88,9 @@ impl<S: Storage> Registry<S> {
             }
             route => route?,
         };
-        if route != Route::Health {
+        if !matches!(route, Route::Health | Route::Ready) {
             call.permit.caller = call.permit.access.identify(&call.headers).await?;
+            user.clone_from(&call.permit.caller.0);
             authorize(&call, &route)?;
         }
         if is_read {
@@ -98,9 +122,16 @@ impl<S: Storage> Registry<S> {
     /// GET and HEAD.
     async fn read(&self, call: &Call, route: Route) -> Outcome<Response<Body>> {
         match route {
-            Route::Health => {
-                Ok(Answer::new(StatusCode::OK).header(header::CONTENT_TYPE, "text/plain").body(Body::full("ok\n")))
-            }
+            Route::Health => Ok(text("text/plain", "ok\n")),
+            Route::Ready => match self.storage.check().await {
+                Ok(()) => Ok(text("text/plain", "ok\n")),
+                Err(error) => {
+                    tracing::error!(%error, "the storage is not there");
+                    let message = "the registry's storage is not there";
+                    Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, message))
+                }
+            },
+            Route::Metrics => Ok(text("text/plain; version=0.0.4", self.live.metrics.text(self.sessions.count()))),
             Route::Version => Ok(Answer::new(StatusCode::OK).json("application/json", &json!({}))),
             Route::Catalog => self.list_repositories(call).await,
             Route::Tags(repository) => self.list_tags(call, &repository).await,
@@ -136,8 +167,8 @@ impl<S: Storage> Registry<S> {
 fn authorize(call: &Call, route: &Route) -> Outcome<()> {
     let is_read = matches!(call.method, Method::GET | Method::HEAD);
     match route {
-        Route::Health => Ok(()),
-        Route::Version => call.permit.check_login(),
+        Route::Health | Route::Ready => Ok(()),
+        Route::Version | Route::Metrics => call.permit.check_login(),
         Route::Catalog => call.permit.check_catalogue(),
         Route::Tags(repository) | Route::Referrers(repository, _) => call.permit.check(Action::Pull, repository),
         Route::Manifest(repository, _) | Route::Blob(repository, _) => {
@@ -152,9 +183,14 @@ fn authorize(call: &Call, route: &Route) -> Outcome<()> {
     }
 }
 
+fn text(media_type: &str, text: impl Into<Bytes>) -> Response<Body> {
+    Answer::new(StatusCode::OK).header(header::CONTENT_TYPE, media_type).body(Body::full(text))
+}
+
 fn allowed(route: &Route) -> &'static str {
     match route {
-        Route::Health | Route::Version | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
+        Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
+        Route::Version | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",
         Route::Uploads(_) => "POST",

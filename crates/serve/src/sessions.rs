@@ -105,6 +105,10 @@ impl<U: Upload> Sessions<U> {
         self.lock().keys().cloned().collect()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<UploadId, Arc<Session<U>>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,9 @@ pub(crate) trait Storage: Send + Sync + Sized + 'static {
     /// A blob on its way in.
     type Upload: Upload;
 
+    /// Whether the storage is there and is the registry's.
+    fn check(&self) -> impl Future<Output = Result<()>> + Send;
+
     /// The length of an object in bytes; nothing when it is not there.
     fn size(&self, key: &Key) -> impl Future<Output = Result<Option<u64>>> + Send;
 

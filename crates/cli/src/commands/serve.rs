@@ -1,9 +1,10 @@
 //! `serve`
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_ops::serve::{AccessSection, Configuration, ImmutableTags, Rule, Source, TlsSection};
+use dhow_ops::serve::{AccessLog, AccessSection, Configuration, ImmutableTags, Rule, Source, TlsSection};
 use dhow_ops::{runtime, serve};
 
 use crate::errors::Outcome;
@@ -35,6 +36,18 @@ pub(crate) struct Serve {
     /// Folder that holds the content (default "registry" in the store's directory)
     #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
+    /// Write a line of JSON for each request to standard output
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_ACCESS_LOG",
+        hide_env = true
+    )]
+    access_log: Option<bool>,
     /// Set a bound on what clients may use (<name>=<number>)
     #[arg(long, value_name = "limit", env = "DHOW_SERVE_LIMIT", hide_env = true, value_delimiter = ' ')]
     limit: Vec<String>,
@@ -81,6 +94,7 @@ impl Serve {
             listen: self.listen,
             root_dir: self.root_dir,
             read_only: self.read_only,
+            access_log: self.access_log,
             limits: self.limit.iter().map(|text| serve::parse_limit(text)).collect::<Result<_, _>>()?,
             tls: TlsSection { certificate: self.tls_certificate, key: self.tls_key, client_ca: self.tls_client_ca },
             access: AccessSection {
@@ -115,12 +129,16 @@ impl Verb for Serve {
             session.console.line(format!("Listening on {url}"));
             session.console.flush();
         };
+        let access_log = AccessLog::new(|line| {
+            // A reader that is gone does not stop the server.
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
+        });
         runtime::block_on_all_cores(async {
             let mut signals = Signals::listen()?;
             let shutdown = async move {
                 signals.next().await;
             };
-            serve::serve(&context, source, ready, shutdown).await
+            serve::serve(&context, source, access_log, ready, shutdown).await
         })?;
         Ok(())
     }

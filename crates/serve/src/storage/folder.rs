@@ -98,6 +98,11 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 impl Storage for Folder {
     type Upload = FileUpload;
 
+    async fn check(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || check_format(&inner.root)).await
+    }
+
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
         let path = self.inner.path(key);
         found(&path, path.metadata()).map(|metadata| metadata.filter(std::fs::Metadata::is_file).map(|file| file.len()))

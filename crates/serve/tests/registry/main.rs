@@ -9,6 +9,7 @@ mod harness;
 mod hostile;
 mod lists;
 mod manifests;
+mod operations;
 mod restart;
 mod tls;
 mod uploads;
