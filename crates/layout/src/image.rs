@@ -12,6 +12,8 @@ pub struct ArchiveImage {
     pub names: Vec<Reference>,
     /// What OCI layouts call it (`org.opencontainers.image.ref.name`), as it is written there: often a bare tag.
     pub labels: Vec<String>,
+    /// Those of the names that the archive has without a registry: tools differ in whose they are.
+    pub bare_names: Vec<Reference>,
 }
 
 /// The image that a user means: by its label or name, by its digest (`@sha256:…`), by its position (`@0`, as skopeo counts

@@ -52,6 +52,7 @@ pub(crate) fn images_of(index: &Document) -> Result<Vec<ArchiveImage>> {
                 root: unnamed(entry),
                 names: name.into_iter().collect(),
                 labels: label.into_iter().collect(),
+                bare_names: Vec::new(),
             }),
         }
     }

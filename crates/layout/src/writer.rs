@@ -29,6 +29,7 @@ pub use output::Output;
 #[derive(Debug)]
 pub struct ArchiveWriter {
     state: Arc<Mutex<State>>,
+    full_names: bool,
 }
 
 /// What was written so far.
@@ -55,7 +56,13 @@ impl ArchiveWriter {
             open_member: None,
             broken: false,
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), full_names: false }
+    }
+
+    /// Writes names into `manifest.json` with their registry, as podman does; docker leaves out its own.
+    #[must_use]
+    pub fn with_full_names(self, full_names: bool) -> Self {
+        Self { full_names, ..self }
     }
 
     /// Lists the images and ends the archive. Returns the output, flushed to the operating system but not synced.
@@ -70,7 +77,7 @@ impl ArchiveWriter {
             return Err(Error::new(Kind::Internal, message));
         }
         let index = metadata::index(images)?;
-        let docker = metadata::docker_manifest(images, &state.manifests)?;
+        let docker = metadata::docker_manifest(images, &state.manifests, self.full_names)?;
         state.file(INDEX_FILE, &index)?;
         state.file("manifest.json", &docker)?;
         state.file(OCI_LAYOUT_FILE, OCI_LAYOUT_CONTENT.as_bytes())?;

@@ -14,6 +14,10 @@ use crate::image::ArchiveImage;
 use crate::local::read_all;
 use crate::members::Members;
 
+/// The registry of names that have none, and how archives spell it out.
+const HUB: &str = "docker.io";
+const HUB_SPELLED: [&str; 2] = ["docker.io/", "index.docker.io/"];
+
 /// One entry of `manifest.json`, with the fields docker reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -58,8 +62,16 @@ pub(super) fn images(members: &Members, spool_dir: &Path) -> Result<(Vec<Archive
         made.blobs.insert(config.digest, config.blob);
         let names = names(entry)?;
         match images.iter_mut().find(|image| image.root.digest == root.digest) {
-            Some(image) => image.names.extend(names),
-            None => images.push(ArchiveImage { root, names, labels: Vec::new() }),
+            Some(image) => {
+                image.bare_names.extend(names.iter().filter(|(_, is_bare)| *is_bare).map(|(name, _)| name.clone()));
+                image.names.extend(names.into_iter().map(|(name, _)| name));
+            }
+            None => images.push(ArchiveImage {
+                root,
+                bare_names: names.iter().filter(|(_, is_bare)| *is_bare).map(|(name, _)| name.clone()).collect(),
+                names: names.into_iter().map(|(name, _)| name).collect(),
+                labels: Vec::new(),
+            }),
         }
     }
     Ok((images, made))
@@ -80,12 +92,17 @@ fn parse_entries(bytes: &[u8]) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn names(entry: &Entry) -> Result<Vec<Reference>> {
+/// The names, and whether each is without a registry in the archive.
+fn names(entry: &Entry) -> Result<Vec<(Reference, bool)>> {
     let tags = entry.repo_tags.as_deref().unwrap_or_default();
     tags.iter()
         .filter(|tag| !tag.is_empty())
         .map(|tag| match Reference::parse(tag) {
-            Ok(reference) => Ok(reference.with_default_tag()),
+            Ok(reference) => {
+                let domain = reference.repository().domain();
+                let is_bare = domain == HUB && !HUB_SPELLED.iter().any(|spelled| tag.starts_with(spelled));
+                Ok((reference.with_default_tag(), is_bare))
+            }
             Err(error) => Err(Error::from(error).context(format_args!("invalid tag {tag:?}"))),
         })
         .collect()

@@ -111,7 +111,7 @@ pub(super) fn images(members: &Members, spool_dir: &Path) -> Result<(Vec<Archive
         let digest = Digest::sha256(&config);
         let root = made.image(Descriptor::new(MediaType::DockerConfig, digest.clone(), config.len() as u64), layers)?;
         made.documents.insert(digest, config);
-        images.push(ArchiveImage { root, names, labels: Vec::new() });
+        images.push(ArchiveImage { root, bare_names: Vec::new(), names, labels: Vec::new() });
     }
     Ok((images, made))
 }

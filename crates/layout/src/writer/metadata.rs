@@ -34,12 +34,17 @@ pub(super) fn index(images: &[SavedImage]) -> Result<Vec<u8>> {
 }
 
 /// `manifest.json`: each image as readers without manifests and indexes see it. What is no image is left out.
-pub(super) fn docker_manifest(images: &[SavedImage], manifests: &HashMap<Digest, ImageManifest>) -> Result<Vec<u8>> {
+pub(super) fn docker_manifest(
+    images: &[SavedImage],
+    manifests: &HashMap<Digest, ImageManifest>,
+    full_names: bool,
+) -> Result<Vec<u8>> {
     let mut entries = Vec::new();
     for image in images {
         let chosen = image.manifest.as_ref().unwrap_or(&image.root);
         let Some(manifest) = manifests.get(&chosen.digest).filter(|manifest| manifest.is_image()) else { continue };
-        let tags: Vec<String> = image.names.iter().filter(|name| name.tag().is_some()).map(tag_text).collect();
+        let tags = image.names.iter().filter(|name| name.tag().is_some());
+        let tags: Vec<String> = tags.map(|name| if full_names { in_full(name) } else { tag_text(name) }).collect();
         entries.push(Entry {
             config: blob_path(&manifest.config.digest),
             repo_tags: (!tags.is_empty()).then_some(tags),
@@ -48,6 +53,11 @@ pub(super) fn docker_manifest(images: &[SavedImage], manifests: &HashMap<Digest,
     }
     serde_json::to_vec(&entries)
         .map_err(|error| Error::new(Kind::Internal, format!("cannot write manifest.json: {error}")))
+}
+
+fn in_full(name: &dhow_spec::Reference) -> String {
+    let tag = name.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+    format!("{}{tag}", name.repository())
 }
 
 /// The familiar name with its tag; a digest beside it has no place in `RepoTags`.
