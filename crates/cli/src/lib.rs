@@ -85,6 +85,10 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         console.line(commands::version::line());
         return Ok(());
     }
+    if let Some(flag) = tree::remote_flag(personality, &matches) {
+        let message = format!("--{flag} is not supported: dhow works on this machine and has no service to ask");
+        return Err(Failure::Client(message));
+    }
     let located = Located::by_arguments(personality, arguments);
     match tree::verb_of(personality, &matches) {
         Some((verb, matches)) => {
@@ -93,7 +97,7 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         }
         None => {
             console.text(help::render(personality, &tree::root(personality), &located));
-            Ok(())
+            personality.missing_command(&located.path)
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use dhow_ops::Family;
+use dhow_ops::{Family, Naming};
 
 use crate::commands;
 use crate::environment;
+use crate::errors::{Failure, Outcome};
 use crate::tree::Located;
 use crate::verb::{Count, Node};
 
@@ -100,6 +101,14 @@ impl Personality {
         }
     }
 
+    /// Whose rules names follow.
+    pub(crate) fn naming(self) -> Naming {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 => Naming::Docker,
+            Personality::Podman => Naming::Podman,
+        }
+    }
+
     /// What stands before an error that docker's daemon would have reported.
     pub(crate) fn engine_prefix(self) -> &'static str {
         match self {
@@ -144,8 +153,8 @@ impl Personality {
             Personality::Dhow | Personality::Docker | Personality::Docker29 => None,
             // Go's multierror, which podman's errors are collected in.
             Personality::Podman => {
-                let items: String = failures.iter().map(|failure| format!("\t* {failure}\n")).collect();
-                Some(format!("{} errors occurred:\n{items}", failures.len()))
+                let items: String = failures.iter().map(|failure| format!("\n\t* {failure}")).collect();
+                Some(format!("{} errors occurred:{items}", failures.len()))
             }
         }
     }
@@ -166,6 +175,14 @@ impl Personality {
         let (rule, verb) = count.in_docker_s_words();
         let program = self.program();
         format!("{program}: '{path}' {rule}\n\nUsage:  {usage}\n\n{verb} '{path} --help' for more information")
+    }
+
+    /// What follows the help when the arguments end before they say what to do.
+    pub(crate) fn missing_command(self, path: &str) -> Outcome {
+        match self {
+            Personality::Dhow | Personality::Docker | Personality::Docker29 => Ok(()),
+            Personality::Podman => Err(Failure::Client(format!("missing command '{path} COMMAND'"))),
+        }
     }
 
     /// Words about a word that is no command, where one should be.
@@ -212,7 +229,7 @@ mod tests {
     #[test]
     fn podman_collects_errors() {
         let failures = ["a: image not known".to_owned(), "b: image not known".to_owned()];
-        let expected = "2 errors occurred:\n\t* a: image not known\n\t* b: image not known\n";
+        let expected = "2 errors occurred:\n\t* a: image not known\n\t* b: image not known";
         assert_eq!(Personality::Podman.several(&failures).as_deref(), Some(expected));
         assert_eq!(Personality::Docker.several(&failures), None);
     }

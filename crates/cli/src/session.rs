@@ -82,6 +82,7 @@ impl Session<'_> {
                 ..self.environment.registry_files(self.personality.registries())
             },
             proxies: self.environment.proxies.clone(),
+            naming: self.personality.naming(),
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
         }))
     }
@@ -121,6 +122,12 @@ impl Session<'_> {
             let error = Error::new(Kind::Invalid, "cannot tell where the store is: neither HOME nor DHOW_ROOT is set");
             Failure::Engine(error.with_hint("give its directory with --root"))
         })
+    }
+
+    /// The file that podman keeps logins in, unless it is told another one.
+    pub(crate) fn podman_auth_file(&self, network: &Network) -> PathBuf {
+        let given = network.authfile.clone().or_else(|| self.environment.auth_file.clone());
+        given.or_else(|| self.environment.containers_auth_files().into_iter().next()).unwrap_or_default()
     }
 
     /// The directory of `config.json`. A user without any home has it where a container's usual `HOME=/` would put it.

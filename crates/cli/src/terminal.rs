@@ -30,13 +30,22 @@ pub(crate) fn input_is_terminal() -> bool {
 /// # Errors
 /// Those of reading.
 pub(crate) fn ask(console: &Console, question: &str) -> Outcome<String> {
+    Ok(ask_for_line(console, question)?.0)
+}
+
+/// As [`ask`]; says too whether the line was ended.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn ask_for_line(console: &Console, question: &str) -> Outcome<(String, bool)> {
     console.text(question);
     console.flush();
     let mut answer = Vec::new();
     let mut input = io::stdin().lock().take(LINE_BYTES_MAX);
     input.read_until(b'\n', &mut answer).map_err(unreadable)?;
+    let is_ended = answer.ends_with(b"\n");
     let answer = String::from_utf8_lossy(&answer);
-    Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
+    Ok((answer.trim_end_matches(['\n', '\r']).to_owned(), is_ended))
 }
 
 /// Has the user choose one of several by its number.

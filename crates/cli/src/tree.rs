@@ -6,24 +6,48 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 use crate::personality::Personality;
 use crate::session::Globals;
-use crate::verb::{Handle, Meaning, Node, like_pflag};
+use crate::verb::{Handle, Node, like_pflag};
 
 /// Global options whose value is an argument of its own, unless it follows an equals sign.
 const GLOBALS_WITH_VALUE: [&str; 4] = ["--root", "--config", "--log-level", "--compat"];
+
+/// Those that podman has besides: about its store, its containers and its service. There is nothing here to configure so.
+const PODMAN_S_GLOBALS: [&str; 15] = [
+    "--runroot",
+    "--storage-driver",
+    "--storage-opt",
+    "--imagestore",
+    "--cgroup-manager",
+    "--events-backend",
+    "--conmon",
+    "--runtime",
+    "--runtime-flag",
+    "--tmpdir",
+    "--volumepath",
+    "--network-config-dir",
+    "--network-cmd-path",
+    "--hooks-dir",
+    "--module",
+];
+
+/// Flags of podman that would have another machine do the work.
+const PODMAN_S_REMOTE: [(&str, Option<char>, bool); 4] =
+    [("remote", Some('r'), false), ("url", None, true), ("connection", Some('c'), true), ("identity", None, true)];
 
 /// The whole command line under a personality's name, with every text.
 pub(crate) fn root(personality: Personality) -> Command {
     let program = personality.program();
     let path = |node: &Node| format!("{program} {}", node.name);
-    bare_root(program).subcommands(personality.tree().iter().map(|node| node.command(&path(node))))
+    bare_root(personality).subcommands(personality.tree().iter().map(|node| node.command(personality, &path(node))))
 }
 
 /// The command line as the parser needs it, which costs a fraction of [`root`]; whoever shows texts needs that one.
 pub(crate) fn parser(personality: Personality) -> Command {
-    bare_root(personality.program()).subcommands(personality.tree().iter().map(Node::parser))
+    bare_root(personality).subcommands(personality.tree().iter().map(|node| node.parser(personality)))
 }
 
-fn bare_root(program: &'static str) -> Command {
+fn bare_root(personality: Personality) -> Command {
+    let program = personality.program();
     let command = Command::new(program)
         .bin_name(program)
         .about("Pulls, pushes, lists, archives and serves container images without a daemon")
@@ -35,6 +59,7 @@ fn bare_root(program: &'static str) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print version information and quit"),
         );
+    let command = if personality == Personality::Podman { with_podman_s_globals(command) } else { command };
     Globals::augment_args(command)
         .about("Pulls, pushes, lists, archives and serves container images without a daemon")
         .long_about(None)
@@ -42,6 +67,32 @@ fn bare_root(program: &'static str) -> Command {
         .args_override_self(true)
         .disable_help_subcommand(true)
         .disable_version_flag(true)
+}
+
+fn with_podman_s_globals(command: Command) -> Command {
+    let accepted = PODMAN_S_GLOBALS
+        .iter()
+        .filter_map(|flag| flag.strip_prefix("--"))
+        .map(|name| Arg::new(name).long(name).value_name("string").action(ArgAction::Append).global(true).hide(true));
+    let switches = ["syslog", "noout"].map(|name| Arg::new(name).long(name).action(ArgAction::SetTrue).hide(true));
+    let remote = PODMAN_S_REMOTE.iter().map(|&(name, short, has_value)| {
+        let action = if has_value { ArgAction::Append } else { ArgAction::SetTrue };
+        let argument = Arg::new(name).long(name).action(action).hide(true);
+        match short {
+            Some(letter) => argument.short(letter),
+            None => argument,
+        }
+    });
+    command.args(accepted).args(switches).args(remote)
+}
+
+/// The flag among the arguments that would have another machine do the work, which dhow has none of.
+pub(crate) fn remote_flag(personality: Personality, matches: &ArgMatches) -> Option<&'static str> {
+    if personality != Personality::Podman {
+        return None;
+    }
+    let given = |name: &str| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
+    PODMAN_S_REMOTE.iter().map(|&(name, ..)| name).find(|name| given(name))
 }
 
 /// Where on the tree the arguments lead.
@@ -62,7 +113,7 @@ impl Located {
             let found = members.iter().find(|node| node.name == word || node.aliases.contains(&word));
             let Some(node) = found else { break };
             located.path.push(' ');
-            located.path.push_str(node.name);
+            located.path.push_str(node.word(personality));
             located.nodes.push(node);
         }
         located
@@ -76,7 +127,7 @@ impl Located {
             if is_value {
                 is_value = false;
             } else if argument.starts_with('-') {
-                is_value = GLOBALS_WITH_VALUE.contains(&argument);
+                is_value = GLOBALS_WITH_VALUE.contains(&argument) || PODMAN_S_GLOBALS.contains(&argument);
             } else {
                 words.push(argument);
             }
@@ -103,9 +154,9 @@ pub(crate) fn verb_of(personality: Personality, mut matches: &ArgMatches) -> Opt
     while let Some((name, below)) = matches.subcommand() {
         let node = members.iter().find(|node| node.name == name)?;
         matches = below;
-        match &node.meaning {
-            Meaning::Verb(handle) => return Some((handle, matches)),
-            Meaning::Group { members: below, .. } => members = below,
+        match node.handle(personality) {
+            Some(handle) => return Some((handle, matches)),
+            None => members = node.members(),
         }
     }
     None
@@ -123,6 +174,7 @@ mod tests {
     fn clap_accepts_the_tree() {
         root(Personality::Dhow).debug_assert();
         parser(Personality::Dhow).debug_assert();
+        parser(Personality::Podman).debug_assert();
         root(Personality::Podman).debug_assert();
     }
 

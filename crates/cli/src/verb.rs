@@ -108,6 +108,10 @@ pub(crate) struct Node {
     pub(crate) hidden: bool,
     /// What it stands for.
     pub(crate) meaning: Meaning,
+    /// What it stands for when called as podman, where that is something else.
+    pub(crate) as_podman: Option<Handle>,
+    /// The word that podman's texts have for it, where that is one of the aliases.
+    pub(crate) podman_s_word: Option<&'static str>,
 }
 
 /// What a word on the command line stands for.
@@ -140,18 +144,57 @@ impl Node {
         aliases: &'static [&'static str],
         paths: &'static [&'static str],
     ) -> Self {
-        let handle = Handle { about: V::ABOUT, operands: V::OPERANDS, arguments: arguments::<V>, run: run::<V> };
-        Self { name, aliases, paths, hidden: false, meaning: Meaning::Verb(handle) }
+        Self {
+            name,
+            aliases,
+            paths,
+            hidden: false,
+            meaning: Meaning::Verb(Handle::of::<V>()),
+            as_podman: None,
+            podman_s_word: None,
+        }
     }
 
     /// A group of verbs.
     pub(crate) const fn group(name: &'static str, about: &'static str, members: &'static [Node]) -> Self {
-        Self { name, aliases: &[], paths: &[], hidden: false, meaning: Meaning::Group { about, members } }
+        Self {
+            name,
+            aliases: &[],
+            paths: &[],
+            hidden: false,
+            meaning: Meaning::Group { about, members },
+            as_podman: None,
+            podman_s_word: None,
+        }
     }
 
     /// Leaves the word out of lists of commands.
     pub(crate) const fn hide(self) -> Self {
         Self { hidden: true, ..self }
+    }
+
+    /// Another verb when called as podman.
+    pub(crate) const fn in_podman<V: Verb>(self) -> Self {
+        Self { as_podman: Some(Handle::of::<V>()), ..self }
+    }
+
+    /// Another word in podman's texts.
+    pub(crate) const fn called_in_podman(self, word: &'static str) -> Self {
+        Self { podman_s_word: Some(word), ..self }
+    }
+
+    /// The word in texts.
+    pub(crate) fn word(&self, personality: Personality) -> &'static str {
+        self.podman_s_word.filter(|_| personality == Personality::Podman).unwrap_or(self.name)
+    }
+
+    /// The verb that it stands for, if it is one.
+    pub(crate) fn handle(&self, personality: Personality) -> Option<&Handle> {
+        match (&self.meaning, &self.as_podman) {
+            (Meaning::Verb(_), Some(handle)) if personality == Personality::Podman => Some(handle),
+            (Meaning::Verb(handle), _) => Some(handle),
+            (Meaning::Group { .. }, _) => None,
+        }
     }
 
     /// The line of help.
@@ -171,24 +214,25 @@ impl Node {
     }
 
     /// The word as the parser needs it: without texts, and a verb's arguments only once the parser arrives at the verb.
-    pub(crate) fn parser(&self) -> Command {
+    pub(crate) fn parser(&self, personality: Personality) -> Command {
         let command = Command::new(self.name).aliases(self.aliases.iter().copied()).hide(self.hidden);
-        match &self.meaning {
-            Meaning::Group { members, .. } => command.subcommands(members.iter().map(Node::parser)),
-            Meaning::Verb(handle) => command.defer(handle.arguments),
+        match self.handle(personality) {
+            None => command.subcommands(self.members().iter().map(|member| member.parser(personality))),
+            Some(handle) => command.defer(handle.arguments),
         }
     }
 
     /// The word as clap knows it; `path` are the words up to and including this one.
-    pub(crate) fn command(&self, path: &str) -> Command {
+    pub(crate) fn command(&self, personality: Personality, path: &str) -> Command {
         let command =
             Command::new(self.name).about(self.about()).aliases(self.aliases.iter().copied()).hide(self.hidden);
-        match &self.meaning {
-            Meaning::Group { members, .. } => {
-                let below = members.iter().map(|member| member.command(&format!("{path} {}", member.name)));
+        match self.handle(personality) {
+            None => {
+                let members = self.members().iter();
+                let below = members.map(|member| member.command(personality, &format!("{path} {}", member.name)));
                 command.override_usage(path.to_owned()).subcommands(below.collect::<Vec<_>>())
             }
-            Meaning::Verb(handle) => {
+            Some(handle) => {
                 // The doc comment of the arguments' type is for readers of the code.
                 let command = (handle.arguments)(command).about(handle.about).long_about(None);
                 let usage = usage_line(path, handle.operands, &command);
@@ -199,6 +243,10 @@ impl Node {
 }
 
 impl Handle {
+    const fn of<V: Verb>() -> Self {
+        Self { about: V::ABOUT, operands: V::OPERANDS, arguments: arguments::<V>, run: run::<V> }
+    }
+
     /// Runs the verb with its arguments.
     ///
     /// # Errors
@@ -226,7 +274,7 @@ fn usage_line(path: &str, operands: &str, command: &Command) -> String {
 }
 
 /// Flags that are on unless the user says `=false`.
-const DEFAULT_TRUE: [&str; 2] = ["disable_content_trust", "human"];
+const DEFAULT_TRUE: [&str; 3] = ["disable_content_trust", "human", "human_readable"];
 
 /// Flags of which it matters whether the user said anything.
 const UNSAID: [&str; 3] = ["dest_tls_verify", "src_tls_verify", "tls_verify"];

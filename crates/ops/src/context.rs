@@ -9,7 +9,9 @@ use dhow_base::secret::Secret;
 use dhow_registry::{
     Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies, Registries,
 };
-use dhow_store::{OpenOptions, Store};
+use dhow_store::{Found, OpenOptions, Store};
+
+use crate::naming::Naming;
 
 /// Where things are and how to behave, as the command line and the environment say.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct Settings {
     pub registries: ConfigFiles,
     /// The proxies to go through.
     pub proxies: ProxySettings,
+    /// Whose rules names follow.
+    pub naming: Naming,
     /// What registries are told of this program.
     pub user_agent: String,
 }
@@ -94,6 +98,19 @@ impl Context {
     /// What is configured of registries.
     pub fn registries(&self) -> &Arc<Registries> {
         self.registries.get_or_init(|| Arc::new(Registries::new(self.settings.registries.clone())))
+    }
+
+    /// Finds an image of the store by anything that stands for one.
+    ///
+    /// # Errors
+    /// Those of [`Naming::find`] and of the store.
+    pub(crate) fn find(&self, text: &str) -> Result<Found> {
+        self.settings.naming.find(self.store()?, text)
+    }
+
+    /// Whose rules names follow.
+    pub fn naming(&self) -> Naming {
+        self.settings.naming
     }
 
     /// The way to registries, with the user's credentials.

@@ -9,7 +9,7 @@ use crate::context::Context;
 /// # Errors
 /// [`Kind::Invalid`] for what can be no name; those of the store.
 pub fn exists(context: &Context, name: &str) -> Result<bool> {
-    match context.store()?.find(name) {
+    match context.find(name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == Kind::NotFound => Ok(false),
         Err(error) => Err(error),

@@ -28,7 +28,7 @@ pub struct Row {
 /// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name, or not for the platform.
 pub fn history(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Vec<Row>> {
     let store = context.store()?;
-    let found = select::find(store, name, platform)?;
+    let found = select::find(context, name, platform)?;
     store.measure(&found.image_id).map_err(|error| explain(name, error))?;
     let config = store.config(&found.image_id).map_err(|error| explain(name, error))?;
     let mut sizes = store

@@ -94,7 +94,7 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 /// [`dhow_base::Kind::NotFound`] in docker's words when nothing has the name, or not for the platform.
 pub fn image(context: &Context, name: &str, platform: Option<&Platform>, is_use: bool) -> Result<Inspect> {
     let store = context.store()?;
-    let found = select::find(store, name, platform)?;
+    let found = select::find(context, name, platform)?;
     let mut image = store.image(&found.image_id)?;
     if platform.is_some() {
         // The names are those of the whole, which lists give to the member that they show.

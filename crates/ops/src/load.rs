@@ -14,6 +14,7 @@ use dhow_store::{Committed, NewTarget, Session, Store};
 
 use crate::context::Context;
 use crate::last_use;
+use crate::naming::Naming;
 use crate::select::{Fit, Platforms, Selection};
 
 /// Where the archive comes from.
@@ -30,7 +31,7 @@ pub enum Input {
 pub enum Loaded {
     /// An image under a name.
     Reference {
-        /// The familiar name.
+        /// The name as the tool shows it.
         name: String,
         /// The image that had this name until now, if another one.
         replaced: Option<Digest>,
@@ -64,13 +65,25 @@ pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &
     let mut targets = Vec::with_capacity(archive.images().len());
     for image in archive.images() {
         take(&archive, &session, image, wanted, observer).map_err(|error| archive.explain(image, error))?;
-        targets.push(NewTarget { references: image.names.clone(), ..NewTarget::default_for(image.root.clone()) });
+        targets.push(NewTarget {
+            references: names(context.naming(), image)?,
+            ..NewTarget::default_for(image.root.clone())
+        });
     }
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
     last_use::note(store, committed.targets.iter().map(|target| &target.shown));
-    Ok(Report { loaded: lines(&targets, &committed), missing: missing(store, &targets, wanted)? })
+    Ok(Report { loaded: lines(context.naming(), &targets, &committed), missing: missing(store, &targets, wanted)? })
+}
+
+/// The names that an image gets. A name without a registry is Docker Hub's to docker, and of this machine to podman.
+fn names(naming: Naming, image: &ArchiveImage) -> Result<Vec<Reference>> {
+    let name = |name: &Reference| match naming {
+        Naming::Podman if image.bare_names.contains(name) => naming.given(&name.familiar()),
+        Naming::Docker | Naming::Podman => Ok(name.clone()),
+    };
+    image.names.iter().map(name).collect()
 }
 
 fn archive_input(input: &Input) -> Result<ArchiveInput> {
@@ -159,12 +172,12 @@ fn missing(store: &Store, targets: &[NewTarget], wanted: &[Platform]) -> Result<
     Ok(Some(Error::new(Kind::NotFound, message)))
 }
 
-fn lines(targets: &[NewTarget], committed: &Committed) -> Vec<Loaded> {
+fn lines(naming: Naming, targets: &[NewTarget], committed: &Committed) -> Vec<Loaded> {
     let mut lines = Vec::new();
     for target in targets {
         for reference in &target.references {
             let replaced = committed.replaced.iter().find(|(moved, _)| moved == reference).map(|(_, id)| id.clone());
-            lines.push(Loaded::Reference { name: reference.familiar(), replaced });
+            lines.push(Loaded::Reference { name: naming.shown(reference), replaced });
         }
         if target.references.is_empty() {
             lines.extend(committed.image_of(&target.document.digest).map(Loaded::Id));

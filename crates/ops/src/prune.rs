@@ -77,7 +77,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
         return Err(Error::new(Kind::Invalid, "more than one until filter specified"));
     }
     terms.push(("dangling".to_owned(), (!request.all).to_string()));
-    let mut filter = Filter::parse(&terms)?;
+    let mut filter = Filter::parse_for(context.naming(), &terms)?;
     filter.dangling = filter.dangling.filter(|only| *only);
     let store = context.store()?;
     let (removals, excess_bytes) = choose(store, &filter, request)?;

@@ -22,6 +22,8 @@ pub struct Request {
     pub reference: Reference,
     /// Which platforms of the index that the name stands for; all of it by default, if all of it is here.
     pub platforms: Platforms,
+    /// What to push under the name, where that is not what the name stands for here: anything that stands for an image.
+    pub source: Option<String>,
 }
 
 /// An image found in the store, about to be pushed.
@@ -71,6 +73,18 @@ fn nothing_local(repository: &Repository) -> Error {
     Error::new(Kind::NotFound, message)
 }
 
+/// The name that an image goes to when no other is given: the one it was found by, else its first.
+///
+/// # Errors
+/// Those of finding it.
+pub fn name_of(context: &Context, image: &str) -> Result<Option<Reference>> {
+    let found = context.find(image)?;
+    match found.reference.filter(|name| name.tag().is_some()) {
+        Some(name) => Ok(Some(name)),
+        None => Ok(context.store()?.image(&found.image_id)?.references.into_iter().next()),
+    }
+}
+
 /// Finds the image and what of it goes up.
 ///
 /// # Errors
@@ -78,7 +92,11 @@ fn nothing_local(repository: &Repository) -> Error {
 pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
     let store = context.store()?;
     let reference = &request.reference;
-    let Some(target) = store.resolve(reference)? else {
+    let target = match &request.source {
+        Some(source) => Some(context.find(source)?.target),
+        None => store.resolve(reference)?,
+    };
+    let Some(target) = target else {
         let any = !store.references_in(reference.repository())?.is_empty();
         let unknown_tag = || Error::new(Kind::NotFound, format!("tag does not exist: {}", reference.familiar()));
         return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });

@@ -12,6 +12,10 @@ use crate::context::Context;
 use crate::filter::{Filter, Term};
 use crate::prune;
 
+mod podman;
+
+pub use podman::{Report, remove_all_as_podman, remove_as_podman};
+
 /// How to remove.
 #[derive(Clone, Debug, Default)]
 pub struct Request {

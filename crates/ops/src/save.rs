@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, Prefetched, copy};
-use dhow_layout::{ArchiveWriter, Output as ArchiveOutput, SavedImage};
+use dhow_content::{CopyOptions, Prefetched, TagSink, copy};
+use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedImage};
 use dhow_spec::{Descriptor, Digest, Reference};
-use dhow_store::Store;
+use dhow_store::{Session, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
 use crate::names;
+use crate::naming::Naming;
 use crate::outgoing::{self, Outgoing};
 use crate::select::Platforms;
 
@@ -28,6 +29,17 @@ pub enum Output {
     Path(PathBuf),
     /// Standard output.
     Stdout,
+    /// A directory that becomes, or is, an OCI image layout; what is in it stays.
+    Directory(PathBuf),
+}
+
+/// An image and the names that it gets in an archive.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Anything that stands for the image; a name is one that it gets.
+    pub image: String,
+    /// Names that it gets besides.
+    pub further: Vec<String>,
 }
 
 /// One image of the archive.
@@ -49,22 +61,51 @@ pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, outp
     let store = context.store()?;
     let session = store.begin("save")?;
     let images = choose(store, arguments, platforms)?;
+    write_to(context, &session, &images, output)
+}
+
+/// Writes images under names of one's choice, as podman does. Returns notes as [`save`].
+///
+/// # Errors
+/// As [`save`].
+pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, output: &Output) -> Result<Vec<String>> {
+    let store = context.store()?;
+    let session = store.begin("save")?;
+    let mut chosen: Vec<Chosen> = Vec::with_capacity(images.len());
+    for named in images {
+        let found = context.find(&named.image)?;
+        let outgoing = outgoing::choose(store, &found.target, platforms, &named.image)?;
+        let mut names: Vec<Reference> = found.reference.into_iter().filter(|name| name.digest().is_none()).collect();
+        for further in &named.further {
+            names.push(context.naming().given(further)?);
+        }
+        match chosen.iter_mut().find(|image| image.outgoing.root.digest == outgoing.root.digest) {
+            Some(image) => image.names.extend(names),
+            None => chosen.push(Chosen { image_id: found.image_id, outgoing, names }),
+        }
+    }
+    write_to(context, &session, &chosen, output)
+}
+
+fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Output) -> Result<Vec<String>> {
+    let full_names = context.naming() == Naming::Podman;
     match output {
+        Output::Directory(path) => write_directory(session, images, path)?,
         Output::Path(path) => {
             check_target(path)?;
             let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context("failed to save image"))?;
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
-            write(&session, &images, ArchiveOutput::file(handle, path)?)?;
+            write(session, images, ArchiveOutput::file(handle, path)?, full_names)?;
             file.commit(Durability::Cached)?;
         }
         Output::Stdout => {
             let handle = io::stdout().as_fd().try_clone_to_owned();
             let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
-            write(&session, &images, ArchiveOutput::file(File::from(handle), "standard output")?)?;
+            write(session, images, ArchiveOutput::file(File::from(handle), "standard output")?, full_names)?;
         }
     }
-    last_use::note(store, images.iter().map(|image| &image.image_id));
+    last_use::note(context.store()?, images.iter().map(|image| &image.image_id));
     Ok(images.iter().filter_map(|image| image.outgoing.narrowed.as_ref()).map(|less| less.note("saved")).collect())
 }
 
@@ -101,8 +142,31 @@ fn irreplaceable(kind: FileType) -> Option<&'static str> {
     kinds.into_iter().find_map(|(is, what)| is.then_some(what))
 }
 
-fn write(session: &dhow_store::Session, images: &[Chosen], output: ArchiveOutput) -> Result<()> {
-    let writer = ArchiveWriter::new(output);
+/// Copies images into a directory, in which each has its names, or is listed without one.
+fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<()> {
+    let directory = OciDirectory::create(path)?;
+    let options = CopyOptions::new(&Silent);
+    for image in images {
+        let source = Prefetched::new(session, &image.outgoing.made);
+        let root = &image.outgoing.root;
+        futures::executor::block_on(copy(&source, &directory, root, &options))?;
+        let made = image.outgoing.made.iter().find(|made| made.descriptor().digest == root.digest);
+        let document = match made {
+            Some(made) => made.clone(),
+            None => session.store().document(&root.digest)?,
+        };
+        for name in &image.names {
+            futures::executor::block_on(directory.tag(name, &document))?;
+        }
+        if image.names.is_empty() {
+            directory.list(&document)?;
+        }
+    }
+    Ok(())
+}
+
+fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names: bool) -> Result<()> {
+    let writer = ArchiveWriter::new(output).with_full_names(full_names);
     let options = CopyOptions::new(&Silent);
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);

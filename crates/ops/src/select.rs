@@ -7,7 +7,9 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::layout::ANNOTATION_REFERENCE_DIGEST;
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, Platform};
-use dhow_store::{Found, Store};
+use dhow_store::Found;
+
+use crate::context::Context;
 
 /// Which platforms of a multi-platform image a verb takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,13 +148,14 @@ pub(crate) fn not_provided(name: &str, platform: &Platform) -> Error {
     Error::new(Kind::NotFound, message)
 }
 
-/// Finds an image as [`Store::find`] does; with a platform, that member of what was found.
+/// Finds an image as [`Context::find`] does; with a platform, that member of what was found.
 ///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words when there is no such image, or not for the platform.
-pub(crate) fn find(store: &Store, name: &str, platform: Option<&Platform>) -> Result<Found> {
-    let found = store.find(name)?;
+pub(crate) fn find(context: &Context, name: &str, platform: Option<&Platform>) -> Result<Found> {
+    let found = context.find(name)?;
     let Some(platform) = platform else { return Ok(found) };
+    let store = context.store()?;
     let manifest =
         store.manifest_for(&found.target.digest, Some(platform))?.ok_or_else(|| not_provided(name, platform))?;
     let image_id = store.find_target(&manifest.digest)?.image_id;

@@ -6,6 +6,7 @@ use dhow_spec::Reference;
 use crate::context::Context;
 use crate::last_use;
 use crate::names;
+use crate::naming::Naming;
 
 /// Makes every one of `targets` stand for what `source` (name, digest, ID or ID prefix) stands for, or none. An image that
 /// loses its last name this way stays, without a name.
@@ -13,12 +14,27 @@ use crate::names;
 /// # Errors
 /// [`Kind::Invalid`] and [`Kind::NotFound`] in docker's words.
 pub fn tag(context: &Context, source: &str, targets: &[String]) -> Result<()> {
-    let targets: Vec<Reference> = targets.iter().map(|target| parse_target(target)).collect::<Result<_>>()?;
+    let naming = context.naming();
+    if naming == Naming::Podman {
+        // Podman looks for the image before it reads the names.
+        context.find(source)?;
+    }
+    let targets: Vec<Reference> = targets.iter().map(|target| target_in(naming, target)).collect::<Result<_>>()?;
+    let found = context.find(source)?;
     let store = context.store()?;
-    let found = store.find(source)?;
     store.tag_all(&found.target, &targets)?;
     last_use::note(store, [&found.image_id]);
     Ok(())
+}
+
+fn target_in(naming: Naming, text: &str) -> Result<Reference> {
+    match naming {
+        Naming::Docker => parse_target(text),
+        Naming::Podman if text.contains('@') || text.starts_with("sha256:") => {
+            Err(Error::new(Kind::Invalid, format!("{text}: tag by digest not supported")))
+        }
+        Naming::Podman => naming.given(text),
+    }
 }
 
 fn parse_target(text: &str) -> Result<Reference> {

@@ -15,6 +15,7 @@ mod manifest;
 mod names;
 mod personality;
 mod platforms;
+mod podman;
 mod prune;
 mod pull;
 mod push;

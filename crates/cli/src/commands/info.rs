@@ -51,21 +51,21 @@ impl Verb for Info {
 
 /// What there is to know.
 #[derive(Debug)]
-struct Facts {
+pub(super) struct Facts {
     config: String,
-    root: String,
-    containers: i64,
-    images: i64,
-    kernel: String,
+    pub(super) root: String,
+    pub(super) containers: i64,
+    pub(super) images: i64,
+    pub(super) kernel: String,
     system: String,
     architecture: String,
-    host: String,
-    processors: i64,
-    memory_bytes: u64,
+    pub(super) host: String,
+    pub(super) processors: i64,
+    pub(super) memory_bytes: u64,
 }
 
 impl Facts {
-    fn gather(session: &Session<'_>) -> Outcome<Self> {
+    pub(super) fn gather(session: &Session<'_>) -> Outcome<Self> {
         let mut rows = images::list(&session.local_context()?, &images::Request::default())?;
         rows.sort_by(|a, b| a.id.cmp(&b.id));
         rows.dedup_by(|a, b| a.id == b.id);

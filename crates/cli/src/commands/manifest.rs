@@ -30,14 +30,14 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    fn context(&self, session: &Session<'_>) -> Outcome<Context> {
+    pub(super) fn context(&self, session: &Session<'_>) -> Outcome<Context> {
         let tls_verify = if self.insecure { Some(false) } else { self.network.tls_verify };
         session.context(&Network { tls_verify, ..self.network.clone() })
     }
 }
 
 /// Runs what waits for a registry.
-fn run<T>(future: impl Future<Output = dhow_base::Result<T>>) -> Outcome<T> {
+pub(super) fn run<T>(future: impl Future<Output = dhow_base::Result<T>>) -> Outcome<T> {
     let mut outcome = Err(Failure::Quiet(FAILED));
     runtime::block_on(async {
         outcome = signals::interruptible(future, UNCHANGED).await;
@@ -87,7 +87,7 @@ fn parse_annotation(text: &str) -> Result<(String, String), String> {
 }
 
 impl Said {
-    fn changes(self) -> manifest::Changes {
+    pub(super) fn changes(self) -> manifest::Changes {
         manifest::Changes {
             os: self.os,
             architecture: self.arch,
@@ -129,6 +129,15 @@ impl Verb for Inspect {
         let context = self.reach.context(session)?;
         let found = run(manifest::inspect(&context, list, name, self.verbose))?;
         session.console.line(show::text(&found, self.verbose)?);
+        Ok(())
+    }
+}
+
+impl Inspect {
+    /// Shows what a name stands for.
+    pub(super) fn show(session: &Session<'_>, context: &Context, name: &str) -> Outcome {
+        let found = run(manifest::inspect(context, None, name, false))?;
+        session.console.line(show::text(&found, false)?);
         Ok(())
     }
 }

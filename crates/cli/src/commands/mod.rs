@@ -16,6 +16,7 @@ mod load;
 mod login;
 mod logout;
 mod manifest;
+mod podman;
 mod prune;
 mod pull;
 mod push;
@@ -52,16 +53,16 @@ const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
 pub(crate) const TREE: &[Node] = &[
-    Node::verb::<pull::Pull>("pull", &[], PULL),
-    Node::verb::<push::Push>("push", &[], PUSH),
-    Node::verb::<images::Images>("images", &[], LIST),
-    Node::verb::<tag::Tag>("tag", &[], TAG),
-    Node::verb::<untag::Untag>("untag", &[], UNTAG),
-    Node::verb::<inspect::Inspect>("inspect", &[], &[]),
-    Node::verb::<history::History>("history", &[], HISTORY),
-    Node::verb::<rmi::Rmi>("rmi", &[], REMOVE),
-    Node::verb::<save::Save>("save", &[], SAVE),
-    Node::verb::<load::Load>("load", &[], LOAD),
+    Node::verb::<pull::Pull>("pull", &[], PULL).in_podman::<podman::pull::Pull>(),
+    Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
+    Node::verb::<images::Images>("images", &[], LIST).in_podman::<podman::images::Images>(),
+    Node::verb::<tag::Tag>("tag", &[], TAG).in_podman::<podman::tag::Tag>(),
+    Node::verb::<untag::Untag>("untag", &[], UNTAG).in_podman::<podman::tag::Untag>(),
+    Node::verb::<inspect::Inspect>("inspect", &[], &[]).in_podman::<podman::inspect::Inspect>(),
+    Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
+    Node::verb::<rmi::Rmi>("rmi", &[], REMOVE).in_podman::<podman::rmi::Rmi>(),
+    Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
+    Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<search::Search>("search", &[], &[]),
@@ -69,11 +70,11 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<digest::Digest>("digest", &[], &[]),
     Node::verb::<referrers::Referrers>("referrers", &[], &[]),
     Node::verb::<rm_remote::RmRemote>("rm-remote", &[], &[]),
-    Node::verb::<login::Login>("login", &[], &[]),
-    Node::verb::<logout::Logout>("logout", &[], &[]),
+    Node::verb::<login::Login>("login", &[], &[]).in_podman::<podman::login::Login>(),
+    Node::verb::<logout::Logout>("logout", &[], &[]).in_podman::<podman::login::Logout>(),
     Node::verb::<serve::Serve>("serve", &[], &[]),
-    Node::verb::<version::Version>("version", &[], &[]),
-    Node::verb::<info::Info>("info", &[], INFO),
+    Node::verb::<version::Version>("version", &[], &[]).in_podman::<podman::version::Version>(),
+    Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
@@ -91,36 +92,36 @@ const ARTIFACT: &[Node] = &[
 ];
 
 const IMAGE: &[Node] = &[
-    Node::verb::<exists::Exists>("exists", &[], &[]),
-    Node::verb::<history::History>("history", &[], HISTORY),
-    Node::verb::<inspect::ImageInspect>("inspect", &[], &[]),
-    Node::verb::<load::Load>("load", &[], LOAD),
-    Node::verb::<images::Images>("ls", &["list"], LIST),
-    Node::verb::<prune::Prune>("prune", &[], &[]),
-    Node::verb::<pull::Pull>("pull", &[], PULL),
-    Node::verb::<push::Push>("push", &[], PUSH),
-    Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE),
-    Node::verb::<save::Save>("save", &[], SAVE),
-    Node::verb::<tag::Tag>("tag", &[], TAG),
-    Node::verb::<tree::Tree>("tree", &[], &[]),
-    Node::verb::<untag::Untag>("untag", &[], UNTAG),
+    Node::verb::<exists::Exists>("exists", &[], &[]).in_podman::<podman::tag::Exists>(),
+    Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
+    Node::verb::<inspect::ImageInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ImageInspect>(),
+    Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
+    Node::verb::<images::Images>("ls", &["list"], LIST).in_podman::<podman::images::Images>().called_in_podman("list"),
+    Node::verb::<prune::Prune>("prune", &[], &[]).in_podman::<podman::prune::Prune>(),
+    Node::verb::<pull::Pull>("pull", &[], PULL).in_podman::<podman::pull::Pull>(),
+    Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
+    Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE).in_podman::<podman::rmi::Rmi>(),
+    Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
+    Node::verb::<tag::Tag>("tag", &[], TAG).in_podman::<podman::tag::Tag>(),
+    Node::verb::<tree::Tree>("tree", &[], &[]).in_podman::<podman::tree::ImageTree>(),
+    Node::verb::<untag::Untag>("untag", &[], UNTAG).in_podman::<podman::tag::Untag>(),
 ];
 
 const MANIFEST: &[Node] = &[
-    Node::verb::<manifest::Add>("add", &[], &[]),
-    Node::verb::<manifest::Annotate>("annotate", &[], &[]),
-    Node::verb::<manifest::Create>("create", &[], &[]),
-    Node::verb::<manifest::Exists>("exists", &[], &[]),
-    Node::verb::<manifest::Inspect>("inspect", &[], &[]),
-    Node::verb::<manifest::Push>("push", &[], &[]),
-    Node::verb::<manifest::Remove>("remove", &[], &[]),
-    Node::verb::<manifest::Rm>("rm", &[], &[]),
+    Node::verb::<manifest::Add>("add", &[], &[]).in_podman::<podman::manifest::Add>(),
+    Node::verb::<manifest::Annotate>("annotate", &[], &[]).in_podman::<podman::manifest::Annotate>(),
+    Node::verb::<manifest::Create>("create", &[], &[]).in_podman::<podman::manifest::Create>(),
+    Node::verb::<manifest::Exists>("exists", &[], &[]).in_podman::<podman::manifest::Exists>(),
+    Node::verb::<manifest::Inspect>("inspect", &[], &[]).in_podman::<podman::manifest::Inspect>(),
+    Node::verb::<manifest::Push>("push", &[], &[]).in_podman::<podman::manifest::Push>(),
+    Node::verb::<manifest::Remove>("remove", &[], &[]).in_podman::<podman::manifest::Remove>(),
+    Node::verb::<manifest::Rm>("rm", &[], &[]).in_podman::<podman::manifest::Rm>(),
 ];
 
 const SYSTEM: &[Node] = &[
     Node::verb::<system::Check>("check", &[], &[]),
-    Node::verb::<df::DiskFree>("df", &[], &[]),
-    Node::verb::<info::Info>("info", &[], INFO),
-    Node::verb::<system_prune::SystemPrune>("prune", &[], &[]),
+    Node::verb::<df::DiskFree>("df", &[], &[]).in_podman::<podman::df::DiskFree>(),
+    Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
+    Node::verb::<system_prune::SystemPrune>("prune", &[], &[]).in_podman::<podman::system_prune::SystemPrune>(),
     Node::verb::<system::SyncView>("sync-view", &[], &[]),
 ];

@@ -142,7 +142,7 @@ impl Pusher<'_> {
     }
 
     async fn one(&self, reference: &Reference) -> dhow_base::Result<()> {
-        let request = push::Request { reference: reference.clone(), platforms: self.platforms.clone() };
+        let request = push::Request { reference: reference.clone(), platforms: self.platforms.clone(), source: None };
         let prepared = push::prepare(self.context, &request)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = {

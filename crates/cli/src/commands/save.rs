@@ -60,7 +60,7 @@ impl Verb for Save {
 }
 
 /// A reader that went away is no failure worth a message.
-fn quiet_broken_pipe(error: Error) -> Failure {
+pub(super) fn quiet_broken_pipe(error: Error) -> Failure {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe) {
         return Failure::Quiet(BROKEN_PIPE);

@@ -61,6 +61,7 @@ mod tests {
         let digest = |letter: char| Digest::parse(&format!("sha256:{}", letter.to_string().repeat(64))).unwrap();
         let layer = |letter, size, top_of: &[&str]| tree::Layer {
             chain_id: digest(letter),
+            podman_id: digest(letter),
             size,
             top_of: top_of.iter().map(|name| (*name).to_owned()).collect(),
         };
@@ -69,6 +70,7 @@ mod tests {
             id: digest('a'),
             names: vec![name.to_owned()],
             size: 5_848_000,
+            documents: 0,
             layers: vec![layer('b', 5_840_000, &["docker.io/library/base:1"]), layer('c', 8000, &[name])],
         };
         assert_eq!(

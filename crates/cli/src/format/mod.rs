@@ -10,7 +10,9 @@ pub(crate) mod ago;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
+pub(crate) mod podman;
 pub(crate) mod table;
+pub(crate) mod tabwriter;
 pub(crate) mod text;
 pub(crate) mod units;
 

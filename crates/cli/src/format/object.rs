@@ -56,7 +56,8 @@ pub(crate) fn image(image: &Inspect) -> Value {
     Value::structure("image.InspectResponse", fields)
 }
 
-fn config(config: Option<&RunConfig>) -> Value {
+/// How to run an image.
+pub(crate) fn config(config: Option<&RunConfig>) -> Value {
     let Some(config) = config else { return Value::Null { name: "*v1.DockerOCIImageConfig", fields: &CONFIG_FIELDS } };
     let texts = |list: &Option<Vec<String>>| Value::texts(list.as_deref());
     let labels = config.labels.as_ref();
@@ -86,7 +87,8 @@ fn names(names: Option<&NameSet>) -> Value {
     Value::map(Type::Empty, names.map(|names| names.0.iter().map(|name| (name, Value::empty())).collect()))
 }
 
-fn healthcheck(check: Option<&Healthcheck>) -> Value {
+/// How to tell whether a container is well.
+pub(crate) fn healthcheck(check: Option<&Healthcheck>) -> Value {
     const FIELDS: [&str; 6] = ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"];
     let Some(check) = check else { return Value::Null { name: "*v1.HealthcheckConfig", fields: &FIELDS } };
     let values = [
@@ -139,7 +141,7 @@ fn duration_text(nanoseconds: i64) -> String {
 }
 
 /// Go's `time.Time`, from RFC 3339.
-fn time(rfc3339: &str) -> Value {
+pub(crate) fn time(rfc3339: &str) -> Value {
     let (date, rest) = rfc3339.split_once('T').unwrap_or((rfc3339, ""));
     let text = match rest.strip_suffix('Z') {
         Some(time) => format!("{date} {time} +0000 UTC"),

@@ -32,6 +32,13 @@ pub(super) fn matches(pattern: &str, reference: &Reference) -> bool {
     glob(pattern, &reference.familiar()) || glob(pattern, reference.repository().familiar())
 }
 
+/// Matches the full name, with and without its tag or digest, or what is left of it from any part on (podman).
+pub(super) fn matches_an_ending(pattern: &str, reference: &Reference) -> bool {
+    let (named, bare) = (reference.to_string(), reference.repository().to_string());
+    let endings = |text: &str| -> Vec<usize> { text.match_indices('/').map(|(at, _)| at + 1).chain([0]).collect() };
+    [named, bare].iter().any(|text| endings(text).into_iter().any(|at| glob(pattern, &text[at..])))
+}
+
 /// `*` and `?` do not cross `/`, a class does; `[a-z]` and `[^a-z]` are classes; `\` escapes, in classes as well.
 fn glob(pattern: &str, text: &str) -> bool {
     glob_chars(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())

@@ -7,13 +7,17 @@
 mod config;
 mod glob;
 mod layout;
+mod podman;
 mod time;
 
+use std::collections::HashSet;
+
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::Reference;
+use dhow_spec::{Digest, Reference};
 use dhow_store::{Image, Labels, Store};
 
 use crate::last_use;
+use crate::naming::Naming;
 
 pub(crate) use config::with_configured;
 pub(crate) use time::{now, parse_past};
@@ -38,6 +42,12 @@ pub struct Filter {
     readonly: Option<bool>,
     /// `unused-for` and `last-used`, likewise.
     unused_since: Option<i64>,
+    /// Digests of manifests or indexes.
+    digests: Vec<String>,
+    /// Whose rules names follow.
+    naming: Naming,
+    /// What must not hold; podman has it for every filter.
+    not: Vec<Filter>,
 }
 
 /// `label` and `label!`.
@@ -79,6 +89,7 @@ impl Filter {
                 "label!" => filter.labels.push(LabelTest::new(value, false)),
                 "reference" => filter.references.push(glob::checked(value)?),
                 "id" => filter.ids.push(value.strip_prefix("sha256:").unwrap_or(value).to_owned()),
+                "digest" => filter.digests.push(value.clone()),
                 "before" => filter.before.push(value.clone()),
                 "since" => filter.since.push(value.clone()),
                 "until" => filter.until = Some(tightest(filter.until, parse_past(value, now)?)),
@@ -89,6 +100,17 @@ impl Filter {
             }
         }
         Ok(filter)
+    }
+
+    /// Reads podman's filters.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in podman's words.
+    pub(crate) fn parse_for(naming: Naming, terms: &[Term]) -> Result<Self> {
+        match naming {
+            Naming::Docker => Self::parse(terms),
+            Naming::Podman => podman::parse(terms),
+        }
     }
 
     /// Asks for a name too: `repository[:tag]`, with the globs of Go's `path.Match`.
@@ -107,7 +129,11 @@ impl Filter {
 
     /// Whether a name is asked for.
     pub fn takes_name(&self, reference: &Reference) -> bool {
-        self.references.is_empty() || self.references.iter().any(|pattern| glob::matches(pattern, reference))
+        let matches = match self.naming {
+            Naming::Docker => glob::matches,
+            Naming::Podman => glob::matches_an_ending,
+        };
+        self.references.is_empty() || self.references.iter().any(|pattern| matches(pattern, reference))
     }
 
     /// The images for which all holds, in their order. What is slow to learn is asked only of those for which the rest does.
@@ -129,11 +155,21 @@ impl Filter {
             // Of an image that cannot be read nothing is known: neither that it has a label nor that it has not.
             images.retain(|image| labels.get(&image.id).is_some_and(|labels| self.takes_labels(labels)));
         }
+        for digest in &self.digests {
+            let id = Digest::parse(digest).ok().and_then(|digest| store.find_target(&digest).ok());
+            images.retain(|image| id.as_ref().is_some_and(|found| found.image_id == image.id));
+        }
+        for not in &self.not {
+            let taken: HashSet<Digest> = not.select(store, images.clone())?.into_iter().map(|image| image.id).collect();
+            images.retain(|image| !taken.contains(&image.id));
+        }
         Ok(images)
     }
 
     fn takes_row(&self, image: &Image) -> bool {
         let dangling = match self.dangling {
+            // A name with a digest is as good as any to podman.
+            Some(true) if self.naming == Naming::Podman => image.is_nameless(),
             Some(true) => image.is_dangling(),
             // An image that only has a digest is both to docker.
             Some(false) => !image.is_nameless(),
@@ -143,6 +179,17 @@ impl Filter {
             && self.containers.is_none_or(|wanted| wanted == (image.containers > 0))
             && (self.ids.is_empty() || self.ids.iter().any(|id| image.id.hex().starts_with(id.as_str())))
             && (self.references.is_empty() || names_of(image).any(|name| self.takes_name(&name)))
+    }
+
+    /// When the image was made that a filter compares with.
+    fn created(&self, store: &Store, filter: &str, name: &str) -> Result<Option<i64>> {
+        let found = self.naming.find(store, name).map_err(|error| match self.naming {
+            Naming::Docker => error,
+            Naming::Podman => {
+                error.context(format_args!("could not find local image for filter filter {filter:?}={name:?}"))
+            }
+        });
+        Ok(store.image(&found?.image_id)?.created)
     }
 
     fn takes_labels(&self, labels: &Labels) -> bool {
@@ -169,11 +216,11 @@ impl Times {
         let mut times = Self { after: None, before: filter.until };
         for name in &filter.before {
             // Before an image of unknown age there is nothing that is surely older.
-            let created = created(store, name)?.unwrap_or(i64::MIN);
+            let created = filter.created(store, "before", name)?.unwrap_or(i64::MIN);
             times.before = Some(tightest(times.before, created));
         }
         for name in &filter.since {
-            let created = created(store, name)?.unwrap_or(i64::MAX);
+            let created = filter.created(store, "since", name)?.unwrap_or(i64::MAX);
             times.after = Some(times.after.map_or(created, |after| after.max(created)));
         }
         Ok(times)
@@ -187,10 +234,6 @@ impl Times {
             None => self.after.is_none() && self.before.is_none(),
         }
     }
-}
-
-fn created(store: &Store, name: &str) -> Result<Option<i64>> {
-    Ok(store.image(&store.find(name)?.image_id)?.created)
 }
 
 fn tightest(present: Option<i64>, other: i64) -> i64 {

@@ -1,0 +1,222 @@
+//! `pull` of podman
+
+use clap::Args;
+use dhow_base::{Error, Kind, priority};
+use dhow_ops::{Context, Platforms, exists, pull, runtime, summary};
+use dhow_spec::{Platform, Reference};
+
+use super::{Copying, remote};
+use crate::commands::targets;
+use crate::errors::{Failure, Outcome};
+use crate::session::{Identity, Network, Session};
+use crate::signals;
+use crate::verb::{Count, Verb};
+
+/// What an interrupted user can count on.
+const RESUMABLE: &str = "what has arrived is kept, and the next pull goes on from there";
+
+/// The arguments of `pull`.
+#[derive(Args, Debug)]
+pub(crate) struct Pull {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Take this architecture of multi-platform images
+    #[arg(long, value_name = "string")]
+    arch: Option<String>,
+    /// Take this operating system of multi-platform images
+    #[arg(long, value_name = "string")]
+    os: Option<String>,
+    /// Take this variant of the architecture
+    #[arg(long, value_name = "string")]
+    variant: Option<String>,
+    /// Take this platform of multi-platform images
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// Pull "always", if it is "missing", "never", or if it is "newer"
+    #[arg(long, value_name = "string", default_value = "always")]
+    policy: String,
+    /// Accepted for old scripts; there is no Docker content trust
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "there is nothing to disable")]
+    disable_content_trust: bool,
+    /// Print nothing but the ID of what was pulled
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    identity: Identity,
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+impl Verb for Pull {
+    const ABOUT: &'static str = "Download images from a registry";
+    const OPERANDS: &'static str = "IMAGE [IMAGE...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        priority::lower();
+        if !["always", "missing", "never", "newer"].contains(&self.policy.as_str()) {
+            return Err(Failure::Client(format!("unsupported pull policy {:?}", self.policy)));
+        }
+        let platforms = self.platforms()?;
+        let wanted = self.names.iter().map(|name| remote(name)).collect::<Outcome<Vec<Reference>>>()?;
+        let domains = wanted.iter().map(|reference| reference.repository().domain());
+        let context = session.context_as(&self.network, &self.identity, domains)?;
+        let puller = Puller { context: &context, session, platforms, options: &self };
+        let mut outcome = Ok(());
+        runtime::block_on(async {
+            outcome = puller.all(&wanted).await;
+            Ok(())
+        })?;
+        outcome
+    }
+}
+
+impl Pull {
+    fn platforms(&self) -> Outcome<Platforms> {
+        let parts = self.arch.is_some() || self.os.is_some() || self.variant.is_some();
+        if let Some(text) = self.platform.as_deref().filter(|text| !text.is_empty()) {
+            if parts {
+                let message = "--platform option can not be specified with --arch or --os";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            return Ok(Platforms::These(Vec::from_iter(targets::platform(Some(text))?)));
+        }
+        if !parts {
+            return Ok(Platforms::Default);
+        }
+        let host = Platform::host();
+        let platform =
+            Platform::new(self.os.as_deref().unwrap_or(&host.os), self.arch.as_deref().unwrap_or(&host.architecture));
+        Ok(Platforms::These(vec![Platform { variant: self.variant.clone(), ..platform }]))
+    }
+}
+
+struct Puller<'a> {
+    context: &'a Context,
+    session: &'a Session<'a>,
+    platforms: Platforms,
+    options: &'a Pull,
+}
+
+impl Puller<'_> {
+    /// One after the other; a failure does not keep the others from their turn.
+    async fn all(&self, wanted: &[Reference]) -> Outcome {
+        let mut failures = Vec::new();
+        for reference in wanted {
+            let pulled = async {
+                if self.options.all_tags { self.repository(reference).await } else { self.one(reference).await }
+            };
+            if let Err(failure) = signals::interruptible(pulled, RESUMABLE).await {
+                let stop = failure.is_interruption();
+                failures.push(failure);
+                if stop {
+                    break;
+                }
+            }
+        }
+        let Some(last) = failures.pop() else { return Ok(()) };
+        // Podman does not collect these.
+        failures.iter().for_each(|failure| failure.report(self.session.personality, self.session.console));
+        Err(last)
+    }
+
+    async fn repository(&self, reference: &Reference) -> Outcome {
+        for tagged in pull::tags(self.context, reference.repository()).await? {
+            self.one(&tagged).await?;
+        }
+        Ok(())
+    }
+
+    async fn one(&self, reference: &Reference) -> Outcome {
+        let name = reference.to_string();
+        let policy = self.options.policy.as_str();
+        if policy != "always" && policy != "newer" && exists::exists(self.context, &name)? {
+            self.session.console.line(summary::describe(self.context, &name)?.summary.id.hex());
+            return Ok(());
+        }
+        if policy == "never" {
+            return Err(Failure::Client(format!("{name}: image not known")));
+        }
+        let copying = Copying::new(self.session.console, self.options.quiet);
+        copying.say(&format!("Trying to pull {name}..."));
+        let request = pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: false };
+        let resolved = pull::resolve(self.context, &request).await.map_err(|error| explained(reference, error))?;
+        copying.begin();
+        let pulled = resolved.fetch(self.context, &copying).await.map_err(|error| explained(reference, error))?;
+        if !self.options.quiet {
+            // What was here already was not told of.
+            let layers = summary::describe(self.context, pulled.image_id.as_str())?.layers;
+            layers.iter().for_each(|layer| copying.blob(layer.as_str()));
+        }
+        copying.end(&pulled.image_id);
+        self.session.console.line(pulled.image_id.hex());
+        self.session.console.flush();
+        Ok(())
+    }
+}
+
+/// Podman tells what it was about to do.
+fn explained(reference: &Reference, error: Error) -> Failure {
+    if error.kind() == Kind::Cancelled {
+        return Failure::Engine(error);
+    }
+    let repository = reference.repository();
+    let version = reference.digest().map(ToString::to_string).or_else(|| reference.tag().map(ToString::to_string));
+    let reading = |why: &str| format!("reading manifest {} in {repository}: {why}", version.unwrap_or_default());
+    let message = error.to_string();
+    let what = match error.kind() {
+        // Docker puts its own words before the registry's.
+        Kind::NotFound => reading(in_short(after(&message, " not found: "))),
+        Kind::Denied => reading(in_short(after(&message, "'docker login': "))),
+        Kind::Unauthorized => reading(in_short(&message)),
+        Kind::Unavailable => format!("pinging container registry {}: {message}", repository.domain()),
+        _ => message,
+    };
+    Failure::Client(format!("initializing source docker://{reference}: {what}"))
+}
+
+fn after<'t>(text: &'t str, words: &str) -> &'t str {
+    text.split_once(words).map_or(text, |(_, rest)| rest)
+}
+
+/// What a registry says that says no more than its code does.
+fn in_short(text: &str) -> &str {
+    const SAYINGS: [(&str, &str); 4] = [
+        ("manifest unknown", "manifest unknown: manifest unknown"),
+        ("denied", "denied: requested access to the resource is denied"),
+        ("unauthorized", "unauthorized: authentication required"),
+        ("unauthorized", "no basic auth credentials"),
+    ];
+    SAYINGS.iter().find(|(_, saying)| text.ends_with(saying)).map_or(text, |(code, _)| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_say_what_was_read() {
+        let reference = Reference::parse("quay.io/acme/web:1").unwrap();
+        let shown = |kind, message: &str| match explained(&reference, Error::new(kind, message)) {
+            Failure::Client(message) => message,
+            other => panic!("{other:?}"),
+        };
+        let start = "initializing source docker://quay.io/acme/web:1: reading manifest 1 in quay.io/acme/web: ";
+        for (kind, message, expected) in [
+            (Kind::NotFound, "manifest for x not found: manifest unknown: manifest unknown", "manifest unknown"),
+            (Kind::NotFound, "manifest for x not found: manifest unknown: gone", "manifest unknown: gone"),
+            (Kind::Denied, "pull access denied for x, … 'docker login': denied: no", "denied: no"),
+            (Kind::Unauthorized, "Get \"http://x\": no basic auth credentials", "unauthorized"),
+        ] {
+            assert_eq!(shown(kind, message), format!("{start}{expected}"));
+        }
+    }
+}

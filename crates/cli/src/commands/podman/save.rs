@@ -1,0 +1,134 @@
+//! `save` of podman
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dhow_ops::Platforms;
+use dhow_ops::save::{self, Named};
+
+use super::Copying;
+use crate::commands::save::quiet_broken_pipe;
+use crate::errors::{Failure, Outcome};
+use crate::format::text;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// What can be written. The archive is both kinds at once.
+const FORMATS: [&str; 4] = ["oci-dir", "oci-archive", "docker-dir", "docker-archive"];
+
+/// The arguments of `save`.
+#[derive(Args, Debug)]
+pub(crate) struct Save {
+    /// Accepted with "docker-dir" only; layers are written as they are kept
+    #[arg(long)]
+    compress: bool,
+    /// Write "docker-archive", "oci-archive", "oci-dir" or "docker-dir"
+    #[arg(long, value_name = "string", default_value = "docker-archive")]
+    format: String,
+    /// Take every argument for an image, not for a further name of the first
+    #[arg(short, long)]
+    multi_image_archive: bool,
+    /// Write to a file or directory instead of standard output
+    #[arg(short, long, value_name = "string")]
+    output: Option<PathBuf>,
+    /// Do not show progress
+    #[arg(short, long)]
+    quiet: bool,
+    /// Accepted for old scripts; layers are written as they are kept
+    #[arg(long)]
+    #[allow(dead_code, reason = "layers are written as they are kept")]
+    uncompressed: bool,
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+impl Verb for Save {
+    const ABOUT: &'static str = "Write images to an archive or a directory";
+    const OPERANDS: &'static str = "IMAGE [IMAGE...]";
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        self.check()?;
+        let Some((first, others)) = self.names.split_first() else {
+            return Err(Failure::Client("need at least 1 argument".to_owned()));
+        };
+        let context = session.local_context()?;
+        let images: Vec<Named> = match self.multi_image_archive {
+            true => self.names.iter().map(|name| Named { image: name.clone(), further: Vec::new() }).collect(),
+            false => vec![Named { image: first.clone(), further: others.to_vec() }],
+        };
+        let output = self.output(session)?;
+        let notes = save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)?;
+        // Standard output is the archive's alone, which podman takes for a wish to be left in peace.
+        let quiet = self.quiet || matches!(output, save::Output::Stdout);
+        let copying = Copying::new(session.console, quiet);
+        for image in &images {
+            copying.whole(&context, &image.image, false)?;
+        }
+        for note in notes {
+            session.console.notice(text::note(&note));
+        }
+        Ok(())
+    }
+}
+
+impl Save {
+    fn check(&self) -> Outcome {
+        let refuse = |message: String| Err(Failure::Client(message));
+        if !FORMATS.contains(&self.format.as_str()) {
+            return refuse(format!("format value must be one of {}", FORMATS.join(" ")));
+        }
+        if self.compress && self.format != "docker-dir" {
+            return refuse("--compress can only be set when --format is 'docker-dir'".to_owned());
+        }
+        if self.format == "docker-dir" {
+            return refuse(
+                "--format docker-dir is not supported: use oci-dir, which every tool reads as well".to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn output(&self, session: &Session<'_>) -> Outcome<save::Output> {
+        let is_directory = self.format == "oci-dir";
+        let Some(path) = self.output.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+            if is_directory {
+                return Err(Failure::Client("--format oci-dir needs the name of a directory: --output".to_owned()));
+            }
+            if session.console.is_terminal() {
+                let message = "refusing to save to terminal. Use -o flag or redirect";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            return Ok(save::Output::Stdout);
+        };
+        if is_directory {
+            return Ok(save::Output::Directory(path.to_owned()));
+        }
+        check_file(path, &self.format)?;
+        Ok(save::Output::Path(path.to_owned()))
+    }
+}
+
+/// Podman's words for what cannot be written to.
+fn check_file(path: &Path, format: &str) -> Outcome {
+    let shown = path.display().to_string();
+    let refuse = |message: String| Err(Failure::Client(message));
+    if shown.contains(':') {
+        return refuse(format!("invalid filename (should not contain ':') {shown:?}"));
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.exists() {
+        return refuse(format!("opening file {shown:?}: open {shown}: no such file or directory"));
+    }
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => refuse(format!("opening file {shown:?}: open {shown}: is a directory")),
+        Ok(metadata) if format == "docker-archive" && metadata.is_file() && metadata.len() > 0 => {
+            refuse("docker-archive doesn't support modifying existing images".to_owned())
+        }
+        _ => Ok(save::check_target(path)?),
+    }
+}
