@@ -21,7 +21,7 @@ pub struct Group {
 pub enum Step {
     /// A command line that must succeed on both sides; what it says is not compared.
     Prepare(String),
-    /// Writes the client's `config.json`.
+    /// Writes docker's `config.json` or podman's `auth.json`.
     Configure(String),
     /// A command line to compare.
     Compare(Box<Case>),
@@ -38,15 +38,15 @@ pub struct Case {
     pub input: String,
     /// Whether it runs on a terminal; both streams are one then.
     pub terminal: bool,
-    /// Whether docker prints the lines in no order that could be relied upon.
+    /// Whether the peer prints the lines in no order that could be relied upon.
     pub any_order: bool,
     /// A file that is compared as well once the command has ended, below the side's folder.
     pub file: Option<String>,
-    /// Why dhow is not, or not only, compared with the live docker.
+    /// Why dhow is not, or not only, compared with the live peer.
     pub mark: Mark,
     /// A missing or wrong feature of dhow.
     pub gap: Option<String>,
-    /// What must be said, where the live docker is not the one to ask.
+    /// What must be said, where the live peer is not the one to ask.
     pub expected: Option<Said>,
 }
 
@@ -60,7 +60,7 @@ impl Group {
     }
 }
 
-/// Why a difference from the live docker is right.
+/// Why a difference from the live peer is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
     /// There may be none.

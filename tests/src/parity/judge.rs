@@ -59,11 +59,11 @@ pub struct Report {
     pub cases: usize,
     /// Their shapes: lines of one shape differ only in a value.
     pub shapes: BTreeSet<String>,
-    /// dhow said what the live docker said.
+    /// dhow said what the live peer said.
     pub equal: usize,
-    /// dhow said what the facts say, which the live docker is too old for.
+    /// dhow said what the facts say, which the live peer is too old for.
     pub era: usize,
-    /// Those of them in which the live docker is not too old any more.
+    /// Those of them in which the live peer is not too old any more.
     pub era_over: usize,
     /// dhow differs on purpose, as `docs/compatibility.md` says; each with the entry's name.
     pub differences: Vec<String>,
@@ -79,7 +79,7 @@ impl fmt::Display for Report {
         let entries = BTreeSet::from_iter(entries.into_iter().map(|(_, entry)| entry));
         writeln!(
             formatter,
-            "parity: {} command lines of {} shapes: {} equal, {} era ({} of them over), {} known differences, {} gaps, {} \
+            "{} command lines of {} shapes: {} equal, {} era ({} of them over), {} known differences, {} gaps, {} \
              failures",
             self.cases,
             self.shapes.len(),
@@ -99,7 +99,7 @@ impl fmt::Display for Report {
 }
 
 /// Judges one case and writes it down. `is_listed` says whether `docs/compatibility.md` has an entry of that name.
-pub fn judge(report: &mut Report, case: &Case, docker: &Said, dhow: &Said, is_listed: impl Fn(&str) -> bool) {
+pub fn judge(report: &mut Report, case: &Case, peer: &Said, dhow: &Said, is_listed: impl Fn(&str) -> bool) {
     report.cases += 1;
     let same = |one: &Said, other: &Said| if case.any_order { one.sorted() == other.sorted() } else { one == other };
     let verdict = |expected: &Said, whose: &str| {
@@ -109,13 +109,13 @@ pub fn judge(report: &mut Report, case: &Case, docker: &Said, dhow: &Said, is_li
     };
     let expected = case.expected.as_ref();
     let wanted = match &case.mark {
-        Mark::None | Mark::Differs(_) => docker,
+        Mark::None | Mark::Differs(_) => peer,
         Mark::Era(_) => match expected {
             Some(expected) => expected,
             None => {
                 return report
                     .failures
-                    .push(format!("{case}\n  an era needs its expectation; docker says\n{docker}  dhow:\n{dhow}"));
+                    .push(format!("{case}\n  an era needs its expectation; the peer says\n{peer}  dhow:\n{dhow}"));
             }
         },
     };
@@ -133,10 +133,10 @@ pub fn judge(report: &mut Report, case: &Case, docker: &Said, dhow: &Said, is_li
             report.failures.push(format!("{case}\n  an expectation without `era` or `differs`"));
         }
         Mark::None if fits => report.equal += 1,
-        Mark::None => report.failures.push(verdict(docker, "  docker")),
+        Mark::None => report.failures.push(verdict(peer, "  peer")),
         Mark::Era(_) if fits => {
             report.era += 1;
-            report.era_over += usize::from(same(docker, wanted));
+            report.era_over += usize::from(same(peer, wanted));
         }
         Mark::Era(_) => report.failures.push(verdict(wanted, "  expected")),
         Mark::Differs(entry) if !is_listed(entry) => {
@@ -156,12 +156,12 @@ pub fn judge(report: &mut Report, case: &Case, docker: &Said, dhow: &Said, is_li
 mod tests {
     use super::*;
 
-    fn failures(mark: Mark, gap: bool, expected: Option<&str>, docker: &str, dhow: &str) -> usize {
+    fn failures(mark: Mark, gap: bool, expected: Option<&str>, peer: &str, dhow: &str) -> usize {
         let said = |text: &str| Said { out: text.to_owned(), ..Said::default() };
         let gap = gap.then(|| "something".to_owned());
         let case = Case { mark, gap, expected: expected.map(said), ..Case::default() };
         let mut report = Report::default();
-        judge(&mut report, &case, &said(docker), &said(dhow), |entry| entry == "listed");
+        judge(&mut report, &case, &said(peer), &said(dhow), |entry| entry == "listed");
         report.failures.len()
     }
 

@@ -140,6 +140,8 @@ pub struct State {
     pub pulled: &'static [&'static str],
     /// Containers that are made then.
     pub containers: &'static [Box],
+    /// What is done after that: arguments of a command, without the program.
+    pub done: &'static [&'static str],
 }
 
 /// A container: its name, the image it is made from, and what becomes of it.
@@ -164,9 +166,11 @@ pub enum Doing {
     Ended,
 }
 
+const NOTHING: State = State { loaded: &[], pulled: &[], containers: &[], done: &[] };
+
 /// The states that groups of cases start from.
-const STATES: [(&str, State); 8] = [
-    ("nothing", State { loaded: &[], pulled: &[], containers: &[] }),
+const STATES: [(&str, State); 12] = [
+    ("nothing", NOTHING),
     (
         "gallery",
         State {
@@ -180,24 +184,65 @@ const STATES: [(&str, State); 8] = [
                 ("turn", &["ghcr.io/acme/turn:20.01"]),
             ],
             pulled: &["[REGISTRY]/acme/pin@sha256:<pin.manifest>"],
-            containers: &[],
+            ..NOTHING
         },
     ),
-    ("pair", State { loaded: &[("web", &["web:1"]), ("tool", &["acme/tool:2"])], pulled: &[], containers: &[] }),
+    ("pair", State { loaded: &[("web", &["web:1"]), ("tool", &["acme/tool:2"])], ..NOTHING }),
     (
         "litter",
         State {
             loaded: &[("web", &["web:1", "other:1"]), ("tool", &["acme/tool:2"]), ("ghost", &[]), ("epoch", &[])],
             pulled: &["[REGISTRY]/acme/pin:1"],
-            containers: &[],
+            ..NOTHING
+        },
+    ),
+    ("solid", State { loaded: &[("plain", &["plain:1", "plain:2"]), ("solid", &["acme/solid:1"])], ..NOTHING }),
+    ("plain", State { loaded: &[("plain", &["plain:1"])], ..NOTHING }),
+    ("remote", State { pulled: &["[REGISTRY]/acme/pin:1"], ..NOTHING }),
+    // Podman's. Pulled, because what podman makes of an archive's manifest is not what anybody else does.
+    (
+        "harbour",
+        State {
+            pulled: &[
+                "[REGISTRY]/acme/app:1",
+                "[REGISTRY]/acme/app:2",
+                "[REGISTRY]/acme/solo:latest",
+                "[REGISTRY]/acme/pin@sha256:<pin.manifest>",
+                "[REGISTRY]/state/ghost:latest",
+                "[REGISTRY]/state/next:latest",
+                "[REGISTRY]/state/turn:latest",
+            ],
+            done: &[
+                "tag [REGISTRY]/acme/app:2 docker.io/library/base:3",
+                "untag [REGISTRY]/acme/app:2 [REGISTRY]/acme/app:2",
+                "tag base:3 localhost/mine:1",
+                "tag base:3 quay.io/acme/deep/thing:1",
+                "untag [REGISTRY]/state/ghost:latest",
+                "tag [REGISTRY]/state/next:latest localhost/next:latest",
+                "untag next [REGISTRY]/state/next:latest",
+            ],
+            ..NOTHING
+        },
+    ),
+    ("pier", State { pulled: &["[REGISTRY]/acme/app:1", "[REGISTRY]/acme/solo:latest"], ..NOTHING }),
+    (
+        "quay",
+        State {
+            pulled: &["[REGISTRY]/acme/app:1"],
+            done: &[
+                "tag [REGISTRY]/acme/app:1 localhost/web:1",
+                "untag web:1 [REGISTRY]/acme/app:1",
+                "tag web:1 localhost/web:2",
+            ],
+            ..NOTHING
         },
     ),
     (
-        "solid",
+        "wreck",
         State {
-            loaded: &[("plain", &["plain:1", "plain:2"]), ("solid", &["acme/solid:1"])],
-            pulled: &[],
-            containers: &[],
+            pulled: &["[REGISTRY]/acme/app:1", "[REGISTRY]/state/ghost:latest"],
+            done: &["untag [REGISTRY]/state/ghost:latest"],
+            ..NOTHING
         },
     ),
     (
@@ -209,17 +254,24 @@ const STATES: [(&str, State); 8] = [
                 ("kilo", &["kilo:latest"]),
                 ("big", &["big:latest"]),
             ],
-            pulled: &[],
             containers: &[
                 Box { name: "idle", image: "web:1", doing: Doing::Nothing },
                 Box { name: "done", image: "acme/tool:2", doing: Doing::Ended },
                 Box { name: "busy", image: "kilo:latest", doing: Doing::Running },
             ],
+            ..NOTHING
         },
     ),
-    ("plain", State { loaded: &[("plain", &["plain:1"])], pulled: &[], containers: &[] }),
-    ("remote", State { loaded: &[], pulled: &["[REGISTRY]/acme/pin:1"], containers: &[] }),
 ];
+
+/// What the files in the layers are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// Without data, so that docker's way to count bytes gives what dhow's does; see [`sparse_tar`].
+    Sparse,
+    /// Plain. Podman takes layers apart and cannot put sparse files together again.
+    Dense,
+}
 
 /// All images of a run, as archives, ready to be served, and by name.
 #[derive(Debug)]
@@ -243,11 +295,11 @@ impl Gallery {
     ///
     /// # Panics
     /// When they cannot be written.
-    pub fn make(folder: &Path, now: Timestamp) -> Self {
+    pub fn make(folder: &Path, now: Timestamp, files: Files) -> Self {
         let layout = Layout::create(folder).expect("a layout");
         let mut tars = BTreeMap::new();
-        let plain = |path, content| tar_of(&[Entry { path, mode: 0o755, content }]).expect("a tar");
-        let plain = [
+        let plain = |path: &str, content: &[u8]| tar_of(&[Entry { path, mode: 0o755, content }]).expect("a tar");
+        let tiny = [
             (
                 "plain",
                 plain(
@@ -265,8 +317,14 @@ impl Gallery {
                 ),
             ),
         ];
-        let sparse = LAYERS.map(|(name, path, length)| (name, sparse_tar(path, length)));
-        for (name, tar) in sparse.into_iter().chain(plain) {
+        let layers = LAYERS.map(|(name, path, length)| match files {
+            Files::Sparse => (name, sparse_tar(path, length)),
+            Files::Dense => {
+                let content = pseudo_random(name, length);
+                (name, plain(path, &content))
+            }
+        });
+        for (name, tar) in layers.into_iter().chain(tiny) {
             let layer = layout.layer(&*tar, Format::Docker, Compression::Gzip).expect("a layer");
             tars.insert(name, (layer, tar));
         }
@@ -387,6 +445,9 @@ impl Gallery {
             ("acme/app", "2", "web"),
             ("acme/app", "latest", "web"),
             ("acme/solo", "latest", "kilo"),
+            ("state/ghost", "latest", "ghost"),
+            ("state/next", "latest", "next"),
+            ("state/turn", "latest", "turn"),
         ] {
             let image = &self.images[name];
             for layer in image.layers {

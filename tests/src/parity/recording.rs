@@ -1,4 +1,4 @@
-//! What docker said when it was asked last, for machines without a docker client that is new enough.
+//! What docker or podman said when it was asked last, for machines without it.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;

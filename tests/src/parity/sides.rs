@@ -1,4 +1,4 @@
-//! The two programs, each with images, a configuration, a folder and registries of its own.
+//! The programs, each with images, a configuration, a folder and registries of its own.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,29 +8,59 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use dhow_testkit::peers;
+use dhow_testkit::peers::{self, Podman};
 use dhow_testkit::registry::{Access, Effect, Route, Rule, ScriptedRegistry};
 
 use super::boxes;
 use super::case::Case;
 use super::judge::Said;
-use super::names::{Names, without_timing};
+use super::names::{Names, without_graph_driver, without_timing};
 use super::pictures::{Gallery, State};
 use super::shape::split;
 use crate::binary;
+
+/// The tool that dhow is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Docker's client and daemon.
+    Docker,
+    /// Podman.
+    Podman,
+}
+
+impl Peer {
+    /// The first word of its command lines, which is also the name of the link that dhow is called through.
+    pub fn word(self) -> &'static str {
+        match self {
+            Peer::Docker => "docker",
+            Peer::Podman => "podman",
+        }
+    }
+
+    /// Where its credentials are, below the side's folder.
+    fn credentials(self) -> &'static str {
+        match self {
+            Peer::Docker => "config/config.json",
+            Peer::Podman => "run/containers/auth.json",
+        }
+    }
+}
 
 /// Who keeps a side's images.
 #[derive(Debug)]
 enum Keeper {
     /// A daemon behind this socket; images are removed one by one.
     Daemon(PathBuf),
+    /// Podman, whose own way to remove everything is used.
+    Podman(Podman),
     /// A folder, which is deleted.
     Store(PathBuf),
 }
 
-/// A program called `docker`, and everything it can see.
+/// A program called as the peer is, and everything it can see.
 #[derive(Debug)]
 pub struct Side {
+    peer: Peer,
     program: PathBuf,
     keeper: Keeper,
     folder: PathBuf,
@@ -45,7 +75,16 @@ pub struct Side {
 /// # Errors
 /// That there is no client.
 pub fn docker_side(socket: PathBuf, folder: &Path, gallery: &Gallery) -> io::Result<Side> {
-    Ok(Side::new(peers::find("docker")?, Keeper::Daemon(socket), folder, gallery))
+    Ok(Side::new(Peer::Docker, peers::find("docker")?, Keeper::Daemon(socket), folder, gallery))
+}
+
+/// The real podman, with a store of its own beside its folder.
+///
+/// # Errors
+/// That there is none, or that it cannot open its store.
+pub fn podman_side(folder: &Path, gallery: &Gallery) -> io::Result<Side> {
+    let podman = Podman::open(&folder.with_extension("store"))?;
+    Ok(Side::new(Peer::Podman, peers::find("podman")?, Keeper::Podman(podman), folder, gallery))
 }
 
 /// The version of the docker client: what `docker --version` says between `version ` and the comma.
@@ -59,19 +98,19 @@ pub fn client_version() -> io::Result<String> {
 }
 
 impl Side {
-    /// dhow through a link named `docker`.
+    /// dhow through a link named as the peer.
     ///
     /// # Panics
     /// When the link cannot be made.
-    pub fn dhow(folder: &Path, gallery: &Gallery) -> Self {
+    pub fn dhow(peer: Peer, folder: &Path, gallery: &Gallery) -> Self {
         let bin = folder.with_extension("bin");
         fs::create_dir_all(&bin).expect("a folder");
-        let link = bin.join("docker");
+        let link = bin.join(peer.word());
         std::os::unix::fs::symlink(binary::path(), &link).expect("a link");
-        Self::new(link, Keeper::Store(folder.with_extension("store")), folder, gallery)
+        Self::new(peer, link, Keeper::Store(folder.with_extension("store")), folder, gallery)
     }
 
-    fn new(program: PathBuf, keeper: Keeper, folder: &Path, gallery: &Gallery) -> Self {
+    fn new(peer: Peer, program: PathBuf, keeper: Keeper, folder: &Path, gallery: &Gallery) -> Self {
         let mut names = Names::default();
         gallery.name(&mut names);
         names.call(folder.to_string_lossy(), "[FOLDER]");
@@ -106,7 +145,11 @@ impl Side {
             assert!(fixture.exists(), "{fixture:?}");
         }
         let registries = vec![open, locked, broken];
-        Self { program, keeper, folder: folder.to_owned(), names, _registries: registries, state: None }
+        if peer == Peer::Podman {
+            containers_configuration(folder, registries.iter().map(ScriptedRegistry::authority));
+            names.call(folder.with_extension("store").to_string_lossy(), "[STORE]");
+        }
+        Self { peer, program, keeper, folder: folder.to_owned(), names, _registries: registries, state: None }
     }
 
     /// Brings the images into a state; nothing happens where it is there already.
@@ -114,9 +157,9 @@ impl Side {
     /// # Panics
     /// When a command to do so fails.
     pub fn enter(&mut self, name: &str, state: &State, gallery: &Gallery) {
-        let config = self.folder.join("config");
+        let config = self.folder.join(self.peer.credentials());
         if config.exists() {
-            fs::remove_dir_all(&config).expect("the old configuration");
+            fs::remove_file(&config).expect("the old configuration");
         }
         if self.state.as_deref() == Some(name) {
             return;
@@ -134,8 +177,13 @@ impl Side {
             let id = match &self.keeper {
                 Keeper::Daemon(_) => boxes::make(&mut self.command(), container),
                 Keeper::Store(folder) => boxes::record(folder, container),
+                Keeper::Podman(_) => panic!("podman runs nothing here: no state of its cases has containers"),
             };
             self.names.call_again(&id, &format!("box.{}", container.name));
+        }
+        for line in state.done {
+            let words = split(&self.names.filled(line)).expect("words");
+            self.must(&words.iter().map(OsString::from).collect::<Vec<_>>());
         }
         self.state = Some(name.to_owned());
     }
@@ -149,6 +197,9 @@ impl Side {
         match &self.keeper {
             Keeper::Store(folder) if folder.exists() => fs::remove_dir_all(folder).expect("the old store"),
             Keeper::Store(_) => {}
+            Keeper::Podman(_) => {
+                self.must(&["rmi", "--all", "--force"].map(OsString::from));
+            }
             Keeper::Daemon(_) => {
                 for (list, remove) in [
                     (&["ps", "-aq"][..], &["rm", "-f", "-v"][..]),
@@ -167,13 +218,14 @@ impl Side {
         }
     }
 
-    /// Writes the client's `config.json`.
+    /// Writes docker's `config.json` or podman's `auth.json`.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn configure(&self, json: &str) {
-        fs::create_dir_all(self.folder.join("config")).expect("the configuration's folder");
-        fs::write(self.folder.join("config/config.json"), self.names.filled(json)).expect("the configuration");
+        let path = self.folder.join(self.peer.credentials());
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the configuration's folder");
+        fs::write(path, self.names.filled(json)).expect("the configuration");
     }
 
     /// Runs a command line that must succeed.
@@ -196,11 +248,14 @@ impl Side {
     pub fn run(&self, case: &Case) -> Said {
         let line = self.names.filled(&case.line);
         let mut words = split(&line).unwrap_or_else(|problem| panic!("{}: {problem}", case.place));
-        assert_eq!(words.remove(0), "docker", "{}: a case runs docker", case.place);
+        let word = self.peer.word();
+        assert_eq!(words.remove(0), word, "{}: a case runs {word}", case.place);
         let mut command = self.command();
         if case.terminal {
             let program = std::mem::replace(&mut command, Command::new(peers::find("script").expect("script")));
-            let typed = line.replacen("docker", &self.program.to_string_lossy(), 1);
+            let before = program.get_args().map(|argument| argument.to_string_lossy());
+            let start: Vec<_> = std::iter::once(self.program.to_string_lossy()).chain(before).collect();
+            let typed = line.replacen(word, &start.join(" "), 1);
             command.args(["-qec", &format!("stty cols 80; {typed}"), "/dev/null"]);
             command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
             command.env("TERM", "xterm").env("SHELL", "/bin/sh").current_dir(&self.folder);
@@ -213,20 +268,45 @@ impl Side {
             Ok(bytes) => self.names.shown(&bytes),
             Err(error) => error.kind().to_string(),
         });
-        let text = |bytes: &[u8]| without_timing(&self.names.shown(bytes));
+        let text = |bytes: &[u8]| {
+            let shown = without_timing(&self.names.shown(bytes));
+            if self.peer == Peer::Podman { without_graph_driver(&shown) } else { shown }
+        };
         Said { out: text(&output.stdout), err: text(&output.stderr), code, file }
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("HOME", self.folder.join("home"));
-        command.env("DOCKER_CONFIG", self.folder.join("config")).current_dir(&self.folder).stdin(Stdio::null());
+        let mut command = match &self.keeper {
+            Keeper::Podman(podman) => podman.command(),
+            Keeper::Daemon(_) | Keeper::Store(_) => Command::new(&self.program),
+        };
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("TZ", "UTC");
+        command.env("HOME", self.folder.join("home")).current_dir(&self.folder).stdin(Stdio::null());
+        match self.peer {
+            Peer::Docker => command.env("DOCKER_CONFIG", self.folder.join("config")),
+            Peer::Podman => command
+                .env("XDG_RUNTIME_DIR", self.folder.join("run"))
+                .env("CONTAINERS_REGISTRIES_CONF", self.folder.join("home/registries.conf"))
+                .env("TMPDIR", self.folder.join("home")),
+        };
         match &self.keeper {
             Keeper::Daemon(socket) => command.env("DOCKER_HOST", format!("unix://{}", socket.display())),
             Keeper::Store(folder) => command.env("DHOW_ROOT", folder).env("DHOW_SYSROOT", self.folder.join("root")),
+            Keeper::Podman(_) => &mut command,
         };
         command
     }
+}
+
+/// Podman's registries, all of which are on this machine and speak plain HTTP, and its policy, which lets everything in.
+fn containers_configuration(folder: &Path, registries: impl Iterator<Item = String>) {
+    let home = folder.join("home/.config/containers");
+    fs::create_dir_all(&home).expect("a folder");
+    fs::create_dir_all(folder.join("run/containers")).expect("a folder");
+    fs::write(home.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).expect("a policy");
+    let tables = registries.map(|registry| format!("[[registry]]\nlocation = \"{registry}\"\ninsecure = true\n"));
+    let text = "unqualified-search-registries = [\"docker.io\"]\n".to_owned() + &tables.collect::<String>();
+    fs::write(folder.join("home/registries.conf"), text).expect("registries.conf");
 }
 
 fn fed(command: &mut Command, input: &[u8]) -> Output {
