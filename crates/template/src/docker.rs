@@ -23,7 +23,7 @@ pub(crate) fn call(function: Function, values: &[Value], limit: usize) -> Result
         Function::Split => split(text(0), text(1), limit),
         Function::Join => Ok(join(&values[0], text(1), limit).into()),
         Function::Title => Ok(title(text(0)).into()),
-        Function::Lower => Ok(mapped(text(0), |character| single(character, character.to_lowercase())).into()),
+        Function::Lower => Ok(mapped(text(0), lower).into()),
         Function::Upper => Ok(mapped(text(0), upper).into()),
         Function::Pad => pad(text(0), int(1), int(2), limit),
         _ => truncate(text(0), int(1)),
@@ -80,6 +80,14 @@ fn is_separator(character: char) -> bool {
         '_' => false,
         _ if character.is_ascii() => !character.is_ascii_alphanumeric(),
         _ => !character.is_alphanumeric() && character.is_whitespace(),
+    }
+}
+
+fn lower(character: char) -> char {
+    match character {
+        // The only one that Rust makes two of, and Go one.
+        'İ' => 'i',
+        _ => single(character, character.to_lowercase()),
     }
 }
 

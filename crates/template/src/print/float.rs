@@ -1,6 +1,6 @@
 //! Floating-point numbers as Go's `strconv` writes them.
 
-/// Writes a finite or infinite number with one of the verbs `e`, `E`, `f`, `g`, `G`; without a precision as short as reads
+/// Writes a finite or infinite number with one of the verbs `b`, `e`, `E`, `f`, `g`, `G`, `x`, `X`; without a precision as short as reads
 /// back the same. There is always a sign.
 pub(crate) fn format(value: f64, verb: char, precision: Option<usize>) -> String {
     let sign = if value.is_sign_negative() && !value.is_nan() { '-' } else { '+' };
@@ -9,6 +9,7 @@ pub(crate) fn format(value: f64, verb: char, precision: Option<usize>) -> String
     }
     let size = value.abs();
     let text = match verb {
+        'b' => binary(size),
         'x' | 'X' => hexadecimal(size, precision),
         'f' => precision.map_or_else(|| format!("{size}"), |precision| format!("{size:.precision$}")),
         'e' | 'E' => scientific(size, precision),
@@ -27,6 +28,16 @@ fn scientific(size: f64, precision: Option<usize>) -> String {
 fn with_exponent(mantissa: &str, exponent: i32) -> String {
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+/// The mantissa as a whole number, and the power of two that it is multiplied by.
+fn binary(size: f64) -> String {
+    const FRACTION: u32 = 52;
+    const BIAS: i64 = 1023;
+    let bits = size.to_bits();
+    let (fraction, exponent) = (bits & ((1 << FRACTION) - 1), i64::try_from(bits >> FRACTION).unwrap_or(0));
+    let (mantissa, exponent) = if exponent == 0 { (fraction, 1) } else { (fraction | (1 << FRACTION), exponent) };
+    format!("{mantissa}p{:+}", exponent - BIAS - i64::from(FRACTION))
 }
 
 /// Binary exponent, mantissa in hexadecimal, rounded to even where a precision cuts it.

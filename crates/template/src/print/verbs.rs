@@ -292,14 +292,19 @@ impl Printer {
     fn float(&mut self, value: &Value, number: f64, verb: char, spec: Spec) {
         let (shape, precision) = match verb {
             'v' => ('g', spec.precision),
-            'g' | 'G' | 'x' | 'X' => (verb, spec.precision),
+            'b' | 'g' | 'G' | 'x' | 'X' => (verb, spec.precision),
             'e' | 'E' => (verb, Some(spec.precision.unwrap_or(6))),
             'f' | 'F' => ('f', Some(spec.precision.unwrap_or(6))),
             _ => return self.bad_verb(value, verb, spec),
         };
         let mut text = float::format(number, shape, precision);
         if spec.sharp && number.is_finite() {
-            text = with_point(&text, matches!(shape, 'g' | 'G').then(|| precision.unwrap_or(6)));
+            text = match shape {
+                'b' => text,
+                'x' => hexadecimal_with_point(&text, precision.unwrap_or(6)),
+                'X' => hexadecimal_with_point(&text, 0),
+                _ => with_point(&text, matches!(shape, 'g' | 'G').then(|| precision.unwrap_or(6))),
+            };
         }
         let is_negative = text.starts_with('-');
         let sign = match () {
@@ -332,6 +337,14 @@ fn with_point(text: &str, digits: Option<usize>) -> String {
     }
     mantissa.push_str(&"0".repeat(digits.unwrap_or(0).saturating_sub(significant)));
     mantissa + exponent
+}
+
+/// `%#x` counts the `x` among its digits, as Go does, and `%#X` only has the point.
+fn hexadecimal_with_point(text: &str, digits: usize) -> String {
+    let (mantissa, exponent) = text.split_at(text.find(['p', 'P']).unwrap_or(text.len()));
+    let counted = mantissa[1..].trim_start_matches('0').chars().filter(|&character| character != '.').count();
+    let point = if mantissa.contains('.') { "" } else { "." };
+    format!("{mantissa}{point}{}{exponent}", "0".repeat(digits.saturating_sub(counted)))
 }
 
 fn character(number: i128) -> char {
