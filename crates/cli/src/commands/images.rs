@@ -121,7 +121,7 @@ impl Verb for Images {
         }
         let format = self.format(&context);
         let request = images::Request {
-            reference: self.names.first().cloned(),
+            reference: self.reference(),
             filters: filters::given(&self.filter),
             with_digests: self.shows_digests(&format),
             only_tagged: is_docker_29 && !self.shows_untagged(),
@@ -154,6 +154,11 @@ impl Images {
             }
             format => format,
         }
+    }
+
+    /// The name asked for; an empty one is none.
+    fn reference(&self) -> Option<String> {
+        self.names.first().filter(|name| !name.is_empty()).cloned()
     }
 
     fn shows_digests(&self, format: &ListFormat) -> bool {

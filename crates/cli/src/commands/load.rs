@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use dhow_ops::load;
 
 use super::targets::PlatformOptions;
@@ -18,7 +19,8 @@ use crate::verb::{Count, Verb};
 #[derive(Args, Debug)]
 pub(crate) struct Load {
     /// Read from a file, or from a directory with an OCI image layout, instead of standard input
-    #[arg(short, long, value_name = "string")]
+    // An empty one is none, as with docker, which clap's own parser of paths refuses.
+    #[arg(short, long, value_name = "string", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     input: Option<PathBuf>,
     #[command(flatten)]
     platforms: PlatformOptions,

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use dhow_base::Error;
 use dhow_ops::save;
 
@@ -19,7 +20,8 @@ use crate::verb::{Count, Verb};
 #[derive(Args, Debug)]
 pub(crate) struct Save {
     /// Write to a file instead of standard output
-    #[arg(short, long, value_name = "string")]
+    // An empty one is none, as with docker, which clap's own parser of paths refuses.
+    #[arg(short, long, value_name = "string", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     output: Option<PathBuf>,
     #[command(flatten)]
     platforms: PlatformOptions,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dhow_ops::df::{BuildRecord, ContainerUse, ImageUse, Usage, VolumeUse};
+use dhow_template::{Options, Template};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -24,12 +25,21 @@ pub(super) fn render(usage: &Usage, format: &ListFormat, now: i128) -> Outcome<S
         ListFormat::Json => json(usage, now),
         // Docker's objects escape `<` and `>` of their own accord, unlike the function otherwise.
         ListFormat::Template(template) if template == "{{json .}}" => json(usage, now),
-        ListFormat::Template(template) => list::fill(template, &object(usage, now)),
+        ListFormat::Template(template) => fill(template, &object(usage, now)),
         ListFormat::TableTemplate(_) => {
             Err(Failure::Client("--verbose has four tables: give a template without \"table\"".to_owned()))
         }
         ListFormat::Table | ListFormat::Raw => Ok(tables(usage, now)),
     }
+}
+
+/// Fills a template in. Docker reports one that fails without its usual words, and one that is none with the usual code.
+fn fill(template: &str, object: &dhow_template::Value) -> Outcome<String> {
+    let template = Template::parse(template).map_err(|error| list::failure(&error))?;
+    let mut output = Vec::new();
+    let filled = template.execute(object, Options::default(), &mut output);
+    filled.map_err(|error| Failure::Client(error.to_string()))?;
+    Ok(list::shown(output))
 }
 
 /// The four lists as a template sees them.

@@ -43,7 +43,7 @@ impl Images {
             _ => Edition::Settled,
         };
         let request = wholes::Request {
-            reference: self.names.first().cloned(),
+            reference: self.reference(),
             filters: filters::given(&self.filter),
             untagged: self.shows_untagged(),
             platforms: self.tree,
