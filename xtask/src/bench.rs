@@ -14,6 +14,7 @@ mod image;
 mod lab;
 mod latency;
 mod limits;
+mod local;
 mod measure;
 mod race;
 mod report;
@@ -62,8 +63,19 @@ impl Plan {
 }
 
 /// Every scenario's name, in the order they are run and reported.
-const SCENARIOS: [&str; 9] =
-    ["pull-stored", "pull", "up-to-date", "push", "save", "load", "images-during-pulls", "images-10000", "version"];
+const SCENARIOS: [&str; 11] = [
+    "pull-stored",
+    "pull",
+    "up-to-date",
+    "push",
+    "save",
+    "load",
+    "images-during-pulls",
+    "images-10000",
+    "version",
+    "local-10000",
+    "local-500",
+];
 
 /// Measures and prints the table; fails when a target is missed.
 pub(crate) fn run(options: Options) -> Result<()> {
@@ -90,6 +102,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     println!("{}", report.heading());
     transfers::run(&lab, &plan, &mut report)?;
     latency::run(&lab, &plan, &mut report)?;
+    local::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
 }

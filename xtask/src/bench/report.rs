@@ -105,6 +105,17 @@ impl<'a> Report<'a> {
         self.latencies.push(format!("| {what} | {} | {limit} | {verdict} |", milliseconds(time)));
     }
 
+    /// Adds the peak memory of something that has a limit of its own.
+    pub(crate) fn peak(&mut self, what: &str, bytes: u64) {
+        let met = bytes <= PEAK_BYTES_MAX;
+        if !met {
+            self.missed.push(format!("{what}: {} MiB of memory", bytes >> 20));
+        }
+        let (verdict, limit) = (if met { "met" } else { "NOT MET" }, PEAK_BYTES_MAX >> 20);
+        println!("{what}: {} MiB (≤ {limit} MiB)", bytes >> 20);
+        self.latencies.push(format!("| {what}: peak memory | {} MiB | ≤ {limit} MiB | {verdict} |", bytes >> 20));
+    }
+
     /// Notes that something could not be measured.
     pub(crate) fn failed(&mut self, what: &str, error: &anyhow::Error) {
         println!("{what}: FAILED: {error:#}");
