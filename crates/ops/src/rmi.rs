@@ -34,6 +34,9 @@ pub enum Removed {
     Deleted(Digest),
 }
 
+/// With more documents than this it is faster to look at the whole store once.
+const COLLECTED_ONE_BY_ONE_MAX: usize = 500;
+
 /// What became of one image or name.
 pub type Outcome = Result<Vec<Removed>>;
 
@@ -92,7 +95,7 @@ fn each<T>(
 ) -> Result<Vec<Outcome>> {
     let store = context.store()?;
     store.make_room();
-    let outcomes = store.update(|update| {
+    let (outcomes, removed) = store.update(|update| {
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {
             match action(update, target) {
@@ -103,11 +106,12 @@ fn each<T>(
                 outcome => outcomes.push(outcome),
             }
         }
-        Ok(outcomes)
+        Ok((outcomes, update.removed().to_vec()))
     })?;
-    let deleted = |line: &Removed| matches!(line, Removed::Deleted(_));
-    if outcomes.iter().flatten().any(|lines| lines.iter().any(deleted)) {
+    if removed.len() > COLLECTED_ONE_BY_ONE_MAX {
         store.collect()?;
+    } else if !removed.is_empty() {
+        store.collect_below(&removed)?;
     }
     Ok(outcomes)
 }

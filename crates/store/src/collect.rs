@@ -1,5 +1,6 @@
 //! Taking away content that nothing names and nobody uses.
 
+mod below;
 mod leftovers;
 
 use std::fs;
@@ -46,27 +47,48 @@ impl Store {
     /// [`Kind::Unavailable`] when another collection takes too long; those of the database and of renaming, and then
     /// everything is where it was.
     pub fn collect(&self) -> Result<Collected> {
-        self.require_writable()?;
-        let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
-        recover::restore_locked(self)?;
-        let stray = self.files_in_blobs()?;
-        let mut trashed: Vec<(Digest, u64)> = Vec::new();
-        let chosen = self.inner.database.write(Durability::Power, |transaction| {
-            dead_leases(self, transaction, true)?;
-            for (digest, size) in garbage(transaction, &stray)? {
-                if self.trash(&digest)? {
-                    trashed.push((digest.clone(), size));
-                }
-                transaction.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.as_str()])?;
-            }
+        self.collect_by(|transaction| {
+            let garbage = garbage(transaction, &self.files_in_blobs()?)?;
             // What a kept image needs and has lost still has its edges: they keep the rest of the image, and say where
             // the lost can be fetched again.
             for (table, digest) in [("edge", "parent"), ("blob_home", "digest")] {
                 let sql = format!(
-                    "{LIVE} DELETE FROM {table} WHERE {digest} NOT IN (SELECT digest FROM blob) \
-                     AND {digest} NOT IN (SELECT digest FROM live)"
+                    "DELETE FROM {table} WHERE {digest} NOT IN (SELECT digest FROM blob) \
+                     AND {digest} NOT IN (SELECT digest FROM temp.live)"
                 );
-                transaction.prepare_cached(&sql)?.execute([])?;
+                transaction.execute(&sql, [])?;
+            }
+            Ok(garbage)
+        })
+    }
+
+    /// As [`Store::collect`], for the content of documents that were [removed](crate::Update::removed) just now: takes
+    /// as long as they are large, and not as the store is.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn collect_below(&self, documents: &[Digest]) -> Result<Collected> {
+        self.collect_by(|transaction| below::garbage(transaction, documents))
+    }
+
+    fn collect_by(&self, choose: impl FnOnce(&Transaction<'_>) -> Step<Vec<(Digest, u64)>>) -> Result<Collected> {
+        self.require_writable()?;
+        let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
+        recover::restore_locked(self)?;
+        let mut trashed: Vec<(Digest, u64)> = Vec::new();
+        let chosen = self.inner.database.write(Durability::Power, |transaction| {
+            dead_leases(self, transaction, true)?;
+            for (digest, size) in choose(transaction)? {
+                if self.trash(&digest)? {
+                    trashed.push((digest.clone(), size));
+                }
+                for sql in [
+                    "DELETE FROM blob WHERE digest = ?1",
+                    "DELETE FROM edge WHERE parent = ?1",
+                    "DELETE FROM blob_home WHERE digest = ?1",
+                ] {
+                    transaction.prepare_cached(sql)?.execute([digest.as_str()])?;
+                }
             }
             Ok(())
         });
@@ -134,10 +156,15 @@ impl Store {
     }
 }
 
-/// Rows that nothing reaches, and files without a row that nobody has pinned.
+/// Rows that nothing reaches, and files without a row that nobody has pinned. What is reached is in the temporary table
+/// `live` then.
 fn garbage(transaction: &Transaction<'_>, files: &[(Digest, u64)]) -> Step<Vec<(Digest, u64)>> {
-    let sql = format!("{LIVE} SELECT digest, size FROM blob WHERE digest NOT IN (SELECT digest FROM live)");
-    let mut select = transaction.prepare_cached(&sql)?;
+    transaction.execute_batch(&format!(
+        "DROP TABLE IF EXISTS temp.live; CREATE TEMP TABLE live (digest TEXT PRIMARY KEY) WITHOUT ROWID; \
+         INSERT INTO temp.live {LIVE} SELECT digest FROM live"
+    ))?;
+    let sql = "SELECT digest, size FROM blob WHERE digest NOT IN (SELECT digest FROM temp.live)";
+    let mut select = transaction.prepare(sql)?;
     let mut rows = select.query([])?;
     let mut garbage = Vec::new();
     while let Some(row) = rows.next()? {

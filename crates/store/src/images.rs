@@ -131,6 +131,23 @@ pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image
     Ok(images)
 }
 
+/// Every image that is shown, with the number of its row. Names take most of the time that a list takes.
+pub(crate) fn numbers_of_shown(connection: &Connection, matcher: &Matcher) -> Step<Vec<(i64, Digest)>> {
+    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
+    let mut index = ByNumber::default();
+    let mut numbers: Vec<i64> = Vec::new();
+    let images = rows(connection, sql, [], |number, position| {
+        index.insert(number, position);
+        numbers.push(number);
+    })?;
+    let mut is_shown = vec![false; images.len()];
+    for position in shown_by_target(connection, matcher, &images, &index)?.values() {
+        is_shown[*position] = true;
+    }
+    let shown = numbers.into_iter().zip(images).zip(is_shown).filter(|(_, is_shown)| *is_shown);
+    Ok(shown.map(|((number, image), _)| (number, image.id)).collect())
+}
+
 /// Every image that is shown, with the targets it is shown for.
 pub(crate) fn targets_of_shown(connection: &Connection, matcher: &Matcher) -> Step<Vec<(Digest, Vec<Digest>)>> {
     let (images, _, shown_for) = with_targets(connection, matcher)?;

@@ -27,6 +27,8 @@ pub struct Update<'u> {
     transaction: &'u Transaction<'u>,
     shown: &'u Matcher,
     path: &'u Path,
+    /// Manifests and indexes of images that were deleted.
+    removed: Vec<Digest>,
 }
 
 impl Store {
@@ -37,7 +39,8 @@ impl Store {
     /// Those of `change` and of the database.
     pub fn update<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
         let (value, _) = self.write_names(|transaction| {
-            let mut update = Update { transaction, shown: &self.inner.shown, path: self.inner.database.path() };
+            let mut update =
+                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
             Ok(change(&mut update)?)
         })?;
         Ok(value)
@@ -49,7 +52,8 @@ impl Store {
     /// As there.
     pub fn rehearse<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
         self.rehearse_names(|transaction| {
-            let mut update = Update { transaction, shown: &self.inner.shown, path: self.inner.database.path() };
+            let mut update =
+                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
             Ok(change(&mut update)?)
         })
     }
@@ -58,6 +62,12 @@ impl Store {
 impl Update<'_> {
     fn run<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
         step(self.transaction).map_err(|failure| failure.at(self.path))
+    }
+
+    /// The manifests and indexes of the images that were deleted so far: what
+    /// [`collect_below`](crate::Store::collect_below) is to look at.
+    pub fn removed(&self) -> &[Digest] {
+        &self.removed
     }
 
     /// As [`Store::find`].

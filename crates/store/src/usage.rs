@@ -76,18 +76,10 @@ impl Store {
         let matcher = &self.inner.shown;
         self.read_rows(|connection| {
             let mut uses: Vec<LayerUse> = Vec::new();
-            let mut places: HashMap<String, usize> = HashMap::new();
-            for image in images::list(connection, matcher)? {
-                places.insert(image.id.as_str().to_owned(), uses.len());
-                uses.push(LayerUse { image_id: image.id, layers: Vec::new() });
-            }
             let mut place_of: HashMap<i64, usize> = HashMap::new();
-            let mut select = connection.prepare_cached("SELECT number, id FROM image")?;
-            let mut rows = select.query([])?;
-            while let Some(row) = rows.next()? {
-                if let Some(place) = places.get(text_at(row, 1)?) {
-                    place_of.insert(row.get(0)?, *place);
-                }
+            for (number, image_id) in images::numbers_of_shown(connection, matcher)? {
+                place_of.insert(number, uses.len());
+                uses.push(LayerUse { image_id, layers: Vec::new() });
             }
             let sql = "SELECT image, chain_id, size FROM image_layer ORDER BY image, position";
             let mut select = connection.prepare_cached(sql)?;

@@ -20,6 +20,7 @@ CREATE TABLE blob (
     digest TEXT PRIMARY KEY, size INTEGER NOT NULL, flushed INTEGER NOT NULL, boot TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE edge (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;
+CREATE INDEX edge_child ON edge (child);
 CREATE TABLE blob_home (
     digest TEXT NOT NULL, repository TEXT NOT NULL, PRIMARY KEY (digest, repository)
 ) STRICT, WITHOUT ROWID;

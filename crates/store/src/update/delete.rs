@@ -72,6 +72,8 @@ impl Update<'_> {
         if let Some(running) = self.containers_of(image_id)?.iter().find(|container| container.is_running()) {
             return Err(in_use(image_id, "cannot be forced", "running", running.short_id()));
         }
+        let documents = self.run(|transaction| documents_of(transaction, image_id))?;
+        self.removed.extend(documents);
         let chains = self.run(|transaction| delete(transaction, &[image_id]))?;
         Ok(chains.into_iter().flatten().collect())
     }
@@ -130,6 +132,20 @@ fn in_use(image_id: &Digest, how: &str, state: &str, container: &str) -> Error {
     let message =
         format!("conflict: unable to delete {short} ({how}) - image is being used by {state} container {container}");
     Error::new(Kind::Conflict, message)
+}
+
+/// Digests of the manifests of an image and of the targets that it is in.
+fn documents_of(transaction: &Transaction<'_>, image_id: &Digest) -> Step<Vec<Digest>> {
+    let sql = "SELECT digest FROM manifest WHERE image = (SELECT number FROM image WHERE id = ?1) \
+               UNION SELECT digest FROM target JOIN target_member ON target_member.target = target.number \
+               WHERE image = (SELECT number FROM image WHERE id = ?1)";
+    let mut select = transaction.prepare_cached(sql)?;
+    let mut rows = select.query([image_id.as_str()])?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(digest_at(row, 0)?);
+    }
+    Ok(documents)
 }
 
 /// Images that go, each with the place of the one it goes for in the list asked for; and targets that go.

@@ -178,7 +178,7 @@ fn a_target_by_digest_alone_is_listed_and_found() {
     let first = store.last_use(&image.id).unwrap().unwrap();
     store.touch_in_passing([&image.id]).unwrap();
     assert_eq!(store.last_use(&image.id).unwrap(), Some(first), "to the minute");
-    let other = Digest::sha256(b"another");
+    let other = dhow_spec::Digest::sha256(b"another");
     store.touch_in_passing([&image.id, &other]).unwrap();
     assert_eq!(store.last_use(&image.id).unwrap(), Some(first));
     assert!(store.last_use(&other).unwrap().unwrap() >= first);

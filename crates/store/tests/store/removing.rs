@@ -248,3 +248,60 @@ fn the_disk_is_counted_as_du_counts_it() {
     assert_eq!(store.remove_directory("containers", "ab").unwrap(), bytes);
     assert!(!folder.exists());
 }
+
+/// Removes an image by a name, as `rmi` does; returns what a small collection is to look at.
+fn removed(store: &dhow_store::Store, name: &str) -> Vec<dhow_spec::Digest> {
+    let removed = store.update(|update| {
+        let id = update.find(name)?.image_id;
+        for name in update.references_of(&id)? {
+            update.untag(&name)?;
+        }
+        for (repository, digest) in update.repo_digests_of(&id)? {
+            update.remove_repo_digest(&repository, &digest)?;
+        }
+        update.delete_used_image(&id)?;
+        Ok(update.removed().to_vec())
+    });
+    removed.unwrap()
+}
+
+#[test]
+fn a_small_collection_takes_what_a_whole_one_would() {
+    let (directory, other) = (scratch(), scratch());
+    let (small, whole) = (open(&directory), open(&other));
+    for store in [&small, &whole] {
+        // All of them have their lower layer in common.
+        for number in 0..4 {
+            Remote::small(&format!("part-{number}")).pull(store, &[&format!("app-{number}:1")]).unwrap();
+        }
+    }
+    for number in 0..4 {
+        let name = format!("app-{number}:1");
+        let documents = removed(&small, &name);
+        remove(&whole, &name).unwrap();
+        let expected = whole.collect().unwrap();
+        assert_eq!(small.collect_below(&documents).unwrap(), expected, "{name}");
+        assert!(expected.blobs > 0);
+        assert_sound(&small, "after a small collection");
+        assert_eq!(small.collect().unwrap().blobs, 0, "nothing was left");
+        assert_eq!(small.collect_below(&documents).unwrap().blobs, 0, "and nothing is taken twice");
+    }
+}
+
+#[test]
+fn a_small_collection_leaves_what_is_pinned_or_kept() {
+    let directory = scratch();
+    let store = open(&directory);
+    let remote = Remote::small("pinned");
+    remote.pull(&store, &["app:1"]).unwrap();
+    let session = store.begin("push").unwrap();
+    session.pin(&remote.root).unwrap();
+    let documents = removed(&store, "app:1");
+    assert_eq!(store.collect_below(&documents).unwrap().blobs, 0, "a push reads it");
+    session.commit(&[remote.target(&["again:1"])]).unwrap();
+    drop(session);
+    assert_eq!(store.collect_below(&documents).unwrap().blobs, 0, "it has a name again");
+    assert_sound(&store, "after it came back");
+    let documents = removed(&store, "again:1");
+    assert_eq!(store.collect_below(&documents).unwrap().blobs, 4);
+}
