@@ -1,10 +1,10 @@
-//! Mirrors beside skopeo: the same `registries.conf`, the same registries, and who is asked for a manifest in which order.
+//! Mirrors beside skopeo, short names beside podman: the same `registries.conf`, the same registries, and who is asked for a manifest in which order.
 
 #![allow(clippy::disallowed_methods, reason = "test files are scratch files")]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use dhow_testkit::peers;
+use dhow_testkit::peers::{self, Podman};
 use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
 use dhow_tests::interop::Bench;
 
@@ -31,6 +31,17 @@ impl Three {
             text.replace(&format!("{{{name}}}"), &registry.authority())
         };
         self.all.iter().fold(text.replace("{digest}", &self.image.manifest), fill)
+    }
+
+    /// Has those of these letters say that they do not have it.
+    fn fail(&self, letters: &str) {
+        for (letter, registry) in &self.all {
+            registry.clear_script();
+            if letters.contains(*letter) {
+                let unknown = Effect::error(404, "MANIFEST_UNKNOWN", "manifest unknown");
+                registry.script(Rule::on(Route::Manifest).effect(unknown));
+            }
+        }
     }
 
     /// Who was asked for a manifest, in order, and whether the command did well.
@@ -82,16 +93,7 @@ fn mirrors_are_asked_as_skopeo_asks_them() {
     let text = configuration.to_str().expect("a printable path");
     for (index, (config, failing, name, expected)) in CASES.iter().enumerate() {
         std::fs::write(&configuration, three.filled(config)).expect("a configuration");
-        for (letter, registry) in &three.all {
-            registry.clear_script();
-            if failing.contains(*letter) {
-                registry.script(Rule::on(Route::Manifest).effect(Effect::error(
-                    404,
-                    "MANIFEST_UNKNOWN",
-                    "manifest unknown",
-                )));
-            }
-        }
+        three.fail(failing);
         let name = three.filled(name);
         let dhow = three.bench.dhow(&format!("store-{index}"));
         let own = three.asked(dhow.command(&["pull", "-q", &name]).env("CONTAINERS_REGISTRIES_CONF", &configuration));
@@ -100,5 +102,40 @@ fn mirrors_are_asked_as_skopeo_asks_them() {
         let Some(mut skopeo) = peers::available(peers::skopeo()) else { continue };
         skopeo.args(["--registries-conf", text, "inspect", "--raw"]).arg(format!("docker://{name}"));
         assert_eq!(three.asked(&mut skopeo), own, "skopeo: case {index}, {name}");
+    }
+}
+
+/// A configuration, what fails, the short name, and who is asked for it.
+const SHORT: &[(&str, &str, &str, &str)] = &[
+    ("unqualified-search-registries = ['{a}', '{b}']\n", "", "app:v1", "a"),
+    ("unqualified-search-registries = ['{a}', '{b}']\n", "a", "app:v1", "ab"),
+    ("unqualified-search-registries = ['{a}', '{b}']\n", "ab", "deep/app:v1", "ab"),
+    ("unqualified-search-registries = ['{a}', '{b}']\nshort-name-mode = 'disabled'\n", "a", "app:v1", "ab"),
+    ("unqualified-search-registries = ['{a}', '{b}']\nshort-name-mode = 'enforcing'\n", "", "app:v1", ""),
+    ("unqualified-search-registries = ['{b}']\nshort-name-mode = 'enforcing'\n", "", "app:v1", "b"),
+    ("unqualified-search-registries = ['{a}']\n[aliases]\napp = '{b}/deep/app'\n", "", "app:v1", "b"),
+    ("unqualified-search-registries = ['{a}']\n[aliases]\napp = '{b}/deep/app'\n", "b", "app@{digest}", "b"),
+];
+
+#[test]
+fn short_names_are_looked_for_as_podman_looks_for_them() {
+    let three = Three::new();
+    let configuration = three.bench.path("registries.conf");
+    let podman = peers::available(Podman::open(&three.bench.path("podman")));
+    for (index, (config, failing, name, expected)) in SHORT.iter().enumerate() {
+        std::fs::write(&configuration, three.filled(config)).expect("a configuration");
+        three.fail(failing);
+        let name = three.filled(name);
+        let dhow = three.bench.dhow(&format!("store-{index}"));
+        let (own, _) =
+            three.asked(dhow.command(&["pull", "-q", &name]).env("CONTAINERS_REGISTRIES_CONF", &configuration));
+        assert_eq!(own, *expected, "dhow: case {index}, {name}");
+        let Some(podman) = &podman else { continue };
+        let mut command = podman.command();
+        command.env("CONTAINERS_REGISTRIES_CONF", &configuration).stdin(Stdio::null());
+        let (asked, _) = three.asked(command.args(["pull", "--quiet", "--tls-verify=false", &name]));
+        assert_eq!(asked, own, "podman: case {index}, {name}");
+        // What it has pulled would be taken for the next short name.
+        let _ = podman.command().args(["rmi", "--all", "--force"]).output().expect("start podman");
     }
 }
