@@ -2,7 +2,7 @@
 //!
 //! Three families of files say it: containers' `registries.conf`, containerd's `hosts.toml` and docker's `daemon.json`.
 //! `docs/reference/registries.md` says in the user's words which of them counts for what. Everything here is read when it is
-//! first needed; [`Registries::routes`] is the answer for one name.
+//! first needed; `Registries::routes` is the answer for one name.
 
 pub(crate) mod certs;
 pub mod containers;
