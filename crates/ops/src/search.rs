@@ -52,6 +52,11 @@ pub async fn search(context: &Context, request: &Request) -> Result<Vec<Hit>> {
     Ok(hits)
 }
 
+/// The registry that a term asks, as references name it.
+pub fn domain(term: &str) -> String {
+    split(term).0
+}
+
 /// The registry and the words to search it for.
 fn split(term: &str) -> (String, String) {
     let Some((first, rest)) = term.split_once('/') else { return ("docker.io".to_owned(), term.to_owned()) };

@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(parsed(""), "\"\" lacks the name or ID of an image");
         assert_eq!(
             parsed("docker://UPPER"),
-            "\"docker://UPPER\": invalid reference format: repository name (UPPER) must be lowercase"
+            "\"docker://UPPER\": invalid reference format: repository name (library/UPPER) must be lowercase"
         );
     }
 }

@@ -68,7 +68,8 @@ impl Verb for Search {
         for filter in &self.filter {
             apply(filter, &mut request)?;
         }
-        let context = self.reach.context(session, [])?;
+        let domain = search::domain(term);
+        let context = self.reach.context(session, [domain.as_str()])?;
         let mut hits = run(READ_ONLY, search::search(&context, &request))?;
         hits.sort_by_key(|hit| Reverse(hit.star_count));
         let rows = hits.iter().map(|hit| self.row(hit));

@@ -209,7 +209,7 @@ quay.io:
         assert_eq!(listed[0].reach.account.as_ref().map(|(name, _)| name.as_str()), Some("john"));
         assert_eq!((listed[0].reach.tls_verify, listed[1].reach.tls_verify), (Some(true), Some(false)));
         assert_eq!(listed[1].domain().as_deref(), Some("quay.io"));
-        assert!(!format!("{listed:?}").contains("secret"), "{listed:?}");
+        assert!(!format!("{listed:?}").contains("this is a"), "{listed:?}");
     }
 
     #[test]
