@@ -31,7 +31,7 @@ const COLUMNS: Columns = Columns {
 /// The arguments of `search`.
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// Show only what fits: "stars=<number>", "is-official=<bool>"
+    /// Show only what fits: "stars=NUMBER", "is-official=BOOL"
     #[arg(short, long, value_name = "filter")]
     filter: Vec<String>,
     /// Write as "json" (one line each) or by a Go template
