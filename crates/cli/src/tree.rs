@@ -155,8 +155,8 @@ pub(crate) fn verb_of(personality: Personality, mut matches: &ArgMatches) -> Opt
         let node = members.iter().find(|node| node.name == name)?;
         matches = below;
         match node.handle(personality) {
-            Some(handle) => return Some((handle, matches)),
-            None => members = node.members(),
+            Some(handle) if matches.subcommand().is_none() => return Some((handle, matches)),
+            _ => members = node.members(),
         }
     }
     None

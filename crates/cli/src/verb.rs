@@ -112,6 +112,8 @@ pub(crate) struct Node {
     pub(crate) as_podman: Option<Handle>,
     /// The word that podman's texts have for it, where that is one of the aliases.
     pub(crate) podman_s_word: Option<&'static str>,
+    /// Verbs below a verb, such as `serve gc` below `serve`.
+    pub(crate) below: &'static [Node],
 }
 
 /// What a word on the command line stands for.
@@ -152,6 +154,7 @@ impl Node {
             meaning: Meaning::Verb(Handle::of::<V>()),
             as_podman: None,
             podman_s_word: None,
+            below: &[],
         }
     }
 
@@ -165,6 +168,7 @@ impl Node {
             meaning: Meaning::Group { about, members },
             as_podman: None,
             podman_s_word: None,
+            below: &[],
         }
     }
 
@@ -197,6 +201,11 @@ impl Node {
         }
     }
 
+    /// Adds verbs below a verb.
+    pub(crate) const fn with(self, below: &'static [Node]) -> Self {
+        Self { below, ..self }
+    }
+
     /// The line of help.
     pub(crate) fn about(&self) -> &'static str {
         match &self.meaning {
@@ -209,15 +218,16 @@ impl Node {
     pub(crate) fn members(&self) -> &'static [Node] {
         match &self.meaning {
             Meaning::Group { members, .. } => members,
-            Meaning::Verb(_) => &[],
+            Meaning::Verb(_) => self.below,
         }
     }
 
     /// The word as the parser needs it: without texts, and a verb's arguments only once the parser arrives at the verb.
     pub(crate) fn parser(&self, personality: Personality) -> Command {
         let command = Command::new(self.name).aliases(self.aliases.iter().copied()).hide(self.hidden);
+        let command = command.subcommands(self.members().iter().map(|member| member.parser(personality)));
         match self.handle(personality) {
-            None => command.subcommands(self.members().iter().map(|member| member.parser(personality))),
+            None => command,
             Some(handle) => command.defer(handle.arguments),
         }
     }
@@ -226,12 +236,11 @@ impl Node {
     pub(crate) fn command(&self, personality: Personality, path: &str) -> Command {
         let command =
             Command::new(self.name).about(self.about()).aliases(self.aliases.iter().copied()).hide(self.hidden);
+        let members = self.members().iter();
+        let below = members.map(|member| member.command(personality, &format!("{path} {}", member.name)));
+        let command = command.subcommands(below.collect::<Vec<_>>());
         match self.handle(personality) {
-            None => {
-                let members = self.members().iter();
-                let below = members.map(|member| member.command(personality, &format!("{path} {}", member.name)));
-                command.override_usage(path.to_owned()).subcommands(below.collect::<Vec<_>>())
-            }
+            None => command.override_usage(path.to_owned()),
             Some(handle) => {
                 // The doc comment of the arguments' type is for readers of the code.
                 let command = (handle.arguments)(command).about(handle.about).long_about(None);

@@ -1,12 +1,14 @@
 //! `serve`: a registry on a local folder.
 
 use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use dhow_base::{Error, Kind, Result};
-pub use dhow_serve::AccessLog;
 use dhow_serve::ServeOptions;
 pub use dhow_serve::access::{ImmutableTags, Rule};
 pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection};
+pub use dhow_serve::{AccessLog, CollectOptions, Collected, Scrubbed, collect, scrub};
 
 use crate::context::Context;
 
@@ -27,6 +29,37 @@ pub fn parse_limit(text: &str) -> Result<(String, u64)> {
     Ok((name.to_owned(), value))
 }
 
+/// The folder that holds the content.
+///
+/// # Errors
+/// Those of opening the store, in whose directory it is unless the configuration says otherwise.
+pub fn folder(context: &Context, configuration: &Configuration) -> Result<PathBuf> {
+    match &configuration.root_dir {
+        Some(folder) => Ok(folder.clone()),
+        // Opening the store makes it, so that its directory is one before something else lies in it.
+        None => Ok(context.store()?.root().join("registry")),
+    }
+}
+
+/// Reads a time such as `90m`, `24h` or `7d`.
+///
+/// # Errors
+/// [`Kind::Invalid`] when it is none.
+pub fn parse_grace(text: &str) -> Result<Duration> {
+    let parsed = text.strip_suffix(['s', 'm', 'h', 'd']).and_then(|number| number.parse::<u32>().ok());
+    let seconds = match text.as_bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3_600,
+        _ => 86_400,
+    };
+    let number = parsed.ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("invalid time {text:?}"))
+            .with_hint("write a whole number and s, m, h or d, such as 24h")
+    })?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
+}
+
 /// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound, as a URL.
 ///
 /// `access_log` is where the access log goes if the configuration wants one. The folder is `registry/` in the store's directory when the configuration names none.
@@ -41,11 +74,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let configuration = source.load()?;
-    let folder = match configuration.root_dir.clone() {
-        Some(folder) => folder,
-        // Opening the store makes it, so that its directory is one before something else lies in it.
-        None => context.store()?.root().join("registry"),
-    };
+    let folder = folder(context, &configuration)?;
     let options = ServeOptions {
         read_only: configuration.read_only.unwrap_or(false),
         limits: configuration.limits()?,
@@ -56,4 +85,23 @@ pub async fn serve(
     let server = dhow_serve::bind(configuration.listen.as_deref().unwrap_or(LISTEN), options).await?;
     ready(format!("{}://{}", if server.is_secure() { "https" } else { "http" }, server.local_addr()));
     server.run(shutdown).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_limits_are_read_strictly() {
+        for (text, seconds) in [("0s", 0), ("90m", 5_400), ("24h", 86_400), ("7d", 604_800)] {
+            assert_eq!(parse_grace(text).ok(), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "24", "-1h", "1.5h", "1w", "99999999999d"] {
+            assert!(parse_grace(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_limit("connections=7").ok(), Some(("connections".to_owned(), 7)));
+        for text in ["", "connections", "connections=", "connections=x", "connections=0", "nothing=1"] {
+            assert!(parse_limit(text).is_err(), "{text}");
+        }
+    }
 }

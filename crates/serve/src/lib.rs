@@ -12,6 +12,7 @@ pub mod access;
 mod access_log;
 mod blobs;
 mod body;
+mod collect;
 pub mod configuration;
 mod connection;
 mod failure;
@@ -40,6 +41,7 @@ mod tls;
 mod uploads;
 
 pub use access_log::AccessLog;
+pub use collect::{CollectOptions, Collected, Scrubbed, collect, scrub};
 pub use configuration::{Configuration, Source};
 pub use options::{Limits, ServeOptions};
 pub use server::{Server, bind};

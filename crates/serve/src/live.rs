@@ -22,6 +22,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// By what a changed file is known: device, inode, length, time of change in nanoseconds.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
+/// The files that count, as they were.
+type Stamps = Vec<(PathBuf, Stamp)>;
+
 /// The current rules, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -29,7 +32,7 @@ pub(crate) struct Live {
     /// What the server was started with.
     first: Configuration,
     current: RwLock<Current>,
-    seen: Mutex<Vec<(PathBuf, Stamp)>>,
+    seen: Mutex<Stamps>,
     pub(crate) metrics: Metrics,
 }
 
@@ -104,7 +107,7 @@ impl Live {
         }
     }
 
-    fn reload(&self) -> Result<(Configuration, Vec<(PathBuf, Stamp)>)> {
+    fn reload(&self) -> Result<(Configuration, Stamps)> {
         let (configuration, stamps, mut new) = read(&self.source)?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if new.tls.is_some() != current.tls.is_some() {
@@ -117,7 +120,7 @@ impl Live {
 }
 
 /// Reads everything. Each file's stamp is taken before the file is read, so that a change in between is seen later on.
-fn read(source: &Source) -> Result<(Configuration, Vec<(PathBuf, Stamp)>, Current)> {
+fn read(source: &Source) -> Result<(Configuration, Stamps, Current)> {
     let stamped = |path: &PathBuf| (path.clone(), stamp(path));
     let mut stamps: Vec<_> = source.file.iter().map(stamped).collect();
     let configuration = source.load()?;

@@ -97,6 +97,7 @@ impl<S: Storage> Registry<S> {
                 _ => {}
             }
         }
+        let _pin = self.storage.pin().await?;
         self.check_blobs(repository, &document).await?;
         self.storage.put(records(repository, &digest, &document, bytes, &tags)?).await?;
         let mut answer = Answer::new(StatusCode::CREATED)

@@ -5,6 +5,7 @@
 mod directories;
 pub(crate) mod folder;
 mod key;
+mod pin;
 mod upload;
 
 use std::fs::File;
@@ -21,17 +22,28 @@ use crate::name::{RepositoryName, UploadId};
 
 pub(crate) use folder::Folder;
 pub(crate) use key::{Key, Prefix};
+pub(crate) use pin::{Pin, Sweeping};
 
 /// A place that keeps objects.
 pub(crate) trait Storage: Send + Sync + Sized + 'static {
     /// A blob on its way in.
     type Upload: Upload;
 
+    /// What [`Storage::pin`] gives.
+    type Pin: Send;
+
     /// Whether the storage is there and is the registry's.
     fn check(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// The length of an object in bytes; nothing when it is not there.
     fn size(&self, key: &Key) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Keeps everything from being collected until what is returned is dropped. Whoever makes content needed that is there
+    /// already holds it from the look whether it is there until that is written down. It is not to be taken twice.
+    fn pin(&self) -> impl Future<Output = Result<Self::Pin>> + Send;
+
+    /// Makes an object young, so that it is not collected for lack of a reference that is only being made.
+    fn touch(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
 
     /// A whole object of at most `bytes_max` bytes.
     fn get(&self, key: &Key, bytes_max: u64) -> impl Future<Output = Result<Option<Bytes>>> + Send;

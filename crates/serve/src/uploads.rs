@@ -55,6 +55,9 @@ impl<S: Storage> Registry<S> {
     /// To callers who may not read there, the blob is one that is not there: else whoever knows a digest could get at
     /// the content.
     async fn mount(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<bool> {
+        // In this order everywhere: else a collection could wait for one and hold up the other.
+        let _adding = self.locks.adding(repository).await;
+        let _pin = self.storage.pin().await?;
         if let Some(from) = call.query.one("from")? {
             let from = RepositoryName::parse(from)
                 .ok_or_else(|| Failure::bad(Code::NameInvalid, format!("invalid repository name {from:?}")))?;
@@ -65,10 +68,9 @@ impl<S: Storage> Registry<S> {
         } else if !call.permit.allows_everywhere(Action::Pull) {
             return Ok(false);
         }
-        if self.storage.size(&Key::content(digest)).await?.is_none() {
+        if !self.storage.touch(&Key::content(digest)).await? {
             return Ok(false);
         }
-        let _adding = self.locks.adding(repository).await;
         self.storage.put(vec![(Key::blob(repository, digest), Bytes::new())]).await?;
         Ok(true)
     }
@@ -106,6 +108,7 @@ impl<S: Storage> Registry<S> {
         if actual != *digest {
             return Err(mismatch(digest, &actual));
         }
+        let _pin = self.storage.pin().await?;
         let objects = vec![(Key::content(digest), bytes), (Key::blob(repository, digest), Bytes::new())];
         self.storage.put(objects).await?;
         created(repository, digest)

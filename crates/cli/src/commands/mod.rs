@@ -72,7 +72,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<rm_remote::RmRemote>("rm-remote", &[], &[]),
     Node::verb::<login::Login>("login", &[], &[]).in_podman::<podman::login::Login>(),
     Node::verb::<logout::Logout>("logout", &[], &[]).in_podman::<podman::login::Logout>(),
-    Node::verb::<serve::Serve>("serve", &[], &[]),
+    Node::verb::<serve::Serve>("serve", &[], &[]).with(SERVE),
     Node::verb::<version::Version>("version", &[], &[]).in_podman::<podman::version::Version>(),
     Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<completion::Completion>("completion", &[], &[]),
@@ -106,6 +106,9 @@ const IMAGE: &[Node] = &[
     Node::verb::<tree::Tree>("tree", &[], &[]).in_podman::<podman::tree::ImageTree>(),
     Node::verb::<untag::Untag>("untag", &[], UNTAG).in_podman::<podman::tag::Untag>(),
 ];
+
+const SERVE: &[Node] =
+    &[Node::verb::<serve::gc::Collect>("gc", &[], &[]), Node::verb::<serve::gc::Scrub>("scrub", &[], &[])];
 
 const MANIFEST: &[Node] = &[
     Node::verb::<manifest::Add>("add", &[], &[]).in_podman::<podman::manifest::Add>(),

@@ -1,5 +1,7 @@
 //! `serve`
 
+pub(super) mod gc;
+
 use std::io::Write as _;
 use std::path::PathBuf;
 

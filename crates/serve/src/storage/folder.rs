@@ -17,7 +17,7 @@ use dhow_spec::digest::Algorithm;
 
 use super::directories::Directories;
 use super::upload::FileUpload;
-use super::{Key, Object, Page, Prefix, Storage, UploadPlan};
+use super::{Key, Object, Page, Pin, Prefix, Storage, UploadPlan};
 use crate::name::{RepositoryName, UploadId};
 
 /// What `registry.json` holds: the number of the format.
@@ -74,7 +74,7 @@ impl Folder {
     }
 }
 
-fn check_format(root: &Path) -> Result<()> {
+pub(crate) fn check_format(root: &Path) -> Result<()> {
     let path = root.join(MARKER_FILE);
     let bytes = fs::read_limited(&path, 4096)?;
     let marker: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -97,10 +97,23 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 impl Storage for Folder {
     type Upload = FileUpload;
+    type Pin = Pin;
 
     async fn check(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         blocking(move || check_format(&inner.root)).await
+    }
+
+    async fn pin(&self) -> Result<Pin> {
+        if let Some(pin) = Pin::try_take(&self.inner.root)? {
+            return Ok(pin);
+        }
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.pin()).await
+    }
+
+    async fn touch(&self, key: &Key) -> Result<bool> {
+        touch(&self.inner.path(key))
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
@@ -179,6 +192,11 @@ impl Storage for Folder {
 impl Inner {
     pub(super) fn path(&self, key: &Key) -> PathBuf {
         self.root.join(key.as_str())
+    }
+
+    /// As [`Storage::pin`], on a thread that may wait.
+    pub(super) fn pin(&self) -> Result<Pin> {
+        Pin::take(&self.root)
     }
 
     pub(super) fn uploads(&self) -> PathBuf {
@@ -332,8 +350,16 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
+/// Makes a file look as if it had just been written. Returns whether it is there.
+pub(super) fn touch(path: &Path) -> Result<bool> {
+    let failed = |error| Error::io(format_args!("cannot set the time of {path:?}"), error);
+    let Some(file) = found(path, File::open(path))? else { return Ok(false) };
+    file.set_modified(SystemTime::now()).map_err(failed)?;
+    Ok(true)
+}
+
 /// Tells an absent file from one that cannot be had.
-pub(super) fn found<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
+pub(crate) fn found<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         // A file stands where a directory is looked for: then there is nothing below it either.

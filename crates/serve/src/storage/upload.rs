@@ -9,7 +9,7 @@ use dhow_base::fs::{self, Durability};
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
-use super::folder::{Inner, blocking, found};
+use super::folder::{Inner, blocking, found, touch};
 use super::{Committed, Key, Upload, UploadPlan};
 use crate::name::UploadId;
 
@@ -82,7 +82,11 @@ impl FileUpload {
             (data, folder.path(&Key::content(digest))),
             (marker.clone(), folder.path(&Key::blob(&plan.repository, digest))),
         ];
-        let published = folder.publish(&places);
+        // Its last byte may have come long ago; what was not named so long would be collected.
+        let published = folder.pin().and_then(|_pin| {
+            touch(&places[0].0)?;
+            folder.publish(&places)
+        });
         if published.is_err() {
             // Removed at the next start if it cannot be now.
             let _ = fs::remove_file(&marker);

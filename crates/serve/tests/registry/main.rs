@@ -4,6 +4,7 @@
 
 mod access;
 mod blobs;
+mod collect;
 mod concurrency;
 mod harness;
 mod hostile;

@@ -2,7 +2,7 @@
 
 use dhow_base::Kind;
 use dhow_content::suite;
-use dhow_spec::{Descriptor, Digest, Platform};
+use dhow_spec::{Descriptor, Platform};
 use dhow_store::{MatchedBy, NewTarget, OpenOptions, Store};
 use futures::executor::block_on;
 
