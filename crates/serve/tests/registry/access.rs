@@ -78,7 +78,6 @@ async fn every_endpoint_asks_who_it_is() {
     let session = "7f000001-0000-4000-8000-000000000000";
     for (method, path, alice, bob) in [
         (Method::GET, "/v2/".to_owned(), 200, 200),
-        (Method::GET, "/v2/_catalog".to_owned(), 200, 200),
         (Method::GET, "/v2/team/app/tags/list".to_owned(), 200, 200),
         (Method::GET, "/v2/team/app/manifests/v1".to_owned(), 200, 200),
         (Method::HEAD, "/v2/team/app/manifests/v1".to_owned(), 200, 200),
@@ -145,17 +144,22 @@ async fn mounts_need_the_right_to_read_where_the_blob_is() {
 #[tokio::test]
 async fn the_catalogue_shows_what_the_caller_may_read() {
     let registry = Registry::configured(RULES).await;
-    for repository in ["team/a", "public/a", "team/b", "public/b"] {
-        registry.push_as("alice", repository, "{}").await;
-        assert_eq!(registry.tag_as("alice", repository, "v1", "1").await.status(), 201);
+    let repositories =
+        [("alice", "team/a"), ("alice", "public/a"), ("alice", "team/b"), ("alice", "public/b"), ("carol", "secret/a")];
+    for (user, repository) in repositories {
+        registry.push_as(user, repository, "{}").await;
+        assert_eq!(registry.tag_as(user, repository, "v1", "1").await.status(), 201);
     }
+    let next = "</v2/_catalog?n=2&last=public%2Fb>; rel=\"next\"";
     for (user, path, expected, link) in [
         ("alice", "/v2/_catalog", json!(["public/a", "public/b", "team/a", "team/b"]), ""),
-        ("bob", "/v2/_catalog", json!(["team/a", "team/b"]), ""),
-        ("bob", "/v2/_catalog?n=1", json!(["team/a"]), "</v2/_catalog?n=1&last=team%2Fa>; rel=\"next\""),
-        ("bob", "/v2/_catalog?n=1&last=team/a", json!(["team/b"]), ""),
+        ("bob", "/v2/_catalog", json!(["public/a", "public/b", "team/a", "team/b"]), ""),
+        ("bob", "/v2/_catalog?n=2", json!(["public/a", "public/b"]), next),
+        ("bob", "/v2/_catalog?n=2&last=public/b", json!(["team/a", "team/b"]), ""),
         ("", "/v2/_catalog", json!(["public/a", "public/b"]), ""),
-        ("carol", "/v2/_catalog", json!([]), ""),
+        ("", "/v2/_catalog?n=2", json!(["public/a", "public/b"]), ""),
+        ("carol", "/v2/_catalog", json!(["public/a", "public/b", "secret/a"]), ""),
+        ("carol", "/v2/_catalog?n=2&last=public/b", json!(["secret/a"]), ""),
     ] {
         let listed = registry.by(user, Method::GET, path, "").await;
         assert_eq!(header(&listed, "link"), link, "{user} {path}");

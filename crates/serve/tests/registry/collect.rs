@@ -86,7 +86,7 @@ async fn old_content_that_is_taken_up_again_stays() {
     let mounted = registry.request(Method::POST, &format!("/v2/b/blobs/uploads/?mount={blob}")).send().await.unwrap();
     assert_eq!(mounted.status(), 201);
     // The link could be older than what the collector saw: only the content's own time counts.
-    std::fs::remove_file(root.join(format!("repositories/b/_blobs/sha256/{}", blob.hex()))).unwrap();
+    dhow_base::fs::remove_file(&root.join(format!("repositories/b/_blobs/sha256/{}", blob.hex()))).unwrap();
     assert_eq!(collect(&options(&root, HOUR)).unwrap().removed, 0);
     // A slow upload: its last byte came long before it is finished.
     let session = registry.begin("a").await;
