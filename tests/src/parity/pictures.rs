@@ -378,6 +378,10 @@ impl Gallery {
         for (name, image) in &self.images {
             names.call(image.made.to_string(), format!("[{name} made]"));
             names.call(image.made.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(), format!("[{name} made]"));
+            // Times that are not those of this run are the same for ever, and too short to be told from other numbers.
+            if image.made.as_second() > 1_000_000_000 {
+                names.call(image.made.as_second().to_string(), format!("[{name} made]"));
+            }
             // Images of a fixed date grow old between two recordings.
             let years = (Timestamp::now().as_second() - image.made.as_second()) / (365 * DAY);
             if years >= 10 {
