@@ -103,7 +103,7 @@ fn lines(lines: &[&[&str]]) -> Vec<Vec<String>> {
 fn damaged_content_is_named_with_its_image() {
     for (part, breaks) in [
         ("manifest", &["inspect", "history", "save", "image tree"][..]),
-        ("id", &["inspect", "history", "save"]),
+        ("id", &["inspect", "history", "save", "image tree"]),
         ("upper", &["save"]),
     ] {
         for missing in [false, true] {

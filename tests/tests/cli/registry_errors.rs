@@ -245,6 +245,6 @@ fn a_disk_that_is_full() {
     let pulled = stage.scene.run(command.env("DHOW_FAULT", "fs.flush.file=nospace"));
     assert_eq!((pulled.code, pulled.stdout.as_str()), (1, ""), "{pulled}");
     assert!(pulled.stderr.starts_with("cannot sync \"[FOLDER]/store/blobs/"), "{pulled}");
-    assert!(pulled.stderr.ends_with(": No space left on device (os error 28)\n"), "{pulled}");
+    assert!(pulled.stderr.ends_with(": no space left on device\n"), "{pulled}");
     assert_eq!(stage.pull().code, 0, "the next pull goes on");
 }
