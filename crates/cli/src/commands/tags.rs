@@ -62,8 +62,8 @@ impl Verb for Tags {
                 json::line(&Document { repository: repository.name().to_owned(), tags }).map_err(Failure::Client)?
                     + "\n"
             }
-            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows(&shown, &tags))?,
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows(&shown, &tags))?,
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows(shown, &tags))?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows(shown, &tags))?,
             ListFormat::Table | ListFormat::Raw => {
                 let prefix = if self.full_ref { format!("{shown}:") } else { String::new() };
                 tags.iter().map(|tag| format!("{prefix}{tag}\n")).collect()
