@@ -132,7 +132,7 @@ impl Verb for Serve {
             session.console.flush();
         };
         let access_log = AccessLog::new(|line| {
-            // A reader that is gone does not stop the server.
+            // As with every program in a pipe, a reader that goes away ends the server.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         });
         runtime::block_on_all_cores(async {
