@@ -235,6 +235,7 @@ struct Mounted(PathBuf);
 
 impl Mounted {
     /// `None` where this process may not mount.
+    #[allow(clippy::print_stderr, reason = "a skipped test says why")]
     fn new(target: &Path, commands: &[&[&str]]) -> Option<Self> {
         fs::create_dir_all(target).expect("a folder");
         let mut mounted = None;
