@@ -1,6 +1,7 @@
 //! Standard output and standard error.
 
 use std::io::{self, BufWriter, IsTerminal, Stderr, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::errors::{Failure, Outcome};
@@ -18,6 +19,8 @@ pub(crate) struct Console {
     out: Mutex<Output>,
     out_is_terminal: bool,
     error_is_terminal: bool,
+    /// Whether standard output is for documents only.
+    is_diverted: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,7 @@ impl Console {
         Self {
             out_is_terminal: out.is_terminal(),
             error_is_terminal: error.is_terminal(),
+            is_diverted: AtomicBool::new(false),
             out: Mutex::new(Output { writer: BufWriter::with_capacity(OUT_BYTES, out), failed: None }),
         }
     }
@@ -81,6 +85,32 @@ impl Console {
         size.map_or(0, |size| usize::from(size.ws_col))
     }
 
+    /// Keeps standard output for documents from now on: [`Console::aside`] goes to standard error.
+    pub(crate) fn divert(&self) {
+        self.is_diverted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether standard output is for documents only.
+    pub(crate) fn is_diverted(&self) -> bool {
+        self.is_diverted.load(Ordering::Relaxed)
+    }
+
+    /// Whether a person sees what is said beside results.
+    pub(crate) fn shows_asides(&self) -> bool {
+        if self.is_diverted() { self.error_is_terminal } else { self.out_is_terminal }
+    }
+
+    /// Writes what is said beside results, such as questions and progress. Docker says it on standard output.
+    pub(crate) fn aside(&self, text: impl AsRef<str>) {
+        if self.is_diverted() {
+            self.flush();
+            // As in a notice.
+            let _ = io::stderr().lock().write_all(self.for_error(text.as_ref()).as_bytes());
+        } else {
+            self.text(text);
+        }
+    }
+
     /// Hands what was written so far to the operating system, so that a reader sees progress as it happens.
     pub(crate) fn flush(&self) {
         let mut out = self.output();
@@ -92,10 +122,12 @@ impl Console {
     /// Writes a line to standard error, after everything written to standard output so far.
     pub(crate) fn notice(&self, text: impl AsRef<str>) {
         self.flush();
-        let text = text.as_ref();
-        let shown = if self.error_is_terminal { without_controls(text) } else { text.to_owned() };
         // Nobody is left to tell when standard error cannot be written.
-        let _ = writeln!(io::stderr().lock(), "{shown}");
+        let _ = writeln!(io::stderr().lock(), "{}", self.for_error(text.as_ref()));
+    }
+
+    fn for_error(&self, text: &str) -> String {
+        if self.error_is_terminal { without_controls(text) } else { text.to_owned() }
     }
 
     /// Flushes, and says whether all results arrived.

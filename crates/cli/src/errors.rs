@@ -22,8 +22,8 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 pub(crate) enum Failure {
     /// An operation failed: what docker's daemon would have reported.
     Engine(Error),
-    /// An operation failed after it began to report. Docker's daemon says so among its reports, and its client repeats
-    /// that as it is: no daemon is spoken of.
+    /// An operation failed after it began to report, or docker's client does it itself. Docker's daemon says so among its
+    /// reports, and its client repeats that as it is: no daemon is spoken of.
     Reported(Error),
     /// The command line refuses: what docker's client reports itself.
     Client(String),

@@ -24,7 +24,7 @@ pub(crate) fn input_is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Shows `question` on standard output and reads the answer, without its line ending. The end of input is an empty
+/// Shows `question` and reads the answer, without its line ending. The end of input is an empty
 /// answer.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ pub(crate) fn ask(console: &Console, question: &str) -> Outcome<String> {
 /// # Errors
 /// Those of reading.
 pub(crate) fn ask_for_line(console: &Console, question: &str) -> Outcome<(String, bool)> {
-    console.text(question);
+    console.aside(question);
     console.flush();
     let mut answer = Vec::new();
     let mut input = io::stdin().lock().take(LINE_BYTES_MAX);
@@ -54,7 +54,7 @@ pub(crate) fn ask_for_line(console: &Console, question: &str) -> Outcome<(String
 /// Those of reading; [`Kind::Cancelled`] when there are three answers that are none.
 pub(crate) fn choose<'a, T: Display>(console: &Console, question: &str, choices: &'a [T]) -> Outcome<&'a T> {
     let list = (1..).zip(choices).map(|(number, choice)| format!("  {number}) {choice}\n"));
-    console.text(format!("{question}\n{}", list.collect::<String>()));
+    console.aside(format!("{question}\n{}", list.collect::<String>()));
     for _ in 0..3 {
         let answer = ask(console, &format!("Number (1-{}): ", choices.len()))?;
         let number = answer.trim().parse::<usize>().ok().and_then(|number| number.checked_sub(1));
@@ -82,12 +82,12 @@ pub(crate) fn ask_secret(console: &Console, question: &str) -> Outcome<Secret> {
     let typed = {
         // Before the question: who answers at once must not be shown either.
         let _silence = Silence::begin().map_err(unreadable)?;
-        console.text(question);
+        console.aside(question);
         console.flush();
         read_secret(io::stdin().lock())
     };
     // The user's own line ending was not shown either.
-    console.text("\n");
+    console.aside("\n");
     console.flush();
     Ok(typed?)
 }

@@ -10,6 +10,7 @@ pub mod copy;
 mod daemon;
 pub mod df;
 pub mod exists;
+mod extent;
 pub mod filter;
 pub mod history;
 pub mod images;
@@ -48,5 +49,6 @@ pub mod wholes;
 
 pub use context::{Account, Context, ProxySettings, Settings};
 pub use dhow_registry::{ConfigFiles, Family, Places};
+pub use extent::Extent;
 pub use naming::Naming;
 pub use select::Platforms;

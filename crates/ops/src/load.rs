@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, Select, copy};
+use dhow_content::{Copied, CopyOptions, Select, copy};
 use dhow_layout::{Archive, ArchiveImage, ArchiveInput};
-use dhow_spec::{Descriptor, Digest, Document, Platform, Reference};
+use dhow_spec::{Descriptor, Digest, Document, MediaType, Platform, Reference};
 use dhow_store::{Committed, NewTarget, Session, Store};
 
 use crate::context::Context;
+use crate::extent::Extent;
 use crate::last_use;
 use crate::naming::Naming;
 use crate::select::{Fit, Platforms, Selection};
@@ -26,18 +27,21 @@ pub enum Input {
     Stdin,
 }
 
-/// A line of docker's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
-    /// An image under a name.
-    Reference {
-        /// The name as the tool shows it.
-        name: String,
-        /// The image that had this name until now, if another one.
-        replaced: Option<Digest>,
-    },
-    /// An image without a name.
-    Id(Digest),
+/// An image that was loaded.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The names it has now.
+    pub names: Vec<Reference>,
+    /// Those of the names that stood for another image until now, with that image's ID.
+    pub replaced: Vec<(Reference, Digest)>,
+    /// Digest of its manifest or index.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// The image that `dhow images` shows for it.
+    pub image_id: Digest,
+    /// How much was loaded, and how much of it was not here.
+    pub extent: Extent,
 }
 
 /// What was loaded, and what was missed.
@@ -45,6 +49,8 @@ pub enum Loaded {
 pub struct Report {
     /// The images that are here now.
     pub loaded: Vec<Loaded>,
+    /// Whether anything changed here.
+    pub newer: bool,
     /// In docker's words, that an image came without a platform that was asked for.
     pub missing: Option<Error>,
 }
@@ -63,8 +69,10 @@ pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &
         Platforms::Default | Platforms::All => &[],
     };
     let mut targets = Vec::with_capacity(archive.images().len());
+    let mut copies = Vec::with_capacity(archive.images().len());
     for image in archive.images() {
-        take(&archive, &session, image, wanted, observer).map_err(|error| archive.explain(image, error))?;
+        let copied = take(&archive, &session, image, wanted, observer);
+        copies.push(copied.map_err(|error| archive.explain(image, error))?);
         targets.push(NewTarget {
             references: names(context.naming(), image)?,
             ..NewTarget::default_for(image.root.clone())
@@ -74,7 +82,9 @@ pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
     last_use::note(store, committed.targets.iter().map(|target| &target.shown));
-    Ok(Report { loaded: lines(context.naming(), &targets, &committed), missing: missing(store, &targets, wanted)? })
+    let loaded = targets.iter().zip(&copies).map(|(target, copied)| loaded(store, target, &committed, copied));
+    let loaded = loaded.collect::<Result<_>>()?;
+    Ok(Report { loaded, newer: committed.changed, missing: missing(store, &targets, wanted)? })
 }
 
 /// The names that an image gets. A name without a registry is Docker Hub's to docker, and of this machine to podman.
@@ -116,14 +126,17 @@ fn take(
     image: &ArchiveImage,
     wanted: &[Platform],
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Copied> {
     let selection = Selection::new(wanted, Fit::Exact, &image.root.digest).lenient();
     let pick = |index: &Document| {
         if wanted.is_empty() { archive.complete_members(index) } else { present(archive, selection.pick(index)?) }
     };
     let options = CopyOptions { select: Select::Only(&pick), ..CopyOptions::new(observer) };
-    futures::executor::block_on(copy(archive, session, &image.root, &options))?;
-    if image.root.media_type.is_index() && !wanted.is_empty() { selection.finish() } else { Ok(()) }
+    let copied = futures::executor::block_on(copy(archive, session, &image.root, &options))?;
+    if image.root.media_type.is_index() && !wanted.is_empty() {
+        selection.finish()?;
+    }
+    Ok(copied)
 }
 
 /// Refuses platforms that an index promises and the archive does not have; attestations may stay behind.
@@ -172,16 +185,12 @@ fn missing(store: &Store, targets: &[NewTarget], wanted: &[Platform]) -> Result<
     Ok(Some(Error::new(Kind::NotFound, message)))
 }
 
-fn lines(naming: Naming, targets: &[NewTarget], committed: &Committed) -> Vec<Loaded> {
-    let mut lines = Vec::new();
-    for target in targets {
-        for reference in &target.references {
-            let replaced = committed.replaced.iter().find(|(moved, _)| moved == reference).map(|(_, id)| id.clone());
-            lines.push(Loaded::Reference { name: naming.shown(reference), replaced });
-        }
-        if target.references.is_empty() {
-            lines.extend(committed.image_of(&target.document.digest).map(Loaded::Id));
-        }
-    }
-    lines
+fn loaded(store: &Store, target: &NewTarget, committed: &Committed, copied: &Copied) -> Result<Loaded> {
+    let Descriptor { digest, media_type, .. } = target.document.clone();
+    let image_id = committed
+        .image_of(&digest)
+        .ok_or_else(|| Error::new(Kind::Internal, format!("{digest} was committed without an image")))?;
+    let replaced = committed.replaced.iter().filter(|(name, _)| target.references.contains(name)).cloned().collect();
+    let extent = Extent::of(store, &digest, &copied.documents)?.moved(copied);
+    Ok(Loaded { names: target.references.clone(), replaced, digest, media_type, image_id, extent })
 }

@@ -40,8 +40,8 @@ pub struct Pruned {
 /// One image that lost names, or is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunedImage {
-    /// Familiar names it lost, with tags and with digests.
-    pub names: Vec<String>,
+    /// Names it lost, with tags and with digests.
+    pub names: Vec<Reference>,
     /// Its ID.
     pub id: Digest,
     /// When the image itself is gone: chain IDs of the layers that only it had, top layer first.
@@ -52,8 +52,7 @@ impl From<Removed> for PrunedImage {
     fn from(removed: Removed) -> Self {
         let Removal { image, tags, digests } = removed.removal;
         let digests = digests.into_iter().map(|(repository, digest)| Reference::from_digest(repository, digest));
-        let names = tags.into_iter().chain(digests).map(|name| name.familiar()).collect();
-        Self { names, id: image.id, chains: removed.chains }
+        Self { names: tags.into_iter().chain(digests).collect(), id: image.id, chains: removed.chains }
     }
 }
 

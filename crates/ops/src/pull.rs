@@ -7,10 +7,11 @@ use dhow_content::{
 };
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
-use dhow_spec::{Descriptor, Digest, Document, ImageConfig, Platform, Reference, Repository};
+use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::extent::{self, Extent};
 use crate::last_use;
 use crate::present::UntilMoved;
 use crate::select::{Fit, Platforms, Selection};
@@ -52,7 +53,14 @@ pub fn present(context: &Context, request: &Request) -> Result<Option<Pulled>> {
     }
     let image_id = store.find_target(&known.digest)?.image_id;
     store.touch([&image_id])?;
-    Ok(Some(Pulled { digest: known.digest, image_id, newer: false }))
+    let extent = local_extent(store, &known, &request.platforms)?;
+    let Descriptor { digest, media_type, .. } = known;
+    Ok(Some(Pulled { digest, media_type, image_id, newer: false, extent }))
+}
+
+/// How much is here of what these platforms of `root` are.
+fn local_extent(store: &Store, root: &Descriptor, platforms: &Platforms) -> Result<Extent> {
+    Extent::of(store, &root.digest, &extent::local_documents(store, root, platforms)?)
 }
 
 /// What to say where nothing may be fetched.
@@ -78,10 +86,14 @@ pub struct Resolved {
 pub struct Pulled {
     /// What the name stands for in the registry: a manifest or an index.
     pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
     /// The image that `dhow images` shows for it.
     pub image_id: Digest,
     /// Whether anything changed here; if not, docker says that the image is up to date.
     pub newer: bool,
+    /// How much was asked for, and how much of it was fetched.
+    pub extent: Extent,
 }
 
 /// Asks the registry what the name stands for. A name that is known here costs one HEAD, which rate limits do not count.
@@ -162,7 +174,8 @@ impl Resolved {
         if self.is_local {
             let found = store.find_target(&self.root.digest)?;
             last_use::note(store, [&found.image_id]);
-            return Ok(Pulled { digest: self.root.digest, image_id: found.image_id, newer: false });
+            let extent = local_extent(store, &self.root, &self.request.platforms)?;
+            return Ok(self.done(found.image_id, false, extent));
         }
         let document = match &self.document {
             Some(document) => document.clone(),
@@ -208,7 +221,16 @@ impl Resolved {
             Error::new(Kind::Internal, format!("{} was committed without an image", self.root.digest))
         })?;
         last_use::note(store, [&image_id]);
-        Ok(Pulled { digest: self.root.digest, image_id, newer: committed.changed })
+        let extent = match copied.documents.as_slice() {
+            [] => local_extent(store, &self.root, &self.request.platforms)?,
+            documents => Extent::of(store, &self.root.digest, documents)?.moved(&copied),
+        };
+        Ok(self.done(image_id, committed.changed, extent))
+    }
+
+    fn done(self, image_id: Digest, newer: bool, extent: Extent) -> Pulled {
+        let Descriptor { digest, media_type, .. } = self.root;
+        Pulled { digest, media_type, image_id, newer, extent }
     }
 
     fn new_target(&self) -> NewTarget {

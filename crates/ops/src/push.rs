@@ -6,10 +6,11 @@ use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
 use dhow_registry::Access;
-use dhow_spec::{Digest, Reference, Repository};
+use dhow_spec::{Descriptor, Digest, MediaType, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
+use crate::extent::Extent;
 use crate::last_use;
 use crate::outgoing;
 use crate::pull::layers;
@@ -30,7 +31,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Prepared {
     reference: Reference,
-    /// What the name stands for here.
+    /// What is pushed, as the store names it.
     target: Digest,
     root: VerifiedDocument,
     /// Documents that lie in no store.
@@ -47,8 +48,18 @@ pub struct Prepared {
 pub struct Pushed {
     /// Digest of the manifest or index under the tag.
     pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
     /// Its length in bytes.
     pub size: u64,
+    /// What the name stands for here, when less than all of it went up.
+    pub narrowed_from: Option<Digest>,
+    /// The image that `dhow images` shows for the name.
+    pub image_id: Digest,
+    /// Whether the registry had all of it already, so that only the tag was written.
+    pub was_there: bool,
+    /// How much it is, and how much of it was sent.
+    pub extent: Extent,
 }
 
 /// Every tag that the store has of a repository.
@@ -144,6 +155,9 @@ impl Prepared {
     pub async fn run(self, context: &Context, observer: &dyn Observer) -> Result<Pushed> {
         let store = context.store()?;
         let session = store.begin("push")?;
+        // What is pushed may lose its name meanwhile: it is looked at now.
+        let image_id = store.find_target(&self.target)?.image_id;
+        let extent = Extent::of(store, &self.target, &self.documents)?;
         let repository = self.reference.repository();
         let remote = context.client()?.repository(repository, Access::Push)?.with_mount_hints(mount_hints(
             store,
@@ -173,10 +187,17 @@ impl Prepared {
                 NewTarget { digest_repositories: vec![repository.clone()], ..NewTarget::default_for(root.clone()) };
             session.commit(&[named])?;
         }
-        if let Ok(found) = store.find_target(&self.target) {
-            last_use::note(store, [&found.image_id]);
-        }
-        Ok(Pushed { digest: root.digest.clone(), size: root.size })
+        last_use::note(store, [&image_id]);
+        let Descriptor { digest, media_type, size, .. } = root.clone();
+        Ok(Pushed {
+            narrowed_from: Some(self.target).filter(|target| *target != digest),
+            digest,
+            media_type,
+            size,
+            image_id,
+            was_there: copied.documents.is_empty(),
+            extent: extent.moved(&copied),
+        })
     }
 }
 

@@ -28,10 +28,12 @@ pub struct Request {
 /// A line of docker's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// A name is gone: `alpine:3.20` or `alpine@sha256:…`.
-    Untagged(String),
-    /// An image (by its ID), or a layer that only this image had (by its chain ID), is gone.
+    /// A name is gone: one with a tag, or one with a digest.
+    Untagged(Reference),
+    /// An image is gone, by its ID.
     Deleted(Digest),
+    /// A layer that only this image had is gone, by its chain ID.
+    DeletedLayer(Digest),
 }
 
 /// With more documents than this it is faster to look at the whole store once.
@@ -40,12 +42,21 @@ const COLLECTED_ONE_BY_ONE_MAX: usize = 500;
 /// What became of one image or name.
 pub type Outcome = Result<Vec<Removed>>;
 
+/// What became of everything that was to be removed.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// An outcome for each image or name, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Bytes that are free again on disk.
+    pub reclaimed_bytes: u64,
+}
+
 /// Removes images or names, in one transaction. What cannot be removed keeps nothing else from going: there is an outcome
 /// for each, in order.
 ///
 /// # Errors
 /// Those of the store; nothing is removed then. The outcomes have [`Kind::NotFound`] and [`Kind::Conflict`] in docker's words.
-pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<Vec<Outcome>> {
+pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<Answer> {
     if !request.platforms.is_empty() && !request.force {
         // The sentence has an em dash in docker, too.
         let message = "Content will be removed from all images referencing this variant. \
@@ -66,7 +77,7 @@ pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<
 ///
 /// # Errors
 /// As [`remove`].
-pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Result<Vec<Outcome>> {
+pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Result<Answer> {
     let filter = Filter::parse(filters)?;
     let store = context.store()?;
     let mut images = filter.select(store, store.images()?)?;
@@ -88,11 +99,7 @@ pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Res
     })
 }
 
-fn each<T>(
-    context: &Context,
-    targets: &[T],
-    mut action: impl FnMut(&mut Update<'_>, &T) -> Outcome,
-) -> Result<Vec<Outcome>> {
+fn each<T>(context: &Context, targets: &[T], mut action: impl FnMut(&mut Update<'_>, &T) -> Outcome) -> Result<Answer> {
     let store = context.store()?;
     store.make_room();
     let (outcomes, removed) = store.update(|update| {
@@ -108,12 +115,12 @@ fn each<T>(
         }
         Ok((outcomes, update.removed().to_vec()))
     })?;
-    if removed.len() > COLLECTED_ONE_BY_ONE_MAX {
-        store.collect()?;
-    } else if !removed.is_empty() {
-        store.collect_below(&removed)?;
-    }
-    Ok(outcomes)
+    let reclaimed_bytes = match removed.len() {
+        0 => 0,
+        number if number > COLLECTED_ONE_BY_ONE_MAX => store.collect()?.bytes,
+        _ => store.collect_below(&removed)?.bytes,
+    };
+    Ok(Answer { outcomes, reclaimed_bytes })
 }
 
 /// `name` is what the user calls it.
@@ -266,7 +273,7 @@ impl<'a, 'u> State<'a, 'u> {
             self.update.untag(reference)?;
             self.tags.retain(|tag| tag != reference);
         }
-        self.removed.push(Removed::Untagged(reference.familiar()));
+        self.removed.push(Removed::Untagged(reference.clone()));
         Ok(())
     }
 
@@ -276,7 +283,7 @@ impl<'a, 'u> State<'a, 'u> {
         self.digests = kept;
         for (repository, digest) in gone {
             self.update.remove_repo_digest(&repository, &digest)?;
-            self.removed.push(Removed::Untagged(Reference::from_digest(repository, digest).familiar()));
+            self.removed.push(Removed::Untagged(Reference::from_digest(repository, digest)));
         }
         Ok(())
     }
@@ -286,7 +293,7 @@ impl<'a, 'u> State<'a, 'u> {
         self.removed.push(Removed::Deleted(self.id.clone()));
         // A container stands on the layers of its image: they are not gone with it.
         if self.containers.is_empty() {
-            self.removed.extend(chains.into_iter().map(Removed::Deleted));
+            self.removed.extend(chains.into_iter().map(Removed::DeletedLayer));
         }
         Ok(())
     }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, Prefetched, TagSink, copy};
+use dhow_content::{Copied, CopyOptions, Prefetched, TagSink, copy};
 use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedImage};
-use dhow_spec::{Descriptor, Digest, Reference};
+use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{Session, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
+use crate::extent::Extent;
 use crate::last_use;
 use crate::names;
 use crate::naming::Naming;
@@ -42,9 +43,30 @@ pub struct Named {
     pub further: Vec<String>,
 }
 
+/// An image that is in the archive now.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// The names it has there.
+    pub names: Vec<Reference>,
+    /// Digest of its manifest or index there.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// What the name stands for here, when less than all of it was saved.
+    pub narrowed_from: Option<Digest>,
+    /// The image that `dhow images` shows for it.
+    pub image_id: Digest,
+    /// How much it is, and how much of it was written: what images share is written once.
+    pub extent: Extent,
+    /// For the user: what of the image is not in the archive, though nobody asked for less.
+    pub note: Option<String>,
+}
+
 /// One image of the archive.
 #[derive(Debug)]
 struct Chosen {
+    /// What the name stands for.
+    target: Digest,
     outgoing: Outgoing,
     names: Vec<Reference>,
     /// The image that lists show for it.
@@ -52,23 +74,23 @@ struct Chosen {
 }
 
 /// Writes the named images into one archive. A name without tag means all tags of the repository; an ID is saved without
-/// a name. Returns notes for the user: what of the images is not in the archive, though nobody asked for less.
+/// a name. Returns the images of the archive, in its order.
 ///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words for an unknown name or a platform that is not here, before anything is written; else
 /// those of writing.
-pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<String>> {
+pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
     let session = store.begin("save")?;
     let images = choose(store, arguments, platforms)?;
     write_to(context, &session, &images, output)
 }
 
-/// Writes images under names of one's choice, as podman does. Returns notes as [`save`].
+/// Writes images under names of one's choice, as podman does.
 ///
 /// # Errors
 /// As [`save`].
-pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, output: &Output) -> Result<Vec<String>> {
+pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
     let session = store.begin("save")?;
     let mut chosen: Vec<Chosen> = Vec::with_capacity(images.len());
@@ -81,32 +103,57 @@ pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, ou
         }
         match chosen.iter_mut().find(|image| image.outgoing.root.digest == outgoing.root.digest) {
             Some(image) => image.names.extend(names),
-            None => chosen.push(Chosen { image_id: found.image_id, outgoing, names }),
+            None => chosen.push(Chosen { target: found.target.digest, image_id: found.image_id, outgoing, names }),
         }
     }
     write_to(context, &session, &chosen, output)
 }
 
-fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Output) -> Result<Vec<String>> {
+fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Output) -> Result<Vec<Saved>> {
     let full_names = context.naming() == Naming::Podman;
-    match output {
+    // Before anything is written: an image can lose its name meanwhile.
+    let saved: Vec<Saved> = images.iter().map(|image| image.described(session.store())).collect::<Result<_>>()?;
+    let copied = match output {
         Output::Directory(path) => write_directory(session, images, path)?,
         Output::Path(path) => {
             check_target(path)?;
             let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context("failed to save image"))?;
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
-            write(session, images, ArchiveOutput::file(handle, path)?, full_names)?;
+            let copied = write(session, images, ArchiveOutput::file(handle, path)?, full_names)?;
             file.commit(Durability::Cached)?;
+            copied
         }
         Output::Stdout => {
             let handle = io::stdout().as_fd().try_clone_to_owned();
             let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
-            write(session, images, ArchiveOutput::file(File::from(handle), "standard output")?, full_names)?;
+            write(session, images, ArchiveOutput::file(File::from(handle), "standard output")?, full_names)?
         }
+    };
+    last_use::note(session.store(), images.iter().map(|image| &image.image_id));
+    Ok(saved.into_iter().zip(&copied).map(|(saved, copied)| saved.moved(copied)).collect())
+}
+
+impl Chosen {
+    fn described(&self, store: &Store) -> Result<Saved> {
+        let documents = outgoing::documents(store, &self.outgoing)?;
+        let Descriptor { digest, media_type, .. } = self.outgoing.root.clone();
+        Ok(Saved {
+            names: self.names.clone(),
+            narrowed_from: Some(self.target.clone()).filter(|target| *target != digest),
+            digest,
+            media_type,
+            image_id: self.image_id.clone(),
+            extent: Extent::of(store, &self.target, &documents)?,
+            note: self.outgoing.narrowed.as_ref().map(|less| less.note("saved")),
+        })
     }
-    last_use::note(context.store()?, images.iter().map(|image| &image.image_id));
-    Ok(images.iter().filter_map(|image| image.outgoing.narrowed.as_ref()).map(|less| less.note("saved")).collect())
+}
+
+impl Saved {
+    fn moved(self, copied: &Copied) -> Self {
+        Self { extent: self.extent.moved(copied), ..self }
+    }
 }
 
 /// Whether an archive can take this name. It does so by a rename, which must not put an end to a device, a pipe or a link.
@@ -143,13 +190,14 @@ fn irreplaceable(kind: FileType) -> Option<&'static str> {
 }
 
 /// Copies images into a directory, in which each has its names, or is listed without one.
-fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<()> {
+fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<Vec<Copied>> {
     let directory = OciDirectory::create(path)?;
     let options = CopyOptions::new(&Silent);
+    let mut copied = Vec::with_capacity(images.len());
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
         let root = &image.outgoing.root;
-        futures::executor::block_on(copy(&source, &directory, root, &options))?;
+        copied.push(futures::executor::block_on(copy(&source, &directory, root, &options))?);
         let made = image.outgoing.made.iter().find(|made| made.descriptor().digest == root.digest);
         let document = match made {
             Some(made) => made.clone(),
@@ -162,17 +210,18 @@ fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<
             directory.list(&document)?;
         }
     }
-    Ok(())
+    Ok(copied)
 }
 
-fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names: bool) -> Result<()> {
+fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names: bool) -> Result<Vec<Copied>> {
     let writer = ArchiveWriter::new(output).with_full_names(full_names);
     let options = CopyOptions::new(&Silent);
+    let mut copied = Vec::with_capacity(images.len());
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
-        let copied = futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options));
-        let name = image.names.first().map_or_else(|| image.image_id.to_string(), Reference::familiar);
-        copied.map_err(|error| explain(&name, error))?;
+        let result = futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options));
+        let name = || image.names.first().map_or_else(|| image.image_id.to_string(), Reference::familiar);
+        copied.push(result.map_err(|error| explain(&name(), error))?);
     }
     let saved: Vec<SavedImage> = images
         .iter()
@@ -183,7 +232,8 @@ fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names
             labels: Vec::new(),
         })
         .collect();
-    writer.finish(&saved).map(drop)
+    writer.finish(&saved)?;
+    Ok(copied)
 }
 
 /// A platform that is not here is no damage, and docker has words for it.
@@ -199,9 +249,10 @@ fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<
             let image_id = store.find_target(&target.digest)?.image_id;
             let outgoing =
                 outgoing::choose(store, &target, platforms, argument).map_err(|error| told(argument, error))?;
+            let target = target.digest;
             let known = images.iter().position(|image| image.outgoing.root.digest == outgoing.root.digest);
             let index = known.unwrap_or_else(|| {
-                images.push(Chosen { outgoing, names: Vec::new(), image_id });
+                images.push(Chosen { target, outgoing, names: Vec::new(), image_id });
                 images.len() - 1
             });
             let names = &mut images[index].names;

@@ -1,6 +1,7 @@
 //! `serve`: a registry on a local folder.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,7 +61,25 @@ pub fn parse_grace(text: &str) -> Result<Duration> {
     Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
-/// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound, as a URL.
+/// A server that takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// The address that was bound.
+    pub address: SocketAddr,
+    /// Whether it speaks HTTPS.
+    pub is_secure: bool,
+    /// Whether it refuses pushes and deletes.
+    pub read_only: bool,
+}
+
+impl Listening {
+    /// The address as a URL.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.is_secure { "https" } else { "http" }, self.address)
+    }
+}
+
+/// Serves until `shutdown` completes, then lets running requests end. `ready` learns the address that was bound.
 ///
 /// `access_log` is where the access log goes if the configuration wants one. The folder is `registry/` in the store's directory when the configuration names none.
 ///
@@ -70,20 +89,21 @@ pub async fn serve(
     context: &Context,
     source: Source,
     access_log: AccessLog,
-    ready: impl FnOnce(String),
+    ready: impl FnOnce(Listening),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let configuration = source.load()?;
     let folder = folder(context, &configuration)?;
+    let read_only = configuration.read_only.unwrap_or(false);
     let options = ServeOptions {
-        read_only: configuration.read_only.unwrap_or(false),
+        read_only,
         limits: configuration.limits()?,
         access_log: configuration.access_log.unwrap_or(false).then_some(access_log),
         source,
         ..ServeOptions::new(folder)
     };
     let server = dhow_serve::bind(configuration.listen.as_deref().unwrap_or(LISTEN), options).await?;
-    ready(format!("{}://{}", if server.is_secure() { "https" } else { "http" }, server.local_addr()));
+    ready(Listening { address: server.local_addr(), is_secure: server.is_secure(), read_only });
     server.run(shutdown).await
 }
 

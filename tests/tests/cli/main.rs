@@ -3,6 +3,7 @@
 mod artifact;
 mod copy;
 mod docker29;
+mod documents;
 mod failures;
 mod format;
 mod history;

@@ -104,9 +104,10 @@ fn the_disk_says_what_du_says() {
         .collect();
     let du = std::process::Command::new("du").args(["-s", "-B1"]).arg(scene.path("store")).output().expect("du");
     let du = String::from_utf8_lossy(&du.stdout).split_whitespace().next().expect("a number").to_owned();
+    let du: u64 = du.parse().expect("a number");
     let total = rows.last().expect("a total");
-    assert_eq!((&total["Part"], &total["Bytes"]), (&Value::from("total"), &Value::from(du)));
-    let parts: Vec<&str> = rows.iter().filter_map(|row| row["Part"].as_str()).collect();
+    assert_eq!((&total["part"], &total["sizeBytes"]), (&Value::from("total"), &Value::from(du)));
+    let parts: Vec<&str> = rows.iter().filter_map(|row| row["part"].as_str()).collect();
     assert_eq!(
         parts,
         ["blobs", "layers", "containers", "volumes", "ingest", "trash", "facts", "databases", "other", "total"]

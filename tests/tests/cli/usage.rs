@@ -156,6 +156,7 @@ fn help_is_in_docker_s_shape() {
       -a, --all                Remove all images, or with --filter those that fit
           --filter filter      Remove the images that fit, as "images --filter" shows them: "until=7d", "reference=PATTERN"
       -f, --force              Remove images with several names or stopped containers too; missing images are no failure
+          --format string      Write results as JSON documents ("json"), or by a Go template over each of them
       -i, --ignore             Say nothing about missing images
           --no-prune           Accepted for old scripts; there are no untagged parents to keep
           --platform strings   Remove only these platforms of a multi-platform image; needs --force

@@ -10,7 +10,7 @@ use dhow_ops::df;
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
-use crate::format::{ListFormat, ago, json, units};
+use crate::format::{ListFormat, ago, json, schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -140,6 +140,13 @@ fn disk(parts: &[df::DiskUse], format: &ListFormat) -> Outcome<String> {
         files: parts.iter().map(|part| part.files).sum(),
         bytes: parts.iter().map(|part| part.bytes).sum(),
     };
+    if *format == ListFormat::Json {
+        let lines = parts.iter().chain([&total]).map(|part| json::compact(&schema::DiskPart::from(part)));
+        return lines
+            .map(|line| line.map(|line| line + "\n"))
+            .collect::<Result<String, String>>()
+            .map_err(Failure::Client);
+    }
     let row = |part: &df::DiskUse| {
         BTreeMap::from([
             ("Bytes", part.bytes.to_string()),

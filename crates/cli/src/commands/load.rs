@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use dhow_ops::load;
+use dhow_base::{Error, Kind};
+use dhow_ops::{Context, load};
 
 use super::targets::PlatformOptions;
 use crate::errors::{Failure, Outcome};
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
@@ -18,6 +21,8 @@ use crate::verb::{Count, Verb};
 /// The arguments of `load`.
 #[derive(Args, Debug)]
 pub(crate) struct Load {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Read from a file, or from a directory with an OCI image layout, instead of standard input
     // An empty one is none, as with docker, which clap's own parser of paths refuses.
     #[arg(short, long, value_name = "string", value_parser = OsStringValueParser::new().map(PathBuf::from))]
@@ -41,10 +46,17 @@ impl Verb for Load {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let input = match self.input.filter(|path| !path.as_os_str().is_empty()) {
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.load(session, &documents))
+    }
+}
+
+impl Load {
+    fn load(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
+        let input = match self.input.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => {
-                check_file(&path)?;
-                load::Input::Path(path)
+                check_file(path)?;
+                load::Input::Path(path.clone())
             }
             None if terminal::input_is_terminal() => {
                 return Err(Failure::Client("requested load from stdin, but stdin is empty".to_owned()));
@@ -58,20 +70,30 @@ impl Verb for Load {
             // Docker's daemon answers before it reads: what fails is part of its report.
             load::load(&context, &input, &platforms, &progress).map_err(Failure::Reported)?
         };
-        for image in report.loaded {
-            match image {
-                load::Loaded::Reference { name, replaced } => {
-                    if let Some(id) = replaced {
-                        session.console.line(format!(
-                            "The image {name} already exists, renaming the old one with ID {id} to empty string"
-                        ));
-                    }
-                    session.console.line(format!("Loaded image: {name}"));
-                }
-                load::Loaded::Id(id) => session.console.line(format!("Loaded image ID: {id}")),
+        for image in &report.loaded {
+            if documents.are_wanted() {
+                documents.put(&schema::Loaded::new(image, report.newer))?;
+            } else {
+                tell(session, &context, image);
             }
         }
         report.missing.map_or(Ok(()), |error| Err(Failure::Reported(error)))
+    }
+}
+
+/// In docker's words: a line for each name, or one for an image without any.
+fn tell(session: &Session<'_>, context: &Context, image: &load::Loaded) {
+    for name in &image.names {
+        let shown = context.naming().shown(name);
+        if let Some((_, id)) = image.replaced.iter().find(|(replaced, _)| replaced == name) {
+            session
+                .console
+                .line(format!("The image {shown} already exists, renaming the old one with ID {id} to empty string"));
+        }
+        session.console.line(format!("Loaded image: {shown}"));
+    }
+    if image.names.is_empty() {
+        session.console.line(format!("Loaded image ID: {}", image.image_id));
     }
 }
 
@@ -79,7 +101,8 @@ impl Verb for Load {
 fn check_file(path: &Path) -> Outcome {
     match path.metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Failure::Client(format!("open {}: no such file or directory", path.display())))
+            let message = format!("open {}: no such file or directory", path.display());
+            Err(Failure::Reported(Error::new(Kind::NotFound, message)))
         }
         _ => Ok(()),
     }

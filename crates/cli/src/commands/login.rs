@@ -9,7 +9,8 @@ use dhow_ops::login::{self, Kept};
 use dhow_ops::{Context, runtime};
 
 use crate::errors::{Failure, Outcome};
-use crate::format::text;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, text};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
 use crate::signals;
@@ -35,6 +36,8 @@ pub(crate) struct Login {
     #[arg(short, long)]
     verbose: bool,
     #[command(flatten)]
+    documents: DocumentFormat,
+    #[command(flatten)]
     network: Network,
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
@@ -50,11 +53,18 @@ impl Verb for Login {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.login(session, &documents))
+    }
+}
+
+impl Login {
+    fn login(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
         let username = self.username.clone().unwrap_or_default();
         let password = self.password(session, &username)?;
         let context = session.context(&self.network)?;
         let key = login::key(&context, self.servers.first().map(String::as_str))?;
-        let flow = Flow { session, context: &context, key: &key };
+        let flow = Flow { session, documents, context: &context, key: &key };
         if self.get_login {
             return flow.show_user();
         }
@@ -70,9 +80,7 @@ impl Verb for Login {
         let proven = flow.prove(&flow.complete(username, password, default)?)?;
         flow.store(&proven, self.verbose)
     }
-}
 
-impl Login {
     /// The password that the options give, after docker's checks of them; empty when they give none.
     fn password(&self, session: &Session<'_>, username: &str) -> Outcome<Secret> {
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
@@ -106,6 +114,7 @@ impl Login {
 /// The steps of a login to one registry.
 struct Flow<'a> {
     session: &'a Session<'a>,
+    documents: &'a Documents<'a>,
     context: &'a Context,
     key: &'a str,
 }
@@ -113,10 +122,18 @@ struct Flow<'a> {
 impl Flow<'_> {
     fn show_user(&self) -> Outcome {
         match login::existing(self.context, self.key)? {
-            Some(stored) => self.session.console.line(stored.username()),
-            None => return Err(Failure::Client(format!("Error: not logged into {}", self.key))),
+            Some(stored) if self.documents.are_wanted() => {
+                self.documents.put(&schema::Login::stored(self.key, stored.username()))
+            }
+            Some(stored) => {
+                self.session.console.line(stored.username());
+                Ok(())
+            }
+            None => {
+                let message = format!("Error: not logged into {}", self.key);
+                Err(Failure::Reported(Error::new(Kind::NotFound, message)))
+            }
         }
-        Ok(())
     }
 
     /// Tries what is stored; `false` when the registry does not want it any more.
@@ -131,7 +148,7 @@ impl Flow<'_> {
         console.notice(format!("Authenticating with existing credentials...{user}\n{}\n\n", text::note(&hint)));
         match self.prove(stored) {
             Ok(_) => {
-                console.line("Login Succeeded");
+                self.succeed(stored.username(), None)?;
                 Ok(true)
             }
             Err(Failure::Engine(error)) if error.kind() == Kind::Unauthorized => {
@@ -188,13 +205,17 @@ impl Flow<'_> {
             ));
         }
         if verbose {
-            console.line(match kept {
-                Kept::File(path) | Kept::AsBefore(path) => format!("Used: {}", path.display()),
-                Kept::Helper(name) => format!("Used: docker-credential-{name}"),
+            console.aside(match &kept {
+                Kept::File(path) | Kept::AsBefore(path) => format!("Used: {}\n", path.display()),
+                Kept::Helper(name) => format!("Used: docker-credential-{name}\n"),
             });
         }
-        console.line("Login Succeeded");
-        Ok(())
+        self.succeed(proven.username(), Some(&kept))
+    }
+
+    fn succeed(&self, username: &str, kept: Option<&Kept>) -> Outcome {
+        self.session.console.aside("Login Succeeded\n");
+        self.documents.put(&schema::Login::succeeded(self.key, username, kept))
     }
 }
 

@@ -6,6 +6,8 @@ use clap::Args;
 use dhow_ops::{Context, login};
 
 use crate::errors::{Failure, Outcome};
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::session::{Network, Session};
 use crate::verb::{Count, Verb};
 
@@ -18,6 +20,8 @@ pub(crate) struct Logout {
     /// File of credentials to use instead of all others (default "$REGISTRY_AUTH_FILE")
     #[arg(long, value_name = "string")]
     authfile: Option<PathBuf>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[arg(value_name = "SERVER")]
     servers: Vec<String>,
 }
@@ -32,39 +36,45 @@ impl Verb for Logout {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let context = session.context(&Network { authfile: self.authfile, ..Network::default() })?;
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.logout(session, &documents))
+    }
+}
+
+impl Logout {
+    fn logout(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
+        let context = session.context(&Network { authfile: self.authfile.clone(), ..Network::default() })?;
         match self.servers.first() {
             Some(_) if self.all => Err(Failure::Client("--all takes no server".to_owned())),
-            _ if self.all => all(session, &context),
-            server => one(session, &context, server.map(String::as_str)),
+            _ if self.all => all(session, &context, documents),
+            server => one(session, &context, server.map(String::as_str), documents),
         }
     }
 }
 
-fn one(session: &Session<'_>, context: &Context, server: Option<&str>) -> Outcome {
+fn one(session: &Session<'_>, context: &Context, server: Option<&str>, documents: &Documents<'_>) -> Outcome {
     let console = session.console;
     let key = login::key(context, server)?;
-    console.line(format!("Removing login credentials for {}", login::name(&key, server)));
+    console.aside(format!("Removing login credentials for {}\n", login::name(&key, server)));
     session.warn_of_overlay();
-    match login::logout(context, &key) {
-        Ok(erased) => {
-            warn(session, &erased);
-            for place in &erased.remaining {
-                console.notice(format!("WARNING: {} still has credentials for {key}", place.display()));
-            }
-        }
-        Err(error) => console.notice(format!("WARNING: could not erase credentials:\n{key}: {error}")),
+    // Docker takes a failure for no reason to fail.
+    let erased = login::logout(context, &key)
+        .unwrap_or_else(|error| login::Erased { failures: vec![(key.clone(), error)], ..login::Erased::default() });
+    warn(session, &erased);
+    for place in &erased.remaining {
+        console.notice(format!("WARNING: {} still has credentials for {key}", place.display()));
     }
-    Ok(())
+    documents.put(&schema::Logout::new(Some(&key), &erased))
 }
 
-fn all(session: &Session<'_>, context: &Context) -> Outcome {
+fn all(session: &Session<'_>, context: &Context, documents: &Documents<'_>) -> Outcome {
     let erased = login::logout_all(context)?;
     warn(session, &erased);
+    documents.put(&schema::Logout::new(None, &erased))?;
     if !erased.failures.is_empty() {
         return Err(Failure::Quiet(crate::errors::FAILED));
     }
-    session.console.line("Removed login credentials for all registries");
+    session.console.aside("Removed login credentials for all registries\n");
     Ok(())
 }
 

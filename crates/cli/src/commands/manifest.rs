@@ -2,15 +2,18 @@
 
 mod show;
 
+use std::cell::RefCell;
 use std::future::Future;
 
 use clap::Args;
-use dhow_base::{Error, Kind};
+use dhow_base::Error;
 use dhow_ops::{Context, manifest, runtime};
-use dhow_spec::Digest;
+use dhow_spec::{Digest, Reference};
 
 use super::targets;
 use crate::errors::{FAILED, Failure, Outcome};
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::personality::Personality;
 use crate::session::{Network, Session};
 use crate::signals;
@@ -53,9 +56,17 @@ fn client(error: Error) -> Failure {
 /// Docker's client reports these itself.
 fn unprefixed(failure: Failure) -> Failure {
     match failure {
-        Failure::Engine(error) if error.kind() != Kind::Cancelled => Failure::Client(error.to_string()),
+        Failure::Engine(error) => Failure::Reported(error),
         other => other,
     }
+}
+
+/// The index that a list makes now.
+fn tell_digest(session: &Session<'_>, documents: &Documents<'_>, list: &str, digest: &Digest) -> Outcome {
+    if !documents.are_wanted() {
+        session.console.line(digest.to_string());
+    }
+    documents.put(&schema::ListEdited { name: list, digest })
 }
 
 /// What is to be said of a manifest.
@@ -103,6 +114,8 @@ impl Said {
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
     #[command(flatten)]
+    documents: DocumentFormat,
+    #[command(flatten)]
     reach: Reach,
     /// Also show names, descriptors with platforms, and the bytes of manifests
     #[arg(short, long)]
@@ -126,9 +139,17 @@ impl Verb for Inspect {
             [name] => (None, name),
             [] => return Ok(()),
         };
-        let context = self.reach.context(session)?;
-        let found = run(manifest::inspect(&context, list, name, self.verbose))?;
-        session.console.line(show::text(&found, self.verbose)?);
+        let documents = self.documents.open(session.console);
+        let found =
+            self.reach.context(session).and_then(|context| run(manifest::inspect(&context, list, name, self.verbose)));
+        let text = show::text(&documents.settle(Some(name), found)?, self.verbose)?;
+        if documents.are_wanted() {
+            // The keys stay in the order that they have in the registry.
+            let document: serde_json::Value =
+                serde_json::from_str(&text).map_err(|e| Failure::Client(e.to_string()))?;
+            return documents.put(&document);
+        }
+        session.console.line(text);
         Ok(())
     }
 }
@@ -148,6 +169,8 @@ pub(crate) struct Create {
     /// Add to a list that is there
     #[arg(short, long)]
     amend: bool,
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[command(flatten)]
     reach: Reach,
     #[arg(value_name = "MANIFEST")]
@@ -170,10 +193,12 @@ impl Verb for Create {
             Count::AtLeast(2).check(self.names.len(), session.personality, &session.path, usage)?;
         }
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
-        let context = self.reach.context(session)?;
-        let name = run(manifest::create(&context, list, names, self.amend))?;
-        session.console.line(format!("Created manifest list {name}"));
-        Ok(())
+        let documents = self.documents.open(session.console);
+        let created =
+            self.reach.context(session).and_then(|context| run(manifest::create(&context, list, names, self.amend)));
+        let name = documents.settle(Some(list), created)?;
+        session.console.aside(format!("Created manifest list {name}\n"));
+        documents.put(&schema::ListCreated::new(list, &name))
     }
 }
 
@@ -183,6 +208,8 @@ pub(crate) struct Add {
     /// Add all manifests of an index
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -202,11 +229,13 @@ impl Verb for Add {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [list, name] = self.names.as_slice() else { return Ok(()) };
-        let context = self.reach.context(session)?;
+        let documents = self.documents.open(session.console);
         let changes = self.said.changes();
-        let digest = run(manifest::add(&context, list, name, self.all, &changes))?;
-        session.console.line(digest.to_string());
-        Ok(())
+        let added = self
+            .reach
+            .context(session)
+            .and_then(|context| run(manifest::add(&context, list, name, self.all, &changes)));
+        tell_digest(session, &documents, list, &documents.settle(Some(name), added)?)
     }
 }
 
@@ -238,6 +267,8 @@ impl Verb for Annotate {
 /// The arguments of `manifest push`.
 #[derive(Args, Debug)]
 pub(crate) struct Push {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Remove the list here when it is pushed
     #[arg(short, long)]
     purge: bool,
@@ -262,15 +293,21 @@ impl Verb for Push {
             let usage = || format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
             return Count::Exactly(1).check(0, session.personality, &session.path, usage);
         };
-        let context = self.reach.context(session)?;
-        let pushed = |name: &_, digest: &Digest| {
-            session.console.line(format!("Pushed ref {name} with digest: {digest}"));
+        let documents = self.documents.open(session.console);
+        let brought = RefCell::new(Vec::new());
+        let pushed = |name: &Reference, digest: &Digest| {
+            session.console.aside(format!("Pushed ref {name} with digest: {digest}\n"));
             session.console.flush();
+            brought.borrow_mut().push((name.clone(), digest.clone()));
         };
         let destination = destination.first().map(String::as_str);
-        let digest = run(manifest::push(&context, list, destination, self.purge, &pushed))?;
-        session.console.line(digest.to_string());
-        Ok(())
+        let outcome = self
+            .reach
+            .context(session)
+            .and_then(|context| run(manifest::push(&context, list, destination, self.purge, &pushed)));
+        let (target, digest) = documents.settle(Some(list), outcome)?;
+        session.console.aside(format!("{digest}\n"));
+        documents.put(&schema::ListPushed::new(list, &target, &digest, brought.into_inner()))
     }
 }
 
@@ -299,6 +336,8 @@ impl Verb for Rm {
 /// The arguments of `manifest remove`.
 #[derive(Args, Debug)]
 pub(crate) struct Remove {
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[arg(value_name = "DIGEST")]
     names: Vec<String>,
 }
@@ -314,9 +353,10 @@ impl Verb for Remove {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [list, digest] = self.names.as_slice() else { return Ok(()) };
-        let digest = manifest::remove(&session.local_context()?, list, digest).map_err(client)?;
-        session.console.line(digest.to_string());
-        Ok(())
+        let documents = self.documents.open(session.console);
+        let removed =
+            session.local_context().and_then(|context| manifest::remove(&context, list, digest).map_err(client));
+        tell_digest(session, &documents, list, &documents.settle(Some(digest), removed)?)
     }
 }
 

@@ -5,7 +5,8 @@ use dhow_ops::prune;
 
 use super::filters;
 use crate::errors::Outcome;
-use crate::format::units;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
@@ -23,6 +24,8 @@ pub(crate) struct Prune {
     /// Remove only images that fit, as "images --filter" shows them: "until=24h", "label!=keep", "last-used=7d"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -46,6 +49,13 @@ impl Verb for Prune {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.prune(session, &documents))
+    }
+}
+
+impl Prune {
+    fn prune(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
         if !self.force && !self.dry_run && !terminal::confirm(session.console, &self.warning())? {
             return Ok(());
         }
@@ -57,17 +67,19 @@ impl Verb for Prune {
             dry_run: self.dry_run,
         };
         let pruned = prune::prune(&session.local_context()?, &request)?;
-        let tense = if self.dry_run { Tense::Would } else { Tense::Done };
-        session.console.text(format!("{}{}", images(&pruned, tense), total(&pruned, tense, session.personality)));
+        if documents.are_wanted() {
+            documents.put(&schema::Prune::new(&pruned, self.dry_run))?;
+        } else {
+            let tense = if self.dry_run { Tense::Would } else { Tense::Done };
+            session.console.text(format!("{}{}", images(&pruned, tense), total(&pruned, tense, session.personality)));
+        }
         if pruned.excess_bytes > 0 {
             let size = units::human_size(pruned.excess_bytes);
             session.console.notice(format!("{size} more than --max-size stay: what takes them is not to be removed"));
         }
         Ok(())
     }
-}
 
-impl Prune {
     fn warning(&self) -> String {
         let mut lines = vec![if self.all {
             "WARNING! This will remove all images without at least one container associated to them.".to_owned()
@@ -99,7 +111,7 @@ pub(super) fn images(pruned: &prune::Pruned, tense: Tense) -> String {
     };
     let mut lines = vec![title.to_owned()];
     for image in &pruned.images {
-        lines.extend(image.names.iter().map(|name| format!("{untagged}: {name}")));
+        lines.extend(image.names.iter().map(|name| format!("{untagged}: {}", name.familiar())));
         if let Some(chains) = &image.chains {
             lines.push(format!("{deleted}: {}", image.id));
             lines.extend(chains.iter().map(|chain| format!("{deleted}: {chain}")));
@@ -121,12 +133,12 @@ fn total(pruned: &prune::Pruned, tense: Tense, personality: Personality) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dhow_spec::Digest;
+    use dhow_spec::{Digest, Reference};
 
     #[test]
     fn the_answer_is_docker_s() {
         let id = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
-        let names = vec!["alpine:3.20".to_owned()];
+        let names = vec![Reference::parse("alpine:3.20").unwrap()];
         let image = prune::PrunedImage { names, id: id.clone(), chains: Some(Vec::new()) };
         let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463, excess_bytes: 0 };
         let rendered = |pruned, tense| images(pruned, tense) + &total(pruned, tense, Personality::Docker);

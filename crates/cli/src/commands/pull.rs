@@ -1,5 +1,8 @@
 //! `pull`
 
+use std::fmt::Display;
+use std::time::Instant;
+
 use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::pull::Policy;
@@ -9,6 +12,8 @@ use dhow_spec::Reference;
 use super::targets::{self, PlatformOptions};
 use super::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
@@ -28,6 +33,8 @@ pub(crate) struct Pull {
     #[arg(long)]
     #[allow(dead_code, reason = "there is nothing to disable")]
     disable_content_trust: bool,
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[command(flatten)]
     platforms: PlatformOptions,
     /// When to ask the registry ("always", "missing", "newer", "never") (default "always")
@@ -57,26 +64,45 @@ impl Verb for Pull {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let default = session.environment.default_platform.as_deref();
-        let platforms = self.platforms.platforms(default)?;
-        let policy = policy(&self.policy)?;
-        let names = session.context(&self.network)?;
-        let wanted: Vec<Outcome<Wanted>> = self.names.iter().map(|name| self.parse(session, &names, name)).collect();
-        let candidates = wanted.iter().flatten().flat_map(|wanted| &wanted.candidates);
-        let domains = candidates.map(|reference| reference.repository().domain());
-        let context = session.context_as(&self.network, &self.identity, domains)?;
-        let (quiet, stored) = (self.quiet, self.stored);
-        let puller = Puller { context: &context, session, platforms, policy, quiet, stored };
+        let documents = self.documents.open(session.console);
+        let (policy, names) = documents.settle(None, self.prepare(session))?;
+        let wanted: Vec<(&str, Outcome<Wanted>)> =
+            self.names.iter().map(|name| (name.as_str(), self.parse(session, &names, name))).collect();
+        let (context, platforms) = documents.settle(None, self.context(session, &wanted))?;
+        let puller = Puller {
+            context: &context,
+            session,
+            documents,
+            platforms,
+            policy,
+            quiet: self.quiet,
+            stored: self.stored,
+            all_tags: self.all_tags,
+        };
         let mut failures = Vec::new();
-        runtime::block_on(async {
-            failures = puller.all(wanted, self.all_tags).await;
+        let run = runtime::block_on(async {
+            failures = puller.all(wanted).await;
             Ok(())
-        })?;
+        });
+        puller.documents.settle(None, run.map_err(Failure::from))?;
         Failure::join(failures)
     }
 }
 
 impl Pull {
+    /// What the options say that all names have in common, and where to look names up.
+    fn prepare(&self, session: &Session<'_>) -> Outcome<(Policy, Context)> {
+        self.platforms.platforms(session.environment.default_platform.as_deref())?;
+        Ok((policy(&self.policy)?, session.context(&self.network)?))
+    }
+
+    fn context(&self, session: &Session<'_>, wanted: &[(&str, Outcome<Wanted>)]) -> Outcome<(Context, Platforms)> {
+        let platforms = self.platforms.platforms(session.environment.default_platform.as_deref())?;
+        let wanted = wanted.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
+        let domains = wanted.flat_map(|wanted| &wanted.candidates).map(|reference| reference.repository().domain());
+        Ok((session.context_as(&self.network, &self.identity, domains)?, platforms))
+    }
+
     fn parse(&self, session: &Session<'_>, context: &Context, name: &str) -> Outcome<Wanted> {
         let reference = targets::reference(name)?;
         if self.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
@@ -89,25 +115,23 @@ impl Pull {
 struct Puller<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
+    documents: Documents<'a>,
     platforms: Platforms,
     policy: Policy,
     quiet: bool,
     stored: bool,
+    all_tags: bool,
 }
 
 impl Puller<'_> {
-    async fn all(&self, names: Vec<Outcome<Wanted>>, all_tags: bool) -> Vec<Failure> {
+    async fn all(&self, wanted: Vec<(&str, Outcome<Wanted>)>) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for name in names {
-            let name = match name {
-                Ok(name) => name,
-                Err(failure) => {
-                    failures.push(failure);
-                    continue;
-                }
+        for (name, wanted) in wanted {
+            let outcome = match wanted {
+                Ok(wanted) => signals::interruptible(self.candidates(wanted), RESUMABLE).await,
+                Err(failure) => Err(failure),
             };
-            let pulled = self.candidates(name, all_tags);
-            if let Err(failure) = signals::interruptible(pulled, RESUMABLE).await {
+            if let Err(failure) = self.documents.settle(Some(name), outcome) {
                 let stop = failure.is_interruption();
                 failures.push(failure);
                 if stop {
@@ -119,8 +143,8 @@ impl Puller<'_> {
     }
 
     /// Pulls the first of the images that a name may mean, and remembers which one the user meant.
-    async fn candidates(&self, name: Wanted, all_tags: bool) -> Outcome {
-        let pulled = if all_tags { self.first_repository(&name).await? } else { self.first_image(&name).await? };
+    async fn candidates(&self, name: Wanted) -> Outcome {
+        let pulled = if self.all_tags { self.first_repository(&name).await? } else { self.first_image(&name).await? };
         if name.is_chosen {
             let recorded = short_names::record(self.context, &name.text, pulled.repository());
             // The image is here: that it will be asked for again next time is no failure.
@@ -132,7 +156,7 @@ impl Puller<'_> {
     async fn first_repository<'n>(&self, name: &'n Wanted) -> Outcome<&'n Reference> {
         let mut failures = Vec::new();
         for reference in &name.candidates {
-            match self.repository(reference).await {
+            match self.repository(&name.text, reference).await {
                 Ok(()) => return Ok(reference),
                 Err(failure) if failure.is_interruption() => return Err(failure),
                 Err(failure) => failures.push(failure),
@@ -158,7 +182,7 @@ impl Puller<'_> {
         }
         let mut failures = Vec::new();
         for index in order {
-            match self.one(&tagged[index]).await {
+            match self.one(&name.text, &tagged[index]).await {
                 Ok(()) => return Ok(&name.candidates[index]),
                 Err(failure) if failure.is_interruption() => return Err(failure),
                 Err(failure) => failures.push(failure),
@@ -167,66 +191,72 @@ impl Puller<'_> {
         Err(failed(failures))
     }
 
-    async fn one(&self, tagged: &Reference) -> Outcome {
-        let newer = self.fetch(tagged).await?;
+    async fn one(&self, name: &str, tagged: &Reference) -> Outcome {
+        let newer = self.fetch(name, tagged).await?;
         self.say(&status(&pulled_name(tagged), newer));
-        self.session.console.line(tagged.to_string());
+        self.conclude(tagged);
         Ok(())
     }
 
-    async fn repository(&self, reference: &Reference) -> Outcome {
+    async fn repository(&self, name: &str, reference: &Reference) -> Outcome {
         let repository = reference.repository();
         let mut newer = false;
         for tagged in pull::tags(self.context, repository).await? {
-            newer |= self.fetch(&tagged).await?;
+            newer |= self.fetch(name, &tagged).await?;
         }
         self.say(&status(repository.familiar(), newer));
-        self.session.console.line(repository.to_string());
+        self.conclude(repository);
         Ok(())
     }
 
     /// Pulls one image and says whether anything changed.
-    async fn fetch(&self, reference: &Reference) -> Outcome<bool> {
+    async fn fetch(&self, name: &str, reference: &Reference) -> Outcome<bool> {
+        let started = Instant::now();
+        let pulled = self.pulled(reference).await?;
+        self.say(&format!("Digest: {}", pulled.digest));
+        self.documents.put(&schema::Pulled::new(name, reference, &pulled, started.elapsed()))?;
+        Ok(pulled.newer)
+    }
+
+    /// What is here now: fetched, or what was here where that is good enough.
+    async fn pulled(&self, reference: &Reference) -> Outcome<pull::Pulled> {
         let request = self.request(reference);
         let present = match self.policy {
             Policy::Always => None,
             _ => pull::present(self.context, &request)?,
         };
         let resolved = match (self.policy, present) {
-            (Policy::Missing | Policy::Never, Some(present)) => return Ok(self.kept(&present)),
+            (Policy::Missing | Policy::Never, Some(present)) => return Ok(present),
             (Policy::Never, None) => return Err(pull::not_here(&request).into()),
             (_, present) => match (pull::resolve(self.context, &request).await, present) {
                 (Ok(resolved), _) => resolved,
                 (Err(error), Some(present)) if error.kind() != Kind::Cancelled => {
                     self.session.console.notice(format!("WARNING: {error}; the image that is here is taken"));
-                    return Ok(self.kept(&present));
+                    return Ok(present);
                 }
                 (Err(error), _) => return Err(error.into()),
             },
         };
         self.say(&format!("{}: Pulling from {}", heading(reference), reference.repository().path()));
-        let pulled = {
-            let progress = Progress::new(self.session.console, Direction::Pull, self.quiet);
-            resolved.fetch(self.context, &progress).await.map_err(Failure::Reported)?
-        };
-        self.say(&format!("Digest: {}", pulled.digest));
-        Ok(pulled.newer)
+        let progress = Progress::new(self.session.console, Direction::Pull, self.quiet);
+        resolved.fetch(self.context, &progress).await.map_err(Failure::Reported)
     }
 
     fn request(&self, reference: &Reference) -> pull::Request {
         pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: self.stored }
     }
 
-    /// Nothing changed: the image that is here is the one.
-    fn kept(&self, present: &pull::Pulled) -> bool {
-        self.say(&format!("Digest: {}", present.digest));
-        present.newer
-    }
-
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.session.console.line(line);
+            self.session.console.aside(format!("{line}\n"));
             self.session.console.flush();
+        }
+    }
+
+    /// The last line, the same with and without `--quiet`: the full name.
+    fn conclude(&self, name: &impl Display) {
+        if !self.documents.are_wanted() {
+            self.session.console.line(name.to_string());
         }
     }
 }

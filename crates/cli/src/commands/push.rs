@@ -1,5 +1,7 @@
 //! `push`
 
+use std::time::Instant;
+
 use clap::Args;
 use dhow_base::Kind;
 use dhow_base::progress::{Event, Observer};
@@ -8,7 +10,8 @@ use dhow_spec::Reference;
 
 use super::targets::{self, PlatformOptions};
 use crate::errors::{Failure, Outcome};
-use crate::format::text;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, text};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
@@ -36,6 +39,8 @@ pub(crate) struct Push {
     #[allow(dead_code, reason = "there is nothing to disable")]
     disable_content_trust: bool,
     #[command(flatten)]
+    documents: DocumentFormat,
+    #[command(flatten)]
     platforms: PlatformOptions,
     /// Print nothing but the full name of what was pushed
     #[arg(short, long)]
@@ -58,24 +63,33 @@ impl Verb for Push {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let platforms = self.platforms.platforms(None)?;
-        if matches!(&platforms, Platforms::These(these) if these.len() == 1) {
-            session.console.notice(text::info(ONE_PLATFORM));
-        }
-        let wanted: Vec<Outcome<Reference>> = self.names.iter().map(|name| self.parse(name)).collect();
-        let domains = wanted.iter().flatten().map(|reference| reference.repository().domain());
-        let context = session.context_as(&self.network, &self.identity, domains)?;
-        let pusher = Pusher { context: &context, session, platforms, quiet: self.quiet };
+        let documents = self.documents.open(session.console);
+        let wanted: Vec<(&str, Outcome<Reference>)> =
+            self.names.iter().map(|name| (name.as_str(), self.parse(name))).collect();
+        let (context, platforms) = documents.settle(None, self.prepare(session, &wanted))?;
+        let pusher =
+            Pusher { context: &context, session, documents, platforms, quiet: self.quiet, all_tags: self.all_tags };
         let mut failures = Vec::new();
-        runtime::block_on(async {
-            failures = pusher.all(wanted, self.all_tags).await;
+        let run = runtime::block_on(async {
+            failures = pusher.all(wanted).await;
             Ok(())
-        })?;
+        });
+        pusher.documents.settle(None, run.map_err(Failure::from))?;
         Failure::join(failures)
     }
 }
 
 impl Push {
+    fn prepare(&self, session: &Session<'_>, wanted: &[(&str, Outcome<Reference>)]) -> Outcome<(Context, Platforms)> {
+        let platforms = self.platforms.platforms(None)?;
+        if matches!(&platforms, Platforms::These(these) if these.len() == 1) {
+            session.console.notice(text::info(ONE_PLATFORM));
+        }
+        let references = wanted.iter().filter_map(|(_, reference)| reference.as_ref().ok());
+        let domains = references.map(|reference| reference.repository().domain());
+        Ok((session.context_as(&self.network, &self.identity, domains)?, platforms))
+    }
+
     fn parse(&self, name: &str) -> Outcome<Reference> {
         let reference = targets::reference(name)?;
         if reference.digest().is_some() {
@@ -91,23 +105,21 @@ impl Push {
 struct Pusher<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
+    documents: Documents<'a>,
     platforms: Platforms,
     quiet: bool,
+    all_tags: bool,
 }
 
 impl Pusher<'_> {
-    async fn all(&self, references: Vec<Outcome<Reference>>, all_tags: bool) -> Vec<Failure> {
+    async fn all(&self, wanted: Vec<(&str, Outcome<Reference>)>) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for reference in references {
-            let reference = match reference {
-                Ok(reference) => reference,
-                Err(failure) => {
-                    failures.push(failure);
-                    continue;
-                }
+        for (name, reference) in wanted {
+            let outcome = match reference {
+                Ok(reference) => signals::interruptible(self.operand(name, &reference), RESUMABLE).await,
+                Err(failure) => Err(failure),
             };
-            let pushed = self.repository(&reference, all_tags);
-            if let Err(failure) = signals::interruptible(pushed, RESUMABLE).await {
+            if let Err(failure) = self.documents.settle(Some(name), outcome) {
                 let stop = failure.is_interruption();
                 failures.push(failure);
                 if stop {
@@ -118,32 +130,33 @@ impl Pusher<'_> {
         failures
     }
 
-    async fn repository(&self, reference: &Reference, all_tags: bool) -> Outcome {
+    async fn operand(&self, name: &str, reference: &Reference) -> Outcome {
         let repository = reference.repository();
         let tagged = reference.clone().with_default_tag();
-        if !all_tags && tagged != *reference {
+        if !self.all_tags && tagged != *reference {
             self.say("Using default tag: latest");
         }
         self.say(&format!("The push refers to repository [{repository}]"));
-        let done = if all_tags {
+        let done = if self.all_tags {
             for tagged in push::references(self.context, repository).map_err(Failure::Reported)? {
-                self.one(&tagged).await.map_err(Failure::Reported)?;
+                self.one(name, &tagged).await?;
             }
             repository.to_string()
         } else {
-            self.one(&tagged).await.map_err(Failure::Reported)?;
+            self.one(name, &tagged).await?;
             tagged.to_string()
         };
-        if self.quiet {
+        if self.quiet && !self.documents.are_wanted() {
             // Docker names what was pushed only when it said nothing else.
             self.session.console.line(done);
         }
         Ok(())
     }
 
-    async fn one(&self, reference: &Reference) -> dhow_base::Result<()> {
+    async fn one(&self, name: &str, reference: &Reference) -> Outcome {
+        let started = Instant::now();
         let request = push::Request { reference: reference.clone(), platforms: self.platforms.clone(), source: None };
-        let prepared = push::prepare(self.context, &request)?;
+        let prepared = push::prepare(self.context, &request).map_err(Failure::Reported)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = {
             let progress = Progress::new(self.session.console, Direction::Push, self.quiet);
@@ -154,10 +167,11 @@ impl Pusher<'_> {
             if pushed.as_ref().is_err_and(|error| error.kind() != Kind::Unavailable) {
                 progress.announce();
             }
-            pushed?
+            pushed.map_err(Failure::Reported)?
         };
         let tag = reference.tag().map(|tag| tag.as_str().to_owned()).unwrap_or_default();
         self.say(&format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size));
+        self.documents.put(&schema::Pushed::new(name, reference, &pushed, started.elapsed()))?;
         if let Some(note) = note {
             self.session.console.notice(text::note(&note));
         }
@@ -166,7 +180,7 @@ impl Pusher<'_> {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.session.console.line(line);
+            self.session.console.aside(format!("{line}\n"));
             self.session.console.flush();
         }
     }

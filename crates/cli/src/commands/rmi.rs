@@ -1,10 +1,13 @@
 //! `rmi`, `image rm`
 
 use clap::Args;
+use dhow_base::Kind;
 use dhow_ops::rmi;
 
 use super::{filters, targets};
 use crate::errors::{Failure, Outcome};
+use crate::format::document::DocumentFormat;
+use crate::format::schema;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -17,6 +20,8 @@ pub(crate) struct Rmi {
     /// Remove the images that fit, as "images --filter" shows them: "until=7d", "reference=PATTERN"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Remove images with several names or stopped containers too; missing images are no failure
     #[arg(short, long)]
     force: bool,
@@ -48,6 +53,22 @@ impl Verb for Rmi {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        let answer = documents.settle(None, self.remove(session))?;
+        if documents.are_wanted() {
+            documents.put(&self.document(&answer))?;
+        }
+        self.tell(session, answer.outcomes)
+    }
+}
+
+impl Rmi {
+    /// Whether images are chosen by what they are.
+    fn selects(&self) -> bool {
+        self.all || !self.filter.is_empty()
+    }
+
+    fn remove(&self, session: &Session<'_>) -> Outcome<rmi::Answer> {
         if self.selects() && !self.names.is_empty() {
             return Err(Failure::Client("either name images or give --all or --filter, not both".to_owned()));
         }
@@ -59,25 +80,32 @@ impl Verb for Rmi {
             return Err(Failure::Client("--platform needs the names of images".to_owned()));
         }
         let context = session.local_context()?;
-        let outcomes = if self.selects() {
+        Ok(if self.selects() {
             rmi::remove_all(&context, &filters::given(&self.filter), &request)?
         } else {
             rmi::remove(&context, &self.names, &request)?
-        };
-        self.tell(session, outcomes)
+        })
     }
-}
 
-impl Rmi {
-    /// Whether images are chosen by what they are.
-    fn selects(&self) -> bool {
-        self.all || !self.filter.is_empty()
+    fn document(&self, answer: &rmi::Answer) -> schema::Remove<'_> {
+        let mut document = schema::Remove::new(answer.reclaimed_bytes);
+        for (place, outcome) in answer.outcomes.iter().enumerate() {
+            match outcome {
+                Ok(removed) => document.add(removed),
+                Err(error) if self.ignore && error.kind() == Kind::NotFound => {}
+                Err(error) => {
+                    document.add_failure(schema::Failed::new(self.names.get(place).map(String::as_str), error))
+                }
+            }
+        }
+        document
     }
 
     fn tell(&self, session: &Session<'_>, outcomes: Vec<rmi::Outcome>) -> Outcome {
         let mut failures = Vec::new();
         for outcome in outcomes {
             match outcome {
+                Ok(_) if self.documents.is_given() => {}
                 Ok(removed) => removed.iter().for_each(|line| session.console.line(shown(line))),
                 Err(error) => failures.push(Failure::from(error)),
             }
@@ -99,7 +127,7 @@ impl Rmi {
 
 fn shown(line: &rmi::Removed) -> String {
     match line {
-        rmi::Removed::Untagged(name) => format!("Untagged: {name}"),
-        rmi::Removed::Deleted(id) => format!("Deleted: {id}"),
+        rmi::Removed::Untagged(name) => format!("Untagged: {}", name.familiar()),
+        rmi::Removed::Deleted(digest) | rmi::Removed::DeletedLayer(digest) => format!("Deleted: {digest}"),
     }
 }

@@ -12,13 +12,16 @@ use dhow_ops::save;
 use super::targets::PlatformOptions;
 use crate::console::BROKEN_PIPE;
 use crate::errors::{Failure, Outcome};
-use crate::format::text;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, text};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
 /// The arguments of `save`.
 #[derive(Args, Debug)]
 pub(crate) struct Save {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Write to a file instead of standard output
     // An empty one is none, as with docker, which clap's own parser of paths refuses.
     #[arg(short, long, value_name = "string", value_parser = OsStringValueParser::new().map(PathBuf::from))]
@@ -39,25 +42,42 @@ impl Verb for Save {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
-            Some(path) => {
-                // Docker's client looks there before it asks its engine for anything.
-                save::check_target(&path).map_err(|error| Failure::Client(error.to_string()))?;
-                save::Output::Path(path)
-            }
-            None if session.console.is_terminal() => {
-                let message = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
-                return Err(Failure::Client(message.to_owned()));
-            }
-            None => save::Output::Stdout,
-        };
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.save(session, &documents))
+    }
+}
+
+impl Save {
+    fn save(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
+        let output = self.output(session, documents)?;
         let platforms = self.platforms.platforms(None)?;
         let context = session.local_context()?;
-        let notes = save::save(&context, &self.names, &platforms, &output).map_err(quiet_broken_pipe)?;
-        for note in notes {
-            session.console.notice(text::note(&note));
+        let saved = save::save(&context, &self.names, &platforms, &output).map_err(quiet_broken_pipe)?;
+        if let save::Output::Path(path) = &output {
+            saved.iter().try_for_each(|image| documents.put(&schema::Saved::new(path, image)))?;
+        }
+        for note in saved.iter().filter_map(|image| image.note.as_deref()) {
+            session.console.notice(text::note(note));
         }
         Ok(())
+    }
+
+    fn output(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome<save::Output> {
+        let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
+        match self.output.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => {
+                // Docker's client looks there before it asks its engine for anything.
+                save::check_target(path).map_err(Failure::Reported)?;
+                Ok(save::Output::Path(path.clone()))
+            }
+            None if documents.are_wanted() => {
+                refuse("--format needs --output: without it, standard output is the archive")
+            }
+            None if session.console.is_terminal() => {
+                refuse("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+            }
+            None => Ok(save::Output::Stdout),
+        }
     }
 }
 

@@ -3,13 +3,16 @@
 pub(super) mod gc;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_ops::serve::{AccessLog, AccessSection, Configuration, ImmutableTags, Rule, Source, TlsSection};
+use dhow_ops::serve::{AccessLog, AccessSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection};
 use dhow_ops::{runtime, serve};
 
 use crate::errors::Outcome;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::session::Session;
 use crate::signals::Signals;
 use crate::verb::{Count, Verb, parse_bool};
@@ -20,6 +23,8 @@ pub(crate) struct Serve {
     /// Configuration file (TOML); what is given here wins over it
     #[arg(long, value_name = "string", env = "DHOW_SERVE_CONFIG_FILE", hide_env = true)]
     config_file: Option<PathBuf>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Address and port to listen on, port 0 takes a free one (default "127.0.0.1:5000")
     #[arg(long, value_name = "string", env = "DHOW_SERVE_LISTEN", hide_env = true)]
     listen: Option<String>,
@@ -38,7 +43,7 @@ pub(crate) struct Serve {
     /// Folder that holds the content (default "registry" in the store's directory)
     #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
-    /// Write a line of JSON for each request to standard output
+    /// Write a line of JSON for each request to standard output, with --format to standard error
     #[arg(
         long,
         value_name = "bool",
@@ -91,17 +96,21 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    fn source(self) -> dhow_base::Result<Source> {
+    fn source(&self) -> dhow_base::Result<Source> {
         let overrides = Configuration {
-            listen: self.listen,
-            root_dir: self.root_dir,
+            listen: self.listen.clone(),
+            root_dir: self.root_dir.clone(),
             read_only: self.read_only,
             access_log: self.access_log,
             limits: self.limit.iter().map(|text| serve::parse_limit(text)).collect::<Result<_, _>>()?,
-            tls: TlsSection { certificate: self.tls_certificate, key: self.tls_key, client_ca: self.tls_client_ca },
+            tls: TlsSection {
+                certificate: self.tls_certificate.clone(),
+                key: self.tls_key.clone(),
+                client_ca: self.tls_client_ca.clone(),
+            },
             access: AccessSection {
-                htpasswd: self.htpasswd,
-                realm: self.realm,
+                htpasswd: self.htpasswd.clone(),
+                realm: self.realm.clone(),
                 anonymous_pull: self.anonymous_pull,
                 rules: self.allow.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
             },
@@ -111,7 +120,7 @@ impl Serve {
                 .map(|text| ImmutableTags::parse(text))
                 .collect::<Result<_, _>>()?,
         };
-        Ok(Source { file: self.config_file, overrides })
+        Ok(Source { file: self.config_file.clone(), overrides })
     }
 }
 
@@ -125,15 +134,32 @@ impl Verb for Serve {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.serve(session, &documents))
+    }
+}
+
+impl Serve {
+    fn serve(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
         let context = session.local_context()?;
         let source = self.source()?;
-        let ready = |url| {
-            session.console.line(format!("Listening on {url}"));
-            session.console.flush();
+        let example = Listening { address: SocketAddr::from(([127, 0, 0, 1], 0)), is_secure: false, read_only: false };
+        documents.rehearse(&schema::Listening::from(&example))?;
+        let ready = |listening: Listening| {
+            if !documents.are_wanted() {
+                session.console.line(format!("Listening on {}", listening.url()));
+                session.console.flush();
+            }
+            // What fails for this address failed in the rehearsal.
+            let _ = documents.put(&schema::Listening::from(&listening));
         };
-        let access_log = AccessLog::new(|line| {
+        let is_diverted = documents.are_wanted();
+        let access_log = AccessLog::new(move |line| {
             // As with every program in a pipe, a reader that goes away ends the server.
-            let _ = writeln!(std::io::stdout().lock(), "{line}");
+            let _ = match is_diverted {
+                true => writeln!(std::io::stderr().lock(), "{line}"),
+                false => writeln!(std::io::stdout().lock(), "{line}"),
+            };
         });
         runtime::block_on_all_cores(async {
             let mut signals = Signals::listen()?;

@@ -1,10 +1,11 @@
 //! `system check` and `system sync-view`
 
 use clap::Args;
-use dhow_ops::{refetch, runtime, system};
+use dhow_ops::{Context, refetch, runtime, system};
 
 use crate::errors::{FAILED, Failure, Outcome};
-use crate::format::units;
+use crate::format::document::DocumentFormat;
+use crate::format::{schema, units};
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Network, Session};
@@ -17,6 +18,8 @@ const RESUMABLE: &str = "what has arrived is kept, and the next run goes on from
 /// The arguments of `system check`.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Mend what can be mended without losing anything
     #[arg(long)]
     repair: bool,
@@ -39,31 +42,43 @@ impl Verb for Check {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if self.pull && !self.repair {
-            return Err(Failure::Client("--pull goes with --repair: without it nothing is changed".to_owned()));
+        let documents = self.documents.open(session.console);
+        let (context, mut checked) = documents.settle(None, self.check(session))?;
+        let fetched = if self.pull { fetch_lost(session, &context, &mut checked) } else { Ok(()) };
+        if documents.are_wanted() {
+            documents.put(&schema::Check::from(&checked))?;
+        } else {
+            tell(session, &checked);
         }
-        let context = session.context(&self.network)?;
-        let mut checked = system::check(&context, self.repair)?;
-        if self.pull {
-            let progress = Progress::new(session.console, Direction::Pull, !session.console.is_terminal());
-            let fetch = refetch::fetch_lost(&context, &mut checked, &progress);
-            let mut outcome = Ok(());
-            runtime::block_on(async {
-                outcome = signals::interruptible(fetch, RESUMABLE).await;
-                Ok(())
-            })?;
-            drop(progress);
-            if outcome.is_err() {
-                show(session, &checked);
-                return outcome;
-            }
-        }
-        show(session, &checked);
+        documents.settle(None, fetched)?;
         if checked.is_sound() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
     }
 }
 
-fn show(session: &Session<'_>, checked: &system::Checked) {
+impl Check {
+    fn check(&self, session: &Session<'_>) -> Outcome<(Context, system::Checked)> {
+        if self.pull && !self.repair {
+            return Err(Failure::Client("--pull goes with --repair: without it nothing is changed".to_owned()));
+        }
+        let context = session.context(&self.network)?;
+        let checked = system::check(&context, self.repair)?;
+        Ok((context, checked))
+    }
+}
+
+/// Fetches what is missing. What became of each problem is in `checked`, also when it was interrupted.
+fn fetch_lost(session: &Session<'_>, context: &Context, checked: &mut system::Checked) -> Outcome {
+    let progress = Progress::new(session.console, Direction::Pull, !session.console.shows_asides());
+    let fetch = refetch::fetch_lost(context, checked, &progress);
+    let mut outcome = Ok(());
+    runtime::block_on(async {
+        outcome = signals::interruptible(fetch, RESUMABLE).await;
+        Ok(())
+    })?;
+    outcome
+}
+
+fn tell(session: &Session<'_>, checked: &system::Checked) {
     let (console, report) = (session.console, &checked.report);
     if let Some(rebuilt) = &checked.rebuilt {
         show_rebuilt(session, rebuilt);

@@ -6,7 +6,8 @@ use dhow_ops::{prune, system_prune};
 use super::filters;
 use super::prune::{Tense, images};
 use crate::errors::{Failure, Outcome};
-use crate::format::units;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, units};
 use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Verb};
@@ -20,6 +21,8 @@ pub(crate) struct SystemPrune {
     /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -40,6 +43,13 @@ impl Verb for SystemPrune {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        documents.settle(None, self.prune(session, &documents))
+    }
+}
+
+impl SystemPrune {
+    fn prune(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
         let given = filters::given(&self.filter);
         let context = session.local_context()?;
         let terms = prune::filters(&context, &given)?;
@@ -50,12 +60,14 @@ impl Verb for SystemPrune {
             return Ok(());
         }
         let request = system_prune::Request { all: self.all, volumes: self.volumes, filters: given };
-        session.console.text(render(&system_prune::prune(&context, &request)?));
+        let everything = system_prune::prune(&context, &request)?;
+        if documents.are_wanted() {
+            return documents.put(&schema::SystemPrune::from(&everything));
+        }
+        session.console.text(render(&everything));
         Ok(())
     }
-}
 
-impl SystemPrune {
     /// Docker's words (docker/cli `command/system/prune.go`).
     fn warning(&self, terms: &[(String, String)]) -> String {
         let mut lines = vec!["WARNING! This will remove:", "  - all stopped containers"];

@@ -4,13 +4,16 @@ use clap::Args;
 use dhow_ops::tree;
 
 use crate::errors::Outcome;
-use crate::format::units;
+use crate::format::document::DocumentFormat;
+use crate::format::{schema, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
 /// The arguments of `image tree`.
 #[derive(Args, Debug)]
 pub(crate) struct Tree {
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[arg(value_name = "IMAGE")]
     names: Vec<String>,
 }
@@ -26,7 +29,13 @@ impl Verb for Tree {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [name] = self.names.as_slice() else { return Ok(()) };
-        session.console.text(render(&tree::tree(&session.local_context()?, name)?));
+        let documents = self.documents.open(session.console);
+        let tree = session.local_context().and_then(|context| Ok(tree::tree(&context, name)?));
+        let tree = documents.settle(Some(name), tree)?;
+        if documents.are_wanted() {
+            return documents.put(&schema::Tree::from(&tree));
+        }
+        session.console.text(render(&tree));
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 pub(super) fn wanted(session: &Session<'_>, context: &Context, text: &str, quiet: bool) -> Outcome<Wanted> {
     let console = session.console;
     let found = short_names::resolve(context, text)?;
-    let can_ask = terminal::input_is_terminal() && console.is_terminal();
+    let can_ask = terminal::input_is_terminal() && console.shows_asides();
     let is_question = matches!(found.reason, Reason::Ask(..)) && can_ask;
     if is_question {
         let chosen = terminal::choose(console, "Please select an image:", &found.candidates)?.clone();

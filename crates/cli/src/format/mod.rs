@@ -3,14 +3,18 @@
 //! A verb that prints a list has one way in to all that `--format` can say: [`ListFormat::parse`] reads the option, and
 //! [`list::render`] writes rows through a template when it is one. The plain table, `json` and `raw` are the verb's own
 //! business: going through the engine would cost them more than everything else a list does.
+//!
+//! A verb for which docker has no format takes [`document::DocumentFormat`] and writes what is in [`schema`].
 
 #[cfg(test)]
 mod against_go;
 pub(crate) mod ago;
+pub(crate) mod document;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod object;
 pub(crate) mod podman;
+pub(crate) mod schema;
 pub(crate) mod table;
 pub(crate) mod tabwriter;
 pub(crate) mod text;

@@ -12,7 +12,7 @@ use plain::Plain;
 use state::Direction;
 use terminal::Terminal;
 
-/// The progress of one operation on whatever standard output is.
+/// The progress of one operation, on whatever takes what is said beside results.
 #[derive(Debug)]
 pub(crate) enum Progress<'a> {
     /// Nothing, for `--quiet`.
@@ -24,13 +24,13 @@ pub(crate) enum Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Chooses by standard output. Everything printed so far is on the screen before the first bar.
+    /// Chooses by where it is shown. Everything printed so far is on the screen before the first bar.
     pub(crate) fn new(console: &'a Console, direction: Direction, quiet: bool) -> Self {
         console.flush();
         if quiet {
             Progress::Quiet
-        } else if console.is_terminal() {
-            Progress::Terminal(Terminal::new(direction))
+        } else if console.shows_asides() {
+            Progress::Terminal(Terminal::new(direction, console.is_diverted()))
         } else {
             Progress::Plain(Plain::new(console, direction))
         }

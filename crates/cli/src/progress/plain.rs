@@ -31,7 +31,7 @@ impl<'a> Plain<'a> {
         if lines.peek().is_none() {
             return;
         }
-        lines.for_each(|state| self.console.line(format!("{}: {}", state.id, state.text)));
+        lines.for_each(|state| self.console.aside(format!("{}: {}\n", state.id, state.text)));
         self.console.flush();
     }
 }

@@ -26,6 +26,8 @@ struct Screen {
     states: States,
     lines: MultiProgress,
     layers: HashMap<String, Layer>,
+    /// Whether standard error is the screen, not standard output.
+    is_on_error: bool,
 }
 
 #[derive(Debug)]
@@ -36,10 +38,11 @@ struct Layer {
 }
 
 impl Terminal {
-    /// Draws on standard output.
-    pub(crate) fn new(direction: Direction) -> Self {
-        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-        Self { screen: Mutex::new(Screen { states: States::new(direction), lines, layers: HashMap::new() }) }
+    /// Draws on standard output, or on standard error.
+    pub(crate) fn new(direction: Direction, is_on_error: bool) -> Self {
+        let target = if is_on_error { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
+        let (states, lines) = (States::new(direction), MultiProgress::with_draw_target(target));
+        Self { screen: Mutex::new(Screen { states, lines, layers: HashMap::new(), is_on_error }) }
     }
 
     /// Shows the layers that were only announced.
@@ -79,7 +82,7 @@ impl Screen {
                 }
                 layer.drawn = Some(now);
                 let started = *layer.started.get_or_insert(now);
-                format!(" {}", bar::render(done, total, columns(), now - started))
+                format!(" {}", bar::render(done, total, columns(self.is_on_error), now - started))
             }
         };
         layer.line.set_message(format!("{}: {}{numbers}", state.id, without_controls(&state.text)));
@@ -96,11 +99,20 @@ impl Drop for Screen {
         if !self.layers.is_empty() {
             // indicatif pads the last line so that the next character wraps, which terminals of unknown size do not do.
             // A line feed at the edge of the screen is no second wrap. A terminal that is gone needs neither.
-            let _ = io::stdout().write_all(b"\n").and_then(|()| io::stdout().flush());
+            let _ = if self.is_on_error {
+                io::stderr().write_all(b"\n")
+            } else {
+                io::stdout().write_all(b"\n").and_then(|()| io::stdout().flush())
+            };
         }
     }
 }
 
-fn columns() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| usize::from(size.ws_col))
+fn columns(is_on_error: bool) -> usize {
+    let size = if is_on_error {
+        rustix::termios::tcgetwinsize(io::stderr())
+    } else {
+        rustix::termios::tcgetwinsize(io::stdout())
+    };
+    size.map_or(80, |size| usize::from(size.ws_col))
 }

@@ -14,7 +14,7 @@ use super::{Member, local_list, normalize};
 use crate::context::Context;
 
 /// Pushes a list under its own name or another one; `pushed` is told of each manifest that the repository of the index did
-/// not have under its own. With `purge` the list is gone afterwards. Returns the digest of the index.
+/// not have under its own. With `purge` the list is gone afterwards. Returns the name and the digest of the index.
 ///
 /// Manifests of other repositories of the registry are brought along: their blobs are mounted, or copied where the
 /// registry mounts nothing.
@@ -27,7 +27,7 @@ pub async fn push(
     destination: Option<&str>,
     purge: bool,
     pushed: &dyn Fn(&Reference, &Digest),
-) -> Result<Digest> {
+) -> Result<(Reference, Digest)> {
     let name = normalize(list)?;
     let members = local_list(context, &name)?.members;
     let target = match destination {
@@ -55,7 +55,7 @@ pub async fn push(
             Ok(())
         })?;
     }
-    Ok(descriptor.digest)
+    Ok((target, descriptor.digest))
 }
 
 fn check_platforms(members: &[Member]) -> Result<()> {

@@ -55,10 +55,10 @@ impl Verb for Load {
         let copying = Copying::new(session.console, self.quiet);
         let loaded: Vec<String> = report
             .loaded
-            .into_iter()
-            .map(|image| match image {
-                load::Loaded::Reference { name, .. } => name,
-                load::Loaded::Id(id) => id.to_string(),
+            .iter()
+            .flat_map(|image| match image.names.as_slice() {
+                [] => vec![image.image_id.to_string()],
+                names => names.iter().map(|name| context.naming().shown(name)).collect(),
             })
             .collect();
         for name in &loaded {

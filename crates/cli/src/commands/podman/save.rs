@@ -62,15 +62,15 @@ impl Verb for Save {
             false => vec![Named { image: first.clone(), further: others.to_vec() }],
         };
         let output = self.output(session)?;
-        let notes = save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)?;
+        let saved = save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)?;
         // Standard output is the archive's alone, which podman takes for a wish to be left in peace.
         let quiet = self.quiet || matches!(output, save::Output::Stdout);
         let copying = Copying::new(session.console, quiet);
         for image in &images {
             copying.whole(&context, &image.image, false)?;
         }
-        for note in notes {
-            session.console.notice(text::note(&note));
+        for note in saved.iter().filter_map(|image| image.note.as_deref()) {
+            session.console.notice(text::note(note));
         }
         Ok(())
     }
