@@ -18,22 +18,28 @@ pub(crate) struct Schema {
 impl Schema {
     /// As it is published: documents may have fields that it does not know.
     pub(crate) fn open(verb: &str) -> Self {
-        Self::compile(verb, false)
+        Self::compile(verb, |_| {})
     }
 
     /// With no room for fields that it does not know.
     pub(crate) fn closed(verb: &str) -> Self {
-        Self::compile(verb, true)
+        Self::compile(verb, close)
     }
 
-    fn compile(verb: &str, is_closed: bool) -> Self {
+    /// With no room for such fields, but satisfied with less: what was written before a field was added.
+    pub(crate) fn past(verb: &str) -> Self {
+        Self::compile(verb, |schema| {
+            close(schema);
+            forgive(schema);
+        })
+    }
+
+    fn compile(verb: &str, change: fn(&mut Value)) -> Self {
         let mut compiler = Compiler::new();
         for name in [verb, "failed"] {
             let mut schema = read(&folder().join(format!("{name}.json")));
             assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}.json");
-            if is_closed {
-                close(&mut schema);
-            }
+            change(&mut schema);
             compiler.add_resource(&address(name), schema).unwrap_or_else(|error| panic!("{name}.json: {error}"));
         }
         let mut schemas = Schemas::new();
@@ -68,6 +74,20 @@ fn close(schema: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Requires no properties.
+fn forgive(schema: &mut Value) {
+    match schema {
+        Value::Object(entries) => {
+            entries.values_mut().for_each(forgive);
+            if entries.get("required").is_some_and(Value::is_array) {
+                entries.shift_remove("required");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(forgive),
         _ => {}
     }
 }
