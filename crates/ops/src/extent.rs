@@ -2,13 +2,12 @@
 
 use std::collections::HashSet;
 
-use dhow_base::Result;
+use dhow_base::{Kind, Result};
 use dhow_content::{Copied, VerifiedDocument};
-use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Platform};
 use dhow_store::Store;
 
-use crate::select::Platforms;
+use crate::select::{Fit, Platforms, Selection};
 
 /// How much an image is, and how much of it moved. Bytes are those of blobs as they travel, compressed or not; manifests
 /// and indexes are not counted.
@@ -54,29 +53,31 @@ impl Extent {
     }
 }
 
-/// The documents that a pull of these platforms finds here, for what the store keeps as `root`.
+/// The documents that a pull of these platforms would fetch of what the store keeps as `root`, as far as they are here.
 pub(crate) fn local_documents(
     store: &Store,
     root: &Descriptor,
     platforms: &Platforms,
 ) -> Result<Vec<VerifiedDocument>> {
-    if *platforms == Platforms::All {
-        return store.documents_below(root);
+    let host = [Platform::host()];
+    let wanted: &[Platform] = match platforms {
+        Platforms::All => return store.documents_below(root),
+        Platforms::Default => &host,
+        Platforms::These(wanted) => wanted,
+    };
+    let document = store.document(&root.digest)?;
+    if document.document().as_index().is_none() {
+        return Ok(vec![document]);
     }
-    let here = store.manifests_of(&root.digest)?;
-    let best = |platform: &Platform| {
-        let matcher = Matcher::ordered(platform);
-        let ranked = here.iter().filter_map(|member| Some((matcher.rank(member.platform.as_ref()?)?, member)));
-        ranked.min_by_key(|(rank, _)| *rank).map(|(_, member)| member)
+    let members = match Selection::new(wanted, Fit::Best, &root.digest).pick(document.document()) {
+        // An index that is here as a whole does not need the host's platform to be up to date.
+        Err(error) if error.kind() == Kind::NotFound => return store.documents_below(root),
+        members => members?,
     };
-    let chosen: Vec<&Descriptor> = match platforms {
-        Platforms::These(wanted) => wanted.iter().filter_map(best).collect(),
-        Platforms::Default | Platforms::All => best(&Platform::host()).or(here.first()).into_iter().collect(),
-    };
-    let mut once = HashSet::new();
-    chosen
-        .into_iter()
-        .filter(|manifest| once.insert(&manifest.digest))
-        .map(|manifest| store.document(&manifest.digest))
-        .collect()
+    let mut documents = Vec::with_capacity(members.len() + 1);
+    for member in &members {
+        documents.extend(store.documents_below(member)?);
+    }
+    documents.push(document);
+    Ok(documents)
 }

@@ -96,6 +96,9 @@ fn platforms(documents: &mut Documents) {
     let pulled = documents.run(&scene, "pull", &["--platform", "linux/arm64,linux/arm/v7", &name], 0);
     assert_eq!(pulled[0]["platforms"], serde_json::json!(["linux/arm64", "linux/arm/v7"]));
     assert_eq!(field(&pulled[0], "digest"), multi.index.digest);
+    let again = documents.run(&scene, "pull", &["--platform", "linux/arm64,linux/arm/v7", &name], 0);
+    let amount = ["platforms", "layers", "sizeBytes"].map(|name| (&again[0][name], &pulled[0][name]));
+    assert!(amount.iter().all(|(now, before)| now == before), "{amount:?}");
     let again = documents.run(&scene, "pull", &["--platform", "linux/arm/v7", &name], 0);
     assert_eq!((field(&again[0], "status"), &again[0]["layers"]), ("up-to-date", &Value::from(1)));
     assert_eq!(again[0]["platforms"], serde_json::json!(["linux/arm/v7"]));
