@@ -211,9 +211,9 @@ impl Scene {
         names.iter().fold(String::from_utf8_lossy(bytes).into_owned(), |text, (from, to)| text.replace(from, to))
     }
 
-    /// A text with `/work` in place of this scene's folder, and everything else as it is.
+    /// A text with `/scene` in place of this scene's folder, and everything else as it is.
     pub fn shown_paths(&self, text: &str) -> String {
-        text.replace(&*self.folder.path().to_string_lossy(), "/work")
+        text.replace(&*self.folder.path().to_string_lossy(), "/scene")
     }
 
     /// A small image of two layers, always the same for the same `salt`. Its digests are called `id`, `manifest`,
