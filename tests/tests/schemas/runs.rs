@@ -119,6 +119,8 @@ fn listings(documents: &mut Documents, scene: &Scene) {
     documents.run(scene, "inspect", &["nope"], 1);
     let tree = documents.run(scene, "image tree", &["acme/labelled:v1"], 0);
     assert_eq!(tree[0]["layers"][1]["topLayerOf"][0], "docker.io/acme/labelled:v1");
+    let upon = documents.run(scene, "image tree", &["--whatrequires", "acme/labelled:v1"], 0);
+    assert_eq!((&upon[0]["layers"][0], upon[0]["layers"].as_array().map(Vec::len)), (&tree[0]["layers"][1], Some(1)));
     assert_eq!(documents.run(scene, "image tree", &["nope"], 1)[0]["name"], "nope");
     for options in [&[][..], &["-v"], &["--disk"]] {
         documents.run(scene, "system df", options, 0);

@@ -1,8 +1,9 @@
 //! `image tree` of podman
 
 use clap::Args;
-use dhow_ops::tree::{self, Branch, Layer, Tree};
+use dhow_ops::tree::{self, Layer, Tree};
 
+use super::super::tree::{described, grown, straight};
 use crate::errors::Outcome;
 use crate::format::units;
 use crate::session::Session;
@@ -30,41 +31,30 @@ impl Verb for ImageTree {
     fn run(self, session: &Session<'_>) -> Outcome {
         let [name] = self.names.as_slice() else { return Ok(()) };
         let context = session.local_context()?;
-        let tree = tree::tree(&context, name)?;
-        let branches: Vec<Branch> = match self.whatrequires {
-            true => tree::whatrequires(&context, name)?.into_iter().collect(),
-            false => tree.layers.iter().map(|layer| Branch { layer: layer.clone(), above: Vec::new() }).collect(),
+        let (tree, branches) = if self.whatrequires {
+            let tree = tree::required_by(&context, name)?;
+            let branches = grown(&tree.layers, shown);
+            (tree, branches)
+        } else {
+            let tree = tree::tree(&context, name)?;
+            let branches = straight(&tree.layers, shown);
+            (tree, branches)
         };
         session.console.text(render(&tree, &branches));
         Ok(())
     }
 }
 
-fn render(tree: &Tree, branches: &[Branch]) -> String {
+fn render(tree: &Tree, branches: &[String]) -> String {
     let title = if tree.layers.is_empty() { "No Image Layers" } else { "Image Layers" };
     let names = tree.names.join(" ");
     let (id, size) = (tree.id.short(), units::human_size(tree.size + tree.documents));
-    let drawn = draw(branches, "");
+    let drawn: String = branches.iter().map(|line| format!("{line}\n")).collect();
     format!("Image ID: {id}\nTags:     [{names}]\nSize:     {size}\n{title}\n{drawn}\n")
 }
 
-fn draw(branches: &[Branch], before: &str) -> String {
-    let mut text = String::new();
-    for (place, branch) in branches.iter().enumerate() {
-        let is_last = place + 1 == branches.len();
-        let arm = if is_last { "└──" } else { "├──" };
-        text.extend([before, arm, " ", &shown(&branch.layer), "\n"]);
-        text += &draw(&branch.above, &format!("{before}{}", if is_last { "    " } else { "│   " }));
-    }
-    text
-}
-
 fn shown(layer: &Layer) -> String {
-    let top = match layer.top_of.as_slice() {
-        [] => String::new(),
-        names => format!(" Top Layer of: [{}]", names.join(" ")),
-    };
-    format!("ID: {} Size: {:>7}{top}", layer.podman_id.short(), units::human_size(layer.size))
+    described(layer, &layer.podman_id)
 }
 
 #[cfg(test)]
@@ -73,31 +63,27 @@ mod tests {
     use dhow_spec::Digest;
 
     #[test]
-    fn branches_are_podman_s() {
+    fn sizes_count_documents_and_layers_have_podman_s_ids() {
         let digest = |letter: char| Digest::parse(&format!("sha256:{}", letter.to_string().repeat(64))).unwrap();
-        let layer = |letter, top_of: &[&str]| Layer {
+        let layer = |letter, parent: Option<char>, top_of: &[&str]| Layer {
             chain_id: digest('0'),
             podman_id: digest(letter),
+            parent: parent.map(digest),
+            has_siblings: parent.is_some(),
             size: 10_240,
             top_of: top_of.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let leaf = |letter, top_of: &[&str]| Branch { layer: layer(letter, top_of), above: Vec::new() };
         let tree = Tree {
             id: digest('f'),
             names: vec!["localhost/a:1".to_owned()],
             size: 10_240,
             documents: 1000,
-            layers: vec![layer('a', &[])],
+            layers: vec![layer('a', None, &["localhost/a:1"]), layer('d', Some('0'), &["y:1", "z:1"])],
         };
-        let branches = [Branch {
-            above: vec![Branch { above: vec![leaf('c', &[])], ..leaf('b', &["x:1"]) }, leaf('d', &["y:1", "z:1"])],
-            ..leaf('a', &["localhost/a:1"])
-        }];
         let expected = "Image ID: ffffffffffff\nTags:     [localhost/a:1]\nSize:     11.24kB\nImage Layers\n\
-            └── ID: aaaaaaaaaaaa Size: 10.24kB Top Layer of: [localhost/a:1]\n    \
-                ├── ID: bbbbbbbbbbbb Size: 10.24kB Top Layer of: [x:1]\n    \
-                │   └── ID: cccccccccccc Size: 10.24kB\n    \
-                └── ID: dddddddddddd Size: 10.24kB Top Layer of: [y:1 z:1]\n\n";
-        assert_eq!(render(&tree, &branches), expected);
+            ├── ID: aaaaaaaaaaaa Size: 10.24kB Top Layer of: [localhost/a:1]\n\
+            └── ID: dddddddddddd Size: 10.24kB Top Layer of: [y:1 z:1]\n\n";
+        assert_eq!(render(&tree, &straight(&tree.layers, shown)), expected);
+        assert_eq!(render(&tree, &grown(&tree.layers, shown)), expected);
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct Tree<'a> {
 #[serde(rename_all = "camelCase")]
 struct Layer<'a> {
     chain_id: &'a Digest,
+    parent: Option<&'a Digest>,
     size_bytes: u64,
     top_layer_of: &'a [String],
 }
@@ -26,6 +27,7 @@ impl<'a> From<&'a tree::Tree> for Tree<'a> {
     fn from(tree: &'a tree::Tree) -> Self {
         let layer = |layer: &'a tree::Layer| Layer {
             chain_id: &layer.chain_id,
+            parent: layer.parent.as_ref(),
             size_bytes: layer.size,
             top_layer_of: &layer.top_of,
         };
