@@ -13,10 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 14] = [
-    ("artifact pull", "prints the names of the files it wrote, one a line"),
-    ("artifact push", "prints one name with its digest"),
-    ("artifact rm", "prints a line for each name that is gone"),
+const WITHOUT: [(&str, &str); 10] = [
     ("completion", "writes a script for a shell"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
     ("help", "writes a text for people"),
@@ -24,7 +21,6 @@ const WITHOUT: [(&str, &str); 14] = [
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
-    ("rm-remote", "prints a line for each name that is gone"),
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),

@@ -126,7 +126,10 @@ fn listings(documents: &mut Documents, scene: &Scene) {
         documents.run(scene, "system df", options, 0);
     }
     let version = documents.run(scene, "version", &[], 0);
-    assert_eq!(version[0]["Server"]["Version"], version[0]["Client"]["Version"]);
+    let as_docker = documents.run(scene, "version", &["--compat", "docker"], 0);
+    for side in ["Client", "Server"] {
+        assert_eq!(as_docker[0][side]["Version"], version[0]["Version"]);
+    }
     documents.run(scene, "info", &[], 0);
 }
 
@@ -162,7 +165,19 @@ fn registries(documents: &mut Documents, scene: &Scene, server: &Server) {
     std::fs::write(&file, "hello").expect("a file");
     let file = format!("{}:text/plain", file.display());
     let type_of = "application/vnd.example.notes";
-    scene.must(&["artifact", "push", "--artifact-type", type_of, "--subject", &web, &notes, &file]);
+    let options = ["--artifact-type", type_of, "--subject", &web, &notes, &file];
+    let pushed = documents.run(scene, "artifact push", &options, 0);
+    assert_eq!(field(&pushed[0], "reference"), format!("{notes}@{}", field(&pushed[0], "digest")));
+    assert_eq!(documents.run(scene, "artifact push", &[&notes], 1)[0]["error"]["kind"], "invalid");
+    let pulled = documents.run(scene, "artifact pull", &["-o", "pulled", &notes], 0);
+    assert_eq!(
+        (&pulled[0]["files"], &pulled[0]["digest"]),
+        (&serde_json::json!(["pulled/notes.txt"]), &pushed[0]["digest"])
+    );
+    assert_eq!(
+        documents.run(scene, "artifact pull", &["-o", "pulled", &notes], 1)[0]["error"]["kind"],
+        "already-exists"
+    );
     let tags = documents.run(scene, "tags", &[&server.name("acme/web")], 0);
     assert_eq!(tags[0]["repository"], server.name("acme/web"));
     let digest = documents.run(scene, "digest", &[&web], 0);
@@ -178,6 +193,12 @@ fn registries(documents: &mut Documents, scene: &Scene, server: &Server) {
     assert_eq!(artifacts[0], Value::Array(artifact));
     let found = documents.run(scene, "search", &[&server.name("we")], 0);
     assert!(field(&found[0], "Name").ends_with("acme/web"), "{found:?}");
+    let removed = documents.run(scene, "artifact rm", &[&notes, &web], 1);
+    assert_eq!((field(&removed[0], "status"), field(&removed[1], "name")), ("untagged", web.as_str()));
+    let (other, digest_name) =
+        (server.name("acme/web:nope"), format!("{}@{}", server.name("acme/web"), field(&pushed[0], "digest")));
+    let removed = documents.run(scene, "rm-remote", &["-f", &digest_name, &other], 1);
+    assert_eq!((field(&removed[0], "status"), &removed[1]["error"]["kind"]), ("deleted", &"not-found".into()));
     let remote = documents.run(scene, "inspect", &["--remote", &web], 0);
     assert_eq!(remote[0]["Digest"], digest[0]["digest"]);
 }

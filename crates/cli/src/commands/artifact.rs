@@ -7,12 +7,15 @@ use std::path::PathBuf;
 use clap::Args;
 use dhow_base::progress::Silent;
 use dhow_ops::artifact::{self, NewArtifact, NewFile};
-use dhow_ops::remote::{self, Removed};
+use dhow_ops::{Context, remote};
 use dhow_spec::Reference;
 
 use super::remote::{READ_ONLY, Reach, run};
+use super::rm_remote::tell_removed;
 use super::targets;
 use crate::errors::{Failure, Outcome};
+use crate::format::document::DocumentFormat;
+use crate::format::schema;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -25,6 +28,8 @@ pub(crate) struct Push {
     /// Say something of the artifact
     #[arg(long, value_name = "key=value", value_parser = parse_annotation)]
     annotation: Vec<(String, String)>,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// The image that the artifact is about, in the same repository: it becomes one of that one's referrers
     #[arg(long, value_name = "NAME")]
     subject: Option<String>,
@@ -50,6 +55,18 @@ impl Verb for Push {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((name, files)) = self.names.split_first() else { return Ok(()) };
+        let documents = self.documents.open(session.console);
+        let pushed = documents.settle(Some(name), self.push(session, name, files))?;
+        if documents.are_wanted() {
+            return documents.put(&schema::ArtifactPushed::new(name, &pushed));
+        }
+        session.console.line(pushed.familiar());
+        Ok(())
+    }
+}
+
+impl Push {
+    fn push(&self, session: &Session<'_>, name: &str, files: &[String]) -> Outcome<Reference> {
         let reference = remote::reference(name)?;
         if reference.digest().is_some() {
             return Err(Failure::Client("an artifact cannot be given a digest as its name".to_owned()));
@@ -61,16 +78,14 @@ impl Verb for Push {
         let subject = self.subject.as_deref().map(remote::reference).transpose()?;
         let new = NewArtifact {
             reference,
-            artifact_type: self.artifact_type,
+            artifact_type: self.artifact_type.clone(),
             files: files.iter().map(|text| file(text)).collect(),
-            annotations: self.annotation,
+            annotations: self.annotation.clone(),
             subject,
         };
         let context = self.reach.context(session, [new.reference.repository().domain()])?;
         let unfinished = "the artifact has no name in the registry yet";
-        let pushed = run(unfinished, artifact::push(&context, &new, &Silent))?;
-        session.console.line(pushed.familiar());
-        Ok(())
+        run(unfinished, artifact::push(&context, &new, &Silent))
     }
 }
 
@@ -88,6 +103,8 @@ fn file(text: &str) -> NewFile {
 /// The arguments of `artifact pull`.
 #[derive(Args, Debug)]
 pub(crate) struct Pull {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Write into this folder
     #[arg(short, long, value_name = "string", default_value = ".")]
     output: PathBuf,
@@ -111,18 +128,28 @@ impl Verb for Pull {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some(name) = self.names.first() else { return Ok(()) };
-        let reference = remote::reference(name)?;
-        let context = self.reach.context(session, [reference.repository().domain()])?;
-        let unfinished = "files that have their names are complete";
-        let pulled = run(unfinished, artifact::pull(&context, &reference, &self.output, self.force))?;
-        for path in &pulled.files {
-            session.console.line(path.display().to_string());
+        let documents = self.documents.open(session.console);
+        let (reference, pulled) = documents.settle(Some(name), self.pull(session, name))?;
+        if documents.are_wanted() {
+            documents.put(&schema::ArtifactPulled::new(name, &reference, &pulled))?;
+        } else {
+            pulled.files.iter().for_each(|path| session.console.line(path.display().to_string()));
         }
         if pulled.nameless > 0 {
             let (count, digest) = (pulled.nameless, &pulled.artifact.digest);
             session.console.notice(format!("{count} files of {digest} have no name and were not written"));
         }
         Ok(())
+    }
+}
+
+impl Pull {
+    fn pull(&self, session: &Session<'_>, name: &str) -> Outcome<(Reference, artifact::Pulled)> {
+        let reference = remote::reference(name)?;
+        let context = self.reach.context(session, [reference.repository().domain()])?;
+        let unfinished = "files that have their names are complete";
+        let pulled = run(unfinished, artifact::pull(&context, &reference, &self.output, self.force))?;
+        Ok((reference, pulled))
     }
 }
 
@@ -195,6 +222,8 @@ impl Verb for List {
 /// The arguments of `artifact rm`.
 #[derive(Args, Debug)]
 pub(crate) struct Remove {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Remove the artifact itself and not only its tag, and with it every other tag of it
     #[arg(long)]
     manifest: bool,
@@ -214,6 +243,18 @@ impl Verb for Remove {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        let (context, references) = documents.settle(None, self.prepare(session))?;
+        targets::each(self.names.iter().zip(&references), |(name, reference)| {
+            let unfinished = "what was told to be removed is; the one under way may be";
+            let removed = run(unfinished, artifact::remove(&context, reference, self.manifest));
+            tell_removed(session, &documents, name, removed)
+        })
+    }
+}
+
+impl Remove {
+    fn prepare(&self, session: &Session<'_>) -> Outcome<(Context, Vec<Reference>)> {
         let references: Vec<Reference> =
             self.names.iter().map(|name| remote::reference(name)).collect::<Result<_, _>>()?;
         if let Some(bare) = references.iter().find(|name| name.tag().is_none() && name.digest().is_none()) {
@@ -221,16 +262,7 @@ impl Verb for Remove {
             return Err(Failure::Client(message));
         }
         let context = self.reach.context(session, references.iter().map(|name| name.repository().domain()))?;
-        targets::each(&references, |reference| {
-            let unfinished = "what was told to be removed is; the one under way may be";
-            let line = match run(unfinished, artifact::remove(&context, reference, self.manifest))? {
-                Removed::Tag(tag) => format!("Untagged: {}", tag.familiar()),
-                Removed::Manifest(manifest) => format!("Deleted: {}", manifest.familiar()),
-            };
-            session.console.line(line);
-            session.console.flush();
-            Ok(())
-        })
+        Ok((context, references))
     }
 }
 

@@ -1,12 +1,15 @@
 //! `rm-remote`
 
 use clap::Args;
+use dhow_ops::Context;
 use dhow_ops::remote::{self, Removed};
 use dhow_spec::Reference;
 
 use super::remote::{Reach, run};
 use super::targets;
 use crate::errors::{Failure, Outcome};
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::schema;
 use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Verb};
@@ -17,6 +20,8 @@ const UNFINISHED: &str = "what was told to be removed is; nothing else was asked
 /// The arguments of `rm-remote`.
 #[derive(Args, Debug)]
 pub(crate) struct RmRemote {
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
@@ -39,6 +44,40 @@ impl Verb for RmRemote {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        let Some((context, references)) = documents.settle(None, self.prepare(session))? else { return Ok(()) };
+        targets::each(self.names.iter().zip(&references), |(name, reference)| {
+            let removed = run(UNFINISHED, remote::remove(&context, reference, self.manifest));
+            tell_removed(session, &documents, name, removed)
+        })
+    }
+}
+
+/// Says what was removed for one operand.
+///
+/// # Errors
+/// That it was not.
+pub(super) fn tell_removed(
+    session: &Session<'_>,
+    documents: &Documents<'_>,
+    name: &str,
+    removed: Outcome<Removed>,
+) -> Outcome {
+    let removed = documents.settle(Some(name), removed)?;
+    if documents.are_wanted() {
+        return documents.put(&schema::RemoteRemoved::new(name, &removed));
+    }
+    session.console.line(match removed {
+        Removed::Tag(tag) => format!("Untagged: {}", tag.familiar()),
+        Removed::Manifest(manifest) => format!("Deleted: {}", manifest.familiar()),
+    });
+    session.console.flush();
+    Ok(())
+}
+
+impl RmRemote {
+    /// What is to be removed, and how to reach it; nothing when the user does not want it after all.
+    fn prepare(&self, session: &Session<'_>) -> Outcome<Option<(Context, Vec<Reference>)>> {
         let references: Vec<Reference> =
             self.names.iter().map(|name| remote::reference(name)).collect::<Result<_, _>>()?;
         // Said before anything is removed: the first name of several must not be gone when the second makes no sense.
@@ -50,24 +89,14 @@ impl Verb for RmRemote {
         if !self.force && terminal::input_is_terminal() {
             let warning = self.warning(&references);
             if !terminal::confirm(session.console, &warning)? {
-                return Ok(());
+                return Ok(None);
             }
         }
         let domains = references.iter().map(|reference| reference.repository().domain());
         let context = self.reach.context(session, domains)?;
-        targets::each(&references, |reference| {
-            let line = match run(UNFINISHED, remote::remove(&context, reference, self.manifest))? {
-                Removed::Tag(tag) => format!("Untagged: {}", tag.familiar()),
-                Removed::Manifest(manifest) => format!("Deleted: {}", manifest.familiar()),
-            };
-            session.console.line(line);
-            session.console.flush();
-            Ok(())
-        })
+        Ok(Some((context, references)))
     }
-}
 
-impl RmRemote {
     fn warning(&self, references: &[Reference]) -> String {
         let mut lines = vec!["WARNING! This will remove from the registry:".to_owned()];
         lines.extend(references.iter().map(|reference| {

@@ -6,6 +6,7 @@
 
 mod health;
 mod registries;
+mod remote;
 mod removals;
 mod transfers;
 mod tree;
@@ -17,6 +18,7 @@ use crate::errors::Failure;
 
 pub(crate) use health::{Check, DiskPart};
 pub(crate) use registries::{ListCreated, ListEdited, ListPushed, Listening, Login, Logout};
+pub(crate) use remote::{ArtifactPulled, ArtifactPushed, RemoteRemoved};
 pub(crate) use removals::{Prune, Remove, SystemPrune};
 pub(crate) use transfers::{Loaded, Pulled, Pushed, Saved};
 pub(crate) use tree::Tree;
