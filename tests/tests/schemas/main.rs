@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 10] = [
+const WITHOUT: [(&str, &str); 13] = [
     ("completion", "writes a script for a shell"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
     ("help", "writes a text for people"),
@@ -21,6 +21,8 @@ const WITHOUT: [(&str, &str); 10] = [
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
+    ("serve gc", "tells what it did in two sentences: its exit code says whether all is well"),
+    ("serve scrub", "tells what it found a line each: its exit code says whether all is well"),
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),
@@ -39,7 +41,8 @@ fn verbs(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<(Stri
         verbs(below, words, found);
         words.pop();
     }
-    if is_verb {
+    // A verb may have others below it (`serve`); a group has no options of its own.
+    if is_verb || command.get_arguments().any(|argument| !argument.is_global_set()) && !words.is_empty() {
         found.push((words.join(" "), command.get_arguments().any(|argument| argument.get_long() == Some("format"))));
     }
 }

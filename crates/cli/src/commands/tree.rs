@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn branches_are_podman_s() {
         let layers = ["f", "af+", "ca", "dc", "bf+", "eb"].map(|chain| layer(chain, 10_240, &[&chain[..1]]));
-        let shown = grown(&layers, shown).join("\n");
+        let drawn = grown(&layers, shown).join("\n");
         let expected = "\
 ├── ID: ffffffffffff Size: 10.24kB Top Layer of: [f]
 ├── ID: aaaaaaaaaaaa Size: 10.24kB Top Layer of: [a]
@@ -144,7 +144,7 @@ mod tests {
 │   └── ID: dddddddddddd Size: 10.24kB Top Layer of: [d]
 └── ID: bbbbbbbbbbbb Size: 10.24kB Top Layer of: [b]
     └── ID: eeeeeeeeeeee Size: 10.24kB Top Layer of: [e]";
-        assert_eq!(shown, expected);
+        assert_eq!(drawn, expected);
         let expected = "\
 └── ID: aaaaaaaaaaaa Size: 10.24kB Top Layer of: [a]
     ├── ID: cccccccccccc Size: 10.24kB Top Layer of: [c]
