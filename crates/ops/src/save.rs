@@ -112,7 +112,10 @@ pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, ou
 fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Output) -> Result<Vec<Saved>> {
     let full_names = context.naming() == Naming::Podman;
     // Before anything is written: an image can lose its name meanwhile.
-    let saved: Vec<Saved> = images.iter().map(|image| image.described(session.store())).collect::<Result<_>>()?;
+    let saved: Vec<Saved> = images
+        .iter()
+        .map(|image| image.described(session.store()).map_err(|error| told(&image.name(), error)))
+        .collect::<Result<_>>()?;
     let copied = match output {
         Output::Directory(path) => write_directory(session, images, path)?,
         Output::Path(path) => {
@@ -135,6 +138,11 @@ fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Ou
 }
 
 impl Chosen {
+    /// What messages call it.
+    fn name(&self) -> String {
+        self.names.first().map_or_else(|| self.image_id.to_string(), Reference::familiar)
+    }
+
     fn described(&self, store: &Store) -> Result<Saved> {
         let documents = outgoing::documents(store, &self.outgoing)?;
         let Descriptor { digest, media_type, .. } = self.outgoing.root.clone();
@@ -220,8 +228,7 @@ fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
         let result = futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options));
-        let name = || image.names.first().map_or_else(|| image.image_id.to_string(), Reference::familiar);
-        copied.push(result.map_err(|error| explain(&name(), error))?);
+        copied.push(result.map_err(|error| explain(&image.name(), error))?);
     }
     let saved: Vec<SavedImage> = images
         .iter()
