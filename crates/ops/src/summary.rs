@@ -93,7 +93,7 @@ pub struct Description {
 /// Describes an image by anything that stands for one.
 ///
 /// # Errors
-/// Those of [`Context::find`] and of the store.
+/// Those of `Context::find` and of the store.
 pub fn describe(context: &Context, name: &str) -> Result<Description> {
     let store = context.store()?;
     let found = context.find(name)?;

@@ -1,6 +1,6 @@
 //! Who may do what.
 //!
-//! An [`Access`] is made whole of a configuration and never changes; another one takes its place when the files do.
+//! An `Access` is made whole of a configuration and never changes; another one takes its place when the files do.
 
 mod basic;
 mod htpasswd;

@@ -267,7 +267,7 @@ const STATES: [(&str, State); 12] = [
 /// What the files in the layers are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Files {
-    /// Without data, so that docker's way to count bytes gives what dhow's does; see [`sparse_tar`].
+    /// Without data, so that docker's way to count bytes gives what dhow's does; see `sparse_tar`.
     Sparse,
     /// Plain. Podman takes layers apart and cannot put sparse files together again.
     Dense,

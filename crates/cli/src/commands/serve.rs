@@ -55,7 +55,7 @@ pub(crate) struct Serve {
         hide_env = true
     )]
     access_log: Option<bool>,
-    /// Set a bound on what clients may use (<name>=<number>)
+    /// Set a bound on what clients may use ("NAME=NUMBER")
     #[arg(long, value_name = "limit", env = "DHOW_SERVE_LIMIT", hide_env = true, value_delimiter = ' ')]
     limit: Vec<String>,
     /// Certificate to speak HTTPS with (PEM), and those between it and its authority
@@ -85,10 +85,10 @@ pub(crate) struct Serve {
         hide_env = true
     )]
     anonymous_pull: Option<bool>,
-    /// Allow users something in repositories (<users>:<actions>:<repositories>)
+    /// Allow users something in repositories ("USERS:ACTIONS:REPOSITORIES")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_ALLOW", hide_env = true, value_delimiter = ' ')]
     allow: Vec<String>,
-    /// Keep tags from being moved or deleted (<repositories>:<tags>)
+    /// Keep tags from being moved or deleted ("REPOSITORIES:TAGS")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_IMMUTABLE_TAGS", hide_env = true, value_delimiter = ' ')]
     immutable_tags: Vec<String>,
     #[arg(hide = true)]
