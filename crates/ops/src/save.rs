@@ -111,11 +111,8 @@ pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, ou
 
 fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Output) -> Result<Vec<Saved>> {
     let full_names = context.naming() == Naming::Podman;
-    // Before anything is written: an image can lose its name meanwhile.
-    let saved: Vec<Saved> = images
-        .iter()
-        .map(|image| image.described(session.store()).map_err(|error| told(&image.name(), error)))
-        .collect::<Result<_>>()?;
+    // Before anything is written: an image can lose its name meanwhile. What is missing is told by who comes to need it.
+    let saved: Vec<Result<Saved>> = images.iter().map(|image| image.described(session.store())).collect();
     let copied = match output {
         Output::Directory(path) => write_directory(session, images, path)?,
         Output::Path(path) => {
@@ -134,7 +131,7 @@ fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Ou
         }
     };
     last_use::note(session.store(), images.iter().map(|image| &image.image_id));
-    Ok(saved.into_iter().zip(&copied).map(|(saved, copied)| saved.moved(copied)).collect())
+    saved.into_iter().zip(&copied).map(|(saved, copied)| Ok(saved?.moved(copied))).collect()
 }
 
 impl Chosen {
