@@ -28,6 +28,10 @@ use crate::wait;
 /// A local file is copied in pieces of this many bytes, so that the verifier follows closely.
 const COPY_BYTES: u64 = 8 << 20;
 
+/// What arrives is noted in pieces of this many bytes: so much is fetched again after a kill, however much of it a busy
+/// machine reads from a connection at once.
+const NOTED_BYTES: usize = 128 << 10;
+
 /// A blob on its way into a store; made by [`Session::ingest`](dhow_content::Sink::ingest). Dropped before it is
 /// committed, it keeps its bytes for the next one.
 #[derive(Debug)]
@@ -144,10 +148,14 @@ impl Ingest for StoreIngest {
     }
 
     async fn write(&self, offset: u64, bytes: Bytes) -> Result<()> {
-        let end = offset.saturating_add(bytes.len() as u64);
-        self.task
-            .progress
-            .write(offset..end, || durable::write_at(self.file.file(), &self.task.path, &bytes, offset))?;
+        let mut start = offset;
+        for piece in bytes.chunks(NOTED_BYTES) {
+            let end = start.saturating_add(piece.len() as u64);
+            self.task
+                .progress
+                .write(start..end, || durable::write_at(self.file.file(), &self.task.path, piece, start))?;
+            start = end;
+        }
         self.follow()
     }
 
