@@ -25,6 +25,8 @@ pub struct Request {
     pub platforms: Platforms,
     /// Stores the layers without proving their diff IDs; sizes are then worked out on first need.
     pub stored: bool,
+    /// Works out [`Pulled::extent`], which reads the manifests once more.
+    pub measured: bool,
 }
 
 /// When the registry is asked at all (podman's `--policy`).
@@ -53,14 +55,17 @@ pub fn present(context: &Context, request: &Request) -> Result<Option<Pulled>> {
     }
     let image_id = store.find_target(&known.digest)?.image_id;
     store.touch([&image_id])?;
-    let extent = local_extent(store, &known, &request.platforms)?;
+    let extent = local_extent(store, &known, request)?;
     let Descriptor { digest, media_type, .. } = known;
     Ok(Some(Pulled { digest, media_type, image_id, newer: false, extent }))
 }
 
-/// How much is here of what these platforms of `root` are.
-fn local_extent(store: &Store, root: &Descriptor, platforms: &Platforms) -> Result<Extent> {
-    Extent::of(store, &root.digest, &extent::local_documents(store, root, platforms)?)
+/// How much is here of what was asked for of `root`; nothing when nobody wants to know.
+fn local_extent(store: &Store, root: &Descriptor, request: &Request) -> Result<Extent> {
+    if !request.measured {
+        return Ok(Extent::default());
+    }
+    Extent::of(store, &root.digest, &extent::local_documents(store, root, &request.platforms)?)
 }
 
 /// What to say where nothing may be fetched.
@@ -92,7 +97,7 @@ pub struct Pulled {
     pub image_id: Digest,
     /// Whether anything changed here; if not, docker says that the image is up to date.
     pub newer: bool,
-    /// How much was asked for, and how much of it was fetched.
+    /// How much was asked for, and how much of it was fetched; nothing unless the request was [measured](Request::measured).
     pub extent: Extent,
 }
 
@@ -174,7 +179,7 @@ impl Resolved {
         if self.is_local {
             let found = store.find_target(&self.root.digest)?;
             last_use::note(store, [&found.image_id]);
-            let extent = local_extent(store, &self.root, &self.request.platforms)?;
+            let extent = local_extent(store, &self.root, &self.request)?;
             return Ok(self.done(found.image_id, false, extent));
         }
         let document = match &self.document {
@@ -222,7 +227,8 @@ impl Resolved {
         })?;
         last_use::note(store, [&image_id]);
         let extent = match copied.documents.as_slice() {
-            [] => local_extent(store, &self.root, &self.request.platforms)?,
+            _ if !self.request.measured => Extent::default(),
+            [] => local_extent(store, &self.root, &self.request)?,
             documents => Extent::of(store, &self.root.digest, documents)?.moved(&copied),
         };
         Ok(self.done(image_id, committed.changed, extent))

@@ -243,7 +243,12 @@ impl Puller<'_> {
     }
 
     fn request(&self, reference: &Reference) -> pull::Request {
-        pull::Request { reference: reference.clone(), platforms: self.platforms.clone(), stored: self.stored }
+        pull::Request {
+            reference: reference.clone(),
+            platforms: self.platforms.clone(),
+            stored: self.stored,
+            measured: self.documents.are_wanted(),
+        }
     }
 
     fn say(&self, line: &str) {
