@@ -16,7 +16,6 @@ pub(crate) mod object;
 pub(crate) mod podman;
 pub(crate) mod schema;
 pub(crate) mod table;
-pub(crate) mod tabwriter;
 pub(crate) mod text;
 pub(crate) mod units;
 

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::{json, list, tabwriter, units};
+use super::table::{self, Spacing};
+use super::{json, list, units};
 use crate::errors::{Failure, Outcome};
 
 /// A table; without rows too.
@@ -17,7 +18,16 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
         text.push_str(&row.join("\t"));
         text.push('\n');
     }
-    tabwriter::align(tabwriter::PODMAN, &text)
+    align(&text)
+}
+
+/// Lays columns out; a line that a failing template did not end stays so.
+fn align(text: &str) -> String {
+    let mut aligned = table::aligned(text, Spacing::PODMAN);
+    if !text.ends_with('\n') {
+        aligned.pop();
+    }
+    aligned
 }
 
 /// A size in a list of images: three significant digits, and a space before the unit.
@@ -105,7 +115,7 @@ impl Report {
         let outcome =
             parsed.execute(&of(self.row, rows), Options::default(), &mut output).map_err(|error| self.failure(&error));
         let text = list::shown(output);
-        let text = if is_table { tabwriter::align(tabwriter::PODMAN, &text) } else { text };
+        let text = if is_table { align(&text) } else { text };
         Ok(Filled { text, outcome })
     }
 

@@ -123,6 +123,8 @@ impl Spacing {
     pub(crate) const LIST: Self = Self { least: WIDTH_MIN, padding: PADDING };
     /// That of docker's `version`.
     pub(crate) const VERSION: Self = Self { least: 20, padding: 1 };
+    /// That of podman's lists.
+    pub(crate) const PODMAN: Self = Self { least: 12, padding: 2 };
 }
 
 /// Lays out text whose cells end with tabs, as docker's tab writer does: a column is as wide as the widest of its cells in
@@ -203,5 +205,29 @@ ghcr.io/acme/web   v1        111111111111   30 hours ago         7.81MB
         let mut table = Table::new(&["SIZE", "COMMENT"]);
         table.row(["0B", ""]);
         assert_eq!(table.render(), "SIZE      COMMENT\n0B        \n");
+    }
+
+    #[test]
+    fn podman_s_columns_are_wider_and_closer() {
+        let align = |text| aligned(text, Spacing::PODMAN);
+        assert_eq!(align("A\tB\neleven char\tx\n"), "A            B\neleven char  x\n");
+        assert_eq!(align("A\tB\n"), "A           B\n");
+    }
+
+    /// The expected texts are what Go's `tabwriter.NewWriter(out, 10, 1, 3, ' ', 0)` prints.
+    #[test]
+    fn aligns_as_go_does() {
+        for (text, expected) in [
+            ("", ""),
+            ("A\n", "A\n"),
+            ("A\tB\nlonger than ten\tx\n", "A                 B\nlonger than ten   x\n"),
+            ("A\tB\tC\nno tabs\nx\ty\tz\n", "A         B         C\nno tabs\nx         y         z\n"),
+            ("wide cell one\ta\nshort\tb\tc\n", "wide cell one   a\nshort           b         c\n"),
+            ("ünï\tx\n", "ünï       x\n"),
+            ("\tx\n", "          x\n"),
+            ("a\t\n", "a         \n"),
+        ] {
+            assert_eq!(aligned(text, Spacing::LIST), expected, "{text:?}");
+        }
     }
 }
