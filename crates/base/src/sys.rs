@@ -1,4 +1,5 @@
-//! System calls that no safe binding offers. With `sandbox`, the only place where code may be unsafe.
+//! System calls that no safe binding offers. With `sandbox`, and one call of SQLite's in `store::db`, the only place where code may
+//! be unsafe.
 
 #![allow(unsafe_code, reason = "what this module is for; each block says why it holds")]
 

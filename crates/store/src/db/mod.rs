@@ -3,6 +3,7 @@
 mod beside;
 mod failure;
 mod network;
+mod ownership;
 pub(crate) mod schema;
 
 use std::path::{Path, PathBuf};
@@ -88,6 +89,7 @@ impl Database {
     }
 
     fn open_with(path: &Path, flags: OpenFlags, journal: Journal, alone: bool) -> Step<Self> {
+        ownership::change_only_when_needed();
         let mut connection = Connection::open_with_flags(path, flags)?;
         wait_when_busy(&mut connection)?;
         if alone {

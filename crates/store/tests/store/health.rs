@@ -1,6 +1,6 @@
 //! Damage, leftovers, foreign stores, and who keeps what from being collected.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use dhow_base::Kind;
@@ -319,4 +319,29 @@ fn a_store_on_a_read_only_file_system_can_be_read() {
         assert_eq!(error.kind(), Kind::Denied, "{error}");
         assert_eq!(store.check(true).unwrap_err().kind(), Kind::Denied);
     }
+}
+
+#[test]
+fn root_leaves_a_database_to_its_owner_and_touches_no_owner_that_is_right() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let directory = scratch();
+    let (database, log) = (root_of(&directory).join("meta.db"), root_of(&directory).join("meta.db-wal"));
+    drop(open(&directory));
+    let changed = || std::fs::metadata(&log).map(|found| (found.ctime(), found.ctime_nsec())).unwrap();
+    let before = changed();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert!(open(&directory).find("nothing").is_err());
+    assert_eq!(changed(), before, "a change of owner waits for the journal, even one to the same owner");
+
+    for file in [&database, &log] {
+        chown(file, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    std::fs::remove_file(&log).unwrap();
+    assert!(open(&directory).find("nothing").is_err());
+    let found = std::fs::metadata(&log).unwrap();
+    assert_eq!((found.uid(), found.gid()), (NOBODY, NOBODY), "the owner could not open his store any more");
 }
