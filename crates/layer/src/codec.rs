@@ -7,6 +7,7 @@ use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
 
 use crate::Compression;
 use crate::decoder::DecodeError;
+use crate::gzip::Member;
 
 /// Largest window a zstd frame may ask for: 2^27 bytes, what `zstd -d` itself accepts.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
@@ -27,7 +28,7 @@ pub(crate) struct Step {
 
 /// One decompressor in the middle of a frame, or about to begin one.
 pub(crate) enum Codec {
-    Gzip(flate2::Decompress),
+    Gzip(Member),
     Zstd(zstd::stream::raw::Decoder<'static>),
     Bzip2(bzip2::Decompress),
     Xz(liblzma::stream::Stream),
@@ -38,7 +39,7 @@ impl Codec {
     pub(crate) fn new(compression: Compression) -> io::Result<Option<Self>> {
         Ok(Some(match compression {
             Compression::None => return Ok(None),
-            Compression::Gzip => Self::Gzip(flate2::Decompress::new_gzip(15)),
+            Compression::Gzip => Self::Gzip(Member::new()),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::raw::Decoder::new()?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
@@ -54,14 +55,7 @@ impl Codec {
     /// Moves as many bytes as it can from `input` to `output`.
     pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, DecodeError> {
         match self {
-            Self::Gzip(codec) => {
-                let (before_in, before_out) = (codec.total_in(), codec.total_out());
-                let status = codec
-                    .decompress(input, output, flate2::FlushDecompress::None)
-                    .map_err(|error| damaged(Compression::Gzip, error.message().unwrap_or("bad data")))?;
-                let ended = matches!(status, flate2::Status::StreamEnd);
-                Ok(step(codec.total_in() - before_in, codec.total_out() - before_out, ended))
-            }
+            Self::Gzip(member) => member.step(input, output),
             Self::Zstd(codec) => {
                 let (mut from, mut to) = (InBuffer::around(input), OutBuffer::around(output));
                 let remaining = codec.run(&mut from, &mut to).map_err(|error| damaged(Compression::Zstd, error))?;
@@ -86,12 +80,22 @@ impl Codec {
         }
     }
 
+    /// Leaves checksums alone that cost time of their own.
+    pub(crate) fn ignore_checksums(&mut self) {
+        if let Self::Gzip(member) = self {
+            member.ignore_crc();
+        }
+    }
+
     /// Makes ready for the next frame of the same stream.
     pub(crate) fn next_frame(&mut self) -> io::Result<()> {
         let compression = match self {
             // zstd goes on by itself.
             Self::Zstd(_) => return Ok(()),
-            Self::Gzip(_) => Compression::Gzip,
+            Self::Gzip(member) => {
+                member.restart();
+                return Ok(());
+            }
             Self::Bzip2(_) => Compression::Bzip2,
             Self::Xz(_) => Compression::Xz,
         };

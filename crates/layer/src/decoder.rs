@@ -154,6 +154,14 @@ impl<R: Read> Decoder<R> {
         })
     }
 
+    /// Leaves gzip's CRC-32 unproven from here on: for callers who hold the output to a digest.
+    pub fn ignoring_checksums(mut self) -> Self {
+        if let Some(codec) = &mut self.codec {
+            codec.ignore_checksums();
+        }
+        self
+    }
+
     /// How the stream is compressed.
     pub fn compression(&self) -> Compression {
         self.compression

@@ -36,13 +36,13 @@ pub fn uncompressed_digest(reader: impl Read, limits: Limits) -> Result<Uncompre
 
 /// Inflates a stream of any compression and works out the digest and length of what is inside.
 ///
-/// Inflating happens on the calling thread and hashing on a second one, so that the slower of both sets the pace.
+/// gzip's own checksum is not worked out beside it. Inflating happens on the calling thread and hashing on a second one, so that the slower of both sets the pace.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] or [`Kind::LimitExceeded`] when the stream is no good, else the reader's error.
 pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: Limits) -> Result<Uncompressed> {
     let failed = |error| decode_error("cannot inflate layer", error);
-    let mut decoder = Decoder::new(reader, limits).map_err(failed)?;
+    let mut decoder = Decoder::new(reader, limits).map_err(failed)?.ignoring_checksums();
     let diff_id = thread::scope(|scope| {
         let (full_sender, full) = mpsc::sync_channel::<(Vec<u8>, usize)>(CHUNKS);
         let (empty_sender, empty) = mpsc::channel::<Vec<u8>>();

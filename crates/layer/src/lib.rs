@@ -9,6 +9,7 @@ mod compression;
 mod decoder;
 mod diff_id;
 mod encoder;
+mod gzip;
 
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
