@@ -182,6 +182,12 @@ impl Resolved {
             let extent = local_extent(store, &self.root, &self.request)?;
             return Ok(self.done(found.image_id, false, extent));
         }
+        // Kept apart, so that whoever only learns that nothing has changed makes no room for it.
+        Box::pin(self.transfer(context, observer)).await
+    }
+
+    async fn transfer(self, context: &Context, observer: &dyn Observer) -> Result<Pulled> {
+        let store = context.store()?;
         let document = match &self.document {
             Some(document) => document.clone(),
             None => read_document(&self.remote, &self.root).await?,
@@ -196,7 +202,6 @@ impl Resolved {
                 wanted
             }
         };
-        // From here on there may be much to do. Whoever only learns that nothing has changed does not wait for others.
         priority::lower();
         let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
         let is_index = document.document().as_index().is_some();

@@ -26,5 +26,6 @@ pub fn block_on_all_cores<T>(future: impl Future<Output = Result<T>>) -> Result<
 
 fn run<T>(builder: &mut Builder, future: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = builder.enable_all().build().map_err(|error| Error::io("cannot start the network runtime", error))?;
-    runtime.block_on(future)
+    // A transfer's state is tens of kilobytes: on the stack it would be moved, page by page, at each level.
+    runtime.block_on(Box::pin(future))
 }
