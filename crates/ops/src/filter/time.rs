@@ -72,13 +72,34 @@ fn duration(text: &str) -> Option<i128> {
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        total = total.checked_add(scaled(number, *scale)?)?;
+        total = total.checked_add(units(number, *scale)?)?;
         rest = tail;
     }
-    (!text.is_empty() && text != "+" && text != "-").then_some(sign * total)
+    let is_something = !text.is_empty() && text != "+" && text != "-";
+    // What Go cannot hold is no duration to docker either.
+    (is_something && i64::try_from(sign * total).is_ok()).then_some(sign * total)
 }
 
-/// A decimal number of units.
+/// A number of units. As in Go, a fraction passes through a floating-point number, and digits that it cannot hold do not count.
+fn units(number: &str, unit: i128) -> Option<i128> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.len() + fraction.len() == 0 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let (mut numerator, mut denominator) = (0_i64, 1_f64);
+    for digit in fraction.bytes().map(|byte| i64::from(byte - b'0')) {
+        match numerator.checked_mul(10).and_then(|numerator| numerator.checked_add(digit)) {
+            Some(longer) => (numerator, denominator) = (longer, denominator * 10.0),
+            None => break,
+        }
+    }
+    // Both are exact enough: what is lost here is lost in Go.
+    let part = (numerator as f64 * (unit as f64 / denominator)) as i128;
+    i128::from(whole).checked_mul(unit)?.checked_add(part)
+}
+
+/// A decimal number of units, exactly.
 fn scaled(number: &str, scale: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.len() + fraction.len() == 0 || whole.len() > 18 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -103,6 +124,9 @@ fn unix(text: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
+    use dhow_testkit::forgetful::Random;
+    use dhow_testkit::peers::Go;
+
     use super::*;
 
     const NOW: i64 = 1_795_471_661_000_000_000;
@@ -182,6 +206,77 @@ mod tests {
             ("2024-01-31x", "parsing time \"2024-01-31x\": extra text: \"x\""),
         ] {
             assert_eq!(parse_past(text, NOW).unwrap_err().to_string(), message, "{text}");
+        }
+    }
+
+    const PROGRAM: &str = r#"
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"time"
+)
+
+func main() {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		duration, err := time.ParseDuration(lines.Text())
+		if err != nil {
+			fmt.Println("none")
+		} else {
+			fmt.Println(duration.Nanoseconds())
+		}
+	}
+}
+"#;
+
+    #[test]
+    fn durations_by_chance_are_those_of_go() {
+        let go = match Go::compile(PROGRAM) {
+            Ok(go) => go,
+            Err(error) => {
+                println!("skipped: {error}");
+                return;
+            }
+        };
+        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
+        println!("seed {seed}");
+        let mut random = Random::new(seed);
+        let mut below = |limit: usize| usize::try_from(random.below(limit as u64)).unwrap();
+        const PIECES: [&str; 24] = [
+            "h",
+            "m",
+            "s",
+            "ms",
+            "us",
+            "µs",
+            "ns",
+            "h",
+            "m",
+            "s",
+            ".",
+            "0",
+            "1",
+            "5",
+            "9",
+            "37",
+            "360",
+            "2562047",
+            "x",
+            "-",
+            "+",
+            " ",
+            "00000000001",
+            "999999999999999999",
+        ];
+        let questions: Vec<String> =
+            (0..50_000).map(|_| (0..=below(9)).map(|_| PIECES[below(PIECES.len())]).collect::<String>()).collect();
+        let answers = go.answers(&questions).unwrap();
+        for (question, answer) in questions.iter().zip(answers) {
+            let said = duration(question).map_or_else(|| "none".to_owned(), |duration| duration.to_string());
+            assert_eq!(said, answer, "{question:?}");
         }
     }
 }
