@@ -8,8 +8,8 @@ use dhow_spec::{Descriptor, Digest, Platform, Reference, Repository};
 use rusqlite::Connection;
 
 pub(crate) use lookup::{
-    Member, descriptor_at, digest_at, last_tagged, manifest_descriptor, members, newest_manifest, platform_at, shown,
-    target_descriptor, target_of_digest_name, target_of_tag, text_at,
+    Member, descriptor_at, digest_at, is_platform_at, last_tagged, manifest_descriptor, members, newest_manifest,
+    platform_at, shown, target_descriptor, target_of_digest_name, target_of_tag, text_at,
 };
 
 use crate::db::Step;

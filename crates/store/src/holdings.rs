@@ -84,7 +84,7 @@ fn holdings(connection: &Connection, matcher: &Matcher) -> Step<Vec<Holding>> {
             bytes: graph.bytes_below(&manifest),
             manifest,
             image_id: image.id.clone(),
-            platform: image.platform.clone(),
+            platform: Platform::clone(&image.platform),
         });
     }
     Ok(holdings)

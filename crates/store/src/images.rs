@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use dhow_base::Result;
 use dhow_spec::platform::Matcher;
@@ -23,8 +24,8 @@ pub struct Image {
     pub created: Option<i64>,
     /// Bytes of its layers, uncompressed; `None` until they are [measured](Store::measure).
     pub size: Option<u64>,
-    /// What it runs on.
-    pub platform: Platform,
+    /// What it runs on; shared with its neighbours in a list, most of which have the same.
+    pub platform: Arc<Platform>,
     /// Its names with tags, sorted.
     pub references: Vec<Reference>,
     /// Repositories that know it, with the digest they know it by, sorted.
@@ -238,13 +239,17 @@ fn rows<P: rusqlite::Params>(
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(parameters)?;
     let mut images = Vec::new();
+    let mut platform: Arc<Platform> = Arc::default();
     while let Some(row) = rows.next()? {
         at(row.get(6)?, images.len());
+        if !find::is_platform_at(row, 3, &platform)? {
+            platform = Arc::new(find::platform_at(row, 3)?);
+        }
         images.push(Image {
             id: digest_at(row, 0)?,
             created: row.get(1)?,
             size: row.get::<_, Option<i64>>(2)?.map(from_row),
-            platform: find::platform_at(row, 3)?,
+            platform: Arc::clone(&platform),
             references: Vec::new(),
             repo_digests: Vec::new(),
             containers: 0,

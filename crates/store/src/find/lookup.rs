@@ -30,6 +30,14 @@ pub(crate) fn platform_at(row: &Row<'_>, column: usize) -> Step<Platform> {
     Ok(Platform { variant, ..Platform::new(text_at(row, column)?, text_at(row, column + 1)?) })
 }
 
+/// Whether [`platform_at`] would read this very platform.
+pub(crate) fn is_platform_at(row: &Row<'_>, column: usize, platform: &Platform) -> Step<bool> {
+    let variant = row.get_ref(column + 2)?.as_str_or_null().map_err(|error| Failure::Row(error.to_string()))?;
+    Ok(text_at(row, column)? == platform.os
+        && text_at(row, column + 1)? == platform.architecture
+        && variant == platform.variant.as_deref())
+}
+
 /// The members of a target, in the order they came. A manifest that is only part of other targets is its own member.
 pub(crate) fn members(connection: &Connection, target: &Digest) -> Step<Vec<Member>> {
     let sql = "SELECT manifest, id, os, architecture, variant FROM target_member \

@@ -148,6 +148,8 @@ fn documents_of(transaction: &Transaction<'_>, image_id: &Digest) -> Step<Vec<Di
     Ok(documents)
 }
 
+// Joins with these tables are CROSS JOINs: SQLite then goes through what goes, and not through all that there is.
+
 /// Images that go, each with the place of the one it goes for in the list asked for; and targets that go.
 const TABLES: &str = "
 CREATE TEMP TABLE IF NOT EXISTS doomed (image INTEGER PRIMARY KEY, place INTEGER NOT NULL, companion INTEGER NOT NULL);
@@ -207,10 +209,10 @@ fn delete_targets(transaction: &Transaction<'_>) -> Step<()> {
     }
     for sql in [
         // The other platforms of a target that goes.
-        "INSERT INTO doomed SELECT other.image, min(doomed.place), 1 FROM doomed \
-         JOIN target_member AS mine ON mine.image = doomed.image \
-         JOIN doomed_target ON doomed_target.target = mine.target \
-         JOIN target_member AS other ON other.target = mine.target \
+        "INSERT INTO doomed SELECT other.image, min(doomed.place), 1 FROM doomed_target \
+         CROSS JOIN target_member AS mine ON mine.target = doomed_target.target \
+         CROSS JOIN doomed ON doomed.image = mine.image \
+         CROSS JOIN target_member AS other ON other.target = mine.target \
          WHERE other.image NOT IN (SELECT image FROM doomed) GROUP BY other.image",
         "DELETE FROM repo_digest WHERE target IN (SELECT target FROM doomed_target)",
         "DELETE FROM target_member WHERE target IN (SELECT target FROM doomed_target)",
@@ -236,7 +238,7 @@ pub(super) fn leave_out(transaction: &Transaction<'_>, target: i64, image: i64) 
 
 /// Place and chain ID of every layer of the doomed images, the asked-for image first, each top layer first.
 fn chains_of_doomed(transaction: &Transaction<'_>) -> Step<Vec<(usize, Digest)>> {
-    let sql = "SELECT place, chain_id FROM doomed JOIN image_layer ON image_layer.image = doomed.image \
+    let sql = "SELECT place, chain_id FROM doomed CROSS JOIN image_layer ON image_layer.image = doomed.image \
                ORDER BY place, companion, doomed.image, position DESC";
     let mut select = transaction.prepare_cached(sql)?;
     let mut rows = select.query([])?;

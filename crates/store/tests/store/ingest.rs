@@ -255,13 +255,20 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     let lied = image_with(|_, layers| {
         layers[1].diff_id = layers[0].diff_id.clone();
     });
-    let broken = image_with(|layout, layers| {
-        let mut bytes = std::fs::read(layout.path(&layers[1].blob.digest)).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x55;
-        layers[1].blob = layout.blob(&layers[1].blob.media_type, &bytes).unwrap();
-    });
-    for (remote, words) in [(lied, "unpacked diff ID mismatch"), (broken, "gzip stream is damaged")] {
+    let broken = |change: fn(&mut Vec<u8>)| {
+        image_with(|layout, layers| {
+            let mut bytes = std::fs::read(layout.path(&layers[1].blob.digest)).unwrap();
+            change(&mut bytes);
+            layers[1].blob = layout.blob(&layers[1].blob.media_type, &bytes).unwrap();
+        })
+    };
+    for (remote, words) in [
+        (lied, "unpacked diff ID mismatch"),
+        // Random bytes, which are stored as they are: only the diff ID tells, gzip's own sum is not looked at.
+        (broken(|bytes| *bytes.iter_mut().nth_back(1000).unwrap() ^= 0x55), "unpacked diff ID mismatch"),
+        (broken(|bytes| bytes.truncate(bytes.len() / 2)), "gzip stream ends too early"),
+        (broken(|bytes| *bytes.last_mut().unwrap() ^= 0x55), "gzip stream is damaged"),
+    ] {
         let directory = scratch();
         let store = open(&directory);
         for attempt in 0..2 {
