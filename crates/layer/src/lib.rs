@@ -1,4 +1,5 @@
-//! Layers as byte streams: which compression they carry, how they are inflated safely, and what identifies them.
+//! Layers as byte streams: which compression they carry, how they are inflated safely, what identifies them, and which
+//! files are in them.
 //!
 //! A layer blob has two digests: that of the bytes as a registry sends them, and its *diff ID*, that of the tar inside.
 //! [`Decoder`] gets from the first to the second without trusting what it reads; [`uncompressed_digest`] proves a diff ID.
@@ -10,6 +11,7 @@ mod decoder;
 mod diff_id;
 mod encoder;
 mod gzip;
+pub mod tar;
 
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
