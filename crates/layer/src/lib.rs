@@ -12,6 +12,7 @@ mod diff_id;
 mod encoder;
 mod gzip;
 pub mod tar;
+pub mod unpack;
 
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};

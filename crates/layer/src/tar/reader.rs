@@ -98,12 +98,20 @@ impl<R: Read> TarReader<R> {
     /// # Errors
     /// [`TarError`] when the stream fails or ends too early.
     pub fn data(&mut self) -> Result<&[u8], TarError> {
+        self.data_up_to(u64::MAX)
+    }
+
+    /// As [`TarReader::data`], at most `max` bytes: what belongs to one extent of a sparse file.
+    ///
+    /// # Errors
+    /// As [`TarReader::data`].
+    pub fn data_up_to(&mut self, max: u64) -> Result<&[u8], TarError> {
         self.check_time().map_err(|cause| self.failed(cause))?;
         if self.data_left == 0 {
             return Ok(&[]);
         }
         // Two steps, because a borrowed chunk cannot be returned from one branch of a match while another reports.
-        let count = match self.input.peek(self.data_left) {
+        let count = match self.input.peek(self.data_left.min(max)) {
             Ok(0) => return Err(self.failed(TarCause::Truncated)),
             Ok(count) => count,
             Err(error) => return Err(self.failed(TarCause::Read(error))),

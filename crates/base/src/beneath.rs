@@ -1,0 +1,630 @@
+//! Files beneath a directory, by descriptor: the door to trees whose names come from elsewhere.
+//!
+//! No call takes a path that the kernel could follow out of the tree: a directory is opened once, beneath its root only
+//! (openat2(2) with `RESOLVE_IN_ROOT`), and everything else takes one name in an open directory and never follows a link.
+//! Errors are plain: who calls knows which entry of what they are about.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{
+    self, AtFlags, Dir as Listing, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
+    Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use crate::fault;
+
+/// How often openat2(2) is asked again when a rename elsewhere made the kernel unsure (`EAGAIN`).
+const RESOLVE_ATTEMPTS: u32 = 1000;
+
+/// How deep a tree is removed before what is below is moved up: descriptors are scarce, and names nest 2,000 deep.
+const REMOVE_DEPTH_MAX: usize = 64;
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    descriptor: OwnedFd,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its type.
+    pub kind: FileKind,
+    /// Permission bits, at most 0o7777.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Length in bytes; of a symbolic link, that of its target.
+    pub size: u64,
+    /// Bytes allocated on disk.
+    pub allocated_bytes: u64,
+    /// Time of the last change of content: seconds since 1970 and nanoseconds.
+    pub modified: (i64, u32),
+    /// Device and inode number: the same for two names of one file.
+    pub identity: (u64, u64),
+    /// Names of this file.
+    pub links: u64,
+    /// Major and minor number of a device.
+    pub device: (u32, u32),
+}
+
+/// The types of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A socket, which archives do not hold.
+    Socket,
+}
+
+impl Dir {
+    /// Opens a directory by a path that is trusted; a symbolic link as its last component is refused.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Ok(Self { descriptor: fs::open(path, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())? })
+    }
+
+    /// Opens a directory below this one. Symbolic links on the way lead where they would if this directory were `/`.
+    ///
+    /// # Errors
+    /// The operating system's; [`io::ErrorKind::Unsupported`] before Linux 5.6.
+    pub fn enter(&self, relative: &Path) -> io::Result<Self> {
+        let path = if relative.as_os_str().is_empty() { Path::new(".") } else { relative };
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        self.resolve(path, DIRECTORY, resolve).map(|descriptor| Self { descriptor })
+    }
+
+    /// Opens a file or directory below this one for reading, refusing every symbolic link on the way.
+    ///
+    /// # Errors
+    /// As [`Dir::enter`]; `ELOOP` for a link.
+    pub fn open_file(&self, relative: &Path) -> io::Result<File> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.resolve(relative, flags, resolve).map(File::from)
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> io::Result<OwnedFd> {
+        for _ in 0..RESOLVE_ATTEMPTS {
+            match fs::openat2(&self.descriptor, path, flags, Mode::empty(), resolve) {
+                Ok(descriptor) => return Ok(descriptor),
+                Err(Errno::AGAIN) => {}
+                Err(Errno::NOSYS) => {
+                    let message = "the kernel has no openat2 (Linux 5.6), or a sandbox forbids it";
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    /// Opens the directory of that name, not following a link.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn child(&self, name: &OsStr) -> io::Result<Self> {
+        let opened = fs::openat(&self.descriptor, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Self { descriptor: opened })
+    }
+
+    /// What this directory is.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(stat(&fs::fstat(&self.descriptor)?))
+    }
+
+    /// What has this name, not following a link; nothing when nothing has.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn stat_of(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        match fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(stat(&found))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names in it, in no order.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in Listing::read_from(&self.descriptor)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<Vec<u8>> {
+        Ok(fs::readlinkat(&self.descriptor, name, Vec::new())?.into_bytes())
+    }
+
+    /// Makes a directory with mode 0700.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn make_dir(&self, name: &OsStr) -> io::Result<()> {
+        fault::point("beneath.mkdir")?;
+        Ok(fs::mkdirat(&self.descriptor, name, Mode::RWXU)?)
+    }
+
+    /// Makes a file with mode 0600 for writing; what has the name already is an error.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn make_file(&self, name: &OsStr) -> io::Result<File> {
+        fault::point("beneath.create")?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)?))
+    }
+
+    /// Makes a symbolic link that says `target`.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn make_symlink(&self, name: &OsStr, target: &[u8]) -> io::Result<()> {
+        fault::point("beneath.symlink")?;
+        Ok(fs::symlinkat(OsStr::from_bytes(target), &self.descriptor, name)?)
+    }
+
+    /// Gives the file `name` in this directory the name `new` in `other`; a symbolic link is linked itself.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn make_link(&self, name: &OsStr, other: &Self, new: &OsStr) -> io::Result<()> {
+        fault::point("beneath.link")?;
+        Ok(fs::linkat(&self.descriptor, name, &other.descriptor, new, AtFlags::empty())?)
+    }
+
+    /// Makes a device or a named pipe with mode 0600.
+    ///
+    /// # Errors
+    /// The operating system's; `EPERM` for devices without the right to make them.
+    pub fn make_node(&self, name: &OsStr, kind: FileKind, device: (u32, u32)) -> io::Result<()> {
+        fault::point("beneath.mknod")?;
+        let kind = match kind {
+            FileKind::CharDevice => FileType::CharacterDevice,
+            FileKind::BlockDevice => FileType::BlockDevice,
+            FileKind::Fifo => FileType::Fifo,
+            _ => return Err(Errno::INVAL.into()),
+        };
+        let device = fs::makedev(device.0, device.1);
+        Ok(fs::mknodat(&self.descriptor, name, kind, Mode::RUSR | Mode::WUSR, device)?)
+    }
+
+    /// Removes a file that is no directory; a missing one is fine.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        fault::point("beneath.unlink")?;
+        missing_is_fine(fs::unlinkat(&self.descriptor, name, AtFlags::empty()))
+    }
+
+    /// Removes whatever has this name with all below it; a missing one is fine. Needs no more than some dozen descriptors,
+    /// however deep it goes, and gives itself the rights of an owner where they are missing.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
+        match self.stat_of(name)? {
+            None => return Ok(()),
+            Some(found) if found.kind != FileKind::Directory => return self.remove_file(name),
+            Some(_) => {}
+        }
+        let mut moved = 0_u64;
+        let top = self.child_with_rights(name)?;
+        let mut pending = vec![(top, Vec::new())];
+        loop {
+            let Some((dir, _)) = pending.last() else { return Ok(()) };
+            match next_child(dir)? {
+                Some(child) => {
+                    let child = OsStr::from_bytes(&child);
+                    if pending.len() < REMOVE_DEPTH_MAX {
+                        let opened = pending[pending.len() - 1].0.child_with_rights(child)?;
+                        pending.push((opened, child.as_bytes().to_vec()));
+                    } else {
+                        // Up to the top, which is emptied again before it is removed.
+                        moved += 1;
+                        let new = format!(".dhow-moved-up-{}-{moved}", std::process::id());
+                        let below = &pending[pending.len() - 1].0;
+                        below.child_with_rights(child)?;
+                        fs::renameat(&below.descriptor, child, &pending[0].0.descriptor, new.as_str())?;
+                    }
+                }
+                None => {
+                    let Some((_, removed)) = pending.pop() else { return Ok(()) };
+                    match pending.last() {
+                        Some((above, _)) => rmdir(above, OsStr::from_bytes(&removed))?,
+                        None => return rmdir(self, name),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the directory of that name and sees to it that its owner may change it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn child_with_rights(&self, name: &OsStr) -> io::Result<Self> {
+        let opened = match self.child(name) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.set_mode_of(name, 0o700)?;
+                self.child(name)?
+            }
+            other => other?,
+        };
+        let mode = opened.stat()?.mode;
+        if mode & 0o700 != 0o700 {
+            set_mode(&opened, mode | 0o700)?;
+        }
+        Ok(opened)
+    }
+
+    /// Gives `name` the name `new` in `other`, which must be free.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn rename(&self, name: &OsStr, other: &Self, new: &OsStr) -> io::Result<()> {
+        fault::point("beneath.rename")?;
+        Ok(fs::renameat_with(&self.descriptor, name, &other.descriptor, new, RenameFlags::NOREPLACE)?)
+    }
+
+    /// Gives `name` the name `new` in this directory, in the place of an empty directory or of nothing.
+    ///
+    /// # Errors
+    /// The operating system's; `ENOTEMPTY` or `EEXIST` when a directory there is not empty.
+    pub fn rename_over(&self, name: &OsStr, new: &OsStr) -> io::Result<()> {
+        fault::point("beneath.rename")?;
+        Ok(fs::renameat(&self.descriptor, name, &self.descriptor, new)?)
+    }
+
+    /// Swaps two names of this directory in one step.
+    ///
+    /// # Errors
+    /// The operating system's; some file systems cannot.
+    pub fn exchange(&self, name: &OsStr, other: &OsStr) -> io::Result<()> {
+        fault::point("beneath.exchange")?;
+        Ok(fs::renameat_with(&self.descriptor, name, &self.descriptor, other, RenameFlags::EXCHANGE)?)
+    }
+
+    /// Sets owner and group of what has this name, not following a link.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_owner_of(&self, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        Ok(fs::chownat(&self.descriptor, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Sets the permission bits of a file of any type but a symbolic link, which has none.
+    ///
+    /// # Errors
+    /// The operating system's; `ELOOP` for a link.
+    pub fn set_mode_of(&self, name: &OsStr, mode: u32) -> io::Result<()> {
+        // chmod(2) has no form that does not follow: the file is pinned first, and the pinned one is changed.
+        let pinned =
+            fs::openat(&self.descriptor, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        if stat(&fs::fstat(&pinned)?).kind == FileKind::Symlink {
+            return Err(Errno::LOOP.into());
+        }
+        Ok(fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), Mode::from_raw_mode(mode))?)
+    }
+
+    /// Sets the time of the last change (and access) of what has this name, not following a link.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_modified_of(&self, name: &OsStr, seconds: i64, nanoseconds: u32) -> io::Result<()> {
+        let times = timestamps(seconds, nanoseconds);
+        Ok(fs::utimensat(&self.descriptor, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Sets an extended attribute of what has this name, not following a link.
+    ///
+    /// # Errors
+    /// The operating system's; user attributes are for files and directories only.
+    pub fn set_xattr_of(&self, name: &OsStr, xattr: &[u8], value: &[u8]) -> io::Result<()> {
+        Ok(fs::lsetxattr(self.proc_path(name), OsStr::from_bytes(xattr), value, XattrFlags::empty())?)
+    }
+
+    /// The extended attributes of what has this name, sorted, not following a link.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn xattrs_of(&self, name: &OsStr) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let path = self.proc_path(name);
+        let list = read_growing(|buffer| fs::llistxattr(&path, buffer))?;
+        collect_xattrs(&list, |xattr| read_growing(|buffer| fs::lgetxattr(&path, xattr, buffer)))
+    }
+
+    /// A single name behind an open directory: the kernel goes from the descriptor on, not through the path it once had.
+    fn proc_path(&self, name: &OsStr) -> Vec<u8> {
+        let mut path = format!("/proc/self/fd/{}/", self.descriptor.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name.as_bytes());
+        path
+    }
+
+    /// Takes the directory for oneself, as a mark for later runs that somebody works in it; whether it was free. The mark
+    /// goes with this value, or with the process.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match fs::flock(&self.descriptor, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes everything of the file system that this directory is in to the disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        fault::point("beneath.syncfs")?;
+        Ok(fs::syncfs(&self.descriptor)?)
+    }
+
+    /// Makes the names in this directory durable.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn sync(&self) -> io::Result<()> {
+        fault::point("beneath.sync")?;
+        Ok(fs::fsync(&self.descriptor)?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Sets owner and group of an open file or directory.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_owner(file: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
+    fault::point("beneath.chown")?;
+    Ok(fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
+/// Sets the permission bits of an open file or directory.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
+    fault::point("beneath.chmod")?;
+    Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
+}
+
+/// Sets the time of the last change (and access) of an open file or directory.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_modified(file: impl AsFd, seconds: i64, nanoseconds: u32) -> io::Result<()> {
+    fault::point("beneath.utimes")?;
+    Ok(fs::futimens(file, &timestamps(seconds, nanoseconds))?)
+}
+
+/// Sets an extended attribute of an open file or directory.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_xattr(file: impl AsFd, xattr: &[u8], value: &[u8]) -> io::Result<()> {
+    fault::point("beneath.setxattr")?;
+    Ok(fs::fsetxattr(file, OsStr::from_bytes(xattr), value, XattrFlags::empty())?)
+}
+
+/// Removes an extended attribute of an open file or directory; a missing one is fine.
+///
+/// # Errors
+/// The operating system's.
+pub fn remove_xattr(file: impl AsFd, xattr: &[u8]) -> io::Result<()> {
+    match fs::fremovexattr(file, OsStr::from_bytes(xattr)) {
+        Err(Errno::NODATA) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// The extended attributes of an open file or directory, sorted by name; none where the file system has none.
+///
+/// # Errors
+/// The operating system's.
+pub fn xattrs(file: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let file = file.as_fd();
+    let list = read_growing(|buffer| fs::flistxattr(file, buffer))?;
+    collect_xattrs(&list, |xattr| read_growing(|buffer| fs::fgetxattr(file, xattr, buffer)))
+}
+
+/// Writes all of `bytes` at `offset` of a file that is being made.
+///
+/// # Errors
+/// The operating system's.
+pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fault::point("beneath.write")?;
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+/// Sets the length of a file that is being made: what was not written is a hole.
+///
+/// # Errors
+/// The operating system's.
+pub fn set_length(file: &File, length: u64) -> io::Result<()> {
+    Ok(fs::ftruncate(file, length)?)
+}
+
+fn collect_xattrs(list: &[u8], value: impl Fn(&OsStr) -> io::Result<Vec<u8>>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut xattrs = Vec::new();
+    for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        match value(OsStr::from_bytes(name)) {
+            Ok(value) => xattrs.push((name.to_vec(), value)),
+            // Removed meanwhile.
+            Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    xattrs.sort();
+    Ok(xattrs)
+}
+
+/// Calls for a result of unknown length, with a larger buffer until it fits.
+fn read_growing(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; 1024];
+    loop {
+        match read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(Errno::RANGE) if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 4, 0),
+            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Removes files of a directory until one is a directory itself, whose name is returned; nothing when it is empty.
+fn next_child(dir: &Dir) -> io::Result<Option<Vec<u8>>> {
+    for entry in Listing::read_from(&dir.descriptor)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        match fs::unlinkat(&dir.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR) => return Ok(Some(name.to_bytes().to_vec())),
+            // POSIX's answer for directories; Linux has it for files of others in a sticky directory too.
+            Err(Errno::PERM) if entry.file_type() == FileType::Directory => return Ok(Some(name.to_bytes().to_vec())),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+fn rmdir(dir: &Dir, name: &OsStr) -> io::Result<()> {
+    fault::point("beneath.rmdir")?;
+    missing_is_fine(fs::unlinkat(&dir.descriptor, name, AtFlags::REMOVEDIR))
+}
+
+fn missing_is_fine(outcome: rustix::io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(Errno::NOENT) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn timestamps(seconds: i64, nanoseconds: u32) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn stat(found: &fs::Stat) -> Stat {
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::CharacterDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Socket => FileKind::Socket,
+        FileType::RegularFile | FileType::Unknown => FileKind::File,
+    };
+    Stat {
+        kind,
+        mode: found.st_mode & 0o7777,
+        uid: found.st_uid,
+        gid: found.st_gid,
+        size: u64::try_from(found.st_size).unwrap_or(0),
+        allocated_bytes: u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512),
+        modified: (found.st_mtime, u32::try_from(found.st_mtime_nsec).unwrap_or(0)),
+        identity: (found.st_dev, found.st_ino),
+        links: found.st_nlink,
+        device: (fs::major(found.st_rdev), fs::minor(found.st_rdev)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a scratch folder")
+    }
+
+    #[test]
+    fn links_lead_nowhere_outside() {
+        let (scratch, outside) = (scratch(), scratch());
+        let root = Dir::open(scratch.path()).expect("the root");
+        for (name, target) in [("absolute", outside.path().as_os_str().as_bytes()), ("up", b"../../../..")] {
+            root.make_symlink(OsStr::new(name), target).expect("a link");
+        }
+        assert!(root.enter(Path::new("absolute")).is_err());
+        let up = root.enter(Path::new("up")).expect("the root again");
+        assert_eq!(up.stat().expect("stat").identity, root.stat().expect("stat").identity);
+        let error = root.set_mode_of(OsStr::new("absolute"), 0o777).expect_err("a link");
+        assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        assert!(root.child(OsStr::new("absolute")).is_err());
+        assert!(root.open_file(Path::new("up/x")).is_err());
+    }
+
+    #[test]
+    fn trees_of_any_depth_are_removed() {
+        let scratch = scratch();
+        let root = Dir::open(scratch.path()).expect("the root");
+        let mut below = Dir::open(scratch.path()).expect("the root");
+        for depth in 0..1500 {
+            let name = OsStr::new(if depth == 0 { "top" } else { "d" });
+            below.make_dir(name).expect("a directory");
+            below = below.child(name).expect("it");
+            below.make_file(OsStr::new("f")).expect("a file");
+            if depth % 7 == 0 {
+                set_mode(&below, 0o500).expect("fewer rights");
+                set_mode(&below, 0o700).expect("more rights");
+            }
+        }
+        root.remove_tree(OsStr::new("top")).expect("removal");
+        assert!(root.names().expect("names").is_empty());
+        root.remove_tree(OsStr::new("top")).expect("nothing to remove");
+    }
+}

@@ -1,0 +1,220 @@
+//! Open directories, and what they shall look like once nothing is made in them any more.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+
+use dhow_base::beneath::{self, Dir};
+use dhow_base::{Error, Result};
+
+use super::entry::Failure;
+use crate::tar::{RelativePath, Time};
+
+/// Directories kept open; beyond it all are settled and opened anew when needed.
+const OPEN_MAX: usize = 256;
+
+/// Mode of directories that no layer has an entry for, as containerd makes them.
+const IMPLIED_MODE: u32 = 0o755;
+
+/// An access control list that files made in a directory would inherit.
+pub(super) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
+/// A directory in which files are made: until it is settled, its owner has all rights and its times are wrong.
+#[derive(Debug)]
+pub(super) struct OpenDirectory {
+    pub(super) dir: Dir,
+    mode: Cell<u32>,
+    modified: Cell<(i64, u32)>,
+    default_acl: RefCell<Option<Vec<u8>>>,
+    path: RelativePath,
+}
+
+impl OpenDirectory {
+    /// Takes over a directory as it is; `mode` is what it had before it was opened.
+    fn take(dir: Dir, mode: Option<u32>, path: &RelativePath) -> io::Result<Self> {
+        let found = dir.stat()?;
+        let mode = mode.unwrap_or(found.mode);
+        let default_acl = beneath::xattrs(&dir)?.into_iter().find(|(name, _)| name == DEFAULT_ACL);
+        if default_acl.is_some() {
+            beneath::remove_xattr(&dir, DEFAULT_ACL)?;
+        }
+        if found.mode & 0o700 != 0o700 {
+            beneath::set_mode(&dir, found.mode | 0o700)?;
+        }
+        Ok(Self {
+            dir,
+            mode: Cell::new(mode),
+            modified: Cell::new(found.modified),
+            default_acl: RefCell::new(default_acl.map(|(_, value)| value)),
+            path: path.clone(),
+        })
+    }
+
+    /// What it shall look like.
+    pub(super) fn set(&self, mode: u32, modified: Time, default_acl: Option<Vec<u8>>) {
+        self.mode.set(mode);
+        self.modified.set((modified.seconds, modified.nanoseconds));
+        *self.default_acl.borrow_mut() = default_acl;
+    }
+
+    fn settle(&self) -> Result<()> {
+        let settle = || -> io::Result<()> {
+            if let Some(acl) = &*self.default_acl.borrow() {
+                beneath::set_xattr(&self.dir, DEFAULT_ACL, acl)?;
+            }
+            beneath::set_mode(&self.dir, self.mode.get())?;
+            let (seconds, nanoseconds) = self.modified.get();
+            beneath::set_modified(&self.dir, seconds, nanoseconds)
+        };
+        settle()
+            .map_err(|error| Error::io(format_args!("cannot set mode and time of directory {:?}", self.path), error))
+    }
+}
+
+/// The directories of a tree.
+#[derive(Debug)]
+pub(super) struct Directories {
+    root: Rc<OpenDirectory>,
+    by_path: HashMap<RelativePath, Rc<OpenDirectory>>,
+    /// Two paths lead to one directory where a link is on the way.
+    by_identity: HashMap<(u64, u64), Rc<OpenDirectory>>,
+}
+
+impl Directories {
+    pub(super) fn new(root: Dir) -> io::Result<Self> {
+        let identity = root.stat()?.identity;
+        let root = OpenDirectory::take(root, None, &RelativePath::root())?;
+        root.set(IMPLIED_MODE, Time::default(), None);
+        let root = Rc::new(root);
+        Ok(Self { by_path: HashMap::new(), by_identity: HashMap::from([(identity, Rc::clone(&root))]), root })
+    }
+
+    /// Opens a directory; with `make`, it and those above it are made where nothing has the name.
+    pub(super) fn open(&mut self, path: &RelativePath, make: bool) -> Result<Rc<OpenDirectory>, Failure> {
+        if path.is_root() {
+            return Ok(Rc::clone(&self.root));
+        }
+        if let Some(known) = self.by_path.get(path) {
+            return Ok(Rc::clone(known));
+        }
+        match self.root.dir.enter(path.as_path()) {
+            Ok(dir) => return self.keep(path, dir, None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(cannot_open(path, error)),
+        }
+        // From the root down, so that each is in reach: those above keep their owner's rights while they are open.
+        let mut prefix = RelativePath::root();
+        let mut above = Rc::clone(&self.root);
+        for name in path.components() {
+            prefix = prefix.join(name).map_err(|error| Failure::say(error.to_string()))?;
+            above = match self.by_path.get(&prefix) {
+                Some(known) => Rc::clone(known),
+                None => self.open_below(&above, &prefix, OsStr::from_bytes(name), make)?,
+            };
+        }
+        Ok(above)
+    }
+
+    fn open_below(
+        &mut self,
+        above: &OpenDirectory,
+        path: &RelativePath,
+        name: &OsStr,
+        make: bool,
+    ) -> Result<Rc<OpenDirectory>, Failure> {
+        match self.root.dir.enter(path.as_path()) {
+            Ok(dir) => self.keep(path, dir, None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                // A link that leads nowhere has the name; making a directory in its place would hide what it says.
+                above.dir.make_dir(name).map_err(|error| cannot_open(path, error))?;
+                let opened = self.adopt(above, path, name)?;
+                opened.set(IMPLIED_MODE, Time::default(), None);
+                Ok(opened)
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.adopt(above, path, name),
+            Err(error) => Err(cannot_open(path, error)),
+        }
+    }
+
+    /// Opens the directory that has this very name in `above`, whatever rights it gives.
+    pub(super) fn adopt(
+        &mut self,
+        above: &OpenDirectory,
+        path: &RelativePath,
+        name: &OsStr,
+    ) -> Result<Rc<OpenDirectory>, Failure> {
+        if let Some(known) = self.by_path.get(path) {
+            return Ok(Rc::clone(known));
+        }
+        let failed = |error| cannot_open(path, error);
+        let mode = above.dir.stat_of(name).map_err(failed)?.map(|found| found.mode);
+        let dir = above.dir.child_with_rights(name).map_err(failed)?;
+        self.keep(path, dir, mode)
+    }
+
+    fn keep(&mut self, path: &RelativePath, dir: Dir, mode: Option<u32>) -> Result<Rc<OpenDirectory>, Failure> {
+        let failed = |error| cannot_open(path, error);
+        let identity = dir.stat().map_err(failed)?.identity;
+        let opened = match self.by_identity.get(&identity) {
+            Some(known) => Rc::clone(known),
+            None => Rc::new(OpenDirectory::take(dir, mode, path).map_err(failed)?),
+        };
+        self.by_path.insert(path.clone(), Rc::clone(&opened));
+        self.by_identity.insert(identity, Rc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Closes all when too many are open. Only between two entries: what is still used must not be settled.
+    pub(super) fn trim(&mut self) -> Result<()> {
+        if self.by_identity.len() >= OPEN_MAX || self.by_path.len() >= 4 * OPEN_MAX { self.settle() } else { Ok(()) }
+    }
+
+    /// Gives all open directories their rights and times, and closes them.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.by_path.clear();
+        for (identity, opened) in self.by_identity.drain().collect::<Vec<_>>() {
+            if Rc::ptr_eq(&opened, &self.root) {
+                self.by_identity.insert(identity, opened);
+            } else {
+                opened.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes all but one that is in use, because what they are named or reached by is about to go.
+    pub(super) fn forget(&mut self, used: &OpenDirectory) -> Result<()> {
+        self.by_path.clear();
+        for (identity, opened) in self.by_identity.drain().collect::<Vec<_>>() {
+            if Rc::ptr_eq(&opened, &self.root) || std::ptr::eq(&*opened, used) {
+                self.by_identity.insert(identity, opened);
+            } else {
+                opened.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles the root as well, and hands it out.
+    pub(super) fn close(mut self) -> Result<Dir> {
+        self.settle()?;
+        self.by_identity.clear();
+        self.root.settle()?;
+        match Rc::try_unwrap(self.root) {
+            Ok(root) => Ok(root.dir),
+            Err(_) => Err(Error::new(dhow_base::Kind::Internal, "the root of the tree is still in use")),
+        }
+    }
+}
+
+fn cannot_open(path: &RelativePath, error: io::Error) -> Failure {
+    let what = format!("cannot open directory {path:?}");
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        return Failure::say(format!("{what}: a symbolic link that leads nowhere is in its place"));
+    }
+    Failure::io(what, error)
+}

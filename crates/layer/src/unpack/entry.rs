@@ -1,0 +1,375 @@
+//! One entry onto the tree.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dhow_base::beneath::{self, Dir, FileKind};
+use dhow_base::{Error, Kind};
+
+use super::Unpacker;
+use super::directories::{DEFAULT_ACL, OpenDirectory};
+use super::files::{self, Job, SMALL_BYTES_MAX};
+use super::owners::Owners;
+use crate::tar::{Entry, EntryKind, RelativePath, SparseMap, TarError, TarReader};
+
+/// Attributes that come with the file system rather than with the layer.
+const KEPT_XATTRS: &[&[u8]] = &[b"security.selinux", b"security.ima", b"security.evm"];
+
+impl Unpacker {
+    pub(super) fn make<R: Read>(&mut self, entry: &Entry, reader: &mut TarReader<R>) -> Result<(), Failure> {
+        self.directories.trim()?;
+        match &entry.kind {
+            EntryKind::AufsMetadata => return Ok(()),
+            EntryKind::Whiteout(_) => return self.hide(&entry.path, false),
+            EntryKind::Opaque => return self.hide(&entry.path, true),
+            _ => {}
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.add(&entry.path);
+        }
+        let Some((above, name)) = entry.path.split() else { return self.make_root(entry) };
+        let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
+        let above = self.directories.open(&above, true)?;
+        match &entry.kind {
+            EntryKind::Directory { opaque } => self.make_directory(entry, &above, name, *opaque),
+            EntryKind::File { size, sparse } => self.make_file(entry, &above, name, *size, sparse.as_ref(), reader),
+            EntryKind::HardLink { target } => self.make_link(target, &above, name),
+            EntryKind::Symlink { target } => {
+                self.replacing(&above, name, |dir| dir.make_symlink(name, target))?;
+                self.finish_special(entry, &above, name, false)
+            }
+            EntryKind::Fifo => self.make_node(entry, &above, name, FileKind::Fifo, (0, 0)),
+            EntryKind::CharDevice { major, minor } => {
+                self.make_node(entry, &above, name, FileKind::CharDevice, (*major, *minor))
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                self.make_node(entry, &above, name, FileKind::BlockDevice, (*major, *minor))
+            }
+            EntryKind::Whiteout(_) | EntryKind::Opaque | EntryKind::AufsMetadata => Ok(()),
+        }
+    }
+
+    /// The entry of the root itself, which can be nothing but a directory.
+    fn make_root(&mut self, entry: &Entry) -> Result<(), Failure> {
+        let EntryKind::Directory { opaque } = entry.kind else {
+            return Err(Failure::say("the root can only be a directory".to_owned()));
+        };
+        if opaque {
+            self.hide(&entry.path, true)?;
+        }
+        let root = self.directories.open(&RelativePath::root(), false)?;
+        self.dress(entry, &root)
+    }
+
+    fn make_directory(
+        &mut self,
+        entry: &Entry,
+        above: &OpenDirectory,
+        name: &OsStr,
+        opaque: bool,
+    ) -> Result<(), Failure> {
+        match above.dir.make_dir(name) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let found = above.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
+                if found.is_none_or(|found| found.kind != FileKind::Directory) {
+                    self.replacing(above, name, |dir| dir.make_dir(name))?;
+                }
+            }
+            Err(error) => return Err(Failure::io("cannot create the directory", error)),
+        }
+        if opaque {
+            self.hide(&entry.path, true)?;
+        }
+        let opened = self.directories.adopt(above, &entry.path, name)?;
+        self.dress(entry, &opened)
+    }
+
+    /// Gives an open directory what its entry says; rights and times come when it is settled.
+    fn dress(&mut self, entry: &Entry, directory: &Rc<OpenDirectory>) -> Result<(), Failure> {
+        let failed = |error| Failure::io("cannot replace the extended attributes", error);
+        for (name, _) in beneath::xattrs(&directory.dir).map_err(failed)? {
+            if !KEPT_XATTRS.contains(&name.as_slice()) && !entry.xattrs.iter().any(|xattr| xattr.name == name) {
+                beneath::remove_xattr(&directory.dir, &name).map_err(failed)?;
+            }
+        }
+        files::set_metadata(&directory.dir, entry, &self.owners, &self.notes)?;
+        // Until it is settled, files are made in it.
+        if entry.mode & 0o700 != 0o700 {
+            beneath::set_mode(&directory.dir, entry.mode | 0o700)
+                .map_err(|error| Failure::io("cannot set the mode", error))?;
+        }
+        let default_acl = entry.xattrs.iter().find(|xattr| xattr.name == DEFAULT_ACL).map(|acl| acl.value.clone());
+        directory.set(entry.mode, entry.mtime, default_acl);
+        Ok(())
+    }
+
+    fn make_file<R: Read>(
+        &mut self,
+        entry: &Entry,
+        above: &OpenDirectory,
+        name: &OsStr,
+        size: u64,
+        sparse: Option<&SparseMap>,
+        reader: &mut TarReader<R>,
+    ) -> Result<(), Failure> {
+        let file = self.replacing(above, name, |dir| dir.make_file(name))?;
+        let mut content = Vec::new();
+        match sparse {
+            Some(map) => {
+                let failed = |error| Failure::io("cannot write", error);
+                beneath::set_length(&file, size).map_err(failed)?;
+                for extent in map.extents() {
+                    let (mut offset, end) = (extent.offset, extent.offset + extent.length);
+                    while offset < end {
+                        let chunk = reader.data_up_to(end - offset)?;
+                        beneath::write_at(&file, chunk, offset).map_err(failed)?;
+                        offset += chunk.len() as u64;
+                    }
+                }
+            }
+            None if size <= SMALL_BYTES_MAX => {
+                content.reserve_exact(size as usize);
+                while reader.data_left() > 0 {
+                    content.extend_from_slice(reader.data()?);
+                }
+            }
+            None => {
+                let mut offset = 0;
+                while reader.data_left() > 0 {
+                    let chunk = reader.data()?;
+                    beneath::write_at(&file, chunk, offset).map_err(|error| Failure::io("cannot write", error))?;
+                    offset += chunk.len() as u64;
+                }
+            }
+        }
+        self.writers.push(Job { file, content, entry: entry.clone(), layer: Arc::clone(&self.layer_name) })
+    }
+
+    fn make_link(&mut self, target: &RelativePath, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
+        let Some((target_above, target_name)) = target.split() else {
+            return Err(Failure::say("a hard link to the root".to_owned()));
+        };
+        let (target_above, target_name) =
+            (RelativePath::parse(target_above).unwrap_or_default(), OsStr::from_bytes(target_name));
+        let target_above = self.directories.open(&target_above, false)?;
+        let failed = |error| Failure::io(format!("cannot link to {target:?}"), error);
+        let Some(found) = target_above.dir.stat_of(target_name).map_err(failed)? else {
+            return Err(Failure::say(format!("the target of the hard link, {target:?}, does not exist")));
+        };
+        if found.kind == FileKind::Directory {
+            return Err(Failure::say(format!("the target of the hard link, {target:?}, is a directory")));
+        }
+        let existing = above.dir.stat_of(name).map_err(failed)?;
+        if existing.is_some_and(|existing| existing.identity == found.identity) {
+            return Ok(());
+        }
+        let linked = |dir: &Dir| target_above.dir.make_link(target_name, dir, name);
+        self.replacing(above, name, linked).map_err(|failure| failure.context(format!("cannot link to {target:?}")))
+    }
+
+    fn make_node(
+        &mut self,
+        entry: &Entry,
+        above: &OpenDirectory,
+        name: &OsStr,
+        kind: FileKind,
+        device: (u32, u32),
+    ) -> Result<(), Failure> {
+        if self.owners == Owners::Record {
+            // The attribute says what it is; without root's rights nothing else can.
+            let file = self.replacing(above, name, |dir| dir.make_file(name))?;
+            let job = Job { file, content: Vec::new(), entry: entry.clone(), layer: Arc::clone(&self.layer_name) };
+            return self.writers.push(job);
+        }
+        match self.replacing(above, name, |dir| dir.make_node(name, kind, device)) {
+            Ok(()) => self.finish_special(entry, above, name, true),
+            Err(failure) if failure.is_denied() && kind != FileKind::Fifo => {
+                self.notes.add("devices", "making them needs root's rights", &entry.path);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Owner, attributes, rights and time of what cannot be opened.
+    fn finish_special(
+        &mut self,
+        entry: &Entry,
+        above: &OpenDirectory,
+        name: &OsStr,
+        has_mode: bool,
+    ) -> Result<(), Failure> {
+        let dir = &above.dir;
+        match &self.owners {
+            Owners::Keep(map) => {
+                let (uid, gid) = map.map(entry.uid, entry.gid)?;
+                dir.set_owner_of(name, uid, gid).map_err(|error| files::cannot_chown(uid, gid, error))?;
+            }
+            Owners::Record if (entry.uid, entry.gid) != (0, 0) => {
+                // The kernel keeps user attributes off symbolic links.
+                self.notes.add("owners of symbolic links", "they cannot have the attribute", &entry.path);
+            }
+            Owners::Record | Owners::Caller => {}
+        }
+        for xattr in &entry.xattrs {
+            let set = dir.set_xattr_of(name, &xattr.name, &xattr.value);
+            set.or_else(|error| files::tolerate(xattr, error, entry, &self.notes))?;
+        }
+        if has_mode {
+            dir.set_mode_of(name, entry.mode).map_err(|error| Failure::io("cannot set the mode", error))?;
+        }
+        dir.set_modified_of(name, entry.mtime.seconds, entry.mtime.nanoseconds)
+            .map_err(|error| Failure::io("cannot set the time", error))
+    }
+
+    /// Makes something in the place of whatever has the name.
+    fn replacing<T>(
+        &mut self,
+        above: &OpenDirectory,
+        name: &OsStr,
+        make: impl Fn(&Dir) -> io::Result<T>,
+    ) -> Result<T, Failure> {
+        match make(&above.dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map_err(|error| Failure::io("cannot create it", error)),
+        }
+        self.remove(above, name)?;
+        make(&above.dir).map_err(|error| Failure::io("cannot create it", error))
+    }
+
+    fn remove(&mut self, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
+        let failed = |error| Failure::io("cannot remove what is in its place", error);
+        let found = above.dir.stat_of(name).map_err(failed)?;
+        match found.map(|found| found.kind) {
+            None => Ok(()),
+            // Open directories may lie in it, or have been reached through it.
+            Some(FileKind::Directory | FileKind::Symlink) => {
+                self.directories.forget(above)?;
+                above.dir.remove_tree(name).map_err(failed)
+            }
+            Some(_) => above.dir.remove_file(name).map_err(failed),
+        }
+    }
+
+    /// Removes what lower layers have at a path, or in the directory there.
+    fn hide(&mut self, path: &RelativePath, only_below: bool) -> Result<(), Failure> {
+        if self.seen.is_none() {
+            return Ok(());
+        }
+        let Some((above, name)) = path.split() else { return self.hide_below(path, path) };
+        let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
+        if only_below {
+            return self.hide_below(path, path);
+        }
+        let above = match self.directories.open(&above, false) {
+            Ok(above) => above,
+            // Nothing is there to hide.
+            Err(failure) if failure.is_missing() => return Ok(()),
+            Err(failure) => return Err(failure),
+        };
+        if self.seen.as_ref().is_some_and(|seen| seen.has(path)) {
+            return self.hide_below(path, path);
+        }
+        self.remove(&above, name)
+    }
+
+    /// Removes all in a directory that the layer under way does not have itself; the directory stays, and so do links.
+    fn hide_below(&mut self, top: &RelativePath, path: &RelativePath) -> Result<(), Failure> {
+        let mut pending = vec![path.clone()];
+        while let Some(path) = pending.pop() {
+            self.directories.trim()?;
+            let opened = match path.split() {
+                None => self.directories.open(&path, false)?,
+                Some((above, name)) => {
+                    let above = RelativePath::parse(above).unwrap_or_default();
+                    let above = match self.directories.open(&above, false) {
+                        Ok(above) => above,
+                        Err(failure) if failure.is_missing() => continue,
+                        Err(failure) => return Err(failure),
+                    };
+                    let name = OsStr::from_bytes(name);
+                    let found = above.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
+                    if found.is_none_or(|found| found.kind != FileKind::Directory) {
+                        continue;
+                    }
+                    self.directories.adopt(&above, &path, name)?
+                }
+            };
+            let names = opened.dir.names().map_err(|error| Failure::io(format!("cannot list {top:?}"), error))?;
+            for name in names {
+                let child = path.join(&name).map_err(|error| Failure::say(error.to_string()))?;
+                if self.seen.as_ref().is_some_and(|seen| seen.has(&child)) {
+                    pending.push(child);
+                } else {
+                    self.remove(&opened, OsStr::from_bytes(&name))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an entry could not be made; the entry is named by who knows it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    error: Error,
+    /// Whether the error names layer and entry already.
+    is_named: bool,
+    is_denied: bool,
+    is_missing: bool,
+}
+
+impl Failure {
+    pub(super) fn say(message: String) -> Self {
+        Self::from(Error::new(Kind::Corrupt, message))
+    }
+
+    pub(super) fn io(what: impl std::fmt::Display, error: io::Error) -> Self {
+        let (is_denied, is_missing) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (true, false),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (false, true),
+            _ => (false, false),
+        };
+        Self { error: Error::io(what, error), is_named: false, is_denied, is_missing }
+    }
+
+    pub(super) fn with_hint(self, hint: &str) -> Self {
+        Self { error: self.error.with_hint(hint), ..self }
+    }
+
+    fn context(self, context: String) -> Self {
+        Self { error: self.error.context(context), ..self }
+    }
+
+    fn is_denied(&self) -> bool {
+        self.is_denied
+    }
+
+    fn is_missing(&self) -> bool {
+        self.is_missing
+    }
+
+    pub(super) fn named(self, layer: &str, entry: &Entry) -> Error {
+        if self.is_named {
+            return self.error;
+        }
+        let path = if entry.path.is_root() { "/".to_owned() } else { entry.path.to_string() };
+        self.error.context(format_args!("{layer}: entry {} {path:?}", entry.number))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, is_named: false, is_denied: false, is_missing: false }
+    }
+}
+
+impl From<TarError> for Failure {
+    fn from(error: TarError) -> Self {
+        Self { error: error.into(), is_named: true, is_denied: false, is_missing: false }
+    }
+}

@@ -1,0 +1,164 @@
+//! Threads that fill files: content, owner, attributes, rights and time of each, through its open descriptor.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use dhow_base::beneath;
+use dhow_base::{Error, Kind, Result};
+
+use super::entry::Failure;
+use super::owners::{self, Owners};
+use super::report::Notes;
+use crate::tar::{Entry, Xattr};
+
+/// Files that wait for a thread: with their content at most 16 MiB.
+const QUEUE_MAX: usize = 64;
+
+/// Content up to this length travels to another thread; longer files are written where they are read.
+pub(super) const SMALL_BYTES_MAX: u64 = 256 << 10;
+
+/// Most threads that write: beyond them the one that reads sets the pace.
+const THREADS_MAX: usize = 4;
+
+/// A file that has its name already.
+pub(super) struct Job {
+    pub(super) file: File,
+    /// Content that is not in the file yet.
+    pub(super) content: Vec<u8>,
+    pub(super) entry: Entry,
+    pub(super) layer: Arc<str>,
+}
+
+/// The threads.
+pub(super) struct Writers {
+    queue: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+    failed: Arc<Mutex<Option<Error>>>,
+}
+
+impl Writers {
+    pub(super) fn start(owners: &Owners, notes: &Notes) -> Result<Self> {
+        let (queue, jobs) = sync_channel::<Job>(QUEUE_MAX);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let failed = Arc::new(Mutex::new(None));
+        let count = thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
+        let mut threads = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (jobs, failed, owners, notes) = (Arc::clone(&jobs), Arc::clone(&failed), owners.clone(), notes.clone());
+            let thread = thread::Builder::new().name("unpack".to_owned());
+            let thread = thread.spawn(move || work(&jobs, &failed, &owners, &notes));
+            threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
+        }
+        Ok(Self { queue: Some(queue), threads, failed })
+    }
+
+    pub(super) fn push(&self, job: Job) -> Result<(), Failure> {
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
+        if sent { Ok(()) } else { Err(Failure::say("the writing threads are gone".to_owned())) }
+    }
+
+    /// The first failure of any thread.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.failed.lock().ok().and_then(|mut failed| failed.take()) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all files are written.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            thread.join().map_err(|_| Error::new(Kind::Internal, "a writing thread panicked"))?;
+        }
+        self.check()
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // A failure is told by whoever dropped this.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Writers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Writers").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>, failed: &Mutex<Option<Error>>, owners: &Owners, notes: &Notes) {
+    loop {
+        let Ok(Ok(job)) = jobs.lock().map(|jobs| jobs.recv()) else { return };
+        if let Err(failure) = fill(&job, owners, notes)
+            && let Ok(mut failed) = failed.lock()
+            && failed.is_none()
+        {
+            *failed = Some(failure.named(&job.layer, &job.entry));
+        }
+    }
+}
+
+fn fill(job: &Job, owners: &Owners, notes: &Notes) -> Result<(), Failure> {
+    if !job.content.is_empty() {
+        beneath::write_at(&job.file, &job.content, 0).map_err(|error| Failure::io("cannot write", error))?;
+    }
+    set_metadata(&job.file, &job.entry, owners, notes)?;
+    let time = job.entry.mtime;
+    beneath::set_modified(&job.file, time.seconds, time.nanoseconds)
+        .map_err(|error| Failure::io("cannot set the time", error))
+}
+
+/// Sets owner, attributes and rights of an open file or directory, in an order in which none undoes another: chown(2) drops
+/// set-user-ID bits and capabilities.
+pub(super) fn set_metadata(file: impl AsFd, entry: &Entry, owners: &Owners, notes: &Notes) -> Result<(), Failure> {
+    let file = file.as_fd();
+    match owners {
+        Owners::Keep(map) => {
+            let (uid, gid) = map.map(entry.uid, entry.gid)?;
+            beneath::set_owner(file, uid, gid).map_err(|error| cannot_chown(uid, gid, error))?;
+        }
+        Owners::Record => {
+            let stat = owners::override_stat(entry);
+            beneath::set_xattr(file, owners::OVERRIDE_XATTR, stat.as_bytes())
+                .map_err(|error| Failure::io("cannot record the owner in an extended attribute", error))?;
+        }
+        Owners::Caller => {}
+    }
+    for xattr in &entry.xattrs {
+        if xattr.name != super::directories::DEFAULT_ACL {
+            let set = beneath::set_xattr(file, &xattr.name, &xattr.value);
+            set.or_else(|error| tolerate(xattr, error, entry, notes))?;
+        }
+    }
+    beneath::set_mode(file, entry.mode).map_err(|error| Failure::io("cannot set the mode", error))
+}
+
+pub(super) fn cannot_chown(uid: u32, gid: u32, error: io::Error) -> Failure {
+    Failure::io(format!("cannot give it to user {uid} and group {gid}"), error)
+        .with_hint("without root's rights, or inside of a user namespace, use --owners caller or --owners record")
+}
+
+/// An attribute that this file system or this user cannot set is noted; docker and GNU tar go on as well.
+pub(super) fn tolerate(xattr: &Xattr, error: io::Error, entry: &Entry, notes: &Notes) -> Result<(), Failure> {
+    const EPERM: i32 = 1;
+    const EOPNOTSUPP: i32 = 95;
+    let name = String::from_utf8_lossy(&xattr.name);
+    match error.raw_os_error() {
+        Some(EPERM | EOPNOTSUPP) => {
+            let namespace = name.split('.').next().unwrap_or_default();
+            notes.add("extended attributes", format!("{namespace}.*: {error}"), &entry.path);
+            Ok(())
+        }
+        _ => Err(Failure::io(format!("cannot set the extended attribute {name:?}"), error)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Layers onto a directory, one above the other.
+//!
+//! [`Unpacker`] makes what the entries of tar streams say, beneath one root and nowhere else: a directory is opened by the
+//! kernel beneath the root, and inside of it every name is used without following links. Symbolic links of the image count
+//! only where an entry's parent goes through one, and lead where they would if the root were `/`.
+//!
+//! One thread reads and gives files their names, others write small files and their metadata, so that both cores of a small
+//! machine have work. Directories get their rights and times when nothing is made in them any more.
+
+mod directories;
+mod entry;
+mod files;
+mod owners;
+mod report;
+mod seen;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use dhow_base::beneath::Dir;
+use dhow_base::{Error, Result};
+
+use crate::tar::{Entry, TarLimits, TarReader};
+
+pub use owners::{IdMap, IdRange, Owners};
+pub use report::{Note, Notes};
+
+use directories::Directories;
+use files::Writers;
+use seen::Seen;
+
+/// Makes the files of layers in a directory.
+#[derive(Debug)]
+pub struct Unpacker {
+    directories: Directories,
+    writers: Writers,
+    owners: Owners,
+    notes: Notes,
+    /// Paths of the layer under way; nothing in the first one, which hides nothing.
+    seen: Option<Seen>,
+    layers: u64,
+    layer_name: Arc<str>,
+    entries: u64,
+}
+
+impl Unpacker {
+    /// Works in `root`, an empty directory that is nobody else's.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn new(root: Dir, owners: Owners) -> Result<Self> {
+        let directories = Directories::new(root).map_err(|error| Error::io("cannot use the directory", error))?;
+        let notes = Notes::default();
+        let writers = Writers::start(&owners, &notes)?;
+        Ok(Self { directories, writers, owners, notes, seen: None, layers: 0, layer_name: Arc::from(""), entries: 0 })
+    }
+
+    /// Makes all that an uncompressed layer says, above the layers before; errors call it `name`. The stream is read to its
+    /// end.
+    ///
+    /// # Errors
+    /// Those of the archive and of the operating system, with layer and entry; the directory is then good for nothing.
+    pub fn layer(&mut self, stream: impl Read, name: &str, limits: TarLimits) -> Result<()> {
+        self.seen = (self.layers > 0).then(Seen::default);
+        self.layers += 1;
+        self.layer_name = Arc::from(name);
+        let mut reader = TarReader::new(stream, name, limits);
+        while let Some(entry) = reader.next_entry()? {
+            self.writers.check()?;
+            self.entries += 1;
+            self.apply(&entry, &mut reader, name)?;
+        }
+        reader.finish()?;
+        Ok(())
+    }
+
+    /// Waits for everything, gives directories their rights and times, and writes all of it to the disk.
+    ///
+    /// # Errors
+    /// The operating system's, with the entry.
+    pub fn finish(mut self) -> Result<Unpacked> {
+        self.writers.finish()?;
+        let root = self.directories.close()?;
+        root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+        Ok(Unpacked { root, notes: self.notes.take(), entries: self.entries })
+    }
+
+    fn apply<R: Read>(&mut self, entry: &Entry, reader: &mut TarReader<R>, layer: &str) -> Result<()> {
+        self.make(entry, reader).map_err(|failure| failure.named(layer, entry))
+    }
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// The directory, with everything in it on the disk.
+    pub root: Dir,
+    /// What could not be made as the layers say.
+    pub notes: Vec<Note>,
+    /// Entries of all layers.
+    pub entries: u64,
+}
