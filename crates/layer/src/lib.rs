@@ -4,16 +4,19 @@
 //! A layer blob has two digests: that of the bytes as a registry sends them, and its *diff ID*, that of the tar inside.
 //! [`Decoder`] gets from the first to the second without trusting what it reads; [`uncompressed_digest`] proves a diff ID.
 
+mod ahead;
 pub mod chain;
 mod codec;
 mod compression;
 mod decoder;
+pub mod diff;
 mod diff_id;
 mod encoder;
 mod gzip;
 pub mod tar;
 pub mod unpack;
 
+pub use ahead::{Ahead, inflate_ahead};
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};

@@ -25,6 +25,8 @@ use crate::tar::{Entry, TarLimits, TarReader};
 pub use owners::{IdMap, IdRange, Owners};
 pub use report::{Note, Notes};
 
+pub(crate) use owners::OVERRIDE_XATTR;
+
 use directories::Directories;
 use files::Writers;
 use seen::Seen;

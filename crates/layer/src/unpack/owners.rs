@@ -37,7 +37,7 @@ pub struct IdRange {
 }
 
 /// The attribute of [`Owners::Record`].
-pub(super) const OVERRIDE_XATTR: &[u8] = b"user.containers.override_stat";
+pub(crate) const OVERRIDE_XATTR: &[u8] = b"user.containers.override_stat";
 
 impl IdMap {
     /// User and group on this machine.

@@ -1,0 +1,228 @@
+//! Trees into layers: what differs between two directories, or all of one, as a tar stream.
+//!
+//! The stream is a function of the trees alone: names in the order of their bytes, directories before what is in them, no
+//! user names, no holes (which depend on the file system). Directories above a change come along, because docker and podman
+//! give those that a layer leaves out metadata of their own. Sockets are left out, as by every archiver.
+
+mod links;
+mod node;
+mod writer;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use dhow_base::beneath::{Dir, FileKind};
+use dhow_base::{Error, Kind, Result};
+
+use crate::tar::RelativePath;
+use links::Links;
+use node::{Node, same_content};
+use writer::TarWriter;
+
+/// How files are described.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffOptions {
+    /// Whether owners, modes and devices are taken from `user.containers.override_stat`, where
+    /// [`Owners::Record`](crate::unpack::Owners::Record) left them.
+    pub recorded_owners: bool,
+}
+
+/// Writes all of a tree, without an entry for the root; returns the bytes written.
+///
+/// # Errors
+/// Those of reading the tree and of writing; [`Kind::Invalid`] for a name that means a removal in a layer.
+pub fn write_tree(tree: &Dir, output: impl Write, options: DiffOptions) -> Result<u64> {
+    diff(None, tree, output, options)
+}
+
+/// Writes what has to be applied to `lower` to get `upper`; returns the bytes written.
+///
+/// # Errors
+/// As [`write_tree`].
+pub fn diff(lower: Option<&Dir>, upper: &Dir, output: impl Write, options: DiffOptions) -> Result<u64> {
+    let walk = Walk {
+        options,
+        lower_links: lower.map(|lower| Links::read(lower)).transpose()?.unwrap_or_default(),
+        upper_links: Links::read(upper)?,
+        is_upper_directory: false,
+        writer: TarWriter::new(output),
+        pending: Vec::new(),
+    };
+    walk.run(lower, upper)
+}
+
+/// Writes the upper directory of an overlay mount as a layer: its devices 0:0 become whiteouts, its opaque directories get
+/// a marker; returns the bytes written.
+///
+/// # Errors
+/// As [`write_tree`].
+pub fn write_upper_directory(upper: &Dir, output: impl Write) -> Result<u64> {
+    let walk = Walk {
+        options: DiffOptions::default(),
+        lower_links: Links::default(),
+        upper_links: Links::read(upper)?,
+        is_upper_directory: true,
+        writer: TarWriter::new(output),
+        pending: Vec::new(),
+    };
+    walk.run(None, upper)
+}
+
+struct Walk<W> {
+    options: DiffOptions,
+    lower_links: Links,
+    upper_links: Links,
+    is_upper_directory: bool,
+    writer: TarWriter<W>,
+    /// Directories on the way to where the walk is that were not written: unchanged so far.
+    pending: Vec<Node>,
+}
+
+/// A directory that is being walked.
+struct Level {
+    path: RelativePath,
+    lower: Option<Dir>,
+    upper: Dir,
+    /// Names still to come, the last one first.
+    names: Vec<Vec<u8>>,
+    /// Whether its entry waits in `pending`, or did.
+    is_pending: bool,
+}
+
+impl<W: Write> Walk<W> {
+    fn run(mut self, lower: Option<&Dir>, upper: &Dir) -> Result<u64> {
+        let reopen = |dir: &Dir| dir.child(OsStr::new(".")).map_err(|error| Error::io("cannot read the tree", error));
+        let lower = lower.map(reopen).transpose()?;
+        let mut levels = vec![Level::new(RelativePath::root(), lower, reopen(upper)?, false)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.names.pop() else {
+                if level.is_pending {
+                    self.pending.pop();
+                }
+                levels.pop();
+                continue;
+            };
+            if let Some(below) = self.visit(level, &name)? {
+                levels.push(below);
+            }
+        }
+        self.writer.finish()
+    }
+
+    /// Writes what differs at one name; returns the directory there, if it is one.
+    fn visit(&mut self, level: &Level, name: &[u8]) -> Result<Option<Level>> {
+        let path = level.path.join(name).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        let node_name = OsStr::from_bytes(name);
+        let lower = match &level.lower {
+            Some(dir) => Node::read(dir, node_name, &path, self.options)?,
+            None => None,
+        };
+        let Some(upper) = Node::read(&level.upper, node_name, &path, self.options)? else {
+            if lower.is_some() {
+                self.flush()?;
+                self.writer.whiteout(&level.path, name)?;
+            }
+            return Ok(None);
+        };
+        if self.is_upper_directory && upper.is_overlay_whiteout() {
+            self.flush()?;
+            self.writer.whiteout(&level.path, name)?;
+            return Ok(None);
+        }
+        if name.starts_with(b".wh.") {
+            let message = format!("{path:?} cannot be in a layer: names that begin with .wh. stand for removals");
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        match upper.kind() {
+            FileKind::Socket => Ok(None),
+            FileKind::Directory => self.directory(level, lower, upper, node_name).map(Some),
+            _ => {
+                if self.is_changed(level, lower.as_ref(), &upper, node_name)? {
+                    self.flush()?;
+                    self.write(level, &upper, node_name)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn directory(&mut self, level: &Level, lower: Option<Node>, upper: Node, name: &OsStr) -> Result<Level> {
+        let failed = |error| Error::io(format_args!("cannot open directory {:?}", upper.path), error);
+        let path = upper.path.clone();
+        let upper_dir = level.upper.child(name).map_err(failed)?;
+        let was_directory = lower.as_ref().is_some_and(|lower| lower.kind() == FileKind::Directory);
+        let lower_dir = match &level.lower {
+            Some(dir) if was_directory => Some(dir.child(name).map_err(failed)?),
+            _ => None,
+        };
+        let is_same = lower.is_some_and(|lower| lower.same_metadata(&upper));
+        if is_same {
+            self.pending.push(upper);
+        } else {
+            self.flush()?;
+            self.writer.node(&upper, None)?;
+            if self.is_upper_directory && upper.is_opaque {
+                self.writer.opaque(&upper.path)?;
+            }
+        }
+        Level::new(path, lower_dir, upper_dir, is_same)
+    }
+
+    /// Writes the directories above a change.
+    fn flush(&mut self) -> Result<()> {
+        for node in &mut self.pending {
+            if !node.is_written {
+                node.is_written = true;
+                self.writer.node(node, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_changed(&self, level: &Level, lower: Option<&Node>, upper: &Node, name: &OsStr) -> Result<bool> {
+        let Some(lower) = lower else { return Ok(true) };
+        if self.upper_links.group(upper) != self.lower_links.group(lower) {
+            return Ok(true);
+        }
+        if !lower.same_metadata(upper) {
+            return Ok(true);
+        }
+        // All names of a file are written when one is: the first as the file, the others as links to it.
+        if let Some(first) = self.upper_links.first(upper).filter(|first| **first != upper.path) {
+            return Ok(self.writer.has_written(first));
+        }
+        match &level.lower {
+            Some(dir) if upper.kind() == FileKind::File && lower.identity() != upper.identity() => {
+                Ok(!same_content(dir, &level.upper, name, &upper.path)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn write(&mut self, level: &Level, node: &Node, name: &OsStr) -> Result<()> {
+        match self.upper_links.first(node) {
+            Some(first) if *first != node.path && self.writer.has_written(first) => {
+                self.writer.link(node, &first.clone())
+            }
+            Some(first) if *first == node.path => {
+                self.writer.remember(first.clone());
+                self.writer.node(node, Some((&level.upper, name)))
+            }
+            _ => self.writer.node(node, Some((&level.upper, name))),
+        }
+    }
+}
+
+impl Level {
+    fn new(path: RelativePath, lower: Option<Dir>, upper: Dir, is_pending: bool) -> Result<Self> {
+        let failed = |error| Error::io(format_args!("cannot read directory {path:?}"), error);
+        let mut names = upper.names().map_err(failed)?;
+        if let Some(lower) = &lower {
+            names.extend(lower.names().map_err(failed)?);
+        }
+        names.sort_by(|a, b| b.cmp(a));
+        names.dedup();
+        Ok(Self { path, lower, upper, names, is_pending })
+    }
+}
