@@ -41,7 +41,7 @@ impl Verb for DiskFree {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let format = ListFormat::parse(&self.format, !self.verbose && !self.disk);
+        let format = ListFormat::parse(&self.format, !self.disk);
         if self.disk && self.verbose {
             return Err(Failure::Client("--disk and --verbose show different things: give one of them".to_owned()));
         }

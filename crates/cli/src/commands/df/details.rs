@@ -16,6 +16,47 @@ use crate::format::{ListFormat, NONE, ago, json as encode, list, units};
 /// Longest command in the table, in columns.
 const COMMAND_COLUMNS: usize = 20;
 
+/// Docker's `raw`: a paragraph for each thing.
+const RAW: &str = "\
+{{range .Images}}type: Image
+repository: {{.Repository}}
+tag: {{.Tag}}
+digest: {{.Digest}}
+image_id: {{.ID}}
+created_at: {{.CreatedAt}}
+virtual_size: {{.Size}}
+
+{{end}}{{range .Containers}}type: Container
+container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{.State}}
+status: {{.Status}}
+names: {{.Names}}
+labels:{{if .Labels}} {{.Labels}}{{end}}
+ports:{{if .Ports}} {{.Ports}}{{end}}
+size: {{.Size}}
+
+{{end}}{{range .Volumes}}type: Volume
+name: {{.Name}}
+driver: {{.Driver}}
+
+{{end}}{{range .BuildCache}}type: Build Cache
+build_cache_id: {{.ID}}
+parent_id: {{.Parent}}
+build_cache_type: {{.CacheType}}
+description: {{.Description}}
+created_at: {{.CreatedAt}}
+created_since: {{.CreatedSince}}
+last_used_at: {{.LastUsedAt}}
+last_used_since: {{.LastUsedSince}}
+usage_count: {{.UsageCount}}
+in_use: {{.InUse}}
+shared: {{.Shared}}
+
+{{end}}";
+
 /// Everything in the form that the user wants.
 ///
 /// # Errors
@@ -29,7 +70,8 @@ pub(super) fn render(usage: &Usage, format: &ListFormat, now: i128) -> Outcome<S
         ListFormat::TableTemplate(_) => {
             Err(Failure::Client("--verbose has four tables: give a template without \"table\"".to_owned()))
         }
-        ListFormat::Table | ListFormat::Raw => Ok(tables(usage, now)),
+        ListFormat::Raw => fill(RAW, &object(usage, now)),
+        ListFormat::Table => Ok(tables(usage, now)),
     }
 }
 
