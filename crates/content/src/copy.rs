@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Descriptor, Digest, Document};
+use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
-use futures::{StreamExt, TryFutureExt};
 
 use crate::place::{Sink, Source, read_document};
 use crate::transfer::{Transferred, transfer};
@@ -29,10 +30,13 @@ pub struct CopyOptions<'a> {
     pub select: Select<'a>,
     /// Who is told of the progress.
     pub observer: &'a dyn Observer,
-    /// Most blobs under way at once; the sink may lower it.
+    /// Most blobs under way at once; the sink may lower it. Blobs so small that the way to a distant place takes longer than
+    /// their bytes are not counted: a place says itself how many of those it is asked for at once.
     pub blobs_at_once: usize,
     /// How often a transfer that stands still is tried again before it counts as failed.
     pub retries: u32,
+    /// How long to wait before each further attempt; by default longer from time to time.
+    pub retry_pause: Option<Duration>,
     /// Leaves the root document to the caller, who puts it under a name: a registry takes both in one request.
     pub leave_root: bool,
 }
@@ -40,9 +44,12 @@ pub struct CopyOptions<'a> {
 impl<'a> CopyOptions<'a> {
     /// Everything, four blobs at once, five retries.
     pub fn new(observer: &'a dyn Observer) -> Self {
-        Self { select: Select::All, observer, blobs_at_once: 4, retries: 5, leave_root: false }
+        Self { select: Select::All, observer, blobs_at_once: 4, retries: 5, retry_pause: None, leave_root: false }
     }
 }
+
+/// Blobs of at most so many bytes count as small: over a way of 50 ms and 200 Mbit/s their bytes take as long as the question.
+const SMALL_BYTES_MAX: u64 = 1 << 20;
 
 /// What a copy did.
 #[derive(Clone, Debug, Default)]
@@ -81,28 +88,54 @@ pub async fn copy<S: Source, D: Sink>(
         let descriptor = &blob.descriptor;
         options.observer.event(Event::Queued { digest: descriptor.digest.as_str(), size: descriptor.size });
     }
-    let at_once = options.blobs_at_once.min(sink.blobs_at_once()).max(1);
-    let mut order: Vec<_> = blobs.iter().collect();
-    if at_once > 1 {
-        // The last ones under way share the end among them: a large one alone would leave the other cores idle.
-        order.sort_by_key(|blob| Reverse(blob.descriptor.size));
-    }
-    let outcomes: Vec<(bool, Transferred)> = stream::iter(order)
-        .map(|blob| {
-            // A config is bookkeeping of its manifest: users follow layers.
-            let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };
-            let transferred = transfer(source, sink, &blob.descriptor, CopyOptions { observer, ..*options });
-            transferred.map_ok(|outcome| (blob.is_layer, outcome))
-        })
-        .buffer_unordered(at_once)
-        .try_collect()
-        .await?;
-    for document in &documents {
-        if !(options.leave_root && document.descriptor().digest == root.digest) {
-            sink.put_document(document).await?;
-        }
-    }
+    let outcomes = move_blobs(source, sink, &blobs, options).await?;
+    let left = options.leave_root.then_some(&root.digest);
+    put_documents(sink, documents.iter().filter(|document| Some(&document.descriptor().digest) != left)).await?;
     Ok(tally(documents, &outcomes))
+}
+
+/// Moves the blobs: large ones a few at a time, small ones beside them as many at once as the places can do with.
+async fn move_blobs<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    blobs: &[Blob],
+    options: &CopyOptions<'_>,
+) -> Result<Vec<(bool, Transferred)>> {
+    let move_one = |blob: &Blob| {
+        // A config is bookkeeping of its manifest: users follow layers.
+        let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };
+        let (descriptor, is_layer) = (blob.descriptor.clone(), blob.is_layer);
+        let options = CopyOptions { observer, ..*options };
+        async move { transfer(source, sink, &descriptor, options).await.map(|outcome| (is_layer, outcome)) }
+    };
+    let at_once = options.blobs_at_once.min(sink.blobs_at_once()).max(1);
+    if at_once == 1 {
+        return stream::iter(blobs).map(move_one).buffer_unordered(1).try_collect().await;
+    }
+    let (small, mut large): (Vec<&Blob>, Vec<&Blob>) =
+        blobs.iter().partition(|blob| blob.descriptor.size <= SMALL_BYTES_MAX);
+    // The last ones under way share the end among them: a large one alone would leave the other cores idle.
+    large.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    let small_at_once = source.small_at_once().max(sink.small_at_once()).max(1);
+    let small = stream::iter(small).map(move_one).buffer_unordered(small_at_once).try_collect::<Vec<_>>();
+    let large = stream::iter(large).map(move_one).buffer_unordered(at_once).try_collect::<Vec<_>>();
+    let (mut outcomes, of_large) = futures::try_join!(small, large)?;
+    outcomes.extend(of_large);
+    Ok(outcomes)
+}
+
+/// Stores the documents, children before parents: manifests at once, since they have none, then indexes in order.
+async fn put_documents<'d, D: Sink>(sink: &D, documents: impl Iterator<Item = &'d VerifiedDocument>) -> Result<()> {
+    const MANIFESTS_AT_ONCE_MAX: usize = 8;
+    let at_once = if sink.blobs_at_once() == 1 { 1 } else { sink.small_at_once().clamp(1, MANIFESTS_AT_ONCE_MAX) };
+    let (manifests, indexes): (Vec<_>, Vec<_>) =
+        documents.partition(|document| document.document().as_index().is_none());
+    let put = |document| sink.put_document(document);
+    stream::iter(manifests).map(put).buffer_unordered(at_once).try_collect::<()>().await?;
+    for index in indexes {
+        sink.put_document(index).await?;
+    }
+    Ok(())
 }
 
 fn tally(documents: Vec<VerifiedDocument>, outcomes: &[(bool, Transferred)]) -> Copied {
@@ -161,7 +194,7 @@ async fn discover<S: Source>(
         }
         let level: Vec<VerifiedDocument> = stream::iter(&wanted)
             .map(|descriptor| read_document(source, descriptor))
-            .buffered(options.blobs_at_once.max(1))
+            .buffered(options.blobs_at_once.max(source.small_at_once()).max(1))
             .try_collect()
             .await?;
         wanted = Vec::new();

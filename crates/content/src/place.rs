@@ -58,6 +58,11 @@ pub trait Source: Send + Sync {
         Parts::WHOLE
     }
 
+    /// How many documents and small blobs are best asked for at once: many where each question is a wait, not work.
+    fn small_at_once(&self) -> usize {
+        4
+    }
+
     /// Is told that what it gave last for a digest was no good. Whether better may come when it is asked again: there are
     /// sources of several places.
     fn distrust(&self, descriptor: &Descriptor) -> bool {
@@ -110,6 +115,11 @@ pub trait Sink: Send + Sync {
 
     /// How many blobs may be on their way in at once: 1 where they form one stream, as in an archive.
     fn blobs_at_once(&self) -> usize {
+        4
+    }
+
+    /// How many small blobs it takes at once, unless blobs form one stream.
+    fn small_at_once(&self) -> usize {
         4
     }
 }
@@ -197,6 +207,10 @@ impl<S: Source> Source for Prefetched<'_, S> {
 
     fn parts(&self, descriptor: &Descriptor) -> Parts {
         self.source.parts(descriptor)
+    }
+
+    fn small_at_once(&self) -> usize {
+        self.source.small_at_once()
     }
 
     fn distrust(&self, descriptor: &Descriptor) -> bool {

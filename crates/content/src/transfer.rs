@@ -106,7 +106,7 @@ impl Setbacks {
 
 /// Pauses after a failure, and says so.
 async fn wait(failures: u32, seed: u64, blob: &Descriptor, options: &CopyOptions<'_>) {
-    let wait = backoff(failures, seed);
+    let wait = options.retry_pause.unwrap_or_else(|| backoff(failures, seed));
     let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
     options.observer.event(Event::Retrying { digest: blob.digest.as_str(), seconds });
     pause(wait).await;

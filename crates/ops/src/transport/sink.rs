@@ -251,6 +251,15 @@ impl Sink for AnySink {
             AnySink::Skopeo(directory) => directory.blobs_at_once(),
         }
     }
+
+    fn small_at_once(&self) -> usize {
+        match self {
+            AnySink::Registry(remote) => Sink::small_at_once(remote),
+            AnySink::Archive(writer) => writer.small_at_once(),
+            AnySink::Oci(directory) => Sink::small_at_once(directory),
+            AnySink::Skopeo(directory) => Sink::small_at_once(directory),
+        }
+    }
 }
 
 impl Ingest for AnyIngest {

@@ -52,6 +52,24 @@ impl Source for AnySource {
         }
     }
 
+    fn small_at_once(&self) -> usize {
+        match self {
+            AnySource::Registry(remote) => Source::small_at_once(remote),
+            AnySource::Store(session) => Source::small_at_once(session),
+            AnySource::Archive(archive) => archive.small_at_once(),
+            AnySource::Oci(directory) => Source::small_at_once(directory),
+            AnySource::Skopeo(directory) => Source::small_at_once(directory),
+        }
+    }
+
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        match self {
+            AnySource::Registry(remote) => remote.distrust(descriptor),
+            // What lies here does not change by being read again.
+            _ => false,
+        }
+    }
+
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
         match self {
             AnySource::Registry(_) => None,
@@ -88,6 +106,14 @@ impl<S: Source> Source for Overlay<'_, S> {
 
     fn parts(&self, descriptor: &Descriptor) -> Parts {
         if self.blobs.contains_key(&descriptor.digest) { Parts::WHOLE } else { self.source.parts(descriptor) }
+    }
+
+    fn small_at_once(&self) -> usize {
+        self.source.small_at_once()
+    }
+
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        !self.blobs.contains_key(&descriptor.digest) && self.source.distrust(descriptor)
     }
 
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
