@@ -131,6 +131,16 @@ impl Endpoint {
         self.quirks.lock().unwrap_or_else(PoisonError::into_inner).takes_chunks
     }
 
+    /// Whether its word that it keeps a referrer is enough.
+    pub(crate) fn keeps_referrers(&self) -> bool {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_referrers
+    }
+
+    #[cfg(test)]
+    pub(crate) fn doubt_referrers(&self) {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_referrers = false;
+    }
+
     /// Has blobs sent in smaller requests, after one was too large; `false` when they cannot be any smaller.
     pub(crate) fn shrink_uploads(&self) -> bool {
         let mut quirks = self.quirks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,39 +18,42 @@ pub struct Quirks {
     pub upload: UploadStyle,
     /// Whether a blob may come in several `PATCH`es, and so an interrupted upload go on where it stopped.
     pub takes_chunks: bool,
+    /// Whether it is to be believed when it says, by `OCI-Subject`, that it keeps a manifest among the referrers of its
+    /// subject. If not, it is asked for them, and the fallback tag is written when the manifest is not there.
+    pub keeps_referrers: bool,
 }
 
 /// What a registry that nothing is known about is expected to do: what the distribution specification says.
-const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, takes_chunks: true };
+const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, takes_chunks: true, keeps_referrers: true };
 
-/// The exceptions: a host, or (from a dot on) the end of one; what it does; and who found out.
-const EXCEPTIONS: &[(&str, Quirks, &str)] = &[
+/// One exception: a host, or (from a dot on) the end of one; what it does; and who found out.
+type Exception = (&'static str, Quirks, &'static str);
+
+/// The exceptions. What every registry is treated to alike, because some need it and it harms none, is in
+/// `docs/design/registry.md`, with its sources too.
+const EXCEPTIONS: &[Exception] = &[
+    ("docker.io", HUB, HUB_SOURCE),
+    ("index.docker.io", HUB, HUB_SOURCE),
     (
         "ghcr.io",
-        Quirks { upload: UploadStyle::Patch, takes_chunks: false },
+        Quirks { upload: UploadStyle::Patch, takes_chunks: false, ..STANDARD },
         "a second PATCH overwrites the first (clowdhaus/ocync, ocync-distribution)",
     ),
-    (
-        "gcr.io",
-        Quirks { upload: UploadStyle::Put, takes_chunks: false },
-        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
-    ),
-    (
-        ".gcr.io",
-        Quirks { upload: UploadStyle::Put, takes_chunks: false },
-        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
-    ),
-    (
-        ".pkg.dev",
-        Quirks { upload: UploadStyle::Put, takes_chunks: false },
-        "no chunked uploads (clowdhaus/ocync, ocync-distribution)",
-    ),
+    ("gcr.io", GOOGLE, GOOGLE_SOURCE),
+    (".gcr.io", GOOGLE, GOOGLE_SOURCE),
+    (".pkg.dev", GOOGLE, GOOGLE_SOURCE),
     (".azurecr.io", AZURE, AZURE_SOURCE),
     (".azurecr.cn", AZURE, AZURE_SOURCE),
     (".azurecr.us", AZURE, AZURE_SOURCE),
 ];
 
-const AZURE: Quirks = Quirks { upload: UploadStyle::Chunks(16 << 20), takes_chunks: true };
+const HUB: Quirks = Quirks { keeps_referrers: false, ..STANDARD };
+const HUB_SOURCE: &str = "answered OCI-Subject and did not serve referrers (docker/hub-feedback #2372)";
+
+const GOOGLE: Quirks = Quirks { takes_chunks: false, ..STANDARD };
+const GOOGLE_SOURCE: &str = "no chunked uploads (clowdhaus/ocync, ocync-distribution)";
+
+const AZURE: Quirks = Quirks { upload: UploadStyle::Chunks(16 << 20), ..STANDARD };
 const AZURE_SOURCE: &str = "bodies above some 20 MB are rejected (clowdhaus/ocync, ocync-distribution)";
 
 /// What is known about the registry of that name. Names are matched whole or from a dot on, never as a part
@@ -82,5 +85,7 @@ mod tests {
         assert_eq!(of("notgcr.io"), STANDARD);
         assert_eq!(of("ghcr.io").upload, UploadStyle::Patch);
         assert_eq!(of("localhost:5000"), STANDARD);
+        assert_eq!(of("localhost"), STANDARD);
+        assert!(!of("docker.io").keeps_referrers && of("registry.docker.io.example.com").keeps_referrers);
     }
 }

@@ -83,7 +83,10 @@ async fn by_tag(remote: &Remote, subject: &Digest) -> Result<Option<ImageIndex>>
 /// Two writers of one tag at the same moment may lose one entry: the protocol has no way to prevent it.
 pub(crate) async fn attach(remote: &Remote, wanted: &Wanted, document: &VerifiedDocument) -> Result<()> {
     let stored = manifest::put(remote, wanted, document).await?;
-    let Some(subject) = document.document().subject().filter(|_| !stored.knows_subject) else { return Ok(()) };
+    let Some(subject) = document.document().subject() else { return Ok(()) };
+    if stored.knows_subject && keeps(remote, &subject.digest, &document.descriptor().digest).await? {
+        return Ok(());
+    }
     let mut index = by_tag(remote, &subject.digest).await?.unwrap_or_else(|| ImageIndex::new(Vec::new()));
     let digest = &document.descriptor().digest;
     if index.manifests.iter().any(|known| known.digest == *digest) {
@@ -93,6 +96,19 @@ pub(crate) async fn attach(remote: &Remote, wanted: &Wanted, document: &Verified
     let index = Document::from_index(index)?;
     let index = verify_document(index.bytes().to_vec(), &index.descriptor())?;
     manifest::put(remote, &Wanted::Tag(fallback_tag(&subject.digest)), &index).await.map(drop)
+}
+
+/// Whether a registry that says it keeps a referrer does. Its word counts, unless it is known to say so without serving
+/// referrers.
+async fn keeps(remote: &Remote, subject: &Digest, referrer: &Digest) -> Result<bool> {
+    if remote.endpoint.keeps_referrers() {
+        return Ok(true);
+    }
+    match by_api(remote, subject, None).await {
+        Ok(found) => Ok(found.iter().any(|known| known.digest == *referrer)),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unsupported | Kind::Invalid) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes a manifest that is gone out of the fallback tag's list; nothing happens where there is none.
@@ -126,7 +142,42 @@ fn described(document: &VerifiedDocument) -> Descriptor {
 
 #[cfg(test)]
 mod tests {
+    use dhow_spec::Repository;
+    use dhow_testkit::registry::{Effect, Route, Rule, ScriptedRegistry};
+
     use super::*;
+    use crate::client::{Client, ClientOptions};
+    use crate::remote::Access;
+
+    /// A document about `subject`, pushed to a registry that says it keeps it among the subject's referrers and does not:
+    /// whether it is under the fallback tag.
+    fn has_fallback(is_believed: bool) -> bool {
+        let registry = ScriptedRegistry::start();
+        let subject = registry.put_image("app", "v1", &[]);
+        let says = Effect::SetHeader("OCI-Subject".to_owned(), subject.manifest.clone());
+        registry.script(Rule::on(Route::Manifest).method("PUT").effect(says));
+        let size = registry.manifest("app", "v1").unwrap().1.len();
+        let mut index = ImageIndex::new(Vec::new());
+        let subject = Digest::parse(&subject.manifest).unwrap();
+        index.subject = Some(Descriptor::new(MediaType::OciManifest, subject.clone(), size as u64));
+        let index = Document::from_index(index).unwrap();
+        let index = verify_document(index.bytes().to_vec(), &index.descriptor()).unwrap();
+        let repository = Repository::parse(&format!("{}/app", registry.authority())).unwrap();
+        let client = Client::new(ClientOptions::default()).unwrap();
+        let remote = client.repository(&repository, Access::Push).unwrap();
+        if !is_believed {
+            remote.endpoint.doubt_referrers();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(remote.attach(&index)).unwrap();
+        registry.tag("app", fallback_tag(&subject).as_str()).is_some()
+    }
+
+    #[test]
+    fn a_registry_that_is_not_believed_is_asked() {
+        assert!(!has_fallback(true));
+        assert!(has_fallback(false));
+    }
 
     #[test]
     fn the_fallback_tag_is_cut_to_what_a_tag_may_be() {
