@@ -202,6 +202,8 @@ async fn ping(transport: &Transport, base: &Url, security: &Arc<Security>) -> Re
         body: Bytes::new(),
         patience: None,
         security: Arc::clone(security),
+        gated: false,
+        bulk: false,
     };
     let answer = transport.send_with_retries(&attempt, true).await?;
     read_demand(answer.headers(), base, security)

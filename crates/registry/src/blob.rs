@@ -16,6 +16,9 @@ use crate::exact::Exact;
 use crate::remote::Remote;
 use crate::transport::Answer;
 
+/// A body of so many bytes is worth a connection of its own.
+pub(crate) const BULK_BYTES_MIN: u64 = 8 << 20;
+
 /// The entity tag that each blob's first answer had, so that a range of another entity is noticed. `None` for a blob
 /// whose servers do not agree on one: then it is no use, and the digest tells in the end.
 #[derive(Debug, Default)]
@@ -69,6 +72,7 @@ pub(crate) async fn read(remote: &Remote, descriptor: &Descriptor, range: Range<
             call.headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
     }
+    call.bulk = range.end - range.start >= BULK_BYTES_MIN;
     let entity_tag = remote.entity_tags.get(digest);
     if !is_whole {
         let value = format!("bytes={}-{}", range.start, range.end - 1);

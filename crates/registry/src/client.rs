@@ -21,6 +21,7 @@ use crate::remote::{Access, Remote};
 use crate::retry::RetryPolicy;
 use crate::search::{self, Hit};
 use crate::tags;
+use crate::traffic::Traffic;
 use crate::transport::Transport;
 
 /// How a client behaves.
@@ -50,6 +51,8 @@ pub struct ClientOptions {
     pub parts: PartPolicy,
     /// How blobs are uploaded; `None` for what is known to suit each registry.
     pub upload_style: Option<UploadStyle>,
+    /// What the clients of this process share.
+    pub traffic: Traffic,
 }
 
 impl Default for ClientOptions {
@@ -66,13 +69,15 @@ impl Default for ClientOptions {
             body_patience: Duration::from_secs(60),
             parts: PartPolicy::default(),
             upload_style: None,
+            traffic: Traffic::default(),
         }
     }
 }
 
 /// When a blob is fetched in several parts at once, and in which.
 ///
-/// One connection seldom fills the way to a distant registry: SOCI's measurements recommend parts of 8 to 16 MB.
+/// One connection seldom fills the way to a distant registry: SOCI's measurements recommend parts of 8 to 16 MB, 10 to 20 at
+/// once. How many of them are really under way is the host's gate's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartPolicy {
     /// Blobs shorter than this are fetched in one piece, in bytes.
@@ -87,7 +92,7 @@ pub struct PartPolicy {
 
 impl Default for PartPolicy {
     fn default() -> Self {
-        Self { blob_bytes_min: 64 << 20, size: 16 << 20, at_once: 4, loopback: false }
+        Self { blob_bytes_min: 32 << 20, size: 16 << 20, at_once: 16, loopback: false }
     }
 }
 

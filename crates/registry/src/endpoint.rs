@@ -16,8 +16,10 @@ use crate::authenticator::{Authenticator, Shown};
 use crate::config::site::Site;
 use crate::credentials::Credential;
 use crate::failure::{Failure, request_words};
+use crate::gate::Permit;
 use crate::host::{Reach, api_authority, may_lead, reach, same_origin, shown};
 use crate::quirks::{self, Quirks, UploadStyle};
+use crate::traffic::Way;
 use crate::transport::{Answer, Attempt, Security, Transport};
 
 /// Most redirects that are followed, as Go does.
@@ -41,6 +43,10 @@ pub(crate) struct Call {
     pub(crate) scopes: Vec<String>,
     /// How long the answer may take, where that is not what the options say.
     pub(crate) patience: Option<Duration>,
+    /// Whether it waits for the host's gate; see [`Attempt`].
+    pub(crate) gated: bool,
+    /// Whether one body is so long that it should not share its connection with others.
+    pub(crate) bulk: bool,
 }
 
 /// Where a request goes.
@@ -54,7 +60,8 @@ pub(crate) enum Target {
 
 impl Call {
     pub(crate) fn new(method: Method, target: Target, scopes: Vec<String>) -> Self {
-        Self { method, target, headers: HeaderMap::new(), body: Bytes::new(), scopes, patience: None }
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        Self { method, target, headers, body, scopes, patience: None, gated: true, bulk: false }
     }
 }
 
@@ -100,6 +107,16 @@ impl Endpoint {
 
     pub(crate) fn domain(&self) -> &str {
         &self.site.domain
+    }
+
+    /// The permit for one blob on its way up, from the first question to the registry's last word. Whoever reads bytes for
+    /// the blob takes the permit for that afterwards, so that nobody waits in a circle.
+    pub(crate) async fn upload_permit(&self, transport: &Transport) -> Permit {
+        let host = match &self.site.api {
+            Some(api) => api.authority().to_owned(),
+            None => api_authority(&self.site.domain).to_owned(),
+        };
+        transport.options.traffic.gate(&host, Way::Up).enter().await
     }
 
     /// Whether the registry is on this machine.
@@ -364,6 +381,8 @@ impl Endpoint {
             body: call.body.clone(),
             patience: call.patience,
             security,
+            gated: call.gated,
+            bulk: call.bulk,
         }
     }
 }

@@ -217,7 +217,16 @@ mod tests {
             let error = reqwest::Client::new().get(url.clone()).send().await.unwrap_err();
             let security = Arc::new(Security::of(&Site::plain("registry.example"), None));
             let (headers, body) = (HeaderMap::new(), Bytes::new());
-            let attempt = Attempt { method: Method::GET, url, headers, body, patience: None, security };
+            let attempt = Attempt {
+                method: Method::GET,
+                url,
+                headers,
+                body,
+                patience: None,
+                security,
+                gated: false,
+                bulk: false,
+            };
             let error = classify(&attempt, error, None).await.error;
             (error.to_string(), error.kind())
         })

@@ -15,9 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use url::Url;
 
+use crate::blob::BULK_BYTES_MIN;
 use crate::endpoint::{Call, Target};
+use crate::gate::Permit;
 use crate::quirks::UploadStyle;
 use crate::remote::Remote;
+use crate::retry::{is_overload, retry_after};
 use crate::transport::Answer;
 use crate::upload::{RESUME_BYTES_MIN, Session, Suspended, cancel, content_range, exists, location};
 
@@ -39,6 +42,7 @@ pub struct Upload {
     state: tokio::sync::Mutex<State>,
     /// Where the session is, for whoever drops this without committing; `None` when there is nothing to keep or cancel.
     session: Mutex<Option<Url>>,
+    permit: Mutex<Permit>,
 }
 
 #[derive(Debug)]
@@ -88,11 +92,16 @@ impl Task {
 }
 
 impl Upload {
-    pub(crate) fn new(remote: Remote, blob: Descriptor, session: Session) -> Self {
+    pub(crate) fn new(remote: Remote, blob: Descriptor, session: Session, permit: Permit) -> Self {
         let Session { location, offset, style } = session;
         let kept = Mutex::new(Some(location.clone()));
         let state = tokio::sync::Mutex::new(State { location, style, position: offset, request: None });
-        Self { remote, blob, start: offset, state, session: kept }
+        Self { remote, blob, start: offset, state, session: kept, permit: Mutex::new(permit) }
+    }
+
+    /// Tells the registry's gate how it goes.
+    fn tell(&self, what: impl FnOnce(&mut Permit)) {
+        what(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn note_session(&self, location: Option<Url>) {
@@ -112,6 +121,7 @@ impl Upload {
             _ => Call::new(Method::PATCH, Target::Url(state.location.clone()), self.remote.scopes()),
         };
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        call.bulk = size >= BULK_BYTES_MIN;
         // A body that is the whole blob is a stream, not a chunk: registries without chunked uploads take it too.
         if range != (0..size) {
             let value = HeaderValue::try_from(content_range(&range))
@@ -138,20 +148,23 @@ impl Upload {
         url.query_pairs_mut().append_pair("digest", self.blob.digest.as_str());
         let mut call = Call::new(Method::PUT, Target::Url(url), self.remote.scopes());
         call.patience = Some(COMMIT_PATIENCE);
+        call.gated = false;
         call
     }
 
     /// Hands bytes to the connection, over as many requests as the registry's way of uploading needs.
     async fn send(&self, state: &mut State, mut bytes: Bytes) -> Result<()> {
-        let patience = self.remote.client.transport().options.body_patience;
+        let options = &self.remote.client.transport().options;
+        let (patience, piece_bytes) = (options.body_patience, options.traffic.piece_bytes());
         while !bytes.is_empty() {
             let mut request = match state.request.take() {
                 Some(request) => request,
                 None => self.start_request(state)?,
             };
             let left = usize::try_from(request.end - state.position).unwrap_or(usize::MAX);
-            let piece = bytes.split_to(bytes.len().min(left));
+            let piece = bytes.split_to(bytes.len().min(left).min(piece_bytes));
             let length = piece.len() as u64;
+            options.traffic.pace(piece.len()).await;
             let sent = tokio::select! {
                 biased;
                 sent = timeout(patience, request.pieces.send(piece)) => sent,
@@ -159,10 +172,14 @@ impl Upload {
                 answer = request.task.outcome() => return Err(self.early_answer(answer).await),
             };
             match sent {
-                Ok(Ok(())) => state.position += length,
+                Ok(Ok(())) => {
+                    state.position += length;
+                    self.tell(|permit| permit.moved(usize::try_from(length).unwrap_or(usize::MAX)));
+                }
                 // The request ended before its body did: the registry refused it, or the connection broke.
                 Ok(Err(_)) => return Err(self.early_answer(request.task.answer(patience).await).await),
                 Err(_) => {
+                    self.tell(|permit| permit.overloaded(None));
                     let message = format!("the upload stood still for {} seconds", patience.as_secs());
                     return Err(Error::new(Kind::Unavailable, message));
                 }
@@ -206,6 +223,11 @@ impl Upload {
     async fn refusal(&self, answer: Answer) -> Error {
         let (endpoint, digest) = (&self.remote.endpoint, &self.blob.digest);
         let again = |why: &str| Error::new(Kind::Unavailable, format!("blob {digest}: {why}"));
+        if is_overload(answer.status()) {
+            let longest = self.remote.client.transport().options.retry.longest_retry_after;
+            let pause = retry_after(answer.headers()).filter(|pause| *pause <= longest);
+            self.tell(|permit| permit.overloaded(pause));
+        }
         match answer.status() {
             StatusCode::PAYLOAD_TOO_LARGE if endpoint.shrink_uploads() => {
                 self.note_session(None);
@@ -262,6 +284,7 @@ impl Ingest for Upload {
         }
         let answer = self.last_answer(&mut state).await?;
         if answer.status().is_success() {
+            self.tell(Permit::succeeded);
             self.note_session(None);
             return Ok(());
         }

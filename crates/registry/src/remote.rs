@@ -22,8 +22,11 @@ use crate::transport::Answer;
 use crate::upload::Suspended;
 use crate::{blob, manifest, referrers, tags, upload};
 
-/// Blobs uploaded at once, as docker does.
+/// Large blobs uploaded at once, as docker does.
 const BLOBS_AT_ONCE: usize = 5;
+
+/// Documents and small blobs asked for or uploaded at once. The host's gate says how many of them are really under way.
+const SMALL_AT_ONCE: usize = 48;
 
 /// What is to be done with a repository, which decides the rights that tokens are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +268,10 @@ impl Source for Remote {
         blob::parts(self.mirrors.first().unwrap_or(self), descriptor)
     }
 
+    fn small_at_once(&self) -> usize {
+        SMALL_AT_ONCE
+    }
+
     fn distrust(&self, descriptor: &Descriptor) -> bool {
         self.mirrors.distrust(&descriptor.digest)
     }
@@ -287,6 +294,10 @@ impl Sink for Remote {
 
     fn blobs_at_once(&self) -> usize {
         BLOBS_AT_ONCE
+    }
+
+    fn small_at_once(&self) -> usize {
+        SMALL_AT_ONCE
     }
 }
 

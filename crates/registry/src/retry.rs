@@ -17,6 +17,10 @@ pub struct RetryPolicy {
     pub longest_pause: Duration,
     /// Longest `Retry-After` that is waited for. A server that asks for more gets an error to the user instead.
     pub longest_retry_after: Duration,
+    /// Whether pauses are neither spread by chance nor doubled.
+    pub fixed: bool,
+    /// Whether a host that never answered is tried again too: by default its name or port is taken to be wrong.
+    pub trusts_names: bool,
 }
 
 impl Default for RetryPolicy {
@@ -26,11 +30,24 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(15),
             longest_retry_after: Duration::from_secs(60),
+            fixed: false,
+            trusts_names: false,
         }
     }
 }
 
 impl RetryPolicy {
+    /// So many attempts after the first, each after the same pause where one is given, as podman's `--retry` and
+    /// `--retry-delay` say. Whoever asks for that means a registry that is still to come up as well.
+    #[must_use]
+    pub fn as_asked(self, retries: u32, pause: Option<Duration>) -> Self {
+        let asked = Self { attempts: retries.saturating_add(1), trusts_names: true, ..self };
+        match pause {
+            None => asked,
+            Some(pause) => Self { first_pause: pause, longest_pause: pause, fixed: true, ..asked },
+        }
+    }
+
     /// The pause after the `failed`-th failed attempt in a row (counted from 1), or `None` to give up.
     ///
     /// A `Retry-After` of the server wins over the exponential pause.
@@ -40,6 +57,9 @@ impl RetryPolicy {
         }
         if let Some(asked) = retry_after {
             return (asked <= self.longest_retry_after).then_some(asked);
+        }
+        if self.fixed {
+            return Some(self.first_pause);
         }
         let doubled = self.first_pause.saturating_mul(1 << failed.saturating_sub(1).min(20));
         Some(jittered(doubled.min(self.longest_pause)))
@@ -58,6 +78,11 @@ fn jittered(pause: Duration) -> Duration {
 /// The list is that of go-containerregistry (`pkg/v1/remote/transport`), with 429; 499 and 522 come from proxies.
 pub(crate) fn is_retryable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+}
+
+/// Whether a status says that the host has too much to do.
+pub(crate) fn is_overload(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// How long the server asks to wait: `Retry-After` in seconds or as a date (RFC 9110 §10.2.3).
@@ -89,6 +114,15 @@ mod tests {
         }
         assert_eq!(policy.pause(5, None), None);
         assert!(RetryPolicy { attempts: 99, ..policy }.pause(60, None).unwrap() <= policy.longest_pause);
+    }
+
+    #[test]
+    fn what_the_user_asks_for() {
+        let policy = RetryPolicy::default().as_asked(2, Some(Duration::from_secs(7)));
+        assert_eq!(policy.pause(1, None), Some(Duration::from_secs(7)));
+        assert_eq!(policy.pause(2, None), Some(Duration::from_secs(7)));
+        assert_eq!(policy.pause(3, None), None);
+        assert_eq!(RetryPolicy::default().as_asked(0, None).pause(1, None), None);
     }
 
     #[test]

@@ -205,7 +205,16 @@ impl Wanted<'_> {
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
         let (url, body) = (self.realm.url.clone(), Bytes::from(form.finish()));
-        Attempt { method: Method::POST, url, headers, body, patience: None, security: Arc::clone(self.security) }
+        Attempt {
+            method: Method::POST,
+            url,
+            headers,
+            body,
+            patience: None,
+            security: Arc::clone(self.security),
+            gated: false,
+            bulk: false,
+        }
     }
 
     fn get(&self, credential: Option<&Credential>) -> Result<Attempt> {
@@ -230,7 +239,16 @@ impl Wanted<'_> {
             headers.insert(AUTHORIZATION, authorization("Basic", &credential.basic())?);
         }
         let security = Arc::clone(self.security);
-        Ok(Attempt { method: Method::GET, url, headers, body: Bytes::new(), patience: None, security })
+        Ok(Attempt {
+            method: Method::GET,
+            url,
+            headers,
+            body: Bytes::new(),
+            patience: None,
+            security,
+            gated: false,
+            bulk: false,
+        })
     }
 
     /// Sends a request to the realm, with retries. Redirects are followed only to the same origin: the request may carry

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,16 +20,24 @@ use crate::config::site::Site;
 use crate::courtesy::RateLimits;
 use crate::error::WireError;
 use crate::failure::{Failure, classify};
+use crate::gate::Permit;
 use crate::host::{Reach, api_authority, reach, shown};
-use crate::retry::{is_retryable, retry_after};
+use crate::retry::{is_overload, is_retryable, retry_after};
+use crate::traffic::{Traffic, Way};
 use crate::warning::Warnings;
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Flow-control windows of HTTP/2 in bytes. The protocol's default of 64 KiB would hold a transfer over 50 ms to 1.3 MB/s.
+/// All windows together are the most that waits in memory when the store is slower than the network.
 const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Connections with HTTP/2 that long bodies have beside the first: registries and the networks before them hold single
+/// connections to a rate, and on a lossy way the congestion window of one is not enough.
+const LANES: usize = 8;
+const LANE_WINDOW: u32 = 3 << 20;
 
 /// A request that can be sent again.
 #[derive(Clone, Debug)]
@@ -40,6 +49,10 @@ pub(crate) struct Attempt {
     /// How long the answer may take, where that is not what the options say.
     pub(crate) patience: Option<Duration>,
     pub(crate) security: Arc<Security>,
+    /// Whether it passes the host's gate. What somebody with a permit waits for does not: it would wait for itself.
+    pub(crate) gated: bool,
+    /// Whether one body is so long that it should not share its connection with others.
+    pub(crate) bulk: bool,
 }
 
 /// How a registry is spoken to, and the hosts that it leads to.
@@ -81,6 +94,8 @@ struct Kinds {
     /// Certificates, where there are any.
     tls: Option<Arc<Tls>>,
     identifies: bool,
+    /// Which of several connections with HTTP/2, where one would carry everything.
+    lane: usize,
 }
 
 /// The connections of a client. Building a TLS client means loading root certificates, so each kind is built when it is
@@ -91,6 +106,8 @@ pub(crate) struct Transport {
     /// What every request to a registry itself has.
     pub(crate) headers: HeaderMap,
     clients: Mutex<Vec<(Kinds, reqwest::Client)>>,
+    /// Counts long bodies, which take the lanes in turn.
+    turns: AtomicUsize,
     /// Origins that answered at least once.
     reached: Mutex<HashSet<String>>,
     /// What registries wanted the user to know so far.
@@ -105,17 +122,22 @@ impl Transport {
             headers: registry_headers(&options.headers)?,
             options,
             clients: Mutex::default(),
+            turns: AtomicUsize::new(0),
             reached: Mutex::default(),
             warnings: Warnings::default(),
             limits: RateLimits::default(),
         })
     }
 
-    fn client(&self, url: &Url, security: &Security) -> Result<reqwest::Client> {
+    fn client(&self, attempt: &Attempt) -> Result<reqwest::Client> {
+        let (url, security) = (&attempt.url, &attempt.security);
         let is_loopback = reach(url) == Reach::Loopback;
+        // With HTTP/1.1 every request under way has a connection anyway; over TLS it may be HTTP/2, where all share one.
+        let has_lanes = attempt.bulk && (!is_loopback || self.options.parts.loopback) && url.scheme() == "https";
+        let lane = if has_lanes { 1 + self.turns.fetch_add(1, Ordering::Relaxed) % LANES } else { 0 };
         let tls = Some(&security.tls).filter(|tls| !tls.is_empty() && url.scheme() == "https").cloned();
         let identifies = security.identifies_at(url);
-        let kinds = Kinds { is_loopback, verify: security.verify && !is_loopback, tls, identifies };
+        let kinds = Kinds { is_loopback, verify: security.verify && !is_loopback, tls, identifies, lane };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kinds) {
             return Ok(client.clone());
@@ -134,8 +156,8 @@ impl Transport {
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_PATIENCE)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_initial_stream_window_size(if kinds.lane == 0 { STREAM_WINDOW } else { LANE_WINDOW })
+            .http2_initial_connection_window_size(if kinds.lane == 0 { CONNECTION_WINDOW } else { LANE_WINDOW })
             .http2_keep_alive_interval(ping)
             .http2_keep_alive_timeout(ping)
             // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away.
@@ -164,11 +186,21 @@ impl Transport {
 
     /// Sends a request once. Redirects are answers like any other here.
     pub(crate) async fn send_once(&self, attempt: &Attempt) -> Result<Answer, Failure> {
+        let permit = match attempt.gated {
+            true => Some(self.options.traffic.gate(&host(&attempt.url), Way::Down).enter().await),
+            false => None,
+        };
         let request = self.request(attempt)?.body(attempt.body.clone());
         let patience = attempt.patience.unwrap_or(self.options.response_patience);
+        self.options.traffic.pace(attempt.body.len()).await;
         match tokio::time::timeout(patience, request.send()).await {
-            Ok(answer) => self.answer(attempt, answer).await,
-            Err(_) => Err(Failure::silence(attempt, patience)),
+            Ok(answer) => self.answer(attempt, answer, permit).await,
+            Err(_) => {
+                if let Some(permit) = permit {
+                    permit.overloaded(None);
+                }
+                Err(Failure::silence(attempt, patience))
+            }
         }
     }
 
@@ -180,11 +212,11 @@ impl Transport {
         length: u64,
     ) -> Result<Answer, Failure> {
         let request = self.request(attempt)?.header(reqwest::header::CONTENT_LENGTH, length).body(body);
-        self.answer(attempt, request.send().await).await
+        self.answer(attempt, request.send().await, None).await
     }
 
     fn request(&self, attempt: &Attempt) -> Result<reqwest::RequestBuilder> {
-        let client = self.client(&attempt.url, &attempt.security)?;
+        let client = self.client(attempt)?;
         Ok(client.request(attempt.method.clone(), attempt.url.clone()).headers(attempt.headers.clone()))
     }
 
@@ -192,14 +224,26 @@ impl Transport {
         &self,
         attempt: &Attempt,
         answer: Result<reqwest::Response, reqwest::Error>,
+        permit: Option<Permit>,
     ) -> Result<Answer, Failure> {
         match answer {
             Ok(response) => {
+                let permit = permit.and_then(|permit| self.kept(attempt, &response, permit));
                 self.reached.lock().unwrap_or_else(PoisonError::into_inner).insert(origin(&attempt.url));
                 tracing::debug!(method = %attempt.method, url = shown(&attempt.url), status = response.status().as_u16());
-                Ok(Answer { response, method: attempt.method.clone(), url: attempt.url.clone(), is_foreign: false })
+                Ok(Answer {
+                    response,
+                    method: attempt.method.clone(),
+                    url: attempt.url.clone(),
+                    is_foreign: false,
+                    permit,
+                    traffic: self.options.traffic.clone(),
+                })
             }
             Err(error) => {
+                if let Some(permit) = permit.filter(|_| error.is_timeout()) {
+                    permit.overloaded(None);
+                }
                 let proxies = Some(&self.options.proxies).filter(|_| reach(&attempt.url) != Reach::Loopback);
                 let failure =
                     classify(attempt, error, proxies.and_then(|proxies| proxies.shown_for(&attempt.url))).await;
@@ -207,6 +251,19 @@ impl Transport {
                 Err(failure)
             }
         }
+    }
+
+    /// The permit, where a body follows that it is for. An answer that is only looked at must hold nobody up: what comes of it
+    /// may need another.
+    fn kept(&self, attempt: &Attempt, response: &reqwest::Response, mut permit: Permit) -> Option<Permit> {
+        let status = response.status();
+        if is_overload(status) {
+            let longest = self.options.retry.longest_retry_after;
+            permit.overloaded(retry_after(response.headers()).filter(|pause| *pause <= longest));
+            return None;
+        }
+        permit.succeeded();
+        (attempt.method == Method::GET && status.is_success()).then_some(permit)
     }
 
     /// Sends a request, and again when the failure may pass. The last answer is returned whatever its status.
@@ -221,6 +278,9 @@ impl Transport {
             failed += 1;
             let pause = match &outcome {
                 Ok(answer) if is_retryable(answer.status()) => policy.pause(failed, retry_after(answer.headers())),
+                Err(failure) if failure.may_pass() && failure.is_connect && policy.trusts_names => {
+                    policy.pause(failed, None)
+                }
                 Err(failure) if failure.may_pass() && retry_transport => {
                     let worth_it = !failure.is_connect || self.has_reached(&attempt.url);
                     policy.pause(failed, None).filter(|_| worth_it)
@@ -269,6 +329,11 @@ fn registry_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     Ok(headers)
 }
 
+/// Name and port of a host, whatever is spoken there.
+fn host(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+}
+
 fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
@@ -282,6 +347,9 @@ pub(crate) struct Answer {
     pub(crate) url: Url,
     /// Whether that is another origin than the registry's.
     pub(crate) is_foreign: bool,
+    /// Held until the body has come.
+    permit: Option<Permit>,
+    traffic: Traffic,
 }
 
 impl Answer {
@@ -320,17 +388,28 @@ impl Answer {
     pub(crate) fn stream(self, patience: Duration) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
         let name = shown(&self.url);
         let failed = move |why: String| Error::new(Kind::Unavailable, format!("{name}: {why}"));
-        let stream = Box::pin(self.response.bytes_stream());
-        futures::stream::unfold(Some((stream, failed)), move |state| async move {
-            let (mut stream, failed) = state?;
+        let (stream, permit, traffic) = (Box::pin(self.response.bytes_stream()), self.permit, self.traffic);
+        futures::stream::unfold(Some((stream, permit, traffic, failed)), move |state| async move {
+            let (mut stream, permit, traffic, failed) = state?;
             match tokio::time::timeout(patience, stream.next()).await {
                 Ok(None) => None,
-                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some((stream, failed)))),
+                Ok(Some(Ok(bytes))) => {
+                    if let Some(permit) = &permit {
+                        permit.moved(bytes.len());
+                    }
+                    traffic.pace(bytes.len()).await;
+                    Some((Ok(bytes), Some((stream, permit, traffic, failed))))
+                }
                 Ok(Some(Err(error))) => {
                     let why = format!("the connection broke: {}", crate::failure::innermost(&error.without_url()));
                     Some((Err(failed(why)), None))
                 }
-                Err(_) => Some((Err(failed(format!("no bytes came for {} seconds", patience.as_secs()))), None)),
+                Err(_) => {
+                    if let Some(permit) = &permit {
+                        permit.overloaded(None);
+                    }
+                    Some((Err(failed(format!("no bytes came for {} seconds", patience.as_secs()))), None))
+                }
             }
         })
     }

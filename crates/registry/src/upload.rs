@@ -43,8 +43,9 @@ pub(crate) async fn begin(remote: &Remote, blob: &Descriptor) -> Result<Begin<Up
         // Its owner does not allow it to be distributed by others: registries take the manifest without it.
         return Ok(Begin::Present);
     }
+    let permit = remote.endpoint.upload_permit(remote.client.transport()).await;
     if let Some(session) = resume(remote, blob).await? {
-        return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session)));
+        return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, permit)));
     }
     if exists(remote, &blob.digest).await? {
         return Ok(Begin::Present);
@@ -54,7 +55,7 @@ pub(crate) async fn begin(remote: &Remote, blob: &Descriptor) -> Result<Begin<Up
         Mount::Session(session) => session,
         Mount::Refused => open(remote, &blob.digest).await?,
     };
-    Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session)))
+    Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, permit)))
 }
 
 /// Whether the registry has the blob in this repository.
@@ -194,7 +195,8 @@ fn offset_of(range: &str) -> Option<u64> {
 
 /// Tells the registry to forget an upload. Failures do not matter: it forgets by itself after a while.
 pub(crate) async fn cancel(remote: &Remote, location: Url) {
-    let call = Call::new(Method::DELETE, Target::Url(location), remote.scopes());
+    let mut call = Call::new(Method::DELETE, Target::Url(location), remote.scopes());
+    call.gated = false;
     if let Err(error) = remote.send(&call).await {
         tracing::debug!(%error, "the upload was not cancelled");
     }

@@ -13,10 +13,11 @@ use bytes::Bytes;
 use common::{options, run};
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_content::memory::MemoryPlace;
-use dhow_content::{CopyOptions, copy};
+use dhow_content::{CopyOptions, Source, copy};
 use dhow_registry::quirks::UploadStyle;
-use dhow_registry::{Access, ClientOptions};
+use dhow_registry::{Access, ClientOptions, PartPolicy};
 use dhow_spec::{Descriptor, Digest, MediaType};
+use futures::TryStreamExt;
 use hyper::{Method, Version};
 use server::{Fault, Http2Registry, Seen};
 use tokio::sync::Notify;
@@ -96,6 +97,53 @@ fn blobs_come_at_once_over_one_connection() {
     }
     assert_eq!(of_path(&seen, "GET", "/blobs/").len(), 4, "{seen:#?}");
     assert!(seen.iter().all(|seen| seen.version == Version::HTTP_2 && seen.connection == 0), "{seen:#?}");
+}
+
+#[test]
+fn small_layers_come_at_once_over_one_connection() {
+    let (origin, manifest, blobs) = image(&[20_000; 30]);
+    let seen = run(async {
+        let registry = registry_of(&origin, &manifest, &blobs).await;
+        // No blob is sent before twenty are asked for.
+        registry.gather(20);
+        let remote = registry.remote(Access::Pull, options());
+        let copied = copy(&remote, &MemoryPlace::new(), &manifest, &CopyOptions::new(&Silent));
+        // The last ones are too few for another such round.
+        let _ = tokio::time::timeout(Duration::from_secs(5), copied).await;
+        registry.seen()
+    });
+    assert!(of_path(&seen, "GET", "/blobs/").len() >= 20, "{seen:#?}");
+    assert!(seen.iter().all(|seen| seen.version == Version::HTTP_2 && seen.connection == 0), "{seen:#?}");
+}
+
+#[test]
+fn parts_of_a_large_layer_have_connections_of_their_own() {
+    let (origin, manifest, blobs) = image(&[40 * MIB, 1000]);
+    let size = 8 << 20;
+    let (layer, seen) = run(async {
+        let registry = registry_of(&origin, &manifest, &blobs).await;
+        let parts = PartPolicy { blob_bytes_min: 32 << 20, size, at_once: 5, loopback: true };
+        let remote = registry.remote(Access::Pull, ClientOptions { parts, ..options() });
+        let read = |blob: &Descriptor, start: u64, end: u64| {
+            let (remote, blob) = (remote.clone(), blob.clone());
+            async move {
+                let chunks: Vec<Bytes> = remote.read(&blob, start..end).await.unwrap().try_collect().await.unwrap();
+                chunks.concat()
+            }
+        };
+        read(&blobs[2], 0, 1000).await;
+        let parts = (0..5).map(|number| read(&blobs[1], number * size, (number + 1) * size));
+        let layer = futures::future::join_all(parts).await.concat();
+        read(&blobs[2], 0, 1000).await;
+        (layer, registry.seen())
+    });
+    assert!(layer == get(&origin, &blobs[1]), "the layer is right");
+    let parts = of_path(&seen, "GET", blobs[1].digest.as_str());
+    let connections: std::collections::HashSet<usize> = parts.iter().map(|part| part.connection).collect();
+    assert_eq!(parts.len(), 5, "{parts:#?}");
+    assert!(connections.len() >= 4 && parts.iter().all(|part| part.version == Version::HTTP_2), "{parts:#?}");
+    let small = of_path(&seen, "GET", blobs[2].digest.as_str());
+    assert!(small.iter().all(|small| small.connection == 0), "what is small stays on the first: {small:#?}");
 }
 
 #[test]

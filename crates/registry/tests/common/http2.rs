@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -198,20 +199,21 @@ async fn answer(
     if let Some(gather) = gather {
         gather.wait().await;
     }
-    let (first, response) = match range.as_deref().and_then(first_byte) {
-        Some(first) => {
-            let value = format!("bytes {first}-{}/{}", bytes.len() - 1, bytes.len());
-            (first, response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, value))
+    let (part, response) = match range.as_deref().and_then(bytes_of) {
+        Some(part) => {
+            let value = format!("bytes {}-{}/{}", part.start, part.end - 1, bytes.len());
+            (part, response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, value))
         }
-        None => (0, response),
+        None => (0..bytes.len(), response),
     };
-    let response = response.header("content-length", bytes.len() - first);
-    Ok(response.body(body(bytes.slice(first..), fault, silent)).unwrap())
+    let response = response.header("content-length", part.len());
+    Ok(response.body(body(bytes.slice(part), fault, silent)).unwrap())
 }
 
-/// The start of a range; the tests only ask for those that go to the end.
-fn first_byte(range: &str) -> Option<usize> {
-    range.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok()
+/// A range, which the tests always give an end.
+fn bytes_of(range: &str) -> Option<Range<usize>> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    Some(first.parse().ok()?..last.parse::<usize>().ok()? + 1)
 }
 
 fn body(bytes: Bytes, fault: Option<Fault>, silent: Arc<AtomicBool>) -> Body {

@@ -35,6 +35,7 @@ pub fn options() -> ClientOptions {
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(20),
         longest_retry_after: Duration::from_secs(2),
+        ..RetryPolicy::default()
     };
     ClientOptions { retry, ..ClientOptions::default() }
 }
