@@ -10,11 +10,23 @@ const BAR_NEEDS_MORE_THAN: usize = 110;
 /// Terminals up to this width show no remaining time.
 const TIME_NEEDS_MORE_THAN: usize = 50;
 
+/// Terminals up to this width show no rate, which docker does not have.
+const RATE_NEEDS_MORE_THAN: usize = 70;
+
 /// Characters between the brackets.
 const BAR_WIDTH: u64 = 50;
 
-/// The bar and its numbers: `[=====>    ]  36.86kB/3.624MB 12s`, as much of it as the terminal has room for.
-pub(crate) fn render(done: u64, total: u64, columns: usize, elapsed: Duration) -> String {
+/// What moved, and since when: what an earlier run left does not tell how fast this one is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Bytes that were there at the first look.
+    pub(crate) found: u64,
+    /// Time since then.
+    pub(crate) elapsed: Duration,
+}
+
+/// The bar and its numbers: `[=====>    ]  36.86kB/3.624MB 299.7kB/s 12s`, as much of it as the terminal has room for.
+pub(crate) fn render(done: u64, total: u64, columns: usize, pace: Pace) -> String {
     let mut text = String::new();
     if columns > BAR_NEEDS_MORE_THAN && total > 0 {
         let percent = u128::from(done) * 100 / u128::from(total);
@@ -31,16 +43,25 @@ pub(crate) fn render(done: u64, total: u64, columns: usize, elapsed: Duration) -
         format!("{:>8}/{}", human_size(done), human_size(total))
     };
     text.push_str(&numbers);
-    if columns > TIME_NEEDS_MORE_THAN && done > 0 && done < total {
+    let moved = done.saturating_sub(pace.found);
+    if moved == 0 || done >= total {
+        return text;
+    }
+    let milliseconds = pace.elapsed.as_millis();
+    if columns > RATE_NEEDS_MORE_THAN && milliseconds > 0 {
+        let rate = u64::try_from(u128::from(moved) * 1000 / milliseconds).unwrap_or(u64::MAX);
+        text.push_str(&format!(" {}/s", human_size(rate)));
+    }
+    if columns > TIME_NEEDS_MORE_THAN {
         text.push(' ');
-        text.push_str(&remaining(done, total, elapsed));
+        text.push_str(&remaining(moved, total - done, pace.elapsed));
     }
     text
 }
 
 /// The time left if bytes keep coming as they came: `12s`, `1m5s`.
-fn remaining(done: u64, total: u64, elapsed: Duration) -> String {
-    let left = elapsed.as_nanos() / u128::from(done) * u128::from(total - done);
+fn remaining(moved: u64, missing: u64, elapsed: Duration) -> String {
+    let left = elapsed.as_nanos() / u128::from(moved) * u128::from(missing);
     let seconds = (left + 500_000_000) / 1_000_000_000;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
@@ -54,24 +75,36 @@ fn remaining(done: u64, total: u64, elapsed: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn after(elapsed: Duration) -> Pace {
+        Pace { found: 0, elapsed }
+    }
+
     #[test]
     fn wide_terminals_get_a_bar() {
-        let bar = render(36_860, 3_624_000, 120, Duration::from_millis(123));
-        assert_eq!(bar, "[>                                                  ]  36.86kB/3.624MB 12s");
-        let bar = render(3_624_000, 3_624_000, 120, Duration::ZERO);
+        let bar = render(36_860, 3_624_000, 120, after(Duration::from_millis(123)));
+        assert_eq!(bar, "[>                                                  ]  36.86kB/3.624MB 299.7kB/s 12s");
+        let bar = render(3_624_000, 3_624_000, 120, after(Duration::ZERO));
         assert_eq!(bar, "[==================================================>]  3.624MB/3.624MB");
     }
 
     #[test]
     fn narrow_terminals_get_numbers() {
-        assert_eq!(render(36_860, 3_624_000, 40, Duration::ZERO), " 36.86kB/3.624MB");
-        assert_eq!(render(36_860, 0, 40, Duration::ZERO), " 36.86kB");
-        assert_eq!(render(1024, 7_806_000, 80, Duration::from_micros(10)), " 1.024kB/7.806MB 0s");
+        assert_eq!(render(36_860, 3_624_000, 40, after(Duration::ZERO)), " 36.86kB/3.624MB");
+        assert_eq!(render(36_860, 0, 40, after(Duration::ZERO)), " 36.86kB");
+        assert_eq!(render(1024, 7_806_000, 80, after(Duration::from_micros(10))), " 1.024kB/7.806MB 0s");
+        assert_eq!(render(1_000_000, 3_000_000, 60, after(Duration::from_secs(1))), "     1MB/3MB 2s");
+    }
+
+    #[test]
+    fn what_was_there_already_is_no_speed() {
+        let pace = Pace { found: 2_000_000, elapsed: Duration::from_secs(1) };
+        assert_eq!(render(2_000_000, 3_000_000, 80, pace), "     2MB/3MB");
+        assert_eq!(render(2_250_000, 3_000_000, 80, pace), "  2.25MB/3MB 250kB/s 3s");
     }
 
     #[test]
     fn long_times() {
-        assert_eq!(remaining(1, 66, Duration::from_secs(1)), "1m5s");
-        assert_eq!(remaining(1, 3662, Duration::from_secs(1)), "1h1m1s");
+        assert_eq!(remaining(1, 65, Duration::from_secs(1)), "1m5s");
+        assert_eq!(remaining(1, 3661, Duration::from_secs(1)), "1h1m1s");
     }
 }

@@ -33,7 +33,8 @@ struct Screen {
 #[derive(Debug)]
 struct Layer {
     line: ProgressBar,
-    started: Option<Instant>,
+    /// When the first bytes were told of, and how many there were then.
+    started: Option<(Instant, u64)>,
     drawn: Option<Instant>,
 }
 
@@ -81,8 +82,9 @@ impl Screen {
                     return;
                 }
                 layer.drawn = Some(now);
-                let started = *layer.started.get_or_insert(now);
-                format!(" {}", bar::render(done, total, columns(self.is_on_error), now - started))
+                let (since, found) = *layer.started.get_or_insert((now, done));
+                let pace = bar::Pace { found, elapsed: now - since };
+                format!(" {}", bar::render(done, total, columns(self.is_on_error), pace))
             }
         };
         layer.line.set_message(format!("{}: {}{numbers}", state.id, without_controls(&state.text)));
