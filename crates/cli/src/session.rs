@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind};
+use dhow_ops::transfers::Transfers;
 use dhow_ops::{Account, ConfigFiles, Context, Places, Settings};
 
 use crate::console::Console;
@@ -55,7 +56,7 @@ impl Session<'_> {
     /// # Errors
     /// When nothing tells where the store is.
     pub(crate) fn context(&self, network: &Network) -> Outcome<Context> {
-        self.handles(network, None)
+        self.handles(network, None, Transfers::default())
     }
 
     /// As [`Session::context`], as whom the user wants to be at the registries of this run, which must be one.
@@ -68,10 +69,24 @@ impl Session<'_> {
         identity: &Identity,
         domains: impl IntoIterator<Item = &'d str>,
     ) -> Outcome<Context> {
-        self.handles(network, identity.account(self.console, domains)?)
+        self.context_moving(network, identity, domains, Transfers::default())
     }
 
-    fn handles(&self, network: &Network, account: Option<Account>) -> Outcome<Context> {
+    /// As [`Session::context_as`], with what the user says about transfers.
+    ///
+    /// # Errors
+    /// As [`Session::context_as`].
+    pub(crate) fn context_moving<'d>(
+        &self,
+        network: &Network,
+        identity: &Identity,
+        domains: impl IntoIterator<Item = &'d str>,
+        transfers: Transfers,
+    ) -> Outcome<Context> {
+        self.handles(network, identity.account(self.console, domains)?, transfers)
+    }
+
+    fn handles(&self, network: &Network, account: Option<Account>, transfers: Transfers) -> Outcome<Context> {
         Ok(Context::new(Settings {
             store_root: self.store_root()?,
             credentials: self.credentials(network),
@@ -84,6 +99,7 @@ impl Session<'_> {
             proxies: self.environment.proxies.clone(),
             naming: self.personality.naming(),
             user_agent: concat!("dhow/", env!("CARGO_PKG_VERSION")).to_owned(),
+            transfers,
         }))
     }
 

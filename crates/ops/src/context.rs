@@ -12,6 +12,7 @@ use dhow_registry::{
 use dhow_store::{Found, OpenOptions, Store};
 
 use crate::naming::Naming;
+use crate::transfers::Transfers;
 
 /// Where things are and how to behave, as the command line and the environment say.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Settings {
     pub naming: Naming,
     /// What registries are told of this program.
     pub user_agent: String,
+    /// How bytes are moved.
+    pub transfers: Transfers,
 }
 
 /// Addresses of proxies, as the environment has them.
@@ -130,6 +133,8 @@ impl Context {
             tls_verify: self.settings.tls_verify,
             user_agent: self.settings.user_agent.clone(),
             credentials: self.identity(keychain.clone()),
+            retry: self.settings.transfers.retry_policy(),
+            traffic: self.settings.transfers.traffic(),
             ..ClientOptions::default()
         })?;
         Ok(self.client.get_or_init(|| client))

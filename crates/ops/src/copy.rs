@@ -107,8 +107,8 @@ async fn going(context: &Context, opened: &Opened, request: &Request, options: &
     Ok(Going { root, documents: converted.documents, blobs: converted.blobs, note: chosen.note })
 }
 
-fn options<'a>(request: &Request, observer: &'a dyn Observer) -> CopyOptions<'a> {
-    CopyOptions { retries: request.retries, ..CopyOptions::new(observer) }
+fn options<'a>(context: &Context, request: &Request, observer: &'a dyn Observer) -> CopyOptions<'a> {
+    CopyOptions { retries: request.retries, ..context.settings().transfers.copy_options(observer) }
 }
 
 async fn into_place(
@@ -118,7 +118,7 @@ async fn into_place(
     request: &Request,
     observer: &dyn Observer,
 ) -> Result<Copied> {
-    let options = options(request, observer);
+    let options = options(from, request, observer);
     let going = going(from, opened, request, &options).await?;
     let root = going.root.descriptor();
     let destination = Destination::open(to, &request.destination)?;
@@ -214,7 +214,7 @@ async fn into_store(
         let message = format!("{name:?}: an image cannot be given a digest as its name");
         return Err(Error::new(Kind::Invalid, message));
     }
-    let options = options(request, observer);
+    let options = options(from, request, observer);
     let session = to.store()?.begin("copy")?;
     let (root, documents) = if request.changes.is_none() {
         let root = opened.root.descriptor().clone();

@@ -42,6 +42,7 @@ pub mod sync;
 pub mod system;
 pub mod system_prune;
 pub mod tag;
+pub mod transfers;
 mod transport;
 pub mod tree;
 pub mod untag;

@@ -211,7 +211,7 @@ impl Resolved {
         let pick = |index: &Document| selection.pick(index);
         let select = if wanted.is_empty() { Select::All } else { Select::Only(&pick) };
         let shown = UntilMoved::new(observer);
-        let options = CopyOptions { select, ..CopyOptions::new(&shown) };
+        let options = CopyOptions { select, ..context.settings().transfers.copy_options(&shown) };
         let copied = copy(&source, &session, &self.root, &options).await?;
         let is_new = copied.blobs_moved > 0;
         if is_new {

@@ -165,7 +165,7 @@ impl Prepared {
             &self.documents,
         )?);
         let root = self.root.descriptor();
-        let options = CopyOptions { leave_root: true, ..CopyOptions::new(observer) };
+        let options = CopyOptions { leave_root: true, ..context.settings().transfers.copy_options(observer) };
         let copied = match copy(&Prefetched::new(&session, &self.made), &remote, root, &options).await {
             Ok(copied) => copied,
             Err(error) => {

@@ -6,10 +6,12 @@ use clap::{ArgAction, Args};
 use dhow_base::fs::{self, Durability};
 use dhow_base::priority;
 use dhow_ops::copy::{Changes, Family, Location, Recompression, Request};
+use dhow_ops::transfers::Transfers;
 use dhow_ops::{Context, Platforms, copy, runtime};
 use dhow_spec::Platform;
 
 use super::targets::PlatformOptions;
+use super::transfers::Pace;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::text;
 use crate::progress::Progress;
@@ -134,17 +136,27 @@ impl std::fmt::Debug for Sides {
 
 impl Sides {
     /// The handles of the source; `domain` is its registry, if it is in one.
-    pub(super) fn source(&self, session: &Session<'_>, domain: Option<&str>) -> Outcome<Context> {
+    pub(super) fn source(
+        &self,
+        session: &Session<'_>,
+        domain: Option<&str>,
+        transfers: &Transfers,
+    ) -> Outcome<Context> {
         let authfile = self.src_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.src_cert_dir.clone(), tls_verify: self.src_tls_verify };
-        session.context_as(&network, &Identity::of(self.src_creds.clone()), domain)
+        session.context_moving(&network, &Identity::of(self.src_creds.clone()), domain, transfers.clone())
     }
 
     /// As [`Sides::source`], of the destination.
-    pub(super) fn destination(&self, session: &Session<'_>, domain: Option<&str>) -> Outcome<Context> {
+    pub(super) fn destination(
+        &self,
+        session: &Session<'_>,
+        domain: Option<&str>,
+        transfers: &Transfers,
+    ) -> Outcome<Context> {
         let authfile = self.dest_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.dest_cert_dir.clone(), tls_verify: self.dest_tls_verify };
-        session.context_as(&network, &Identity::of(self.dest_creds.clone()), domain)
+        session.context_moving(&network, &Identity::of(self.dest_creds.clone()), domain, transfers.clone())
     }
 }
 
@@ -179,9 +191,11 @@ pub(crate) struct Copy {
     /// Write the digest of what was copied into a file
     #[arg(long, value_name = "string")]
     digestfile: Option<PathBuf>,
-    /// How often a transfer that stands still is tried again
-    #[arg(long, value_name = "int", default_value_t = RETRIES)]
-    retry_times: u32,
+    /// How often a transfer that stands still is tried again (default 5)
+    #[arg(long, value_name = "int")]
+    retry_times: Option<u32>,
+    #[command(flatten)]
+    pace: Pace,
     /// Print nothing
     #[arg(short, long)]
     quiet: bool,
@@ -208,10 +222,11 @@ impl Verb for Copy {
             platforms: self.choice.platforms()?,
             referrers: self.referrers && !self.remove_signatures,
             changes: self.changes()?,
-            retries: self.retry_times,
+            retries: self.retry_times.unwrap_or(RETRIES),
         };
-        let from = self.sides.source(session, request.source.domain())?;
-        let to = self.sides.destination(session, request.destination.domain())?;
+        let transfers = self.pace.transfers(self.retry_times)?;
+        let from = self.sides.source(session, request.source.domain(), &transfers)?;
+        let to = self.sides.destination(session, request.destination.domain(), &transfers)?;
         let copied = {
             let progress = Progress::new(session.console, Direction::Copy, self.quiet);
             let mut outcome = Err(Failure::Quiet(FAILED));

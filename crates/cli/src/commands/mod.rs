@@ -33,6 +33,7 @@ mod system_prune;
 mod tag;
 mod tags;
 mod targets;
+mod transfers;
 mod tree;
 mod untag;
 pub(crate) mod version;

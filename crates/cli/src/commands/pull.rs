@@ -10,6 +10,7 @@ use dhow_ops::{Context, Platforms, pull, runtime, short_names};
 use dhow_spec::Reference;
 
 use super::targets::{self, PlatformOptions};
+use super::transfers::Retries;
 use super::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
@@ -46,6 +47,8 @@ pub(crate) struct Pull {
     /// Store layers without inflating them to prove their diff IDs
     #[arg(long)]
     stored: bool,
+    #[command(flatten)]
+    retries: Retries,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -100,7 +103,7 @@ impl Pull {
         let platforms = self.platforms.platforms(session.environment.default_platform.as_deref())?;
         let wanted = wanted.iter().filter_map(|(_, wanted)| wanted.as_ref().ok());
         let domains = wanted.flat_map(|wanted| &wanted.candidates).map(|reference| reference.repository().domain());
-        Ok((session.context_as(&self.network, &self.identity, domains)?, platforms))
+        Ok((session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?, platforms))
     }
 
     fn parse(&self, session: &Session<'_>, context: &Context, name: &str) -> Outcome<Wanted> {

@@ -9,6 +9,7 @@ use dhow_ops::{Context, Platforms, push, runtime};
 use dhow_spec::Reference;
 
 use super::targets::{self, PlatformOptions};
+use super::transfers::Retries;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, text};
@@ -45,6 +46,8 @@ pub(crate) struct Push {
     /// Print nothing but the full name of what was pushed
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    retries: Retries,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -87,7 +90,7 @@ impl Push {
         }
         let references = wanted.iter().filter_map(|(_, reference)| reference.as_ref().ok());
         let domains = references.map(|reference| reference.repository().domain());
-        Ok((session.context_as(&self.network, &self.identity, domains)?, platforms))
+        Ok((session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?, platforms))
     }
 
     fn parse(&self, name: &str) -> Outcome<Reference> {

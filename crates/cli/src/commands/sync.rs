@@ -10,6 +10,7 @@ use dhow_ops::{Context, remote};
 
 use super::copy::{Choice, RETRIES, Sides, family};
 use super::remote::run;
+use super::transfers::Pace;
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::progress::Progress;
@@ -55,9 +56,11 @@ pub(crate) struct Sync {
     /// Accepted for old scripts; signatures travel only with --referrers
     #[arg(long)]
     remove_signatures: bool,
-    /// How often a transfer that stands still is tried again
-    #[arg(long, value_name = "int", default_value_t = RETRIES)]
-    retry_times: u32,
+    /// How often a transfer that stands still is tried again (default 5)
+    #[arg(long, value_name = "int")]
+    retry_times: Option<u32>,
+    #[command(flatten)]
+    pace: Pace,
     /// Print only the names of what was copied
     #[arg(short, long)]
     quiet: bool,
@@ -89,10 +92,11 @@ impl Verb for Sync {
             Source::Registry(reference) => Some(reference.repository().domain().to_owned()),
             _ => None,
         };
-        let from = self.sides.source(session, source_domain.as_deref())?;
+        let transfers = self.pace.transfers(self.retry_times)?;
+        let from = self.sides.source(session, source_domain.as_deref(), &transfers)?;
         let plan = run(RESUMABLE, sync::plan(&from, &source, &target, self.scoped))?;
         let domain = plan.images.first().and_then(|planned| planned.to.domain()).map(str::to_owned);
-        let to = self.sides.destination(session, domain.as_deref())?;
+        let to = self.sides.destination(session, domain.as_deref(), &transfers)?;
         if self.dry_run {
             for planned in &plan.images {
                 session.console.line(format!("Would copy {} to {}", planned.from, planned.to));
@@ -136,7 +140,7 @@ impl Sync {
             platforms: self.choice.platforms()?,
             referrers: self.referrers && !self.remove_signatures,
             changes,
-            retries: self.retry_times,
+            retries: self.retry_times.unwrap_or(RETRIES),
         })
     }
 

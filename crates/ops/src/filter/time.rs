@@ -57,7 +57,7 @@ fn local_offset(now: i64) -> i64 {
 }
 
 /// Go's `time.ParseDuration` with days and weeks, in nanoseconds.
-fn duration(text: &str) -> Option<i128> {
+pub(crate) fn duration(text: &str) -> Option<i128> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),

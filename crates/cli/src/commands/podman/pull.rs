@@ -7,6 +7,7 @@ use dhow_spec::{Platform, Reference};
 
 use super::{Copying, remote};
 use crate::commands::targets;
+use crate::commands::transfers::Retries;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Identity, Network, Session};
 use crate::signals;
@@ -44,6 +45,8 @@ pub(crate) struct Pull {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
+    retries: Retries,
+    #[command(flatten)]
     network: Network,
     #[command(flatten)]
     identity: Identity,
@@ -68,7 +71,7 @@ impl Verb for Pull {
         let platforms = self.platforms()?;
         let wanted = self.names.iter().map(|name| remote(name)).collect::<Outcome<Vec<Reference>>>()?;
         let domains = wanted.iter().map(|reference| reference.repository().domain());
-        let context = session.context_as(&self.network, &self.identity, domains)?;
+        let context = session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?;
         let puller = Puller { context: &context, session, platforms, options: &self };
         let mut outcome = Ok(());
         runtime::block_on(async {

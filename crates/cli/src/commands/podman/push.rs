@@ -10,6 +10,7 @@ use dhow_ops::{Context, Platforms, push, runtime, summary, summary::Description}
 use dhow_spec::Reference;
 
 use super::{Copying, remote};
+use crate::commands::transfers::Retries;
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::{Identity, Network, Session};
@@ -35,6 +36,8 @@ pub(crate) struct Push {
     #[arg(long)]
     #[allow(dead_code, reason = "there are no signatures to leave behind")]
     remove_signatures: bool,
+    #[command(flatten)]
+    retries: Retries,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -64,7 +67,12 @@ impl Verb for Push {
                 None => return Err(Failure::Client(format!("{source}: no destination and no name to tell it by"))),
             },
         };
-        let context = session.context_as(&self.network, &self.identity, [reference.repository().domain()])?;
+        let context = session.context_moving(
+            &self.network,
+            &self.identity,
+            [reference.repository().domain()],
+            self.retries.transfers()?,
+        )?;
         let copying = Copying::new(session.console, self.quiet);
         copying.begin();
         description.config.rootfs.diff_ids.iter().for_each(|diff_id| copying.blob(diff_id.as_str()));
