@@ -4,6 +4,7 @@ pub mod debian;
 pub mod forgetful;
 pub mod helper;
 pub mod images;
+pub mod line;
 pub mod peers;
 pub mod proxy;
 pub mod registry;
