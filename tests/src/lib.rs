@@ -4,5 +4,6 @@ pub mod binary;
 pub mod crash;
 pub mod interop;
 pub mod multi;
+pub mod netns;
 pub mod parity;
 pub mod scene;

@@ -11,7 +11,7 @@ use dhow_testkit::peers;
 use crate::shell;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 13] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("podman", "podman"),
@@ -23,6 +23,8 @@ const NEEDED: [(&str, &str); 11] = [
     ("mkfs.ext4", "e2fsprogs"),
     ("setpriv", "util-linux"),
     ("time", "time"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
 ];
 
 /// What is missing, as (program, package).

@@ -1,0 +1,212 @@
+//! What a transfer costs: requests, memory, time; and how the user tells it to be patient or slow.
+
+#![allow(clippy::print_stdout, reason = "figures for whoever reads the test's output")]
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::net::{IpAddr, UdpSocket};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dhow_testkit::registry::{Effect, Route, Rule, ScriptedRegistry};
+use dhow_tests::crash::Dhow;
+use tempfile::TempDir;
+
+/// Most memory that a transfer may take, in kibibytes, whatever it moves.
+const PEAK_KIB_MAX: u64 = 64 << 10;
+
+/// More than that.
+const LARGE_BYTES: usize = 160 << 20;
+
+struct Bench {
+    folder: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn dhow(&self) -> Dhow {
+        Dhow::on(&self.folder.path().join("store"))
+    }
+}
+
+fn pattern(length: usize, salt: u8) -> Vec<u8> {
+    (0..length).map(|index| (index * 31 / 7) as u8 ^ salt).collect()
+}
+
+fn of_kind(lines: &[String], method: &str, part: &str) -> usize {
+    lines.iter().filter(|line| line.starts_with(method) && line.contains(part)).count()
+}
+
+/// Runs a command and returns the largest resident set it had, in kibibytes, as the kernel counts it.
+fn peak_kib(command: &mut Command) -> u64 {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("start dhow");
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak);
+        if let Some(ended) = child.try_wait().expect("its end") {
+            let output = child.wait_with_output().expect("its output");
+            assert!(ended.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            return peak;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// An address of this machine that clients take for a distant one.
+fn far_away() -> Option<IpAddr> {
+    // Connecting a datagram socket sends nothing; it only picks the way out.
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+#[test]
+fn a_pull_of_one_changed_layer_costs_that_layer_and_three_requests() {
+    let (bench, registry) = (Bench::new(), ScriptedRegistry::start());
+    let mut layers: Vec<Vec<u8>> = (0..10).map(|number| pattern(30_000, number)).collect();
+    registry.put_image("app", "v1", &layers);
+    let name = format!("{}/app:v1", registry.authority());
+    bench.dhow().must(&["pull", &name]);
+    assert_eq!(registry.requests().len(), 12, "a manifest, a config and ten layers: {:#?}", registry.lines());
+    layers[9] = pattern(30_000, 99);
+    let image = registry.put_image("app", "v1", &layers);
+    registry.clear_log();
+    bench.dhow().must(&["pull", &name]);
+    let lines = registry.lines();
+    assert_eq!(of_kind(&lines, "GET", &image.layers[9]), 1, "{lines:#?}");
+    assert_eq!(lines.len(), 4, "HEAD and GET of the manifest, the config, and the layer: {lines:#?}");
+    registry.clear_log();
+    bench.dhow().must(&["pull", &name]);
+    assert_eq!(registry.lines(), ["HEAD /v2/app/manifests/v1"]);
+}
+
+#[test]
+fn a_push_costs_three_requests_a_blob_and_a_second_one_two_in_all() {
+    let (bench, registry) = (Bench::new(), ScriptedRegistry::start());
+    let layers: Vec<Vec<u8>> = (0..10).map(|number| pattern(30_000, number)).collect();
+    registry.put_image("app", "v1", &layers);
+    let (from, to) = (format!("{}/app:v1", registry.authority()), format!("{}/other:v1", registry.authority()));
+    bench.dhow().must(&["pull", &from]);
+    let target = ScriptedRegistry::start();
+    let to_other = format!("{}/app:v1", target.authority());
+    bench.dhow().must(&["tag", &from, &to_other]);
+    bench.dhow().must(&["push", &to_other]);
+    let lines = target.lines();
+    assert_eq!(of_kind(&lines, "HEAD", "/blobs/"), 11, "{lines:#?}");
+    assert_eq!(target.count("POST", Route::UploadStart), 11, "{lines:#?}");
+    assert_eq!(target.count("PUT", Route::Upload), 11, "{lines:#?}");
+    assert_eq!(of_kind(&lines, "HEAD", "/manifests/") + of_kind(&lines, "PUT", "/manifests/"), 2, "{lines:#?}");
+    assert_eq!(lines.len(), 35, "nothing but that: {lines:#?}");
+    target.clear_log();
+    bench.dhow().must(&["push", &to_other]);
+    let lines = target.lines();
+    assert_eq!(of_kind(&lines, "PUT", "/v2/app/manifests/v1"), 1, "{lines:#?}");
+    assert_eq!(lines.len(), of_kind(&lines, "HEAD", "") + 1, "only HEADs and one PUT: {lines:#?}");
+    // Where the registry has the blobs in another repository, they are mounted: no bytes go up.
+    bench.dhow().must(&["tag", &from, &to]);
+    registry.clear_log();
+    bench.dhow().must(&["push", &to]);
+    let mounted = of_kind(&registry.lines(), "POST", "mount=");
+    assert_eq!(mounted, 10, "{:#?}", registry.lines());
+}
+
+#[test]
+fn a_copy_between_registries_stays_small() {
+    let (bench, source, target) = (Bench::new(), ScriptedRegistry::start(), ScriptedRegistry::start());
+    let image = source.put_image("app", "v1", &[pattern(LARGE_BYTES, 1), pattern(5 << 20, 2), pattern(1000, 3)]);
+    let (from, to) =
+        (format!("docker://{}/app:v1", source.authority()), format!("docker://{}/app:v1", target.authority()));
+    let peak = peak_kib(&mut bench.dhow().command(&["copy", &from, &to]));
+    println!("copy of {} MiB: {} MiB at most", LARGE_BYTES >> 20, peak >> 10);
+    assert_eq!(target.tag("app", "v1"), Some(image.manifest));
+    assert!(peak > 0 && peak <= PEAK_KIB_MAX, "{peak} KiB");
+}
+
+#[test]
+fn a_pull_in_parts_stays_small() {
+    let Some(address) = far_away() else {
+        println!("skipped: no address but the loopback's");
+        return;
+    };
+    let (bench, source) = (Bench::new(), ScriptedRegistry::start_at(address));
+    let image = source.put_image("app", "v1", &[pattern(LARGE_BYTES, 1)]);
+    let name = format!("{}/app:v1", source.authority());
+    let peak = peak_kib(&mut bench.dhow().command(&["pull", "--tls-verify=false", &name]));
+    println!("pull of {} MiB in parts: {} MiB at most", LARGE_BYTES >> 20, peak >> 10);
+    let parts = source.requests().iter().filter(|request| request.path.ends_with(&image.layers[0])).count();
+    assert!(parts >= LARGE_BYTES >> 24, "{parts} parts");
+    assert_eq!(source.bytes_sent_of(&image.layers[0]), LARGE_BYTES as u64, "nothing is fetched twice");
+    assert!(peak > 0 && peak <= PEAK_KIB_MAX, "{peak} KiB");
+}
+
+#[test]
+fn a_limit_of_bytes_per_second_is_kept_both_ways() {
+    let (bench, registry) = (Bench::new(), ScriptedRegistry::start());
+    registry.put_image("app", "v1", &[pattern(400_000, 1), pattern(400_000, 2)]);
+    let name = format!("{}/app:v1", registry.authority());
+    let target = ScriptedRegistry::start();
+    let other = format!("{}/app:v1", target.authority());
+    let timed = |words: &[&str]| {
+        let start = Instant::now();
+        bench.dhow().must(words);
+        start.elapsed()
+    };
+    // 800,000 bytes, of which an eighth of a second's come at once.
+    let least = Duration::from_secs_f64(800_000.0 / (400.0 * 1024.0) - 0.13);
+    assert!(timed(&["pull", "--limit-rate", "400k", &name]) >= least);
+    bench.dhow().must(&["tag", &name, &other]);
+    assert!(timed(&["push", "--limit-rate", "400K/s", &other]) >= least);
+    let (from, to) = (format!("docker://{name}"), format!("docker://{}/copy:v1", target.authority()));
+    // Bytes that are read and bytes that are written count alike.
+    let elapsed = timed(&["copy", "--limit-rate", "800k", &from, &to]);
+    assert!(elapsed >= least, "{elapsed:?}");
+}
+
+#[test]
+fn patience_is_what_the_user_says() {
+    let bench = Bench::new();
+    for (retry, requests) in [("0", 1), ("2", 3)] {
+        let registry = ScriptedRegistry::start();
+        registry.script(Rule::on(Route::Any).effect(Effect::status(503)));
+        let name = format!("{}/app:v1", registry.authority());
+        let ran = bench.dhow().run(&["pull", "--retry", retry, "--retry-delay", "10ms", &name]);
+        assert!(!ran.is_acknowledged());
+        assert_eq!(registry.requests().len(), requests, "--retry {retry}: {}", ran.told());
+    }
+    // A registry that is still to come up is waited for, when the user says so.
+    let start = Instant::now();
+    let ran = bench.dhow().run(&["pull", "--retry", "3", "--retry-delay", "200ms", "127.0.0.1:1/app:v1"]);
+    assert!(start.elapsed() >= Duration::from_millis(600), "{}", ran.told());
+    assert!(ran.stderr.contains("connection refused"), "{}", ran.told());
+    for (words, message) in [
+        (["pull", "--retry-delay", "foobar", "x"], "time: invalid duration \"foobar\""),
+        (["push", "--limit-rate", "fast", "x"], "--limit-rate \"fast\": invalid size: 'fast'"),
+    ] {
+        let ran = bench.dhow().run(&words);
+        assert!(!ran.is_acknowledged() && ran.stderr.contains(message), "{}", ran.told());
+    }
+}
+
+#[test]
+fn what_one_registry_began_another_ends() {
+    let layer = pattern(1_000_000, 7);
+    for (first_bytes, sent) in [(layer.clone(), 400_000..=600_000), (pattern(1_000_000, 8), 1_400_000..=1_600_000)] {
+        let (bench, one, other) = (Bench::new(), ScriptedRegistry::start(), ScriptedRegistry::start());
+        let image = one.put_image("app", "v1", std::slice::from_ref(&layer));
+        other.put_image("app", "v1", std::slice::from_ref(&layer));
+        let cut = Rule::on(Route::Blob).method("GET").path(&image.layers[0]);
+        one.script(cut.effect(Effect::Body(first_bytes)).effect(Effect::CutAfter(600_000)));
+        let ran = bench.dhow().run(&["pull", "--retry", "0", &format!("{}/app:v1", one.authority())]);
+        assert!(!ran.is_acknowledged(), "{}", ran.told());
+        // Bytes of whatever origin are gone on with; the digest says in the end whether they were right.
+        bench.dhow().must(&["pull", &format!("{}/app:v1", other.authority())]);
+        let bytes = other.bytes_sent_of(&image.layers[0]);
+        assert!(sent.contains(&bytes), "{bytes} bytes came from the other registry");
+        bench.dhow().must_be_clean("after a pull from two registries");
+    }
+}
