@@ -16,6 +16,7 @@ mod latency;
 mod limits;
 mod local;
 mod measure;
+mod network;
 mod race;
 mod report;
 mod transfers;
@@ -63,7 +64,7 @@ impl Plan {
 }
 
 /// Every scenario's name, in the order they are run and reported.
-const SCENARIOS: [&str; 11] = [
+const SCENARIOS: [&str; 16] = [
     "pull-stored",
     "pull",
     "up-to-date",
@@ -75,6 +76,11 @@ const SCENARIOS: [&str; 11] = [
     "version",
     "local-10000",
     "local-500",
+    "far-small-pull",
+    "far-small-push",
+    "far-image",
+    "capped-layer",
+    "copy-memory",
 ];
 
 /// Measures and prints the table; fails when a target is missed.
@@ -103,6 +109,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     transfers::run(&lab, &plan, &mut report)?;
     latency::run(&lab, &plan, &mut report)?;
     local::run(&lab, &plan, &mut report);
+    network::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
 }
