@@ -4,6 +4,7 @@ mod below;
 mod leftovers;
 
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
@@ -21,6 +22,9 @@ use crate::store::{Store, from_row};
 
 /// How long to wait for another collection.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Blobs for which no thread is begun.
+const FEW: usize = 256;
 
 /// Everything that is reached from a kept target or from a pin.
 pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
@@ -120,18 +124,31 @@ impl Store {
     }
 
     fn empty_trash(&self, trashed: &[(Digest, u64)]) -> Collected {
-        let mut collected = Collected::default();
-        for (digest, size) in trashed {
-            if let Err(error) = durable::remove_file(&self.paths().trashed(digest)) {
-                tracing::warn!(%digest, %error, "a file stays in the trash for now");
-                continue;
+        // Another directory, so that on another core it takes no time of its own.
+        thread::scope(|scope| {
+            if trashed.len() > FEW {
+                scope.spawn(|| self.forget(trashed));
+            } else {
+                self.forget(trashed);
             }
-            // Only a cache: what is left behind harms nobody.
+            let mut collected = Collected::default();
+            for (digest, size) in trashed {
+                if let Err(error) = durable::remove_file(&self.paths().trashed(digest)) {
+                    tracing::warn!(%digest, %error, "a file stays in the trash for now");
+                    continue;
+                }
+                collected.blobs += 1;
+                collected.bytes += size;
+            }
+            collected
+        })
+    }
+
+    /// Deletes what was worked out about blobs. Only a cache: what is left behind harms nobody.
+    fn forget(&self, blobs: &[(Digest, u64)]) {
+        for (digest, _) in blobs {
             let _ = durable::remove_file(&self.paths().facts(digest));
-            collected.blobs += 1;
-            collected.bytes += size;
         }
-        collected
     }
 
     /// Every file below `blobs/` that is named like a digest, with its length.
