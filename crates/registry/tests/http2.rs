@@ -107,7 +107,8 @@ fn small_layers_come_at_once_over_one_connection() {
         // No blob is sent before twenty are asked for.
         registry.gather(20);
         let remote = registry.remote(Access::Pull, options());
-        let copied = copy(&remote, &MemoryPlace::new(), &manifest, &CopyOptions::new(&Silent));
+        let (sink, options) = (MemoryPlace::new(), CopyOptions::new(&Silent));
+        let copied = copy(&remote, &sink, &manifest, &options);
         // The last ones are too few for another such round.
         let _ = tokio::time::timeout(Duration::from_secs(5), copied).await;
         registry.seen()
