@@ -9,6 +9,7 @@ use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform, Reference, Repository};
 use dhow_store::{NewTarget, Store};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::context::Context;
 use crate::extent::{self, Extent};
@@ -110,20 +111,30 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
     refuse_reserved(reference.repository())?;
     let store = context.store()?;
     let remote = context.client()?.source(reference)?;
-    let known = store.resolve(reference)?;
-    let (root, document) = match known {
-        Some(_) => {
-            store.expect_touch();
-            (remote.resolve(reference).await?, None)
-        }
-        None => {
-            let document = remote.fetch_document(reference).await?;
-            (document.descriptor().clone(), Some(document))
-        }
+    let Some(known) = store.resolve(reference)? else {
+        let document = remote.fetch_document(reference).await?;
+        let root = document.descriptor().clone();
+        return Ok(Resolved { request: request.clone(), root, document: Some(document), remote, is_local: false });
     };
-    let is_local =
-        known.is_some_and(|known| known.digest == root.digest) && is_local(store, &root.digest, &request.platforms)?;
-    Ok(Resolved { request: request.clone(), root, document, remote, is_local })
+    let ahead = look_ahead(store, &known.digest, &request.platforms);
+    let root = remote.resolve(reference).await?;
+    let is_local = known.digest == root.digest && ahead.await.map_err(panicked)??;
+    Ok(Resolved { request: request.clone(), root, document: None, remote, is_local })
+}
+
+/// Looks, while the registry is asked, whether all is here that a name stood for when it was last pulled: mostly it still
+/// stands for it.
+fn look_ahead(store: &Store, known: &Digest, platforms: &Platforms) -> JoinHandle<Result<bool>> {
+    let (store, known, platforms) = (store.clone(), known.clone(), platforms.clone());
+    spawn_blocking(move || {
+        let is_local = is_local(&store, &known, &platforms);
+        store.expect_touch();
+        is_local
+    })
+}
+
+fn panicked(error: JoinError) -> Error {
+    Error::new(Kind::Internal, format!("the look into the store ended early: {error}"))
 }
 
 /// Whether the store has all that a pull of these platforms would fetch.

@@ -15,14 +15,11 @@ use crate::store::{Store, now};
 const EXACTNESS_NS: i64 = 60_000_000_000;
 
 impl Store {
-    /// Opens `use.db` on a thread of its own, for a [`touch`](Self::touch) that will follow once a registry has answered:
-    /// opening takes as long as the answer of a near one.
+    /// Opens `use.db` for a [`touch`](Self::touch) that will follow: opening takes as long as the answer of a near registry.
     pub fn expect_touch(&self) {
         if self.is_writable() {
-            let store = self.clone();
             // Whatever fails here fails again where it matters, and is reported there.
-            let open = move || store.inner.last_use.with(|_| Ok(())).is_ok();
-            drop(std::thread::Builder::new().name("use.db".to_owned()).spawn(open));
+            drop(self.inner.last_use.with(|_| Ok(())));
         }
     }
 

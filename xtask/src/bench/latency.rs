@@ -38,7 +38,8 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()>
     Ok(())
 }
 
-/// Pulling again what is there. Nothing is written, so there is nothing to flush.
+/// Pulling again what is there. Nothing is written, so there is nothing to flush. What is asked for in milliseconds is
+/// measured without the program around it that tells the peak of memory.
 fn up_to_date(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let dhow = plan.measures("dhow").then(|| stocked_dhow(lab)).transpose()?;
     let docker = plan.measures("docker").then(|| stocked_docker(lab)).transpose()?;
@@ -54,8 +55,11 @@ fn up_to_date(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     }
     let outcomes = race::run("up-to-date", contestants, plan, plan.short_runs.min(50));
     report.race("pull, up to date", &outcomes, &[Target { peer: "docker", factor: 0.3 }], None);
-    if let Some(time) = outcomes.iter().find(|outcome| outcome.tool == "dhow").and_then(|outcome| outcome.median()) {
-        report.latency("pull, up to date: median", time, Some(UP_TO_DATE_LIMIT));
+    if let Some(Stocked { disk, .. }) = &dhow {
+        let times = (0..plan.short_runs.min(50))
+            .map(|_| wall(lab.dhow(&store(disk)).args(["pull", &lab.reference()])))
+            .collect::<Result<Vec<_>>>()?;
+        report.latency("pull, up to date: median", percentile(&times, 50), Some(UP_TO_DATE_LIMIT));
     }
     Ok(())
 }
