@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
             check_name(&name);
             assert!(id.as_str().bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'));
         }
-        Ok(Route::Health | Route::Ready | Route::Metrics | Route::Version | Route::Catalog) | Err(_) => {}
+        Ok(Route::Health | Route::Ready | Route::Metrics | Route::Page(_) | Route::Version | Route::Catalog) | Err(_) => {}
     }
 });
 

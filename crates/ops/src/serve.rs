@@ -97,6 +97,7 @@ pub async fn serve(
     let read_only = configuration.read_only.unwrap_or(false);
     let options = ServeOptions {
         read_only,
+        page: configuration.page.unwrap_or(true),
         limits: configuration.limits()?,
         access_log: configuration.access_log.unwrap_or(false).then_some(access_log),
         source,

@@ -21,6 +21,8 @@ pub struct Configuration {
     pub root_dir: Option<PathBuf>,
     /// Refuses pushes and deletes.
     pub read_only: Option<bool>,
+    /// Shows people with a browser what the registry holds.
+    pub page: Option<bool>,
     /// Writes a line of JSON for each request.
     pub access_log: Option<bool>,
     /// Bounds on what clients may use: the names of [`Limits::set`].
@@ -113,6 +115,7 @@ impl Configuration {
         replace(&mut self.listen, &other.listen);
         replace(&mut self.root_dir, &other.root_dir);
         replace(&mut self.read_only, &other.read_only);
+        replace(&mut self.page, &other.page);
         replace(&mut self.access_log, &other.access_log);
         self.limits.extend(other.limits.clone());
         replace(&mut self.tls.certificate, &other.tls.certificate);
@@ -133,6 +136,7 @@ impl Configuration {
                 of.listen.clone(),
                 of.root_dir.clone(),
                 of.read_only,
+                of.page,
                 of.access_log,
                 of.limits.clone(),
                 of.tls.certificate.is_some(),
@@ -170,6 +174,7 @@ mod tests {
         listen = "0.0.0.0:5000"
         root-dir = "content"
         read-only = true
+        page = false
         access-log = true
         [limits]
         connections = 7

@@ -6,7 +6,7 @@
 //! What a client was answered with 201 survives a power cut. Bodies are streamed in both directions, so memory is
 //! bounded whatever the size of an image; everything else that a client sends has a limit ([`Limits`]).
 //!
-//! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`query`], [`range`], [`route`]) are public so that they can be fuzzed.
+//! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`page`], [`query`], [`range`], [`referrers`], [`route`]) are public so that they can be fuzzed.
 
 pub mod access;
 mod access_log;
@@ -25,11 +25,12 @@ mod manifests;
 mod metrics;
 pub mod name;
 mod options;
+pub mod page;
 pub mod query;
 mod random;
 pub mod range;
 mod receive;
-mod referrers;
+pub mod referrers;
 mod registry;
 mod response;
 pub mod route;

@@ -96,7 +96,7 @@ impl Live {
                 tracing::info!("the configuration was read anew");
                 if self.first.needs_restart_for(&configuration) {
                     tracing::warn!(
-                        "listen, root-dir, read-only, access-log, limits and whether there is TLS count only after a restart of the registry"
+                        "listen, root-dir, read-only, page, access-log, limits and whether there is TLS count only after a restart of the registry"
                     );
                 }
             }

@@ -22,11 +22,11 @@ use crate::route::ManifestName;
 use crate::storage::{Key, Prefix, Storage};
 
 /// Longest record of a tag or of a media type.
-const RECORD_BYTES_MAX: u64 = 4096;
+pub(crate) const RECORD_BYTES_MAX: u64 = 4096;
 
 /// Manifests above this length are taken a few at a time, since each is held in memory several times over while it is
 /// parsed. Hardly any image has one.
-const SMALL_BYTES: u64 = 256 << 10;
+pub(crate) const SMALL_BYTES: u64 = 256 << 10;
 
 /// How many tags are looked at together when a manifest is deleted.
 const TAGS_AT_ONCE: usize = 1000;
@@ -61,7 +61,7 @@ impl<S: Storage> Registry<S> {
     }
 
     /// The digest that a tag stands for.
-    async fn tagged(&self, repository: &RepositoryName, tag: &Tag) -> Outcome<Option<Digest>> {
+    pub(crate) async fn tagged(&self, repository: &RepositoryName, tag: &Tag) -> Outcome<Option<Digest>> {
         let record = self.storage.get(&Key::tag(repository, tag), RECORD_BYTES_MAX).await?;
         Ok(record.and_then(|record| Digest::parse(std::str::from_utf8(&record).ok()?).ok()))
     }

@@ -17,6 +17,8 @@ pub struct ServeOptions {
     /// Answers every request that would change something with 405. Any number of read-only servers, and one that
     /// writes, may share a folder.
     pub read_only: bool,
+    /// Shows people with a browser what the registry holds.
+    pub page: bool,
     /// Bounds on what clients may use.
     pub limits: Limits,
     /// Where a line for each answered request goes, if anywhere.
@@ -26,11 +28,12 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// Serves `root`, writable and with the default limits.
+    /// Serves `root`, writable, with the web page and the default limits.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
             read_only: false,
+            page: true,
             limits: Limits::default(),
             access_log: None,
             source: Source::default(),

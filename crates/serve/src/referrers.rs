@@ -76,7 +76,12 @@ impl<S: Storage> Registry<S> {
     }
 
     /// The recorded descriptor of a referrer; nothing when that was deleted or never completed.
-    async fn referrer(&self, repository: &RepositoryName, subject: &Digest, name: &str) -> Outcome<Option<Value>> {
+    pub(crate) async fn referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        name: &str,
+    ) -> Outcome<Option<Value>> {
         let Ok(digest) = Digest::parse(name) else { return Ok(None) };
         if self.storage.size(&Key::manifest(repository, &digest)).await?.is_none() {
             return Ok(None);
@@ -110,7 +115,10 @@ impl Found {
 
 /// The descriptor under which a manifest stands among its subject's referrers: with its annotations, and with its
 /// artifact type, which for a manifest without one is its config's media type.
-pub(crate) fn descriptor(document: &Document, digest: &Digest, size: u64) -> Result<Bytes> {
+///
+/// # Errors
+/// None that a parsed document could cause.
+pub fn descriptor(document: &Document, digest: &Digest, size: u64) -> Result<Bytes> {
     let mut descriptor = Descriptor::new(document.media_type().clone(), digest.clone(), size);
     match document.body() {
         DocumentBody::Manifest(manifest) => {

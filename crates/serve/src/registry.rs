@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dhow_base::Result;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, StatusCode, Version};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version, header};
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
@@ -35,6 +35,8 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) large_manifests: Semaphore,
     pub(crate) limits: Limits,
     pub(crate) read_only: bool,
+    /// Whether there is a web page.
+    pub(crate) has_page: bool,
     pub(crate) live: Arc<Live>,
     pub(crate) access_log: Option<AccessLog>,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
@@ -44,7 +46,7 @@ pub(crate) struct Registry<S: Storage> {
 impl<S: Storage> Registry<S> {
     /// Makes a registry; what is returned beside it ends when the last request has let go of it.
     pub(crate) fn new(storage: S, live: Live, options: ServeOptions) -> (Arc<Self>, Receiver<Infallible>) {
-        let ServeOptions { limits, read_only, access_log, .. } = options;
+        let ServeOptions { limits, read_only, page, access_log, .. } = options;
         let sessions = Sessions::new(limits.upload_sessions);
         let (in_use, unused) = oneshot::channel();
         let registry = Self {
@@ -54,6 +56,7 @@ impl<S: Storage> Registry<S> {
             large_manifests: Semaphore::new(LARGE_MANIFESTS),
             limits,
             read_only,
+            has_page: page,
             live: Arc::new(live),
             access_log,
             _in_use: in_use,
@@ -74,6 +77,7 @@ impl<S: Storage> Registry<S> {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
+    uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
     /// Who sent it, and what that allows.
@@ -96,12 +100,18 @@ impl Call {
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let kernel = kernel.filter(|_| parts.version != Version::HTTP_2);
         let permit = Permit { access, caller: Caller::default() };
-        Ok(Self { method: parts.method, headers: parts.headers, query, permit, kernel })
+        Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, query, permit, kernel })
     }
 
     /// The first value of a header. Text that is not ASCII is as good as none.
-    pub(crate) fn header(&self, name: impl hyper::header::AsHeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What the client calls this server: name or address, and the port where it is not the usual one.
+    pub(crate) fn authority(&self) -> Option<&str> {
+        // With HTTP/2 it stands in the address.
+        self.uri.authority().map(|authority| authority.as_str()).or_else(|| self.header(header::HOST))
     }
 
     /// Whether only the head of the answer is wanted.
@@ -122,7 +132,7 @@ impl Call {
 
     /// Takes the request's body to be read.
     pub(crate) fn receiver(&self, body: Incoming, limits: &Limits) -> BodyReceiver {
-        let awaits_go_ahead = self.headers.contains_key(hyper::header::EXPECT);
+        let awaits_go_ahead = self.headers.contains_key(header::EXPECT);
         BodyReceiver::new(body, limits.receive_idle, awaits_go_ahead)
     }
 }

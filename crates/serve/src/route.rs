@@ -4,6 +4,7 @@ use dhow_spec::Tag;
 use dhow_spec::digest::{Digest, DigestError};
 
 use crate::name::{RepositoryName, UploadId};
+use crate::page::Address;
 use crate::query::decode;
 
 /// What a path addresses. Everything in it is parsed: nothing behind this point sees raw text of the request.
@@ -15,6 +16,8 @@ pub enum Route {
     Ready,
     /// `/metrics`: what it has done.
     Metrics,
+    /// The web page.
+    Page(Address),
     /// `/v2/`: whether this is a registry.
     Version,
     /// `/v2/_catalog`: the repositories.
@@ -72,6 +75,7 @@ impl Route {
     pub fn kind(&self) -> &'static str {
         match self {
             Route::Health | Route::Ready | Route::Metrics => "operations",
+            Route::Page(_) => "page",
             Route::Version => "version",
             Route::Catalog => "catalog",
             Route::Tags(_) => "tags",
@@ -92,6 +96,7 @@ impl Route {
             "/metrics" => return Ok(Route::Metrics),
             "/v2" | "/v2/" => return Ok(Route::Version),
             "/v2/_catalog" => return Ok(Route::Catalog),
+            _ if Address::is_below(path) => return Address::parse(path).map(Route::Page),
             _ => {}
         }
         let rest = path.strip_prefix("/v2/").ok_or(RouteError::Unknown)?;
@@ -114,11 +119,11 @@ impl Route {
     }
 }
 
-fn repository(text: &str) -> Result<RepositoryName, RouteError> {
+pub(crate) fn repository(text: &str) -> Result<RepositoryName, RouteError> {
     RepositoryName::parse(text).ok_or_else(|| RouteError::Name(text.to_owned()))
 }
 
-fn manifest_name(text: &str) -> Result<ManifestName, RouteError> {
+pub(crate) fn manifest_name(text: &str) -> Result<ManifestName, RouteError> {
     let decoded = decode(text).map_err(|_| RouteError::Tag(text.to_owned()))?;
     if decoded.contains(':') {
         return digest(text).map(ManifestName::Digest);

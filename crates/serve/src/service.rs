@@ -15,6 +15,7 @@ use crate::access_log::{self, Record};
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
+use crate::page::{self, Address};
 use crate::receive::Receiver;
 use crate::registry::{Call, Registry};
 use crate::response::{API_VERSION, Answer};
@@ -39,6 +40,7 @@ impl<S: Storage> Registry<S> {
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
         let agent = parts.headers.get(header::USER_AGENT).filter(|_| access_log.is_some()).cloned();
         let route = Route::parse(&path);
+        let is_page = self.has_page && Address::is_below(&path);
         let kind = route.as_ref().map_or("none", Route::kind);
         let mut user = None;
         let outcome = match Call::new(parts, live.access(), kernel, self.limits.header_bytes) {
@@ -51,7 +53,7 @@ impl<S: Storage> Registry<S> {
             if let Some(cause) = failure.cause() {
                 tracing::error!(%method, path, error = %cause, "the storage failed");
             }
-            failure.into_response()
+            if is_page { page::failure(*failure) } else { failure.into_response() }
         });
         if path.starts_with("/v2") {
             response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
@@ -86,8 +88,13 @@ impl<S: Storage> Registry<S> {
                 let unknown = Failure::missing(Code::ManifestUnknown, "manifest unknown");
                 return Err(unknown.with_detail(json!({ "tag": text })));
             }
+            Ok(Route::Page(_)) if !self.has_page => return Err(RouteError::Unknown.into()),
             route => route?,
         };
+        if !is_read && page::is_of_another_site(&call.headers) {
+            let message = "a page of another site may not change anything here";
+            return Err(Failure::new(StatusCode::FORBIDDEN, Code::Denied, message));
+        }
         if !matches!(route, Route::Health | Route::Ready) {
             call.permit.caller = call.permit.access.identify(&call.headers).await?;
             user.clone_from(&call.permit.caller.0);
@@ -132,6 +139,7 @@ impl<S: Storage> Registry<S> {
                 }
             },
             Route::Metrics => Ok(text("text/plain; version=0.0.4", self.live.metrics.text(self.sessions.count()))),
+            Route::Page(address) => self.get_page(call, address).await,
             Route::Version => Ok(Answer::new(StatusCode::OK).json("application/json", &json!({}))),
             Route::Catalog => self.list_repositories(call).await,
             Route::Tags(repository) => self.list_tags(call, &repository).await,
@@ -158,6 +166,9 @@ impl<S: Storage> Registry<S> {
             }
             (Route::Upload(repository, id), Method::PUT) => self.finish_upload(call, &repository, &id, receiver).await,
             (Route::Upload(repository, id), Method::DELETE) => self.cancel_upload(&repository, &id).await,
+            (Route::Page(Address::Delete(repository, name)), Method::POST) => {
+                self.delete_by_form(call, &repository, &name, receiver).await
+            }
             (route, _) => Err(Failure::method(allowed(&route), "the operation is unsupported")),
         }
     }
@@ -168,7 +179,13 @@ fn authorize(call: &Call, route: &Route) -> Outcome<()> {
     let is_read = matches!(call.method, Method::GET | Method::HEAD);
     match route {
         Route::Health | Route::Ready => Ok(()),
-        Route::Version | Route::Metrics => call.permit.check_login(),
+        Route::Page(Address::Style | Address::Icon) => Ok(()),
+        Route::Page(Address::Login) | Route::Version | Route::Metrics => call.permit.check_login(),
+        Route::Page(Address::Home) => call.permit.check_catalogue(),
+        Route::Page(Address::Repository(repository) | Address::Image(repository, _)) => {
+            call.permit.check(Action::Pull, repository)
+        }
+        Route::Page(Address::Delete(repository, _)) => call.permit.check(Action::Delete, repository),
         Route::Catalog => call.permit.check_catalogue(),
         Route::Tags(repository) | Route::Referrers(repository, _) => call.permit.check(Action::Pull, repository),
         Route::Manifest(repository, _) | Route::Blob(repository, _) => {
@@ -189,7 +206,8 @@ fn text(media_type: &str, text: impl Into<Bytes>) -> Response<Body> {
 
 fn allowed(route: &Route) -> &'static str {
     match route {
-        Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
+        Route::Page(Address::Delete(..)) => "GET, HEAD, POST",
+        Route::Page(_) | Route::Health | Route::Ready | Route::Metrics => "GET, HEAD",
         Route::Version | Route::Catalog | Route::Tags(_) | Route::Referrers(..) => "GET, HEAD",
         Route::Manifest(..) => "GET, HEAD, PUT, DELETE",
         Route::Blob(..) => "GET, HEAD, DELETE",

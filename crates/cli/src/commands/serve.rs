@@ -40,6 +40,18 @@ pub(crate) struct Serve {
         hide_env = true
     )]
     read_only: Option<bool>,
+    /// Show people with a browser what the registry holds (default true)
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_PAGE",
+        hide_env = true
+    )]
+    page: Option<bool>,
     /// Folder that holds the content (default "registry" in the store's directory)
     #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
@@ -101,6 +113,7 @@ impl Serve {
             listen: self.listen.clone(),
             root_dir: self.root_dir.clone(),
             read_only: self.read_only,
+            page: self.page,
             access_log: self.access_log,
             limits: self.limit.iter().map(|text| serve::parse_limit(text)).collect::<Result<_, _>>()?,
             tls: TlsSection {

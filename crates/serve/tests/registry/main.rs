@@ -11,6 +11,7 @@ mod hostile;
 mod lists;
 mod manifests;
 mod operations;
+mod page;
 mod restart;
 mod tls;
 mod uploads;
