@@ -8,7 +8,7 @@ use std::time::Duration;
 use dhow_base::{Error, Kind, Result};
 use dhow_serve::ServeOptions;
 pub use dhow_serve::access::{ImmutableTags, Rule};
-pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection};
+pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection, TokenSection};
 pub use dhow_serve::{AccessLog, CollectOptions, Collected, Scrubbed, collect, scrub};
 
 use crate::context::Context;

@@ -3,9 +3,13 @@
 //! An `Access` is made whole of a configuration and never changes; another one takes its place when the files do.
 
 mod basic;
+mod certificate;
+mod der;
 mod htpasswd;
+mod keys;
 mod pattern;
 mod rules;
+mod token;
 
 use std::sync::Arc;
 
@@ -19,12 +23,17 @@ use serde_json::json;
 use crate::configuration::Configuration;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
+use token::bearer;
 
 pub use basic::credentials;
+pub(crate) use certificate::Identities;
+pub use der::common_name;
 pub(crate) use htpasswd::Accounts;
 pub use htpasswd::parse as parse_htpasswd;
+pub use keys::Keys;
 pub use pattern::matches;
 pub use rules::{Action, ImmutableTags, Rule};
+pub use token::{Grants, Issuer};
 
 /// What the clients' programs show when they ask for a password.
 const REALM: &str = "dhow";
@@ -35,6 +44,7 @@ pub(crate) struct Access {
     /// Nothing was configured: everybody may do everything.
     open: bool,
     accounts: Option<Accounts>,
+    issuer: Option<Issuer>,
     rules: Vec<Rule>,
     immutable: Vec<ImmutableTags>,
     challenge: HeaderValue,
@@ -42,7 +52,37 @@ pub(crate) struct Access {
 
 /// Who sent a request. Cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Caller(pub(crate) Option<Arc<str>>);
+pub(crate) struct Caller {
+    /// Whose password was right.
+    user: Option<Arc<str>>,
+    /// What its token allows, and to whom it was issued.
+    grants: Option<Arc<Grants>>,
+    /// What rules know it by besides.
+    certificate: Identities,
+}
+
+impl Caller {
+    fn of_user(user: impl Into<Arc<str>>) -> Self {
+        Self { user: Some(user.into()), ..Self::default() }
+    }
+
+    /// Whether it is somebody whom the configuration knows.
+    fn is_account(&self) -> bool {
+        self.user.is_some() || !self.certificate.names().is_empty()
+    }
+
+    /// Whether it is somebody, here or to the issuer of tokens.
+    fn is_somebody(&self) -> bool {
+        self.is_account() || self.grants.as_ref().is_some_and(|grants| grants.subject.is_some())
+    }
+
+    /// What it is called in logs.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        let subject = || self.grants.as_ref()?.subject.as_deref().map(Arc::from);
+        let certificate = || self.certificate.names().first().map(|name| name.as_str().into());
+        self.user.clone().or_else(subject).or_else(certificate)
+    }
+}
 
 /// A caller and what counts for it, as long as one request lasts.
 #[derive(Clone, Debug)]
@@ -59,15 +99,26 @@ impl Access {
     pub(crate) fn load(configuration: &Configuration) -> Result<Self> {
         let section = &configuration.access;
         let accounts = section.htpasswd.as_deref().map(Accounts::load).transpose()?;
+        let issuer = Issuer::load(&section.token)?;
+        if accounts.is_some() && issuer.is_some() {
+            return Err(Error::new(Kind::Invalid, "access.htpasswd and access.token cannot be used together")
+                .with_hint("clients are told one way to log in; let the issuer of tokens know all accounts"));
+        }
         let mut rules = section.rules.clone();
         rules.iter().try_for_each(Rule::check)?;
         configuration.immutable_tags.iter().try_for_each(ImmutableTags::check)?;
         let anonymous_pull = section.anonymous_pull.unwrap_or(false);
-        let open = accounts.is_none() && rules.is_empty() && !anonymous_pull;
-        if accounts.is_none() && rules.iter().any(|rule| !rule.is_for_everybody()) {
+        let open = accounts.is_none() && issuer.is_none() && rules.is_empty() && !anonymous_pull;
+        let names_certificates = rules.iter().any(Rule::names_certificates);
+        let names_users = |rule: &Rule| rule.names_users() || (rule.names("*") && !names_certificates);
+        if accounts.is_none() && rules.iter().any(names_users) {
             let message = "access.rules names users, but there is no file of accounts";
             return Err(Error::new(Kind::Invalid, message)
                 .with_hint("set access.htpasswd, or let the rules be for \"anonymous\" only"));
+        }
+        if configuration.tls.client_ca.is_none() && names_certificates {
+            let message = "access.rules names certificates, but no authority of clients is set";
+            return Err(Error::new(Kind::Invalid, message).with_hint("set tls.client-ca"));
         }
         if accounts.is_some() && rules.is_empty() {
             rules.push(Rule::everything());
@@ -81,43 +132,62 @@ impl Access {
         let challenge = challenge.ok_or_else(|| {
             Error::new(Kind::Invalid, format!("access.realm {realm:?} holds quotes, backslashes or no ASCII"))
         })?;
-        Ok(Self { open, accounts, rules, immutable: configuration.immutable_tags.clone(), challenge })
+        Ok(Self { open, accounts, issuer, rules, immutable: configuration.immutable_tags.clone(), challenge })
     }
 
-    /// Whether passwords travel to this server.
+    /// Whether passwords or tokens travel to this server.
     pub(crate) fn has_accounts(&self) -> bool {
-        self.accounts.is_some()
+        self.accounts.is_some() || self.issuer.is_some()
     }
 
-    /// Who sent a request with these headers. Nobody in particular when it holds no credentials.
+    /// Who sent a request with these headers over a connection with this certificate. Nobody in particular when it holds
+    /// no credentials.
     ///
     /// # Errors
     /// 401 when it holds some that are wrong.
-    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Outcome<Caller> {
-        let (Some(accounts), Some(header)) = (&self.accounts, headers.get(AUTHORIZATION)) else {
-            return Ok(Caller::default());
+    pub(crate) async fn identify(&self, headers: &HeaderMap, certificate: &Identities) -> Outcome<Caller> {
+        let certificate = certificate.known(|name| self.rules.iter().any(|rule| rule.names(name)));
+        let nobody = Caller { certificate, ..Caller::default() };
+        let Some(header) = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default()) else {
+            return Ok(nobody);
         };
-        let (user, password) = header.to_str().ok().and_then(credentials).ok_or_else(|| self.unauthorized())?;
+        if let Some(issuer) = &self.issuer {
+            let grants = bearer(header).and_then(|token| issuer.prove_now(token));
+            let grants = grants.ok_or_else(|| self.unauthorized(None, Some("invalid_token")))?;
+            return Ok(Caller { grants: Some(grants), ..nobody });
+        }
+        let Some(accounts) = &self.accounts else { return Ok(nobody) };
+        let (user, password) = credentials(header).ok_or_else(|| self.unauthorized(None, None))?;
         // What podman and skopeo send when they are asked and have nothing; no account has an empty name.
         if user.is_empty() && password.is_empty() {
-            return Ok(Caller::default());
+            return Ok(nobody);
         }
         match accounts.prove(&user, password).await {
-            true => Ok(Caller(Some(user.into()))),
-            false => Err(self.unauthorized()),
+            true => Ok(Caller { certificate: nobody.certificate, ..Caller::of_user(user) }),
+            false => Err(self.unauthorized(None, None)),
         }
     }
 
-    /// 401, with the way to log in.
-    fn unauthorized(&self) -> Box<Failure> {
-        Failure::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "authentication required")
-            .with_header(WWW_AUTHENTICATE, self.challenge.clone())
+    /// 401, with the way to log in; where tokens are issued, with what a token has to allow.
+    fn unauthorized(&self, scope: Option<&str>, error: Option<&str>) -> Box<Failure> {
+        let challenge = match &self.issuer {
+            // Made of printable ASCII: names of repositories, and words that were looked through at the start.
+            Some(issuer) => HeaderValue::from_str(&issuer.challenge(scope, error)).ok(),
+            None => Some(self.challenge.clone()),
+        };
+        let failure = Failure::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "authentication required");
+        match challenge {
+            Some(challenge) => failure.with_header(WWW_AUTHENTICATE, challenge),
+            None => failure,
+        }
     }
 
-    fn denied(&self, caller: &Caller) -> Box<Failure> {
-        match caller.0.is_none() && self.accounts.is_some() {
-            true => self.unauthorized(),
-            false => Failure::new(StatusCode::FORBIDDEN, Code::Denied, "requested access to the resource is denied"),
+    fn denied(&self, caller: &Caller, scope: &str) -> Box<Failure> {
+        match (&self.issuer, caller.is_account()) {
+            // As distribution's registry has it: whoever has a token may get one that allows more.
+            (Some(_), false) => self.unauthorized(Some(scope), caller.grants.is_some().then_some("insufficient_scope")),
+            (None, false) if self.accounts.is_some() => self.unauthorized(None, None),
+            _ => Failure::new(StatusCode::FORBIDDEN, Code::Denied, "requested access to the resource is denied"),
         }
     }
 }
@@ -125,7 +195,16 @@ impl Access {
 impl Permit {
     /// Whether the caller may do this in a repository.
     pub(crate) fn allows(&self, action: Action, repository: &RepositoryName) -> bool {
-        self.access.open || self.access.rules.iter().any(|rule| rule.allows(&self.caller, action, repository.as_str()))
+        let repository = repository.as_str();
+        self.access.open
+            || self.caller.grants.as_ref().is_some_and(|grants| grants.allows(action, repository))
+            || self.access.rules.iter().any(|rule| rule.allows(&self.caller, action, repository))
+    }
+
+    /// Whether the caller may see every repository in the catalogue.
+    pub(crate) fn sees_everything(&self) -> bool {
+        self.caller.grants.as_ref().is_some_and(|grants| grants.allows_catalogue())
+            || self.allows_everywhere(Action::Pull)
     }
 
     /// Whether the caller may do this in every repository there is or will be.
@@ -142,20 +221,27 @@ impl Permit {
     /// whether the repository is there or not.
     pub(crate) fn check(&self, action: Action, repository: &RepositoryName) -> Outcome<()> {
         let allowed = self.allows(action, repository);
-        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller)) }
+        let scope = || format!("repository:{repository}:{}", action.scope());
+        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller, &scope())) }
     }
 
     /// Refuses callers for whom the catalogue could only be empty.
     pub(crate) fn check_catalogue(&self) -> Outcome<()> {
-        let allowed = self.allows_somewhere(Action::Pull);
-        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller)) }
+        let allowed = self.allows_somewhere(Action::Pull) || self.sees_everything();
+        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller, "registry:catalog:*")) }
     }
 
-    /// Refuses callers without an account, if there are accounts: `GET /v2/` is how clients find out whether they have
-    /// to log in, and whether a password is right.
+    /// Refuses callers without an account or a token, if there are such: `GET /v2/` is how clients find out whether they
+    /// have to log in, and whether a password is right.
     pub(crate) fn check_login(&self) -> Outcome<()> {
-        let anonymous = self.caller.0.is_none() && self.access.accounts.is_some();
-        if anonymous { Err(self.access.unauthorized()) } else { Ok(()) }
+        let is_known = self.caller.is_account() || self.caller.grants.is_some();
+        if is_known || !self.access.has_accounts() { Ok(()) } else { Err(self.access.unauthorized(None, None)) }
+    }
+
+    /// Refuses callers who are nobody in particular, if there are accounts or tokens. A token may be issued to anybody.
+    pub(crate) fn check_somebody(&self) -> Outcome<()> {
+        let is_known = self.caller.is_somebody() || !self.access.has_accounts();
+        if is_known { Ok(()) } else { Err(self.access.unauthorized(None, None)) }
     }
 
     /// Whether a tag, once set, stays what it is.

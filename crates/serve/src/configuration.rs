@@ -57,8 +57,26 @@ pub struct AccessSection {
     pub realm: Option<String>,
     /// Lets everybody pull everything.
     pub anonymous_pull: Option<bool>,
+    /// Tokens in place of accounts.
+    pub token: TokenSection,
     /// Who may do what where.
     pub rules: Vec<Rule>,
+}
+
+/// The table `[access.token]`: who issues tokens for this registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TokenSection {
+    /// Address at which clients get tokens.
+    pub realm: Option<String>,
+    /// What this registry is called in tokens: their audience.
+    pub service: Option<String>,
+    /// What the issuer calls itself in tokens.
+    pub issuer: Option<String>,
+    /// File of the issuer's public keys: PEM, or a JSON Web Key Set.
+    pub keys: Option<PathBuf>,
+    /// By how much clocks may differ, in seconds.
+    pub leeway_seconds: Option<u64>,
 }
 
 /// Where a configuration comes from.
@@ -83,11 +101,12 @@ impl Configuration {
         Ok(parsed)
     }
 
-    fn paths(&mut self) -> [Option<&mut PathBuf>; 5] {
-        let tls = &mut self.tls;
+    fn paths(&mut self) -> [Option<&mut PathBuf>; 6] {
+        let (tls, access) = (&mut self.tls, &mut self.access);
         let tls = [&mut tls.certificate, &mut tls.key, &mut tls.client_ca].map(Option::as_mut);
         let [certificate, key, client_ca] = tls;
-        [self.root_dir.as_mut(), self.access.htpasswd.as_mut(), certificate, key, client_ca]
+        let (accounts, keys) = (access.htpasswd.as_mut(), access.token.keys.as_mut());
+        [self.root_dir.as_mut(), accounts, keys, certificate, key, client_ca]
     }
 
     /// The limits, with the default where none is given.
@@ -124,6 +143,12 @@ impl Configuration {
         replace(&mut self.access.htpasswd, &other.access.htpasswd);
         replace(&mut self.access.realm, &other.access.realm);
         replace(&mut self.access.anonymous_pull, &other.access.anonymous_pull);
+        let (token, given) = (&mut self.access.token, &other.access.token);
+        replace(&mut token.realm, &given.realm);
+        replace(&mut token.service, &given.service);
+        replace(&mut token.issuer, &given.issuer);
+        replace(&mut token.keys, &given.keys);
+        replace(&mut token.leeway_seconds, &given.leeway_seconds);
         replace_list(&mut self.access.rules, &other.access.rules);
         replace_list(&mut self.immutable_tags, &other.immutable_tags);
         self
@@ -186,6 +211,12 @@ mod tests {
         htpasswd = "/etc/accounts"
         realm = "team"
         anonymous-pull = true
+        [access.token]
+        realm = "https://auth.example.org/token"
+        service = "registry.example.org"
+        issuer = "auth.example.org"
+        keys = "keys.json"
+        leeway-seconds = 5
         [[access.rules]]
         users = ["alice", "*"]
         allow = ["pull", "push", "delete"]
@@ -205,6 +236,7 @@ mod tests {
         assert_eq!(parsed.root_dir, Some("/etc/dhow/content".into()));
         assert_eq!(parsed.tls.client_ca, Some("/etc/dhow/ca.pem".into()));
         assert_eq!(parsed.access.htpasswd, Some("/etc/accounts".into()));
+        assert_eq!(parsed.access.token.keys, Some("/etc/dhow/keys.json".into()));
         assert_eq!(parsed.limits().expect("limits").connections, 7);
         assert_eq!(parsed.access.rules[0].allow, [Action::Pull, Action::Push, Action::Delete]);
         assert_eq!(parsed.immutable_tags[0].tags, ["v*"]);

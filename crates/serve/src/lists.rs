@@ -36,9 +36,7 @@ impl<S: Storage> Registry<S> {
         let limit = page_size(call, self.limits.page_entries)?;
         let page = match limit {
             0 => Page::default(),
-            _ if call.permit.allows_everywhere(Action::Pull) => {
-                self.storage.repositories(call.query.one("last")?, limit).await?
-            }
+            _ if call.permit.sees_everything() => self.storage.repositories(call.query.one("last")?, limit).await?,
             _ => self.visible_repositories(call, limit).await?,
         };
         let answer = next_page("/v2/_catalog", &page, limit);

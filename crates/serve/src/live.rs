@@ -124,7 +124,8 @@ fn read(source: &Source) -> Result<(Configuration, Stamps, Current)> {
     let stamped = |path: &PathBuf| (path.clone(), stamp(path));
     let mut stamps: Vec<_> = source.file.iter().map(stamped).collect();
     let configuration = source.load()?;
-    stamps.extend(configuration.access.htpasswd.iter().chain(tls::files(&configuration)).map(stamped));
+    let access = &configuration.access;
+    stamps.extend(access.htpasswd.iter().chain(&access.token.keys).chain(tls::files(&configuration)).map(stamped));
     let current = Current::load(&configuration)?;
     Ok((configuration, stamps, current))
 }

@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, StatusCode, Uri, Version, header};
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-use crate::access::{Access, Caller, Permit};
+use crate::access::{Access, Caller, Identities, Permit};
 use crate::access_log::AccessLog;
 use crate::failure::{Code, Failure, Outcome};
 use crate::kernel::KernelQueue;
@@ -82,6 +82,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     /// Who sent it, and what that allows.
     pub(crate) permit: Permit,
+    /// The names in the client's certificate.
+    pub(crate) certificate: Identities,
     /// Set where the kernel may send files to the client.
     pub(crate) kernel: Option<KernelQueue>,
 }
@@ -100,7 +102,8 @@ impl Call {
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let kernel = kernel.filter(|_| parts.version != Version::HTTP_2);
         let permit = Permit { access, caller: Caller::default() };
-        Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, query, permit, kernel })
+        let certificate = parts.extensions.get().cloned().unwrap_or_default();
+        Ok(Self { method: parts.method, uri: parts.uri, headers: parts.headers, query, permit, certificate, kernel })
     }
 
     /// The first value of a header. Text that is not ASCII is as good as none.

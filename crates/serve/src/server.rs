@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_base::{Error, Kind, Result};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -18,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::access::Identities;
 use crate::connection::Connection;
 use crate::kernel::KernelQueue;
 use crate::live::Live;
@@ -148,6 +151,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folde
     // Answers are written whole; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
     let limits = &registry.limits;
+    let mut identities = Identities::default();
     let (connection, kernel) = match registry.live.tls() {
         None => {
             let kernel = KernelQueue::default();
@@ -155,13 +159,18 @@ async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folde
         }
         Some(tls) => match timeout(HANDSHAKE_WAIT.min(limits.header_wait), TlsAcceptor::from(tls).accept(stream)).await
         {
-            Ok(Ok(stream)) => (Connection::tls(stream, limits.send_idle), None),
+            Ok(Ok(stream)) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                identities = certificate.map(Identities::of).unwrap_or_default();
+                (Connection::tls(stream, limits.send_idle), None)
+            }
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "a client and this server do not agree on TLS"),
             Err(_) => return tracing::debug!(%peer, "a client takes too long to agree on TLS"),
         },
     };
     let builder = builder(&registry.limits);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(identities.clone());
         let answer = Arc::clone(&registry).answer(request, kernel.clone(), peer);
         async move { Ok::<_, Infallible>(answer.await) }
     });

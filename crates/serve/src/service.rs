@@ -96,8 +96,8 @@ impl<S: Storage> Registry<S> {
             return Err(Failure::new(StatusCode::FORBIDDEN, Code::Denied, message));
         }
         if !matches!(route, Route::Health | Route::Ready) {
-            call.permit.caller = call.permit.access.identify(&call.headers).await?;
-            user.clone_from(&call.permit.caller.0);
+            call.permit.caller = call.permit.access.identify(&call.headers, &call.certificate).await?;
+            *user = call.permit.caller.name();
             authorize(&call, &route)?;
         }
         if is_read {
@@ -180,7 +180,8 @@ fn authorize(call: &Call, route: &Route) -> Outcome<()> {
     match route {
         Route::Health | Route::Ready => Ok(()),
         Route::Page(Address::Style | Address::Icon) => Ok(()),
-        Route::Page(Address::Login) | Route::Version | Route::Metrics => call.permit.check_login(),
+        Route::Page(Address::Login) | Route::Version => call.permit.check_login(),
+        Route::Metrics => call.permit.check_somebody(),
         Route::Page(Address::Home) => call.permit.check_catalogue(),
         Route::Page(Address::Repository(repository) | Address::Image(repository, _)) => {
             call.permit.check(Action::Pull, repository)

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_ops::serve::{AccessLog, AccessSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection};
+use dhow_ops::serve::{
+    AccessLog, AccessSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection, TokenSection,
+};
 use dhow_ops::{runtime, serve};
 
 use crate::errors::Outcome;
@@ -100,6 +102,21 @@ pub(crate) struct Serve {
     /// Allow users something in repositories ("USERS:ACTIONS:REPOSITORIES")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_ALLOW", hide_env = true, value_delimiter = ' ')]
     allow: Vec<String>,
+    /// Address at which clients get tokens
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TOKEN_REALM", hide_env = true)]
+    token_realm: Option<String>,
+    /// What the registry is called in tokens
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TOKEN_SERVICE", hide_env = true)]
+    token_service: Option<String>,
+    /// Who issues tokens
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TOKEN_ISSUER", hide_env = true)]
+    token_issuer: Option<String>,
+    /// Public keys of the issuer (PEM or a JSON Web Key Set)
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_TOKEN_KEYS", hide_env = true)]
+    token_keys: Option<PathBuf>,
+    /// By how many seconds the issuer's clock may be off (default 60)
+    #[arg(long, value_name = "int", env = "DHOW_SERVE_TOKEN_LEEWAY_SECONDS", hide_env = true)]
+    token_leeway_seconds: Option<u64>,
     /// Keep tags from being moved or deleted ("REPOSITORIES:TAGS")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_IMMUTABLE_TAGS", hide_env = true, value_delimiter = ' ')]
     immutable_tags: Vec<String>,
@@ -125,6 +142,13 @@ impl Serve {
                 htpasswd: self.htpasswd.clone(),
                 realm: self.realm.clone(),
                 anonymous_pull: self.anonymous_pull,
+                token: TokenSection {
+                    realm: self.token_realm.clone(),
+                    service: self.token_service.clone(),
+                    issuer: self.token_issuer.clone(),
+                    keys: self.token_keys.clone(),
+                    leeway_seconds: self.token_leeway_seconds,
+                },
                 rules: self.allow.iter().map(|text| Rule::parse(text)).collect::<Result<_, _>>()?,
             },
             immutable_tags: self

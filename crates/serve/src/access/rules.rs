@@ -4,6 +4,7 @@ use dhow_base::{Error, Kind, Result};
 use serde::Deserialize;
 
 use super::Caller;
+use super::certificate::names_certificate;
 use super::pattern::matches;
 
 /// Stands for every caller, logged in or not.
@@ -27,11 +28,31 @@ pub enum Action {
     Delete,
 }
 
+impl Action {
+    /// Its name in rules and tokens.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Pull => "pull",
+            Action::Push => "push",
+            Action::Delete => "delete",
+        }
+    }
+
+    /// What a client asks a token for that wants to do it: clients look at what is there before they push.
+    pub(super) fn scope(self) -> &'static str {
+        match self {
+            Action::Push => "pull,push",
+            other => other.name(),
+        }
+    }
+}
+
 /// Allows some users to do something in some repositories. What no rule allows is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Names, `*` for all that are logged in, `anonymous` for everybody.
+    /// Names, of accounts or of certificates (`cn=…`, `dns=…`, `uri=…`); `*` for all that are logged in, `anonymous` for
+    /// everybody.
     pub users: Vec<String>,
     /// What they may do.
     pub allow: Vec<Action>,
@@ -59,8 +80,9 @@ impl Rule {
             Error::new(Kind::Invalid, format!("invalid rule {text:?}: {problem}"))
                 .with_hint("write <users>:<actions>:<repositories>, such as alice,bob:pull,push:team/**")
         };
-        let parts: Vec<&str> = text.split(':').collect();
-        let [users, actions, repositories] = parts.as_slice() else {
+        // From the end: a user may be a URI.
+        let parts: Vec<&str> = text.rsplitn(3, ':').collect();
+        let [repositories, actions, users] = parts.as_slice() else {
             return Err(invalid("it has not three parts".to_owned()));
         };
         let action = |name: &str| match name {
@@ -94,15 +116,26 @@ impl Rule {
         Self { users: words(EVERYBODY), allow: vec![Action::Pull], repositories: words(EVERYWHERE) }
     }
 
-    pub(super) fn is_for_everybody(&self) -> bool {
-        self.users.iter().all(|user| user == EVERYBODY)
+    /// Whether it is for somebody who has a password.
+    pub(super) fn names_users(&self) -> bool {
+        self.users.iter().any(|user| !is_reserved(user))
+    }
+
+    pub(super) fn names_certificates(&self) -> bool {
+        self.users.iter().any(|user| names_certificate(user))
+    }
+
+    /// Whether it is for this user, by name.
+    pub(super) fn names(&self, user: &str) -> bool {
+        self.users.iter().any(|named| named == user)
     }
 
     fn concerns(&self, caller: &Caller) -> bool {
-        self.users.iter().any(|user| match (user.as_str(), &caller.0) {
-            (EVERYBODY, _) | (ANY_USER, Some(_)) => true,
-            (user, Some(name)) => user == &**name,
-            (_, None) => false,
+        self.users.iter().any(|user| match user.as_str() {
+            EVERYBODY => true,
+            ANY_USER => caller.is_account(),
+            user if names_certificate(user) => caller.certificate.names().iter().any(|name| name == user),
+            user => caller.user.as_deref() == Some(user),
         })
     }
 
@@ -154,7 +187,7 @@ fn words(text: &str) -> Vec<String> {
 
 /// Whether a name means something in rules, so that no account can have it.
 pub(super) fn is_reserved(user: &str) -> bool {
-    matches!(user, EVERYBODY | ANY_USER)
+    matches!(user, EVERYBODY | ANY_USER) || names_certificate(user)
 }
 
 #[cfg(test)]
@@ -164,15 +197,18 @@ mod tests {
     #[test]
     fn rules_of_one_line() {
         let rule = Rule::parse("alice,bob:pull,push:team/**").expect("a rule");
-        let alice = Caller(Some("alice".into()));
+        let alice = Caller::of_user("alice");
         assert!(rule.allows(&alice, Action::Push, "team/app"));
         assert!(!rule.allows(&alice, Action::Delete, "team/app"));
         assert!(!rule.allows(&alice, Action::Push, "other/app"));
-        assert!(!rule.allows(&Caller(Some("carol".into())), Action::Push, "team/app"));
+        assert!(!rule.allows(&Caller::of_user("carol"), Action::Push, "team/app"));
         assert!(!rule.allows(&Caller::default(), Action::Pull, "team/app"));
         for bad in ["", "a:pull", "a:pull:b:c", "a:read:b", ":pull:b", "a:pull:", "a::b", "a,:pull:b"] {
             assert!(Rule::parse(bad).is_err(), "{bad}");
         }
+        let rule = Rule::parse("uri=spiffe://team/ci:push:team/**").expect("a rule");
+        assert_eq!(rule.users, ["uri=spiffe://team/ci"]);
+        assert!(rule.names_certificates() && !rule.names_users());
         for bad in ["", "a", "a:", ":v*", "a:b,"] {
             assert!(ImmutableTags::parse(bad).is_err(), "{bad}");
         }
@@ -180,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_star_is_for_users_and_anonymous_for_everybody() {
-        let (nobody, alice) = (Caller::default(), Caller(Some("alice".into())));
+        let (nobody, alice) = (Caller::default(), Caller::of_user("alice"));
         let everything = Rule::everything();
         assert!(everything.allows_everywhere(&alice, Action::Delete) && !everything.allows(&nobody, Action::Pull, "a"));
         let anonymous = Rule::anonymous_pull();

@@ -14,4 +14,5 @@ mod operations;
 mod page;
 mod restart;
 mod tls;
+mod tokens;
 mod uploads;

@@ -8,7 +8,7 @@ use reqwest::{Certificate, Client, Identity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{Registry, noise, write};
+use crate::harness::{PASSWORD, Registry, noise, write};
 
 const AUTHORITY: &str = include_str!("tls/authority.pem");
 const SERVER: (&str, &str) = (include_str!("tls/server.pem"), include_str!("tls/server.key.pem"));
@@ -102,6 +102,34 @@ async fn only_clients_with_a_certificate_get_in() {
     // A certificate that is for servers is none for clients.
     assert!(client(Some(SERVER)).get(&url).send().await.is_err());
     assert_eq!(client(Some(CLIENT)).get(&url).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_rule_can_name_a_certificate() {
+    let rules = |user: &str| {
+        format!(
+            "{FILES}client-ca = \"authority.pem\"\n[access]\nhtpasswd = \"accounts\"\n\
+             [[access.rules]]\nusers = [\"{user}\"]\nallow = [\"pull\", \"push\"]\nrepositories = [\"team/**\"]\n\
+             [[access.rules]]\nusers = [\"alice\"]\nallow = [\"pull\"]\nrepositories = [\"alice/**\"]\n"
+        )
+    };
+    for (user, team) in [("cn=client of tests", 404), ("cn=server of tests", 401), ("dns=client of tests", 401)] {
+        let registry = serve(&rules(user)).await;
+        let base = format!("https://{}/v2", registry.address);
+        let status = async |path: &str, user: Option<&str>| {
+            let request = client(Some(CLIENT)).get(format!("{base}{path}"));
+            let request = if let Some(user) = user { request.basic_auth(user, Some(PASSWORD)) } else { request };
+            request.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(status("/team/app/manifests/v1", None).await, team, "{user}");
+        assert_eq!(status("/", None).await, if team == 404 { 200 } else { 401 }, "{user}");
+        let denied = if team == 404 { 403 } else { 401 };
+        assert_eq!(status("/alice/app/manifests/v1", None).await, denied, "{user}");
+        // An account counts beside the certificate.
+        assert_eq!(status("/alice/app/manifests/v1", Some("alice")).await, 404, "{user}");
+        let beside = if team == 404 { 404 } else { 403 };
+        assert_eq!(status("/team/app/manifests/v1", Some("alice")).await, beside, "{user}");
+    }
 }
 
 #[tokio::test]

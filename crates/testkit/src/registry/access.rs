@@ -49,9 +49,14 @@ impl Access {
     }
 }
 
+/// Writes a token for a user and the scopes that are granted.
+pub(super) type Signer = Box<dyn Fn(&str, &[String]) -> String + Send>;
+
 /// The tokens given out, each with the scopes it is good for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tokens {
+    /// Writes tokens for another registry, which proves them itself.
+    pub(super) signer: Option<Signer>,
     scopes: HashMap<String, Vec<String>>,
     given: usize,
     /// The refresh token that is given out for the next use of the one before it, and takes its place.
@@ -64,11 +69,20 @@ impl Tokens {
         self.scopes.clear();
     }
 
-    fn give(&mut self, scopes: Vec<String>) -> String {
+    fn give(&mut self, user: &str, scopes: Vec<String>) -> String {
         self.given += 1;
-        let token = format!("token-{}-secret", self.given);
+        let token = match &self.signer {
+            Some(sign) => sign(user, &scopes),
+            None => format!("token-{}-secret", self.given),
+        };
         self.scopes.insert(token.clone(), scopes);
         token
+    }
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Tokens").field("given", &self.given).finish_non_exhaustive()
     }
 }
 
@@ -155,7 +169,8 @@ pub(super) fn token(access: &Access, tokens: &mut Tokens, head: &Head, body: &[u
             (!actions.is_empty()).then(|| format!("{resource}:{}", actions.join(",")))
         })
         .collect();
-    let mut answer = serde_json::json!({ "token": tokens.give(granted), "expires_in": 300 });
+    let to = if known { user.as_str() } else { "" };
+    let mut answer = serde_json::json!({ "token": tokens.give(to, granted), "expires_in": 300 });
     if let (Some(refresh), Some("true"), true) =
         (refresh_token, field("offline_token").or(field("access_type").map(|_| "true")), known)
     {
