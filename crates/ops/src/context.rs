@@ -124,9 +124,15 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        let client = Client::new(self.client_options()?)?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// How registries are spoken to: for who needs a client that behaves otherwise in something.
+    pub(crate) fn client_options(&self) -> Result<ClientOptions> {
         let keychain = self.keychain()?;
         let ProxySettings { http, https, except } = &self.settings.proxies;
-        let client = Client::new(ClientOptions {
+        Ok(ClientOptions {
             registries: Arc::clone(self.registries()),
             proxies: Proxies::new(http.as_ref(), https.as_ref(), except)?,
             headers: keychain.registry_headers(),
@@ -136,8 +142,7 @@ impl Context {
             retry: self.settings.transfers.retry_policy(),
             traffic: self.settings.transfers.traffic(),
             ..ClientOptions::default()
-        })?;
-        Ok(self.client.get_or_init(|| client))
+        })
     }
 
     fn identity(&self, stored: Keychain) -> Arc<dyn CredentialSource> {

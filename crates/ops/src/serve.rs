@@ -1,14 +1,20 @@
 //! `serve`: a registry on a local folder.
 
+mod local;
+mod upstream;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_base::{Error, Kind, Result};
 use dhow_serve::ServeOptions;
 pub use dhow_serve::access::{ImmutableTags, Rule};
-pub use dhow_serve::configuration::{AccessSection, Configuration, Source, TlsSection, TokenSection};
+pub use dhow_serve::configuration::{
+    AccessSection, CacheSection, Configuration, Source, TlsSection, TokenSection, UpstreamSection,
+};
 pub use dhow_serve::{AccessLog, CollectOptions, Collected, Scrubbed, collect, scrub};
 
 use crate::context::Context;
@@ -93,9 +99,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let configuration = source.load()?;
+    let is_local = configuration.local.unwrap_or(false);
     let folder = folder(context, &configuration)?;
-    let read_only = configuration.read_only.unwrap_or(false);
-    let options = ServeOptions {
+    let read_only = is_local || configuration.read_only.unwrap_or(false);
+    let mut options = ServeOptions {
         read_only,
         page: configuration.page.unwrap_or(true),
         limits: configuration.limits()?,
@@ -103,9 +110,31 @@ pub async fn serve(
         source,
         ..ServeOptions::new(folder)
     };
+    if is_local {
+        check_local(&configuration)?;
+        options.images = Some(Arc::new(local::Local::new(context.store()?.clone())));
+    }
+    if !configuration.cache.upstreams.is_empty() {
+        options.upstream = Some(Arc::new(upstream::Registries::new(context)?));
+        options.cache = match &configuration.cache.dir {
+            Some(folder) => folder.clone(),
+            None => context.store()?.root().join("registry-cache"),
+        };
+    }
     let server = dhow_serve::bind(configuration.listen.as_deref().unwrap_or(LISTEN), options).await?;
     ready(Listening { address: server.local_addr(), is_secure: server.is_secure(), read_only });
     server.run(shutdown).await
+}
+
+/// Refuses what has no meaning beside the images of this machine.
+fn check_local(configuration: &Configuration) -> Result<()> {
+    let other = match configuration {
+        Configuration { root_dir: Some(_), .. } => "root-dir",
+        Configuration { cache: CacheSection { upstreams, .. }, .. } if !upstreams.is_empty() => "cache",
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::Invalid, format!("local and {other} cannot be used together"))
+        .with_hint("run two servers: one for the images of this machine, one for the rest"))
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod traffic;
 mod transport;
 mod upload;
 mod warning;
+mod whole;
 mod window;
 
 pub use client::{Client, ClientOptions, LoginOutcome, PartPolicy};

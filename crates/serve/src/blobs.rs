@@ -1,5 +1,7 @@
 //! Blobs that are there (distribution spec, "Pulling blobs" and "Deleting Blobs").
 
+use std::ops::Range;
+
 use dhow_base::Error;
 use dhow_spec::digest::Digest;
 use hyper::{Response, StatusCode, header};
@@ -16,6 +18,9 @@ use crate::storage::{Key, Object, Storage};
 /// Content never changes under its digest.
 const CACHE_FOR_EVER: &str = "max-age=31536000, immutable";
 
+/// What blobs are sent as.
+pub(crate) const MEDIA_TYPE: &str = "application/octet-stream";
+
 impl<S: Storage> Registry<S> {
     pub(crate) async fn get_blob(
         &self,
@@ -24,27 +29,10 @@ impl<S: Storage> Registry<S> {
         digest: &Digest,
     ) -> Outcome<Response<Body>> {
         let object = self.open_blob(repository, digest).await?;
-        let answer = |status| {
-            Answer::new(status)
-                .digest(digest)
-                .entity_tag(digest)
-                .header(header::ACCEPT_RANGES, "bytes")
-                .header(header::CACHE_CONTROL, CACHE_FOR_EVER)
-        };
         if has_current(call, digest) {
-            return answer(StatusCode::NOT_MODIFIED).done();
+            return answer(StatusCode::NOT_MODIFIED, digest).done();
         }
-        let (status, range) = match wanted(call, digest, object.size) {
-            Requested::Everything => (StatusCode::OK, 0..object.size),
-            Requested::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
-            Requested::Unsatisfiable => return Err(unsatisfiable(object.size)),
-        };
-        let mut answer =
-            answer(status).header(header::CONTENT_TYPE, "application/octet-stream").length(range.end - range.start);
-        if status == StatusCode::PARTIAL_CONTENT {
-            let part = format!("bytes {}-{}/{}", range.start, range.end - 1, object.size);
-            answer = answer.header(header::CONTENT_RANGE, part);
-        }
+        let (answer, range) = head(call, digest, object.size)?;
         if call.is_head() {
             return answer.done();
         }
@@ -68,6 +56,30 @@ impl<S: Storage> Registry<S> {
             false => Err(unknown(digest)),
         }
     }
+}
+
+/// What all answers say of a blob.
+pub(crate) fn answer(status: StatusCode, digest: &Digest) -> Answer {
+    Answer::new(status)
+        .digest(digest)
+        .entity_tag(digest)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::CACHE_CONTROL, CACHE_FOR_EVER)
+}
+
+/// The head of an answer with the bytes of a blob, and which of its `size` bytes follow.
+pub(crate) fn head(call: &Call, digest: &Digest, size: u64) -> Outcome<(Answer, Range<u64>)> {
+    let (status, range) = match wanted(call, digest, size) {
+        Requested::Everything => (StatusCode::OK, 0..size),
+        Requested::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Requested::Unsatisfiable => return Err(unsatisfiable(size)),
+    };
+    let mut answer = answer(status, digest).header(header::CONTENT_TYPE, MEDIA_TYPE).length(range.end - range.start);
+    if status == StatusCode::PARTIAL_CONTENT {
+        let part = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        answer = answer.header(header::CONTENT_RANGE, part);
+    }
+    Ok((answer, range))
 }
 
 /// Whether the client has the content already (RFC 9110, section 13.1.2).
@@ -94,6 +106,6 @@ fn unsatisfiable(size: u64) -> Box<Failure> {
         .headers_into(Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, message))
 }
 
-fn unknown(digest: &Digest) -> Box<Failure> {
+pub(crate) fn unknown(digest: &Digest) -> Box<Failure> {
     Failure::missing(Code::BlobUnknown, "blob unknown to registry").with_detail(json!(digest.as_str()))
 }

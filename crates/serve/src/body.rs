@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::kernel::{KernelBody, KernelQueue};
@@ -29,6 +30,8 @@ pub(crate) enum Body {
     File(FileBody),
     /// Part of a file that the kernel sends.
     Kernel(KernelBody),
+    /// Bytes that another task sends as they come.
+    Arriving(ArrivingBody),
 }
 
 impl Body {
@@ -38,6 +41,11 @@ impl Body {
 
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Body::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+    }
+
+    /// Bytes as they come; `length` is what the client was promised.
+    pub(crate) fn arriving(pieces: mpsc::Receiver<io::Result<Bytes>>, length: Option<u64>) -> Self {
+        Body::Arriving(ArrivingBody { pieces, left: length })
     }
 
     /// Part of a file, sent by the kernel where the connection can do that.
@@ -65,6 +73,9 @@ impl HttpBody for Body {
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Body::File(file) => file.poll_chunk(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
             Body::Kernel(kernel) => Poll::Ready(kernel.next_frame().map(|bytes| Ok(Frame::data(bytes)))),
+            Body::Arriving(arriving) => {
+                arriving.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
         }
     }
 
@@ -73,11 +84,36 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Body::Arriving(ArrivingBody { left: None, .. }) = self {
+            return SizeHint::default();
+        }
         SizeHint::with_exact(match self {
+            Body::Arriving(arriving) => arriving.left.unwrap_or(0),
             Body::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Body::File(file) => file.left(),
             Body::Kernel(kernel) => kernel.left(),
         })
+    }
+}
+
+/// Passes bytes on as they come.
+#[derive(Debug)]
+pub(crate) struct ArrivingBody {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// What is still to come, where it is known.
+    left: Option<u64>,
+}
+
+impl ArrivingBody {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
+        let piece = ready!(self.pieces.poll_recv(context));
+        if let (Some(Ok(bytes)), Some(left)) = (&piece, &mut self.left) {
+            *left = left.saturating_sub(bytes.len() as u64);
+        }
+        Poll::Ready(piece)
     }
 }
 

@@ -33,6 +33,51 @@ pub struct Configuration {
     pub access: AccessSection,
     /// Tags that stay.
     pub immutable_tags: Vec<ImmutableTags>,
+    /// Offers the images of this machine, and nothing else.
+    pub local: Option<bool>,
+    /// Copies of other registries.
+    pub cache: CacheSection,
+}
+
+/// The table `[cache]`: copies of what other registries have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct CacheSection {
+    /// The folder of copies.
+    pub dir: Option<PathBuf>,
+    /// Bytes that all copies together may take.
+    pub bytes: Option<u64>,
+    /// How long what a tag stands for is taken for true, in seconds.
+    pub fresh_seconds: Option<u64>,
+    /// Name of the upstream that names without one are looked up in.
+    pub default: Option<String>,
+    /// The registries that are copied.
+    pub upstreams: Vec<UpstreamSection>,
+}
+
+/// One entry of `cache.upstreams`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSection {
+    /// How the names of its copies begin.
+    pub name: String,
+    /// The registry, as image names have it.
+    pub registry: String,
+}
+
+impl UpstreamSection {
+    /// Reads `<name>=<registry>`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when it has not that form.
+    pub fn parse(text: &str) -> Result<Self> {
+        let parts = text.split_once('=').filter(|(name, registry)| !name.is_empty() && !registry.is_empty());
+        let (name, registry) = parts.ok_or_else(|| {
+            Error::new(Kind::Invalid, format!("invalid upstream {text:?}"))
+                .with_hint("write <name>=<registry>, such as hub=docker.io")
+        })?;
+        Ok(Self { name: name.to_owned(), registry: registry.to_owned() })
+    }
 }
 
 /// The table `[tls]`: files in PEM.
@@ -101,12 +146,12 @@ impl Configuration {
         Ok(parsed)
     }
 
-    fn paths(&mut self) -> [Option<&mut PathBuf>; 6] {
+    fn paths(&mut self) -> [Option<&mut PathBuf>; 7] {
         let (tls, access) = (&mut self.tls, &mut self.access);
         let tls = [&mut tls.certificate, &mut tls.key, &mut tls.client_ca].map(Option::as_mut);
         let [certificate, key, client_ca] = tls;
         let (accounts, keys) = (access.htpasswd.as_mut(), access.token.keys.as_mut());
-        [self.root_dir.as_mut(), accounts, keys, certificate, key, client_ca]
+        [self.root_dir.as_mut(), self.cache.dir.as_mut(), accounts, keys, certificate, key, client_ca]
     }
 
     /// The limits, with the default where none is given.
@@ -151,6 +196,12 @@ impl Configuration {
         replace(&mut token.leeway_seconds, &given.leeway_seconds);
         replace_list(&mut self.access.rules, &other.access.rules);
         replace_list(&mut self.immutable_tags, &other.immutable_tags);
+        replace(&mut self.local, &other.local);
+        replace(&mut self.cache.dir, &other.cache.dir);
+        replace(&mut self.cache.bytes, &other.cache.bytes);
+        replace(&mut self.cache.fresh_seconds, &other.cache.fresh_seconds);
+        replace(&mut self.cache.default, &other.cache.default);
+        replace_list(&mut self.cache.upstreams, &other.cache.upstreams);
         self
     }
 
@@ -165,6 +216,8 @@ impl Configuration {
                 of.access_log,
                 of.limits.clone(),
                 of.tls.certificate.is_some(),
+                of.local,
+                of.cache.clone(),
             )
         };
         fixed(self) != fixed(other)
@@ -201,6 +254,7 @@ mod tests {
         read-only = true
         page = false
         access-log = true
+        local = true
         [limits]
         connections = 7
         [tls]
@@ -224,6 +278,14 @@ mod tests {
         [[immutable-tags]]
         repositories = ["**"]
         tags = ["v*"]
+        [cache]
+        dir = "copies"
+        bytes = 1000000
+        fresh-seconds = 30
+        default = "hub"
+        [[cache.upstreams]]
+        name = "hub"
+        registry = "docker.io"
     "#;
 
     fn parse(text: &str) -> Result<Configuration> {
@@ -240,6 +302,8 @@ mod tests {
         assert_eq!(parsed.limits().expect("limits").connections, 7);
         assert_eq!(parsed.access.rules[0].allow, [Action::Pull, Action::Push, Action::Delete]);
         assert_eq!(parsed.immutable_tags[0].tags, ["v*"]);
+        assert_eq!(parsed.cache.dir, Some("/etc/dhow/copies".into()));
+        assert_eq!(parsed.cache.upstreams[0].registry, "docker.io");
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) enum Code {
     SizeInvalid,
     TooManyRequests,
     Unauthorized,
+    /// Not of the specification: another registry, whose content this one copies, cannot be reached. Docker's word.
+    Unavailable,
     Unsupported,
     /// Not of the specification, which names codes for 4xx only: the server is at fault. Docker's word.
     Unknown,
@@ -48,6 +50,7 @@ impl Code {
             Code::SizeInvalid => "SIZE_INVALID",
             Code::TooManyRequests => "TOOMANYREQUESTS",
             Code::Unauthorized => "UNAUTHORIZED",
+            Code::Unavailable => "UNAVAILABLE",
             Code::Unsupported => "UNSUPPORTED",
             Code::Unknown => "UNKNOWN",
         }

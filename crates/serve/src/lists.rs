@@ -43,6 +43,26 @@ impl<S: Storage> Registry<S> {
         Ok(answer.json("application/json", &json!({ "repositories": page.names })))
     }
 
+    /// The page of a list that was asked for, and an answer with the address of the next.
+    pub(crate) fn page(&self, call: &Call, path: &str, mut names: Vec<String>) -> Outcome<(Answer, Vec<String>)> {
+        let limit = page_size(call, self.limits.page_entries)?;
+        names.sort_unstable();
+        names.dedup();
+        if let Some(last) = call.query.one("last")? {
+            names.retain(|name| name.as_str() > last);
+        }
+        let mut answer = Answer::new(StatusCode::OK);
+        if names.len() > limit {
+            names.truncate(limit);
+            if let Some(last) = names.last() {
+                let namespace = call.query.one("ns")?.map(str::to_owned);
+                let parameters = [("n", Some(limit.to_string())), ("last", Some(last.clone())), ("ns", namespace)];
+                answer = answer.header(header::LINK, link(path, &parameters));
+            }
+        }
+        Ok((answer, names))
+    }
+
     /// A page of the repositories that the caller may pull from.
     async fn visible_repositories(&self, call: &Call, limit: usize) -> Outcome<Page> {
         let mut visible = Page::default();

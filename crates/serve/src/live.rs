@@ -59,6 +59,11 @@ impl Live {
         Ok(Self { source, first, current: RwLock::new(current), seen: Mutex::new(seen), metrics: Metrics::default() })
     }
 
+    /// What the server was started with.
+    pub(crate) fn first(&self) -> &Configuration {
+        &self.first
+    }
+
     /// The rules that count now.
     pub(crate) fn access(&self) -> Arc<Access> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).access)
@@ -96,7 +101,7 @@ impl Live {
                 tracing::info!("the configuration was read anew");
                 if self.first.needs_restart_for(&configuration) {
                     tracing::warn!(
-                        "listen, root-dir, read-only, page, access-log, limits and whether there is TLS count only after a restart of the registry"
+                        "listen, root-dir, read-only, page, access-log, local, limits, cache and whether there is TLS count only after a restart of the registry"
                     );
                 }
             }

@@ -249,7 +249,7 @@ fn proven_digest(name: &ManifestName, bytes: &[u8]) -> Outcome<Digest> {
         .with_detail(json!({ "expected": expected.as_str(), "actual": actual.as_str() })))
 }
 
-fn unknown(repository: &RepositoryName, name: &ManifestName) -> Box<Failure> {
+pub(crate) fn unknown(repository: &RepositoryName, name: &ManifestName) -> Box<Failure> {
     let detail = match name {
         ManifestName::Tag(tag) => json!({ "name": repository.as_str(), "tag": tag.as_str() }),
         ManifestName::Digest(digest) => json!({ "name": repository.as_str(), "digest": digest.as_str() }),

@@ -1,13 +1,16 @@
 //! What a server is told at its start.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_base::limits::{BLOB_BYTES_MAX, MANIFEST_BYTES_MAX};
 use dhow_base::{Error, Kind, Result};
 
 use crate::access_log::AccessLog;
+use crate::cache::Upstream;
 use crate::configuration::Source;
+use crate::images::Images;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ pub struct ServeOptions {
     pub limits: Limits,
     /// Where a line for each answered request goes, if anywhere.
     pub access_log: Option<AccessLog>,
+    /// Images that are offered in place of the folder, which is not opened then.
+    pub images: Option<Arc<dyn Images>>,
+    /// The folder of copies, if the configuration has upstreams.
+    pub cache: PathBuf,
+    /// The way to the registries that are copied.
+    pub upstream: Option<Arc<dyn Upstream>>,
     /// Who may do what, and which tags stay: read at the start, and again when a file changes.
     pub source: Source,
 }
@@ -36,6 +45,9 @@ impl ServeOptions {
             page: true,
             limits: Limits::default(),
             access_log: None,
+            images: None,
+            cache: PathBuf::new(),
+            upstream: None,
             source: Source::default(),
         }
     }

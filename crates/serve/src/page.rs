@@ -313,7 +313,7 @@ impl<S: Storage> Registry<S> {
         Frame {
             title: title.to_owned(),
             trail,
-            user: call.permit.caller.0.as_deref().map(str::to_owned),
+            user: call.permit.caller.name().as_deref().map(str::to_owned),
             has_accounts: call.permit.access.has_accounts(),
             search: search.to_owned(),
         }

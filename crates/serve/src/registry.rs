@@ -12,7 +12,9 @@ use tokio::sync::oneshot::{self, Receiver, Sender};
 
 use crate::access::{Access, Caller, Identities, Permit};
 use crate::access_log::AccessLog;
+use crate::cache::Cache;
 use crate::failure::{Code, Failure, Outcome};
+use crate::images::Images;
 use crate::kernel::KernelQueue;
 use crate::live::Live;
 use crate::locks::RepositoryLocks;
@@ -39,14 +41,23 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) has_page: bool,
     pub(crate) live: Arc<Live>,
     pub(crate) access_log: Option<AccessLog>,
+    /// Copies of other registries.
+    pub(crate) cache: Option<Arc<Cache>>,
+    /// What is offered in place of the storage's content.
+    pub(crate) images: Option<Arc<dyn Images>>,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
     _in_use: Sender<Infallible>,
 }
 
 impl<S: Storage> Registry<S> {
     /// Makes a registry; what is returned beside it ends when the last request has let go of it.
-    pub(crate) fn new(storage: S, live: Live, options: ServeOptions) -> (Arc<Self>, Receiver<Infallible>) {
-        let ServeOptions { limits, read_only, page, access_log, .. } = options;
+    pub(crate) fn new(
+        storage: S,
+        live: Live,
+        cache: Option<Cache>,
+        options: ServeOptions,
+    ) -> (Arc<Self>, Receiver<Infallible>) {
+        let ServeOptions { limits, read_only, page, access_log, images, .. } = options;
         let sessions = Sessions::new(limits.upload_sessions);
         let (in_use, unused) = oneshot::channel();
         let registry = Self {
@@ -56,9 +67,12 @@ impl<S: Storage> Registry<S> {
             large_manifests: Semaphore::new(LARGE_MANIFESTS),
             limits,
             read_only,
-            has_page: page,
+            // It shows what the storage has, which is not what is offered then.
+            has_page: page && images.is_none(),
             live: Arc::new(live),
             access_log,
+            cache: cache.map(Arc::new),
+            images,
             _in_use: in_use,
         };
         (Arc::new(registry), unused)

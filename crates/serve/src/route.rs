@@ -86,6 +86,26 @@ impl Route {
         }
     }
 
+    /// The repository that it is in, if it is in one. A page about one is none: it is not copied, nor offered under other names.
+    pub fn repository(&self) -> Option<&RepositoryName> {
+        match self {
+            Route::Health | Route::Ready | Route::Metrics | Route::Version | Route::Catalog | Route::Page(_) => None,
+            Route::Tags(name) | Route::Manifest(name, _) | Route::Referrers(name, _) => Some(name),
+            Route::Blob(name, _) | Route::Uploads(name) | Route::Upload(name, _) => Some(name),
+        }
+    }
+
+    /// The same of another repository, if it is of one.
+    #[must_use]
+    pub(crate) fn in_repository(mut self, repository: RepositoryName) -> Self {
+        match &mut self {
+            Route::Health | Route::Ready | Route::Metrics | Route::Version | Route::Catalog | Route::Page(_) => {}
+            Route::Tags(name) | Route::Manifest(name, _) | Route::Referrers(name, _) => *name = repository,
+            Route::Blob(name, _) | Route::Uploads(name) | Route::Upload(name, _) => *name = repository,
+        }
+        self
+    }
+
     /// Reads the path of a request, without its query.
     ///
     /// Endpoints are told apart from the end of the path, since a repository may well be called `a/manifests/b`.

@@ -21,6 +21,8 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::access::Identities;
+use crate::cache::Cache;
+use crate::configuration::CacheSection;
 use crate::connection::Connection;
 use crate::kernel::KernelQueue;
 use crate::live::Live;
@@ -61,7 +63,11 @@ pub struct Server {
 /// writes to the folder, [`Kind::Unsupported`] when a newer version made it, else the operating system's.
 pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
     let live = Live::open(options.source.clone())?;
-    let storage = Folder::open(&options.root, options.read_only)?;
+    let storage = match options.images {
+        None => Folder::open(&options.root, options.read_only)?,
+        Some(_) => Folder::unopened(&options.root),
+    };
+    let cache = cache(&live, &options)?;
     let failed = |error: io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
@@ -76,8 +82,24 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
             "passwords for {address} travel in the clear: set tls.certificate and tls.key, or put a proxy with TLS before it"
         );
     }
-    let (registry, unused) = Registry::new(storage, live, options);
+    let (registry, unused) = Registry::new(storage, live, cache, options);
     Ok(Server { listener, address, registry, unused })
+}
+
+/// The copies, if the configuration has upstreams.
+fn cache(live: &Live, options: &ServeOptions) -> Result<Option<Cache>> {
+    let section = &live.first().cache;
+    match &options.upstream {
+        Some(upstream) if !section.upstreams.is_empty() => {
+            Cache::open(section, &options.cache, options.limits.blob_bytes, Arc::clone(upstream)).map(Some)
+        }
+        None if !section.upstreams.is_empty() => {
+            Err(Error::new(Kind::Unsupported, "this program has no way to the registries of cache.upstreams"))
+        }
+        _ if *section != CacheSection::default() => Err(Error::new(Kind::Invalid, "cache has no upstreams")
+            .with_hint("add [[cache.upstreams]], or leave the table out")),
+        _ => Ok(None),
+    }
 }
 
 impl Server {
@@ -200,7 +222,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 
 /// Looks through the uploads from time to time, until the other end of `stopped` is dropped.
 async fn expire_uploads(registry: Arc<Registry<Folder>>, mut stopped: oneshot::Receiver<Infallible>) {
-    if registry.read_only {
+    if registry.read_only || registry.images.is_some() {
         return;
     }
     let mut ticks = interval(EXPIRY_INTERVAL);

@@ -14,6 +14,7 @@ use crate::access::Action;
 use crate::access_log::{self, Record};
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
+use crate::images;
 use crate::kernel::KernelQueue;
 use crate::page::{self, Address};
 use crate::receive::Receiver;
@@ -95,15 +96,28 @@ impl<S: Storage> Registry<S> {
             let message = "a page of another site may not change anything here";
             return Err(Failure::new(StatusCode::FORBIDDEN, Code::Denied, message));
         }
+        // A copy has one name for rules, whichever it was asked by; so has an image of this machine.
+        let (copied, offered) = (self.copied(&call, &route)?, self.offered_name(&call, &route).await?);
+        let is_offered = offered.is_some() || self.images.is_none();
+        let route = match copied.as_ref().map(|copied| copied.name.clone()).or(offered) {
+            Some(name) => route.in_repository(name),
+            None => route,
+        };
         if !matches!(route, Route::Health | Route::Ready) {
             call.permit.caller = call.permit.access.identify(&call.headers, &call.certificate).await?;
             *user = call.permit.caller.name();
             authorize(&call, &route)?;
         }
+        if let Some(repository) = route.repository().filter(|_| is_read && !is_offered) {
+            return Err(images::unknown(repository));
+        }
+        if let Some(copied) = copied {
+            return self.answer_with_copy(&call, route, &copied).await;
+        }
         if is_read {
             return self.read(&call, route).await;
         }
-        if self.read_only {
+        if self.read_only || self.images.is_some() {
             return Err(Failure::method("GET, HEAD", "the registry is read-only"));
         }
         let receiver = call.receiver(body, &self.limits);
@@ -128,7 +142,12 @@ impl<S: Storage> Registry<S> {
 
     /// GET and HEAD.
     async fn read(&self, call: &Call, route: Route) -> Outcome<Response<Body>> {
+        let is_content = route.repository().is_some() || matches!(route, Route::Catalog);
+        if let Some(images) = self.images.as_ref().filter(|_| is_content) {
+            return self.answer_with_image(call, route, images).await;
+        }
         match route {
+            Route::Ready if self.images.is_some() => Ok(text("text/plain", "ok\n")),
             Route::Health => Ok(text("text/plain", "ok\n")),
             Route::Ready => match self.storage.check().await {
                 Ok(()) => Ok(text("text/plain", "ok\n")),
@@ -138,7 +157,10 @@ impl<S: Storage> Registry<S> {
                     Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unknown, message))
                 }
             },
-            Route::Metrics => Ok(text("text/plain; version=0.0.4", self.live.metrics.text(self.sessions.count()))),
+            Route::Metrics => {
+                let copies = self.cache.as_ref().map(|cache| cache.metrics()).unwrap_or_default();
+                Ok(text("text/plain; version=0.0.4", self.live.metrics.text(self.sessions.count()) + &copies))
+            }
             Route::Page(address) => self.get_page(call, address).await,
             Route::Version => Ok(Answer::new(StatusCode::OK).json("application/json", &json!({}))),
             Route::Catalog => self.list_repositories(call).await,

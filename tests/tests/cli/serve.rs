@@ -1,6 +1,9 @@
 //! `serve`
 
-use dhow_tests::scene::{Scene, Server};
+use std::collections::BTreeSet;
+
+use dhow_testkit::registry::{Access, Route, ScriptedRegistry};
+use dhow_tests::scene::{Scene, Server, Transcript};
 use insta::assert_snapshot;
 
 #[test]
@@ -101,4 +104,145 @@ fn collection_beside_the_server_and_scrub() {
     let scrubbed = scene.dhow(&[&["serve", "scrub"][..], &place].concat());
     assert!(scrubbed.code == 0 && scrubbed.stdout.starts_with("Checked 4 files ("), "{scrubbed}");
     assert!(scrubbed.stdout.ends_with("): no problems\n"), "{scrubbed}");
+}
+
+#[test]
+fn read_only_on_nothing_says_so() {
+    let scene = Scene::new();
+    let serve = |folder: &str| scene.dhow(&["serve", "--listen", "127.0.0.1:0", "--read-only", "--root-dir", folder]);
+    assert_snapshot!(serve("nowhere"), @r#"
+    exit 1
+    [err]
+    there is no folder "nowhere" to serve read-only
+    hint: serve it once without --read-only, which makes the registry, or check --root-dir
+    "#);
+    std::fs::create_dir(scene.path("empty")).expect("a folder");
+    let empty = serve("empty");
+    assert!(empty.code == 1 && empty.stderr.contains("there is no registry in the folder \"empty\""), "{empty}");
+}
+
+/// Runs `dhow` on another store of the scene.
+fn elsewhere(scene: &Scene, store: &str, arguments: &[&str]) -> Transcript {
+    scene.run(scene.command(arguments).env("DHOW_ROOT", scene.path(store)))
+}
+
+#[test]
+fn local_offers_what_is_here_and_takes_nothing() {
+    let scene = Scene::new();
+    let image = scene.load("a", "alpine:3.20");
+    scene.must(&["tag", "alpine:3.20", "registry.local:5000/team/app:1"]);
+    let server = Server::start(&mut scene.command(&["serve", "--local", "--listen", "127.0.0.1:0"]));
+    for name in ["library/alpine:3.20", "docker.io/library/alpine:3.20", "registry.local_5000/team/app:1"] {
+        let pulled = elsewhere(&scene, "second", &["pull", "-q", &server.name(name)]);
+        assert_eq!(pulled.code, 0, "{name}: {pulled}");
+        let id = elsewhere(&scene, "second", &["inspect", "--format", "{{.Id}}", &server.name(name)]);
+        assert_eq!(id.stdout.trim(), image.id, "{name}");
+    }
+    let tags = scene.dhow(&["tags", &server.name("library/alpine")]);
+    assert_eq!((tags.code, tags.stdout.as_str()), (0, "3.20\n"), "{tags}");
+    // What comes and goes here counts at once.
+    scene.must(&["tag", "alpine:3.20", "alpine:new"]);
+    assert_eq!(elsewhere(&scene, "second", &["pull", "-q", &server.name("library/alpine:new")]).code, 0);
+    scene.must(&["rmi", "alpine:new"]);
+    assert_eq!(elsewhere(&scene, "second", &["pull", "-q", &server.name("library/alpine:new")]).code, 1);
+    // A blob of one repository is not to be had through another that is here.
+    let pushed = elsewhere(&scene, "second", &["push", "-q", &server.name("library/alpine:3.20")]);
+    assert_eq!((pushed.code, pushed.stdout.as_str()), (1, ""), "{pushed}");
+    for other in [["--root-dir", "registry"], ["--upstream", "hub=docker.io"]] {
+        let both = scene.dhow(&[&["serve", "--local", "--listen", "127.0.0.1:0"][..], &other].concat());
+        assert!(both.code == 1 && both.stderr.contains("cannot be used together"), "{both}");
+    }
+}
+
+#[test]
+fn an_index_in_part_is_offered_as_what_is_here() {
+    let scene = Scene::new();
+    let registry = ScriptedRegistry::start();
+    let image = scene.image("a");
+    let read = |digest: &str| std::fs::read(image.layout.path(digest)).expect("a blob");
+    for digest in [&image.id, &image.lower, &image.upper] {
+        registry.put_blob("acme/web", &read(digest));
+    }
+    let bytes = read(&image.manifest.digest);
+    let manifest = registry.put_manifest("acme/web", "", &image.manifest.media_type, &bytes);
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
+        { "mediaType": image.manifest.media_type, "digest": manifest, "size": bytes.len(),
+          "platform": { "os": "linux", "architecture": "amd64" } },
+        { "mediaType": image.manifest.media_type, "digest": format!("sha256:{}", "0".repeat(64)), "size": 7,
+          "platform": { "os": "linux", "architecture": "s390x" } } ] });
+    registry.put_manifest("acme/web", "v1", "application/vnd.oci.image.index.v1+json", index.to_string().as_bytes());
+    let name = format!("{}/acme/web:v1", registry.authority());
+    scene.must(&["pull", "-q", "--platform", "linux/amd64", &name]);
+    let server = Server::start(&mut scene.command(&["serve", "--local", "--listen", "127.0.0.1:0"]));
+    let offered = server.name(&format!("{}/acme/web:v1", registry.authority().replace(':', "_")));
+    let raw = elsewhere(&scene, "second", &["digest", &offered]);
+    assert_eq!((raw.code, raw.stdout.trim()), (0, manifest.as_str()), "{raw}");
+}
+
+#[test]
+fn copies_come_once_with_our_own_credentials_and_outlive_the_origin() {
+    let scene = Scene::new();
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("acme/web", "v1", &[vec![7; 70_000], vec![8; 10]]);
+    registry.set_access(Access::Bearer {
+        user: "bob".to_owned(),
+        password: "hunter2".to_owned(),
+        refresh_token: None,
+        anonymous_pull: false,
+        realm: None,
+    });
+    let login = scene.fed(&["login", "-u", "bob", "--password-stdin", &registry.authority()], b"hunter2");
+    assert_eq!(login.code, 0, "{login}");
+    let upstream = format!("up={}", registry.authority());
+    let mut command = scene.command(&["serve", "--listen", "127.0.0.1:0", "--root-dir", "registry"]);
+    let server = Server::start(command.args(["--upstream", &upstream, "--cache-fresh-seconds", "0"]));
+    // Whoever pulls has no credentials of its own.
+    let pull = |store: &str, name: &str| {
+        let mut command = scene.command(&["pull", "-q", "--stored", &server.name(name)]);
+        scene.run(command.env("DHOW_ROOT", scene.path(store)).env("DOCKER_CONFIG", scene.path("nobody")))
+    };
+    registry.clear_log();
+    for store in ["second", "third"] {
+        let pulled = pull(store, "up/acme/web:v1");
+        assert_eq!(pulled.code, 0, "{pulled}");
+    }
+    assert_eq!(registry.count("GET", Route::Manifest), 1, "{:?}", registry.lines());
+    assert_eq!(registry.count("GET", Route::Blob), 1 + image.layers.len(), "{:?}", registry.lines());
+    assert_eq!(pull("fourth", "up/acme/none:v1").code, 1);
+    let pushed = scene.dhow(&["push", "-q", &server.name("up/acme/web:v1")]);
+    assert_eq!(pushed.code, 1, "{pushed}");
+    drop(registry);
+    let stale = pull("fifth", "up/acme/web:v1");
+    assert_eq!(stale.code, 0, "{stale}");
+    assert_eq!(server.stop(), Some(0));
+    for (arguments, named) in [
+        (["--upstream", "hub"], "invalid upstream \"hub\""),
+        (["--upstream", "hub=docker"], "\"docker\" is no registry"),
+        (["--cache-bytes", "1000"], "cache has no upstreams"),
+        (["--token-realm", "https://auth.example.org"], "access.token has no"),
+    ] {
+        let refused = scene.dhow(&[&["serve", "--root-dir", "registry"][..], &arguments].concat());
+        assert!(refused.code != 0 && refused.stderr.contains(named), "{arguments:?}: {refused}");
+    }
+}
+
+/// Every flag has a row in the documentation, and the other way round.
+#[test]
+fn the_documentation_knows_every_flag() {
+    let scene = Scene::new();
+    let flags = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|character: char| !(character.is_ascii_lowercase() || character == '-'));
+        words.filter(|word| word.starts_with("--") && word.len() > 3).map(str::to_owned).collect()
+    };
+    let help = scene.must(&["serve", "--help"]);
+    let options = help.split_once("Options:").map(|(_, options)| options).expect("options");
+    let first = |line: &str| flags(line.split_whitespace().next().unwrap_or_default());
+    let declared: BTreeSet<String> = options.lines().flat_map(first).collect();
+    let page = include_str!("../../../docs/serve/configuration.md");
+    let rows: String = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let known = flags(&rows);
+    let ours = |flag: &&String| !matches!(flag.as_str(), "--help" | "--format" | "--config-file");
+    let declared: BTreeSet<&String> = declared.iter().filter(ours).collect();
+    assert!(declared.len() > 20, "{declared:?}");
+    assert_eq!(known.iter().collect::<BTreeSet<_>>(), declared);
 }

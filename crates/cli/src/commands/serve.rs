@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dhow_ops::serve::{
-    AccessLog, AccessSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection, TokenSection,
+    AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection,
+    TokenSection, UpstreamSection,
 };
 use dhow_ops::{runtime, serve};
 
@@ -117,6 +118,33 @@ pub(crate) struct Serve {
     /// By how many seconds the issuer's clock may be off (default 60)
     #[arg(long, value_name = "int", env = "DHOW_SERVE_TOKEN_LEEWAY_SECONDS", hide_env = true)]
     token_leeway_seconds: Option<u64>,
+    /// Offer the images of this machine, read-only
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_LOCAL",
+        hide_env = true
+    )]
+    local: Option<bool>,
+    /// Keep copies of another registry ("NAME=REGISTRY")
+    #[arg(long, value_name = "upstream", env = "DHOW_SERVE_UPSTREAM", hide_env = true, value_delimiter = ' ')]
+    upstream: Vec<String>,
+    /// Name of the upstream that names without one are looked up in
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_CACHE_DEFAULT", hide_env = true)]
+    cache_default: Option<String>,
+    /// Folder of copies (default "registry-cache" in the store's directory)
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_CACHE_DIR", hide_env = true)]
+    cache_dir: Option<PathBuf>,
+    /// Bytes that all copies together may take (default 10737418240)
+    #[arg(long, value_name = "int", env = "DHOW_SERVE_CACHE_BYTES", hide_env = true)]
+    cache_bytes: Option<u64>,
+    /// Seconds for which what a tag stands for is taken for true (default 60)
+    #[arg(long, value_name = "int", env = "DHOW_SERVE_CACHE_FRESH_SECONDS", hide_env = true)]
+    cache_fresh_seconds: Option<u64>,
     /// Keep tags from being moved or deleted ("REPOSITORIES:TAGS")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_IMMUTABLE_TAGS", hide_env = true, value_delimiter = ' ')]
     immutable_tags: Vec<String>,
@@ -156,6 +184,14 @@ impl Serve {
                 .iter()
                 .map(|text| ImmutableTags::parse(text))
                 .collect::<Result<_, _>>()?,
+            local: self.local,
+            cache: CacheSection {
+                dir: self.cache_dir.clone(),
+                bytes: self.cache_bytes,
+                fresh_seconds: self.cache_fresh_seconds,
+                default: self.cache_default.clone(),
+                upstreams: self.upstream.iter().map(|text| UpstreamSection::parse(text)).collect::<Result<_, _>>()?,
+            },
         };
         Ok(Source { file: self.config_file.clone(), overrides })
     }

@@ -46,6 +46,7 @@ impl Folder {
     /// newer one, [`Kind::NotFound`] when it is to be read only and is not there.
     pub(crate) fn open(root: &Path, read_only: bool) -> Result<Self> {
         if read_only {
+            check_is_there(root)?;
             check_format(root)?;
             return Ok(Self::new(root, Directories::default(), None));
         }
@@ -68,10 +69,26 @@ impl Folder {
         Ok(folder)
     }
 
+    /// A folder that is not looked at, for servers whose content is elsewhere.
+    pub(crate) fn unopened(root: &Path) -> Self {
+        Self::new(root, Directories::default(), None)
+    }
+
     fn new(root: &Path, directories: Directories, lock: Option<FileLock>) -> Self {
         let inner = Inner { root: root.to_owned(), directories, _lock: lock };
         Self { inner: Arc::new(inner) }
     }
+}
+
+/// Says that there is no registry in a folder, and how to get one, rather than that a file in it is missing.
+fn check_is_there(root: &Path) -> Result<()> {
+    let message = match (root.is_dir(), root.join(MARKER_FILE).exists()) {
+        (_, true) => return Ok(()),
+        (true, false) => format!("there is no registry in the folder {root:?}"),
+        (false, false) => format!("there is no folder {root:?} to serve read-only"),
+    };
+    Err(Error::new(Kind::NotFound, message)
+        .with_hint("serve it once without --read-only, which makes the registry, or check --root-dir"))
 }
 
 pub(crate) fn check_format(root: &Path) -> Result<()> {

@@ -4,6 +4,7 @@
 
 mod access;
 mod blobs;
+mod cache;
 mod collect;
 mod concurrency;
 mod harness;

@@ -23,25 +23,34 @@ impl Docker {
     /// # Errors
     /// That it is not installed, not root, or does not come up (with the end of its log).
     pub fn start(folder: &Path) -> io::Result<Self> {
+        Self::start_with(folder, &[])
+    }
+
+    /// As [`Docker::start`], with further flags of dockerd.
+    ///
+    /// # Errors
+    /// As [`Docker::start`].
+    pub fn start_with(folder: &Path, flags: &[&str]) -> io::Result<Self> {
         if !is_root() {
             return Err(io::Error::other("dockerd needs root"));
         }
         let (server, client) = (find("dockerd")?, find("docker")?);
         fs::create_dir_all(folder)?;
         // overlay2 needs a file system below that supports it; vfs works everywhere.
-        let mut started = Self::launch(&server, folder, None);
+        let mut started = Self::launch(&server, folder, flags, None);
         if started.is_err() {
-            started = Self::launch(&server, folder, Some("vfs"));
+            started = Self::launch(&server, folder, flags, Some("vfs"));
         }
         Ok(Self { child: started?, folder: folder.to_owned(), client })
     }
 
-    fn launch(server: &Path, folder: &Path, storage_driver: Option<&str>) -> io::Result<Child> {
+    fn launch(server: &Path, folder: &Path, flags: &[&str], storage_driver: Option<&str>) -> io::Result<Child> {
         let socket = folder.join("docker.sock");
         let log = folder.join("dockerd.log");
         let mut command = daemon(server);
         command
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
+            .args(flags)
             .arg("--config-file")
             .arg(empty_configuration(folder)?)
             .arg("--data-root")

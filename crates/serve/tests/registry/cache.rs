@@ -1,0 +1,513 @@
+//! Copies of another registry, which here is a scripted one that counts.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dhow_base::{Error, Kind, Result};
+use dhow_serve::configuration::{CacheSection, UpstreamSection};
+use dhow_serve::{Arriving, Fetched, Reply, ServeOptions, Upstream};
+use dhow_spec::{Descriptor, Digest, Repository, Tag};
+use futures::StreamExt as _;
+use reqwest::{Method, Response};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::harness::{OCI_INDEX, Registry, failure, header, json_of, noise, outcome};
+
+/// How the scripted registry misbehaves.
+#[derive(Clone, Debug, Default)]
+struct Script {
+    failure: Option<Kind>,
+    /// Transfers break after so many bytes.
+    breaks_at: Option<usize>,
+    /// And cannot be gone on with.
+    stays_broken: bool,
+    /// Sends these bytes for every blob.
+    lie: Option<Vec<u8>>,
+    keeps_size_to_itself: bool,
+}
+
+#[derive(Debug)]
+struct Scripted {
+    script: Mutex<Script>,
+    /// By repository and digest.
+    content: Mutex<HashMap<(String, Digest), Bytes>>,
+    tags: Mutex<HashMap<(String, String), Digest>>,
+    log: Mutex<Vec<String>>,
+    /// One is taken for every piece but the first.
+    pace: Semaphore,
+    transfers: AtomicUsize,
+}
+
+const PIECE: usize = 64 << 10;
+
+impl Scripted {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::default(),
+            content: Mutex::default(),
+            tags: Mutex::default(),
+            log: Mutex::default(),
+            pace: Semaphore::new(1 << 20),
+            transfers: AtomicUsize::new(0),
+        })
+    }
+
+    fn put(&self, repository: &str, bytes: impl Into<Vec<u8>>) -> Digest {
+        let bytes = bytes.into();
+        let digest = Digest::sha256(&bytes);
+        self.content.lock().unwrap().insert((repository.to_owned(), digest.clone()), bytes.into());
+        digest
+    }
+
+    fn tag(&self, repository: &str, tag: &str, salt: &str) -> Digest {
+        let index =
+            json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "annotations": { "a": salt } });
+        let digest = self.put(repository, index.to_string());
+        self.tags.lock().unwrap().insert((repository.to_owned(), tag.to_owned()), digest.clone());
+        digest
+    }
+
+    fn script(&self, script: Script) {
+        *self.script.lock().unwrap() = script;
+    }
+
+    /// What was asked since the last time.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().unwrap())
+    }
+
+    fn ask(&self, what: &str, repository: &Repository) -> Result<()> {
+        self.log.lock().unwrap().push(format!("{what} {}", repository.name()));
+        match self.script.lock().unwrap().failure {
+            Some(kind) => Err(Error::new(kind, "scripted")),
+            None => Ok(()),
+        }
+    }
+
+    fn find(&self, repository: &Repository, digest: &Digest) -> Option<Bytes> {
+        self.content.lock().unwrap().get(&(repository.name().to_owned(), digest.clone())).cloned()
+    }
+
+    /// Pieces from a byte on, as far as the script lets them come.
+    fn stream(self: &Arc<Self>, bytes: &Bytes, from: usize) -> Arriving {
+        let script = self.script.lock().unwrap().clone();
+        let end = script.breaks_at.map_or(bytes.len(), |at| at.min(bytes.len()));
+        let mut pieces: Vec<Result<Bytes>> =
+            bytes[from.min(end)..end].chunks(PIECE).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        if end < bytes.len() {
+            pieces.push(Err(Error::new(Kind::Unavailable, "the connection broke")));
+        }
+        let scripted = Arc::clone(self);
+        let paced = futures::stream::iter(pieces.into_iter().enumerate()).then(move |(index, piece)| {
+            let scripted = Arc::clone(&scripted);
+            async move {
+                if index > 0 {
+                    scripted.pace.acquire().await.unwrap().forget();
+                }
+                piece
+            }
+        });
+        paced.boxed()
+    }
+}
+
+#[derive(Debug)]
+struct Way(Arc<Scripted>);
+
+impl Upstream for Way {
+    fn resolve<'a>(&'a self, repository: &'a Repository, tag: &'a Tag) -> Reply<'a, Option<Digest>> {
+        Box::pin(async move {
+            self.0.ask("resolve", repository)?;
+            let key = (repository.name().to_owned(), tag.as_str().to_owned());
+            Ok(self.0.tags.lock().unwrap().get(&key).cloned())
+        })
+    }
+
+    fn document<'a>(&'a self, repository: &'a Repository, digest: &'a Digest) -> Reply<'a, Option<Fetched>> {
+        Box::pin(async move {
+            self.0.ask("document", repository)?;
+            let bytes = self.0.find(repository, digest);
+            let bytes = self.0.script.lock().unwrap().lie.clone().map(Bytes::from).or(bytes);
+            Ok(bytes.map(|bytes| Fetched { digest: digest.clone(), media_type: OCI_INDEX.to_owned(), bytes }))
+        })
+    }
+
+    fn has_document<'a>(&'a self, repository: &'a Repository, digest: &'a Digest) -> Reply<'a, bool> {
+        Box::pin(async move {
+            self.0.ask("has", repository)?;
+            Ok(self.0.find(repository, digest).is_some())
+        })
+    }
+
+    fn blob_size<'a>(&'a self, repository: &'a Repository, digest: &'a Digest) -> Reply<'a, Option<u64>> {
+        Box::pin(async move {
+            self.0.ask("size", repository)?;
+            Ok(self.0.find(repository, digest).map(|bytes| bytes.len() as u64))
+        })
+    }
+
+    fn blob<'a>(
+        &'a self,
+        repository: &'a Repository,
+        digest: &'a Digest,
+    ) -> Reply<'a, Option<(Option<u64>, Arriving)>> {
+        Box::pin(async move {
+            self.0.transfers.fetch_add(1, Ordering::SeqCst);
+            self.0.ask("blob", repository)?;
+            let Some(bytes) = self.0.find(repository, digest) else { return Ok(None) };
+            let Script { lie, keeps_size_to_itself, .. } = self.0.script.lock().unwrap().clone();
+            let bytes = lie.map(Bytes::from).unwrap_or(bytes);
+            let size = (!keeps_size_to_itself).then_some(bytes.len() as u64);
+            Ok(Some((size, self.0.stream(&bytes, 0))))
+        })
+    }
+
+    fn rest<'a>(&'a self, repository: &'a Repository, digest: &'a Digest, _: u64, from: u64) -> Reply<'a, Arriving> {
+        Box::pin(async move {
+            self.0.ask("rest", repository)?;
+            let mut script = self.0.script.lock().unwrap();
+            if script.stays_broken {
+                return Err(Error::new(Kind::Unavailable, "the registry is gone"));
+            }
+            script.breaks_at = None;
+            drop(script);
+            let bytes = self.0.find(repository, digest).unwrap();
+            Ok(self.0.stream(&bytes, usize::try_from(from).unwrap()))
+        })
+    }
+
+    fn tags<'a>(&'a self, repository: &'a Repository) -> Reply<'a, Option<Vec<String>>> {
+        Box::pin(async move {
+            self.0.ask("tags", repository)?;
+            let tags = self.0.tags.lock().unwrap();
+            let mine = tags.keys().filter(|(name, _)| name == repository.name()).map(|(_, tag)| tag.clone());
+            Ok(Some(mine.collect::<Vec<_>>()).filter(|tags| !tags.is_empty()))
+        })
+    }
+
+    fn referrers<'a>(
+        &'a self,
+        repository: &'a Repository,
+        _: &'a Digest,
+        _: Option<&'a str>,
+    ) -> Reply<'a, Vec<Descriptor>> {
+        Box::pin(async move {
+            self.0.ask("referrers", repository)?;
+            Ok(Vec::new())
+        })
+    }
+}
+
+const HUB: &str = "docker.io/library/app";
+
+async fn serve_with(scripted: &Arc<Scripted>, change: impl FnOnce(&mut CacheSection)) -> (Registry, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = ServeOptions::new(folder.path().join("registry"));
+    options.cache = folder.path().join("copies");
+    options.upstream = Some(Arc::new(Way(Arc::clone(scripted))));
+    let upstream =
+        |name: &str, registry: &str| UpstreamSection { name: name.to_owned(), registry: registry.to_owned() };
+    let section = &mut options.source.overrides.cache;
+    section.upstreams = vec![upstream("hub", "docker.io"), upstream("quay", "quay.io")];
+    change(section);
+    (Registry::serve(options).await, folder)
+}
+
+async fn serve(scripted: &Arc<Scripted>) -> (Registry, tempfile::TempDir) {
+    serve_with(scripted, |_| ()).await
+}
+
+/// What was sent, or why it was not all.
+async fn body(response: Response) -> Result<Bytes, String> {
+    response.bytes().await.map_err(|error| error.to_string())
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_clients_make_one_request() {
+    let scripted = Scripted::new();
+    let bytes = noise(3 << 20);
+    let digest = scripted.put(HUB, bytes.clone());
+    // No more than the first piece comes before all clients have the head of their answer.
+    let pace = scripted.pace.available_permits();
+    scripted.pace.forget_permits(pace);
+    let (registry, folder) = serve(&scripted).await;
+    let path = format!("/v2/hub/library/app/blobs/{digest}");
+    let answers = futures::future::join_all((0..50).map(|_| registry.get(&path))).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200 && header(answer, "content-length") == "3145728"));
+    scripted.pace.add_permits(1 << 20);
+    for got in futures::future::join_all(answers.into_iter().map(body)).await {
+        assert!(got.unwrap() == bytes);
+    }
+    assert_eq!(scripted.asked(), ["blob docker.io/library/app"]);
+    until("it is kept", || folder.path().join("copies/blobs/sha256").join(digest.hex()).exists()).await;
+    assert!(body(registry.get(&path).await).await.unwrap() == bytes);
+    let part = registry.request(Method::GET, &path).header("range", "bytes=100-199").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), header(&part, "content-range")), (206, "bytes 100-199/3145728"));
+    assert!(body(part).await.unwrap() == bytes[100..200]);
+    assert_eq!(scripted.asked(), [""; 0]);
+    let metrics = registry.get("/metrics").await.text().await.unwrap();
+    assert!(
+        metrics.contains("dhow_cache_misses_total 1\n") && metrics.contains("dhow_cache_transfers 0\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_what_still_comes() {
+    let scripted = Scripted::new();
+    let bytes = noise(1 << 20);
+    let digest = scripted.put(HUB, bytes.clone());
+    let (registry, _folder) = serve(&scripted).await;
+    let path = format!("/v2/hub/library/app/blobs/{digest}");
+    let part = registry.request(Method::GET, &path).header("range", "bytes=700000-").send().await.unwrap();
+    assert_eq!((part.status().as_u16(), header(&part, "content-length")), (206, "348576"));
+    assert!(body(part).await.unwrap() == bytes[700_000..]);
+    assert_eq!(scripted.asked(), ["blob docker.io/library/app"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_transfer_is_gone_on_with() {
+    let scripted = Scripted::new();
+    let bytes = noise(1 << 20);
+    let digest = scripted.put(HUB, bytes.clone());
+    scripted.script(Script { breaks_at: Some(500_000), ..Script::default() });
+    let (registry, _folder) = serve(&scripted).await;
+    let path = format!("/v2/hub/library/app/blobs/{digest}");
+    assert!(body(registry.get(&path).await).await.unwrap() == bytes);
+    assert_eq!(scripted.asked(), ["blob docker.io/library/app", "rest docker.io/library/app"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_for_good_or_is_something_else_is_neither_served_whole_nor_kept() {
+    let scripted = Scripted::new();
+    let bytes = noise(1 << 20);
+    let (digest, empty) = (scripted.put(HUB, bytes.clone()), scripted.put(HUB, ""));
+    let (registry, folder) = serve(&scripted).await;
+    let path = format!("/v2/hub/library/app/blobs/{digest}");
+    let wrong = noise((1 << 20) + 1).split_off(1);
+    for (named, script) in [
+        ("broken", Script { breaks_at: Some(500_000), stays_broken: true, ..Script::default() }),
+        (
+            "broken, of unknown length",
+            Script { breaks_at: Some(500_000), keeps_size_to_itself: true, ..Script::default() },
+        ),
+        ("wrong", Script { lie: Some(wrong.clone()), ..Script::default() }),
+        ("wrong, of unknown length", Script { lie: Some(wrong), keeps_size_to_itself: true, ..Script::default() }),
+    ] {
+        scripted.script(script);
+        let answers = futures::future::join_all((0..3).map(|_| registry.get(&path))).await;
+        for answer in answers {
+            // Either it ended before the answer began, or the body does not come to its end.
+            let failed = answer.status() != 200 || body(answer).await.is_err();
+            assert!(failed, "{named}");
+        }
+        until(named, || std::fs::read_dir(folder.path().join("copies/incoming")).unwrap().next().is_none()).await;
+        assert!(!folder.path().join("copies/blobs/sha256").join(digest.hex()).exists(), "{named}");
+    }
+    // A length of nothing leaves nothing to hold back.
+    scripted.script(Script { lie: Some(Vec::new()), ..Script::default() });
+    assert_eq!(outcome(registry.get(&path).await).await, failure(502, "UNKNOWN"));
+    scripted.script(Script::default());
+    assert_eq!(body(registry.get(&format!("/v2/hub/library/app/blobs/{empty}")).await).await.unwrap(), "");
+    assert!(body(registry.get(&path).await).await.unwrap() == bytes, "the next one gets it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_asked_for_again_and_served_stale_when_nobody_answers() {
+    let scripted = Scripted::new();
+    let first = scripted.tag(HUB, "v1", "1");
+    let (registry, _folder) = serve_with(&scripted, |section| section.fresh_seconds = Some(0)).await;
+    let path = "/v2/hub/library/app/manifests/v1";
+    let digest = |response: &Response| Digest::parse(header(response, "docker-content-digest")).unwrap();
+    let got = registry.get(path).await;
+    assert_eq!((digest(&got), header(&got, "content-type")), (first.clone(), OCI_INDEX));
+    assert_eq!(Digest::sha256(&body(got).await.unwrap()), first);
+    assert_eq!(scripted.asked(), ["resolve docker.io/library/app", "document docker.io/library/app"]);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(digest(&registry.get(path).await), first);
+    assert_eq!(scripted.asked(), ["resolve docker.io/library/app"]);
+
+    let second = scripted.tag(HUB, "v1", "2");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(digest(&registry.get(path).await), second);
+
+    scripted.script(Script { failure: Some(Kind::Unavailable), ..Script::default() });
+    scripted.asked();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for _ in 0..3 {
+        let stale = registry.get(path).await;
+        assert_eq!((stale.status().as_u16(), digest(&stale)), (200, second.clone()));
+        assert_eq!(header(&stale, "warning"), "110 - \"Response is Stale\"");
+    }
+    assert_eq!(scripted.asked().len(), 1, "a registry that is down is left alone for a while");
+    let by_digest = registry.get(&format!("/v2/hub/library/app/manifests/{first}")).await;
+    assert_eq!((by_digest.status().as_u16(), header(&by_digest, "warning")), (200, ""));
+    let other = registry.get("/v2/hub/library/app/manifests/v2").await;
+    assert_eq!(outcome(other).await, failure(503, "UNAVAILABLE"));
+    let tags = registry.get("/v2/hub/library/app/tags/list").await;
+    assert_eq!(outcome(tags).await, failure(503, "UNAVAILABLE"));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_served_stale() {
+    let scripted = Scripted::new();
+    scripted.tag(HUB, "v1", "1");
+    let (registry, _folder) = serve_with(&scripted, |section| section.fresh_seconds = Some(0)).await;
+    let path = "/v2/hub/library/app/manifests/v1";
+    assert_eq!(registry.get(path).await.status(), 200);
+    for (kind, expected) in [
+        (Kind::Denied, failure(403, "DENIED")),
+        (Kind::Unauthorized, failure(403, "DENIED")),
+        (Kind::Corrupt, failure(502, "UNKNOWN")),
+    ] {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        scripted.script(Script { failure: Some(kind), ..Script::default() });
+        assert_eq!(outcome(registry.get(path).await).await, expected);
+    }
+    scripted.script(Script { failure: Some(Kind::RateLimited), ..Script::default() });
+    assert_eq!(registry.get(path).await.status(), 200, "a limit on requests is no refusal");
+    assert_eq!(outcome(registry.get("/v2/hub/library/app/manifests/v2").await).await, failure(429, "TOOMANYREQUESTS"));
+    scripted.script(Script::default());
+    scripted.tags.lock().unwrap().clear();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(outcome(registry.get(path).await).await, failure(404, "MANIFEST_UNKNOWN"));
+}
+
+#[tokio::test]
+async fn fresh_tags_are_not_asked_for_and_lies_are_not_believed() {
+    let scripted = Scripted::new();
+    let first = scripted.tag(HUB, "v1", "1");
+    let (registry, _folder) = serve_with(&scripted, |section| section.fresh_seconds = Some(3600)).await;
+    let path = "/v2/hub/library/app/manifests/v1";
+    let all = futures::future::join_all((0..20).map(|_| registry.get(path))).await;
+    assert!(all.iter().all(|answer| header(answer, "docker-content-digest") == first.as_str()));
+    assert_eq!(scripted.asked(), ["resolve docker.io/library/app", "document docker.io/library/app"]);
+    scripted.tag(HUB, "v1", "2");
+    assert_eq!(header(&registry.get(path).await, "docker-content-digest"), first.as_str());
+    let current =
+        registry.request(Method::GET, path).header("if-none-match", format!("\"{first}\"")).send().await.unwrap();
+    assert_eq!(current.status(), 304);
+    scripted.tag(HUB, "v3", "3");
+    scripted.script(Script { lie: Some(b"{}".to_vec()), ..Script::default() });
+    assert_eq!(outcome(registry.get("/v2/hub/library/app/manifests/v3").await).await, failure(502, "UNKNOWN"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_content_of_a_repository_through_another() {
+    let scripted = Scripted::new();
+    let digest = scripted.put("docker.io/team/secret", "secret");
+    let (registry, folder) = serve(&scripted).await;
+    let path = |repository: &str| format!("/v2/{repository}/blobs/{digest}");
+    assert_eq!(body(registry.get(&path("hub/team/secret")).await).await.unwrap(), "secret");
+    until("it is kept", || folder.path().join("copies/blobs/sha256").join(digest.hex()).exists()).await;
+    assert_eq!(outcome(registry.get(&path("hub/team/other")).await).await, failure(404, "BLOB_UNKNOWN"));
+    assert_eq!(outcome(registry.get(&path("quay/team/secret")).await).await, failure(404, "BLOB_UNKNOWN"));
+    // One that has it gets it from here, and the bytes do not come twice.
+    scripted.put("quay.io/team/copy", "secret");
+    assert_eq!(body(registry.get(&path("quay/team/copy")).await).await.unwrap(), "secret");
+    assert_eq!(scripted.transfers.load(Ordering::SeqCst), 1);
+    // Nor by mounting it.
+    let mount = format!("/v2/mine/blobs/uploads/?mount={digest}&from=hub/team/secret");
+    assert_eq!(registry.request(Method::POST, &mount).send().await.unwrap().status(), 202);
+}
+
+#[tokio::test]
+async fn names_and_what_copies_cannot_do() {
+    let scripted = Scripted::new();
+    let digest = scripted.tag(HUB, "v1", "1");
+    scripted.tag(HUB, "v2", "2");
+    let (registry, _folder) = serve(&scripted).await;
+    let named = registry.get("/v2/library/app/manifests/v1?ns=docker.io").await;
+    assert_eq!((named.status().as_u16(), header(&named, "oci-namespace")), (200, "docker.io"));
+    let tags = registry.get("/v2/library/app/tags/list?ns=docker.io&n=1").await;
+    assert_eq!(header(&tags, "link"), "</v2/library/app/tags/list?n=1&last=v1&ns=docker.io>; rel=\"next\"");
+    assert_eq!(json_of(tags).await, json!({ "name": "library/app", "tags": ["v1"] }));
+    assert_eq!(registry.get(&format!("/v2/hub/library/app/referrers/{digest}")).await.status(), 200);
+    let unknown = registry.get("/v2/library/app/manifests/v1?ns=ghcr.io").await;
+    assert_eq!(outcome(unknown).await, failure(404, "NAME_UNKNOWN"));
+    assert_eq!(registry.get("/v2/library/app/manifests/v1").await.status(), 404, "it is no copy without a name");
+    for (method, path) in [
+        (Method::PUT, "/v2/hub/library/app/manifests/v1".to_owned()),
+        (Method::DELETE, "/v2/hub/library/app/manifests/v1".to_owned()),
+        (Method::DELETE, format!("/v2/hub/library/app/blobs/{digest}")),
+        (Method::POST, "/v2/hub/library/app/blobs/uploads/".to_owned()),
+        (Method::POST, "/v2/library/app/blobs/uploads/?ns=docker.io".to_owned()),
+    ] {
+        let refused = registry.request(method, &path).body("{}").send().await.unwrap();
+        assert_eq!(outcome(refused).await, failure(405, "UNSUPPORTED"), "{path}");
+    }
+    // What is pushed here is beside the copies.
+    registry.push_image("mine", "v1", "layer").await;
+    assert_eq!(registry.get("/v2/mine/manifests/v1").await.status(), 200);
+    let (registry, _folder) = serve_with(&scripted, |section| section.default = Some("hub".to_owned())).await;
+    assert_eq!(registry.get("/v2/library/app/manifests/v1").await.status(), 200);
+}
+
+#[tokio::test]
+async fn rules_know_a_copy_by_its_one_name() {
+    let scripted = Scripted::new();
+    scripted.tag(HUB, "v1", "1");
+    let folder = tempfile::tempdir().unwrap();
+    crate::harness::write(
+        &folder.path().join("serve.toml"),
+        "[[access.rules]]\nusers = [\"anonymous\"]\nallow = [\"pull\"]\nrepositories = [\"library/**\", \"hub/team/**\"]\n\
+         [cache]\nupstreams = [{ name = \"hub\", registry = \"docker.io\" }]\n",
+    );
+    let mut options = ServeOptions::new(folder.path().join("registry"));
+    options.source.file = Some(folder.path().join("serve.toml"));
+    options.cache = folder.path().join("copies");
+    options.upstream = Some(Arc::new(Way(Arc::clone(&scripted))));
+    let registry = Registry::serve(options).await;
+    for path in ["/v2/hub/library/app/manifests/v1", "/v2/library/app/manifests/v1?ns=docker.io"] {
+        assert_eq!(outcome(registry.get(path).await).await, failure(403, "DENIED"), "{path}");
+    }
+    assert_eq!(scripted.asked(), [""; 0]);
+    assert_eq!(registry.get("/v2/team/app/manifests/v1?ns=docker.io").await.status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_holds_and_a_restart_keeps_what_is_there() {
+    let scripted = Scripted::new();
+    let digests: Vec<Digest> = (0..10).map(|byte| scripted.put(HUB, vec![byte; 200_000])).collect();
+    let limit = 700_000;
+    let (registry, folder) = serve_with(&scripted, |section| section.bytes = Some(limit)).await;
+    let path = |digest: &Digest| format!("/v2/hub/library/app/blobs/{digest}");
+    let blobs = folder.path().join("copies/blobs/sha256");
+    for digest in &digests {
+        assert_eq!(body(registry.get(&path(digest)).await).await.unwrap().len(), 200_000);
+        until("it is kept", || blobs.join(digest.hex()).exists()).await;
+        let total: u64 = std::fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+        assert!(total <= limit);
+    }
+    until("all transfers have ended", || {
+        std::fs::read_dir(folder.path().join("copies/incoming")).unwrap().next().is_none()
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (root, _, _) = registry.stop().await;
+    scripted.asked();
+    let mut options = ServeOptions::new(root);
+    options.cache = folder.path().join("copies");
+    options.upstream = Some(Arc::new(Way(Arc::clone(&scripted))));
+    let hub = UpstreamSection { name: "hub".to_owned(), registry: "docker.io".to_owned() };
+    options.source.overrides.cache.upstreams = vec![hub];
+    let registry = Registry::serve(options).await;
+    assert_eq!(registry.get(&path(&digests[9])).await.status(), 200);
+    assert_eq!(scripted.asked(), [""; 0]);
+    assert_eq!(registry.get(&path(&digests[0])).await.status(), 200);
+    assert_eq!(scripted.asked(), ["blob docker.io/library/app"]);
+}
