@@ -1,6 +1,7 @@
-//! No text is a token that the pinned key signed, whatever it says; keys and names of certificates are read or refused.
+//! No text is a token that the pinned key signed, whatever it says; keys, names of certificates and quotas are read or refused.
 #![no_main]
 
+use dhow_serve::Quota;
 use dhow_serve::access::{Issuer, Keys, common_name};
 use libfuzzer_sys::fuzz_target;
 
@@ -17,4 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = Keys::parse(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     assert!(issuer.prove(text, 0.0).is_none());
+    if let Ok(quota) = Quota::parse(text) {
+        assert!(text.starts_with(&quota.namespace));
+    }
 });

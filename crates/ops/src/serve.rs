@@ -15,7 +15,7 @@ pub use dhow_serve::access::{ImmutableTags, Rule};
 pub use dhow_serve::configuration::{
     AccessSection, CacheSection, Configuration, Source, TlsSection, TokenSection, UpstreamSection,
 };
-pub use dhow_serve::{AccessLog, CollectOptions, Collected, Scrubbed, collect, scrub};
+pub use dhow_serve::{AccessLog, CollectOptions, Collected, Quota, Scrubbed, collect, scrub};
 
 use crate::context::Context;
 

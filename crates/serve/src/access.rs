@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::configuration::Configuration;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
+use crate::quota::Quota;
 use token::bearer;
 
 pub use basic::credentials;
@@ -47,6 +48,7 @@ pub(crate) struct Access {
     issuer: Option<Issuer>,
     rules: Vec<Rule>,
     immutable: Vec<ImmutableTags>,
+    quotas: Vec<Quota>,
     challenge: HeaderValue,
 }
 
@@ -107,6 +109,7 @@ impl Access {
         let mut rules = section.rules.clone();
         rules.iter().try_for_each(Rule::check)?;
         configuration.immutable_tags.iter().try_for_each(ImmutableTags::check)?;
+        configuration.quotas.iter().try_for_each(Quota::check)?;
         let anonymous_pull = section.anonymous_pull.unwrap_or(false);
         let open = accounts.is_none() && issuer.is_none() && rules.is_empty() && !anonymous_pull;
         let names_certificates = rules.iter().any(Rule::names_certificates);
@@ -132,7 +135,13 @@ impl Access {
         let challenge = challenge.ok_or_else(|| {
             Error::new(Kind::Invalid, format!("access.realm {realm:?} holds quotes, backslashes or no ASCII"))
         })?;
-        Ok(Self { open, accounts, issuer, rules, immutable: configuration.immutable_tags.clone(), challenge })
+        let (immutable, quotas) = (configuration.immutable_tags.clone(), configuration.quotas.clone());
+        Ok(Self { open, accounts, issuer, rules, immutable, quotas, challenge })
+    }
+
+    /// How much namespaces may hold.
+    pub(crate) fn quotas(&self) -> &[Quota] {
+        &self.quotas
     }
 
     /// Whether passwords or tokens travel to this server.

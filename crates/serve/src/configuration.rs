@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::access::{ImmutableTags, Rule};
 use crate::options::Limits;
+use crate::quota::Quota;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -33,6 +34,8 @@ pub struct Configuration {
     pub access: AccessSection,
     /// Tags that stay.
     pub immutable_tags: Vec<ImmutableTags>,
+    /// How much namespaces may hold.
+    pub quotas: Vec<Quota>,
     /// Offers the images of this machine, and nothing else.
     pub local: Option<bool>,
     /// Copies of other registries.
@@ -196,6 +199,7 @@ impl Configuration {
         replace(&mut token.leeway_seconds, &given.leeway_seconds);
         replace_list(&mut self.access.rules, &other.access.rules);
         replace_list(&mut self.immutable_tags, &other.immutable_tags);
+        replace_list(&mut self.quotas, &other.quotas);
         replace(&mut self.local, &other.local);
         replace(&mut self.cache.dir, &other.cache.dir);
         replace(&mut self.cache.bytes, &other.cache.bytes);
@@ -243,6 +247,8 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -278,6 +284,11 @@ mod tests {
         [[immutable-tags]]
         repositories = ["**"]
         tags = ["v*"]
+        [[quotas]]
+        namespace = "team"
+        bytes = 1000000
+        repositories = 10
+        tags = 100
         [cache]
         dir = "copies"
         bytes = 1000000
@@ -304,6 +315,69 @@ mod tests {
         assert_eq!(parsed.immutable_tags[0].tags, ["v*"]);
         assert_eq!(parsed.cache.dir, Some("/etc/dhow/copies".into()));
         assert_eq!(parsed.cache.upstreams[0].registry, "docker.io");
+    }
+
+    /// The keys of a table as they are written, those in lists of tables without their number.
+    fn keys(value: &toml::Value, path: &str, found: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::Table(table) => {
+                for (key, value) in table {
+                    keys(value, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, found);
+                }
+            }
+            _ => drop(found.insert(path.to_owned())),
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let page = include_str!("../../../docs/serve/configuration.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+            .collect();
+        let (limits, documented): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() == 3);
+        let mut written = BTreeSet::new();
+        keys(&toml::from_str(EVERY_KEY).expect("TOML"), "", &mut written);
+        written.remove("limits.connections");
+        written.insert("limits.<name>".to_owned());
+        let documented: BTreeSet<String> = documented.iter().map(|row| row[0].to_owned()).collect();
+        assert_eq!(documented, written);
+
+        let names: Vec<&str> = limits.iter().map(|row| row[0]).collect();
+        assert_eq!(names, Limits::NAMES);
+        for row in &limits {
+            let mut set = Limits::default();
+            set.set(row[0], row[1].parse().expect("a number")).expect("a limit");
+            assert_eq!(set, Limits::default(), "the default of {}", row[0]);
+        }
+    }
+
+    /// A key that is not in [`EVERY_KEY`] keeps this from compiling or passing.
+    #[test]
+    fn every_key_is_every_key() {
+        let parsed = parse(EVERY_KEY).expect("a configuration");
+        let Configuration {
+            listen,
+            root_dir,
+            read_only,
+            access_log,
+            limits,
+            tls: TlsSection { certificate, key, client_ca },
+            access: AccessSection { htpasswd, realm, anonymous_pull, token, rules },
+            immutable_tags,
+            quotas,
+            local,
+            cache: CacheSection { dir, bytes, fresh_seconds, default, upstreams },
+        } = parsed;
+        let TokenSection { realm: token_realm, service, issuer, keys, leeway_seconds } = token;
+        assert!([listen, realm, token_realm, service, issuer, default].iter().all(Option::is_some));
+        assert!([root_dir, certificate, key, client_ca, htpasswd, keys, dir].iter().all(Option::is_some));
+        assert!([read_only, access_log, anonymous_pull, local].iter().all(Option::is_some));
+        assert!([leeway_seconds, bytes, fresh_seconds].iter().all(Option::is_some));
+        assert!(!limits.is_empty() && !rules.is_empty() && !immutable_tags.is_empty());
+        assert!(!quotas.is_empty() && !upstreams.is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::blobs::has_current;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
+use crate::quota::Intake;
 use crate::receive::Receiver;
 use crate::referrers;
 use crate::registry::{Call, Registry};
@@ -99,7 +100,10 @@ impl<S: Storage> Registry<S> {
         }
         let _pin = self.storage.pin().await?;
         self.check_blobs(repository, &document).await?;
+        let intake = Intake { tags: &tags, ..Intake::blob(repository, &digest, bytes.len() as u64) };
+        let reserved = self.reserve(call, intake).await?;
         self.storage.put(records(repository, &digest, &document, bytes, &tags)?).await?;
+        reserved.keep();
         let mut answer = Answer::new(StatusCode::CREATED)
             .header(header::LOCATION, format!("/v2/{repository}/manifests/{digest}"))
             .digest(&digest);

@@ -54,7 +54,7 @@ impl ServeOptions {
 }
 
 /// Bounds on what clients may use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections served at once; further ones wait in the system's queue.
     pub connections: usize,
@@ -105,6 +105,23 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What [`Limits::set`] knows.
+    pub const NAMES: [&str; 13] = [
+        "connections",
+        "streams-per-connection",
+        "header-bytes",
+        "manifest-bytes",
+        "blob-bytes",
+        "page-entries",
+        "tags-per-manifest",
+        "upload-sessions",
+        "upload-idle-seconds",
+        "header-wait-seconds",
+        "receive-idle-seconds",
+        "send-idle-seconds",
+        "drain-seconds",
+    ];
+
     /// Sets a limit by its name in the configuration: that of the field with dashes, and `-seconds` behind a time.
     ///
     /// # Errors

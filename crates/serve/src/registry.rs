@@ -20,6 +20,7 @@ use crate::live::Live;
 use crate::locks::RepositoryLocks;
 use crate::options::{Limits, ServeOptions};
 use crate::query::Query;
+use crate::quota::{Intake, Reserved, Usages};
 use crate::receive::Receiver as BodyReceiver;
 use crate::sessions::Sessions;
 use crate::storage::Storage;
@@ -45,6 +46,8 @@ pub(crate) struct Registry<S: Storage> {
     pub(crate) cache: Option<Arc<Cache>>,
     /// What is offered in place of the storage's content.
     pub(crate) images: Option<Arc<dyn Images>>,
+    /// What the namespaces with a quota hold.
+    pub(crate) usages: Arc<Usages>,
     /// Dropped with the registry, which tells the server that nothing uses the storage any more.
     _in_use: Sender<Infallible>,
 }
@@ -73,9 +76,15 @@ impl<S: Storage> Registry<S> {
             access_log,
             cache: cache.map(Arc::new),
             images,
+            usages: Arc::default(),
             _in_use: in_use,
         };
         (Arc::new(registry), unused)
+    }
+
+    /// Counts in what is about to come, if the quotas have room for it.
+    pub(crate) async fn reserve(&self, call: &Call, intake: Intake<'_>) -> Outcome<Reserved> {
+        self.usages.reserve(&self.storage, call.permit.access.quotas(), &intake).await
     }
 
     /// Forgets uploads that nobody has gone on with. Returns how many there were.

@@ -12,6 +12,7 @@ use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::intake::{Expected, take_in};
 use crate::name::{RepositoryName, UploadId};
+use crate::quota::Intake;
 use crate::random::random;
 use crate::range::ChunkRange;
 use crate::receive::{Receiver, ended_early};
@@ -39,7 +40,7 @@ impl<S: Storage> Registry<S> {
         }
         if let Some(digest) = call.query.one("digest")? {
             let digest = Digest::parse(digest)?;
-            return self.take_whole(repository, &digest, receiver).await;
+            return self.take_whole(call, repository, &digest, receiver).await;
         }
         let algorithm = call.query.one("digest-algorithm")?.map(algorithm_named).transpose()?;
         self.sessions.check_room()?;
@@ -71,25 +72,38 @@ impl<S: Storage> Registry<S> {
         if !self.storage.touch(&Key::content(digest)).await? {
             return Ok(false);
         }
+        let size = self.storage.size(&Key::content(digest)).await?.unwrap_or(0);
+        let reserved = self.reserve(call, Intake::blob(repository, digest, size)).await?;
         self.storage.put(vec![(Key::blob(repository, digest), Bytes::new())]).await?;
+        reserved.keep();
         Ok(true)
     }
 
     /// POST with a digest: the body is the blob.
     async fn take_whole(
         &self,
+        call: &Call,
         repository: &RepositoryName,
         digest: &Digest,
         receiver: &mut Receiver,
     ) -> Outcome<Response<Body>> {
         if receiver.announced().is_some_and(|announced| announced <= SMALL_BYTES) {
-            return self.take_small(repository, digest, receiver).await;
+            return self.take_small(call, repository, digest, receiver).await;
         }
+        let size = receiver.announced().unwrap_or(0);
+        drop(self.reserve(call, Intake::announced(repository, Some(digest), size)).await?);
         let expected = Expected::new(receiver.announced(), None, 0, self.limits.blob_bytes)?;
         let mut upload = self.storage.begin_upload(&new_id()?, UploadPlan { repository: repository.clone() }).await?;
         upload.set_algorithm(digest.algorithm());
         match take_in(&mut upload, receiver, expected, None, |_| ()).await {
-            Ok(()) => committed(upload.commit(digest).await?, repository, digest),
+            Ok(()) => {}
+            Err(failure) => {
+                upload.discard().await?;
+                return Err(failure);
+            }
+        }
+        match self.reserve(call, Intake::blob(repository, digest, upload.length())).await {
+            Ok(reserved) => committed(reserved.keep_if_stored(upload.commit(digest).await?), repository, digest),
             Err(failure) => {
                 upload.discard().await?;
                 Err(failure)
@@ -99,6 +113,7 @@ impl<S: Storage> Registry<S> {
 
     async fn take_small(
         &self,
+        call: &Call,
         repository: &RepositoryName,
         digest: &Digest,
         receiver: &mut Receiver,
@@ -108,9 +123,11 @@ impl<S: Storage> Registry<S> {
         if actual != *digest {
             return Err(mismatch(digest, &actual));
         }
+        let reserved = self.reserve(call, Intake::blob(repository, digest, bytes.len() as u64)).await?;
         let _pin = self.storage.pin().await?;
         let objects = vec![(Key::content(digest), bytes), (Key::blob(repository, digest), Bytes::new())];
         self.storage.put(objects).await?;
+        reserved.keep();
         created(repository, digest)
     }
 
@@ -144,9 +161,10 @@ impl<S: Storage> Registry<S> {
         let is_first = claim.upload()?.length() == 0;
         let is_small = receiver.announced().is_some_and(|announced| (1..=SMALL_BYTES).contains(&announced));
         if is_first && is_small && call.header(header::CONTENT_RANGE).is_none() {
-            let taken = self.take_small(repository, &digest, receiver).await;
+            let taken = self.take_small(call, repository, &digest, receiver).await;
             // Bytes that could not be had leave the session as it was; wrong ones end it, as right ones do.
-            if taken.as_ref().err().is_none_or(|failure| failure.code() == Code::DigestInvalid) {
+            let ends = |failure: &Box<Failure>| matches!(failure.code(), Code::DigestInvalid | Code::Denied);
+            if taken.as_ref().err().is_none_or(ends) {
                 self.sessions.end(claim, Upload::discard).await?;
             }
             return taken;
@@ -155,11 +173,18 @@ impl<S: Storage> Registry<S> {
             claim.upload()?.set_algorithm(digest.algorithm());
         }
         self.receive_chunk(call, repository, id, &mut claim, receiver).await?;
+        let reserved = match self.reserve(call, Intake::blob(repository, &digest, session.length())).await {
+            Ok(reserved) => reserved,
+            Err(failure) => {
+                self.sessions.end(claim, Upload::discard).await?;
+                return Err(failure);
+            }
+        };
         let end = self.sessions.end(claim, |upload| {
             let digest = digest.clone();
             async move { upload.commit(&digest).await }
         });
-        committed(end.await?, repository, &digest)
+        committed(reserved.keep_if_stored(end.await?), repository, &digest)
     }
 
     /// GET: how far the upload is.
@@ -194,6 +219,8 @@ impl<S: Storage> Registry<S> {
             _ => return Err(Failure::bad(Code::BlobUploadInvalid, "Content-Range is given more than once")),
         };
         let expected = Expected::new(receiver.announced(), chunk, length, self.limits.blob_bytes)?;
+        let size = length.saturating_add(receiver.announced().unwrap_or(0));
+        drop(self.reserve(call, Intake::announced(repository, None, size)).await?);
         let (upload, session, mut interrupt) = claim.parts()?;
         take_in(upload, receiver, expected, Some(&mut interrupt), |length| session.note_progress(length)).await
     }

@@ -219,6 +219,7 @@ fn copies_come_once_with_our_own_credentials_and_outlive_the_origin() {
         (["--upstream", "hub"], "invalid upstream \"hub\""),
         (["--upstream", "hub=docker"], "\"docker\" is no registry"),
         (["--cache-bytes", "1000"], "cache has no upstreams"),
+        (["--quota", "team:size=1"], "invalid quota \"team:size=1\""),
         (["--token-realm", "https://auth.example.org"], "access.token has no"),
     ] {
         let refused = scene.dhow(&[&["serve", "--root-dir", "registry"][..], &arguments].concat());

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dhow_ops::serve::{
-    AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Rule, Source, TlsSection,
+    AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Quota, Rule, Source, TlsSection,
     TokenSection, UpstreamSection,
 };
 use dhow_ops::{runtime, serve};
@@ -148,6 +148,9 @@ pub(crate) struct Serve {
     /// Keep tags from being moved or deleted ("REPOSITORIES:TAGS")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_IMMUTABLE_TAGS", hide_env = true, value_delimiter = ' ')]
     immutable_tags: Vec<String>,
+    /// Bound what a namespace may hold ("NAMESPACE:bytes=NUMBER,repositories=NUMBER,tags=NUMBER")
+    #[arg(long, value_name = "quota", env = "DHOW_SERVE_QUOTA", hide_env = true, value_delimiter = ' ')]
+    quota: Vec<String>,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -184,6 +187,7 @@ impl Serve {
                 .iter()
                 .map(|text| ImmutableTags::parse(text))
                 .collect::<Result<_, _>>()?,
+            quotas: self.quota.iter().map(|text| Quota::parse(text)).collect::<Result<_, _>>()?,
             local: self.local,
             cache: CacheSection {
                 dir: self.cache_dir.clone(),

@@ -1,7 +1,7 @@
 //! The names of stored objects. They are made of parsed values only, so none can point outside the storage.
 
 use dhow_spec::Tag;
-use dhow_spec::digest::Digest;
+use dhow_spec::digest::{Algorithm, Digest};
 
 use crate::name::RepositoryName;
 
@@ -48,6 +48,16 @@ impl Prefix {
     /// All tags of a repository.
     pub(crate) fn tags(repository: &RepositoryName) -> Self {
         Self(format!("repositories/{repository}/_tags"))
+    }
+
+    /// All blobs of a repository, by one algorithm.
+    pub(crate) fn blobs(repository: &RepositoryName, algorithm: Algorithm) -> Self {
+        Self(format!("repositories/{repository}/_blobs/{algorithm}"))
+    }
+
+    /// All manifests of a repository, by one algorithm.
+    pub(crate) fn manifests(repository: &RepositoryName, algorithm: Algorithm) -> Self {
+        Self(format!("repositories/{repository}/_manifests/{algorithm}"))
     }
 
     /// All manifests whose subject is `subject`.
