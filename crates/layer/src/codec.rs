@@ -7,7 +7,7 @@ use zstd::stream::raw::{DParameter, InBuffer, Operation, OutBuffer};
 
 use crate::Compression;
 use crate::decoder::DecodeError;
-use crate::gzip::Member;
+use crate::member::Member;
 
 /// Largest window a zstd frame may ask for: 2^27 bytes, what `zstd -d` itself accepts.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;

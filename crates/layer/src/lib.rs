@@ -12,7 +12,7 @@ mod decoder;
 pub mod diff;
 mod diff_id;
 mod encoder;
-mod gzip;
+mod member;
 pub mod tar;
 pub mod unpack;
 
