@@ -1,45 +1,60 @@
-//! Compressing a tar stream, on one thread.
+//! Compressing a tar stream.
 
 use std::io::{self, Read, Write};
-
-use flate2::GzBuilder;
+use std::num::NonZeroUsize;
+use std::thread;
 
 use crate::compression::Compression;
-
-/// Level of gzip: zlib's default, which docker and skopeo use too.
-const GZIP_LEVEL: u32 = 6;
+use crate::gzip;
 
 /// Level of zstd: its default.
 const ZSTD_LEVEL: i32 = 3;
 
+/// Most threads that compress: beyond, reading and hashing on one thread is what takes the time.
+const THREADS_MAX: usize = 16;
+
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Writes all of `reader` to `writer` in this compression; returns how many bytes were read.
+/// Writes all of `reader` to `writer` in this compression, on as many threads as the machine has; returns how many bytes
+/// were read.
 ///
 /// The same input gives the same output on every machine with this version of the program; another version of the
 /// compressor may give other bytes, and so another digest.
 ///
 /// # Errors
 /// Those of reading and writing; [`io::ErrorKind::Unsupported`] for compressions that are only read.
-pub fn encode(mut reader: impl Read, writer: impl Write, compression: Compression) -> io::Result<u64> {
+pub fn encode(reader: impl Read, writer: impl Write, compression: Compression) -> io::Result<u64> {
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    encode_on(threads.min(NonZeroUsize::new(THREADS_MAX).unwrap_or(threads)), reader, writer, compression)
+}
+
+/// As [`encode`], on this many threads. The bytes do not depend on their number.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_on(
+    threads: NonZeroUsize,
+    mut reader: impl Read,
+    mut writer: impl Write,
+    compression: Compression,
+) -> io::Result<u64> {
     match compression {
         Compression::Gzip => {
-            // No name and no time: neither is content.
-            let mut encoder = GzBuilder::new().write(writer, flate2::Compression::new(GZIP_LEVEL));
-            let count = copy(&mut reader, &mut encoder)?;
-            encoder.finish()?.flush()?;
+            let count = gzip::write(&mut reader, &mut writer, threads)?;
+            writer.flush()?;
             Ok(count)
         }
         Compression::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
+            // One worker cuts its input as many do; none at all would cut it otherwise.
+            encoder.multithread(u32::try_from(threads.get()).unwrap_or(1))?;
             let count = copy(&mut reader, &mut encoder)?;
             encoder.finish()?.flush()?;
             Ok(count)
         }
         Compression::None => {
-            let mut writer = writer;
             let count = copy(&mut reader, &mut writer)?;
             writer.flush()?;
             Ok(count)
@@ -71,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let original: Vec<u8> = (0..700_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
+        let original: Vec<u8> = (0..3_000_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
         for compression in [Compression::Gzip, Compression::Zstd, Compression::None] {
             let mut written = Vec::new();
             let count = encode(&*original, &mut written, compression).expect("encoding");
@@ -81,9 +96,12 @@ mod tests {
             decoder.read_to_end(&mut read).expect("decoding");
             assert!(read == original, "{compression:?}");
             assert_eq!(decoder.compression(), compression);
-            let mut again = Vec::new();
-            encode(&*original, &mut again, compression).expect("encoding");
-            assert!(again == written, "{compression:?} differs from run to run");
+            for threads in [1, 2, 7] {
+                let mut again = Vec::new();
+                let threads = NonZeroUsize::new(threads).expect("some");
+                encode_on(threads, &*original, &mut again, compression).expect("encoding");
+                assert!(again == written, "{compression:?} differs on {threads} threads");
+            }
         }
         let refused = encode(&b"x"[..], io::sink(), Compression::Xz).expect_err("xz is only read");
         assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
