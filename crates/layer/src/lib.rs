@@ -12,8 +12,10 @@ mod decoder;
 pub mod diff;
 mod diff_id;
 mod encoder;
+mod flatten;
 mod gzip;
 mod member;
+mod members;
 pub mod tar;
 pub mod unpack;
 
@@ -22,3 +24,5 @@ pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};
 pub use encoder::{encode, encode_on};
+pub use flatten::{Layers, flatten};
+pub use members::check_tar;
