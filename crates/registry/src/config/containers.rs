@@ -28,6 +28,8 @@ pub struct Containers {
     pub(super) search: Option<(Vec<String>, PathBuf)>,
     pub(super) mode: Mode,
     pub(super) aliases: BTreeMap<String, Alias>,
+    /// Where credentials are kept, in order (`credential-helpers`); nothing when no file says so.
+    pub(super) credential_helpers: Vec<String>,
 }
 
 /// What a short name stands for.
@@ -84,6 +86,7 @@ pub(super) enum Serves {
 struct RawFile {
     unqualified_search_registries: Option<Vec<String>>,
     short_name_mode: String,
+    credential_helpers: Option<Vec<String>>,
     registry: Vec<RawRegistry>,
     aliases: BTreeMap<String, String>,
     registries: Option<RawVersion1>,
@@ -139,6 +142,11 @@ impl Containers {
         Ok(all)
     }
 
+    /// Whether short names are looked for in registries.
+    pub(super) fn searches(&self) -> bool {
+        self.search.as_ref().is_some_and(|(registries, _)| !registries.is_empty())
+    }
+
     /// The table that a name falls under: the one with the longest prefix.
     pub(super) fn registry(&self, name: &str) -> Option<&Registry> {
         let fitting = self.registries.values().filter(|registry| covered(name, &registry.prefix).is_some());
@@ -159,6 +167,12 @@ impl Containers {
                 return Err(invalid("unqualified-search-registries has an empty name"));
             }
             self.search = Some((search, file.path.clone()));
+        }
+        if let Some(helpers) = raw.credential_helpers {
+            if let Some(wrong) = helpers.iter().find(|name| name.is_empty() || name.contains('/')) {
+                return Err(invalid(format!("{wrong:?} in credential-helpers is no name of a credential helper")));
+            }
+            self.credential_helpers = helpers;
         }
         match raw.short_name_mode.as_str() {
             "" => {}
@@ -198,6 +212,18 @@ impl Containers {
             self.aliases.insert(name, Alias { target, file: file.to_owned(), is_packaged });
         }
         Ok(())
+    }
+}
+
+impl File {
+    /// Whether the file has nothing but aliases, which matter only to short names. A line that begins with a bracket is, or
+    /// may be, the header of a table: where there is but one and nothing stands before it, all keys are below it.
+    pub(super) fn has_only_aliases(&self) -> bool {
+        let Ok(text) = std::str::from_utf8(&self.bytes) else { return false };
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let is_first =
+            lines.next().is_some_and(|line| line.split('#').next().unwrap_or_default().trim() == "[aliases]");
+        is_first && !lines.any(|line| line.starts_with('['))
     }
 }
 

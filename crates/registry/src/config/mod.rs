@@ -14,7 +14,7 @@ pub mod short_names;
 pub(crate) mod site;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dhow_base::{Error, Kind, Result};
@@ -74,9 +74,23 @@ pub struct ConfigFiles {
 #[derive(Debug, Default)]
 pub struct Registries {
     files: ConfigFiles,
+    read: OnceLock<Vec<File>>,
+    /// What is needed of all names: without the files that have aliases only.
     containers: OnceLock<Containers>,
+    /// The same with those files.
+    aliased: OnceLock<Containers>,
     daemon: OnceLock<Daemon>,
+    hosts: Mutex<HashMap<String, Arc<HostsAt>>>,
     tls: Mutex<HashMap<String, Arc<Tls>>>,
+}
+
+/// What containerd's folders have for one registry.
+#[derive(Debug, Default)]
+struct HostsAt {
+    /// The `hosts.toml` that counts.
+    hosts: Option<Hosts>,
+    /// Folders without one.
+    bare: Vec<PathBuf>,
 }
 
 impl Registries {
@@ -90,18 +104,50 @@ impl Registries {
     /// # Errors
     /// Those of [`short_names`] and of reading the configuration.
     pub fn resolve(&self, text: &str) -> Result<Resolution> {
-        let habit = match self.files.family {
-            Family::Docker => Habit::Docker,
-            Family::All => Habit::Dhow,
-            Family::Containers => Habit::Containers,
-        };
+        let habit = self.habit();
         if habit == Habit::Docker || !short_names::is_short(text) {
             return Ok(Resolution::itself(Reference::parse(text)?));
         }
-        let recorded_file = self.files.recorded.clone().unwrap_or_default();
-        let recorded =
-            if self.files.recorded.is_some() { short_names::recorded(&recorded_file) } else { BTreeMap::new() };
-        short_names::resolve(text, habit, self.containers()?, &recorded, &recorded_file)
+        let (recorded, file) = self.recorded()?;
+        short_names::resolve(text, habit, self.aliased()?, &recorded, &file)
+    }
+
+    /// The names that a short name may stand for where it is looked up on this machine, best first, without a tag where it
+    /// has none. Nothing for names that are not short, and where nothing is configured.
+    ///
+    /// # Errors
+    /// Those of reading the configuration.
+    pub fn resolve_here(&self, text: &str) -> Result<Vec<Reference>> {
+        let habit = self.habit();
+        if habit == Habit::Docker || !short_names::is_short(text) || Reference::parse(text).is_err() {
+            return Ok(Vec::new());
+        }
+        let (recorded, file) = self.recorded()?;
+        short_names::resolve_here(text, habit, self.aliased()?, &recorded, &file)
+    }
+
+    /// Where credentials are kept, in order, as `registries.conf` says (`credential-helpers`); nothing when it does not.
+    ///
+    /// # Errors
+    /// Those of reading the configuration.
+    pub fn credential_helpers(&self) -> Result<Vec<String>> {
+        Ok(self.containers()?.credential_helpers.clone())
+    }
+
+    fn habit(&self) -> Habit {
+        match self.files.family {
+            Family::Docker => Habit::Docker,
+            Family::All => Habit::Dhow,
+            Family::Containers => Habit::Containers,
+        }
+    }
+
+    /// The choices that were recorded, where they count, and their file.
+    fn recorded(&self) -> Result<(BTreeMap<String, String>, PathBuf)> {
+        let Some(file) = self.files.recorded.clone() else { return Ok(Default::default()) };
+        let counts = self.habit() == Habit::Containers || self.containers()?.searches();
+        let recorded = if counts { short_names::recorded(&file) } else { BTreeMap::new() };
+        Ok((recorded, file))
     }
 
     /// Remembers which of several registries a short name means.
@@ -130,8 +176,8 @@ impl Registries {
             routes.push(self.listed_primary(registry, reference)?);
             return Ok(routes);
         }
-        if let Some(hosts) = self.hosts(repository.domain())? {
-            return self.hosts_routes(repository, &hosts);
+        if let Some(hosts) = &self.hosts(repository.domain())?.hosts {
+            return self.hosts_routes(repository, hosts);
         }
         let mut routes = Vec::new();
         if repository.domain() == "docker.io" {
@@ -168,7 +214,7 @@ impl Registries {
     /// A registry by its name, for a login.
     pub(crate) fn registry(&self, domain: &str) -> Result<Site> {
         let insecure = self.containers()?.registry(domain).is_some_and(|registry| registry.insecure);
-        match self.hosts(domain)? {
+        match &self.hosts(domain)?.hosts {
             Some(hosts) => {
                 let site = self.host_site(domain, hosts.server.as_ref().unwrap_or(&hosts.defaults))?;
                 Ok(Site { insecure: site.insecure || insecure, ..site })
@@ -256,7 +302,7 @@ impl Registries {
                 tls.add_folder(&folder.join(domain))?;
             }
             // As containerd, which goes by the names of files only where no hosts.toml says which they are.
-            for folder in self.hosts_folders(domain).iter().filter(|folder| !folder.join("hosts.toml").exists()) {
+            for folder in &self.hosts(domain)?.bare {
                 tls.add_folder(folder)?;
             }
         }
@@ -276,19 +322,36 @@ impl Registries {
         names.flat_map(|name| self.files.hosts.iter().map(move |folder| folder.join(&name))).collect()
     }
 
-    fn hosts(&self, domain: &str) -> Result<Option<Hosts>> {
-        let mut folders = self.hosts_folders(domain);
-        if !folders.is_empty() {
-            folders.extend(self.files.hosts.iter().map(|folder| folder.join("_default")));
+    /// What containerd's folders have for a registry, read once.
+    fn hosts(&self, domain: &str) -> Result<Arc<HostsAt>> {
+        let mut known = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hosts) = known.get(domain) {
+            return Ok(Arc::clone(hosts));
         }
-        for folder in folders {
+        let mut at = HostsAt::default();
+        let folders = self.hosts_folders(domain);
+        let is_asked = !folders.is_empty();
+        for folder in folders.into_iter().filter(|folder| !is_absent(folder)) {
             let path = folder.join("hosts.toml");
-            if let Some(bytes) = read_daemon_s(&path)? {
-                let named = |error: Error| error.context(format_args!("cannot use {path:?}"));
-                return Hosts::parse(&bytes, &folder).map(Some).map_err(named);
+            if at.hosts.is_some() && path.exists() {
+                continue;
+            }
+            match parse_hosts(&folder, &path)? {
+                Some(hosts) => at.hosts = Some(hosts),
+                None => at.bare.push(folder),
             }
         }
-        Ok(None)
+        if at.hosts.is_none() && is_asked {
+            for folder in self.files.hosts.iter().map(|folder| folder.join("_default")) {
+                at.hosts = parse_hosts(&folder, &folder.join("hosts.toml"))?;
+                if at.hosts.is_some() {
+                    break;
+                }
+            }
+        }
+        let at = Arc::new(at);
+        known.insert(domain.to_owned(), Arc::clone(&at));
+        Ok(at)
     }
 
     fn daemon(&self) -> Result<&Daemon> {
@@ -314,9 +377,35 @@ impl Registries {
         }
         let containers = match self.files.family {
             Family::Docker => Containers::default(),
-            Family::All | Family::Containers => Containers::parse(&self.containers_files()?)?,
+            Family::All | Family::Containers => {
+                Containers::parse(self.read()?.iter().filter(|file| !file.has_only_aliases()))?
+            }
         };
         Ok(self.containers.get_or_init(|| containers))
+    }
+
+    /// What the files say of short names too. The aliases that packages bring along are not even parsed where they do not
+    /// count.
+    fn aliased(&self) -> Result<&Containers> {
+        if let Some(containers) = self.aliased.get() {
+            return Ok(containers);
+        }
+        let plain = self.containers()?;
+        let with_packaged = self.files.family == Family::Containers || plain.searches();
+        let wanted = |file: &&File| !file.has_only_aliases() || with_packaged || !file.is_packaged;
+        let containers = match self.files.family {
+            Family::Docker => Containers::default(),
+            Family::All | Family::Containers => Containers::parse(self.read()?.iter().filter(wanted))?,
+        };
+        Ok(self.aliased.get_or_init(|| containers))
+    }
+
+    fn read(&self) -> Result<&[File]> {
+        if let Some(files) = self.read.get() {
+            return Ok(files);
+        }
+        let files = self.containers_files()?;
+        Ok(self.read.get_or_init(|| files))
     }
 
     /// The files of `registries.conf`, as containers-registries.conf.d(5) has their order.
@@ -347,6 +436,12 @@ impl Registries {
         }
         Ok(all)
     }
+}
+
+fn parse_hosts(folder: &Path, path: &Path) -> Result<Option<Hosts>> {
+    let Some(bytes) = read_daemon_s(path)? else { return Ok(None) };
+    let named = |error: Error| error.context(format_args!("cannot use {path:?}"));
+    Hosts::parse(&bytes, folder).map(Some).map_err(named)
 }
 
 fn serves(mirror: Serves, reference: &Reference) -> bool {

@@ -100,14 +100,8 @@ pub(super) fn resolve(
     if !is_short(text) || habit == Habit::Docker {
         return Ok(Resolution::itself(reference));
     }
-    let name = text.split(['@', ':']).next().unwrap_or(text);
-    let is_podmans = habit == Habit::Containers || search.is_some();
-    if is_podmans && let Some(target) = recorded.get(name) {
-        return aliased(&reference, target, recorded_file);
-    }
-    // What a package brings along is for podman, until somebody says that short names are to be looked for elsewhere.
-    if let Some(alias) = config.aliases.get(name).filter(|alias| is_podmans || !alias.is_packaged) {
-        return aliased(&reference, &alias.target, &alias.file);
+    if let Some((target, file)) = alias_of(text, habit, config, recorded, recorded_file) {
+        return aliased(&reference, target, file);
     }
     let Some((registries, file)) = search else {
         if habit == Habit::Dhow {
@@ -122,6 +116,55 @@ pub(super) fn resolve(
     let is_clear = candidates.len() == 1 || config.mode == Mode::Disabled;
     let reason = if is_clear { Reason::Search(file.clone()) } else { Reason::Ask(file.clone(), config.mode) };
     Ok(Resolution { candidates, reason })
+}
+
+/// The names that a short name may stand for where it is looked up on this machine, best first, as podman has them
+/// (containers/image `shortnames.ResolveLocally`): its alias, this machine's own, those of the registries that are searched.
+/// Docker's habit knows none, dhow's none of this machine.
+///
+/// # Errors
+/// [`Kind::Invalid`] for what is no name, and for a registry to search that is none.
+pub(super) fn resolve_here(
+    text: &str,
+    habit: Habit,
+    config: &Containers,
+    recorded: &BTreeMap<String, String>,
+    recorded_file: &Path,
+) -> Result<Vec<Reference>> {
+    if habit == Habit::Docker || !is_short(text) {
+        return Ok(Vec::new());
+    }
+    let reference = Reference::parse(text)?;
+    let mut names = Vec::new();
+    if let Some((target, file)) = alias_of(text, habit, config, recorded, recorded_file) {
+        names.extend(aliased(&reference, target, file)?.candidates);
+    }
+    let own = (habit == Habit::Containers).then_some("localhost");
+    let search =
+        config.search.iter().flat_map(|(registries, file)| registries.iter().map(move |name| (name.as_str(), file)));
+    let nowhere = PathBuf::new();
+    for (registry, file) in own.map(|own| (own, &nowhere)).into_iter().chain(search) {
+        names.push(below(&reference, registry, text, file)?);
+    }
+    Ok(names)
+}
+
+/// What a short name is an alias of, and the file that says so.
+fn alias_of<'c>(
+    text: &str,
+    habit: Habit,
+    config: &'c Containers,
+    recorded: &'c BTreeMap<String, String>,
+    recorded_file: &'c Path,
+) -> Option<(&'c str, &'c Path)> {
+    let name = text.split(['@', ':']).next().unwrap_or(text);
+    let is_podmans = habit == Habit::Containers || config.searches();
+    if is_podmans && let Some(target) = recorded.get(name) {
+        return Some((target.as_str(), recorded_file));
+    }
+    // What a package brings along is for podman, until somebody says that short names are to be looked for elsewhere.
+    let alias = config.aliases.get(name).filter(|alias| is_podmans || !alias.is_packaged)?;
+    Some((alias.target.as_str(), alias.file.as_path()))
 }
 
 fn aliased(reference: &Reference, target: &str, file: &Path) -> Result<Resolution> {

@@ -241,3 +241,85 @@ fn certificates_of_a_registry() {
     let secret = format!("{:?}", scene.read(Family::All).tls("r.example:5000").unwrap());
     assert!(!secret.contains("PRIVATE KEY"));
 }
+
+#[test]
+fn helpers_are_those_of_the_last_file_that_says_so() {
+    let scene = Scene::new(&[
+        ("etc/registries.conf", "credential-helpers = ['pass', 'containers-auth.json']\n"),
+        ("etc/registries.conf.d/1.conf", "unqualified-search-registries = ['r.test']\n"),
+    ]);
+    assert_eq!(scene.read(Family::All).credential_helpers().unwrap(), ["pass", "containers-auth.json"]);
+    assert!(scene.read(Family::Docker).credential_helpers().unwrap().is_empty());
+    let scene = Scene::new(&[
+        ("etc/registries.conf", "credential-helpers = ['pass']\n"),
+        ("etc/registries.conf.d/1.conf", "credential-helpers = ['../x']\n"),
+    ]);
+    let error = scene.read(Family::Containers).credential_helpers().unwrap_err();
+    assert!(error.to_string().ends_with("\"../x\" in credential-helpers is no name of a credential helper"), "{error}");
+}
+
+/// Where a short name is looked up on this machine.
+#[test]
+fn short_names_that_are_here() {
+    let scene = Scene::new(&[
+        ("etc/registries.conf", "unqualified-search-registries = ['a.test', 'docker.io']\n"),
+        ("etc/registries.conf.d/shortnames.conf", "[aliases]\n'web' = 'quay.io/acme/web'\n"),
+        ("cache/aliases.conf", "[aliases]\n'chosen' = 'b.test/chosen'\n"),
+    ]);
+    let shown = |family, text: &str| {
+        let names = scene.read(family).resolve_here(text).unwrap();
+        names.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let searched = ["a.test/web:1", "docker.io/library/web:1"];
+    assert_eq!(shown(Family::All, "web:1"), [&["quay.io/acme/web:1"][..], &searched].concat());
+    let here = ["quay.io/acme/web:1", "localhost/web:1"];
+    assert_eq!(shown(Family::Containers, "web:1"), [&here[..], &searched].concat());
+    assert_eq!(shown(Family::All, "chosen"), ["b.test/chosen", "a.test/chosen", "docker.io/library/chosen"]);
+    for (family, text) in [(Family::Docker, "web:1"), (Family::All, "r.test/web"), (Family::All, "No Name")] {
+        assert!(shown(family, text).is_empty(), "{text}");
+    }
+    // What a package brings along counts for podman, and for dhow once somebody has it search.
+    let scene = Scene::new(&[("etc/registries.conf.d/shortnames.conf", "[aliases]\n'web' = 'quay.io/acme/web'\n")]);
+    assert!(scene.read(Family::All).resolve_here("web").unwrap().is_empty());
+    let names = scene.read(Family::Containers).resolve_here("web").unwrap();
+    assert_eq!(names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["quay.io/acme/web", "localhost/web"]);
+}
+
+/// Files with nothing but aliases matter to short names only: full names go on although one has a mistake in it.
+#[test]
+fn aliases_are_parsed_when_a_short_name_comes() {
+    let scene = Scene::new(&[
+        ("etc/registries.conf", MIRRORED),
+        ("etc/registries.conf.d/000-shortnames.conf", "# comment\n\n[aliases] # more\n  'web' = 'no full name'\n"),
+    ]);
+    let registries = scene.read(Family::Containers);
+    assert_eq!(routes(&registries, "other.example/image:1"), ["other.example/image"]);
+    assert!(registries.resolve("r.test/web").is_ok());
+    let error = registries.resolve("web").unwrap_err().to_string();
+    assert!(error.contains("000-shortnames.conf") && error.contains("no full name"), "{error}");
+    for (text, expected) in [
+        ("[aliases]\na = 'b'\n", true),
+        ("a = 1\n[aliases]\n", false),
+        ("[aliases]\n[[registry]]\n", false),
+        ("[aliases]\n[ registry ]\n", false),
+        ("[aliases]\nx = [\n[1]]\n", false),
+        ("", false),
+    ] {
+        let file = File { path: PathBuf::new(), bytes: text.as_bytes().to_vec(), is_packaged: true };
+        assert_eq!(file.has_only_aliases(), expected, "{text:?}");
+    }
+}
+
+/// A folder of containerd is looked into once: its `hosts.toml` counts as it was then, for mirrors and certificates.
+#[test]
+fn hosts_are_read_once() {
+    let scene = Scene::new(&[("hosts/r.test/hosts.toml", "server = 'https://r.test'\n[host.'https://m.test']\n")]);
+    let registries = scene.read(Family::All);
+    let before = routes(&registries, "r.test/image:1");
+    fs::remove_file(&scene.0.path().join("hosts/r.test/hosts.toml")).unwrap();
+    fs::write_atomic(&scene.0.path().join("hosts/r.test/odd.crt"), b"no certificate", 0o600, fs::Durability::Cached)
+        .unwrap();
+    assert_eq!(routes(&registries, "r.test/image:1"), before);
+    // Another run sees what is there now.
+    assert!(scene.read(Family::All).routes(&Reference::parse("r.test/image:1").unwrap()).is_err());
+}
