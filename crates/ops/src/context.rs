@@ -160,6 +160,7 @@ impl Context {
             return Ok(keychain);
         }
         let keychain = Keychain::open(&self.settings.credentials)?;
+        let keychain = keychain.with_order(self.registries().credential_helpers()?);
         Ok(self.keychain.get_or_init(|| keychain))
     }
 }

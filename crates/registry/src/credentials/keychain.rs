@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dhow_base::secret::Secret;
-use dhow_base::{Error, Result};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Repository;
 
 use super::file::AuthFile;
@@ -17,6 +17,9 @@ use super::{Credential, CredentialSource};
 
 /// What stands for a path in messages about `DOCKER_AUTH_CONFIG`.
 const ENVIRONMENT: &str = "DOCKER_AUTH_CONFIG";
+
+/// What stands for podman's files among the helpers of `registries.conf`.
+const FILES: &str = "containers-auth.json";
 
 /// Where credentials may be.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,8 @@ pub struct Keychain {
     /// The file that a login is kept in.
     own: AuthFile,
     others: Vec<AuthFile>,
+    /// Where podman's credentials are, in order: helpers, and its files under [`FILES`]. Empty for the files alone.
+    order: Vec<String>,
 }
 
 /// Where a login was kept.
@@ -73,7 +78,7 @@ impl Keychain {
         let helpers = Helpers::new(&places.search_path);
         if let Some(path) = &places.auth_file {
             let own = AuthFile::load(path, Dialect::Containers)?;
-            return Ok(Self { helpers, environment: None, own, others: Vec::new() });
+            return Ok(Self { helpers, environment: None, own, others: Vec::new(), order: Vec::new() });
         }
         let parse = |text: &Secret| AuthFile::parse(Path::new(ENVIRONMENT), Dialect::Docker, text.expose().as_bytes());
         let load = |path: &PathBuf| {
@@ -85,7 +90,17 @@ impl Keychain {
             environment: places.environment.as_ref().map(parse).transpose()?,
             own: AuthFile::load(&places.docker_config, Dialect::Docker)?,
             others: places.containers.iter().filter_map(load).collect(),
+            order: Vec::new(),
         })
+    }
+
+    /// Has podman's credentials where `registries.conf` says (`credential-helpers`): in these helpers, in this order, among
+    /// which `containers-auth.json` stands for the files.
+    #[must_use]
+    pub fn with_order(self, order: Vec<String>) -> Self {
+        // Files alone are the rule anyway.
+        let order = if order.iter().all(|name| name == FILES) { Vec::new() } else { order };
+        Self { order, ..self }
     }
 
     /// The key that a login to `server` is kept under.
@@ -100,6 +115,35 @@ impl Keychain {
 
     fn files(&self) -> impl Iterator<Item = &AuthFile> {
         self.environment.iter().chain([&self.own]).chain(&self.others)
+    }
+
+    /// The files of which the place in the order of helpers is told there: podman's.
+    fn ordered_files(&self) -> impl Iterator<Item = &AuthFile> {
+        self.files().filter(|file| file.dialect() == Dialect::Containers)
+    }
+
+    /// The credential that the helpers and files of `registries.conf` lead to. As podman, goes on after a failure, which is
+    /// only told when nothing else has one.
+    fn find_in_order(&self, account: &str) -> Result<Option<Credential>> {
+        let domain = keys::hostname(account);
+        let mut failure = None;
+        for name in &self.order {
+            let found = if name == FILES {
+                self.ordered_files().find_map(|file| self.find(file, account).transpose()).transpose()
+            } else {
+                // Helpers know registries, no namespaces.
+                self.helpers.get(name, &Dialect::Containers.key(domain)).map_err(|error| error.context(domain))
+            };
+            match found {
+                Ok(Some(credential)) => {
+                    tracing::debug!(account, helper = name, "found a credential");
+                    return Ok(Some(credential));
+                }
+                Ok(None) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(None), Err)
     }
 
     /// The credential that one file leads to: the narrowest namespace's, a helper's, the registry's.
@@ -138,14 +182,47 @@ impl Keychain {
     pub fn store(&mut self, server: &str, credential: &Credential) -> Result<Kept> {
         self.reload()?;
         let key = self.key(server);
-        let domain = keys::domain(&key);
+        if self.keeps_in_order() {
+            return self.store_in_order(&key, credential);
+        }
+        self.store_in_file(&key, credential)
+    }
+
+    /// Whether logins go where `registries.conf` says: docker's file never had anything to do with that.
+    fn keeps_in_order(&self) -> bool {
+        !self.order.is_empty() && self.own.dialect() == Dialect::Containers
+    }
+
+    /// Stores with the first that can.
+    fn store_in_order(&mut self, key: &str, credential: &Credential) -> Result<Kept> {
+        let is_namespace = keys::subject(key) != keys::domain(key);
+        let mut failure = None;
+        for name in self.order.clone() {
+            let kept = if name == FILES {
+                self.store_in_file(key, credential)
+            } else if is_namespace {
+                let message = format!("namespaced key is not supported for credential helper {name:?}");
+                Err(Error::new(Kind::Unsupported, message))
+            } else {
+                self.helpers.store(&name, key, credential).map(|()| Kept::Helper(name))
+            };
+            match kept {
+                Ok(kept) => return Ok(kept),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::new(Kind::Internal, "there is nowhere to keep a credential")))
+    }
+
+    fn store_in_file(&mut self, key: &str, credential: &Credential) -> Result<Kept> {
+        let domain = keys::domain(key);
         let is_new = self.own.is_blank() && self.own.dialect() == Dialect::Docker;
         let installed = if is_new { self.installed_helper() } else { None };
-        let is_namespace = keys::subject(&key) != domain;
+        let is_namespace = keys::subject(key) != domain;
         let configured = self.own.helper(&domain).or(self.own.default_helper()).filter(|_| !is_namespace);
         let kept = match configured.or(installed) {
             Some(helper) => {
-                self.helpers.store(helper, &key, credential)?;
+                self.helpers.store(helper, key, credential)?;
                 Kept::Helper(helper.to_owned())
             }
             None => Kept::File(self.own.path().to_owned()),
@@ -156,7 +233,7 @@ impl Keychain {
             if let Some(helper) = installed {
                 file.set_default_helper(helper);
             }
-            changed = file.put(&key, plain)?;
+            changed = file.put(key, plain)?;
             Ok(changed || installed.is_some())
         })?;
         Ok(match kept {
@@ -179,13 +256,22 @@ impl Keychain {
         self.reload()?;
         let key = self.key(server);
         let (account, domain) = (keys::subject(&key), keys::domain(&key));
-        let failures = if account == domain { self.erase_at_helper(&key, &domain) } else { Vec::new() };
+        let mut failures = if account == domain { self.erase_at_helper(&key, &domain) } else { Vec::new() };
+        if self.keeps_in_order() && account == domain {
+            failures.extend(self.erase_in_order(&key));
+        }
         if self.own.keys().any(|key| keys::subject(key) == account) {
             self.own.update(|file| file.remove(&account))?;
         }
         let elsewhere = self.environment.iter().chain(&self.others);
         let remaining = elsewhere.filter(|file| file.has(&account)).map(|file| file.path().to_owned()).collect();
         Ok(Erased { failures, remaining })
+    }
+
+    /// Has the helpers of `registries.conf` forget a registry.
+    fn erase_in_order(&self, key: &str) -> Vec<(String, Error)> {
+        let helpers = self.order.iter().filter(|name| *name != FILES);
+        helpers.filter_map(|name| self.helpers.erase(name, key).err().map(|error| (key.to_owned(), error))).collect()
     }
 
     /// As docker, tries each spelling; one that works is enough.
@@ -212,6 +298,12 @@ impl Keychain {
             let servers = self.helpers.list(helper)?.into_keys();
             kept.extend(servers.map(|server| (server, helper.to_owned())));
         }
+        if self.keeps_in_order() {
+            // One that is not installed has nothing.
+            for helper in self.order.iter().filter(|name| *name != FILES && self.helpers.has(name)) {
+                kept.extend(self.helpers.list(helper)?.into_keys().map(|server| (server, helper.clone())));
+            }
+        }
         let erase = |(server, helper): (String, String)| {
             self.helpers.erase(&helper, &server).err().map(|error| (server, error))
         };
@@ -237,13 +329,14 @@ impl CredentialSource for Keychain {
     }
 
     fn get(&self, account: &str) -> Result<Option<Credential>> {
-        for file in self.files() {
+        let is_ordered = !self.order.is_empty();
+        for file in self.files().filter(|file| !is_ordered || file.dialect() != Dialect::Containers) {
             if let Some(credential) = self.find(file, account)? {
                 tracing::debug!(account, file = ?file.path(), "found a credential");
                 return Ok(Some(credential));
             }
         }
-        Ok(None)
+        self.find_in_order(account)
     }
 }
 

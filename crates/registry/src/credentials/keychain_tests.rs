@@ -254,3 +254,61 @@ fn headers_for_registries() {
     home.write("config.json", r#"{"HttpHeaders":{"X-Meta-Team":"blue","User-Agent":"mine","x-meta-n":7}}"#);
     assert_eq!(home.open().registry_headers(), [("X-Meta-Team".to_owned(), "blue".to_owned())]);
 }
+
+/// `credential-helpers` of registries.conf: helpers and files in its order, podman's way.
+#[test]
+fn helpers_and_files_in_the_order_of_registries_conf() {
+    let home = Home::new();
+    let order = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let open = |names: &[&str]| home.open().with_order(order(names));
+    let user = |keychain: &Keychain, account: &str| keychain.get(account).unwrap().map(|found| found.username);
+    home.with_helpers().store("good", "r.test", &Credential::password("helped", Secret::new("p"))).unwrap();
+    home.write("runtime.json", r#"{"auths":{"r.test":{"auth":"ZmlsZWQ6cA=="},"r.test/ns":{"auth":"bmFycm93OnA="}}}"#);
+    for (names, account, expected) in [
+        (&[][..], "r.test", Some("filed")),
+        (&["containers-auth.json"], "r.test", Some("filed")),
+        (&["good", "containers-auth.json"], "r.test", Some("helped")),
+        (&["containers-auth.json", "good"], "r.test", Some("filed")),
+        (&["containers-auth.json", "good"], "r.test/ns", Some("narrow")),
+        // Helpers know registries, no namespaces.
+        (&["good"], "r.test/ns", Some("helped")),
+        (&["good"], "other.test", None),
+        // One that fails keeps no other from its turn.
+        (&["sad", "good"], "r.test", Some("helped")),
+        (&["nowhere", "containers-auth.json"], "r.test", Some("filed")),
+    ] {
+        assert_eq!(user(&open(names), account).as_deref(), expected, "{names:?} {account}");
+    }
+    assert!(open(&["nowhere"]).get("r.test").is_err(), "what cannot be asked may have known");
+    // Docker's own file comes first, as ever.
+    home.write("config.json", r#"{"auths":{"r.test":{"auth":"ZG9ja2VyOnA="}}}"#);
+    assert_eq!(user(&open(&["good"]), "r.test").as_deref(), Some("docker"));
+}
+
+/// A login with podman's file goes to the first helper that takes it.
+#[test]
+fn logins_go_where_registries_conf_says() {
+    let home = Home::new();
+    let places = Places { auth_file: Some(home.path("auth.json")), ..home.places.clone() };
+    let open = |names: &[&str]| {
+        let order = names.iter().map(|&name| name.to_owned()).collect();
+        Keychain::open(&places).unwrap().with_order(order)
+    };
+    let credential = Credential::password("me", Secret::new("p"));
+    let kept = open(&["sad", "good", "containers-auth.json"]).store("r.test", &credential).unwrap();
+    assert_eq!(kept, Kept::Helper("good".to_owned()));
+    assert!(!home.path("auth.json").exists());
+    assert_eq!(open(&["good"]).get("r.test").unwrap().map(|found| found.username).as_deref(), Some("me"));
+    // Namespaces are for files only.
+    let kept = open(&["good", "containers-auth.json"]).store("r.test/ns", &credential).unwrap();
+    assert_eq!(kept, Kept::File(home.path("auth.json")));
+    let refused = open(&["good"]).store("r.test/ns", &credential).unwrap_err();
+    assert_eq!(refused.to_string(), "namespaced key is not supported for credential helper \"good\"");
+    let erased = open(&["good", "containers-auth.json"]).erase("r.test").unwrap();
+    assert!(erased.failures.is_empty(), "{erased:?}");
+    assert_eq!(open(&["good"]).get("r.test").unwrap(), None);
+    open(&["good"]).store("r.test", &credential).unwrap();
+    open(&["good", "nowhere", "containers-auth.json"]).erase_all().unwrap();
+    assert_eq!(open(&["good"]).get("r.test").unwrap(), None);
+    assert!(!home.read("auth.json").contains("r.test/ns"));
+}
