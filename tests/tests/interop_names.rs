@@ -4,6 +4,7 @@
 
 use std::process::{Command, Stdio};
 
+use dhow_testkit::images::{Compression, Format};
 use dhow_testkit::peers::{self, Podman};
 use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
 use dhow_tests::interop::Bench;
@@ -137,5 +138,78 @@ fn short_names_are_looked_for_as_podman_looks_for_them() {
         assert_eq!(asked, own, "podman: case {index}, {name}");
         // What it has pulled would be taken for the next short name.
         let _ = podman.command().args(["rmi", "--all", "--force"]).output().expect("start podman");
+    }
+}
+
+/// Images that are here, a configuration, and what names stand for among them: the label of the image, or nothing.
+const HERE: &[(&[&str], &str, &[(&str, &str)])] = &[
+    (
+        &["quay.io/acme/web:latest", "localhost/web:latest", "a.test/web:latest", "docker.io/library/web:latest"],
+        "unqualified-search-registries = ['a.test', 'docker.io']\n[aliases]\nweb = 'quay.io/acme/web'\n",
+        &[("web", "0"), ("localhost/web", "1"), ("a.test/web", "2"), ("docker.io/web", "3"), ("acme/web", "0")],
+    ),
+    (
+        &["a.test/web:latest", "docker.io/library/web:latest", "localhost/web:latest"],
+        "unqualified-search-registries = ['docker.io', 'a.test']\n",
+        &[("web", "2"), ("web:latest", "2"), ("library/web", "1")],
+    ),
+    (
+        &["a.test/web:latest", "docker.io/library/web:latest"],
+        "unqualified-search-registries = ['docker.io', 'a.test']\n",
+        &[("web", "1"), ("web:v2", "")],
+    ),
+    (
+        &["a.test/x/web:v1"],
+        "unqualified-search-registries = ['b.test']\n",
+        &[("web:v1", "0"), ("x/web:v1", "0"), ("b:v1", "")],
+    ),
+    (&["quay.io/acme/web:v2"], "[aliases]\nweb = 'quay.io/acme/web'\n", &[("web:v2", "0"), ("web", "")]),
+];
+
+/// Called as podman, dhow finds what podman finds.
+#[test]
+fn short_names_that_are_here_are_found_as_podman_finds_them() {
+    let bench = Bench::new();
+    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
+    let configuration = bench.path("registries.conf");
+    let dhow = bench.dhow("store");
+    let archives: Vec<(String, String)> = (0..4)
+        .map(|number| {
+            let sample = bench.image(&format!("here-{number}"), Format::Oci, Compression::Gzip);
+            let archive = bench.path(&format!("{number}.tar"));
+            dhow.must(&[
+                "copy",
+                "-q",
+                &format!("oci:{}:it", sample.layout.root().display()),
+                &format!("docker-archive:{}:load/it:{number}", archive.display()),
+            ]);
+            (archive.to_str().expect("a printable path").to_owned(), sample.id().replace("sha256:", ""))
+        })
+        .collect();
+    for (archive, _) in &archives {
+        dhow.must(&["load", "-q", "-i", archive]);
+        peers::run(podman.command().args(["load", "-q", "-i", archive])).expect("podman load");
+    }
+    for (index, (names, config, lookups)) in HERE.iter().enumerate() {
+        std::fs::write(&configuration, config).expect("a configuration");
+        for (number, name) in names.iter().enumerate() {
+            let id = &archives[number].1;
+            dhow.must(&["tag", id, name]);
+            peers::run(podman.command().args(["tag", id, name])).expect("podman tag");
+        }
+        for (text, expected) in *lookups {
+            let expected = expected.parse().map_or("", |number: usize| archives[number].1.as_str());
+            let asked = ["image", "inspect", "-f", "{{.Id}}", text];
+            let mut command = podman.command();
+            let theirs = peers::stdout_of(command.args(asked).env("CONTAINERS_REGISTRIES_CONF", &configuration));
+            assert_eq!(theirs.unwrap_or_default(), expected, "podman: case {index}, {text}");
+            let mut command = dhow.command(&["--compat", "podman"]);
+            let ours = peers::stdout_of(command.args(asked).env("CONTAINERS_REGISTRIES_CONF", &configuration));
+            assert_eq!(ours.unwrap_or_default(), expected, "dhow: case {index}, {text}");
+        }
+        for name in *names {
+            dhow.must(&["rmi", name]);
+            peers::run(podman.command().args(["untag", name, name])).expect("podman untag");
+        }
     }
 }

@@ -9,9 +9,10 @@ use dhow_base::secret::Secret;
 use dhow_registry::{
     Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies, Registries,
 };
+use dhow_spec::Reference;
 use dhow_store::{Found, OpenOptions, Store};
 
-use crate::naming::Naming;
+use crate::naming::{Lookup, Naming};
 use crate::transfers::Transfers;
 
 /// Where things are and how to behave, as the command line and the environment say.
@@ -108,7 +109,30 @@ impl Context {
     /// # Errors
     /// Those of [`Naming::find`] and of the store.
     pub(crate) fn find(&self, text: &str) -> Result<Found> {
-        self.settings.naming.find(self.store()?, text)
+        self.find_in(self.store()?, text)
+    }
+
+    /// As [`Context::find`], in a change of the store that is under way.
+    ///
+    /// # Errors
+    /// As [`Context::find`].
+    pub(crate) fn find_in(&self, place: &impl Lookup, text: &str) -> Result<Found> {
+        self.settings.naming.find(place, text, &self.configured(text)?)
+    }
+
+    /// The full names that the configuration of registries has for a short name, best first.
+    ///
+    /// # Errors
+    /// Those of reading the configuration, in podman's way. dhow's own way to look up what is here does not end over a
+    /// mistake in it.
+    pub(crate) fn configured(&self, text: &str) -> Result<Vec<Reference>> {
+        match (self.registries().resolve_here(text), self.settings.naming) {
+            (Err(error), Naming::Docker) => {
+                tracing::warn!("{error}; {text:?} is looked up without it");
+                Ok(Vec::new())
+            }
+            (names, _) => names,
+        }
     }
 
     /// Whose rules names follow.

@@ -70,6 +70,9 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
     let mut filter = Filter::parse(&request.filters)?;
     if let Some(pattern) = &request.reference {
         filter.and_reference(pattern)?;
+        for name in context.configured(pattern)? {
+            filter.and_reference(&name.familiar())?;
+        }
     }
     let store = context.store()?;
     let mut images = filter.select(store, store.images()?)?;

@@ -58,14 +58,23 @@ impl Lookup for Update<'_> {
 }
 
 impl Naming {
-    /// Finds an image by anything that stands for one.
+    /// Finds an image by anything that stands for one. `configured` are the full names that a short one may stand for by the
+    /// configuration of registries, best first.
     ///
     /// # Errors
     /// [`Kind::NotFound`] when nothing does, [`Kind::Invalid`] for what can be no name, both in the tool's words.
-    pub(crate) fn find(self, place: &impl Lookup, text: &str) -> Result<Found> {
+    pub(crate) fn find(self, place: &impl Lookup, text: &str, configured: &[Reference]) -> Result<Found> {
         match self {
-            Naming::Docker => place.find(text),
-            Naming::Podman => find_as_podman(place, text),
+            Naming::Docker => {
+                // As `pull` has it: what is configured comes before what docker takes a short name for.
+                for name in configured {
+                    if let Some(found) = found(place.find(&name.clone().with_default_tag().to_string()))? {
+                        return Ok(found);
+                    }
+                }
+                place.find(text)
+            }
+            Naming::Podman => find_as_podman(place, text, configured),
         }
     }
 
@@ -107,7 +116,7 @@ fn is_short(text: &str) -> bool {
 
 /// Podman's order: an ID or the beginning of one, then full names, then the names that a short one may stand for, then any
 /// name that ends so.
-fn find_as_podman(place: &impl Lookup, text: &str) -> Result<Found> {
+fn find_as_podman(place: &impl Lookup, text: &str, configured: &[Reference]) -> Result<Found> {
     if let Some(hex) = text.strip_prefix("sha256:") {
         if !is_hex(hex) || hex.len() != 64 {
             return Err(Error::new(Kind::Invalid, format!("{text}: invalid format: no 64-byte hexadecimal value")));
@@ -125,7 +134,8 @@ fn find_as_podman(place: &impl Lookup, text: &str) -> Result<Found> {
         return Ok(found);
     }
     let candidates = candidates(text)?;
-    for candidate in &candidates {
+    let configured = configured.iter().map(|name| name.clone().with_default_tag());
+    for candidate in &configured.chain(candidates.iter().cloned()).collect::<Vec<_>>() {
         if let Some(found) = found(place.find(&candidate.to_string()))? {
             return Ok(found);
         }

@@ -96,6 +96,24 @@ pub fn name_of(context: &Context, image: &str) -> Result<Option<Reference>> {
     }
 }
 
+/// The full name that a short one has by the configuration of registries, if an image here is called so.
+///
+/// # Errors
+/// Those of the store.
+pub fn configured_name(context: &Context, text: &str) -> Result<Option<Reference>> {
+    let names = context.configured(text)?;
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let store = context.store()?;
+    for name in names {
+        if store.resolve(&name.clone().with_default_tag())?.is_some() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
 /// Finds the image and what of it goes up.
 ///
 /// # Errors

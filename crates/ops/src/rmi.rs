@@ -64,7 +64,7 @@ pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<
         return Err(Error::new(Kind::Invalid, message));
     }
     each(context, names, |update, name| {
-        let found = update.find(name)?;
+        let found = context.find_in(update, name)?;
         if request.platforms.is_empty() {
             return remove_found(update, name, &found, request.force);
         }

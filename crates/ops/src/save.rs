@@ -82,7 +82,7 @@ struct Chosen {
 pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
     let session = store.begin("save")?;
-    let images = choose(store, arguments, platforms)?;
+    let images = choose(context, arguments, platforms)?;
     write_to(context, &session, &images, output)
 }
 
@@ -246,10 +246,11 @@ fn told(argument: &str, error: Error) -> Error {
 }
 
 /// Finds the images; those given under several names come once, with all of them.
-fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
+fn choose(context: &Context, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
+    let store = context.store()?;
     let mut images: Vec<Chosen> = Vec::new();
     for argument in arguments {
-        for (target, name) in targets(store, argument)? {
+        for (target, name) in targets(context, argument)? {
             let image_id = store.find_target(&target.digest)?.image_id;
             let outgoing =
                 outgoing::choose(store, &target, platforms, argument).map_err(|error| told(argument, error))?;
@@ -267,7 +268,18 @@ fn choose(store: &Store, arguments: &[String], platforms: &Platforms) -> Result<
 }
 
 /// What one argument stands for, each with the name it is saved under.
-fn targets(store: &Store, argument: &str) -> Result<Vec<(Descriptor, Option<Reference>)>> {
+fn targets(context: &Context, argument: &str) -> Result<Vec<(Descriptor, Option<Reference>)>> {
+    let store = context.store()?;
+    for name in context.configured(argument)? {
+        match targets_of(store, &name.familiar()) {
+            Err(error) if error.kind() == Kind::NotFound => {}
+            outcome => return outcome,
+        }
+    }
+    targets_of(store, argument)
+}
+
+fn targets_of(store: &Store, argument: &str) -> Result<Vec<(Descriptor, Option<Reference>)>> {
     if let Some(repository) = names::as_repository(argument) {
         let references = store.references_in(&repository)?;
         if !references.is_empty() {

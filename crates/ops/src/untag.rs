@@ -14,11 +14,11 @@ pub fn untag(context: &Context, image: &str, given: &[String]) -> Result<()> {
     let naming = context.naming();
     let store = context.store()?;
     // Podman looks for the image before it reads the names.
-    naming.find(store, image)?;
+    context.find(image)?;
     let wanted = given.iter().map(|text| wanted(naming, text)).collect::<Result<Vec<_>>>()?;
     store.make_room();
     store.update(|update| {
-        let id = naming.find(update, image)?.image_id;
+        let id = context.find_in(update, image)?.image_id;
         let tags = update.references_of(&id)?;
         for (shown, reference) in &wanted {
             if !tags.contains(reference) {

@@ -162,3 +162,40 @@ fn blocked_and_broken() {
     HTTPS_PROXY: "ftp://p.example" is no address of a proxy: its scheme is unknown
     "#);
 }
+
+/// What `pull` takes a short name for, the other verbs find under it.
+#[test]
+fn every_verb_finds_what_a_short_name_was_pulled_as() {
+    let (scene, first, second) = two();
+    registries(&scene, &format!("[aliases]\nshort = '{}/acme/web'\n", second.address()));
+    assert_eq!(scene.must(&["pull", "-q", "short:v1"]), "[SECOND]/acme/web:v1\n");
+    assert_eq!(scene.must(&["inspect", "-f", "{{index .RepoTags 0}}", "short:v1"]), "[SECOND]/acme/web:v1\n");
+    assert_eq!(scene.must(&["images", "--format", "{{.Repository}}:{{.Tag}}", "short"]), "[SECOND]/acme/web:v1\n");
+    assert_eq!(scene.must(&["images", "--format", "{{.Repository}}:{{.Tag}}", "short:v1"]), "[SECOND]/acme/web:v1\n");
+    assert_eq!(scene.must(&["images", "-q", "short:v2"]), "");
+    scene.must(&["image", "exists", "short:v1"]);
+    scene.must(&["history", "-q", "short:v1"]);
+    scene.must(&["save", "-o", "short.tar", "short:v1"]);
+    scene.must(&["save", "-o", "all.tar", "short"]);
+    scene.must(&["copy", "-q", "short:v1", "dir:folder"]);
+    assert_eq!(scene.must(&["push", "-q", "short:v1"]), "[SECOND]/acme/web:v1\n");
+    scene.must(&["tag", "short:v1", &first.name("x:1")]);
+    // Docker's name is found where the configured one is not here.
+    scene.must(&["tag", "short:v1", "docker.io/library/short:old"]);
+    assert_eq!(scene.must(&["inspect", "-f", "x", "short:old"]), "x\n");
+    assert_eq!(
+        scene.must(&["rmi", "short:v1"]),
+        "Untagged: [SECOND]/acme/web:v1\nUntagged: [SECOND]/acme/web@sha256:<manifest-a>\n"
+    );
+    assert_snapshot!(scene.docker(&["inspect", "-f", "x", "short:v1"]), @r"
+    exit 1
+    [out]
+
+    [err]
+    Error: No such object: short:v1
+    ");
+    // A mistake in the configuration does not keep anybody from what is here.
+    registries(&scene, "unqualified-search-registries = 5\n");
+    let warned = scene.dhow(&["inspect", "-f", "x", "short:old"]);
+    assert!(warned.code == 0 && warned.stderr.contains("is looked up without it"), "{warned}");
+}

@@ -67,8 +67,9 @@ impl Verb for Push {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let documents = self.documents.open(session.console);
+        let names = documents.settle(None, session.context(&self.network))?;
         let wanted: Vec<(&str, Outcome<Reference>)> =
-            self.names.iter().map(|name| (name.as_str(), self.parse(name))).collect();
+            self.names.iter().map(|name| (name.as_str(), self.parse(&names, name))).collect();
         let (context, platforms) = documents.settle(None, self.prepare(session, &wanted))?;
         let pusher =
             Pusher { context: &context, session, documents, platforms, quiet: self.quiet, all_tags: self.all_tags };
@@ -93,8 +94,11 @@ impl Push {
         Ok((session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?, platforms))
     }
 
-    fn parse(&self, name: &str) -> Outcome<Reference> {
-        let reference = targets::reference(name)?;
+    fn parse(&self, names: &Context, name: &str) -> Outcome<Reference> {
+        let reference = match push::configured_name(names, name)? {
+            Some(reference) => reference,
+            None => targets::reference(name)?,
+        };
         if reference.digest().is_some() {
             return Err(Failure::Client("cannot push a digest reference".to_owned()));
         }

@@ -183,7 +183,7 @@ impl Filter {
 
     /// When the image was made that a filter compares with.
     fn created(&self, store: &Store, filter: &str, name: &str) -> Result<Option<i64>> {
-        let found = self.naming.find(store, name).map_err(|error| match self.naming {
+        let found = self.naming.find(store, name, &[]).map_err(|error| match self.naming {
             Naming::Docker => error,
             Naming::Podman => {
                 error.context(format_args!("could not find local image for filter filter {filter:?}={name:?}"))

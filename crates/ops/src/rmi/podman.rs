@@ -25,12 +25,11 @@ pub struct Report {
 /// # Errors
 /// Those of the store; nothing is removed then.
 pub fn remove_as_podman(context: &Context, names: &[String], force: bool) -> Result<Report> {
-    let naming = context.naming();
     run(context, |update, report| {
         // All are looked up before the first goes: an image that is named twice is removed once.
         let mut targets: Vec<(Digest, Vec<Option<Reference>>)> = Vec::new();
         for name in names {
-            match naming.find(update, name) {
+            match context.find_in(update, name) {
                 Ok(found) => {
                     let by = found.reference.filter(|_| found.matched_by == MatchedBy::Name);
                     match targets.iter_mut().find(|(id, _)| *id == found.image_id) {

@@ -86,7 +86,7 @@ async fn registry(context: &Context, reference: &Reference) -> Result<Opened> {
 fn store(context: &Context, name: &str) -> Result<Opened> {
     let store = context.store()?;
     let session = store.begin("copy")?;
-    let found = store.find(name)?;
+    let found = context.find(name)?;
     session.pin(&found.target)?;
     let root = store.document(&found.target.digest)?;
     Ok(Opened { shown: Some(found.manifest), ..Opened::new(AnySource::Store(session), root) })
