@@ -112,10 +112,11 @@ async fn move_blobs<S: Source, D: Sink>(
     if at_once == 1 {
         return stream::iter(blobs).map(move_one).buffer_unordered(1).try_collect().await;
     }
-    let (small, mut large): (Vec<&Blob>, Vec<&Blob>) =
-        blobs.iter().partition(|blob| blob.descriptor.size <= SMALL_BYTES_MAX);
+    let mut order: Vec<&Blob> = blobs.iter().collect();
     // The last ones under way share the end among them: a large one alone would leave the other cores idle.
-    large.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    order.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    let (small, large): (Vec<&Blob>, Vec<&Blob>) =
+        order.into_iter().partition(|blob| blob.descriptor.size <= SMALL_BYTES_MAX);
     let small_at_once = source.small_at_once().max(sink.small_at_once()).max(1);
     let small = stream::iter(small).map(move_one).buffer_unordered(small_at_once).try_collect::<Vec<_>>();
     let large = stream::iter(large).map(move_one).buffer_unordered(at_once).try_collect::<Vec<_>>();
