@@ -29,6 +29,10 @@ use crate::warning::Warnings;
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// After so long without a byte the other side is asked whether it still knows the connection. One whose reset got lost would
+/// be waited for until the end of all patience; a server that is only slow answers.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
 /// Flow-control windows of HTTP/2 in bytes. The protocol's default of 64 KiB would hold a transfer over 50 ms to 1.3 MB/s.
 /// All windows together are the most that waits in memory when the store is slower than the network.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -156,6 +160,9 @@ impl Transport {
             .redirect(Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_PATIENCE)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(3)
             .http2_initial_stream_window_size(if kinds.lane == 0 { STREAM_WINDOW } else { LANE_WINDOW })
             .http2_initial_connection_window_size(if kinds.lane == 0 { CONNECTION_WINDOW } else { LANE_WINDOW })
             .http2_keep_alive_interval(ping)
