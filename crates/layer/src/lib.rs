@@ -12,6 +12,7 @@ mod decoder;
 pub mod diff;
 mod diff_id;
 mod encoder;
+pub mod erofs;
 mod flatten;
 mod gzip;
 mod member;

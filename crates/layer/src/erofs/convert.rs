@@ -1,0 +1,172 @@
+//! From a layer's tar stream to its file, in one pass.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Digest;
+use dhow_spec::digest::Hasher;
+
+use super::below::Below;
+use super::format::HEAD_BYTES;
+use super::inode::{Attributes, FileType, Mtime, Xattr};
+use super::storage::Storage;
+use super::writer::{LayerWriter, Summary};
+use crate::decode_error;
+use crate::tar::{Entry, EntryKind, TarLimits, TarReader};
+
+/// Bytes that are read, written and hashed at once.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// Chunks that wait for the hashing thread at most.
+const WAITING_MAX: usize = 2;
+
+/// Where a layer's file comes into being.
+pub struct Workspace<'a, S> {
+    /// The file, empty.
+    pub target: &'a mut S,
+    /// Makes a scratch file, which a layer of very many entries needs.
+    pub scratch: &'a dyn Fn() -> Result<S>,
+    /// The layers below.
+    pub below: &'a dyn Below,
+}
+
+impl<S> std::fmt::Debug for Workspace<'_, S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Workspace").finish_non_exhaustive()
+    }
+}
+
+/// A layer that became a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// Length of the tar in bytes.
+    pub tar_bytes: u64,
+    /// What it holds.
+    pub summary: Summary,
+}
+
+/// Writes the file of a layer while its uncompressed stream passes, and proves the diff ID. Hashing has a thread of its own.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when the stream is no layer or has another diff ID; [`Kind::LimitExceeded`]; those of reading and
+/// writing. The target's content means nothing then.
+pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Workspace<'_, S>) -> Result<Converted> {
+    let Workspace { target, scratch, below } = workspace;
+    let mut writer = LayerWriter::new(below, scratch);
+    let (tar_bytes, found) = thread::scope(|scope| {
+        let (sender, chunks) = mpsc::sync_channel::<Arc<Vec<u8>>>(WAITING_MAX);
+        let algorithm = diff_id.algorithm();
+        let hashing = scope.spawn(move || {
+            let mut hasher = Hasher::new(algorithm);
+            chunks.into_iter().for_each(|chunk| hasher.update(&chunk));
+            hasher.finish()
+        });
+        let tee =
+            Tee { stream, target: &mut *target, sender, chunk: Arc::default(), used: 0, pool: Vec::new(), written: 0 };
+        let mut reader = TarReader::new(tee, format!("layer {diff_id}"), TarLimits::LAYER);
+        while let Some(entry) = reader.next_entry()? {
+            note(&mut writer, entry)?;
+        }
+        let tee = reader.finish()?;
+        let written = tee.written;
+        drop(tee);
+        let found = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
+        Ok::<_, Error>((written, found))
+    })?;
+    if found != *diff_id {
+        let message = format!("unpacked diff ID mismatch: expected {diff_id}, got {found}");
+        return Err(Error::new(Kind::Corrupt, message));
+    }
+    let summary = writer.finish(target, tar_bytes, diff_id)?;
+    Ok(Converted { tar_bytes, summary })
+}
+
+fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) -> Result<()> {
+    let Entry { path, kind, mode, uid, gid, mtime, xattrs, data_offset, .. } = entry;
+    let xattrs = xattrs.into_iter().map(|xattr| Xattr { name: xattr.name, value: xattr.value }).collect();
+    let mtime = Mtime { seconds: mtime.seconds, nanoseconds: mtime.nanoseconds };
+    let attributes = Attributes { mode, uid, gid, mtime, xattrs };
+    let at = path.as_bytes();
+    let noted = match kind {
+        EntryKind::Directory { opaque } => writer.directory(at, &attributes, opaque),
+        EntryKind::File { size, sparse: None } => writer.file(at, &attributes, size, data_offset),
+        EntryKind::File { size, sparse: Some(map) } => {
+            let parts = map.extents().iter().map(|extent| (extent.offset, extent.length)).collect();
+            writer.sparse_file(at, &attributes, size, data_offset, parts)
+        }
+        EntryKind::Symlink { target } => writer.symlink(at, &attributes, &target),
+        EntryKind::HardLink { target } => writer.hard_link(at, target.as_bytes()),
+        EntryKind::CharDevice { major, minor } => writer.special(at, &attributes, FileType::CharDevice, (major, minor)),
+        EntryKind::BlockDevice { major, minor } => {
+            writer.special(at, &attributes, FileType::BlockDevice, (major, minor))
+        }
+        EntryKind::Fifo => writer.special(at, &attributes, FileType::Fifo, (0, 0)),
+        EntryKind::Whiteout(_) => writer.whiteout(at),
+        EntryKind::Opaque => writer.opaque(at),
+        EntryKind::AufsMetadata => Ok(()),
+    };
+    noted.map_err(|error| error.context(format_args!("{:?}", String::from_utf8_lossy(at))))
+}
+
+/// Hands a stream on, writes it to the target and has it hashed.
+struct Tee<'a, R, S> {
+    stream: R,
+    target: &'a mut S,
+    sender: SyncSender<Arc<Vec<u8>>>,
+    chunk: Arc<Vec<u8>>,
+    /// Bytes of the chunk that were handed on.
+    used: usize,
+    /// Chunks that the hashing thread has or had.
+    pool: Vec<Arc<Vec<u8>>>,
+    written: u64,
+}
+
+impl<R: Read, S: Storage> Tee<'_, R, S> {
+    fn next_chunk(&mut self) -> Result<()> {
+        let mut chunk = self.free_chunk();
+        chunk.resize(CHUNK_BYTES, 0);
+        let mut filled = 0;
+        while filled < chunk.len() {
+            match self.stream.read(&mut chunk[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(decode_error("cannot unpack", error)),
+            }
+        }
+        chunk.truncate(filled);
+        if filled > 0 {
+            self.target.write_at(&chunk, HEAD_BYTES + self.written)?;
+            self.written += filled as u64;
+        }
+        let chunk = Arc::new(chunk);
+        if filled > 0 && self.sender.send(chunk.clone()).is_err() {
+            return Err(Error::new(Kind::Internal, "the hashing thread is gone"));
+        }
+        self.pool.push(std::mem::replace(&mut self.chunk, chunk));
+        self.used = 0;
+        Ok(())
+    }
+
+    /// A chunk that nobody uses any more, or a new one.
+    fn free_chunk(&mut self) -> Vec<u8> {
+        let free = self.pool.iter().position(|chunk| Arc::strong_count(chunk) == 1);
+        free.and_then(|free| Arc::into_inner(self.pool.swap_remove(free))).unwrap_or_default()
+    }
+}
+
+impl<R: Read, S: Storage> Read for Tee<'_, R, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.chunk.len() {
+            self.next_chunk().map_err(io::Error::other)?;
+        }
+        let rest = &self.chunk[self.used..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.used += count;
+        Ok(count)
+    }
+}

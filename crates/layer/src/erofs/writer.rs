@@ -1,0 +1,417 @@
+//! Notes the entries of a layer while its tar passes.
+
+use std::fmt;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Digest;
+
+use super::below::Below;
+use super::format::{BLOCK_BYTES, COMPACT_BYTES, DataLayout, EXTENDED_BYTES, HEAD_BYTES, SLOT_BYTES};
+use super::inode::{Attributes, FileType, Inode, Mtime, Record, encode_device};
+use super::sparse::{self, PARTS_MAX, Sparse, TABLES_BYTES_MAX};
+use super::spill::Spill;
+use super::storage::Storage;
+use super::tree::{Node, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
+use super::union::UnionNode;
+use super::xattr;
+
+/// Data up to so many bytes is kept behind its inode.
+const TAIL_BYTES_MAX: usize = (BLOCK_BYTES - SLOT_BYTES) as usize;
+
+/// Most symbolic links on the way to an entry, as Linux has it, and most names that are left to go then.
+const LINKS_MAX: u32 = 40;
+const PARTS_AHEAD_MAX: usize = 4096;
+
+/// A file that was taken from the layers below: its inode is written, its data is not.
+#[derive(Debug)]
+pub(super) struct Borrowed {
+    /// Where its inode stands among the leaves.
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    pub(super) node: UnionNode,
+}
+
+/// What became of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Number of inodes.
+    pub inodes: u64,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// Whether anything was taken from the layers below, or would have been if there were any: the file is then only right
+    /// on top of the same layers.
+    pub needs_below: bool,
+}
+
+/// Collects the entries of one layer, then writes the metadata behind its tar bytes.
+///
+/// Paths are relative, without `.` and `..`, their parts separated by one slash; the root is empty. A later entry takes the
+/// place of an earlier one with the same path.
+pub struct LayerWriter<'a, S> {
+    pub(super) make: &'a dyn Fn() -> Result<S>,
+    pub(super) below: &'a dyn Below,
+    pub(super) tree: Tree,
+    /// Inodes of all that is no directory, in the order they came.
+    pub(super) leaves: Spill<S>,
+    /// Attributes of directories.
+    pub(super) directories: Spill<S>,
+    /// The time that compact inodes share: that of the first entry.
+    pub(super) time: Option<Mtime>,
+    /// The one inode of all whiteouts.
+    pub(super) whiteout: Option<u32>,
+    pub(super) sparse: Vec<Sparse>,
+    pub(super) borrowed: Vec<Borrowed>,
+    /// Symbolic links too long to stand behind their inode: where the inode is, and its data, both among the leaves.
+    pub(super) long_links: Vec<(u64, u64)>,
+    pub(super) needs_below: bool,
+    pub(super) inodes: u32,
+    parts: usize,
+    tables_bytes: u64,
+}
+
+impl<S> fmt::Debug for LayerWriter<'_, S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LayerWriter").field("inodes", &self.inodes).finish_non_exhaustive()
+    }
+}
+
+impl<'a, S: Storage> LayerWriter<'a, S> {
+    /// Begins a layer on top of `below`; `make` makes a scratch file when many entries come.
+    pub fn new(below: &'a dyn Below, make: &'a dyn Fn() -> Result<S>) -> Self {
+        Self {
+            make,
+            below,
+            tree: Tree::new(),
+            leaves: Spill::new(),
+            directories: Spill::new(),
+            time: None,
+            whiteout: None,
+            sparse: Vec::new(),
+            borrowed: Vec::new(),
+            long_links: Vec::new(),
+            needs_below: false,
+            inodes: 0,
+            parts: 0,
+            tables_bytes: 0,
+        }
+    }
+
+    /// A directory. Twice the same one keeps what is in it.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when something that is no directory is on its way, [`Kind::LimitExceeded`]; those of scratch files.
+    pub fn directory(&mut self, path: &[u8], attributes: &Attributes, is_opaque: bool) -> Result<()> {
+        let note = self.note(attributes)?;
+        let id = match path.is_empty() {
+            true => {
+                let root = self.tree.node_mut(ROOT);
+                (root.kind, root.place) = (NodeKind::Directory, note);
+                ROOT
+            }
+            false => self.put(path, NodeKind::Directory, note)?,
+        };
+        if is_opaque {
+            self.tree.node_mut(id).flags |= OPAQUE;
+        }
+        Ok(())
+    }
+
+    /// A regular file whose `size` bytes stand at `data_offset` in the tar.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`].
+    pub fn file(&mut self, path: &[u8], attributes: &Attributes, size: u64, data_offset: u64) -> Result<()> {
+        let position = HEAD_BYTES.saturating_add(data_offset);
+        if !position.is_multiple_of(BLOCK_BYTES) {
+            return Err(Error::new(Kind::Internal, "the data of a tar member does not begin a block"));
+        }
+        let block = u32::try_from(position.saturating_add(size) / BLOCK_BYTES)
+            .map(|_| (position / BLOCK_BYTES) as u32)
+            .map_err(|_| sparse::too_long())?;
+        let union = if size == 0 { 0 } else { block };
+        let record = Record { size, union, ..Record::new(FileType::File, attributes) };
+        let place = self.leaf(record, attributes, &[])?;
+        self.put(path, NodeKind::Leaf(FileType::File), place).map(drop)
+    }
+
+    /// A regular file of which only parts (position and length) are stored, one after the other, at `data_offset`.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`]; [`Kind::Corrupt`] when the parts overlap.
+    pub fn sparse_file(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        size: u64,
+        data_offset: u64,
+        parts: Vec<(u64, u64)>,
+    ) -> Result<()> {
+        self.parts += parts.len();
+        let chunk_bits = sparse::chunk_bits(size);
+        let mut sparse = Sparse { table: 0, size, data_offset, parts, chunk_bits };
+        sparse.check()?;
+        self.tables_bytes += sparse.table_bytes();
+        if self.parts > PARTS_MAX || self.tables_bytes > TABLES_BYTES_MAX {
+            return Err(Error::new(Kind::LimitExceeded, "the sparse files of the layer have too many parts"));
+        }
+        let union = sparse::chunk_format(chunk_bits);
+        let layout = DataLayout::Chunks;
+        let record = Record { size, union, layout, ..Record::new(FileType::File, attributes) };
+        let place = self.leaf(record, attributes, &[])?;
+        sparse.table = self.leaves.position();
+        self.leaves.append_zeros(sparse.table_bytes(), self.make)?;
+        self.sparse.push(sparse);
+        self.put(path, NodeKind::Leaf(FileType::File), place).map(drop)
+    }
+
+    /// A symbolic link.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`].
+    pub fn symlink(&mut self, path: &[u8], attributes: &Attributes, target: &[u8]) -> Result<()> {
+        let place = self.link_inode(attributes, target)?;
+        self.put(path, NodeKind::Leaf(FileType::Symlink), place).map(drop)
+    }
+
+    fn link_inode(&mut self, attributes: &Attributes, target: &[u8]) -> Result<u32> {
+        let record = Record { size: target.len() as u64, ..Record::new(FileType::Symlink, attributes) };
+        if target.len() <= TAIL_BYTES_MAX {
+            return self.leaf(Record { layout: DataLayout::Inline, ..record }, attributes, target);
+        }
+        let place = self.leaf(record, attributes, &[])?;
+        self.leaves.align(BLOCK_BYTES, self.make)?;
+        self.long_links.push((u64::from(place) * SLOT_BYTES, self.leaves.position()));
+        self.leaves.append(target, self.make)?;
+        Ok(place)
+    }
+
+    /// A device or named pipe; a character device 0:0 is a [whiteout](LayerWriter::whiteout) instead.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`]; [`Kind::Unsupported`] for numbers that Linux does not have.
+    pub fn special(&mut self, path: &[u8], attributes: &Attributes, kind: FileType, device: (u32, u32)) -> Result<()> {
+        let place = self.special_inode(attributes, kind, device)?;
+        self.put(path, NodeKind::Leaf(kind), place).map(drop)
+    }
+
+    fn special_inode(&mut self, attributes: &Attributes, kind: FileType, device: (u32, u32)) -> Result<u32> {
+        let union = match kind {
+            FileType::CharDevice | FileType::BlockDevice => encode_device(device.0, device.1)?,
+            _ => 0,
+        };
+        self.leaf(Record { union, ..Record::new(kind, attributes) }, attributes, &[])
+    }
+
+    /// Another name of a file. One that only the layers below have is copied from there, as overlayfs does.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`]; [`Kind::Corrupt`] when there is no such file.
+    pub fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
+        let failed = |cause: &str| {
+            let [path, target] = [path, target].map(|path| String::from_utf8_lossy(path).into_owned());
+            Error::new(Kind::Corrupt, format!("the hard link {path:?} points to {target:?}, which {cause}"))
+        };
+        let id = match self.find(target) {
+            Some(id) => id,
+            None => self.borrow(target)?.ok_or_else(|| failed("is not there"))?,
+        };
+        let node = *self.tree.node(id);
+        match node.kind {
+            NodeKind::Leaf(_) => {}
+            NodeKind::Whiteout => return Err(failed("was removed")),
+            NodeKind::Directory | NodeKind::Implied => return Err(failed("is a directory")),
+        }
+        if path == target {
+            return Ok(());
+        }
+        self.tree.node_mut(id).flags |= SHARED;
+        let other = self.put(path, node.kind, node.place)?;
+        self.tree.node_mut(other).flags |= SHARED;
+        Ok(())
+    }
+
+    /// Copies what the layers below have at a path.
+    fn borrow(&mut self, path: &[u8]) -> Result<Option<NodeId>> {
+        self.needs_below = true;
+        let Some(node) = self.below.file(path)? else { return Ok(None) };
+        let attributes = self.below.attributes(&node)?;
+        let kind = node.inode().kind;
+        let place = match kind {
+            FileType::Symlink => {
+                let target = self.below.target(&node)?;
+                self.link_inode(&attributes, &target)?
+            }
+            FileType::File => {
+                let size = node.inode().size;
+                let place = self.leaf(Record { size, ..Record::new(kind, &attributes) }, &attributes, &[])?;
+                self.borrowed.push(Borrowed { inode: u64::from(place) * SLOT_BYTES, size, node });
+                place
+            }
+            _ => self.special_inode(&attributes, kind, node.inode().device)?,
+        };
+        self.put(path, NodeKind::Leaf(kind), place).map(Some)
+    }
+
+    /// Hides what the layers below have at a path. An entry of this layer with the same path stays (OCI image spec,
+    /// layer.md: whiteouts only apply to lower layers).
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`].
+    pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
+        match self.find(path) {
+            Some(id) if self.tree.node(id).kind.is_directory() => self.tree.node_mut(id).flags |= OPAQUE,
+            Some(_) => {}
+            None if path.is_empty() => self.tree.node_mut(ROOT).flags |= OPAQUE,
+            None => drop(self.put(path, NodeKind::Whiteout, 0)?),
+        }
+        Ok(())
+    }
+
+    /// Hides what the layers below have in a directory.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`].
+    pub fn opaque(&mut self, path: &[u8]) -> Result<()> {
+        let id = self.directory_node(path)?;
+        self.tree.node_mut(id).flags |= OPAQUE;
+        Ok(())
+    }
+
+    /// Writes the data that is stored anew, the metadata and the head. `target` holds the tar bytes behind
+    /// [`HEAD_BYTES`] bytes of room.
+    ///
+    /// # Errors
+    /// [`Kind::LimitExceeded`]; those of reading the layers below and of writing.
+    pub fn finish(self, target: &mut impl Storage, tar_bytes: u64, diff_id: &Digest) -> Result<Summary> {
+        super::arrange::arrange(self, target, tar_bytes, diff_id)
+    }
+
+    fn find(&self, path: &[u8]) -> Option<NodeId> {
+        let mut parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        parts.try_fold(ROOT, |id, part| self.tree.child(id, part))
+    }
+
+    /// Gives a path its meaning.
+    fn put(&mut self, path: &[u8], kind: NodeKind, place: u32) -> Result<NodeId> {
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None => (&b""[..], path),
+        };
+        if name.is_empty() {
+            return Err(Error::new(Kind::Corrupt, "the layer's root is no directory"));
+        }
+        let parent = self.directory_node(parent)?;
+        let was = self.tree.child(parent, name).map(|id| *self.tree.node(id));
+        let id = self.tree.insert(parent, name, kind, place)?;
+        let node = self.tree.node_mut(id);
+        node.flags = match was {
+            // A directory that comes twice, or where something was removed, hides what it hid.
+            Some(was) if kind.is_directory() && was.kind.is_directory() => was.flags,
+            Some(was) if kind.is_directory() && was.kind == NodeKind::Whiteout => OPAQUE,
+            _ => 0,
+        };
+        Ok(id)
+    }
+
+    /// The directory at a path, implied where it does not exist. Symbolic links of this layer on the way are followed as if
+    /// its root were `/`, as docker and containerd do it; those of the layers below are not looked at.
+    fn directory_node(&mut self, path: &[u8]) -> Result<NodeId> {
+        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+            let parts = path.rsplit(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+            parts.map(<[u8]>::to_vec).collect()
+        };
+        let refuse = |on_its_way: &[u8], what: &str| {
+            let [path, on_its_way] = [path, on_its_way].map(String::from_utf8_lossy);
+            let message = format!("the layer has entries in {path:?}, but {on_its_way:?} is {what}");
+            Error::new(Kind::Corrupt, message)
+        };
+        let (mut id, mut links) = (ROOT, 0);
+        let mut ahead = parts(path);
+        while let Some(part) = ahead.pop() {
+            if part == b".." {
+                id = self.tree.node(id).parent;
+                continue;
+            }
+            let child = self.tree.child(id, &part).map(|child| (child, *self.tree.node(child)));
+            id = match child {
+                Some((child, node)) if node.kind.is_directory() => child,
+                None => self.tree.insert(id, &part, NodeKind::Implied, 0)?,
+                Some((_, Node { kind: NodeKind::Whiteout, .. })) => {
+                    let child = self.tree.insert(id, &part, NodeKind::Implied, 0)?;
+                    self.tree.node_mut(child).flags = OPAQUE;
+                    child
+                }
+                Some((child, Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. })) => {
+                    links += 1;
+                    let target = self.noted_target(place)?;
+                    if links > LINKS_MAX || ahead.len() > PARTS_AHEAD_MAX {
+                        return Err(refuse(&self.tree.path(child), "one symbolic link too many"));
+                    }
+                    ahead.extend(parts(&target));
+                    if target.starts_with(b"/") { ROOT } else { id }
+                }
+                Some((child, _)) => return Err(refuse(&self.tree.path(child), "no directory in it")),
+            };
+        }
+        Ok(id)
+    }
+
+    /// What a symbolic link says whose inode is among the leaves.
+    fn noted_target(&self, place: u32) -> Result<Vec<u8>> {
+        let position = u64::from(place) * SLOT_BYTES;
+        let mut bytes = vec![0; COMPACT_BYTES];
+        self.leaves.read(&mut bytes, position)?;
+        if bytes[0] & 1 != 0 {
+            bytes.resize(EXTENDED_BYTES, 0);
+            self.leaves.read(&mut bytes, position)?;
+        }
+        let inode = Inode::decode(&bytes, 0, (0, 0))?;
+        let behind = position + (inode.own_bytes + xattr::area_bytes(inode.xattr_count)) as u64;
+        let is_inline = inode.layout == DataLayout::Inline;
+        let mut target = vec![0; usize::try_from(inode.size).map_err(|_| too_much())?];
+        self.leaves.read(&mut target, if is_inline { behind } else { behind.next_multiple_of(BLOCK_BYTES) })?;
+        Ok(target)
+    }
+
+    /// Notes the attributes of a directory. Returns the place, in steps of four bytes.
+    pub(super) fn note(&mut self, attributes: &Attributes) -> Result<u32> {
+        self.time.get_or_insert(attributes.mtime);
+        let (area, xattr_count) = xattr::encode(&attributes.xattrs, false)?;
+        let record = Record { xattr_count, ..Record::new(FileType::Directory, attributes) };
+        let position = u32::try_from(self.directories.position() / 4).map_err(|_| too_much())?;
+        self.directories.append(&record.encode(false), self.make)?;
+        self.directories.append(&area, self.make)?;
+        Ok(position)
+    }
+
+    /// Writes the inode of something that is no directory, with what stands behind it. Returns its slot.
+    fn leaf(&mut self, record: Record, attributes: &Attributes, tail: &[u8]) -> Result<u32> {
+        let time = *self.time.get_or_insert(attributes.mtime);
+        let (area, xattr_count) = xattr::encode(&attributes.xattrs, false)?;
+        self.inodes = self.inodes.checked_add(1).ok_or_else(too_much)?;
+        let record = Record { xattr_count, number: self.inodes, ..record };
+        let inode = record.encode(record.is_compact(time));
+        self.leaves.align(SLOT_BYTES, self.make)?;
+        let before_tail = (inode.len() + area.len()) as u64;
+        let gap = tail_gap(self.leaves.position(), before_tail, tail.len() as u64);
+        self.leaves.append_zeros(gap, self.make)?;
+        let slot = u32::try_from(self.leaves.position() / SLOT_BYTES).map_err(|_| too_much())?;
+        self.leaves.append(&inode, self.make)?;
+        self.leaves.append(&area, self.make)?;
+        self.leaves.append(tail, self.make)?;
+        Ok(slot)
+    }
+}
+
+/// How much later an inode has to begin so that the data behind it does not cross the end of a block.
+pub(super) fn tail_gap(position: u64, before_tail: u64, tail: u64) -> u64 {
+    let mut gap = 0;
+    while tail > 0 && (position + gap + before_tail) % BLOCK_BYTES + tail > BLOCK_BYTES {
+        gap += SLOT_BYTES;
+    }
+    gap
+}
+
+pub(super) fn too_much() -> Error {
+    Error::new(Kind::LimitExceeded, "the layer has more metadata than can be kept")
+}
