@@ -178,6 +178,11 @@ pub fn set_length(file: &File, path: &Path, length: u64) -> Result<()> {
     file.set_len(length).map_err(|error| Error::io(format_args!("cannot resize {path:?}"), error))
 }
 
+/// Notes that a file was used just now, as the time of its last change. Only a hint: failing to is no failure.
+pub fn touch(file: &File) {
+    let _ = file.set_modified(std::time::SystemTime::now());
+}
+
 /// Gives a file another name, replacing what has it. Not durable by itself: sync the directory.
 ///
 /// # Errors

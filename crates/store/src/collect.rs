@@ -36,7 +36,7 @@ pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
 pub struct Collected {
     /// Number of blobs and documents.
     pub blobs: u64,
-    /// Their length in bytes.
+    /// Their length in bytes, and what the unpacked layers had on disk that nothing needs any more.
     pub bytes: u64,
 }
 
@@ -100,7 +100,8 @@ impl Store {
             self.put_back(&trashed);
             return Err(error);
         }
-        let collected = self.empty_trash(&trashed);
+        let mut collected = self.empty_trash(&trashed);
+        collected.bytes += self.drop_unpacked();
         stale_ingests(self, true)?;
         room::lay_by(self.paths());
         Ok(collected)

@@ -124,6 +124,22 @@ impl Paths {
         self.lists().join("lock")
     }
 
+    /// Unpacked layers. The version is part of the path: another one never reads them.
+    pub(crate) fn unpacked_directory(&self) -> PathBuf {
+        self.root.join("layers/v1")
+    }
+
+    /// An unpacked layer: by its diff ID, or by its chain ID when it took something from the layers below.
+    pub(crate) fn unpacked(&self, id: &Digest, needs_below: bool) -> PathBuf {
+        let suffix = if needs_below { ".chain.erofs" } else { ".erofs" };
+        self.unpacked_directory().join(format!("{}{suffix}", flat(id)))
+    }
+
+    /// A layer that is being unpacked, locked by who does it.
+    pub(crate) fn unpacked_part(&self, diff_id: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.part", flat(diff_id)))
+    }
+
     /// The labels of images, worked out from their configs.
     pub(crate) fn labels(&self) -> PathBuf {
         self.root.join("facts/v1/labels.db")

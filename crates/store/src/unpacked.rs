@@ -1,0 +1,219 @@
+//! Unpacked layers: one file each below `layers/`, made when it is first needed and shared by all images. Only a cache.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::erofs::{FileStorage, Image, Union, Workspace, convert};
+use dhow_layer::{Decoder, Limits, decode_error};
+use dhow_spec::Digest;
+
+use crate::facts::Facts;
+use crate::read::{Layer, MEND};
+use crate::store::Store;
+
+/// Bytes on disk that unpacked layers may take; what was not used for longest goes first.
+pub const UNPACKED_BYTES_MAX: u64 = 32 << 30;
+
+/// How long to wait for another process that unpacks the same layer.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// A layer of an image, unpacked.
+#[derive(Clone, Debug)]
+pub struct UnpackedLayer {
+    /// Reads it.
+    pub image: Arc<Image<File>>,
+    /// The file, for the kernel to mount.
+    pub path: PathBuf,
+}
+
+impl Store {
+    /// The layers of an image as files, lowest first. Those that are not unpacked yet are, each in one pass and proven
+    /// against its diff ID before it gets its name.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the image or a layer is not here, [`Kind::Corrupt`] when a layer is not what the config says,
+    /// [`Kind::Denied`] when the store can only be read and something is missing.
+    pub fn unpack(&self, image_id: &Digest) -> Result<Vec<UnpackedLayer>> {
+        let mut unpacked: Vec<UnpackedLayer> = Vec::new();
+        let mut has_made = false;
+        for layer in self.layers(image_id)? {
+            let (next, is_new) = match self.unpacked(&layer)? {
+                Some(found) => (found, false),
+                None => (self.unpack_layer(&layer, &union(&unpacked))?, true),
+            };
+            has_made |= is_new;
+            unpacked.push(next);
+        }
+        if has_made {
+            let used = unpacked.iter().map(|layer| layer.path.clone()).collect();
+            self.trim_unpacked(&used, UNPACKED_BYTES_MAX);
+        }
+        Ok(unpacked)
+    }
+
+    /// The file of a layer if there is one. A damaged one is removed.
+    fn unpacked(&self, layer: &Layer) -> Result<Option<UnpackedLayer>> {
+        for (id, needs_below) in [(&layer.diff_id, false), (&layer.chain_id, true)] {
+            let path = self.paths().unpacked(id, needs_below);
+            let file = match durable::open(&path) {
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                other => other?,
+            };
+            match Image::open(file) {
+                Ok(image) if *image.diff_id() == layer.diff_id && image.needs_below() == needs_below => {
+                    durable::touch(image.file());
+                    return Ok(Some(UnpackedLayer { image: Arc::new(image), path }));
+                }
+                Ok(_) => tracing::warn!(?path, "an unpacked layer is of another layer"),
+                Err(error) => tracing::warn!(?path, %error, "an unpacked layer is damaged"),
+            }
+            if self.is_writable() {
+                durable::remove_file(&path)?;
+            }
+        }
+        Ok(None)
+    }
+
+    fn unpack_layer(&self, layer: &Layer, below: &Union<File>) -> Result<UnpackedLayer> {
+        self.require_writable().map_err(|error| error.context("cannot unpack a layer"))?;
+        durable::create_dir_all(&self.paths().unpacked_directory())?;
+        let part = self.paths().unpacked_part(&layer.diff_id);
+        let lock = lock_part(&part)?;
+        if let Some(found) = self.unpacked(layer)? {
+            // Another process was faster.
+            durable::remove_file(&part)?;
+            return Ok(found);
+        }
+        let made = self.write_layer(layer, below, &part, &lock);
+        if made.is_err() {
+            let _ = durable::remove_file(&part);
+        }
+        made.map_err(|error| error.context(format_args!("layer {}", layer.blob.digest)))?;
+        let message =
+            || Error::new(Kind::Internal, format!("the unpacked layer {} cannot be read back", layer.diff_id));
+        self.unpacked(layer)?.ok_or_else(message)
+    }
+
+    fn write_layer(&self, layer: &Layer, below: &Union<File>, part: &Path, lock: &FileLock) -> Result<()> {
+        let blob = match durable::open(&self.paths().blob(&layer.blob.digest)) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                return Err(Error::new(Kind::NotFound, "it is not in the store").with_hint(MEND));
+            }
+            other => other?,
+        };
+        let clone =
+            |file: &File| file.try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error));
+        let mut target = FileStorage::new(clone(lock.file())?, part);
+        durable::set_length(lock.file(), part, 0)?;
+        let stream = Decoder::new(blob, Limits::LAYER).map_err(|error| decode_error("cannot inflate layer", error))?;
+        let scratch = || self.scratch_file();
+        let workspace = Workspace { target: &mut target, scratch: &scratch, below };
+        let converted = convert(stream, &layer.diff_id, workspace)?;
+        durable::flush(&[(part.to_owned(), target.into_file())], &[])?;
+        let needs_below = converted.summary.needs_below;
+        let id = if needs_below { &layer.chain_id } else { &layer.diff_id };
+        durable::rename(part, &self.paths().unpacked(id, needs_below))?;
+        self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: converted.tar_bytes });
+        Ok(())
+    }
+
+    /// A file without a name.
+    fn scratch_file(&self) -> Result<FileStorage> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let path = self.paths().unpacked_directory().join(format!("scratch-{}-{serial}", std::process::id()));
+        let file = durable::open_or_create(&path)?;
+        durable::remove_file(&path)?;
+        Ok(FileStorage::new(file, &path))
+    }
+
+    /// Removes what was not used for longest until no more than `bytes_max` are left, but nothing of `used`. Whoever has a
+    /// file open or mounted keeps it.
+    fn trim_unpacked(&self, used: &HashSet<PathBuf>, bytes_max: u64) {
+        let mut files = self.unpacked_files();
+        let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        files.sort_by_key(|file| file.used);
+        for file in files.iter().filter(|file| file.digest.is_some() && !used.contains(&file.path)) {
+            if bytes <= bytes_max {
+                break;
+            }
+            if durable::remove_file(&file.path).is_ok() {
+                bytes -= file.bytes;
+            }
+        }
+    }
+
+    /// Removes the layers that no image has, and what a crash left. Returns the bytes on disk that they had.
+    pub(crate) fn drop_unpacked(&self) -> u64 {
+        let is_needed = |digest: &Digest| {
+            self.read_rows(|connection| {
+                let sql = "SELECT EXISTS (SELECT 1 FROM image_layer WHERE diff_id = ?1 OR chain_id = ?1)";
+                Ok(connection.prepare_cached(sql)?.query_row([digest.as_str()], |row| row.get::<_, bool>(0))?)
+            })
+        };
+        let mut freed = 0;
+        for file in self.unpacked_files() {
+            let goes = match &file.digest {
+                Some(digest) => matches!(is_needed(digest), Ok(false)),
+                // Somebody unpacks it just now, unless the lock is free.
+                None => matches!(FileLock::try_acquire(&file.path, LockMode::Exclusive), Ok(Some(_))),
+            };
+            if goes && matches!(durable::remove_file(&file.path), Ok(true)) {
+                freed += file.bytes;
+            }
+        }
+        freed
+    }
+
+    fn unpacked_files(&self) -> Vec<UnpackedFile> {
+        let entries = fs::read_dir(self.paths().unpacked_directory()).into_iter().flatten().flatten();
+        let file = |entry: fs::DirEntry| {
+            let metadata = entry.metadata().ok()?;
+            let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let digest = digest_of(&entry.file_name());
+            Some(UnpackedFile { path: entry.path(), digest, used, bytes: metadata.blocks() * 512 })
+        };
+        entries.filter_map(file).collect()
+    }
+}
+
+/// A file below `layers/`.
+struct UnpackedFile {
+    path: PathBuf,
+    /// Its layer; none for what is unpacked just now.
+    digest: Option<Digest>,
+    used: SystemTime,
+    bytes: u64,
+}
+
+/// Reads unpacked layers as one file system.
+pub fn union(layers: &[UnpackedLayer]) -> Union<File> {
+    Union::new(layers.iter().map(|layer| layer.image.clone()).collect())
+}
+
+/// The diff ID or chain ID in a file's name.
+fn digest_of(name: &OsString) -> Option<Digest> {
+    let name = name.to_str()?.strip_suffix(".erofs")?;
+    let name = name.strip_suffix(".chain").unwrap_or(name);
+    Digest::parse(&name.replacen('-', ":", 1)).ok()
+}
+
+/// Locks the file in which a layer comes into being.
+fn lock_part(part: &Path) -> Result<FileLock> {
+    loop {
+        let lock = FileLock::acquire(part, LockMode::Exclusive, PATIENCE)?;
+        let locked = lock.file().metadata().map_err(|error| Error::io(format_args!("cannot read {part:?}"), error))?;
+        // Whoever had the lock before may have given the file its final name in the meantime: it is theirs then.
+        if fs::metadata(part).is_ok_and(|named| named.ino() == locked.ino()) {
+            return Ok(lock);
+        }
+    }
+}
