@@ -71,6 +71,22 @@ impl Console {
         }
     }
 
+    /// Writes bytes of any kind. On a terminal they are text without control characters: they are somebody else's.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if self.out_is_terminal {
+            return self.text(String::from_utf8_lossy(bytes));
+        }
+        let mut out = self.output();
+        if out.failed.is_none() {
+            out.failed = out.writer.write_all(bytes).err();
+        }
+    }
+
+    /// Whether results could not be written. [`Console::finish`] says so.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.output().failed.is_some()
+    }
+
     /// Writes what was drawn for a terminal: its escape sequences are the program's own, and nobody else's are in it.
     pub(crate) fn drawn(&self, text: &str) {
         let mut out = self.output();

@@ -4,11 +4,14 @@
 //! A verb that needs the network is `async` and runs under [`runtime`]; the others are plain functions and start nothing.
 
 pub mod artifact;
+pub mod cat;
 mod content_error;
 pub mod context;
 pub mod copy;
+pub mod cp;
 mod daemon;
 pub mod df;
+pub mod diff;
 pub mod exists;
 mod extent;
 pub mod filter;
@@ -18,6 +21,7 @@ pub mod inspect;
 mod last_use;
 pub mod load;
 pub mod login;
+pub mod ls;
 pub mod manifest;
 mod names;
 mod naming;
@@ -30,6 +34,7 @@ pub mod push;
 pub mod refetch;
 pub mod remote;
 pub mod rmi;
+mod rootfs;
 pub mod runtime;
 pub mod save;
 pub mod search;

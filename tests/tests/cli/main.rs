@@ -5,6 +5,7 @@ mod copy;
 mod docker29;
 mod documents;
 mod failures;
+mod files;
 mod format;
 mod history;
 mod images;

@@ -13,7 +13,8 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 13] = [
+const WITHOUT: [(&str, &str); 14] = [
+    ("cat", "writes what is in the files"),
     ("completion", "writes a script for a shell"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
     ("help", "writes a text for people"),

@@ -122,6 +122,14 @@ fn listings(documents: &mut Documents, scene: &Scene) {
     let upon = documents.run(scene, "image tree", &["--whatrequires", "acme/labelled:v1"], 0);
     assert_eq!((&upon[0]["layers"][0], upon[0]["layers"].as_array().map(Vec::len)), (&tree[0]["layers"][1], Some(1)));
     assert_eq!(documents.run(scene, "image tree", &["nope"], 1)[0]["name"], "nope");
+    let files = documents.run(scene, "ls", &["-R", "acme/labelled:v1:/"], 0);
+    assert!(files.iter().all(|file| file["type"] == "file" || file["type"] == "directory"), "{files:?}");
+    assert_eq!(documents.run(scene, "ls", &["acme/labelled:v1:/nope"], 1)[0]["error"]["kind"], "not-found");
+    let target = scene.path("copied");
+    let copied = documents.run(scene, "cp", &["acme/labelled:v1:/etc", target.to_str().expect("a printable path")], 0);
+    assert!(copied[0]["files"].as_u64() > Some(1), "{copied:?}");
+    let changed = documents.run(scene, "diff", &["acme/labelled:v1"], 0);
+    assert_eq!((&changed[0]["change"], &changed[0]["sizeBeforeBytes"]), (&"added".into(), &Value::Null));
     for options in [&[][..], &["-v"], &["--disk"]] {
         documents.run(scene, "system df", options, 0);
     }

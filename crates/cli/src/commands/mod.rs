@@ -3,9 +3,11 @@
 mod artifact;
 mod completion;
 mod copy;
+mod cp;
 mod df;
 mod digest;
 mod exists;
+mod files;
 mod filters;
 mod help;
 mod history;
@@ -64,6 +66,10 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<rmi::Rmi>("rmi", &[], REMOVE).in_podman::<podman::rmi::Rmi>(),
     Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
+    Node::verb::<files::List>("ls", &[], &[]),
+    Node::verb::<files::Cat>("cat", &[], &[]),
+    Node::verb::<cp::Cp>("cp", &[], &[]),
+    Node::verb::<files::Diff>("diff", &[], &[]),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<search::Search>("search", &[], &[]),

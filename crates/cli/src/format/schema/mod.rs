@@ -4,6 +4,7 @@
 //! and every field is there in every document, `null` where there is nothing to say. `docs/reference/json.md` describes them,
 //! `docs/schemas` has a JSON Schema for each, and a test holds the program to it: fields may be added, none goes away.
 
+mod files;
 mod health;
 mod registries;
 mod remote;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::errors::Failure;
 
+pub(crate) use files::{Copied, Difference, File};
 pub(crate) use health::{Check, DiskPart};
 pub(crate) use registries::{ListCreated, ListEdited, ListPushed, Listening, Login, Logout};
 pub(crate) use remote::{ArtifactPulled, ArtifactPushed, RemoteRemoved};

@@ -1,0 +1,189 @@
+//! The files of an image, read out of its unpacked layers: what `ls`, `cat`, `cp` and `diff` share.
+
+use std::fs::File;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::erofs::{FileType, Inode, Union, UnionNode};
+use dhow_spec::Digest;
+
+use crate::content_error::explain;
+use crate::context::Context;
+
+/// A path in an image: `IMAGE:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The image, as it was given.
+    pub image: String,
+    /// The path, with its slash.
+    pub path: String,
+}
+
+impl Place {
+    /// Reads `IMAGE:/path`; nothing when there is no `:/` in it, or it begins like a path of this machine.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with(['/', '.']) {
+            return None;
+        }
+        let (image, _) = text.split_once(":/").filter(|(image, _)| !image.is_empty())?;
+        Some(Self { image: image.to_owned(), path: text[image.len() + 1..].to_owned() })
+    }
+
+    /// As [`Place::parse`].
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] saying how places are written.
+    pub fn require(text: &str) -> Result<Self> {
+        Self::parse(text).ok_or_else(|| {
+            Error::new(Kind::Invalid, format!("{text:?} is no path in an image"))
+                .with_hint("write IMAGE:/path, for example alpine:3.20:/etc/passwd")
+        })
+    }
+
+    pub(crate) fn missing(&self) -> Error {
+        let message = format!("Could not find the file {} in image {}", self.path, self.image);
+        Error::new(Kind::NotFound, message)
+    }
+}
+
+/// An image as a file system.
+#[derive(Debug)]
+pub(crate) struct RootFs {
+    pub(crate) id: Digest,
+    pub(crate) union: Union<File>,
+}
+
+impl RootFs {
+    /// Finds an image and unpacks those layers that are not yet.
+    ///
+    /// # Errors
+    /// Those of finding the image, and of unpacking.
+    pub(crate) fn open(context: &Context, image: &str) -> Result<Self> {
+        let store = context.store()?;
+        let id = context.find(image)?.image_id;
+        let layers = store.unpack(&id).map_err(|error| explain(image, error))?;
+        Ok(Self { union: dhow_store::union(&layers), id })
+    }
+
+    /// As [`RootFs::open`], without the topmost layer.
+    pub(crate) fn open_below(context: &Context, image: &str) -> Result<Self> {
+        let store = context.store()?;
+        let id = context.find(image)?.image_id;
+        let mut layers = store.unpack(&id).map_err(|error| explain(image, error))?;
+        layers.pop();
+        Ok(Self { union: dhow_store::union(&layers), id })
+    }
+
+    /// The file at a place, and the path that leads there without links.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] in docker's words.
+    pub(crate) fn find(&self, place: &Place, follow_last: bool) -> Result<(Vec<u8>, UnionNode)> {
+        let found = self.union.resolve(place.path.as_bytes(), follow_last);
+        found.map_err(|error| explain(&place.image, error))?.ok_or_else(|| place.missing())
+    }
+}
+
+/// What a file is, in one letter and one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileKind {
+    /// As `ls` has it.
+    pub letter: char,
+    /// In documents.
+    pub word: &'static str,
+}
+
+impl FileKind {
+    pub(crate) fn of(kind: FileType) -> Self {
+        let (letter, word) = match kind {
+            FileType::File => ('-', "file"),
+            FileType::Directory => ('d', "directory"),
+            FileType::Symlink => ('l', "symlink"),
+            FileType::CharDevice => ('c', "char-device"),
+            FileType::BlockDevice => ('b', "block-device"),
+            FileType::Fifo => ('p', "fifo"),
+            FileType::Socket => ('s', "socket"),
+        };
+        Self { letter, word }
+    }
+}
+
+/// A file with all that lists show of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// Its path from the root, with the first slash; bytes of any kind.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of its content; 0 of what has none.
+    pub size: u64,
+    /// Names that the file has in its layer.
+    pub links: u32,
+    /// Time of the last change of its content: seconds since 1970 and nanoseconds.
+    pub modified: (i64, u32),
+    /// What a symbolic link says.
+    pub target: Option<Vec<u8>>,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// Names and values of extended attributes.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl FileEntry {
+    pub(crate) fn read(union: &Union<File>, path: Vec<u8>, node: &UnionNode) -> Result<Self> {
+        let Inode { kind, links, size, device, .. } = node.inode().clone();
+        let attributes = union.attributes(node)?;
+        let target = if kind == FileType::Symlink { Some(union.read_link(node)?) } else { None };
+        let has_content = matches!(kind, FileType::File | FileType::Symlink);
+        Ok(Self {
+            path,
+            kind: FileKind::of(kind),
+            mode: attributes.mode,
+            uid: attributes.uid,
+            gid: attributes.gid,
+            size: if has_content { size } else { 0 },
+            links,
+            modified: (attributes.mtime.seconds, attributes.mtime.nanoseconds),
+            target,
+            device: matches!(kind, FileType::CharDevice | FileType::BlockDevice).then_some(device),
+            xattrs: attributes.xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect(),
+        })
+    }
+}
+
+/// A path from the root with its slash.
+pub(crate) fn absolute(path: &[u8]) -> Vec<u8> {
+    [b"/", path].concat()
+}
+
+/// A path below a directory.
+pub(crate) fn below(directory: &[u8], path: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { path.to_vec() } else { [directory, b"/", path].concat() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let found = Place::parse(text).map(|place| (place.image, place.path));
+            let found = found.as_ref().map(|(image, path)| (image.as_str(), path.as_str()));
+            assert_eq!(found, expected, "{text}");
+        };
+        check("alpine:/etc", Some(("alpine", "/etc")));
+        check("localhost:5000/a/b:tag:/", Some(("localhost:5000/a/b:tag", "/")));
+        check("alpine:3.20:/a:/b", Some(("alpine:3.20", "/a:/b")));
+        check("alpine:3.20", None);
+        check("./x:/y", None);
+        check("/x:/y", None);
+        check(":/x", None);
+        check("-", None);
+    }
+}

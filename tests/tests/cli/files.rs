@@ -1,0 +1,201 @@
+//! `ls`, `cat`, `cp` and `diff`: files of images, without a container.
+
+use std::fs;
+
+use dhow_testkit::images::{Compression, Format, Layout, Recipe};
+use dhow_tests::scene::Scene;
+use insta::assert_snapshot;
+
+/// One entry of a layer.
+enum Entry<'a> {
+    Directory(&'a str, u32),
+    File(&'a str, &'a [u8]),
+    Link(&'a str, &'a str),
+    HardLink(&'a str, &'a str),
+}
+
+fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(1_700_000_000);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mode(0o644);
+        header.set_size(0);
+        let appended = match entry {
+            Entry::Directory(path, mode) => {
+                header.set_entry_type(tar::EntryType::Directory);
+                header.set_mode(*mode);
+                builder.append_data(&mut header, path, &b""[..])
+            }
+            Entry::File(path, data) => {
+                header.set_size(data.len() as u64);
+                builder.append_data(&mut header, path, *data)
+            }
+            Entry::Link(path, target) => {
+                header.set_entry_type(tar::EntryType::Symlink);
+                header.set_mode(0o777);
+                builder.append_link(&mut header, path, target)
+            }
+            Entry::HardLink(path, target) => {
+                header.set_entry_type(tar::EntryType::Link);
+                builder.append_link(&mut header, path, target)
+            }
+        };
+        appended.expect("append");
+    }
+    builder.into_inner().expect("finish")
+}
+
+/// An image of two layers; the second changes, adds and removes.
+fn load(scene: &Scene, name: &str) {
+    let base = tar_of(&[
+        Entry::Directory("etc", 0o755),
+        Entry::File("etc/passwd", b"root:x:0:0\n"),
+        Entry::File("etc/old", b"old"),
+        Entry::Directory("usr", 0o755),
+        Entry::Directory("usr/lib", 0o755),
+        Entry::File("usr/lib/x", b"library"),
+        Entry::HardLink("usr/lib/y", "usr/lib/x"),
+        Entry::Link("lib", "usr/lib"),
+        Entry::Link("escape", "/../../../../etc/passwd"),
+        Entry::Directory("tmp", 0o1777),
+    ]);
+    let top = tar_of(&[
+        Entry::Directory("etc", 0o755),
+        Entry::File("etc/passwd", b"root:x:0:0\nuser:x:1:1\n"),
+        Entry::File("etc/.wh.old", b""),
+        Entry::File("etc/new", b"new"),
+    ]);
+    let mut layout = Layout::create(&scene.path("files")).expect("a layout");
+    let layers = [base, top].map(|tar| layout.layer(&*tar, Format::Oci, Compression::Gzip).expect("a layer"));
+    let recipe = Recipe { architecture: "amd64".to_owned(), ..Recipe::default() };
+    let image = layout.image(&layers, &recipe).expect("an image");
+    layout.name_images([(&image, name)]).expect("names");
+    layout.archive(&scene.path("files.tar")).expect("an archive");
+    scene.must(&["load", "-i", "files.tar"]);
+}
+
+#[test]
+fn ls_shows_what_is_in_a_directory() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    assert_snapshot!(scene.must(&["ls", "acme/files:v1:/"]), @"
+    escape
+    etc
+    lib
+    tmp
+    usr
+    ");
+    assert_snapshot!(scene.must(&["ls", "-l", "acme/files:v1:/"]), @"
+    lrwxrwxrwx   1     0     0         23 2023-11-14 22:13:20 escape -> /../../../../etc/passwd
+    drwxr-xr-x   2     0     0          0 2023-11-14 22:13:20 etc
+    lrwxrwxrwx   1     0     0          7 2023-11-14 22:13:20 lib -> usr/lib
+    drwxrwxrwt   2     0     0          0 2023-11-14 22:13:20 tmp
+    drwxr-xr-x   3     0     0          0 2023-11-14 22:13:20 usr
+    ");
+    assert_snapshot!(scene.must(&["ls", "-R", "acme/files:v1:/lib"]), @"
+    /usr/lib/x
+    /usr/lib/y
+    ");
+    assert_snapshot!(scene.must(&["ls", "-d", "acme/files:v1:/etc"]), @"/etc");
+    let failed = scene.dhow(&["ls", "acme/files:v1:/nope", "nope", "nope:/x"]);
+    assert_snapshot!(failed.stderr, @r#"
+    Could not find the file /nope in image acme/files:v1
+    "nope" is no path in an image
+    No such image: nope:latest
+    "#);
+    assert_eq!(failed.code, 1);
+}
+
+#[test]
+fn cat_follows_links_inside_of_the_image_only() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    assert_eq!(scene.must(&["cat", "acme/files:v1:/escape"]), "root:x:0:0\nuser:x:1:1\n");
+    assert_eq!(scene.must(&["cat", "acme/files:v1:/lib/x", "acme/files:v1:/etc/new"]), "librarynew");
+    let failed = scene.dhow(&["cat", "acme/files:v1:/etc", "acme/files:v1:/etc/old"]);
+    assert_snapshot!(failed.stderr, @"
+    /etc in image acme/files:v1 is a directory
+    Could not find the file /etc/old in image acme/files:v1
+    ");
+}
+
+#[test]
+fn diff_tells_what_the_last_layer_changed_and_how_two_images_differ() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    assert_snapshot!(scene.must(&["diff", "acme/files:v1"]), @"
+    A       +3B /etc/new
+    D       -3B /etc/old
+    C      +11B /etc/passwd
+    ");
+    assert_eq!(scene.must(&["diff", "acme/files:v1", "acme/files:v1"]), "");
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let differences = scene.must(&["diff", "--no-size", "acme/files:v1", "alpine:3.20"]);
+    assert!(differences.contains("D /usr/lib/x\n") && differences.contains("A /bin/noise\n"), "{differences}");
+}
+
+#[test]
+fn cp_has_docker_s_rules() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    let read = |path: &str| fs::read_to_string(scene.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let cp = |source: &str, target: &str| scene.dhow(&["cp", &format!("acme/files:v1:{source}"), target]);
+    // A new name, a directory, a directory in it.
+    assert_snapshot!(cp("/etc/passwd", "copy").stderr, @"Successfully copied 2.048kB to copy");
+    assert_eq!(read("copy"), "root:x:0:0\nuser:x:1:1\n");
+    fs::create_dir(scene.path("folder")).expect("folder");
+    assert_eq!(cp("/etc", "folder").code, 0);
+    assert_eq!(read("folder/etc/new"), "new");
+    assert_eq!(cp("/etc/.", "folder").code, 0);
+    assert_eq!(read("folder/new"), "new");
+    assert_eq!(cp("/usr/lib", "fresh").code, 0);
+    assert_eq!(read("fresh/y"), "library");
+    // Links are copied as they are, or followed inside of the image.
+    assert_eq!(cp("/escape", "link").code, 0);
+    assert_eq!(fs::read_link(scene.path("link")).expect("a link").to_str(), Some("/../../../../etc/passwd"));
+    assert_eq!(scene.dhow(&["cp", "-L", "acme/files:v1:/escape", "followed"]).code, 0);
+    assert_eq!(read("followed"), "root:x:0:0\nuser:x:1:1\n");
+    // What does not fit.
+    let stderr = |source, target| cp(source, target).stderr;
+    assert_snapshot!(stderr("/etc", "copy"), @r#"cannot copy directory: "copy" is a file"#);
+    assert_snapshot!(stderr("/etc/passwd", "nowhere/"), @r#"no such directory: "nowhere/""#);
+    assert_snapshot!(stderr("/etc/passwd", "no/where"), @r#"invalid output path: directory "no" does not exist"#);
+    assert_snapshot!(stderr("/nope", "x"), @"Could not find the file /nope in image acme/files:v1");
+    assert_snapshot!(scene.dhow(&["cp", "copy", "acme/files:v1:/etc"]).stderr, @"an image does not change: copying into one is not supported");
+}
+
+#[test]
+fn cp_writes_an_archive() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    let output = scene.command(&["cp", "acme/files:v1:/usr", "-"]).output().expect("dhow runs");
+    assert!(output.status.success());
+    let mut archive = tar::Archive::new(&output.stdout[..]);
+    let members: Vec<String> = archive
+        .entries()
+        .expect("entries")
+        .map(|entry| {
+            let entry = entry.expect("entry");
+            let link = entry.link_name().expect("a name").map(|link| format!(" = {}", link.display()));
+            format!("{}{}", entry.path().expect("path").display(), link.unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(members, ["usr/", "usr/lib/", "usr/lib/x", "usr/lib/y = usr/lib/x"]);
+}
+
+#[test]
+fn unpacked_layers_are_kept_counted_and_go_with_the_image() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    scene.must(&["cat", "acme/files:v1:/etc/new"]);
+    let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
+    let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
+    assert!(layers.contains("\"files\":2"), "{layers}");
+    scene.must(&["rmi", "acme/files:v1"]);
+    let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
+    let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
+    assert!(layers.contains("\"files\":0"), "{layers}");
+}
