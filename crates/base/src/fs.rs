@@ -136,6 +136,25 @@ pub fn open_or_create(path: &Path) -> Result<File> {
         .map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
 }
 
+/// Opens a file without a name in a directory, which vanishes when it is closed.
+///
+/// # Errors
+/// The operating system's, with the directory's path.
+pub fn unnamed_file(directory: &Path) -> Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(file) => Ok(File::from(file)),
+        // NFS and some others: a name that goes at once, though not when the power does in between.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
+            let pending = AtomicFile::create(&directory.join("unnamed"), 0o600)?;
+            let file = pending.file.try_clone();
+            file.map_err(|error| Error::io(format_args!("cannot write to {directory:?}"), error))
+        }
+        Err(error) => Err(Error::io(format_args!("cannot write to {directory:?}"), error.into())),
+    }
+}
+
 /// Opens a file for reading.
 ///
 /// # Errors

@@ -133,7 +133,9 @@ impl<'r> Source<'r> {
         let real = |path: &Path| {
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             fs::canonicalize(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("invalid output path: directory {path:?} does not exist")),
+                io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, format!("invalid output path: directory {path:?} does not exist"))
+                }
                 _ => Error::io(format_args!("cannot copy to {path:?}"), error),
             })
         };
@@ -233,7 +235,10 @@ impl Archive<'_> {
             FileType::Fifo | FileType::Socket => tar::EntryType::Fifo,
         };
         header.set_entry_type(kind);
-        header.set_device_major(inode.device.0).and_then(|()| header.set_device_minor(inode.device.1)).map_err(failed)?;
+        header
+            .set_device_major(inode.device.0)
+            .and_then(|()| header.set_device_minor(inode.device.1))
+            .map_err(failed)?;
         let data = Data { union: self.union, node, offset: 0 };
         self.builder.append_data(&mut header, path(name), data).map_err(failed)
     }

@@ -183,7 +183,7 @@ pub fn check_target(path: &Path) -> Result<()> {
 }
 
 /// What a name stands for that is no file, in docker's words.
-fn irreplaceable(kind: FileType) -> Option<&'static str> {
+pub(crate) fn irreplaceable(kind: FileType) -> Option<&'static str> {
     let kinds = [
         (kind.is_dir(), "directory"),
         (kind.is_symlink(), "symbolic link directly"),

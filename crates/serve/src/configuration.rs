@@ -362,6 +362,7 @@ mod tests {
             listen,
             root_dir,
             read_only,
+            page,
             access_log,
             limits,
             tls: TlsSection { certificate, key, client_ca },
@@ -374,7 +375,7 @@ mod tests {
         let TokenSection { realm: token_realm, service, issuer, keys, leeway_seconds } = token;
         assert!([listen, realm, token_realm, service, issuer, default].iter().all(Option::is_some));
         assert!([root_dir, certificate, key, client_ca, htpasswd, keys, dir].iter().all(Option::is_some));
-        assert!([read_only, access_log, anonymous_pull, local].iter().all(Option::is_some));
+        assert!([read_only, page, access_log, anonymous_pull, local].iter().all(Option::is_some));
         assert!([leeway_seconds, bytes, fresh_seconds].iter().all(Option::is_some));
         assert!(!limits.is_empty() && !rules.is_empty() && !immutable_tags.is_empty());
         assert!(!quotas.is_empty() && !upstreams.is_empty());

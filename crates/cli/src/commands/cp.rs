@@ -73,9 +73,7 @@ impl Cp {
             (Some(_), None) if target == "-" && self.documents.is_given() => {
                 refuse("--format needs a DEST_PATH: standard output is for the archive")
             }
-            (Some(source), None) => {
-                Ok(Request { source, follow_link: self.follow_link, archive: self.archive })
-            }
+            (Some(source), None) => Ok(Request { source, follow_link: self.follow_link, archive: self.archive }),
         }
     }
 }

@@ -7,11 +7,13 @@ mod cp;
 mod df;
 mod digest;
 mod exists;
+mod export;
 mod files;
 mod filters;
 mod help;
 mod history;
 mod images;
+mod import;
 mod info;
 mod inspect;
 mod load;
@@ -37,6 +39,7 @@ mod tags;
 mod targets;
 mod transfers;
 mod tree;
+mod unpack;
 mod untag;
 pub(crate) mod version;
 mod wanted;
@@ -52,6 +55,7 @@ const HISTORY: &[&str] = &["image history", "history"];
 const REMOVE: &[&str] = &["image rm", "image remove", "rmi"];
 const SAVE: &[&str] = &["image save", "save"];
 const LOAD: &[&str] = &["image load", "load"];
+const IMPORT: &[&str] = &["image import", "import"];
 const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
@@ -70,6 +74,9 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<files::Cat>("cat", &[], &[]),
     Node::verb::<cp::Cp>("cp", &[], &[]),
     Node::verb::<files::Diff>("diff", &[], &[]),
+    Node::verb::<export::Export>("export", &[], &[]),
+    Node::verb::<import::Import>("import", &[], IMPORT),
+    Node::verb::<unpack::Unpack>("unpack", &[], &[]),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<search::Search>("search", &[], &[]),
@@ -101,6 +108,7 @@ const ARTIFACT: &[Node] = &[
 const IMAGE: &[Node] = &[
     Node::verb::<exists::Exists>("exists", &[], &[]).in_podman::<podman::tag::Exists>(),
     Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
+    Node::verb::<import::Import>("import", &[], IMPORT),
     Node::verb::<inspect::ImageInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ImageInspect>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<images::Images>("ls", &["list"], LIST).in_podman::<podman::images::Images>().called_in_podman("list"),

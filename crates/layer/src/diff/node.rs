@@ -55,6 +55,10 @@ impl Node {
             }
             !MACHINE_XATTRS.contains(&xattr.as_slice())
         });
+        if options.recorded_owners && stat.kind == FileKind::Symlink {
+            // The kernel keeps user attributes off symbolic links: root's is the best guess.
+            (stat.uid, stat.gid) = (0, 0);
+        }
         if let Some(recorded) = recorded {
             take_recorded(&mut stat, &recorded).ok_or_else(|| {
                 let value = String::from_utf8_lossy(&recorded);

@@ -76,14 +76,14 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Waits for everything, gives directories their rights and times, and writes all of it to the disk.
+    /// Waits for everything and gives directories their rights and times. Nothing is written to the disk on purpose: see
+    /// [`Dir::sync_file_system`].
     ///
     /// # Errors
     /// The operating system's, with the entry.
     pub fn finish(mut self) -> Result<Unpacked> {
         self.writers.finish()?;
         let root = self.directories.close()?;
-        root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
         Ok(Unpacked { root, notes: self.notes.take(), entries: self.entries })
     }
 
@@ -95,7 +95,7 @@ impl Unpacker {
 /// What was made.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// The directory, with everything in it on the disk.
+    /// The directory.
     pub root: Dir,
     /// What could not be made as the layers say.
     pub notes: Vec<Note>,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dhow_ops::{cp, diff};
 use dhow_ops::ls::FileEntry;
+use dhow_ops::{cp, diff};
 use serde::Serialize;
 
 /// `ls`: one file.

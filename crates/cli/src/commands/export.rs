@@ -1,0 +1,68 @@
+//! `export`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use dhow_ops::export::{self, Output, Request};
+
+use super::save::quiet_broken_pipe;
+use super::targets;
+use super::unpack::describe;
+use crate::errors::{Failure, Outcome};
+use crate::format::text;
+use crate::progress::Progress;
+use crate::progress::state::Direction;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `export`.
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// Write to a file instead of standard output
+    // An empty one is none, as with docker, which clap's own parser of paths refuses.
+    #[arg(short, long, value_name = "string", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    output: Option<PathBuf>,
+    /// Export this platform of a multi-platform image
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    #[arg(value_name = "IMAGE")]
+    operands: Vec<String>,
+}
+
+impl Verb for Export {
+    const ABOUT: &'static str = "Write the files of an image to a tar archive, without layers";
+    const OPERANDS: &'static str = "IMAGE";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(image) = self.operands.first() else { return Ok(()) };
+        let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => Output::Path(path),
+            None if session.console.is_terminal() => {
+                let message = "cowardly refusing to save to a terminal. Use the -o flag or redirect";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            None => Output::Stdout,
+        };
+        let request = Request {
+            image: image.clone(),
+            platform: targets::platform(self.platform.as_deref())?,
+            output,
+            is_root: rustix::process::geteuid().is_root(),
+        };
+        let context = session.local_context()?;
+        let notes = {
+            let progress = Progress::new(session.console, Direction::Load, true);
+            export::export(&context, &request, &progress).map_err(quiet_broken_pipe)?
+        };
+        for left_out in &notes {
+            session.console.notice(text::note(&describe(left_out)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! `export`: the files of an image as one tar archive.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use dhow_base::fs::{self as durable, AtomicFile, Durability};
+use dhow_base::progress::Observer;
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::diff::{DiffOptions, write_tree};
+use dhow_spec::Platform;
+
+use crate::content_error::explain;
+use crate::context::Context;
+use crate::last_use;
+use crate::save::irreplaceable;
+use crate::select;
+use crate::unpack::{self, Existing, IdMap, Note, Owners, Pending};
+
+/// Bytes that are written at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Where the archive goes.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A file, which appears only when it is whole.
+    Path(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// What to export.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Anything that stands for an image of the store.
+    pub image: String,
+    /// Which platform of a multi-platform image.
+    pub platform: Option<Platform>,
+    /// Where the archive goes.
+    pub output: Output,
+    /// Whether owners and devices can be given to files here; without it they are kept beside them meanwhile.
+    pub is_root: bool,
+}
+
+/// Writes all files of an image, layers above each other, as docker's export of a container made from it: names in order,
+/// without the layers' whiteouts. Returns what could not be kept.
+///
+/// # Errors
+/// [`Kind::NotFound`] when nothing has the name; those of unpacking and of writing.
+pub fn export(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Vec<Note>> {
+    let found =
+        select::find(context, &request.image, request.platform.as_ref()).map_err(|error| match error.kind() {
+            Kind::NotFound => error.with_hint("export takes images; there are no containers here yet"),
+            _ => error,
+        })?;
+    if let Output::Path(path) = &request.output {
+        check_target(path)?;
+    }
+    let session = context.store()?.begin("export")?;
+    session.pin(&found.manifest)?;
+    let folder = session.store().root().join("exports");
+    durable::create_dir_all(&folder)?;
+    // Never placed: it is removed at the end, and by the next export when this one dies.
+    let (_pending, work) = Pending::new(&folder.join("tree"), Existing::Refuse)?;
+    let owners = if request.is_root { Owners::Keep(IdMap::default()) } else { Owners::Record };
+    let (unpacked, _) = unpack::unpack_into(&session, &found, work, owners, unpack::Flush::Never, observer)
+        .map_err(|error| explain(&request.image, error))?;
+    let options = DiffOptions { recorded_owners: !request.is_root };
+    match &request.output {
+        Output::Path(path) => {
+            let mut file = AtomicFile::create(path, 0o600)?;
+            let handle = file.file().try_clone();
+            let handle = handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+            write(&unpacked.root, handle, options)?;
+            file.commit(Durability::Cached)?;
+        }
+        Output::Stdout => {
+            let handle = io::stdout().as_fd().try_clone_to_owned();
+            let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
+            write(&unpacked.root, File::from(handle), options)?;
+        }
+    }
+    last_use::note(session.store(), [&found.image_id]);
+    Ok(unpacked.notes)
+}
+
+fn write(tree: &dhow_base::beneath::Dir, file: File, options: DiffOptions) -> Result<()> {
+    let mut output = BufWriter::with_capacity(BUFFER_BYTES, file);
+    write_tree(tree, &mut output, options)?;
+    output.flush().map_err(|error| Error::io("cannot write the archive", error))
+}
+
+/// The archive gets its name by a rename, which must not put an end to a device, a pipe or a link.
+fn check_target(path: &Path) -> Result<()> {
+    let in_the_way = path.symlink_metadata().ok().and_then(|metadata| irreplaceable(metadata.file_type()));
+    match in_the_way {
+        Some(what) => {
+            let message = format!("failed to export {path:?}: cannot write to a {what}");
+            Err(Error::new(Kind::Invalid, message).with_hint("redirect the output instead"))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,204 @@
+//! `import`: a tar archive of files as an image of one layer.
+
+mod changes;
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dhow_base::fs::unnamed_file;
+use dhow_base::progress::Silent;
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{Begin, Ingest, LocalBlob, Sink, verify_document};
+use dhow_layer::tar::{TarLimits, TarReader};
+use dhow_layer::{Limits, inflate_ahead};
+use dhow_spec::config::{History, ImageConfig, RootFs, RunConfig};
+use dhow_spec::digest::Algorithm;
+use dhow_spec::{Descriptor, Digest, MediaType, Platform, Reference};
+use dhow_store::{NewTarget, Session, Store};
+use serde_json::json;
+
+use crate::context::Context;
+use crate::last_use;
+
+/// Where the archive comes from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What to import.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The archive, of any compression.
+    pub input: Input,
+    /// Dockerfile instructions that change how the image is run.
+    pub changes: Vec<String>,
+    /// What the history says of it.
+    pub message: String,
+    /// What the files run on; nothing for this machine's platform.
+    pub platform: Option<Platform>,
+    /// The name it gets.
+    pub reference: Option<Reference>,
+}
+
+/// The image that was made.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Its ID.
+    pub image_id: Digest,
+    /// The image that had the name until now.
+    pub replaced: Option<Digest>,
+}
+
+/// Takes an archive as it is for the only layer of a new image, so that its diff ID is the digest of the uncompressed
+/// archive, as with docker.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words for an instruction that changes nothing; [`Kind::Corrupt`] for what is no archive.
+pub fn import(context: &Context, request: &Request) -> Result<Imported> {
+    let config = changes::apply(&request.changes)?;
+    let store = context.store()?;
+    let session = store.begin("import")?;
+    let (file, diff_id, size) = spool(store, &request.input)?;
+    let layer = Descriptor::new(MediaType::OciLayer, diff_id.clone(), size);
+    let path = PathBuf::from("the imported archive");
+    let blob = LocalBlob { file: Arc::new(file), path, offset: 0, length: size };
+    futures::executor::block_on(put(&session, &layer, Content::Local(&blob)))?;
+
+    let config = document(request, config, diff_id)?;
+    let config_descriptor = Descriptor::new(MediaType::OciConfig, Digest::sha256(&config), config.len() as u64);
+    futures::executor::block_on(put(&session, &config_descriptor, Content::Bytes(config.into())))?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OciManifest.as_str(),
+        "config": {
+            "mediaType": MediaType::OciConfig.as_str(),
+            "digest": config_descriptor.digest.as_str(),
+            "size": config_descriptor.size,
+        },
+        "layers": [{
+            "mediaType": MediaType::OciLayer.as_str(),
+            "digest": layer.digest.as_str(),
+            "size": layer.size,
+        }],
+    });
+    let manifest = to_bytes(&manifest)?;
+    let descriptor = Descriptor::new(MediaType::OciManifest, Digest::sha256(&manifest), manifest.len() as u64);
+    let manifest = verify_document(manifest, &descriptor)?;
+    futures::executor::block_on(session.put_document(&manifest))?;
+
+    let references = request.reference.iter().cloned().collect();
+    let target = NewTarget { references, ..NewTarget::default_for(descriptor.clone()) };
+    let committed = session.commit(&[target])?;
+    let image_id = committed
+        .image_of(&descriptor.digest)
+        .ok_or_else(|| Error::new(Kind::Internal, format!("{} was committed without an image", descriptor.digest)))?;
+    last_use::note(store, [&image_id]);
+    Ok(Imported { image_id, replaced: committed.replaced.into_iter().next().map(|(_, id)| id) })
+}
+
+/// Inflates the archive into a file without a name, proves that it is one, and works out its digest.
+fn spool(store: &Store, input: &Input) -> Result<(File, Digest, u64)> {
+    let (reader, name) = open(input)?;
+    let directory = store.spool_dir()?;
+    let failed = |error| Error::io(format_args!("cannot write to {directory:?}"), error);
+    let mut file = unnamed_file(&directory)?;
+    let name = format!("archive {name}");
+    let consume = |ahead| {
+        let mut reader = TarReader::new(Copying { reader: ahead, file: &mut file }, &name, TarLimits::LAYER);
+        while reader.next_entry()?.is_some() {}
+        reader.finish()?;
+        Ok(())
+    };
+    let ((), found) = inflate_ahead(Algorithm::Sha256, reader, Limits::LAYER, consume)?;
+    if found.size == 0 {
+        return Err(Error::new(Kind::Invalid, format!("{name} is empty")));
+    }
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    Ok((file, found.diff_id, found.size))
+}
+
+fn open(input: &Input) -> Result<(Box<dyn Read + Send>, String)> {
+    match input {
+        Input::Stdin => Ok((Box::new(io::stdin()), "on standard input".to_owned())),
+        Input::Path(path) => {
+            let file = File::open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, format!("open {}: no such file or directory", path.display()))
+                }
+                _ => Error::io(format_args!("open {}", path.display()), error),
+            })?;
+            Ok((Box::new(file), format!("{path:?}")))
+        }
+    }
+}
+
+/// Keeps what is read.
+struct Copying<'a, R> {
+    reader: R,
+    file: &'a mut File,
+}
+
+impl<R: Read> Read for Copying<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.file.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// The config of the image.
+fn document(request: &Request, config: RunConfig, diff_id: Digest) -> Result<Vec<u8>> {
+    let platform = request.platform.clone().unwrap_or_else(Platform::host);
+    let created = Some(jiff::Timestamp::now().to_string());
+    let comment = Some(request.message.clone()).filter(|message| !message.is_empty());
+    let history = vec![History { created: created.clone(), comment: comment.clone(), ..History::default() }];
+    let config = ImageConfig {
+        created,
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+        os: platform.os.clone(),
+        config: Some(config),
+        rootfs: RootFs::new(vec![diff_id]),
+        history,
+        comment,
+        ..ImageConfig::default()
+    };
+    to_bytes(&config)
+}
+
+fn to_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+}
+
+enum Content<'a> {
+    Local(&'a LocalBlob),
+    Bytes(Bytes),
+}
+
+/// Stores a blob, unless it is there.
+async fn put(session: &Session, descriptor: &Descriptor, content: Content<'_>) -> Result<()> {
+    let Begin::Write(ingest) = session.ingest(descriptor, &Silent).await? else { return Ok(()) };
+    match content {
+        Content::Bytes(bytes) => {
+            // An earlier run that was killed may have left its beginning.
+            for range in ingest.missing() {
+                let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let Some((start, end)) = part else { continue };
+                ingest.write(range.start, bytes.slice(start..end)).await?;
+            }
+        }
+        Content::Local(blob) => {
+            if !ingest.write_local(blob).await? {
+                return Err(Error::new(Kind::Internal, "the store does not take local files"));
+            }
+        }
+    }
+    ingest.commit().await
+}

@@ -1,0 +1,159 @@
+//! `unpack`: the files of an image into a directory.
+
+mod place;
+
+use std::path::{Path, PathBuf};
+
+use dhow_base::beneath::Dir;
+use dhow_base::fs::Cursor;
+use dhow_base::progress::{Event, Observer};
+use dhow_base::{Error, Kind, Result};
+use dhow_content::Source;
+use dhow_layer::tar::TarLimits;
+use dhow_layer::unpack::{Unpacked, Unpacker};
+use dhow_layer::{Limits, inflate_ahead};
+use dhow_spec::{Digest, Platform};
+use dhow_store::{Found, Session};
+
+pub use dhow_layer::unpack::{IdMap, IdRange, Note, Owners};
+
+use crate::content_error::explain;
+use crate::context::Context;
+use crate::last_use;
+use crate::select;
+pub(crate) use place::{Existing, Pending};
+
+/// What to unpack, where to, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Anything that stands for an image of the store.
+    pub image: String,
+    /// Which platform of a multi-platform image; nothing for the one that lists show.
+    pub platform: Option<Platform>,
+    /// The directory, which must not exist or be empty.
+    pub target: PathBuf,
+    /// Whether a directory that is not empty is replaced.
+    pub force: bool,
+    /// Whom the files belong to.
+    pub owners: Owners,
+}
+
+/// What was unpacked.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The image.
+    pub image_id: Digest,
+    /// Its layers.
+    pub layers: usize,
+    /// Entries of all layers.
+    pub entries: u64,
+    /// What could not be made as the layers say.
+    pub notes: Vec<Note>,
+}
+
+/// Unpacks an image. The directory appears under its name when everything is in it and on the disk; until then, and when it
+/// fails, nothing has changed there.
+///
+/// # Errors
+/// [`Kind::NotFound`] in docker's words when nothing has the name; [`Kind::AlreadyExists`] when something is in the way;
+/// those of the layers, with layer and entry.
+pub fn unpack(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Done> {
+    let found = select::find(context, &request.image, request.platform.as_ref())?;
+    let session = context.store()?.begin("unpack")?;
+    session.pin(&found.manifest)?;
+    let existing = if request.force { Existing::Replace } else { Existing::Refuse };
+    let (pending, work) = Pending::new(&without_slash(&request.target), existing)?;
+    let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), Flush::Now, observer)
+        .map_err(|error| explain(&request.image, error))?;
+    pending.place(existing)?;
+    last_use::note(session.store(), [&found.image_id]);
+    Ok(Done { image_id: found.image_id, layers, entries: unpacked.entries, notes: unpacked.notes })
+}
+
+/// Whether what is unpacked is written to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Before the call returns.
+    Now,
+    /// Not at all: nobody needs it after a power cut.
+    Never,
+}
+
+/// Unpacks all layers of a pinned image into an empty directory; returns how many there were.
+pub(crate) fn unpack_into(
+    session: &Session,
+    found: &Found,
+    work: Dir,
+    owners: Owners,
+    flush: Flush,
+    observer: &dyn Observer,
+) -> Result<(Unpacked, usize)> {
+    let store = session.store();
+    let document = store.document(&found.manifest.digest)?;
+    let manifest = document.document().as_manifest().filter(|manifest| manifest.is_image());
+    let Some(manifest) = manifest else {
+        let message = format!("{} is an artifact, which has no file system", found.image_id);
+        return Err(Error::new(Kind::Unsupported, message).with_hint("dhow artifact pull fetches its files"));
+    };
+    let diff_ids = store.config(&found.image_id)?.rootfs.diff_ids;
+    if diff_ids.len() != manifest.layers.len() {
+        let message = format!("the config names {} layers, the manifest {}", diff_ids.len(), manifest.layers.len());
+        return Err(Error::new(Kind::Corrupt, message));
+    }
+    for layer in &manifest.layers {
+        observer.event(Event::Queued { digest: layer.digest.as_str(), size: layer.size });
+    }
+    let mut unpacker = Unpacker::new(work, owners)?;
+    for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
+        let digest = layer.digest.as_str();
+        let blob = session.local(layer).ok_or_else(|| {
+            let message = format!("layer {digest} is not here");
+            Error::new(Kind::NotFound, message).with_hint("pull the image again")
+        })?;
+        let name = format!("layer {digest}");
+        let input = Counted::new(Cursor::new(&blob.file, blob.offset), blob.length, digest, observer);
+        let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
+        let ((), found) = inflate_ahead(diff_id.algorithm(), input, Limits::LAYER, unpack)?;
+        if found.diff_id != *diff_id {
+            let message = format!("{name}: unpacked diff ID mismatch: expected {diff_id}, got {}", found.diff_id);
+            return Err(Error::new(Kind::Corrupt, message));
+        }
+        observer.event(Event::Done { digest });
+    }
+    let unpacked = unpacker.finish()?;
+    if flush == Flush::Now {
+        unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+    }
+    Ok((unpacked, manifest.layers.len()))
+}
+
+/// A trailing slash says nothing about which directory is meant.
+fn without_slash(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// Counts what is read of a blob, for the observer.
+struct Counted<'a, R> {
+    reader: R,
+    left: u64,
+    total: u64,
+    digest: &'a str,
+    observer: &'a dyn Observer,
+}
+
+impl<'a, R> Counted<'a, R> {
+    fn new(reader: R, total: u64, digest: &'a str, observer: &'a dyn Observer) -> Self {
+        Self { reader, left: total, total, digest, observer }
+    }
+}
+
+impl<R: std::io::Read> std::io::Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.reader.read(&mut buffer[..want])?;
+        self.left -= count as u64;
+        let done = self.total - self.left;
+        self.observer.event(Event::Moved { digest: self.digest, done, total: self.total });
+        Ok(count)
+    }
+}
