@@ -42,7 +42,9 @@ impl Stage {
 fn docker_pulls_from_it_as_its_mirror_and_by_name() {
     let Some(stage) = Stage::new(Format::Docker) else { return };
     let mirror = format!("--registry-mirror=http://{}", stage.cache.address());
-    let Some(docker) = peers::available(Docker::start_with(&stage.bench.path("docker"), &[&mirror])) else { return };
+    let Some(docker) = peers::available(Docker::start_with(&stage.bench.path("docker"), &[&mirror], &[])) else {
+        return;
+    };
     for name in ["acme/app:1".to_owned(), stage.cache.name("hub/acme/app:1")] {
         must(docker.command().args(["pull", "--quiet", &name]));
         let id = must(docker.command().args(["image", "inspect", "--format", "{{.Id}}", &name]));

@@ -11,13 +11,14 @@ use dhow_testkit::peers;
 use crate::shell;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("podman", "podman"),
     ("skopeo", "skopeo"),
     ("buildah", "buildah"),
     ("docker-registry", "docker-registry"),
+    ("nginx", "nginx-light"),
     ("fusermount3", "fuse3"),
     ("debootstrap", "debootstrap"),
     ("mkfs.ext4", "e2fsprogs"),

@@ -67,9 +67,9 @@ fn pages_of_the_api_are_followed_and_filtered_here_too() {
         Effect::Answer { status: 200, headers, body: index(entries) }
     };
     let first = page(&[entry(1, "x/a"), entry(2, "x/b")], Some(&format!("/v2/app/referrers/{subject}?last=2")));
-    registry.script(Rule::on(Route::Other).path("referrers").effect(first).times(1));
+    registry.script(Rule::on(Route::Referrers).path("referrers").effect(first).times(1));
     registry.script(
-        Rule::on(Route::Other).path("referrers").effect(page(&[entry(3, "x/a"), entry(1, "x/a")], None)).times(1),
+        Rule::on(Route::Referrers).path("referrers").effect(page(&[entry(3, "x/a"), entry(1, "x/a")], None)).times(1),
     );
     let remote = remote(&registry, "app", Access::Pull);
     let found = run(remote.referrers(&subject, Some("x/a"))).unwrap();
@@ -86,7 +86,7 @@ fn a_list_that_leads_elsewhere_is_refused() {
         ("Link".to_owned(), "<http://169.254.169.254/latest>; rel=\"next\"".to_owned()),
     ];
     let answer = Effect::Answer { status: 200, headers, body: index(&[]) };
-    registry.script(Rule::on(Route::Other).path("referrers").effect(answer));
+    registry.script(Rule::on(Route::Referrers).path("referrers").effect(answer));
     let remote = remote(&registry, "app", Access::Pull);
     let error = run(remote.referrers(&Digest::parse(&digest_of(b"x")).unwrap(), None)).unwrap_err();
     assert_eq!(error.kind(), Kind::Denied, "{error}");

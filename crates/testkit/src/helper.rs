@@ -17,7 +17,7 @@ pub struct Helpers {
 
 impl Helpers {
     /// Puts helpers into `folder`: `good`, `other` and `pass` keep what they are given; `sad` fails; `empty` never has
-    /// anything; `echo`, `halfway` and `garbage` would give away secrets; `endless`, `slow` and `daemon` never come to an end.
+    /// anything; `gcloud`, `ecr-login` and `acr-env` have what [`Helpers::keep`] gave them, and store nothing; `echo`, `halfway` and `garbage` would give away secrets; `endless`, `slow` and `daemon` never come to an end.
     ///
     /// # Errors
     /// The operating system's.
@@ -33,6 +33,17 @@ impl Helpers {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Puts a credential into a helper's keychain.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn keep(&self, character: &str, server: &str, user: &str, secret: &str) -> io::Result<()> {
+        let keychain = self.folder.join(format!("keychain-{character}"));
+        fs::create_dir_all(&keychain)?;
+        let entry = serde_json::json!({ "ServerURL": server, "Username": user, "Secret": secret });
+        fs::write(keychain.join(server.replace(['/', ':'], "_")), entry.to_string())
     }
 
     /// What a helper was asked for: lines of an action and a server.

@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 
 mod docker;
 mod go;
+mod nginx;
 mod podman;
 mod registry;
 
 pub use docker::Docker;
 pub use go::Go;
+pub use nginx::Nginx;
 pub use podman::Podman;
-pub use registry::{PASSWORD, Registry, USER};
+pub use registry::{Demands, PASSWORD, Registry, USER};
 
 /// Set to `1`, it makes a peer that cannot run a failure instead of a skipped test.
 pub const REQUIRE_VARIABLE: &str = "DHOW_REQUIRE_PEERS";

@@ -23,32 +23,39 @@ impl Docker {
     /// # Errors
     /// That it is not installed, not root, or does not come up (with the end of its log).
     pub fn start(folder: &Path) -> io::Result<Self> {
-        Self::start_with(folder, &[])
+        Self::start_with(folder, &[], &[])
     }
 
-    /// As [`Docker::start`], with further flags of dockerd.
+    /// As [`Docker::start`], with further flags of dockerd, and more in its environment, such as a proxy.
     ///
     /// # Errors
     /// As [`Docker::start`].
-    pub fn start_with(folder: &Path, flags: &[&str]) -> io::Result<Self> {
+    pub fn start_with(folder: &Path, flags: &[&str], environment: &[(&str, String)]) -> io::Result<Self> {
         if !is_root() {
             return Err(io::Error::other("dockerd needs root"));
         }
         let (server, client) = (find("dockerd")?, find("docker")?);
         fs::create_dir_all(folder)?;
         // overlay2 needs a file system below that supports it; vfs works everywhere.
-        let mut started = Self::launch(&server, folder, flags, None);
+        let mut started = Self::launch(&server, folder, flags, environment, None);
         if started.is_err() {
-            started = Self::launch(&server, folder, flags, Some("vfs"));
+            started = Self::launch(&server, folder, flags, environment, Some("vfs"));
         }
         Ok(Self { child: started?, folder: folder.to_owned(), client })
     }
 
-    fn launch(server: &Path, folder: &Path, flags: &[&str], storage_driver: Option<&str>) -> io::Result<Child> {
+    fn launch(
+        server: &Path,
+        folder: &Path,
+        flags: &[&str],
+        environment: &[(&str, String)],
+        storage_driver: Option<&str>,
+    ) -> io::Result<Child> {
         let socket = folder.join("docker.sock");
         let log = folder.join("dockerd.log");
         let mut command = daemon(server);
         command
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
             .args(["--iptables=false", "--ip6tables=false", "--bridge=none"])
             .args(flags)
             .arg("--config-file")

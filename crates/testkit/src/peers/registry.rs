@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::{daemon, find, free_address, stop, wait_until_ready};
+use crate::registry::{AUTHORITY, CERTIFIED, CERTIFIED_KEY};
 
 /// The one account of a registry that wants to know who asks.
 pub const USER: &str = "bob";
@@ -18,7 +19,18 @@ pub const PASSWORD: &str = "hunter2";
 /// [`PASSWORD`] as bcrypt, the only form that the registry takes.
 const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.";
 
-/// A running registry on a loopback port, speaking plain HTTP; it ends when this is dropped.
+/// What a registry wants to see, and shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demands {
+    /// Whether it wants [`USER`] and [`PASSWORD`].
+    pub account: bool,
+    /// Whether it speaks HTTPS as `registry.test`, with a certificate of the authority of tests.
+    pub tls: bool,
+    /// Whether clients must have a certificate of that authority, too.
+    pub client_certificate: bool,
+}
+
+/// A running registry on a loopback port, speaking plain HTTP unless told otherwise; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Registry {
     child: Child,
@@ -31,7 +43,7 @@ impl Registry {
     /// # Errors
     /// That it is not installed, or does not come up (with the end of its log).
     pub fn start(folder: &Path) -> io::Result<Self> {
-        Self::try_start(folder, false)
+        Self::start_with(folder, Demands::default())
     }
 
     /// As [`Registry::start`], with one account: [`USER`] and [`PASSWORD`].
@@ -39,15 +51,19 @@ impl Registry {
     /// # Errors
     /// As [`Registry::start`].
     pub fn start_protected(folder: &Path) -> io::Result<Self> {
-        Self::try_start(folder, true)
+        Self::start_with(folder, Demands { account: true, ..Demands::default() })
     }
 
-    fn try_start(folder: &Path, protected: bool) -> io::Result<Self> {
+    /// As [`Registry::start`], for clients that meet its demands.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn start_with(folder: &Path, demands: Demands) -> io::Result<Self> {
         const ATTEMPTS: usize = 3;
         let mut last = io::Error::other("docker-registry was not tried");
         for _ in 0..ATTEMPTS {
             // Somebody else may take the port between the look and the start.
-            match Self::launch(folder, free_address()?, protected) {
+            match Self::launch(folder, free_address()?, demands) {
                 Ok(registry) => return Ok(registry),
                 Err(error) => last = error,
             }
@@ -55,16 +71,11 @@ impl Registry {
         Err(last)
     }
 
-    fn launch(folder: &Path, address: SocketAddr, protected: bool) -> io::Result<Self> {
+    fn launch(folder: &Path, address: SocketAddr, demands: Demands) -> io::Result<Self> {
         let program = find("docker-registry")?;
         fs::create_dir_all(folder)?;
         let configuration = folder.join("config.yml");
-        let accounts = folder.join("htpasswd");
-        fs::write(&accounts, format!("{USER}:{PASSWORD_HASH}\n"))?;
-        let auth = match protected {
-            true => format!("auth:\n  htpasswd:\n    realm: peers\n    path: {}\n", accounts.display()),
-            false => String::new(),
-        };
+        let auth = demands.written(folder)?;
         fs::write(
             &configuration,
             format!(
@@ -97,13 +108,37 @@ impl Registry {
     }
 }
 
+impl Demands {
+    /// The parts of the configuration that make them, behind `http:`'s address; their files are put into `folder`.
+    fn written(self, folder: &Path) -> io::Result<String> {
+        let put = |name: &str, text: &str| {
+            let path = folder.join(name);
+            fs::write(&path, text).map(|()| path.display().to_string())
+        };
+        let mut text = String::new();
+        if self.tls || self.client_certificate {
+            let (certificate, key) = (put("registry.pem", CERTIFIED)?, put("registry.key.pem", CERTIFIED_KEY)?);
+            text.push_str(&format!("  tls:\n    certificate: {certificate}\n    key: {key}\n"));
+        }
+        if self.client_certificate {
+            text.push_str(&format!("    clientcas:\n      - {}\n", put("authority.pem", AUTHORITY)?));
+        }
+        if self.account {
+            let accounts = put("htpasswd", &format!("{USER}:{PASSWORD_HASH}\n"))?;
+            text.push_str(&format!("auth:\n  htpasswd:\n    realm: peers\n    path: {accounts}\n"));
+        }
+        Ok(text)
+    }
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
         stop(&mut self.child, Duration::from_secs(5));
     }
 }
 
-fn answers(address: SocketAddr) -> bool {
+/// Whether somebody answers, if only that they speak HTTPS.
+pub(super) fn answers(address: SocketAddr) -> bool {
     let ask = || -> io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -112,5 +147,7 @@ fn answers(address: SocketAddr) -> bool {
         stream.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.") && (answer.contains(" 200 ") || answer.contains(" 401 ")))
+    ask().is_ok_and(|answer| {
+        answer.starts_with("HTTP/1.") && [" 200 ", " 401 ", " 400 "].iter().any(|status| answer.contains(status))
+    })
 }

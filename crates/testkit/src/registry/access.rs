@@ -1,8 +1,10 @@
 //! Who may do what: nobody asked, passwords, or tokens.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::http::{Exchange, Head};
+use super::service::{self, TokenService};
 
 /// What the registry wants to see.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub enum Access {
         /// Where the challenge says that the service is; its own `/token` when `None`.
         realm: Option<String>,
     },
+    /// Tokens of a service as one of the well-known registries has it.
+    Service(TokenService),
 }
 
 impl Access {
@@ -57,8 +61,10 @@ pub(super) type Signer = Box<dyn Fn(&str, &[String]) -> String + Send>;
 pub(super) struct Tokens {
     /// Writes tokens for another registry, which proves them itself.
     pub(super) signer: Option<Signer>,
-    scopes: HashMap<String, Vec<String>>,
+    scopes: HashMap<String, (Vec<String>, Instant)>,
     given: usize,
+    /// How long those given from now on live.
+    pub(super) lifetime: Lifetime,
     /// The refresh token that is given out for the next use of the one before it, and takes its place.
     pub(super) next_refresh: Option<String>,
     refresh: Option<String>,
@@ -69,14 +75,31 @@ impl Tokens {
         self.scopes.clear();
     }
 
-    fn give(&mut self, user: &str, scopes: Vec<String>) -> String {
+    /// A new token for these scopes, which lives as long as the lifetime says.
+    pub(super) fn give(&mut self, user: &str, scopes: Vec<String>) -> String {
         self.given += 1;
         let token = match &self.signer {
             Some(sign) => sign(user, &scopes),
             None => format!("token-{}-secret", self.given),
         };
-        self.scopes.insert(token.clone(), scopes);
+        self.scopes.insert(token.clone(), (scopes, Instant::now() + self.lifetime.0));
         token
+    }
+
+    /// The scopes of a token that has not ended.
+    pub(super) fn scopes(&self, token: &str) -> Option<&[String]> {
+        let (scopes, end) = self.scopes.get(token)?;
+        (*end > Instant::now()).then_some(scopes.as_slice())
+    }
+}
+
+/// How long tokens live; five minutes unless something else is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime(pub(super) Duration);
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Lifetime(Duration::from_secs(300))
     }
 }
 
@@ -92,11 +115,12 @@ pub(super) fn refusal(
     tokens: &Tokens,
     own_url: &str,
     head: &Head,
-    needed: &[(String, &str)],
+    needed: &[(String, &'static str)],
 ) -> Option<Exchange> {
     let shown = head.header("authorization").unwrap_or_default();
     match access {
         Access::Open => None,
+        Access::Service(service) => service::refusal(service, tokens, head, needed),
         Access::Basic { user, password } => {
             let right = shown == format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
             (!right).then(|| {
@@ -105,7 +129,7 @@ pub(super) fn refusal(
             })
         }
         Access::Bearer { realm, .. } => {
-            let granted = shown.strip_prefix("Bearer ").and_then(|token| tokens.scopes.get(token));
+            let granted = shown.strip_prefix("Bearer ").and_then(|token| tokens.scopes(token));
             let covers = |granted: &[String]| needed.iter().all(|(name, action)| allows(granted, name, action));
             if granted.is_some_and(|granted| covers(granted)) {
                 return None;
@@ -127,15 +151,19 @@ pub(super) fn refusal(
     }
 }
 
-fn allows(granted: &[String], name: &str, action: &str) -> bool {
+/// Whether scopes have this action on this repository; `*` is every action.
+pub(super) fn allows(granted: &[String], name: &str, action: &str) -> bool {
     granted
         .iter()
         .filter_map(|scope| scope.strip_prefix("repository:")?.rsplit_once(':'))
-        .any(|(of, actions)| of == name && actions.split(',').any(|granted| granted == action))
+        .any(|(of, actions)| of == name && actions.split(',').any(|granted| granted == action || granted == "*"))
 }
 
 /// The token service.
 pub(super) fn token(access: &Access, tokens: &mut Tokens, head: &Head, body: &[u8]) -> Exchange {
+    if let Access::Service(service) = access {
+        return service::token(service, tokens, head, body);
+    }
     let Access::Bearer { user, password, refresh_token, anonymous_pull, .. } = access else {
         return Exchange::error(404, "NAME_UNKNOWN", "there is no token service");
     };
@@ -170,7 +198,8 @@ pub(super) fn token(access: &Access, tokens: &mut Tokens, head: &Head, body: &[u
         })
         .collect();
     let to = if known { user.as_str() } else { "" };
-    let mut answer = serde_json::json!({ "token": tokens.give(to, granted), "expires_in": 300 });
+    let seconds = tokens.lifetime.0.as_secs();
+    let mut answer = serde_json::json!({ "token": tokens.give(to, granted), "expires_in": seconds });
     if let (Some(refresh), Some("true"), true) =
         (refresh_token, field("offline_token").or(field("access_type").map(|_| "true")), known)
     {
@@ -208,7 +237,7 @@ fn decode(text: &str) -> String {
 }
 
 /// RFC 4648 §4, by hand: the code under test uses a library for it.
-fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

@@ -156,6 +156,36 @@ impl Content {
         absent_blobs.chain(absent).collect()
     }
 
+    /// Removes a tag, or a manifest by its digest with every tag that stands for it; `false` when there is none.
+    pub(super) fn remove_manifest(&mut self, repository: &str, reference: &str) -> bool {
+        let repository = self.repository(repository);
+        if !reference.contains(':') {
+            return repository.tags.remove(reference).is_some();
+        }
+        repository.tags.retain(|_, digest| digest != reference);
+        repository.manifests.remove(reference).is_some()
+    }
+
+    /// All manifests of a repository: digests, media types, bytes; in the order of digests.
+    pub(super) fn manifests(&self, repository: &str) -> Vec<(String, String, Arc<[u8]>)> {
+        let manifests = self.repositories.get(repository).into_iter().flat_map(|found| &found.manifests);
+        let mut all: Vec<_> = manifests
+            .map(|(digest, manifest)| (digest.clone(), manifest.media_type.clone(), Arc::clone(&manifest.bytes)))
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// The bytes of a blob, whichever repository has it.
+    pub(super) fn blob_anywhere(&self, digest: &str) -> Option<Arc<[u8]>> {
+        self.blobs.get(digest).cloned()
+    }
+
+    /// Makes a repository that has nothing yet.
+    pub(super) fn create(&mut self, repository: &str) {
+        self.repository(repository);
+    }
+
     pub(super) fn tags(&self, repository: &str) -> Option<Vec<String>> {
         Some(self.repositories.get(repository)?.tags.keys().cloned().collect())
     }

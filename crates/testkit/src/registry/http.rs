@@ -65,6 +65,11 @@ impl Exchange {
         Self::json(status, &serde_json::json!({ "errors": [{ "code": code, "message": message }] }))
     }
 
+    /// An error with its detail, as most registries send it.
+    pub(super) fn detailed(status: u16, (code, message): (&str, &str), detail: &serde_json::Value) -> Self {
+        Self::json(status, &serde_json::json!({ "errors": [{ "code": code, "message": message, "detail": detail }] }))
+    }
+
     /// The older form of an error body, which token services use.
     pub(super) fn details(status: u16, details: &str) -> Self {
         Self::json(status, &serde_json::json!({ "details": details }))

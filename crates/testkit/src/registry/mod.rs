@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 mod access;
 mod content;
@@ -26,12 +27,21 @@ mod http;
 mod routes;
 mod script;
 mod server;
+mod service;
 mod tls;
+mod ways;
 
-pub use access::Access;
+pub mod known;
+
+pub use access::{Access, base64};
 pub use content::{Image, digest_of};
 pub use script::{Effect, Route, Rule};
-pub use tls::{AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, server_config as tls_server_config};
+pub use service::{Asked, Exchange, TokenService};
+pub use tls::{
+    AUTHORITY, CERTIFIED, CERTIFIED_KEY, CLIENT_CERTIFICATE, CLIENT_KEY, KNOWN_AUTHORITY,
+    server_config as tls_server_config,
+};
+pub use ways::{Deletes, Pulls, Refusal, Storage, Ways};
 
 use content::Content;
 
@@ -84,8 +94,14 @@ pub struct UploadRules {
     pub body_bytes_max: u64,
     /// Sent as `OCI-Chunk-Min-Length` when not 0.
     pub chunk_bytes_min: u64,
+    /// Whether a `PATCH` may bring a part, with a `Content-Range`.
+    pub chunks: bool,
+    /// Longest body of one request at an upload, when another limit holds for the bodies of `PUT` than for those of `PATCH`.
+    pub put_bytes_max: u64,
     /// Whether the `Location` of an upload is absolute.
     pub absolute_location: bool,
+    /// Whether the `Location` of an upload is outside of the API's pages, and a part of the path says nothing to a client.
+    pub opaque_location: bool,
 }
 
 impl Default for UploadRules {
@@ -97,7 +113,10 @@ impl Default for UploadRules {
             patch_overwrites: false,
             body_bytes_max: u64::MAX,
             chunk_bytes_min: 0,
+            chunks: true,
+            put_bytes_max: u64::MAX,
             absolute_location: false,
+            opaque_location: false,
         }
     }
 }
@@ -122,6 +141,7 @@ struct State {
     tokens: access::Tokens,
     rules: Vec<Rule>,
     uploads: UploadRules,
+    ways: Ways,
     tags_per_page: usize,
     log: Vec<(u64, Request)>,
     requests: u64,
@@ -192,6 +212,15 @@ impl ScriptedRegistry {
         Self::start_with(Some(tls::Proof::Mutual), IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
+    /// Starts one that speaks HTTPS under the names of the well-known registries, with a certificate of
+    /// [`KNOWN_AUTHORITY`]. [`crate::proxy::Proxy`] leads there.
+    ///
+    /// # Panics
+    /// When no port can be opened.
+    pub fn start_known() -> Self {
+        Self::start_with(Some(tls::Proof::Known), IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.shared.address
@@ -206,6 +235,7 @@ impl ScriptedRegistry {
             tokens: access::Tokens::default(),
             rules: Vec::new(),
             uploads: UploadRules::default(),
+            ways: Ways::default(),
             tags_per_page: usize::MAX,
             log: Vec::new(),
             requests: 0,
@@ -265,6 +295,16 @@ impl ScriptedRegistry {
         self.shared.state().tokens.next_refresh = Some(next.to_owned());
     }
 
+    /// Has tokens given from now on end after so long, which is also what clients are told, in whole seconds.
+    pub fn set_token_lifetime(&self, lifetime: Duration) {
+        self.shared.state().tokens.lifetime = access::Lifetime(lifetime);
+    }
+
+    /// Changes where the registry differs from others.
+    pub fn set_ways(&self, ways: Ways) {
+        self.shared.state().ways = ways;
+    }
+
     /// Changes how uploads are taken.
     pub fn set_uploads(&self, rules: UploadRules) {
         self.shared.state().uploads = rules;
@@ -273,6 +313,11 @@ impl ScriptedRegistry {
     /// Cuts tag lists into pages.
     pub fn set_tags_per_page(&self, tags: usize) {
         self.shared.state().tags_per_page = tags.max(1);
+    }
+
+    /// Makes a repository that has nothing yet.
+    pub fn create_repository(&self, repository: &str) {
+        self.shared.state().content.create(repository);
     }
 
     /// Stores a blob and returns its digest.

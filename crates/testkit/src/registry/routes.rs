@@ -1,10 +1,12 @@
 //! What a right-minded registry answers.
 
+use std::sync::Arc;
+
 use super::access::form;
 use super::content::has_digest;
 use super::http::{Exchange, Head};
 use super::script::Route;
-use super::{Shared, State, access};
+use super::{Shared, State, access, service, ways};
 
 /// A request's page, taken apart.
 #[derive(Clone, Debug)]
@@ -19,8 +21,11 @@ pub(super) struct Page {
 pub(super) fn page(path: &str) -> Page {
     let page = |route, repository: &str, name: &str| Page { route, repository: repository.into(), name: name.into() };
     let Some(rest) = path.strip_prefix("/v2/") else {
-        return page(if path == "/token" { Route::Token } else { Route::Other }, "", "");
+        return foreign_page(path);
     };
+    if service::is_path(path) {
+        return page(Route::Token, "", "");
+    }
     if rest.is_empty() {
         return page(Route::Ping, "", "");
     }
@@ -30,13 +35,32 @@ pub(super) fn page(path: &str) -> Page {
     if let Some(repository) = rest.strip_suffix("/tags/list") {
         return page(Route::Tags, repository, "");
     }
-    for (word, route) in [("/blobs/", Route::Blob), ("/manifests/", Route::Manifest)] {
+    let words = [("/blobs/", Route::Blob), ("/manifests/", Route::Manifest), ("/referrers/", Route::Referrers)];
+    for (word, route) in words {
         if let Some((repository, name)) = rest.rsplit_once(word) {
             return page(route, repository, name);
         }
     }
     page(Route::Other, "", "")
 }
+
+/// A page outside of the API: a token service, an upload with an address of its own, a blob in the storage.
+fn foreign_page(path: &str) -> Page {
+    let page = |route, repository: &str, name: &str| Page { route, repository: repository.into(), name: name.into() };
+    if path == "/token" || service::is_path(path) {
+        return page(Route::Token, "", "");
+    }
+    if let Some((repository, id)) = path.strip_prefix(OPAQUE_UPLOADS).and_then(|rest| rest.rsplit_once("/uploads/")) {
+        return page(Route::Upload, repository, id);
+    }
+    match ways::stored_digest(path) {
+        Some(digest) => page(Route::Storage, "", &digest),
+        None => page(Route::Other, "", ""),
+    }
+}
+
+/// Where uploads are that are outside of the API's pages.
+const OPAQUE_UPLOADS: &str = "/artifacts-uploads/";
 
 /// The right answer. For uploads the body is in the upload already.
 pub(super) fn answer(shared: &Shared, head: &Head, page: &Page, body: &[u8], ignore_range: bool) -> Exchange {
@@ -45,9 +69,26 @@ pub(super) fn answer(shared: &Shared, head: &Head, page: &Page, body: &[u8], ign
     if page.route == Route::Token {
         return access::token(&state.access, &mut state.tokens, head, body);
     }
-    if let Some(refusal) = refusal(shared, state, head, page) {
-        return refusal;
+    if page.route == Route::Storage {
+        return ways::stored(state, head, page, ignore_range);
     }
+    // Whether a body is taken was asked before it came: a token may end while it does.
+    let is_taken = page.route == Route::Upload && head.content_length().is_some_and(|length| length > 0);
+    let answer = match refusal(shared, state, head, page).filter(|_| !is_taken) {
+        Some(refusal) => refusal,
+        None => page_answer(shared, state, head, page, body, ignore_range),
+    };
+    ways::marked(state, head, page, answer)
+}
+
+fn page_answer(
+    shared: &Shared,
+    state: &mut State,
+    head: &Head,
+    page: &Page,
+    body: &[u8],
+    ignore_range: bool,
+) -> Exchange {
     match page.route {
         Route::Ping => Exchange::json(200, &serde_json::json!({})),
         Route::Blob => blob(state, head, page, ignore_range),
@@ -55,17 +96,26 @@ pub(super) fn answer(shared: &Shared, head: &Head, page: &Page, body: &[u8], ign
         Route::Tags => tags(state, head, page),
         Route::UploadStart => upload_start(shared, state, head, page),
         Route::Upload => upload(shared, state, head, page),
-        Route::Any | Route::Token | Route::Other => Exchange::error(404, "UNSUPPORTED", "no such page"),
+        Route::Referrers => ways::referrers(state, head, page),
+        Route::Any | Route::Token | Route::Storage | Route::Other => {
+            Exchange::error(404, "UNSUPPORTED", "no such page")
+        }
     }
 }
 
 /// Whether access rules stop the request; also asked before its body is read.
 pub(super) fn refusal(shared: &Shared, state: &State, head: &Head, page: &Page) -> Option<Exchange> {
     let needed = match page.route {
-        Route::Token => return None,
+        Route::Token | Route::Storage => return None,
+        // Who knows such an address may write there: docker shows credentials to pages of the API alone.
+        Route::Upload if head.path.starts_with(OPAQUE_UPLOADS) => return None,
         Route::Ping | Route::Other | Route::Any => Vec::new(),
         _ => {
-            let action = if matches!(head.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
+            let action = match head.method.as_str() {
+                "GET" | "HEAD" => "pull",
+                "DELETE" if page.route == Route::Manifest => "delete",
+                _ => "push",
+            };
             let mut needed = vec![(page.repository.clone(), action)];
             let from = form(&head.query).into_iter().find(|(key, _)| key == "from");
             needed.extend(from.map(|(_, repository)| (repository, "pull")));
@@ -78,9 +128,17 @@ pub(super) fn refusal(shared: &Shared, state: &State, head: &Head, page: &Page) 
 }
 
 fn blob(state: &State, head: &Head, page: &Page, ignore_range: bool) -> Exchange {
+    if let Some(redirect) = ways::redirect(state, head, page) {
+        return redirect;
+    }
     let Some(bytes) = state.content.blob(&page.repository, &page.name) else {
         return Exchange::error(404, "BLOB_UNKNOWN", "blob unknown to registry");
     };
+    blob_bytes(bytes, head, page, ignore_range)
+}
+
+/// The bytes of a blob, or the range of them that was asked for.
+pub(super) fn blob_bytes(bytes: Arc<[u8]>, head: &Head, page: &Page, ignore_range: bool) -> Exchange {
     let entity_tag = format!("\"{}\"", page.name);
     let answer = |status| {
         Exchange::new(status)
@@ -114,8 +172,14 @@ fn manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exchang
     if head.method == "PUT" {
         return put_manifest(state, head, page, body);
     }
+    if head.method == "DELETE" {
+        return ways::delete(state, page);
+    }
+    if let Some(refusal) = ways::pull_refusal(state, head) {
+        return refusal;
+    }
     match state.content.manifest(&page.repository, &page.name) {
-        None => Exchange::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
+        None => ways::unknown_manifest(state, page),
         Some((digest, manifest)) => Exchange::new(200)
             .with("Content-Type", &manifest.media_type)
             .with("Docker-Content-Digest", &digest)
@@ -128,7 +192,10 @@ fn put_manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exc
     if is_digest && !has_digest(body, &page.name) {
         return Exchange::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content");
     }
-    let Ok(parsed) = serde_json::from_slice(body) else {
+    if let Some(refusal) = ways::write_refusal(state, page) {
+        return refusal;
+    }
+    let Ok(parsed) = serde_json::from_slice::<serde_json::Value>(body) else {
         return Exchange::error(400, "MANIFEST_INVALID", "manifest invalid");
     };
     if let Some(missing) = state.content.missing_below(&page.repository, &parsed).first() {
@@ -137,7 +204,11 @@ fn put_manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exc
     let media_type = head.header("content-type").unwrap_or_default().to_owned();
     let tag = if is_digest { "" } else { page.name.as_str() };
     let digest = state.content.put_manifest(&page.repository, tag, &media_type, body.to_vec());
-    Exchange::new(201).with("Docker-Content-Digest", &digest)
+    let answer = Exchange::new(201).with("Docker-Content-Digest", &digest);
+    match parsed.pointer("/subject/digest").and_then(|subject| subject.as_str()).filter(|_| state.ways.referrers) {
+        Some(subject) => answer.with("OCI-Subject", subject),
+        None => answer,
+    }
 }
 
 fn tags(state: &State, head: &Head, page: &Page) -> Exchange {
@@ -158,6 +229,9 @@ fn tags(state: &State, head: &Head, page: &Page) -> Exchange {
 }
 
 fn upload_start(shared: &Shared, state: &mut State, head: &Head, page: &Page) -> Exchange {
+    if let Some(refusal) = ways::write_refusal(state, page) {
+        return refusal;
+    }
     let fields = form(&head.query);
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if let (Some(digest), Some(from)) = (field("mount"), field("from"))
@@ -167,16 +241,21 @@ fn upload_start(shared: &Shared, state: &mut State, head: &Head, page: &Page) ->
         return Exchange::new(201).with("Location", &format!("/v2/{}/blobs/{digest}", page.repository));
     }
     let id = state.content.open_upload();
-    at_upload(shared, state, Exchange::new(202), page, &id)
+    at_upload(shared, state, head, (202, page, &id))
 }
 
 /// Adds the headers that say where an upload is and how far it came.
-fn at_upload(shared: &Shared, state: &State, mut answer: Exchange, page: &Page, id: &str) -> Exchange {
+fn at_upload(shared: &Shared, state: &State, head: &Head, (status, page, id): (u16, &Page, &str)) -> Exchange {
     let scheme = if shared.tls.is_some() { "https" } else { "http" };
-    let base = if state.uploads.absolute_location { format!("{scheme}://{}", shared.address) } else { String::new() };
+    let host = head.header("host").map_or_else(|| shared.address.to_string(), str::to_owned);
+    let base = if state.uploads.absolute_location { format!("{scheme}://{host}") } else { String::new() };
+    let place = match state.uploads.opaque_location {
+        true => format!("{base}{OPAQUE_UPLOADS}{}/uploads/{id}", page.repository),
+        false => format!("{base}/v2/{}/blobs/uploads/{id}", page.repository),
+    };
     let length = state.content.uploads.get(id).map_or(0, Vec::len);
-    answer = answer
-        .with("Location", &format!("{base}/v2/{}/blobs/uploads/{id}?state={length}", page.repository))
+    let answer = Exchange::new(status)
+        .with("Location", &format!("{place}?state={length}"))
         .with("Range", &format!("0-{}", length.saturating_sub(1)))
         .with("Docker-Upload-UUID", id);
     match state.uploads.chunk_bytes_min {
@@ -190,8 +269,8 @@ fn upload(shared: &Shared, state: &mut State, head: &Head, page: &Page) -> Excha
         return Exchange::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
     }
     match head.method.as_str() {
-        "GET" => at_upload(shared, state, Exchange::new(204), page, &page.name),
-        "PATCH" => at_upload(shared, state, Exchange::new(202), page, &page.name),
+        "GET" => at_upload(shared, state, head, (204, page, &page.name)),
+        "PATCH" => at_upload(shared, state, head, (202, page, &page.name)),
         "DELETE" => {
             state.content.uploads.remove(&page.name);
             Exchange::new(204)

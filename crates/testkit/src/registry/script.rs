@@ -21,6 +21,10 @@ pub enum Route {
     Upload,
     /// `…/tags/list`.
     Tags,
+    /// `…/referrers/<digest>`.
+    Referrers,
+    /// A blob at the storage that the registry leads to.
+    Storage,
     /// Anything else.
     Other,
 }

@@ -142,6 +142,10 @@ impl<'a> Turn<'a> {
         let unsupported = || Some(Exchange::error(405, "UNSUPPORTED", "The operation is unsupported."));
         match self.head.method.as_str() {
             "PATCH" if !state.uploads.patch => unsupported(),
+            "PATCH" if !state.uploads.chunks && self.head.header("content-range").is_some() => unsupported(),
+            "PUT" if length > state.uploads.put_bytes_max => {
+                Some(Exchange::new(413).with_body(*b"<html>413 Request Entity Too Large</html>"))
+            }
             "PUT" if length > 0 && !state.uploads.put_with_body => unsupported(),
             "PATCH" | "PUT" if length > 0 => {
                 refusal(self.shared, &state, &self.head, &self.page).or_else(|| self.wrong_position(&state))

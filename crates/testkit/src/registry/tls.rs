@@ -13,9 +13,17 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 const CERTIFICATE: &[u8] = include_bytes!("tls/certificate.pem");
 const KEY: &[u8] = include_bytes!("tls/key.pem");
 
-/// A certificate of [`AUTHORITY`] for `registry.test`, everything below it, and `mirror.test`.
-const CERTIFIED: &[u8] = include_bytes!("tls/registry-test.pem");
-const CERTIFIED_KEY: &[u8] = include_bytes!("tls/registry-test.key.pem");
+/// A certificate of [`AUTHORITY`] for `registry.test`, everything below it, and `mirror.test`, in PEM form.
+pub const CERTIFIED: &str = include_str!("tls/registry-test.pem");
+/// The key of [`CERTIFIED`], in PEM form.
+pub const CERTIFIED_KEY: &str = include_str!("tls/registry-test.key.pem");
+
+/// A certificate of [`KNOWN_AUTHORITY`] for the hosts of the well-known registries.
+const KNOWN: &[u8] = include_bytes!("tls/known-registries.pem");
+const KNOWN_KEY: &[u8] = include_bytes!("tls/known-registries.key.pem");
+
+/// The authority of the registries in [`super::known`], in PEM form. Its key was thrown away.
+pub const KNOWN_AUTHORITY: &str = include_str!("tls/known-authority.pem");
 
 /// The authority of tests, which no system trusts, in PEM form.
 pub const AUTHORITY: &str = include_str!("tls/authority.pem");
@@ -33,13 +41,18 @@ pub(super) enum Proof {
     Certified,
     /// As before, and clients have to have one as well.
     Mutual,
+    /// The certificate of the well-known registries.
+    Known,
 }
 
 /// Speaks TLS as a server on an accepted connection.
 pub(super) fn server(stream: TcpStream, proof: Proof) -> io::Result<StreamOwned<ServerConnection, TcpStream>> {
     let config = match proof {
         Proof::SelfSigned => server_config(&[]),
-        Proof::Certified | Proof::Mutual => config(CERTIFIED, CERTIFIED_KEY, proof == Proof::Mutual).map(Arc::new),
+        Proof::Known => config(KNOWN, KNOWN_KEY, false).map(Arc::new),
+        Proof::Certified | Proof::Mutual => {
+            config(CERTIFIED.as_bytes(), CERTIFIED_KEY.as_bytes(), proof == Proof::Mutual).map(Arc::new)
+        }
     };
     let connection = config.and_then(|config| ServerConnection::new(config).map_err(io::Error::other))?;
     Ok(StreamOwned::new(connection, stream))
