@@ -20,12 +20,17 @@ use crate::transport::{Attempt, Security, Transport};
 /// Name under which this client asks for tokens. Token services keep lists of known names; docker's is on all of them.
 const CLIENT_ID: &str = "docker";
 
-/// How long a token lives when the service does not say (distribution docs, "Token Authentication Specification"), and
-/// the least that is assumed.
-const LIFETIME_MIN: Duration = Duration::from_secs(60);
+/// How long a token lives when the service does not say (distribution docs, "Token Authentication Specification").
+const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Bounds of a stated lifetime. Below the least, every request would ask for a token of its own.
+const LIFETIME_SECONDS: (f64, f64) = (1.0, 1e6);
 
 /// How long before its end a token is no longer used. Docker Hub's live 300 s, so minutes would defeat the cache.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(15);
+
+/// The same as a part of a short life.
+const RENEW_FRACTION: u32 = 4;
 
 /// A Bearer challenge whose realm may be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,7 +90,8 @@ pub(crate) struct Token {
     pub(crate) access: Secret,
     /// A refresh token, when one was asked for.
     pub(crate) refresh: Option<Secret>,
-    end: Instant,
+    /// From when on another one is asked for, a little before its end.
+    renewal: Instant,
 }
 
 /// The tokens of one registry, by realm, service and scopes.
@@ -98,7 +104,7 @@ impl TokenCache {
     pub(crate) fn get(&self, realm: &Realm, scopes: &[String]) -> Option<Secret> {
         let tokens = self.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let token = tokens.get(&(realm.clone(), sorted(scopes)))?;
-        (token.end > Instant::now() + RENEW_BEFORE_END).then(|| token.access.clone())
+        (token.renewal > Instant::now()).then(|| token.access.clone())
     }
 
     pub(crate) fn put(&self, realm: &Realm, scopes: &[String], token: &Token) {
@@ -281,6 +287,11 @@ impl Wanted<'_> {
     }
 }
 
+/// When a token that lives so long from now on is no longer used.
+fn renewal(lifetime: Duration) -> Instant {
+    Instant::now() + lifetime.saturating_sub(RENEW_BEFORE_END.min(lifetime / RENEW_FRACTION))
+}
+
 /// An `Authorization` header that HTTP libraries do not log.
 pub(crate) fn authorization(scheme: &str, secret: &Secret) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("{scheme} {}", secret.expose()))
@@ -315,11 +326,13 @@ impl Response {
         if access.is_empty() {
             return Err(unusable("neither \"token\" nor \"access_token\"".to_owned()));
         }
-        let seconds = answer.expires_in.unwrap_or(0.0).clamp(0.0, 1e6);
+        let (least, most) = LIFETIME_SECONDS;
+        let stated = answer.expires_in.filter(|seconds| *seconds > 0.0);
+        let lifetime = stated.map_or(LIFETIME_DEFAULT, |seconds| Duration::from_secs_f64(seconds.clamp(least, most)));
         Ok(Token {
             access: Secret::new(access),
             refresh: Some(answer.refresh_token).filter(|token| !token.is_empty()).map(Secret::new),
-            end: Instant::now() + Duration::from_secs_f64(seconds).max(LIFETIME_MIN),
+            renewal: renewal(lifetime),
         })
     }
 }
@@ -334,7 +347,7 @@ mod tests {
     }
 
     fn token(access: &str, seconds: u64) -> Token {
-        Token { access: Secret::new(access), refresh: None, end: Instant::now() + Duration::from_secs(seconds) }
+        Token { access: Secret::new(access), refresh: None, renewal: renewal(Duration::from_secs(seconds)) }
     }
 
     fn scopes(scopes: &[&str]) -> Vec<String> {
@@ -356,7 +369,8 @@ mod tests {
     #[test]
     fn a_token_near_its_end_is_not_used() {
         let (cache, scopes) = (TokenCache::default(), scopes(&["repository:a:pull"]));
-        cache.put(&realm(None), &scopes, &token("late", 10));
+        let late = Token { renewal: Instant::now(), ..token("late", 300) };
+        cache.put(&realm(None), &scopes, &late);
         assert_eq!(cache.get(&realm(None), &scopes), None);
         cache.put(&realm(None), &scopes, &token("fresh", 60));
         assert_eq!(cache.get(&realm(None), &scopes), Some(Secret::new("fresh")));
@@ -380,13 +394,19 @@ mod tests {
     fn lifetimes_have_a_least_and_a_most() {
         let lifetime = |body: &str| {
             let response = Response { status: StatusCode::OK, body: Ok(body.into()), realm: String::new() };
-            response.token().unwrap().end.duration_since(Instant::now()).as_secs_f64().round()
+            (response.token().unwrap().renewal.duration_since(Instant::now()).as_secs_f64() * 100.0).round() / 100.0
         };
-        for (expires_in, expected) in [("", 60.0), (r#","expires_in":300"#, 300.0), (r#","expires_in":1"#, 60.0)] {
+        for (expires_in, expected) in [
+            ("", 45.0),
+            (r#","expires_in":0"#, 45.0),
+            (r#","expires_in":300"#, 285.0),
+            (r#","expires_in":8"#, 6.0),
+            (r#","expires_in":0.1"#, 0.75),
+        ] {
             assert_eq!(lifetime(&format!(r#"{{"token":"t"{expires_in}}}"#)), expected, "{expires_in}");
         }
-        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":1e300}"#), 1e6);
-        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":-5}"#), 60.0);
+        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":1e300}"#), 1e6 - 15.0);
+        assert_eq!(lifetime(r#"{"access_token":"t","expires_in":-5}"#), 45.0);
     }
 
     #[test]
