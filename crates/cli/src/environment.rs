@@ -34,6 +34,8 @@ pub(crate) struct Environment {
     pub(crate) registries_conf: Option<PathBuf>,
     /// `DHOW_SYSROOT`: what stands for `/` where the system's configuration is looked for.
     pub(crate) sysroot: Option<PathBuf>,
+    /// `DHOW_TOKEN_HOSTS`: token services that may see the credentials of registries in other domains.
+    pub(crate) token_hosts: Vec<String>,
     /// `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, or in lower case; `ALL_PROXY` for what has none of its own.
     pub(crate) proxies: ProxySettings,
     /// `PATH`: where credential helpers are looked for.
@@ -66,6 +68,7 @@ impl Environment {
             cache_home: path("XDG_CACHE_HOME").filter(|path| path.is_absolute()),
             registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             sysroot: path("DHOW_SYSROOT"),
+            token_hosts: token_hosts(),
             proxies: proxies(),
             search_path: variable("PATH").unwrap_or_default(),
             no_color: variable("NO_COLOR").is_some(),
@@ -125,6 +128,7 @@ impl Environment {
         };
         ConfigFiles {
             family,
+            token_hosts: self.token_hosts.clone(),
             user_registries: user_registries.filter(|_| self.registries_conf.is_none()),
             registries,
             registries_required: self.registries_conf.is_some(),
@@ -171,6 +175,12 @@ pub(crate) fn arm_faults() -> Result<(), String> {
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Host names, with commas or spaces between them.
+fn token_hosts() -> Vec<String> {
+    let text = variable("DHOW_TOKEN_HOSTS").unwrap_or_default();
+    text.to_string_lossy().split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_owned).collect()
 }
 
 /// The first of the names that is set, the one in upper case before the one in lower case, as Go has them.

@@ -13,8 +13,10 @@ use url::Url;
 use crate::challenge::challenges;
 use crate::credentials::Credential;
 use crate::failure::request_words;
+use crate::host::shown;
 use crate::token::{Realm, TokenCache, Wanted, authorization, covers};
 use crate::transport::{Answer, Attempt, Security, Transport};
+use crate::trusted::may_see;
 
 /// Most scopes that are taken from one challenge.
 const SCOPES_MAX: usize = 16;
@@ -137,6 +139,9 @@ impl Authenticator {
         }
         let newest = self.refresh_token();
         let identity = newest.as_ref().or(credential.and_then(|credential| credential.identity_token.as_ref()));
+        if credential.is_some() || identity.is_some() {
+            self.check_service(transport, realm)?;
+        }
         let wanted = Wanted { domain: &self.domain, realm, scopes, offline: self.offline, security: &self.security };
         let token = wanted.fetch(transport, credential, identity).await?;
         self.tokens.put(realm, scopes, &token);
@@ -144,6 +149,20 @@ impl Authenticator {
             self.refresh.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&token.refresh);
         }
         Ok((Shown::Everything, token.access))
+    }
+
+    /// Refuses to send what somebody has of this registry to a token service that is not the registry's.
+    fn check_service(&self, transport: &Transport, realm: &Realm) -> Result<()> {
+        let allowed = transport.options.registries.token_hosts();
+        let registry = self.security.host().unwrap_or(&self.domain);
+        if may_see(registry, realm.url(), allowed) {
+            return Ok(());
+        }
+        let host = realm.url().host_str().unwrap_or_default();
+        let message =
+            format!("the credentials for {} are not sent to the token service {}", self.domain, shown(realm.url()));
+        let error = Error::new(Kind::Denied, format!("{message}: it is outside of the registry's domain"));
+        Err(error.with_hint(format!("if it is the registry's own, say so: DHOW_TOKEN_HOSTS={host}")))
     }
 
     /// The credential, asked for once. The source may wait for a person, so it has a thread of its own: transfers from

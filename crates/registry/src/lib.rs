@@ -34,6 +34,7 @@ mod tags;
 mod token;
 mod traffic;
 mod transport;
+mod trusted;
 mod upload;
 mod warning;
 mod whole;

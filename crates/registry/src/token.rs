@@ -40,6 +40,10 @@ pub(crate) struct Realm {
 }
 
 impl Realm {
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Reads a Bearer challenge and checks that its realm is a place that may see a credential.
     ///
     /// A hostile registry could name a realm on another machine, without TLS, or inside the user's network (CVE-2026-48978).

@@ -84,6 +84,11 @@ impl Security {
         Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host }
     }
 
+    /// The host that the registry's API is at, when it is an address.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     /// Whether this client's certificate is for that URL.
     fn identifies_at(&self, url: &Url) -> bool {
         !self.tls.identities.is_empty() && url.scheme() == "https" && url.host_str() == self.host.as_deref()

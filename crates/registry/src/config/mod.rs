@@ -68,6 +68,8 @@ pub struct ConfigFiles {
     pub containers_certs: Vec<PathBuf>,
     /// A folder of certificates instead of all others (`--cert-dir`).
     pub cert_dir: Option<PathBuf>,
+    /// Hosts of token services that may see the credentials of registries in other domains.
+    pub token_hosts: Vec<String>,
 }
 
 /// The configuration of registries, read as far as it was needed.
@@ -148,6 +150,11 @@ impl Registries {
         let counts = self.habit() == Habit::Containers || self.containers()?.searches();
         let recorded = if counts { short_names::recorded(&file) } else { BTreeMap::new() };
         Ok((recorded, file))
+    }
+
+    /// Hosts of token services that may see the credentials of registries in other domains.
+    pub(crate) fn token_hosts(&self) -> &[String] {
+        &self.files.token_hosts
     }
 
     /// Remembers which of several registries a short name means.
