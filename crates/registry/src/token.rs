@@ -20,6 +20,9 @@ use crate::transport::{Attempt, Security, Transport};
 /// Name under which this client asks for tokens. Token services keep lists of known names; docker's is on all of them.
 const CLIENT_ID: &str = "docker";
 
+/// The user name of those who have a token of Azure's instead of a name (Azure/acr docs/AAD-OAuth.md).
+const NAMELESS: &str = "00000000-0000-0000-0000-000000000000";
+
 /// How long a token lives when the service does not say (distribution docs, "Token Authentication Specification").
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -154,6 +157,8 @@ pub(crate) struct Wanted<'a> {
 enum Grant<'a> {
     RefreshToken(&'a Secret),
     Password(&'a Credential),
+    /// A token of Azure's directory, which is exchanged for a refresh token.
+    Directory(&'a Secret),
 }
 
 impl Wanted<'_> {
@@ -174,6 +179,9 @@ impl Wanted<'_> {
                 Some(credential) if answer.is_unknown_there() => {
                     self.send(transport, self.post(Grant::Password(credential))).await?.token()
                 }
+                Some(credential) if answer.status == StatusCode::UNAUTHORIZED && self.exchanges(credential) => {
+                    self.exchange(transport, credential, answer).await
+                }
                 _ => answer.token(),
             };
         };
@@ -192,6 +200,26 @@ impl Wanted<'_> {
         }
     }
 
+    /// Whether a password that was refused may be a token of Azure's directory: people have those from `az account
+    /// get-access-token`, and Azure's registries take them only in exchange (Azure/acr docs/AAD-OAuth.md).
+    fn exchanges(&self, credential: &Credential) -> bool {
+        const SUFFIXES: [&str; 3] = [".azurecr.io", ".azurecr.cn", ".azurecr.us"];
+        let own = self.realm.url.host_str() == Some(self.domain);
+        own && credential.username == NAMELESS && SUFFIXES.iter().any(|suffix| self.domain.ends_with(suffix))
+    }
+
+    /// Exchanges a token of the directory for a refresh token, and that for an access token. The first answer stands when the
+    /// exchange does not take it either.
+    async fn exchange(&self, transport: &Transport, credential: &Credential, refused: Response) -> Result<Token> {
+        let mut request = self.post(Grant::Directory(&credential.password));
+        request.url.set_path("/oauth2/exchange");
+        let answer = self.send(transport, request).await?;
+        let Some(refresh) = answer.refresh_token() else { return refused.token() };
+        let mut token = self.send(transport, self.post(Grant::RefreshToken(&refresh))).await?.token()?;
+        token.refresh.get_or_insert(refresh);
+        Ok(token)
+    }
+
     fn post(&self, grant: Grant<'_>) -> Attempt {
         let mut form = form_urlencoded::Serializer::new(String::new());
         match grant {
@@ -201,6 +229,9 @@ impl Wanted<'_> {
             Grant::Password(credential) => {
                 form.append_pair("grant_type", "password").append_pair("username", &credential.username);
                 form.append_pair("password", credential.password.expose());
+            }
+            Grant::Directory(token) => {
+                form.append_pair("grant_type", "access_token").append_pair("access_token", token.expose());
             }
         }
         form.append_pair("client_id", CLIENT_ID).append_pair("scope", &sorted(self.scopes).join(" "));
@@ -314,6 +345,12 @@ impl Response {
     /// Whether the service does not know this way of asking.
     fn is_unknown_there(&self) -> bool {
         matches!(self.status.as_u16(), 404 | 405)
+    }
+
+    /// The refresh token, of an answer that has one.
+    fn refresh_token(self) -> Option<Secret> {
+        let answer: Answer = serde_json::from_slice(&self.body.ok()?).ok()?;
+        Some(answer.refresh_token).filter(|token| !token.is_empty()).map(Secret::new)
     }
 
     fn token(self) -> Result<Token> {

@@ -71,8 +71,8 @@ fn push(registry: &ScriptedRegistry, while_it_runs: impl Future<Output = ()>) ->
     let options = ClientOptions { upload_style, ..options_for("bob", "hunter2") };
     let remote = remote_with(registry, "app", Rights::Push, options);
     run(async {
-        let options = CopyOptions::new(&Silent);
-        let transfer = copy(&place, &remote, &manifest.descriptor(), &options);
+        let (root, options) = (manifest.descriptor(), CopyOptions::new(&Silent));
+        let transfer = copy(&place, &remote, &root, &options);
         futures::future::join(async { drop(transfer.await.unwrap()) }, while_it_runs).await
     });
     assert!(registry.blob("app", layer.digest.as_str()).unwrap() == bytes(16 * PART));
