@@ -11,6 +11,27 @@ use crate::courtesy::refusal;
 /// Characters of a foreign body that a message may repeat.
 const BODY_SHOWN_MAX: usize = 1024;
 
+/// The codes that docker knows (distribution, `registry/api/errcode` and `registry/api/v2/errors.go`).
+const REGISTERED: [&str; 17] = [
+    "UNKNOWN",
+    "UNSUPPORTED",
+    "UNAUTHORIZED",
+    "DENIED",
+    "UNAVAILABLE",
+    "TOOMANYREQUESTS",
+    "DIGEST_INVALID",
+    "SIZE_INVALID",
+    "NAME_INVALID",
+    "TAG_INVALID",
+    "NAME_UNKNOWN",
+    "MANIFEST_UNKNOWN",
+    "MANIFEST_INVALID",
+    "MANIFEST_BLOB_UNKNOWN",
+    "BLOB_UNKNOWN",
+    "BLOB_UPLOAD_UNKNOWN",
+    "BLOB_UPLOAD_INVALID",
+];
+
 /// One entry of a registry's error body (distribution spec, "Error Codes").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -27,9 +48,10 @@ impl Diagnostic {
         Self { code: printable(code), message: printable(message) }
     }
 
-    /// `<code in lower case with spaces>: <message>`, as docker prints it.
+    /// `<code in lower case with spaces>: <message>`, as docker prints it; codes that docker does not know are `unknown` there.
     fn text(&self) -> String {
-        format!("{}: {}", self.code.to_lowercase().replace('_', " "), self.message)
+        let code = if REGISTERED.contains(&self.code.as_str()) { &self.code } else { "UNKNOWN" };
+        format!("{}: {}", code.to_lowercase().replace('_', " "), self.message)
     }
 }
 
@@ -66,6 +88,11 @@ impl WireError {
             diagnostics.extend(implied(status, body));
         }
         let text = match problem {
+            // Proxies answer so, with a page for people.
+            Some(_) if status == StatusCode::PAYLOAD_TOO_LARGE => {
+                "413 Request Entity Too Large: the registry, or a proxy before it, takes no requests of this length"
+                    .to_owned()
+            }
             Some(problem) => {
                 let shown: String = String::from_utf8_lossy(body).chars().take(BODY_SHOWN_MAX).collect();
                 format!("error parsing HTTP {} response body: {problem}: {shown:?}", status.as_u16())
@@ -153,6 +180,7 @@ impl WireError {
                 error.with_hint(format!("wait a while, or log in for a higher limit: dhow login {domain}"))
             }
             Kind::Unavailable => error.with_hint(format!("the registry {domain} failed; try again later")),
+            Kind::LimitExceeded => error.with_hint("let it take longer requests; nginx: client_max_body_size 0"),
             _ => error,
         }
     }
@@ -289,12 +317,18 @@ mod tests {
                 Kind::NotFound,
                 "error parsing HTTP 404 response body: no error details found in HTTP response body: \"{}\"",
             ),
+            (
+                413,
+                "<html>nginx</html>",
+                Kind::LimitExceeded,
+                "413 Request Entity Too Large: the registry, or a proxy before it, takes no requests of this length",
+            ),
             (503, "down", Kind::Unavailable, "received unexpected HTTP status: 503 Service Unavailable"),
             (
                 400,
                 r#"{"errors":[{"code":"A_B","message":"x"},{"code":"C","message":"y"}]}"#,
                 Kind::Invalid,
-                "errors:\na b: x\nc: y",
+                "errors:\nunknown: x\nunknown: y",
             ),
         ] {
             let error = read(status, body);
@@ -314,7 +348,7 @@ mod tests {
     #[test]
     fn bodies_cannot_write_to_the_terminal() {
         let error = read(400, "{\"errors\":[{\"code\":\"X\",\"message\":\"a\\u001b[2Jb\"}]}");
-        assert_eq!(error.message(), "x: a [2Jb");
+        assert_eq!(error.message(), "unknown: a [2Jb");
         assert!(read(404, &"<".repeat(100_000)).message().len() < 2000);
     }
 }
