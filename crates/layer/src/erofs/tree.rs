@@ -100,7 +100,7 @@ impl Tree {
     /// Adds a child, or puts it in the place of the one with that name.
     pub(super) fn insert(&mut self, parent: NodeId, name: &[u8], kind: NodeKind, place: u32) -> Result<NodeId> {
         if let Some(old) = self.child(parent, name) {
-            if !(self.node(old).kind.is_directory() && !kind.is_directory()) {
+            if !self.node(old).kind.is_directory() || kind.is_directory() {
                 let node = self.node_mut(old);
                 (node.kind, node.place) = (kind, place);
                 return Ok(old);

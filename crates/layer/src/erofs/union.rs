@@ -1,6 +1,7 @@
 //! A stack of layers as one file system, without mounting it: overlayfs's rules.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -130,9 +131,8 @@ impl<R: ReadAt> Union<R> {
         for (layer, inode) in &directory.parts {
             let image = &self.layers[*layer];
             image.read_directory(inode, |entry| {
-                if !names.contains_key(&entry.name) {
-                    let is_there = !image.inode(entry.nid)?.is_whiteout();
-                    names.insert(entry.name, is_there);
+                if let Entry::Vacant(vacant) = names.entry(entry.name) {
+                    vacant.insert(!image.inode(entry.nid)?.is_whiteout());
                 }
                 Ok(())
             })?;

@@ -64,7 +64,11 @@ fn reader_and_kernel_see_what_was_archived() {
 #[test]
 fn checkers_of_erofs_utils_find_nothing() {
     // That of Debian 12 (1.5) only reads blocks of 4,096 bytes; from 1.6 on any.
-    let Some(fsck) = peers::available(newer_fsck()) else { return };
+    let fsck = match newer_fsck() {
+        Ok(fsck) => fsck,
+        // No package of Debian 12 has it: its absence fails nothing.
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
     let scratch = tempfile::tempdir().expect("scratch");
     let source = scratch.path().join("source");
     fs::create_dir(&source).expect("source");
