@@ -31,6 +31,7 @@ impl Scene {
             docker_certs: vec![at("docker-certs")],
             containers_certs: vec![at("containers-certs")],
             cert_dir: None,
+            token_hosts: Vec::new(),
         })
     }
 }
