@@ -3,6 +3,7 @@
 pub mod binary;
 pub mod crash;
 pub mod interop;
+pub mod known;
 pub mod multi;
 pub mod netns;
 pub mod parity;
