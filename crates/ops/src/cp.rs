@@ -1,5 +1,7 @@
 //! `cp`: files out of an image, onto this machine or as a tar archive, by docker's rules.
 
+mod merge;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -67,7 +69,7 @@ pub fn to_path(context: &Context, request: &Request, target: &Path) -> Result<Co
             drop(writer);
             written
         });
-        let unpacked = unpack(root, owners, reader);
+        let unpacked = unpack(&root, owners, reader);
         let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
         match (written, unpacked) {
             (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
@@ -78,10 +80,20 @@ pub fn to_path(context: &Context, request: &Request, target: &Path) -> Result<Co
     })
 }
 
-fn unpack(root: Dir, owners: Owners, reader: impl Read) -> Result<Vec<String>> {
-    let mut unpacker = Unpacker::new(root, owners)?;
-    unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
-    Ok(unpacker.finish()?.notes.iter().map(told).collect())
+/// Makes the files aside, in a directory that is nobody else's, and moves them to where they shall be once all are there.
+fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<Vec<String>> {
+    let failed = |error| Error::io("cannot make a directory in it", error);
+    let aside = merge::make_aside(target).map_err(failed)?;
+    let unpack = || {
+        let mut unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners)?;
+        unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
+        let unpacked = unpacker.finish()?;
+        merge::move_into(&unpacked.root, target)?;
+        Ok(unpacked.notes.iter().map(told).collect())
+    };
+    let done = unpack();
+    let removed = target.remove_tree(&aside).map_err(|error| Error::io(format_args!("cannot remove {aside:?}"), error));
+    done.and_then(|notes| removed.map(|()| notes))
 }
 
 fn told(note: &Note) -> String {

@@ -174,15 +174,23 @@ fn belongs(name: &str, part: &str) -> bool {
     }
 }
 
-/// Files below a path, and the bytes allocated for them and their directories. Links are not followed.
+/// Files below a path, and the bytes allocated for them and their directories. Links are not followed, and mounts not
+/// entered.
 fn below(path: &Path) -> (u64, u64) {
+    fs::symlink_metadata(path).map_or((0, 0), |metadata| below_on(path, metadata.dev()))
+}
+
+fn below_on(path: &Path, device: u64) -> (u64, u64) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return (0, 0) };
+    if metadata.dev() != device {
+        return (0, 0);
+    }
     if !metadata.is_dir() {
         return (1, allocated(path));
     }
     let (mut files, mut bytes) = (0, allocated(path));
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        let (more_files, more_bytes) = below(&entry.path());
+        let (more_files, more_bytes) = below_on(&entry.path(), device);
         files += more_files;
         bytes += more_bytes;
     }

@@ -49,7 +49,7 @@ fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
 }
 
 /// An image of two layers; the second changes, adds and removes.
-fn load(scene: &Scene, name: &str) {
+pub(crate) fn load(scene: &Scene, name: &str) {
     let base = tar_of(&[
         Entry::Directory("etc", 0o755),
         Entry::File("etc/passwd", b"root:x:0:0\n"),
@@ -158,6 +158,20 @@ fn cp_has_docker_s_rules() {
     assert_eq!(fs::read_link(scene.path("link")).expect("a link").to_str(), Some("/../../../../etc/passwd"));
     assert_eq!(scene.dhow(&["cp", "-L", "acme/files:v1:/escape", "followed"]).code, 0);
     assert_eq!(read("followed"), "root:x:0:0\nuser:x:1:1\n");
+    // The folder keeps what it is, files in it are replaced, and nothing is written through a link in it.
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(scene.path("folder"), private).expect("rights");
+    std::os::unix::fs::symlink("/nowhere", scene.path("folder/y")).expect("a link");
+    assert_eq!(cp("/usr/lib/y", "folder").code, 0);
+    let found = fs::metadata(scene.path("folder")).expect("the folder");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o7777, 0o700);
+    assert_eq!(read("folder/y"), "library");
+    let names: Vec<_> =
+        fs::read_dir(scene.path("folder")).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names.len(), 4, "{names:?}");
+    assert_snapshot!(cp("/usr/lib", "folder/new").stderr, @r#"cannot copy directory: "folder/new" is a file"#);
+    fs::create_dir(scene.path("folder/x")).expect("a folder");
+    assert_snapshot!(cp("/usr/lib/.", "folder").stderr, @r#"cannot copy to "folder": cannot overwrite directory "x" with non-directory"#);
     // What does not fit.
     let stderr = |source, target| cp(source, target).stderr;
     assert_snapshot!(stderr("/etc", "copy"), @r#"cannot copy directory: "copy" is a file"#);
@@ -198,4 +212,76 @@ fn unpacked_layers_are_kept_counted_and_go_with_the_image() {
     let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
     let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
     assert!(layers.contains("\"files\":0"), "{layers}");
+}
+
+/// Files below `layers/`, with their lengths.
+fn layer_files(scene: &Scene) -> Vec<(String, u64)> {
+    let entries = fs::read_dir(scene.path("store/layers/v1")).into_iter().flatten().flatten();
+    let mut files: Vec<(String, u64)> = entries
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), entry.metadata().map_or(0, |found| found.len()))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_damaged_layer_file_is_made_again() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    scene.must(&["cat", "acme/files:v1:/etc/new"]);
+    let before = layer_files(&scene);
+    assert_eq!(before.len(), 2);
+    for (name, length) in &before {
+        let path = scene.path("store/layers/v1").join(name);
+        let mut bytes = fs::read(&path).expect("a file");
+        bytes[1100] ^= 1;
+        damage(&path, &bytes);
+        assert_eq!(bytes.len() as u64, *length);
+    }
+    assert_eq!(scene.must(&["cat", "acme/files:v1:/etc/new"]), "new");
+    assert_eq!(layer_files(&scene), before);
+}
+
+#[allow(clippy::disallowed_methods, reason = "damages a file on purpose")]
+fn damage(path: &std::path::Path, bytes: &[u8]) {
+    fs::write(path, bytes).expect("write");
+}
+
+/// Wherever unpacking dies, fails or finds the disk full, the next run is right and a prune leaves nothing behind.
+#[test]
+fn unpacking_can_end_anywhere() {
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    let read = ["cat", "acme/files:v1:/etc/passwd"];
+    let expected = scene.must(&read);
+    let whole = layer_files(&scene);
+    for point in ["fs.write_at", "fs.flush.file", "fs.rename"] {
+        for action in ["abort", "error", "nospace"] {
+            for skip in 0.. {
+                for (name, _) in &whole {
+                    let _ = scene.path("store/layers/v1").join(name).exists().then(|| remove(&scene, name));
+                }
+                let armed = format!("{point}:{skip}={action}");
+                let ended = scene.run(scene.command(&read).env("DHOW_FAULT", &armed));
+                assert!(ended.code == 0 || ended.stdout.is_empty(), "{armed}: {ended}");
+                assert_eq!(scene.must(&read), expected, "{armed}");
+                assert_eq!(layer_files(&scene), whole, "{armed}");
+                if ended.code == 0 {
+                    break;
+                }
+                assert!(skip < 100, "{armed} never passes");
+            }
+        }
+    }
+    let part = format!("{}.part", whole[0].0.trim_end_matches(".erofs"));
+    damage(&scene.path("store/layers/v1").join(part), b"left by a crash");
+    scene.must(&["rmi", "acme/files:v1"]);
+    assert_eq!(layer_files(&scene), []);
+}
+
+#[allow(clippy::disallowed_methods, reason = "takes a cache away on purpose")]
+fn remove(scene: &Scene, name: &str) {
+    fs::remove_file(scene.path("store/layers/v1").join(name)).expect("remove");
 }

@@ -30,8 +30,8 @@ pub(crate) struct List {
     #[arg(short = 'd', long)]
     directory: bool,
     /// With -l, show sizes as people read them
-    #[arg(short = 'H', long)]
-    human_readable: bool,
+    #[arg(short = 'H', long = "human-readable")]
+    readable_sizes: bool,
     /// Accepted for the sake of habit: names that begin with a dot are always shown
     #[arg(short = 'a', long)]
     all: bool,
@@ -84,7 +84,7 @@ impl List {
         };
         let mut line = Vec::new();
         if self.long {
-            let size = match (entry.device, self.human_readable) {
+            let size = match (entry.device, self.readable_sizes) {
                 (Some((major, minor)), _) => format!("{major}, {minor}"),
                 (None, true) => units::human_size(entry.size),
                 (None, false) => entry.size.to_string(),

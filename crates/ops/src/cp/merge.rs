@@ -1,0 +1,67 @@
+//! Files that were made aside, moved to where they shall be. No name is followed as a link on the way.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use dhow_base::beneath::{Dir, FileKind};
+use dhow_base::{Error, Kind, Result};
+
+/// Makes a directory of one's own in `directory`. Returns its name.
+pub(super) fn make_aside(directory: &Dir) -> io::Result<OsString> {
+    let mut serial = 0_u32;
+    loop {
+        let name = OsString::from(format!(".dhow-cp-{}-{serial}", std::process::id()));
+        match directory.make_dir(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => serial += 1,
+            Err(error) => return Err(error),
+            Ok(()) => return Ok(name),
+        }
+    }
+}
+
+/// Moves everything in `from` into `into`: a directory onto one that is there joins it, any other file takes the place of
+/// one that is there.
+pub(super) fn move_into(from: &Dir, into: &Dir) -> Result<()> {
+    let failed = |what: &dyn Display, error| Error::io(format_args!("cannot write {what}"), error);
+    for name in from.names().map_err(|error| failed(&"the copy", error))? {
+        let name = OsString::from_vec(name);
+        let shown = String::from_utf8_lossy(name.as_bytes()).into_owned();
+        let failed = |error| failed(&format_args!("{shown:?}"), error);
+        let Some(new) = from.stat_of(&name).map_err(failed)? else { continue };
+        let old = into.stat_of(&name).map_err(failed)?;
+        let is_directory = new.kind == FileKind::Directory;
+        match old.map(|old| old.kind == FileKind::Directory) {
+            None => {}
+            Some(true) if is_directory => {
+                join(from, into, &name).map_err(failed)??;
+                continue;
+            }
+            Some(false) if !is_directory => into.remove_file(&name).map_err(failed)?,
+            Some(was_directory) => {
+                let [old, new] =
+                    if was_directory { ["directory", "non-directory"] } else { ["non-directory", "directory"] };
+                return Err(Error::new(Kind::Conflict, format!("cannot overwrite {old} {shown:?} with {new}")));
+            }
+        }
+        from.rename(&name, into, &name).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A directory onto the one that has its name.
+fn join(from: &Dir, into: &Dir, name: &OsStr) -> io::Result<Result<()>> {
+    let new = from.stat_of(name)?;
+    let opened = from.child_with_rights(name)?;
+    let target = into.child(name)?;
+    if let Err(error) = move_into(&opened, &target) {
+        return Ok(Err(error));
+    }
+    if let Some(new) = new {
+        // It may be somebody else's, in which one may write: it stays as it is then.
+        let _ = into.set_mode_of(name, new.mode);
+        let _ = into.set_modified_of(name, new.modified.0, new.modified.1);
+    }
+    Ok(Ok(()))
+}
