@@ -25,6 +25,7 @@ pub mod load;
 pub mod login;
 pub mod ls;
 pub mod manifest;
+pub mod mount;
 mod names;
 mod naming;
 mod outgoing;

@@ -124,6 +124,11 @@ impl Paths {
         self.lists().join("lock")
     }
 
+    /// Mounts of images, and what is known of them.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.root.join("mounts")
+    }
+
     /// Unpacked layers. The version is part of the path: another one never reads them.
     pub(crate) fn unpacked_directory(&self) -> PathBuf {
         self.root.join("layers/v1")

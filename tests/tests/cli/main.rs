@@ -14,6 +14,7 @@ mod last_use;
 mod load;
 mod login;
 mod manifest;
+mod mount;
 mod names;
 mod personality;
 mod platforms;

@@ -54,7 +54,7 @@ fn canonical(words: &str) -> &str {
         "image ls" => "images",
         "image rm" => "rmi",
         "system info" => "info",
-        "image prune" | "image exists" | "image tree" => words,
+        "image prune" | "image exists" | "image tree" | "image mount" | "image unmount" => words,
         _ => words.strip_prefix("image ").unwrap_or(words),
     }
 }

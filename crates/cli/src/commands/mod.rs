@@ -20,6 +20,7 @@ mod load;
 mod login;
 mod logout;
 mod manifest;
+mod mount;
 mod podman;
 mod prune;
 mod pull;
@@ -112,6 +113,7 @@ const IMAGE: &[Node] = &[
     Node::verb::<inspect::ImageInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ImageInspect>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<images::Images>("ls", &["list"], LIST).in_podman::<podman::images::Images>().called_in_podman("list"),
+    Node::verb::<mount::Mount>("mount", &[], &[]),
     Node::verb::<prune::Prune>("prune", &[], &[]).in_podman::<podman::prune::Prune>(),
     Node::verb::<pull::Pull>("pull", &[], PULL).in_podman::<podman::pull::Pull>(),
     Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
@@ -119,6 +121,7 @@ const IMAGE: &[Node] = &[
     Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
     Node::verb::<tag::Tag>("tag", &[], TAG).in_podman::<podman::tag::Tag>(),
     Node::verb::<tree::Tree>("tree", &[], &[]).in_podman::<podman::tree::ImageTree>(),
+    Node::verb::<mount::Unmount>("unmount", &["umount"], &[]),
     Node::verb::<untag::Untag>("untag", &[], UNTAG).in_podman::<podman::tag::Untag>(),
 ];
 

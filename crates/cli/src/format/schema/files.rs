@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dhow_ops::ls::FileEntry;
-use dhow_ops::{cp, diff};
+use dhow_ops::{cp, diff, mount};
+use dhow_spec::Digest;
 use serde::Serialize;
 
 /// `ls`: one file.
@@ -58,6 +59,28 @@ impl<'a> Copied<'a> {
     pub(crate) fn new(copied: &'a cp::Copied, source: &'a str, destination: &'a str) -> Self {
         Self { source, destination, files: copied.files, archive_bytes: copied.bytes, warnings: &copied.notes }
     }
+}
+
+/// `image mount`: one image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mounted<'a> {
+    image_id: &'a Digest,
+    references: &'a [String],
+    path: String,
+}
+
+impl<'a> From<&'a mount::Mounted> for Mounted<'a> {
+    fn from(mounted: &'a mount::Mounted) -> Self {
+        Self { image_id: &mounted.id, references: &mounted.references, path: mounted.path.display().to_string() }
+    }
+}
+
+/// `image unmount`: one image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unmounted<'a> {
+    pub(crate) image_id: &'a Digest,
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::errors::Failure;
 
-pub(crate) use files::{Copied, Difference, File};
+pub(crate) use files::{Copied, Difference, File, Mounted, Unmounted};
 pub(crate) use health::{Check, DiskPart};
 pub(crate) use registries::{ListCreated, ListEdited, ListPushed, Listening, Login, Logout};
 pub(crate) use remote::{ArtifactPulled, ArtifactPushed, RemoteRemoved};

@@ -1,0 +1,155 @@
+//! Layers of an image, mounted over each other.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use dhow_base::fs as durable;
+use dhow_base::{Error, Kind, Result};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, unmount as unmount_at,
+};
+
+use crate::loops::LoopDevice;
+
+/// Most lower layers that overlayfs takes.
+const LAYERS_MAX: usize = 500;
+
+/// How the kernel reads a layer file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// The file itself if the kernel can (Linux 6.12), else over a loop device.
+    Any,
+    /// Over a loop device.
+    Loop,
+}
+
+/// Mounts layer files, the lowest first, over each other at `target`, read-only. `work` is an empty directory, which is empty again
+/// afterwards but for directories; `target` exists.
+///
+/// # Errors
+/// [`Kind::Unsupported`] when nothing can be mounted here, with a way out; [`Kind::LimitExceeded`] for too many layers. Nothing is
+/// mounted then.
+pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Backing) -> Result<()> {
+    if layers.len() > LAYERS_MAX {
+        let message = format!("the image has {} layers, overlayfs takes {LAYERS_MAX}", layers.len());
+        return Err(Error::new(Kind::LimitExceeded, message));
+    }
+    // Below all layers: overlayfs wants two directories at least.
+    let bottom = work.join("bottom");
+    durable::create_dir_all(&bottom)?;
+    let mut steps = Steps { mounted: Vec::new() };
+    for (number, layer) in layers.iter().enumerate() {
+        let point = work.join(number.to_string());
+        durable::create_dir_all(&point)?;
+        let mounted = layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error))?;
+        attach(&mounted, &point).map_err(|error| cannot(&format!("{layer:?}"), error))?;
+        steps.mounted.push(point);
+    }
+    let overlay = overlay_mount(&steps.mounted, &bottom).map_err(|error| cannot("the layers", error))?;
+    attach(&overlay, target).map_err(|error| cannot("the layers", error))
+    // The layers' own mounts go now: overlayfs has taken its own of them.
+}
+
+/// Unmounts what is at a path. With `force`, whoever uses it keeps it until they are done.
+///
+/// # Errors
+/// [`Kind::Conflict`] when it is in use; the operating system's.
+pub fn unmount(target: &Path, force: bool) -> Result<()> {
+    let flags = if force { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    unmount_at(target, flags | UnmountFlags::NOFOLLOW).map_err(|error| match error {
+        Errno::BUSY => Error::new(Kind::Conflict, format!("{target:?} is in use"))
+            .with_hint("end what works in it, or unmount it with --force"),
+        error => Error::io(format_args!("cannot unmount {target:?}"), error.into()),
+    })
+}
+
+/// Mounts that are only needed on the way.
+struct Steps {
+    mounted: Vec<PathBuf>,
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        for point in &self.mounted {
+            // A failure leaves a mount that the next clean-up takes away.
+            let _ = unmount_at(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+        }
+    }
+}
+
+fn layer_mount(layer: &Path, backing: Backing) -> Result<OwnedFd, Errno> {
+    let direct = if backing == Backing::Any { erofs_mount(layer) } else { Err(Errno::NOTBLK) };
+    match direct {
+        // What a kernel says that mounts block devices only.
+        Err(Errno::NOTBLK | Errno::INVAL | Errno::OPNOTSUPP) => {
+            let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            let file = File::open(layer).map_err(errno)?;
+            let device = LoopDevice::over(&file).map_err(errno)?;
+            erofs_mount(&device.path)
+        }
+        done => done,
+    }
+}
+
+fn erofs_mount(source: &Path) -> Result<OwnedFd, Errno> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", source)?;
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// `layers` are directories, the lowest first.
+fn overlay_mount(layers: &[PathBuf], bottom: &Path) -> Result<OwnedFd, Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
+    let from_the_top = layers.iter().rev().map(PathBuf::as_path).chain([bottom]);
+    let one_by_one =
+        from_the_top.clone().try_for_each(|layer| fsconfig_set_string(context.as_fd(), "lowerdir+", layer));
+    if one_by_one == Err(Errno::INVAL) {
+        // Before Linux 6.7: all in one word.
+        let mut all = Vec::new();
+        for layer in from_the_top {
+            if !all.is_empty() {
+                all.push(b':');
+            }
+            let bytes = layer.as_os_str().as_bytes();
+            bytes.iter().for_each(|byte| {
+                if matches!(byte, b':' | b'\\') {
+                    all.push(b'\\');
+                }
+                all.push(*byte);
+            });
+        }
+        fsconfig_set_string(context.as_fd(), "lowerdir", all.as_slice())?;
+    } else {
+        one_by_one?;
+    }
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+fn attach(mount: &OwnedFd, target: &Path) -> Result<(), Errno> {
+    move_mount(mount.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+fn cannot(what: &str, error: Errno) -> Error {
+    let hint = "`dhow ls`, `cat` and `cp` read files of images without mounting anything";
+    match error {
+        Errno::PERM | Errno::ACCESS => {
+            let message = format!("cannot mount {what}: that takes root's rights on this machine");
+            Error::new(Kind::Unsupported, message).with_hint(hint)
+        }
+        Errno::NODEV | Errno::NOSYS => {
+            let message = format!("cannot mount {what}: this kernel has no EROFS, overlayfs or fsopen(2)");
+            Error::new(Kind::Unsupported, message).with_hint(hint)
+        }
+        error => Error::io(format_args!("cannot mount {what}"), error.into()).with_hint(hint),
+    }
+}

@@ -1,0 +1,11 @@
+//! What takes the kernel's mounts: layers of an image as one read-only directory.
+//!
+//! A layer file is an EROFS image. The kernel mounts it from the file itself (Linux 6.12), else over a loop device; overlayfs lays
+//! the layers over each other. What works here is found by trying.
+
+mod layers;
+mod loops;
+mod table;
+
+pub use layers::{Backing, mount_layers, unmount};
+pub use table::{MountPoint, mount_points};

@@ -1,0 +1,79 @@
+//! What is mounted.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use dhow_base::Result;
+use dhow_base::fs as durable;
+
+/// Longest table that is read: one of 100,000 mounts.
+const TABLE_BYTES_MAX: u64 = 32 << 20;
+
+/// One mount, as this process sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its type, such as `overlay`.
+    pub file_system: String,
+}
+
+/// The mounts of this process's namespace, in the order they were made.
+///
+/// # Errors
+/// Those of reading `/proc/self/mountinfo`.
+pub fn mount_points() -> Result<Vec<MountPoint>> {
+    let table = durable::read_limited("/proc/self/mountinfo".as_ref(), TABLE_BYTES_MAX)?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).collect())
+}
+
+/// A line of mountinfo (proc_pid_mountinfo(5)): the mount point is the fifth field, the type the first behind a dash.
+fn parse(line: &[u8]) -> Option<MountPoint> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let path = unescaped(fields.nth(4)?);
+    let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
+    let file_system = String::from_utf8_lossy(file_system).into_owned();
+    Some(MountPoint { path: PathBuf::from(OsString::from_vec(path)), file_system })
+}
+
+/// Blanks, tabs, line ends and backslashes stand as a backslash and three octal digits.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let digits =
+            after.get(..3).filter(|digits| *first == b'\\' && digits.iter().all(|digit| (b'0'..=b'7').contains(digit)));
+        match digits {
+            Some(digits) => {
+                bytes.push(digits.iter().fold(0, |value: u8, digit| value << 3 | (digit - b'0')));
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let line = b"98 23 0:51 / /var/a\\040b\\134c rw,relatime shared:3 - overlay overlay ro,lowerdir=/x";
+        let expected = MountPoint { path: PathBuf::from("/var/a b\\c"), file_system: "overlay".to_owned() };
+        assert_eq!(parse(line), Some(expected));
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"98 23 0:51 / /x rw"), None);
+    }
+
+    #[test]
+    fn the_kernel_s_own_table_parses() {
+        let points = mount_points().expect("a table");
+        assert!(points.iter().any(|point| point.path == PathBuf::from("/proc") && point.file_system == "proc"));
+    }
+}
