@@ -128,6 +128,9 @@ fn listings(documents: &mut Documents, scene: &Scene) {
     let target = scene.path("copied");
     let copied = documents.run(scene, "cp", &["acme/labelled:v1:/etc", target.to_str().expect("a printable path")], 0);
     assert!(copied[0]["files"].as_u64() > Some(1), "{copied:?}");
+    for verb in ["image mount", "image unmount"] {
+        assert_eq!(documents.run(scene, verb, &["nope"], 1)[0]["error"]["kind"], "not-found");
+    }
     let changed = documents.run(scene, "diff", &["acme/labelled:v1"], 0);
     assert_eq!((&changed[0]["change"], &changed[0]["sizeBeforeBytes"]), (&"added".into(), &Value::Null));
     for options in [&[][..], &["-v"], &["--disk"]] {
