@@ -44,6 +44,8 @@ pub(crate) struct Environment {
     pub(crate) docker_host: Option<String>,
     /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
     pub(crate) default_platform: Option<String>,
+    /// `SOURCE_DATE_EPOCH`: when what is made was made (<https://reproducible-builds.org/specs/source-date-epoch>).
+    pub(crate) source_date_epoch: Option<String>,
     /// Whether `NO_COLOR` asks for a terminal without colours (<https://no-color.org>).
     pub(crate) no_color: bool,
     /// The number of the user.
@@ -71,6 +73,7 @@ impl Environment {
             token_hosts: token_hosts(),
             proxies: proxies(),
             search_path: variable("PATH").unwrap_or_default(),
+            source_date_epoch: variable("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned()),
             no_color: variable("NO_COLOR").is_some(),
             user: rustix::process::geteuid().as_raw(),
         }

@@ -128,7 +128,7 @@ async fn into_place(
     }
     let destination = destination.with_mount_hints(hints(opened, &request.destination, &going.documents)?);
     let source = Overlay { source: &opened.source, documents: &going.documents, blobs: &going.blobs };
-    let referrers = match move_all(&source, &destination.sink, &going, &options).await {
+    let referrers = match move_all(&source, &destination.sink, root, &going.documents, &options).await {
         Ok(()) if request.referrers => {
             let subjects = going.documents.iter().map(|document| document.descriptor().digest.clone()).collect();
             attached::copy_all(&opened.source, &destination.sink, subjects, &options).await
@@ -143,16 +143,22 @@ async fn into_place(
         }
     };
     let digest = root.digest.clone();
-    destination.finish(&going.root, &going.documents, shown(&going)).await?;
+    destination.finish(&going.root, &going.documents, shown(&going.root)).await?;
     record_homes(opened, request, &going)?;
     Ok(Copied { digest, note: going.note, referrers })
 }
 
-async fn move_all<S: Source>(source: &S, sink: &AnySink, going: &Going, options: &CopyOptions<'_>) -> Result<()> {
-    let root = going.root.descriptor();
+/// Moves everything below a root, whose documents are at hand; the root itself is left to the one who names it.
+pub(crate) async fn move_all<S: Source>(
+    source: &S,
+    sink: &AnySink,
+    root: &Descriptor,
+    documents: &[VerifiedDocument],
+    options: &CopyOptions<'_>,
+) -> Result<()> {
     // Who has the root has everything below it.
     if matches!(sink, AnySink::Registry(_)) && sink.holds(root).await? {
-        for layer in layers(&going.documents) {
+        for layer in layers(documents) {
             options.observer.event(Event::Present { digest: layer.digest.as_str() });
         }
         return Ok(());
@@ -165,8 +171,8 @@ async fn move_all<S: Source>(source: &S, sink: &AnySink, going: &Going, options:
 }
 
 /// The manifest that readers without indexes shall take: the host's platform, else the first.
-fn shown(going: &Going) -> Option<Descriptor> {
-    let index = going.root.document().as_index()?;
+pub(crate) fn shown(root: &VerifiedDocument) -> Option<Descriptor> {
+    let index = root.document().as_index()?;
     let matcher = Matcher::ordered(&Platform::host());
     let manifests =
         || index.manifests.iter().filter(|member| member.media_type.is_manifest() && !member.is_attestation());

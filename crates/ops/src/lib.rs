@@ -3,6 +3,7 @@
 //!
 //! A verb that needs the network is `async` and runs under [`runtime`]; the others are plain functions and start nothing.
 
+pub mod append;
 pub mod artifact;
 pub mod cat;
 mod content_error;
@@ -16,6 +17,7 @@ pub mod exists;
 pub mod export;
 mod extent;
 pub mod filter;
+pub mod flatten;
 pub mod history;
 pub mod images;
 pub mod import;
@@ -24,8 +26,10 @@ mod last_use;
 pub mod load;
 pub mod login;
 pub mod ls;
+mod made;
 pub mod manifest;
 pub mod mount;
+pub mod mutate;
 mod names;
 mod naming;
 mod outgoing;
@@ -34,7 +38,9 @@ mod present;
 pub mod prune;
 pub mod pull;
 pub mod push;
+pub mod rebase;
 pub mod refetch;
+mod remake;
 pub mod remote;
 pub mod rmi;
 mod rootfs;
@@ -55,10 +61,13 @@ mod transport;
 pub mod tree;
 pub mod unpack;
 pub mod untag;
+pub mod validate;
 pub mod wholes;
 
 pub use context::{Account, Context, ProxySettings, Settings};
 pub use dhow_registry::{ConfigFiles, Family, Places};
 pub use extent::Extent;
 pub use naming::Naming;
+pub use remake::{Common, LayerFile, Remade};
 pub use select::Platforms;
+pub use transport::Location;

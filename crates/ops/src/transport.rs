@@ -13,7 +13,7 @@ use dhow_spec::Reference;
 
 pub(crate) use open::{Opened, open};
 pub(crate) use sink::{AnySink, Destination};
-pub(crate) use source::{AnySource, Overlay};
+pub(crate) use source::{AnySource, Joined, Overlay};
 
 /// A place and what is meant in it, in the spelling of skopeo's transports (containers-transports(5)).
 ///
@@ -108,6 +108,21 @@ impl Location {
         Ok(make(given(text, path, "a path")?.into(), name))
     }
 
+    /// As [`Location::parse`] for a name beside another place: without a transport it is a name in the same registry or store
+    /// that `other` is in.
+    ///
+    /// # Errors
+    /// As [`Location::parse`].
+    pub fn parse_beside(text: &str, other: Option<&Location>) -> Result<Self> {
+        let parsed = Self::parse(text)?;
+        match (&parsed, other) {
+            (Location::Store(name), Some(Location::Registry(_))) if name == text => Ok(Location::Registry(
+                Reference::parse(name).map_err(|error| Error::from(error).context(format_args!("{text:?}")))?,
+            )),
+            _ => Ok(parsed),
+        }
+    }
+
     /// The same place with the Docker engine at `host`, if that is what it is about.
     #[must_use]
     pub fn at_engine(self, host: Option<&str>) -> Self {
@@ -179,6 +194,13 @@ mod tests {
         ] {
             assert_eq!(Location::parse(text).expect(text).to_string(), expected, "{text}");
         }
+        let registry = Location::parse("docker://r.test/a").expect("a name");
+        let beside = |text| Location::parse_beside(text, Some(&registry)).expect(text).to_string();
+        assert_eq!(beside("r.test/b:1"), "docker://r.test/b:1");
+        assert_eq!(beside("store:r.test/b:1"), "store:r.test/b:1");
+        assert_eq!(beside("oci:dir"), "oci:dir");
+        let store = Location::parse("a").expect("a name");
+        assert_eq!(Location::parse_beside("b", Some(&store)).expect("b").to_string(), "store:b");
         assert_eq!(parsed("ostree://x"), "\"ostree://x\": there is no transport \"ostree\"");
         assert_eq!(parsed("dir:"), "\"dir:\" lacks a directory");
         assert_eq!(parsed("oci::v1"), "\"oci::v1\" lacks a path");

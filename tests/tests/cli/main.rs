@@ -23,6 +23,7 @@ mod prune;
 mod pull;
 mod push;
 mod registry_errors;
+mod remade;
 mod remote;
 mod rmi;
 mod rows;

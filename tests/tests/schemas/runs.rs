@@ -20,6 +20,7 @@ pub(crate) fn all(documents: &mut Documents) {
     listings(documents, &scene);
     lists(documents, &scene, &server);
     registries(documents, &scene, &server);
+    remade(documents, &scene, &server);
     accounts(documents, &scene, &server);
     removals(documents, &scene);
     health(documents);
@@ -212,6 +213,43 @@ fn registries(documents: &mut Documents, scene: &Scene, server: &Server) {
     assert_eq!((field(&removed[0], "status"), &removed[1]["error"]["kind"]), ("deleted", &"not-found".into()));
     let remote = documents.run(scene, "inspect", &["--remote", &web], 0);
     assert_eq!(remote[0]["Digest"], digest[0]["digest"]);
+}
+
+/// `mutate`, `append`, `flatten`, `rebase`, `validate`
+fn remade(documents: &mut Documents, scene: &Scene, server: &Server) {
+    let tar = dhow_testkit::images::Entry { path: "etc/more", mode: 0o644, content: b"more" };
+    let tar = dhow_testkit::images::tar_of(&[tar]).expect("a tar");
+    std::fs::write(scene.path("more.tar"), tar).expect("a file");
+    let base = format!("docker://{}", server.name("acme/made:base"));
+    let app = format!("docker://{}", server.name("acme/made:app"));
+    let made = documents.run(scene, "append", &["-f", "more.tar", "-t", &base], 0);
+    assert_eq!((&made[0]["name"], &made[0]["from"], field(&made[0], "status")), (&Value::Null, &Value::Null, "made"));
+    let upon = ["-b", &base, "-f", "more.tar", "-t", &app, "--set-base-image-annotations"];
+    assert_eq!(documents.run(scene, "append", &upon, 0)[0]["from"], made[0]["digest"]);
+    assert_eq!(documents.run(scene, "append", &["-f", "more.tar", "-b", "nope"], 1)[0]["error"]["kind"], "not-found");
+    let local = documents.run(scene, "mutate", &["acme/labelled:v1", "-l", "a=b", "-o", "mutated.tar"], 0);
+    assert_eq!((&local[0]["reference"], field(&local[0], "status")), (&Value::Null, "made"));
+    let same = documents.run(scene, "mutate", &[&app], 0);
+    assert_eq!((field(&same[0], "status"), &same[0]["from"]), ("unchanged", &same[0]["digest"]));
+    assert_eq!(documents.run(scene, "mutate", &["nope"], 1)[0]["error"]["kind"], "not-found");
+    assert_eq!(field(&documents.run(scene, "rebase", &[&app], 0)[0], "status"), "unchanged");
+    assert_eq!(documents.run(scene, "rebase", &[&base], 1)[0]["error"]["kind"], "invalid");
+    assert_eq!(field(&documents.run(scene, "flatten", &[&app], 0)[0], "status"), "made");
+    assert_eq!(documents.run(scene, "flatten", &["nope"], 1)[0]["error"]["kind"], "not-found");
+    let valid = documents.run(scene, "validate", &[&app, "nope"], 1);
+    assert_eq!((field(&valid[0], "status"), &valid[0]["layers"]), ("valid", &Value::from(1)));
+    assert_eq!(valid[1]["error"]["kind"], "not-found");
+    scene.must(&["copy", "-q", &app, "oci:damaged:it"]);
+    let digest = json_of(scene, &app)["layers"][0]["digest"].as_str().expect("a digest").replace("sha256:", "");
+    std::fs::remove_file(scene.path(&format!("damaged/blobs/sha256/{digest}"))).expect("a layer");
+    let damaged = documents.run(scene, "validate", &["oci:damaged:it"], 1);
+    assert_eq!((field(&damaged[0], "status"), damaged[0]["problems"].as_array().map(Vec::len)), ("invalid", Some(1)));
+}
+
+/// The manifest that a registry has under a name.
+fn json_of(scene: &Scene, name: &str) -> Value {
+    let output = scene.command(&["inspect", "--remote", "--raw", name]).output().expect("dhow");
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// `login`, `logout`

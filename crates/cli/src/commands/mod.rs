@@ -1,5 +1,6 @@
 //! The verbs, one to a file.
 
+mod append;
 mod artifact;
 mod completion;
 mod copy;
@@ -10,6 +11,7 @@ mod exists;
 mod export;
 mod files;
 mod filters;
+mod flatten;
 mod help;
 mod history;
 mod images;
@@ -21,11 +23,14 @@ mod login;
 mod logout;
 mod manifest;
 mod mount;
+mod mutate;
 mod podman;
 mod prune;
 mod pull;
 mod push;
+mod rebase;
 mod referrers;
+mod remade;
 mod remote;
 mod rm_remote;
 mod rmi;
@@ -42,6 +47,7 @@ mod transfers;
 mod tree;
 mod unpack;
 mod untag;
+mod validate;
 pub(crate) mod version;
 mod wanted;
 
@@ -85,6 +91,11 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<digest::Digest>("digest", &[], &[]),
     Node::verb::<referrers::Referrers>("referrers", &[], &[]),
     Node::verb::<rm_remote::RmRemote>("rm-remote", &[], &[]),
+    Node::verb::<mutate::Mutate>("mutate", &[], &[]),
+    Node::verb::<append::Append>("append", &[], &[]),
+    Node::verb::<flatten::Flatten>("flatten", &[], &[]),
+    Node::verb::<rebase::Rebase>("rebase", &[], &[]),
+    Node::verb::<validate::Validate>("validate", &[], &[]),
     Node::verb::<login::Login>("login", &[], &[]).in_podman::<podman::login::Login>(),
     Node::verb::<logout::Logout>("logout", &[], &[]).in_podman::<podman::login::Logout>(),
     Node::verb::<serve::Serve>("serve", &[], &[]).with(SERVE),

@@ -3,20 +3,17 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::sync::Arc;
 
-use dhow_base::{Error, Kind, Result, fs};
-use dhow_content::{LocalBlob, Source, VerifiedDocument, Verifier, verify_document};
-use dhow_layer::{Compression, Decoder, Limits, decode_error, encode};
-use dhow_spec::digest::{Algorithm, Hasher};
+use dhow_base::{Error, Kind, Result};
+use dhow_content::{LocalBlob, Source, VerifiedDocument, verify_document};
+use dhow_layer::{Compression, decode_error, encode};
 use dhow_spec::layout::ANNOTATION_REFERENCE_DIGEST;
 use dhow_spec::media_type::Compression as Stated;
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, ImageManifest, MediaType};
-use futures::TryStreamExt;
 
 use crate::context::Context;
+use crate::made::{Hashing, Proving, at_hand, handle};
 
 /// A family of media types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,15 +175,10 @@ impl<S: Source> Converter<'_, S> {
             return Ok(known.clone());
         }
         let directory = self.context.store()?.spool_dir()?;
-        let blob = match self.source.local(layer) {
-            Some(local) => local,
-            None => spool(self.source, layer, &directory).await?,
-        };
+        let blob = at_hand(self.source, layer, &directory).await?;
         let target = dhow_layout::nameless_file(&directory)?;
         let task = {
-            let (blob, target) = (blob.clone(), target.try_clone());
-            let target = target.map_err(|error| Error::io("cannot write a temporary file", error))?;
-            let layer = layer.clone();
+            let (blob, target, layer) = (blob.clone(), handle(&target)?, layer.clone());
             tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, compression))
         };
         let (digest, length) =
@@ -200,73 +192,15 @@ impl<S: Source> Converter<'_, S> {
     }
 }
 
-/// Reads a layer into a temporary file and proves it.
-async fn spool(source: &impl Source, layer: &Descriptor, directory: &Path) -> Result<LocalBlob> {
-    let file = dhow_layout::nameless_file(directory)?;
-    let mut verifier = Verifier::new(layer);
-    let mut stream = source.read(layer, 0..layer.size).await?;
-    let mut position = 0;
-    while let Some(bytes) = stream.try_next().await? {
-        verifier.update(&bytes)?;
-        fs::write_at(&file, directory, &bytes, position)?;
-        position += bytes.len() as u64;
-    }
-    verifier.finish()?;
-    Ok(LocalBlob { file: Arc::new(file), path: "a layer".into(), offset: 0, length: layer.size })
-}
-
 /// Writes a layer anew; returns the digest and length of what was written. What is read is proven on the way, since a local
 /// blob was not yet.
 fn recompress(blob: &LocalBlob, layer: &Descriptor, target: File, to: Compression) -> Result<(Digest, u64)> {
     let failed = |error| decode_error(format_args!("cannot recompress layer {}", layer.digest), error);
-    let verifier =
-        Proving { reader: fs::Cursor::new(&blob.file, blob.offset), left: blob.length, verifier: Verifier::new(layer) };
-    let mut proving = verifier;
-    let decoder = Decoder::new(&mut proving, Limits::LAYER).map_err(failed)?;
-    let mut hashing = Hashing { writer: BufWriter::new(target), hasher: Hasher::new(Algorithm::Sha256), length: 0 };
-    encode(decoder, &mut hashing, to).map_err(failed)?;
-    // Bytes behind the end of the compressed stream are part of the blob too.
-    std::io::copy(&mut proving, &mut std::io::sink()).map_err(failed)?;
-    proving.verifier.finish()?;
-    hashing.writer.flush().map_err(|error| Error::io("cannot write a temporary file", error))?;
-    Ok((hashing.hasher.finish(), hashing.length))
-}
-
-/// A reader that proves what it reads.
-struct Proving<R> {
-    reader: R,
-    left: u64,
-    verifier: Verifier,
-}
-
-impl<R: std::io::Read> std::io::Read for Proving<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.reader.read(&mut buffer[..most])?;
-        self.left -= count as u64;
-        self.verifier.update(&buffer[..count]).map_err(std::io::Error::other)?;
-        Ok(count)
-    }
-}
-
-/// A writer that hashes what it writes.
-struct Hashing {
-    writer: BufWriter<File>,
-    hasher: Hasher,
-    length: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.writer.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.length += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.writer.flush()
-    }
+    let mut decoder = Proving::inflated(blob, layer).map_err(failed)?;
+    let mut hashing = Hashing::new(target);
+    encode(&mut decoder, &mut hashing, to).map_err(failed)?;
+    // The end of the compressed stream was seen, and with it the proof.
+    hashing.finish()
 }
 
 /// The media type of the same layer in another compression, of the same family.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use dhow_base::Result;
+use dhow_base::{Error, Kind, Result};
 use dhow_content::{ByteStream, LocalBlob, Parts, Sink, Source, VerifiedDocument};
 use dhow_layout::{Archive, OciDirectory, SkopeoDirectory};
 use dhow_registry::Remote;
@@ -78,6 +78,56 @@ impl Source for AnySource {
             AnySource::Oci(directory) => directory.local(descriptor),
             AnySource::Skopeo(directory) => directory.local(descriptor),
         }
+    }
+}
+
+/// Several sources as one. What is not said to be in another one is in the first.
+#[derive(Debug, Default)]
+pub(crate) struct Joined<'a> {
+    sources: Vec<&'a AnySource>,
+    elsewhere: HashMap<Digest, usize>,
+}
+
+impl<'a> Joined<'a> {
+    /// One alone.
+    pub(crate) fn of(source: &'a AnySource) -> Self {
+        Self { sources: vec![source], elsewhere: HashMap::new() }
+    }
+
+    /// Adds another one, which is asked for these.
+    pub(crate) fn add(&mut self, source: &'a AnySource, digests: impl IntoIterator<Item = Digest>) {
+        let number = self.sources.len();
+        self.sources.push(source);
+        for digest in digests {
+            self.elsewhere.entry(digest).or_insert(number);
+        }
+    }
+
+    /// The sources.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &'a AnySource> {
+        self.sources.iter().copied()
+    }
+
+    /// The source of a blob.
+    pub(crate) fn find(&self, digest: &Digest) -> Option<&'a AnySource> {
+        self.sources.get(self.elsewhere.get(digest).copied().unwrap_or_default()).copied()
+    }
+}
+
+impl Source for Joined<'_> {
+    async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+        match self.find(&descriptor.digest) {
+            Some(source) => source.read(descriptor, range).await,
+            None => Err(Error::new(Kind::NotFound, format!("{} is nowhere", descriptor.digest))),
+        }
+    }
+
+    fn parts(&self, descriptor: &Descriptor) -> Parts {
+        self.find(&descriptor.digest).map_or(Parts::WHOLE, |source| source.parts(descriptor))
+    }
+
+    fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
+        self.find(&descriptor.digest)?.local(descriptor)
     }
 }
 

@@ -7,6 +7,7 @@
 mod files;
 mod health;
 mod registries;
+mod remade;
 mod remote;
 mod removals;
 mod transfers;
@@ -20,6 +21,7 @@ use crate::errors::Failure;
 pub(crate) use files::{Copied, Difference, File, Mounted, Unmounted};
 pub(crate) use health::{Check, DiskPart};
 pub(crate) use registries::{ListCreated, ListEdited, ListPushed, Listening, Login, Logout};
+pub(crate) use remade::{Remade, Validated};
 pub(crate) use remote::{ArtifactPulled, ArtifactPushed, RemoteRemoved};
 pub(crate) use removals::{Prune, Remove, SystemPrune};
 pub(crate) use transfers::{Loaded, Pulled, Pushed, Saved};
