@@ -43,7 +43,7 @@ pub fn write_tree(tree: &Dir, output: impl Write, options: DiffOptions) -> Resul
 pub fn diff(lower: Option<&Dir>, upper: &Dir, output: impl Write, options: DiffOptions) -> Result<u64> {
     let walk = Walk {
         options,
-        lower_links: lower.map(|lower| Links::read(lower)).transpose()?.unwrap_or_default(),
+        lower_links: lower.map(Links::read).transpose()?.unwrap_or_default(),
         upper_links: Links::read(upper)?,
         is_upper_directory: false,
         writer: TarWriter::new(output),
