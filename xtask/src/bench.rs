@@ -20,6 +20,7 @@ mod network;
 mod race;
 mod report;
 mod transfers;
+mod unpack;
 
 use lab::Lab;
 use report::Report;
@@ -64,7 +65,7 @@ impl Plan {
 }
 
 /// Every scenario's name, in the order they are run and reported.
-const SCENARIOS: [&str; 16] = [
+const SCENARIOS: &[&str] = &[
     "pull-stored",
     "pull",
     "up-to-date",
@@ -81,6 +82,8 @@ const SCENARIOS: [&str; 16] = [
     "far-image",
     "capped-layer",
     "copy-memory",
+    "unpack",
+    "export",
 ];
 
 /// Measures and prints the table; fails when a target is missed.
@@ -110,6 +113,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     latency::run(&lab, &plan, &mut report)?;
     local::run(&lab, &plan, &mut report);
     network::run(&lab, &plan, &mut report);
+    unpack::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
 }

@@ -28,6 +28,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("iptables", "iptables"),
     // It fetches SeaweedFS from PyPI.
     ("pip3", "python3-pip"),
+    ("umoci", "umoci"),
+    ("python3", "python3"),
 ];
 
 /// What is missing, as (program, package).
