@@ -270,7 +270,20 @@ fn archives_that_lie_are_refused_or_mean_the_same() {
             (None, _) | (_, None) => refused += 1,
             (Some(ours), Some(theirs)) => {
                 both += 1;
-                assert_eq!(text(&ours), text(&theirs), "seed {seed}: {raws:?}");
+                // Owners and times of global headers count for Python, and not for docker and dhow.
+                let has_global = raws.iter().any(|raw| raw.type_flag == b'g');
+                let told = |rows: &[String]| -> Vec<String> {
+                    let shorten = |row: String| {
+                        let mut cells: Vec<&str> = row.split('|').collect();
+                        if has_global {
+                            cells.drain(3..5);
+                            cells.remove(4);
+                        }
+                        cells.join("|")
+                    };
+                    text(rows).into_iter().map(shorten).collect()
+                };
+                assert_eq!(told(&ours), told(&theirs), "seed {seed}");
             }
         }
     }
