@@ -1,0 +1,121 @@
+//! `import`
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+
+use dhow_testkit::images::{Entry, sha256, tar_of};
+use dhow_testkit::peers::{Docker, available};
+use dhow_tests::interop::must;
+use dhow_tests::scene::Scene;
+use insta::assert_snapshot;
+use serde_json::Value;
+
+fn archive() -> Vec<u8> {
+    tar_of(&[Entry { path: "etc/motd", mode: 0o644, content: b"hello\n" }]).expect("an archive")
+}
+
+fn inspect(scene: &Scene, name: &str) -> Value {
+    serde_json::from_str::<Value>(&scene.must(&["inspect", name])).expect("JSON")[0].take()
+}
+
+#[test]
+fn an_archive_becomes_an_image_of_one_layer() {
+    let scene = Scene::new();
+    let archive = archive();
+    fs::write(scene.path("root.tar"), &archive).expect("a file");
+    let id =
+        scene.must(&["import", "-c", "CMD [\"sh\"]", "-c", "ENV A=b", "-m", "made here", "root.tar", "acme/root:1"]);
+    assert!(id.starts_with("sha256:") && id.trim().len() == 71, "{id}");
+    let image = inspect(&scene, "acme/root:1");
+    assert_eq!(image["Id"], id.trim());
+    assert_eq!(image["RootFS"]["Layers"][0], sha256(&archive));
+    assert_eq!((&image["Config"]["Cmd"][0], &image["Config"]["Env"][0]), (&"sh".into(), &"A=b".into()));
+    assert_eq!(image["Comment"], "made here");
+    // Of any compression, from standard input, without a name; the same files are the same layer.
+    let mut packed = Vec::new();
+    let mut encoder = flate2_of(&archive);
+    packed.append(&mut encoder);
+    let second = scene.fed(&["image", "import", "--platform", "linux/arm64", "-"], &packed);
+    assert_eq!(second.code, 0, "{second}");
+    let image = inspect(&scene, second.stdout.trim());
+    assert_eq!((&image["Architecture"], &image["Comment"]), (&"arm64".into(), &"Imported from -".into()));
+    assert_eq!(image["RootFS"]["Layers"][0], sha256(&archive));
+    scene.must(&["unpack", "acme/root:1", "files"]);
+    assert_eq!(fs::read_to_string(scene.path("files/etc/motd")).expect("the file"), "hello\n");
+    scene.must(&["system", "check"]);
+}
+
+/// gzip by the program of that name.
+fn flate2_of(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("gzip").arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gzip");
+    child.stdin.take().expect("its input").write_all(bytes).expect("written");
+    child.wait_with_output().expect("gzip").stdout
+}
+
+#[test]
+fn what_is_no_archive_is_refused() {
+    let scene = Scene::new();
+    fs::write(scene.path("text"), "x".repeat(2000)).expect("a file");
+    fs::write(scene.path("empty"), "").expect("a file");
+    assert_snapshot!(scene.dhow(&["import", "text"]), @r#"
+    exit 1
+    [err]
+    archive "text": entry 1 at byte 0: the header is damaged or this is no tar archive
+    "#);
+    assert_snapshot!(scene.dhow(&["import", "empty"]), @r#"
+    exit 1
+    [err]
+    archive "empty" is empty
+    "#);
+    assert_snapshot!(scene.docker(&["import", "-c", "FROM x", "text"]), @r"
+    exit 1
+    [err]
+    Error response from daemon: from is not a valid change command
+    ");
+    assert_snapshot!(scene.docker(&["import", "nope.tar"]), @r"
+    exit 1
+    [err]
+    open nope.tar: no such file or directory
+    ");
+    assert_eq!(scene.must(&["images", "-aq"]), "");
+}
+
+#[test]
+fn docker_makes_the_same_layer_of_it() {
+    let scene = Scene::new();
+    let Some(docker) = available(Docker::start(&scene.path("docker"))) else { return };
+    let archive = archive();
+    fs::write(scene.path("root.tar"), &archive).expect("a file");
+    let changes = [
+        "-c",
+        "ENTRYPOINT /bin/a b",
+        "-c",
+        "EXPOSE 80 53/udp",
+        "-c",
+        "LABEL a=b",
+        "-c",
+        "WORKDIR /x",
+        "-c",
+        "VOLUME /v",
+    ];
+    scene.must(&[&["import"], &changes[..], &["root.tar", "it"]].concat());
+    must(docker.command().arg("import").args(changes).arg(scene.path("root.tar")).arg("it"));
+    let theirs: Value = serde_json::from_str(&must(docker.command().args(["image", "inspect", "it"]))).expect("JSON");
+    let ours = inspect(&scene, "it");
+    for path in [
+        "/RootFS/Layers",
+        "/Config/Entrypoint",
+        "/Config/ExposedPorts",
+        "/Config/Labels",
+        "/Config/WorkingDir",
+        "/Config/Volumes",
+        "/Comment",
+        "/Os",
+        "/Architecture",
+    ] {
+        assert_eq!(ours.pointer(path), theirs[0].pointer(path), "{path}");
+    }
+}

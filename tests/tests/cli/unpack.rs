@@ -1,0 +1,95 @@
+//! `unpack`
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use dhow_tests::scene::Scene;
+use insta::assert_snapshot;
+
+#[test]
+fn files_appear_under_the_name_given() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "files"]), @"exit 0");
+    assert_eq!(fs::read_to_string(scene.path("files/etc/salt")).expect("the file"), "a\n");
+    assert_eq!(fs::metadata(scene.path("files")).expect("the directory").mode() & 0o7777, 0o755);
+    assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "files"]), @r#"
+    exit 1
+    [err]
+    directory "[FOLDER]/files" exists and is not empty
+    "#);
+    fs::write(scene.path("files/own"), "x").expect("a file");
+    assert_snapshot!(scene.dhow(&["unpack", "--force", "alpine:3.20", "files/"]), @"exit 0");
+    assert!(scene.path("files/etc/salt").exists() && !scene.path("files/own").exists());
+    fs::create_dir(scene.path("empty")).expect("a folder");
+    assert_snapshot!(scene.dhow(&["unpack", "--owners", "caller", "alpine:3.20", "empty"]), @"exit 0");
+    assert!(scene.path("empty/etc/salt").exists());
+    let left: Vec<_> =
+        fs::read_dir(scene.path("")).expect("the folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("dhow-unpack")), "{left:?}");
+}
+
+#[test]
+fn what_cannot_be_done_changes_nothing() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    assert_snapshot!(scene.dhow(&["unpack", "nope", "files"]), @r"
+    exit 1
+    [err]
+    No such image: nope:latest
+    ");
+    fs::write(scene.path("file"), "x").expect("a file");
+    assert_snapshot!(scene.dhow(&["unpack", "--force", "alpine:3.20", "file"]), @r#"
+    exit 1
+    [err]
+    "[FOLDER]/file" exists and is no directory
+    "#);
+    assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "no/such/parent"]), @r#"
+    exit 1
+    [err]
+    cannot unpack to "no/such/parent": No such file or directory (os error 2)
+    "#);
+    assert_snapshot!(scene.dhow(&["unpack", "--uid-map", "0:x", "alpine:3.20", "files"]), @r#"
+    exit 1
+    [err]
+    invalid --uid-map "0:x": it is IMAGE:HOST[:COUNT], in numbers
+    "#);
+    assert_snapshot!(scene.dhow(&["unpack", "--platform", "linux/s390x", "alpine:3.20", "files"]), @r"
+    exit 1
+    [err]
+    image with reference alpine:3.20 was found but does not provide the specified platform (linux/s390x)
+    ");
+    assert!(!scene.path("files").exists());
+    assert_eq!(fs::read_to_string(scene.path("file")).expect("the file"), "x");
+}
+
+/// Whatever moment the run ends at, nothing has the name yet or everything is there, and the next run tidies up.
+#[test]
+fn a_run_that_dies_leaves_nothing_behind() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let points = ["mkdir", "create", "write", "chown", "chmod", "utimes", "syncfs", "rename", "sync"];
+    for point in points.map(|point| format!("beneath.{point}")) {
+        for (action, skip) in [("abort", 0), ("nospace", 0), ("abort", 2), ("error", 1)] {
+            let mut command = scene.command(&["unpack", "alpine:3.20", "files"]);
+            let ran = scene.run(command.env("DHOW_FAULT", format!("{point}:{skip}={action}")));
+            let is_there = scene.path("files").exists();
+            assert!(!is_there || ran.code == 0 || point == "beneath.sync", "{point} {action}: {ran}");
+            if is_there {
+                assert!(scene.path("files/etc/salt").exists(), "{point} {action}: not whole");
+            }
+            assert_eq!(scene.dhow(&["unpack", "--force", "alpine:3.20", "files"]).code, 0, "{point} {action}");
+            assert_eq!(fs::read_to_string(scene.path("files/etc/salt")).expect("the file"), "a\n");
+            let folder = fs::read_dir(scene.path("")).expect("the folder");
+            let left: Vec<_> = folder.map(|entry| entry.expect("an entry").file_name()).collect();
+            assert!(
+                !left.iter().any(|name| name.to_string_lossy().contains("dhow-unpack")),
+                "{point} {action}: {left:?}"
+            );
+            fs::remove_dir_all(scene.path("files")).expect("removal");
+        }
+    }
+    scene.must(&["system", "check"]);
+}

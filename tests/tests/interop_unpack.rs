@@ -1,0 +1,338 @@
+//! `unpack` beside umoci, podman and docker: the same image gives the same files, entry by entry.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dhow_testkit::images::{Compression, Format, Layout, Recipe};
+use dhow_testkit::peers::{self, Docker, Podman, available};
+use dhow_testkit::{debian, peers::is_root};
+use dhow_tests::interop::{Bench, Sample, must};
+
+/// Lists a tree: path, and all that there is to know of it, with nothing of dhow involved.
+const LIST: &str = r#"
+import os, stat, sys, hashlib
+root = os.fsencode(sys.argv[1])
+first = {}
+rows = []
+def visit(path, shown):
+    s = os.lstat(path)
+    kind = stat.S_IFMT(s.st_mode)
+    what = {stat.S_IFREG: 'file', stat.S_IFDIR: 'dir', stat.S_IFLNK: 'link', stat.S_IFIFO: 'pipe', stat.S_IFCHR: 'char',
+            stat.S_IFBLK: 'block'}.get(kind, 'other')
+    content = ''
+    if kind == stat.S_IFREG:
+        content = hashlib.sha256(open(path, 'rb').read()).hexdigest()[:16]
+    elif kind == stat.S_IFLNK:
+        content = os.readlink(path).hex()
+    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
+        content = '%d:%d' % (os.major(s.st_rdev), os.minor(s.st_rdev))
+    xattrs = []
+    for name in sorted(os.listxattr(path, follow_symlinks=False)):
+        if not name.startswith(('security.selinux', 'trusted.overlay.', 'user.overlay.')):
+            xattrs.append(name + '=' + os.getxattr(path, name, follow_symlinks=False).hex())
+    group = ''
+    if kind != stat.S_IFDIR and s.st_nlink > 1:
+        group = first.setdefault((s.st_dev, s.st_ino), shown.hex())
+    rows.append([shown.hex(), what, '%o' % (s.st_mode & 0o7777), '%d:%d' % (s.st_uid, s.st_gid), str(s.st_mtime_ns), content,
+                 ','.join(xattrs), group])
+    if kind == stat.S_IFDIR:
+        for name in sorted(os.listdir(path)):
+            visit(path + b'/' + name, shown + b'/' + name)
+visit(root, b'')
+for row in rows:
+    print('\t'.join(row))
+"#;
+
+/// What the image is called in dhow and docker.
+const NAME: &str = "registry.example/acme/odd:1";
+
+/// The files of a tree by their paths.
+type Listing = BTreeMap<String, Vec<String>>;
+
+/// What two tools may say differently.
+#[derive(Clone, Copy, Default)]
+struct Except {
+    /// Times have whole seconds only.
+    fractions: bool,
+    /// Everything belongs to one user, and there are no devices.
+    owners: bool,
+    /// A container's own files, and the directories that they are in.
+    container: bool,
+    /// The root directory itself.
+    root: bool,
+    /// Attributes of users: docker exports none, and podman's storage keeps those of a directory that a layer above says
+    /// anew without them, where overlayfs, umoci and dhow do not.
+    user_xattrs: bool,
+}
+
+fn listing(root: &Path, except: Except) -> Listing {
+    let output = Command::new("python3").args(["-c", LIST]).arg(root).output().expect("python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut found = Listing::new();
+    for line in String::from_utf8(output.stdout).expect("text").lines() {
+        let mut cells: Vec<String> = line.split('\t').map(str::to_owned).collect();
+        let hex = cells.remove(0);
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
+        let path = String::from_utf8_lossy(&bytes).into_owned();
+        if except.fractions {
+            let seconds = cells[3].len().saturating_sub(9);
+            cells[3].truncate(seconds);
+        }
+        if except.user_xattrs {
+            let kept: Vec<&str> = cells[5].split(',').filter(|xattr| !xattr.starts_with("user.")).collect();
+            cells[5] = kept.join(",");
+        }
+        if except.owners {
+            cells[2].clear();
+            cells[5].clear();
+            if matches!(cells[0].as_str(), "char" | "block") {
+                continue;
+            }
+        }
+        let own =
+            ["/.dockerenv", "/dev", "/proc", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"];
+        if except.container {
+            if own.iter().any(|own| path == *own || path.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))) {
+                continue;
+            }
+            if path.is_empty() || path == "/etc" {
+                cells[3].clear();
+            }
+        }
+        if path.is_empty() && except.root {
+            continue;
+        }
+        found.insert(path, cells);
+    }
+    found
+}
+
+#[track_caller]
+fn assert_same(ours: &Path, theirs: &Path, except: Except, what: &str) {
+    let (ours, theirs) = (listing(ours, except), listing(theirs, except));
+    let paths: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let differ: Vec<String> = paths
+        .into_iter()
+        .filter(|path| ours.get(*path) != theirs.get(*path))
+        .map(|path| format!("{path}\n  dhow {:?}\n  peer {:?}", ours.get(path), theirs.get(path)))
+        .collect();
+    assert!(differ.is_empty(), "{what}: {} of {} differ:\n{}", differ.len(), ours.len(), differ.join("\n"));
+    assert!(ours.len() > 10, "{what}: only {} files", ours.len());
+}
+
+/// Runs a script of the shell in a directory.
+fn shell(directory: &Path, script: &str) {
+    let output = Command::new("sh").arg("-euc").arg(script).current_dir(directory).output().expect("sh");
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn layer(layout: &Layout, tree: &Path, format: &str, members: &[&str]) -> dhow_testkit::images::Layer {
+    let mut tar = Command::new("tar")
+        .current_dir(tree)
+        .args(["--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--create", "--file=-", "--sparse"])
+        .arg(format!("--format={format}"))
+        .args(members)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("tar");
+    let layer = layout.layer(tar.stdout.take().expect("its output"), Format::Oci, Compression::Gzip).expect("a layer");
+    assert!(tar.wait().expect("tar").success());
+    layer
+}
+
+/// An image with an entry of every type and everything that layers do to each other.
+fn odd_image(bench: &Bench) -> Sample {
+    let lower = bench.path("lower");
+    fs::create_dir(&lower).expect("a folder");
+    shell(
+        &lower,
+        r#"
+        mkdir -p etc usr/bin var/empty opaque/deep gone modes 'name with spaces' kept
+        echo one > etc/one; echo two > etc/two; ln etc/one usr/bin/one; ln etc/one usr/bin/uno
+        ln -s ../etc/one usr/bin/soft; ln -s /nowhere usr/bin/dangling; ln -s usr/bin bin
+        mkfifo pipe; mknod char c 1 3; mknod block b 7 0; chmod 620 char
+        echo hidden > opaque/deep/file; echo hidden > opaque/file; echo x > gone/x; echo y > kept/y
+        for mode in 0000 0400 0755 1777 2755 4755 6711; do echo $mode > modes/$mode; chmod $mode modes/$mode; done
+        mkdir modes/sticky modes/closed; chmod 1777 modes/sticky; chmod 0500 modes/closed
+        echo caps > usr/bin/ping
+        python3 -c '
+import os, struct
+os.setxattr("usr/bin/ping", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0))
+os.setxattr("etc/two", "user.note", b"a\0b")
+os.setxattr("kept", "user.note", b"directory")
+acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in [(1, 7, 0xffffffff), (2, 5, 1000), (4, 5, 0xffffffff), (16, 7, 0xffffffff), (32, 5, 0xffffffff)])
+os.setxattr("kept", "system.posix_acl_default", acl)
+os.setxattr("kept", "system.posix_acl_access", acl)
+with open("sparse", "wb") as f:
+    f.truncate(10 << 20); f.seek(5 << 20); f.write(b"middle")
+os.makedirs("d" * 100 + "/" + "e" * 100); open("d" * 100 + "/" + "e" * 100 + "/f", "w").write("long")
+open(b"not-utf8-\xff", "w").write("x")
+'
+        chown 12:34 etc/two; chown -h 56:78 usr/bin/soft; chown 3000000:3000001 etc/one; chmod 4755 etc/one
+        touch -d '2001-02-03 04:05:06.789' etc/two; touch -h -d '1999-01-01 00:00:00.5' usr/bin/soft
+        find . -newermt 2020-01-01 -exec touch -h -d '2020-02-02 02:02:02.25' {} +
+        "#,
+    );
+    let upper = bench.path("upper");
+    fs::create_dir(&upper).expect("a folder");
+    shell(
+        &upper,
+        r#"
+        mkdir -p etc opaque usr/bin kept replaced 'd'
+        echo new > etc/three; touch etc/.wh.two; touch .wh.gone; touch opaque/.wh..wh..opq; echo new > opaque/new
+        echo changed > usr/bin/uno; echo z > kept/z; ln etc/three etc/four; chmod 0711 opaque; chown 9:9 kept
+        find . -exec touch -h -d '2021-03-03 03:03:03.125' {} +
+        "#,
+    );
+    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let layers = [layer(&layout, &lower, "posix", &["."]), layer(&layout, &upper, "posix", &["."])];
+    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
+    let manifest = layout.image(&layers, &recipe).expect("an image");
+    layout.name(&manifest, &["it"]).expect("its name");
+    Sample { layout, manifest }
+}
+
+fn debian_image(bench: &Bench, tree: &Path) -> Sample {
+    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let layers =
+        [layer(&layout, tree, "posix", &["--exclude=./usr/share/*", "."]), layer(&layout, tree, "gnu", &["usr/share"])];
+    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
+    let manifest = layout.image(&layers, &recipe).expect("an image");
+    layout.name(&manifest, &["it"]).expect("its name");
+    Sample { layout, manifest }
+}
+
+/// Loads the image and unpacks it with dhow.
+fn by_dhow(bench: &Bench, image: &Sample) -> PathBuf {
+    let dhow = bench.dhow("store");
+    dhow.must(&["load", "--input", image.layout.root().to_str().expect("a path")]);
+    dhow.must(&["tag", &image.id(), NAME]);
+    let target = bench.path("by-dhow");
+    let said = dhow.run(&["unpack", NAME, target.to_str().expect("a path")]);
+    assert!(said.is_acknowledged() && said.stderr.is_empty() && said.stdout.is_empty(), "{}", said.told());
+    target
+}
+
+fn against_umoci(bench: &Bench, image: &Sample, ours: &Path) {
+    let Some(umoci) = available(peers::find("umoci")) else { return };
+    let bundle = bench.path("by-umoci");
+    let source = format!("{}:it", image.layout.root().display());
+    must(Command::new(umoci).args(["unpack", "--image", &source]).arg(&bundle));
+    assert_same(ours, &bundle.join("rootfs"), Except { root: true, ..Except::default() }, "umoci");
+}
+
+fn against_podman(bench: &Bench, image: &Sample, ours: &Path) {
+    let Some(podman) = available(Podman::open(&bench.path("podman"))) else { return };
+    must(podman.command().args(["pull", "--quiet"]).arg(format!("oci:{}:it", image.layout.root().display())));
+    let id = must(podman.command().args(["images", "--quiet", "--no-trunc"]));
+    let mounted = must(podman.command().args(["image", "mount", id.trim()]));
+    let result = std::panic::catch_unwind(|| {
+        let except = Except { root: true, user_xattrs: true, ..Except::default() };
+        assert_same(ours, Path::new(mounted.trim()), except, "podman");
+    });
+    must(podman.command().args(["image", "unmount", id.trim()]));
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn against_docker(bench: &Bench, ours: &Path) {
+    let Some(docker) = available(Docker::start(&bench.path("docker"))) else { return };
+    let archive = bench.path("archive.tar");
+    bench.dhow("store").must(&["save", "--output", archive.to_str().expect("a path"), NAME]);
+    must(docker.command().args(["load", "--quiet", "--input"]).arg(&archive));
+    let container = must(docker.command().args(["create", NAME, "/bin/sh"]));
+    let exported = bench.path("exported.tar");
+    must(docker.command().args(["export", "--output"]).arg(&exported).arg(container.trim()));
+    let target = bench.path("by-docker");
+    fs::create_dir(&target).expect("a folder");
+    must(
+        Command::new("tar")
+            .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"])
+            .arg(&exported)
+            .arg("-C")
+            .arg(&target),
+    );
+    let except = Except { fractions: true, container: true, user_xattrs: true, ..Except::default() };
+    assert_same(ours, &target, except, "docker");
+    // What dhow exports of the image unpacks to the same, and is the same archive whoever unpacked it.
+    let (export, again) = (bench.path("by-dhow.tar"), bench.path("again.tar"));
+    for path in [&export, &again] {
+        bench.dhow("store").must(&["export", "--output", path.to_str().expect("a path"), NAME]);
+    }
+    assert!(fs::read(&export).expect("an archive") == fs::read(&again).expect("an archive"));
+    let extracted = bench.path("extracted");
+    fs::create_dir(&extracted).expect("a folder");
+    let mut tar = Command::new("tar");
+    tar.args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf"]).arg(&export).arg("-C").arg(&extracted);
+    must(&mut tar);
+    assert_same(ours, &extracted, Except { root: true, ..Except::default() }, "export");
+}
+
+#[test]
+fn an_image_with_everything_in_it() {
+    if !is_root() {
+        eprintln!("skipped: an image with devices needs root");
+        return;
+    }
+    let bench = Bench::new();
+    let image = odd_image(&bench);
+    let ours = by_dhow(&bench, &image);
+    against_umoci(&bench, &image, &ours);
+    against_podman(&bench, &image, &ours);
+    against_docker(&bench, &ours);
+}
+
+#[test]
+fn a_real_distribution() {
+    let test = std::env::current_exe().expect("the test's own path");
+    let tree = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs");
+    if let Err(error) = debian::tree(&tree, "") {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let bench = Bench::new();
+    let image = debian_image(&bench, &tree);
+    let ours = by_dhow(&bench, &image);
+    against_umoci(&bench, &image, &ours);
+    against_podman(&bench, &image, &ours);
+    against_docker(&bench, &ours);
+}
+
+/// Without root's rights everything but owners and devices is the same, and a note says what is not.
+#[test]
+fn an_ordinary_user_gets_the_same_files() {
+    if !is_root() {
+        eprintln!("skipped: the image that is unpacked is made by root");
+        return;
+    }
+    let bench = Bench::new();
+    let image = odd_image(&bench);
+    let ours = by_dhow(&bench, &image);
+    let folder = bench.path("of-a-user");
+    fs::create_dir(&folder).expect("a folder");
+    must(Command::new("chown").arg("65534:65534").arg(&folder));
+    must(Command::new("chmod").args(["-R", "a+rX"]).arg(image.layout.root()));
+    let dhow = dhow_tests::binary::path();
+    let user = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&dhow).args(arguments);
+        command.current_dir(&folder).env("DHOW_ROOT", folder.join("store")).env("HOME", &folder);
+        command
+    };
+    // The scratch folder is for its owner only.
+    must(Command::new("chmod").arg("a+x").arg(folder.parent().expect("the bench")));
+    must(&mut user(&["load", "--input", image.layout.root().to_str().expect("a path")]));
+    let output = user(&["unpack", &image.id(), "files"]).output().expect("dhow");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("left out devices"), "{said}");
+    assert!(said.contains("left out extended attributes (security.*: Operation not permitted"), "{said}");
+    let except = Except { owners: true, ..Except::default() };
+    assert_same(&folder.join("files"), &ours, except, "an ordinary user");
+}
