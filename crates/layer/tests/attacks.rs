@@ -1,6 +1,8 @@
 //! Attacks on unpacking that happened to others, each by its number in the list of attack cases and by its name; whatever
 //! the layers say, nothing outside of the root is read, made, changed or removed.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,5 +1,7 @@
 //! Trees into layers and back: what is unpacked is what was packed, whatever it was.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

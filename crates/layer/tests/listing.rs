@@ -1,5 +1,7 @@
 //! The tar reader beside GNU tar and Python's tarfile: the same archives mean the same.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};

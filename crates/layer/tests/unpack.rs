@@ -1,5 +1,7 @@
 //! Layers onto directories: what the tree looks like afterwards, entry by entry.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
