@@ -88,8 +88,7 @@ impl Question {
             let (question, explanation) = match &self.name {
                 ManifestName::Tag(_) => (
                     "Delete this tag?",
-                    "The name goes. What it stands for can still be pulled by digest and by its other tags, until the \
-                     registry is told to collect what nothing names.",
+                    "The name goes. What it stands for can still be pulled by digest and by its other tags.",
                 ),
                 ManifestName::Digest(_) => (
                     "Delete this manifest?",
