@@ -19,6 +19,7 @@ mod measure;
 mod network;
 mod race;
 mod report;
+mod serve;
 mod transfers;
 mod unpack;
 
@@ -84,6 +85,11 @@ const SCENARIOS: &[&str] = &[
     "copy-memory",
     "unpack",
     "export",
+    "serve-manifest",
+    "serve-blob",
+    "serve-push",
+    "serve-million",
+    "serve-memory",
 ];
 
 /// Measures and prints the table; fails when a target is missed.
@@ -114,6 +120,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     local::run(&lab, &plan, &mut report);
     network::run(&lab, &plan, &mut report);
     unpack::run(&lab, &plan, &mut report);
+    serve::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
 }

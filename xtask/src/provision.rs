@@ -20,6 +20,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("nginx", "nginx-light"),
     ("fusermount3", "fuse3"),
+    ("chromium", "chromium"),
     ("debootstrap", "debootstrap"),
     ("mkfs.ext4", "e2fsprogs"),
     ("setpriv", "util-linux"),
@@ -30,6 +31,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("pip3", "python3-pip"),
     ("umoci", "umoci"),
     ("python3", "python3"),
+    ("wrk", "wrk"),
 ];
 
 /// What is missing, as (program, package).

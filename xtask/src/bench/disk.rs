@@ -24,6 +24,15 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes and mounts one.
     pub(crate) fn fresh() -> Result<Self> {
+        Self::made(&[])
+    }
+
+    /// Makes and mounts one with room for millions of small files.
+    pub(crate) fn of_many_files() -> Result<Self> {
+        Self::made(&["-i", "2048", "-b", "1024", "-I", "128"])
+    }
+
+    fn made(options: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dhow-bench-").tempdir_in(memory())?;
         let image = folder.path().join("disk.ext4");
         File::create(&image)?.set_len(SIZE_BYTES)?;
@@ -31,6 +40,7 @@ impl Disk {
             Command::new("mkfs.ext4")
                 // Nothing is left for the kernel to initialise in the background of a measurement.
                 .args(["-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"])
+                .args(options)
                 .arg(&image),
         )?;
         let mounted = folder.path().join("mounted");

@@ -24,13 +24,14 @@ pub(crate) struct Report<'a> {
     lab: &'a Lab,
     ratios: Vec<String>,
     latencies: Vec<String>,
+    rates: Vec<String>,
     missed: Vec<String>,
 }
 
 impl<'a> Report<'a> {
     /// Starts an empty one.
     pub(crate) fn new(lab: &'a Lab) -> Self {
-        Self { lab, ratios: Vec::new(), latencies: Vec::new(), missed: Vec::new() }
+        Self { lab, ratios: Vec::new(), latencies: Vec::new(), rates: Vec::new(), missed: Vec::new() }
     }
 
     /// What is measured, on what, with what.
@@ -105,15 +106,50 @@ impl<'a> Report<'a> {
         self.latencies.push(format!("| {what} | {} | {limit} | {verdict} |", milliseconds(time)));
     }
 
-    /// Adds the peak memory of something that has a limit of its own.
+    /// Adds rates that servers reached in turn: one row for each peer. A target is at least that times the peer's rate.
+    pub(crate) fn rates(&mut self, what: &str, reached: &[(&'static str, Vec<f64>)], targets: &[Target]) {
+        let of = |name: &str| {
+            let (_, rates) = reached.iter().find(|(tool, _)| *tool == name)?;
+            let mut rates = rates.clone();
+            rates.sort_by(f64::total_cmp);
+            rates.get(rates.len().checked_sub(1)? / 2).copied()
+        };
+        let Some(ours) = of("dhow") else {
+            if reached.iter().any(|(tool, _)| *tool == "dhow") {
+                self.missed.push(format!("{what}: dhow failed"));
+            }
+            return;
+        };
+        for (peer, _) in reached.iter().filter(|(tool, _)| *tool != "dhow") {
+            let target = targets.iter().find(|target| target.peer == *peer);
+            let ratio = of(peer).map(|theirs| ours / theirs);
+            let met = target.is_none_or(|target| ratio.is_some_and(|ratio| ratio >= target.factor));
+            let shown = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2} ×"));
+            if !met {
+                self.missed.push(format!("{what}: {shown} {peer}"));
+            }
+            let verdict = target.map_or("–", |_| if met { "met" } else { "NOT MET" });
+            let limit = target.map_or_else(|| "–".to_owned(), |target| format!("≥ {} ×", target.factor));
+            let theirs = of(peer).map_or_else(|| "–".to_owned(), |theirs| format!("{theirs:.0}"));
+            println!("{what}: {ours:.0}, {peer} {theirs}: {shown} ({limit})");
+            self.rates.push(format!("| {what} | {ours:.0} | {peer} | {theirs} | {shown} | {limit} | {verdict} |"));
+        }
+    }
+
+    /// Adds the peak memory of something that has the limit of all transfers.
     pub(crate) fn peak(&mut self, what: &str, bytes: u64) {
-        let met = bytes <= PEAK_BYTES_MAX;
+        self.memory(&format!("{what}: peak memory"), bytes, PEAK_BYTES_MAX);
+    }
+
+    /// Adds memory that has a limit of its own.
+    pub(crate) fn memory(&mut self, what: &str, bytes: u64, bytes_max: u64) {
+        let met = bytes <= bytes_max;
         if !met {
             self.missed.push(format!("{what}: {} MiB of memory", bytes >> 20));
         }
-        let (verdict, limit) = (if met { "met" } else { "NOT MET" }, PEAK_BYTES_MAX >> 20);
+        let (verdict, limit) = (if met { "met" } else { "NOT MET" }, bytes_max >> 20);
         println!("{what}: {} MiB (≤ {limit} MiB)", bytes >> 20);
-        self.latencies.push(format!("| {what}: peak memory | {} MiB | ≤ {limit} MiB | {verdict} |", bytes >> 20));
+        self.latencies.push(format!("| {what} | {} MiB | ≤ {limit} MiB | {verdict} |", bytes >> 20));
     }
 
     /// Notes that something could not be measured.
@@ -131,8 +167,13 @@ impl<'a> Report<'a> {
             text.push_str(&self.ratios.join("\n"));
             text.push_str("\n\n");
         }
+        if !self.rates.is_empty() {
+            text.push_str("| | dhow | peer | its rate | ratio | target | |\n|---|---|---|---|---|---|---|\n");
+            text.push_str(&self.rates.join("\n"));
+            text.push_str("\n\n");
+        }
         if !self.latencies.is_empty() {
-            text.push_str("| | time | target | |\n|---|---|---|---|\n");
+            text.push_str("| | time or memory | target | |\n|---|---|---|---|\n");
             text.push_str(&self.latencies.join("\n"));
             text.push('\n');
         }
