@@ -11,7 +11,7 @@ use dhow_testkit::peers;
 use crate::shell;
 
 /// Program, and the Debian package that has it.
-const NEEDED: &[(&str, &str)] = &[
+const NEEDED: [(&str, &str); 14] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("podman", "podman"),
@@ -27,8 +27,6 @@ const NEEDED: &[(&str, &str)] = &[
     ("time", "time"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),
-    // It fetches SeaweedFS from PyPI.
-    ("pip3", "python3-pip"),
     ("umoci", "umoci"),
     ("python3", "python3"),
     ("wrk", "wrk"),
@@ -36,7 +34,7 @@ const NEEDED: &[(&str, &str)] = &[
 
 /// What is missing, as (program, package).
 pub(crate) fn missing() -> Vec<(&'static str, &'static str)> {
-    NEEDED.iter().copied().filter(|(program, _)| peers::find(program).is_err()).collect()
+    NEEDED.into_iter().filter(|(program, _)| peers::find(program).is_err()).collect()
 }
 
 /// Installs what is missing when we are root on a Debian machine. Says what will be skipped otherwise.
