@@ -29,7 +29,7 @@ const FORBIDDEN: &str = "acme/forbidden";
 
 fn sign(pair: &Ed25519KeyPair, user: &str, scopes: &[String]) -> String {
     let granted = scopes.iter().filter_map(|scope| {
-        let [kind, name, actions] = scope.splitn(3, ':').collect::<Vec<_>>().try_into().ok()?;
+        let [kind, name, actions]: [&str; 3] = scope.splitn(3, ':').collect::<Vec<_>>().try_into().ok()?;
         let actions: Vec<&str> = actions.split(',').filter(|_| name != FORBIDDEN).collect();
         Some(json!({ "type": kind, "name": name, "actions": actions }))
     });

@@ -11,7 +11,7 @@ use dhow_testkit::peers;
 use crate::shell;
 
 /// Program, and the Debian package that has it.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: &[(&str, &str)] = &[
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("podman", "podman"),
@@ -34,7 +34,7 @@ const NEEDED: [(&str, &str); 14] = [
 
 /// What is missing, as (program, package).
 pub(crate) fn missing() -> Vec<(&'static str, &'static str)> {
-    NEEDED.into_iter().filter(|(program, _)| peers::find(program).is_err()).collect()
+    NEEDED.iter().copied().filter(|(program, _)| peers::find(program).is_err()).collect()
 }
 
 /// Installs what is missing when we are root on a Debian machine. Says what will be skipped otherwise.

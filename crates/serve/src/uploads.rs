@@ -163,8 +163,8 @@ impl<S: Storage> Registry<S> {
         if is_first && is_small && call.header(header::CONTENT_RANGE).is_none() {
             let taken = self.take_small(call, repository, &digest, receiver).await;
             // Bytes that could not be had leave the session as it was; wrong ones end it, as right ones do.
-            let ends = |failure: &Box<Failure>| matches!(failure.code(), Code::DigestInvalid | Code::Denied);
-            if taken.as_ref().err().is_none_or(ends) {
+            let ends = |code| matches!(code, Code::DigestInvalid | Code::Denied);
+            if taken.as_ref().err().is_none_or(|failure| ends(failure.code())) {
                 self.sessions.end(claim, Upload::discard).await?;
             }
             return taken;

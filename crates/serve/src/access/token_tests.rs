@@ -64,6 +64,9 @@ fn what_a_token_allows() {
     assert!(!grants.allows_catalogue());
 }
 
+/// What is changed in good claims, and how it is called.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Value));
+
 #[test]
 fn claims_that_do_not_fit_are_refused() {
     let (pair, set) = pair();
@@ -78,7 +81,7 @@ fn claims_that_do_not_fit_are_refused() {
     assert!(is_good(&|claims| claims["exp"] = json!(NOW - 59.0)), "within the leeway");
     assert!(is_good(&|claims| claims["nbf"] = json!(NOW + 59.0)), "within the leeway");
     assert!(is_good(&|claims| claims["access"] = Value::Null));
-    let changes: [(&str, &dyn Fn(&mut Value)); 11] = [
+    let changes: [Change<'_>; 11] = [
         ("expired", &|claims| claims["exp"] = json!(NOW - 61.0)),
         ("no end", &|claims| drop(claims.as_object_mut().expect("claims").remove("exp"))),
         ("an end that is a text", &|claims| claims["exp"] = json!("2100")),

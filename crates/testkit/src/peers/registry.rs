@@ -115,19 +115,19 @@ impl Demands {
             let path = folder.join(name);
             fs::write(&path, text).map(|()| path.display().to_string())
         };
-        let mut text = String::new();
+        let mut parts = Vec::new();
         if self.tls || self.client_certificate {
             let (certificate, key) = (put("registry.pem", CERTIFIED)?, put("registry.key.pem", CERTIFIED_KEY)?);
-            text.push_str(&format!("  tls:\n    certificate: {certificate}\n    key: {key}\n"));
+            parts.push(format!("  tls:\n    certificate: {certificate}\n    key: {key}\n"));
         }
         if self.client_certificate {
-            text.push_str(&format!("    clientcas:\n      - {}\n", put("authority.pem", AUTHORITY)?));
+            parts.push(format!("    clientcas:\n      - {}\n", put("authority.pem", AUTHORITY)?));
         }
         if self.account {
             let accounts = put("htpasswd", &format!("{USER}:{PASSWORD_HASH}\n"))?;
-            text.push_str(&format!("auth:\n  htpasswd:\n    realm: peers\n    path: {accounts}\n"));
+            parts.push(format!("auth:\n  htpasswd:\n    realm: peers\n    path: {accounts}\n"));
         }
-        Ok(text)
+        Ok(parts.concat())
     }
 }
 

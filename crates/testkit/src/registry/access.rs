@@ -131,7 +131,7 @@ pub(super) fn refusal(
         Access::Bearer { realm, .. } => {
             let granted = shown.strip_prefix("Bearer ").and_then(|token| tokens.scopes(token));
             let covers = |granted: &[String]| needed.iter().all(|(name, action)| allows(granted, name, action));
-            if granted.is_some_and(|granted| covers(granted)) {
+            if granted.is_some_and(covers) {
                 return None;
             }
             let realm = realm.clone().unwrap_or_else(|| format!("{own_url}/token"));
