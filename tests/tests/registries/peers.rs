@@ -48,7 +48,9 @@ fn docker_gets_on_with_each() {
     for recipe in recipes() {
         let (bench, known) = (Bench::new(), Known::start(recipe));
         let environment = environment(&known, &bench);
-        let Some(docker) = peers::available(Docker::start_with(&bench.path("docker"), &environment)) else { return };
+        let Some(docker) = peers::available(Docker::start_with(&bench.path("docker"), &[], &environment)) else {
+            return;
+        };
         let Recipe { name, domain, account, repository, .. } = &known.recipe;
         let run = |arguments: &[&str]| -> String { must(docker.command().args(arguments)) };
         let image = bench.image("docker", Format::Docker, Compression::Gzip);
@@ -83,7 +85,9 @@ fn docker_and_dhow_say_the_same() {
     for recipe in recipes() {
         let (bench, stage) = (Bench::new(), Stage::new(recipe));
         let environment = environment(&stage.known, &bench);
-        let Some(docker) = peers::available(Docker::start_with(&bench.path("docker"), &environment)) else { return };
+        let Some(docker) = peers::available(Docker::start_with(&bench.path("docker"), &[], &environment)) else {
+            return;
+        };
         let Recipe { name, domain, account, .. } = stage.known.recipe.clone();
         let unknown = stage.name("nope");
         for arguments in [vec!["login", "-u", account.0, "-p", "wrong", domain], vec!["pull", &unknown]] {

@@ -50,7 +50,7 @@ pub(crate) fn render(done: u64, total: u64, columns: usize, pace: Pace) -> Strin
     let milliseconds = pace.elapsed.as_millis();
     if columns > RATE_NEEDS_MORE_THAN && milliseconds > 0 {
         let rate = u64::try_from(u128::from(moved) * 1000 / milliseconds).unwrap_or(u64::MAX);
-        text.push_str(&format!(" {}/s", human_size(rate)));
+        text.extend([" ", &human_size(rate), "/s"]);
     }
     if columns > TIME_NEEDS_MORE_THAN {
         text.push(' ');
