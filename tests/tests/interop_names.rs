@@ -142,7 +142,9 @@ fn short_names_are_looked_for_as_podman_looks_for_them() {
 }
 
 /// Images that are here, a configuration, and what names stand for among them: the label of the image, or nothing.
-const HERE: &[(&[&str], &str, &[(&str, &str)])] = &[
+type Here = (&'static [&'static str], &'static str, &'static [(&'static str, &'static str)]);
+
+const HERE: &[Here] = &[
     (
         &["quay.io/acme/web:latest", "localhost/web:latest", "a.test/web:latest", "docker.io/library/web:latest"],
         "unqualified-search-registries = ['a.test', 'docker.io']\n[aliases]\nweb = 'quay.io/acme/web'\n",

@@ -19,7 +19,7 @@ pub(crate) struct Unpack {
     /// Replace the directory with all that is in it
     #[arg(short, long)]
     force: bool,
-    /// Map a group ID of the image to one of this machine: IMAGE:HOST[:COUNT]; can be repeated
+    /// Map a group ID of the image to one of this machine: IMAGE:HOST or IMAGE:HOST:COUNT; can be repeated
     #[arg(long, value_name = "map")]
     gid_map: Vec<String>,
     /// Whom the files belong to: "keep" what the image says (needs root), "caller", or "record" it in an extended attribute
@@ -31,7 +31,7 @@ pub(crate) struct Unpack {
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
-    /// Map a user ID of the image to one of this machine: IMAGE:HOST[:COUNT]; can be repeated
+    /// Map a user ID of the image to one of this machine: IMAGE:HOST or IMAGE:HOST:COUNT; can be repeated
     #[arg(long, value_name = "map")]
     uid_map: Vec<String>,
     #[arg(value_name = "IMAGE")]
