@@ -148,7 +148,7 @@ fn a_spliced_download() {
     let scene = Scene::new();
     let registry = ScriptedRegistry::start();
     let layer: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
-    let image = registry.put_image("acme/app", "v1", &[layer.clone()]);
+    let image = registry.put_image("acme/app", "v1", std::slice::from_ref(&layer));
     let digest = image.layers[0].clone();
     let name = format!("{}/acme/app:v1", registry.authority());
     let on_blob = || Rule::on(Route::Blob).method("GET").path(&digest);

@@ -49,7 +49,7 @@ fn reader_and_kernel_see_what_was_archived() {
     let expected = of_folder(&source);
     for arguments in [&["--sparse"][..], &["--sparse", "--sparse-version=0.1"], &[]] {
         let tar = gnu_tar(&source, arguments);
-        assert_same(&of_union(&stacked(&[tar.clone()])), &expected);
+        assert_same(&of_union(&stacked(std::slice::from_ref(&tar))), &expected);
         let (file, converted) = converted(&tar, &()).expect("a layer");
         assert!(!converted.summary.needs_below);
         assert_eq!(converted.tar_bytes, tar.len() as u64);
