@@ -6,14 +6,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{options, options_for, reference, remote_with, run};
+use common::{options, options_for, remote_with, run};
 use dhow_base::progress::Silent;
 use dhow_content::memory::MemoryPlace;
-use dhow_content::{CopyOptions, Resolve, copy};
+use dhow_content::{CopyOptions, Source, copy};
 use dhow_registry::quirks::UploadStyle;
-use dhow_registry::{Access as Rights, ClientOptions, PartPolicy};
+use dhow_registry::{Access as Rights, ClientOptions};
 use dhow_spec::{Descriptor, Digest, Document, ImageManifest, MediaType};
 use dhow_testkit::registry::{Access, Effect, Route, Rule, ScriptedRegistry};
+use futures::{StreamExt, TryStreamExt, stream};
 
 const PART: u64 = 128 << 10;
 const LIFETIME: Duration = Duration::from_secs(2);
@@ -37,22 +38,22 @@ fn refusals(registry: &ScriptedRegistry) -> usize {
 #[test]
 fn a_pull_outlives_its_tokens() {
     let registry = short_lived();
-    let image = registry.put_image("app", "v1", &[bytes(24 * PART)]);
+    let digest = Digest::parse(&registry.put_blob("app", &bytes(24 * PART))).unwrap();
+    let blob = Descriptor::new(MediaType::OciLayer, digest, 24 * PART);
     // Each part takes 0.4 s, two come at once: 4.8 s in all.
     registry.script(Rule::on(Route::Blob).method("GET").effect(Effect::Drip(32 << 10, Duration::from_millis(100))));
-    let parts = PartPolicy { blob_bytes_min: 1, size: PART, at_once: 2, loopback: true };
-    let remote = remote_with(&registry, "app", Rights::Pull, ClientOptions { parts, ..options() });
-    let place = MemoryPlace::new();
-    run(async {
-        let root = remote.resolve(&reference(&registry, "app:v1")).await.unwrap();
-        copy(&remote, &place, &root, &CopyOptions::new(&Silent)).await.unwrap();
-    });
-    let layer = Digest::parse(&image.layers[0]).unwrap();
-    assert!(place.get(&layer).unwrap()[..] == bytes(24 * PART)[..]);
+    let remote = remote_with(&registry, "app", Rights::Pull, options());
+    let read = |part: u64| {
+        let (remote, blob) = (&remote, &blob);
+        async move { remote.read(blob, part * PART..(part + 1) * PART).await?.try_collect::<Vec<_>>().await }
+    };
+    let pieces = run(stream::iter(0..24).map(read).buffered(2).try_collect::<Vec<_>>()).unwrap();
+    assert!(pieces.concat().concat() == bytes(24 * PART));
     let tokens = registry.count("GET", Route::Token);
     assert!((3..=6).contains(&tokens), "{tokens} tokens");
     assert_eq!(refusals(&registry), 1, "only the first request was refused: tokens are renewed before they end");
-    assert_eq!(registry.bytes_sent_of(&image.layers[0]), 24 * PART, "no part came twice");
+    let parts = registry.requests().into_iter().filter(|request| request.status == 206).count();
+    assert_eq!(parts, 24, "no part came twice");
 }
 
 /// Pushes an image with one layer of 16 chunks, each of which takes the registry 0.3 s.
@@ -72,8 +73,8 @@ fn push(registry: &ScriptedRegistry, while_it_runs: impl Future<Output = ()>) ->
     let remote = remote_with(registry, "app", Rights::Push, options);
     run(async {
         let (root, options) = (manifest.descriptor(), CopyOptions::new(&Silent));
-        let transfer = copy(&place, &remote, &root, &options);
-        futures::future::join(async { drop(transfer.await.unwrap()) }, while_it_runs).await
+        let (copied, ()) = futures::future::join(copy(&place, &remote, &root, &options), while_it_runs).await;
+        copied.unwrap();
     });
     assert!(registry.blob("app", layer.digest.as_str()).unwrap() == bytes(16 * PART));
     let uploads = registry.requests().into_iter().filter(|request| request.route == Route::Upload);

@@ -134,7 +134,7 @@ fn diff_tells_what_the_last_layer_changed_and_how_two_images_differ() {
     assert_eq!(scene.must(&["diff", "acme/files:v1", "acme/files:v1"]), "");
     scene.load("a", "docker.io/library/alpine:3.20");
     let differences = scene.must(&["diff", "--no-size", "acme/files:v1", "alpine:3.20"]);
-    assert!(differences.contains("D /usr/lib/x\n") && differences.contains("A /bin/noise\n"), "{differences}");
+    assert!(differences.contains("D /usr/lib/x\n") && differences.contains("A /etc/salt\n"), "{differences}");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn cp_writes_an_archive() {
             format!("{}{}", entry.path().expect("path").display(), link.unwrap_or_default())
         })
         .collect();
-    assert_eq!(members, ["usr/", "usr/lib/", "usr/lib/x", "usr/lib/y = usr/lib/x"]);
+    assert_eq!(members, ["usr", "usr/lib", "usr/lib/x", "usr/lib/y = usr/lib/x"]);
 }
 
 #[test]

@@ -155,6 +155,7 @@ fn blocked_and_broken() {
     [err]
     registries configuration "[FOLDER]/root/etc/containers/registries.conf": invalid condition: location is unset and prefix is not in the format: *.example.com
     "#);
+    registries(&scene, "");
     let mut pull = scene.command(&["pull", "bad.example/x:1"]);
     assert_snapshot!(scene.run(pull.env("HTTPS_PROXY", "ftp://bob:hunter2@p.example")), @r#"
     exit 1

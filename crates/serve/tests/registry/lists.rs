@@ -80,5 +80,5 @@ async fn version_and_health() {
     let refused = registry.request(Method::POST, "/v2/").send().await.unwrap();
     assert_eq!(header(&refused, "allow"), "GET, HEAD");
     assert_eq!(outcome(refused).await, failure(405, "UNSUPPORTED"));
-    assert_eq!(registry.get("/").await.status(), 404);
+    assert_eq!(registry.get("/nowhere").await.status(), 404);
 }
