@@ -81,8 +81,9 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     let store = context.store()?;
     let (removals, excess_bytes) = choose(store, &filter, request)?;
     if request.dry_run {
+        let unpacked = store.unpacked_layers();
         let (removed, reclaimed_bytes) =
-            store.rehearse(|update| Ok((update.remove(removals)?, update.garbage_bytes()?)))?;
+            store.rehearse(|update| Ok((update.remove(removals)?, update.garbage_bytes(&unpacked)?)))?;
         return Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes });
     }
     store.make_room();

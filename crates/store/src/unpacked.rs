@@ -15,6 +15,9 @@ use dhow_layer::erofs::{FileStorage, Image, Union, Workspace, convert};
 use dhow_layer::{Decoder, Limits, decode_error};
 use dhow_spec::Digest;
 
+use rusqlite::Connection;
+
+use crate::db::Step;
 use crate::facts::Facts;
 use crate::read::{Layer, MEND};
 use crate::store::Store;
@@ -153,12 +156,7 @@ impl Store {
 
     /// Removes the layers that no image has, and what a crash left. Returns the bytes on disk that they had.
     pub(crate) fn drop_unpacked(&self) -> u64 {
-        let is_needed = |digest: &Digest| {
-            self.read_rows(|connection| {
-                let sql = "SELECT EXISTS (SELECT 1 FROM image_layer WHERE diff_id = ?1 OR chain_id = ?1)";
-                Ok(connection.prepare_cached(sql)?.query_row([digest.as_str()], |row| row.get::<_, bool>(0))?)
-            })
-        };
+        let is_needed = |digest: &Digest| self.read_rows(|connection| is_needed(connection, digest));
         let mut freed = 0;
         for file in self.unpacked_files() {
             let goes = match &file.digest {
@@ -173,6 +171,11 @@ impl Store {
         freed
     }
 
+    /// Unpacked layers, by diff ID or chain ID, with the bytes that they have on disk.
+    pub fn unpacked_layers(&self) -> Vec<(Digest, u64)> {
+        self.unpacked_files().into_iter().filter_map(|file| Some((file.digest?, file.bytes))).collect()
+    }
+
     fn unpacked_files(&self) -> Vec<UnpackedFile> {
         let entries = fs::read_dir(self.paths().unpacked_directory()).into_iter().flatten().flatten();
         let file = |entry: fs::DirEntry| {
@@ -183,6 +186,12 @@ impl Store {
         };
         entries.filter_map(file).collect()
     }
+}
+
+/// Whether an image has the layer of an unpacked file.
+pub(crate) fn is_needed(connection: &Connection, digest: &Digest) -> Step<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM image_layer WHERE diff_id = ?1 OR chain_id = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([digest.as_str()], |row| row.get(0))?)
 }
 
 /// A file below `layers/`.

@@ -13,12 +13,14 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 14] = [
+const WITHOUT: [(&str, &str); 17] = [
     ("cat", "writes what is in the files"),
     ("completion", "writes a script for a shell"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
+    ("export", "writes an archive"),
     ("help", "writes a text for people"),
     ("image exists", "prints nothing: its exit code is the answer"),
+    ("import", "prints the ID of the image and nothing else"),
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
@@ -27,6 +29,7 @@ const WITHOUT: [(&str, &str); 14] = [
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),
+    ("unpack", "prints nothing"),
     ("untag", "prints nothing"),
 ];
 

@@ -11,6 +11,7 @@ use crate::db::Step;
 use crate::find::digest_at;
 use crate::images::Image;
 use crate::store::from_row;
+use crate::unpacked::is_needed;
 
 /// What is to be taken from an image that a list showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,17 +113,24 @@ impl Update<'_> {
         Ok(removed.collect())
     }
 
-    /// Length of all content that nothing names or uses after this transaction: what a collection will take away.
+    /// Length of all content that nothing names or uses after this transaction, and of those of the
+    /// [unpacked layers](crate::Store::unpacked_layers) that no image has: what a collection will take away.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn garbage_bytes(&self) -> Result<u64> {
+    pub fn garbage_bytes(&self, unpacked: &[(Digest, u64)]) -> Result<u64> {
         self.run(|transaction| {
+            let mut bytes = 0;
+            for (digest, size) in unpacked {
+                if !is_needed(transaction, digest)? {
+                    bytes += size;
+                }
+            }
             let sql = format!(
                 "{} SELECT coalesce(sum(size), 0) FROM blob WHERE digest NOT IN (SELECT digest FROM live)",
                 crate::collect::LIVE
             );
-            Ok(from_row(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0))?))
+            Ok(bytes + from_row(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0))?))
         })
     }
 }

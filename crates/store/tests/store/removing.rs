@@ -59,7 +59,7 @@ fn what_changed_since_it_was_listed_stays() {
     let used = store.find("used").unwrap().image_id;
     store.update(|update| update.put_container(&container("ab", ContainerState::Exited), &used)).unwrap();
     let removals: Vec<Removal> = listed.into_iter().map(Removal::whole).collect();
-    let would = store.rehearse(|update| Ok((update.remove(removals.clone())?, update.garbage_bytes()?))).unwrap();
+    let would = store.rehearse(|update| Ok((update.remove(removals.clone())?, update.garbage_bytes(&[])?))).unwrap();
     assert_eq!(store.images().unwrap().len(), 3, "a rehearsal removes nothing");
     let removed = store.update(|update| update.remove(removals)).unwrap();
     assert_eq!(removed, would.0);
