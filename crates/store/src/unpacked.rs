@@ -19,6 +19,7 @@ use rusqlite::Connection;
 
 use crate::db::Step;
 use crate::facts::Facts;
+use crate::find::text_at;
 use crate::read::{Layer, MEND};
 use crate::store::Store;
 
@@ -156,11 +157,14 @@ impl Store {
 
     /// Removes the layers that no image has, and what a crash left. Returns the bytes on disk that they had.
     pub(crate) fn drop_unpacked(&self) -> u64 {
-        let is_needed = |digest: &Digest| self.read_rows(|connection| is_needed(connection, digest));
+        let files = self.unpacked_files();
+        let digests = files.iter().filter_map(|file| file.digest.as_ref());
+        // What cannot be asked stays.
+        let unneeded = self.read_rows(|connection| unneeded(connection, digests)).unwrap_or_default();
         let mut freed = 0;
-        for file in self.unpacked_files() {
+        for file in &files {
             let goes = match &file.digest {
-                Some(digest) => matches!(is_needed(digest), Ok(false)),
+                Some(digest) => unneeded.contains(digest.as_str()),
                 // Somebody unpacks it just now, unless the lock is free.
                 None => matches!(FileLock::try_acquire(&file.path, LockMode::Exclusive), Ok(Some(_))),
             };
@@ -188,10 +192,25 @@ impl Store {
     }
 }
 
-/// Whether an image has the layer of an unpacked file.
-pub(crate) fn is_needed(connection: &Connection, digest: &Digest) -> Step<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM image_layer WHERE diff_id = ?1 OR chain_id = ?1)";
-    Ok(connection.prepare_cached(sql)?.query_row([digest.as_str()], |row| row.get(0))?)
+/// Those of the layers, by diff ID or chain ID, that no image has. One pass over the layers of images, until all are found.
+pub(crate) fn unneeded<'d>(
+    connection: &Connection,
+    digests: impl Iterator<Item = &'d Digest>,
+) -> Step<HashSet<&'d str>> {
+    let mut unneeded: HashSet<&str> = digests.map(Digest::as_str).collect();
+    if unneeded.is_empty() {
+        return Ok(unneeded);
+    }
+    let mut select = connection.prepare_cached("SELECT diff_id, chain_id FROM image_layer")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        unneeded.remove(text_at(row, 0)?);
+        unneeded.remove(text_at(row, 1)?);
+        if unneeded.is_empty() {
+            break;
+        }
+    }
+    Ok(unneeded)
 }
 
 /// A file below `layers/`.

@@ -11,7 +11,7 @@ use crate::db::Step;
 use crate::find::digest_at;
 use crate::images::Image;
 use crate::store::from_row;
-use crate::unpacked::is_needed;
+use crate::unpacked::unneeded;
 
 /// What is to be taken from an image that a list showed.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,12 +120,9 @@ impl Update<'_> {
     /// Those of the database.
     pub fn garbage_bytes(&self, unpacked: &[(Digest, u64)]) -> Result<u64> {
         self.run(|transaction| {
-            let mut bytes = 0;
-            for (digest, size) in unpacked {
-                if !is_needed(transaction, digest)? {
-                    bytes += size;
-                }
-            }
+            let unneeded = unneeded(transaction, unpacked.iter().map(|(digest, _)| digest))?;
+            let unpacked = unpacked.iter().filter(|(digest, _)| unneeded.contains(digest.as_str()));
+            let bytes: u64 = unpacked.map(|(_, size)| size).sum();
             let sql = format!(
                 "{} SELECT coalesce(sum(size), 0) FROM blob WHERE digest NOT IN (SELECT digest FROM live)",
                 crate::collect::LIVE
