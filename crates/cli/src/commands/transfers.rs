@@ -11,7 +11,7 @@ use crate::format::units::parse_size;
 pub(crate) struct Retries {
     /// How often a request or transfer that fails in a way that may pass is tried again (default 4 for requests, 5 for
     /// transfers)
-    #[arg(long, value_name = "uint")]
+    #[arg(long, value_name = "uint", allow_negative_numbers = true)]
     retry: Option<u32>,
     #[command(flatten)]
     pub(super) pace: Pace,
