@@ -39,15 +39,20 @@ impl Namespace {
 
     /// Has packets lost, and others answered with a reset, by chance.
     ///
-    /// `netem` would do it too, but not every kernel has it; netfilter's `statistic` drops just as well.
+    /// `netem` would do it too, but not every kernel has it; netfilter's `statistic` drops just as well. What asks for a
+    /// connection is never answered with a reset: that would say that nobody listens, which is an answer and no bad line.
     ///
     /// # Errors
     /// That the kernel cannot.
     pub fn damage(&self, loss: f64, reset: f64) -> io::Result<()> {
-        for (probability, then) in [(loss, vec!["DROP"]), (reset, vec!["REJECT", "--reject-with", "tcp-reset"])] {
+        let rules: [(f64, &[&str], &[&str]); 2] =
+            [(loss, &[], &["DROP"]), (reset, &["!", "--syn"], &["REJECT", "--reject-with", "tcp-reset"])];
+        for (probability, only, then) in rules {
             let probability = probability.to_string();
             let mut rule = self.command("iptables", &["--wait", "-A", "INPUT", "-p", "tcp"]);
-            rule.args(["-m", "statistic", "--mode", "random", "--probability", &probability, "-j"]).args(then);
+            rule.args(only)
+                .args(["-m", "statistic", "--mode", "random", "--probability", &probability, "-j"])
+                .args(then);
             peers::run(&mut rule)?;
         }
         Ok(())
