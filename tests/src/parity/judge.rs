@@ -53,7 +53,7 @@ impl fmt::Display for Said {
 }
 
 /// How a run of all cases went.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Command lines compared.
     pub cases: usize,

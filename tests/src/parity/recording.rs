@@ -9,7 +9,7 @@ use super::case::{Case, parse};
 use super::judge::Said;
 
 /// The answers to the cases of one file, in the format of case files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Recording {
     path: PathBuf,
     answers: VecDeque<(String, Said)>,
