@@ -2,8 +2,8 @@
 
 use rustix::process::{getpriority_process, setpriority_process};
 
-/// Niceness of bulk work: a tenth of the share that other work gets on a busy core, all of it on an idle one.
-const BULK: i32 = 10;
+/// Niceness of bulk work: a thirtieth of the share that other work gets on a busy core, all of it on an idle one.
+const BULK: i32 = 15;
 
 /// Lets other work of the machine go first, from now on, for the thread that calls and those it starts.
 ///

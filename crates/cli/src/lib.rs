@@ -65,13 +65,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
     environment::arm_faults().map_err(Failure::Client)?;
-    let program = personality.program();
-    let named = std::iter::once(OsString::from(program)).chain(arguments.iter().cloned());
-    let matches = match tree::parser(personality).try_get_matches_from(named) {
+    let located = Located::by_arguments(personality, arguments);
+    let matches = match tree::parse(personality, &located, arguments) {
         Ok(matches) => matches,
         Err(error) => {
             let root = tree::root(personality);
-            let located = Located::by_arguments(personality, arguments);
             if error.kind() == ErrorKind::DisplayHelp {
                 console.text(help::render(personality, &root, &located));
                 return Ok(());
@@ -89,7 +87,6 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         let message = format!("--{flag} is not supported: dhow works on this machine and has no service to ask");
         return Err(Failure::Client(message));
     }
-    let located = Located::by_arguments(personality, arguments);
     match tree::verb_of(personality, &matches) {
         Some((verb, matches)) => {
             let environment = Environment::read();

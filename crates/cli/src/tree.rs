@@ -41,8 +41,33 @@ pub(crate) fn root(personality: Personality) -> Command {
     bare_root(personality).subcommands(personality.tree().iter().map(|node| node.command(personality, &path(node))))
 }
 
+/// Parses a command line. The place that it seems to mean is tried first, since the words of all others take longer to set up
+/// than most verbs run; whatever does not fit there is for the whole tree to judge.
+///
+/// # Errors
+/// Clap's, about the whole tree.
+pub(crate) fn parse(
+    personality: Personality,
+    located: &Located,
+    arguments: &[OsString],
+) -> Result<ArgMatches, clap::Error> {
+    let program = OsString::from(personality.program());
+    let named = || std::iter::once(&program).chain(arguments);
+    let narrow = bare_root(personality).subcommands(branch(personality, &located.nodes));
+    narrow.try_get_matches_from(named()).or_else(|_| parser(personality).try_get_matches_from(named()))
+}
+
+/// The first of the nodes, with nothing below it but the next; below the last is all that is there.
+fn branch(personality: Personality, nodes: &[&'static Node]) -> Option<Command> {
+    let (first, below) = nodes.split_first()?;
+    if below.is_empty() {
+        return Some(first.parser(personality));
+    }
+    Some(first.parser_with(personality, branch(personality, below)))
+}
+
 /// The command line as the parser needs it, which costs a fraction of [`root`]; whoever shows texts needs that one.
-pub(crate) fn parser(personality: Personality) -> Command {
+fn parser(personality: Personality) -> Command {
     bare_root(personality).subcommands(personality.tree().iter().map(|node| node.parser(personality)))
 }
 
@@ -176,6 +201,48 @@ mod tests {
         parser(Personality::Dhow).debug_assert();
         parser(Personality::Podman).debug_assert();
         root(Personality::Podman).debug_assert();
+    }
+
+    /// The words that were found, and the arguments of each with their values as they were typed.
+    fn words_and_values(matches: &ArgMatches) -> Vec<String> {
+        let mut found = Vec::new();
+        for id in matches.ids() {
+            let raw = matches.try_get_raw(id.as_str()).ok().flatten();
+            found.push(format!("{id} {:?}", raw.map(Iterator::collect::<Vec<_>>)));
+        }
+        if let Some((word, below)) = matches.subcommand() {
+            found.push(word.to_owned());
+            found.extend(words_and_values(below));
+        }
+        found
+    }
+
+    #[test]
+    fn one_place_understands_what_the_whole_tree_understands() {
+        for personality in [Personality::Dhow, Personality::Podman] {
+            for line in [
+                "image ls -q",
+                "serve gc --dry-run",
+                "serve",
+                "image",
+                "",
+                "-D pull a",
+                "--version",
+                "nope",
+                "pull --no",
+            ] {
+                let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+                let located = Located::by_arguments(personality, &arguments);
+                let named = std::iter::once(&OsString::from("dhow")).chain(&arguments).cloned().collect::<Vec<_>>();
+                let understood = |matches: Result<ArgMatches, clap::Error>| match matches {
+                    Ok(matches) => Ok(words_and_values(&matches)),
+                    Err(error) => Err(error.kind()),
+                };
+                let whole = understood(parser(personality).try_get_matches_from(named));
+                let narrow = understood(parse(personality, &located, &arguments));
+                assert_eq!(narrow, whole, "{line}");
+            }
+        }
     }
 
     #[test]

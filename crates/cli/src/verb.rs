@@ -224,8 +224,13 @@ impl Node {
 
     /// The word as the parser needs it: without texts, and a verb's arguments only once the parser arrives at the verb.
     pub(crate) fn parser(&self, personality: Personality) -> Command {
+        self.parser_with(personality, self.members().iter().map(|member| member.parser(personality)))
+    }
+
+    /// The same with nothing below it but these.
+    pub(crate) fn parser_with(&self, personality: Personality, below: impl IntoIterator<Item = Command>) -> Command {
         let command = Command::new(self.name).aliases(self.aliases.iter().copied()).hide(self.hidden);
-        let command = command.subcommands(self.members().iter().map(|member| member.parser(personality)));
+        let command = command.subcommands(below);
         match self.handle(personality) {
             None => command,
             Some(handle) => command.defer(handle.arguments),
