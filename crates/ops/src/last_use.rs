@@ -22,7 +22,7 @@ pub(crate) fn note_in_passing(store: &Store, image: &Image) {
     if crate::filter::now().saturating_sub(image.added) < NEW_NS {
         return;
     }
-    if let Err(error) = store.touch_in_passing([&image.id]) {
+    if let Err(error) = store.touch([&image.id]) {
         tracing::debug!(%error, "cannot note that an image was used");
     }
 }

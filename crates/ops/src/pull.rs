@@ -126,11 +126,7 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
 /// stands for it.
 fn look_ahead(store: &Store, known: &Digest, platforms: &Platforms) -> JoinHandle<Result<bool>> {
     let (store, known, platforms) = (store.clone(), known.clone(), platforms.clone());
-    spawn_blocking(move || {
-        let is_local = is_local(&store, &known, &platforms);
-        store.expect_touch();
-        is_local
-    })
+    spawn_blocking(move || is_local(&store, &known, &platforms))
 }
 
 fn panicked(error: JoinError) -> Error {

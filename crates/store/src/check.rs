@@ -93,8 +93,6 @@ pub enum ProblemCode {
     IngestStale,
     /// A collection that was cut short left content in the trash.
     TrashLeft,
-    /// `use.db`, which knows when images were last used, is damaged.
-    LastUseDamaged,
     /// `labels.db`, a cache, is damaged.
     LabelsDamaged,
     /// A damaged copy is kept of a blob that is here again.
@@ -123,7 +121,6 @@ impl ProblemCode {
             ProblemCode::LeaseDead => "lease-dead",
             ProblemCode::IngestStale => "ingest-stale",
             ProblemCode::TrashLeft => "trash-left",
-            ProblemCode::LastUseDamaged => "last-use-damaged",
             ProblemCode::LabelsDamaged => "labels-damaged",
             ProblemCode::DamagedCopy => "damaged-copy",
         }
@@ -209,7 +206,7 @@ impl Store {
         }
         let mut report = Report::default();
         self.check_database(&mut report)?;
-        self.check_databases_beside(repair, &mut report)?;
+        self.check_labels(repair, &mut report)?;
         content::check(self, repair, &mut report)?;
         names::check(self, &mut report)?;
         self.check_view(repair, &mut report)?;
@@ -229,25 +226,10 @@ impl Store {
         Ok(())
     }
 
-    /// The times of last use are the only copy of themselves; the labels are a cache.
-    fn check_databases_beside(&self, repair: bool, report: &mut Report) -> Result<()> {
-        if let Some(fault) = self.inner.last_use.fault()? {
-            let repaired = if repair {
-                let directory = self.paths().damaged_directory();
-                durable::create_dir_all(&directory)?;
-                let free =
-                    (1_u32..).map(|number| format!("use-{number}.db")).find(|name| !directory.join(name).exists());
-                let name = free.unwrap_or_else(|| "use.db".to_owned());
-                self.inner.last_use.clear_away(Some(&directory.join(&name)))?;
-                Some(format!("moved aside to damaged/{name}; images count as used when they came"))
-            } else {
-                None
-            };
-            report.add(ProblemCode::LastUseDamaged, "use.db", fault, repaired);
-        }
+    fn check_labels(&self, repair: bool, report: &mut Report) -> Result<()> {
         if let Some(fault) = self.inner.labels.fault()? {
             if repair {
-                self.inner.labels.clear_away(None)?;
+                self.inner.labels.remove()?;
             }
             let repaired = repair.then(|| "removed: it is a cache".to_owned());
             report.add(ProblemCode::LabelsDamaged, "labels.db", fault, repaired);

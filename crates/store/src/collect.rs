@@ -51,7 +51,7 @@ impl Store {
     /// [`Kind::Unavailable`] when another collection takes too long; those of the database and of renaming, and then
     /// everything is where it was.
     pub fn collect(&self) -> Result<Collected> {
-        self.collect_by(|transaction| {
+        let collected = self.collect_by(|transaction| {
             let garbage = garbage(transaction, &self.files_in_blobs()?)?;
             // What a kept image needs and has lost still has its edges: they keep the rest of the image, and say where
             // the lost can be fetched again.
@@ -63,7 +63,11 @@ impl Store {
                 transaction.execute(&sql, [])?;
             }
             Ok(garbage)
-        })
+        })?;
+        if let Err(error) = self.forget_uses() {
+            tracing::warn!(%error, "the last uses of removed images are forgotten by the next collection");
+        }
+        Ok(collected)
     }
 
     /// As [`Store::collect`], for the content of documents that were [removed](crate::Update::removed) just now: takes

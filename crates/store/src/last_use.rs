@@ -1,113 +1,111 @@
-//! When an image was last used: a database of its own, so that noting it never waits for a disk.
+//! When an image was last used: the time of an empty file of its own, so that noting it costs a few system calls and waits for
+//! no disk and for nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, Metadata};
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dhow_base::Result;
+use dhow_base::fs as durable;
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
-use rusqlite::OptionalExtension;
 
-use crate::db::Durability;
 use crate::find::digest_at;
-use crate::store::{Store, now};
+use crate::paths::parse_flat;
+use crate::store::Store;
 
-/// A use this soon after the one noted is not noted, in nanoseconds: ages are asked for in hours and days, and every row
-/// written makes the log longer that the next process reads.
-const EXACTNESS_NS: i64 = 60_000_000_000;
+/// A use this soon after the one noted is not noted: ages are asked for in hours and days.
+const EXACTNESS: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Opens `use.db` for a [`touch`](Self::touch) that will follow: opening takes as long as the answer of a near registry.
-    pub fn expect_touch(&self) {
-        if self.is_writable() {
-            // Whatever fails here fails again where it matters, and is reported there.
-            drop(self.inner.last_use.with(|_| Ok(())));
-        }
-    }
-
-    /// Notes that images were used now, to the minute. A read-only store notes nothing.
+    /// Notes that images were used now, to the minute. A read-only store notes nothing. The last notes may be lost in a power
+    /// cut.
     ///
     /// # Errors
-    /// Those of the database `use.db`.
+    /// The operating system's, with the path.
     pub fn touch<'a>(&self, image_ids: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
-        self.note_use(Durability::Process, image_ids)
-    }
-
-    /// As [`touch`](Self::touch), for a command that only reads: nothing waits for a disk until the log of `use.db` has
-    /// 1 MiB, which is after a few hundred of them.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn touch_in_passing<'a>(&self, image_ids: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
-        self.note_use(Durability::InPassing, image_ids)
-    }
-
-    fn note_use<'a>(&self, durability: Durability, image_ids: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
-        let image_ids: Vec<&Digest> = image_ids.into_iter().collect();
-        if !self.is_writable() || image_ids.is_empty() {
+        if !self.is_writable() {
             return Ok(());
         }
-        let now = now();
-        self.inner.last_use.with(|database| {
-            let noted = database.read(|connection| {
-                let sql = "SELECT EXISTS (SELECT 1 FROM image_use WHERE image_id = ?1 AND ?2 - used BETWEEN 0 AND ?3)";
-                let mut select = connection.prepare_cached(sql)?;
-                for image_id in &image_ids {
-                    if !select.query_row((image_id.as_str(), now, EXACTNESS_NS), |row| row.get::<_, bool>(0))? {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
-            })?;
-            if noted {
-                // Whoever reads many times over need not wait for others who write.
-                return Ok(());
+        for image_id in image_ids {
+            let path = self.paths().use_of(image_id);
+            let noted = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            // A note of the future, made before the clock was set back, says nothing.
+            if noted.is_ok_and(|noted| noted.elapsed().is_ok_and(|age| age < EXACTNESS)) {
+                continue;
             }
-            let write = |transaction: &rusqlite::Transaction<'_>| {
-                let sql = "INSERT INTO image_use VALUES (?1, ?2) ON CONFLICT DO UPDATE SET used = excluded.used
-                           WHERE excluded.used - used NOT BETWEEN 0 AND ?3";
-                let mut insert = transaction.prepare_cached(sql)?;
-                for image_id in &image_ids {
-                    insert.execute((image_id.as_str(), now, EXACTNESS_NS))?;
+            let file = match durable::open_or_create(&path) {
+                Err(error) if error.kind() == Kind::NotFound => {
+                    durable::create_dir_all(&self.paths().uses())?;
+                    durable::open_or_create(&path)?
                 }
-                Ok(())
+                opened => opened?,
             };
-            database.write(durability, write).map(|_| ())
-        })
+            durable::touch(&file);
+        }
+        Ok(())
     }
 
     /// When an image was last used, in nanoseconds since 1970; `None` if that was never noted.
     ///
     /// # Errors
-    /// Those of the database `use.db`.
+    /// The operating system's, with the path.
     pub fn last_use(&self, image_id: &Digest) -> Result<Option<i64>> {
-        if !self.paths().last_use().exists() {
-            return Ok(None);
+        let path = self.paths().use_of(image_id);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(time_of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(format_args!("cannot look at {path:?}"), error)),
         }
-        self.inner.last_use.with(|database| {
-            database.read(|connection| {
-                let sql = "SELECT used FROM image_use WHERE image_id = ?1";
-                Ok(connection.prepare_cached(sql)?.query_row([image_id.as_str()], |row| row.get(0)).optional()?)
-            })
-        })
     }
 
     /// When images were last used, in nanoseconds since 1970, as far as that was noted.
     ///
     /// # Errors
-    /// Those of the database `use.db`.
+    /// The operating system's, with the path.
     pub fn last_uses(&self) -> Result<HashMap<Digest, i64>> {
-        if !self.paths().last_use().exists() {
-            return Ok(HashMap::new());
+        let directory = self.paths().uses();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+            Err(error) => return Err(Error::io(format_args!("cannot read {directory:?}"), error)),
+        };
+        let mut uses = HashMap::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io(format_args!("cannot read {directory:?}"), error))?;
+            let Some(image_id) = entry.file_name().to_str().and_then(parse_flat) else { continue };
+            // Another process may take it away meanwhile.
+            if let Ok(metadata) = entry.metadata() {
+                uses.insert(image_id, time_of(&metadata));
+            }
         }
-        self.inner.last_use.with(|database| {
-            database.read(|connection| {
-                let mut select = connection.prepare_cached("SELECT image_id, used FROM image_use")?;
-                let mut rows = select.query([])?;
-                let mut uses = HashMap::new();
-                while let Some(row) = rows.next()? {
-                    uses.insert(digest_at(row, 0)?, row.get(1)?);
-                }
-                Ok(uses)
-            })
-        })
+        Ok(uses)
     }
+
+    /// Forgets the uses of images that are not here any more.
+    pub(crate) fn forget_uses(&self) -> Result<()> {
+        let noted = self.last_uses()?;
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let present: HashSet<Digest> = self.read_rows(|connection| {
+            let mut select = connection.prepare("SELECT id FROM image")?;
+            let mut rows = select.query([])?;
+            let mut present = HashSet::new();
+            while let Some(row) = rows.next()? {
+                present.insert(digest_at(row, 0)?);
+            }
+            Ok(present)
+        })?;
+        for image_id in noted.keys().filter(|image_id| !present.contains(image_id)) {
+            durable::remove_file(&self.paths().use_of(image_id))?;
+        }
+        Ok(())
+    }
+}
+
+fn time_of(metadata: &Metadata) -> i64 {
+    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    let age = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)
 }

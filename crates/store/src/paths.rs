@@ -35,8 +35,13 @@ impl Paths {
         self.root.join("meta.db")
     }
 
-    pub(crate) fn last_use(&self) -> PathBuf {
-        self.root.join("use.db")
+    pub(crate) fn uses(&self) -> PathBuf {
+        self.root.join("uses")
+    }
+
+    /// Empty; its time is when the image was last used.
+    pub(crate) fn use_of(&self, image_id: &Digest) -> PathBuf {
+        self.uses().join(flat(image_id))
     }
 
     /// Bytes that a removal may have when the disk is full.

@@ -22,8 +22,6 @@ pub struct Store {
 pub(crate) struct Inner {
     pub(crate) paths: Paths,
     pub(crate) database: Database,
-    /// `use.db`: when images were last used.
-    pub(crate) last_use: Beside,
     /// `facts/v1/labels.db`: the labels of images.
     pub(crate) labels: Beside,
     /// Which member of an index is the one that is shown.
@@ -35,9 +33,8 @@ impl Store {
     pub(crate) fn from_parts(paths: Paths, database: Database, options: &OpenOptions) -> Self {
         let shown = Matcher::ordered(&options.platform);
         let boot = options.boot_id.clone().map_or_else(OnceLock::new, OnceLock::from);
-        let last_use = Beside::new(paths.last_use(), schema::LAST_USE, database.is_writable());
         let labels = Beside::new(paths.labels(), schema::LABELS, database.is_writable());
-        Self { inner: Arc::new(Inner { paths, database, last_use, labels, shown, boot }) }
+        Self { inner: Arc::new(Inner { paths, database, labels, shown, boot }) }
     }
 
     /// The directory the store is in.

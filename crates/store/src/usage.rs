@@ -169,7 +169,7 @@ const OTHER: &str = "other";
 
 fn belongs(name: &str, part: &str) -> bool {
     match part {
-        "databases" => name.starts_with("meta.db") || name.starts_with("use.db"),
+        "databases" => name.starts_with("meta.db"),
         part => name == part,
     }
 }

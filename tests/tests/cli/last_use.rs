@@ -12,10 +12,7 @@ fn age(scene: &Scene) {
     let month_ago = i64::try_from(now).expect("not the year 2262") - 30 * 24 * 3_600_000_000_000;
     let database = rusqlite::Connection::open(scene.path("store/meta.db")).expect("meta.db");
     database.execute("UPDATE image SET added = ?1", [month_ago]).expect("older images");
-    if scene.path("store/use.db").exists() {
-        let database = rusqlite::Connection::open(scene.path("store/use.db")).expect("use.db");
-        database.execute("DELETE FROM image_use", []).expect("no uses");
-    }
+    let _ = std::fs::remove_dir_all(scene.path("store/uses"));
 }
 
 fn unused(scene: &Scene) -> String {
@@ -118,12 +115,10 @@ fn a_store_that_cannot_note_it_is_used_all_the_same() {
     scene.load("a", "docker.io/acme/one:1");
     age(&scene);
     scene.must(&["inspect", "acme/one:1"]);
-    for name in ["use.db", "use.db-wal", "use.db-shm"] {
-        let _ = std::fs::remove_file(scene.path("store").join(name));
-    }
-    std::fs::write(scene.path("store/use.db"), "no database at all").expect("damage");
+    std::fs::remove_dir_all(scene.path("store/uses")).expect("the notes");
+    std::fs::write(scene.path("store/uses"), "no directory at all").expect("damage");
     let inspected = scene.dhow(&["inspect", "--format", "{{.RepoTags}}", "acme/one:1"]);
     assert_eq!((inspected.stdout.as_str(), inspected.stderr.as_str()), ("[acme/one:1]\n", ""), "{inspected}");
     let tagged = scene.dhow(&["tag", "acme/one:1", "acme/two:1"]);
-    assert!(tagged.code == 0 && tagged.stderr.contains("use.db"), "{tagged}");
+    assert!(tagged.code == 0 && tagged.stderr.contains("store/uses"), "{tagged}");
 }

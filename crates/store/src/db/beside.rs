@@ -43,16 +43,13 @@ impl Beside {
         }
     }
 
-    /// Moves it to another place, or deletes it. The next process makes it anew.
+    /// Deletes it. The next process makes it anew.
     ///
     /// # Errors
     /// The operating system's.
-    pub(crate) fn clear_away(&self, to: Option<&Path>) -> Result<()> {
+    pub(crate) fn remove(&self) -> Result<()> {
         *self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        match to {
-            Some(to) => durable::rename(&self.path, to)?,
-            None => drop(durable::remove_file(&self.path)?),
-        }
+        durable::remove_file(&self.path)?;
         for suffix in ["-wal", "-shm", "-journal"] {
             let mut name = self.path.as_os_str().to_owned();
             name.push(suffix);

@@ -33,8 +33,6 @@ pub enum Journal {
 /// What a transaction survives once it is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// As [`Durability::Process`]; the log may also grow longer before it is written back, which syncs.
-    InPassing,
     /// The death of the process; the last ones may be lost in a power cut, in order.
     Process,
     /// A power cut.
@@ -194,7 +192,6 @@ impl Database {
         let outcome = state.write(durability, step).map_err(|failure| failure.at(&self.path))?;
         if outcome.1
             && state.write_ahead
-            && durability != Durability::InPassing
             && let Err(failure) = state.cut_log(&self.path)
         {
             tracing::debug!(path = ?self.path, ?failure, "the log stays long for now");
@@ -250,8 +247,8 @@ impl State {
             return Ok(());
         }
         let level = match (self.write_ahead, durability) {
-            (true, Durability::InPassing | Durability::Process) => "NORMAL",
-            (true, Durability::Power) | (false, Durability::InPassing | Durability::Process) => "FULL",
+            (true, Durability::Process) => "NORMAL",
+            (true, Durability::Power) | (false, Durability::Process) => "FULL",
             (false, Durability::Power) => "EXTRA",
         };
         self.connection.pragma_update(None, "synchronous", level)?;

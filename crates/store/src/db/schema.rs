@@ -1,4 +1,4 @@
-//! The tables of `meta.db` and `use.db`. `docs/formats/store.md` explains every column.
+//! The tables of `meta.db` and `labels.db`. `docs/formats/store.md` explains every column.
 
 use rusqlite::Transaction;
 
@@ -80,11 +80,6 @@ CREATE TABLE build_cache (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, parent TEXT, digest TEXT, size INTEGER NOT NULL, created INTEGER NOT NULL,
     used INTEGER NOT NULL, uses INTEGER NOT NULL, description TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-";
-
-/// Last uses live apart so that a command which only reads never waits for the disk.
-pub(crate) const LAST_USE: &str = "
-CREATE TABLE IF NOT EXISTS image_use (image_id TEXT PRIMARY KEY, used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// Fills an empty database with the tables of `meta.db`, and signs it.

@@ -1,5 +1,7 @@
 //! What a text stands for.
 
+use std::collections::HashMap;
+
 use dhow_base::Kind;
 use dhow_content::suite;
 use dhow_spec::{Descriptor, Platform};
@@ -176,12 +178,15 @@ fn a_target_by_digest_alone_is_listed_and_found() {
     assert_eq!(store.last_use(&image.id).unwrap(), None);
     store.touch([&image.id]).unwrap();
     let first = store.last_use(&image.id).unwrap().unwrap();
-    store.touch_in_passing([&image.id]).unwrap();
+    store.touch([&image.id]).unwrap();
     assert_eq!(store.last_use(&image.id).unwrap(), Some(first), "to the minute");
     let other = dhow_spec::Digest::sha256(b"another");
-    store.touch_in_passing([&image.id, &other]).unwrap();
+    store.touch([&image.id, &other]).unwrap();
     assert_eq!(store.last_use(&image.id).unwrap(), Some(first));
     assert!(store.last_use(&other).unwrap().unwrap() >= first);
+    assert_eq!(store.last_uses().unwrap().len(), 2);
+    store.collect().unwrap();
+    assert_eq!(store.last_uses().unwrap(), HashMap::from([(image.id.clone(), first)]), "the other is not here");
 }
 
 #[test]

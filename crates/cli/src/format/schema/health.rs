@@ -123,7 +123,6 @@ fn remedy(code: ProblemCode) -> Option<&'static str> {
         | ProblemCode::ViewOutdated
         | ProblemCode::LeaseDead
         | ProblemCode::IngestStale
-        | ProblemCode::LastUseDamaged
         | ProblemCode::LabelsDamaged
         | ProblemCode::DamagedCopy => "run \"dhow system check --repair\"",
         ProblemCode::TrashLeft => "the next removal or prune takes it away",
