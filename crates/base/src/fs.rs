@@ -169,7 +169,9 @@ pub fn open(path: &Path) -> Result<File> {
 /// [`Kind::LimitExceeded`] when the file is longer, else the operating system's, with the path.
 pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
-    let mut bytes = Vec::new();
+    // Room for all of it, and for the read that finds the end: a reader with a limit is asked for no more than 32 bytes at first.
+    let length = file.metadata().map_or(0, |metadata| metadata.len()).min(bytes_max);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
