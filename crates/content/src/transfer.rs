@@ -24,6 +24,11 @@ pub(crate) enum Transferred {
     Present,
 }
 
+/// Failures beyond those in a row that a transfer may have for each of its retries, and the bytes that earn it one more: who
+/// breaks off after a few bytes each time, whether by fault or by intent, would otherwise never be given up.
+const SETBACKS_PER_RETRY: u64 = 4;
+const BYTES_PER_SETBACK: u64 = 64 << 10;
+
 /// Which side of a transfer failed: a source is asked again for the rest, a sink is asked what it has.
 enum Broken {
     Source(Error),
@@ -40,7 +45,8 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
 ) -> Result<Transferred> {
     let digest = blob.digest.as_str();
     let mut refetched = false;
-    let mut setbacks = Setbacks { failures: 0, least_missing: u64::MAX };
+    let mut setbacks = Setbacks::new(options.retries);
+    let mut least_missing = u64::MAX;
     let read = AtomicU64::new(0);
     loop {
         let ingest = match sink.ingest(blob, options.observer).await? {
@@ -81,26 +87,54 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
                 tracing::warn!(digest, %error, "the resumed blob is wrong, fetching it again from the start");
                 refetched = true;
             }
-            Err(error) if error.kind().is_transient() && setbacks.may_go_on(missing, options.retries) => {
+            Err(error) if error.kind().is_transient() => {
+                // What the sink has is known when it is begun anew. The first time there is nothing to compare it with.
+                let gained = if least_missing == u64::MAX { 0 } else { least_missing.saturating_sub(missing) };
+                least_missing = least_missing.min(missing);
+                if !setbacks.may_go_on(gained) {
+                    return Err(setbacks.told(error));
+                }
                 tracing::debug!(digest, %error, "the place broke off, asking what it has");
-                wait(setbacks.failures, missing, blob, &options).await;
+                wait(setbacks.in_a_row, missing, blob, &options).await;
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// How often in a row a sink failed without having kept more than before.
+/// The failures of one transfer, and whether it may go on.
 struct Setbacks {
-    failures: u32,
-    least_missing: u64,
+    retries: u32,
+    /// Failures since one moved anything, which counts as the first of a new row.
+    in_a_row: u32,
+    all: u64,
+    gained_bytes: u64,
 }
 
 impl Setbacks {
-    fn may_go_on(&mut self, missing: u64, retries: u32) -> bool {
-        self.failures = if missing < self.least_missing { 1 } else { self.failures + 1 };
-        self.least_missing = self.least_missing.min(missing);
-        self.failures <= retries
+    fn new(retries: u32) -> Self {
+        Self { retries, in_a_row: 0, all: 0, gained_bytes: 0 }
+    }
+
+    /// Counts a failure before which so many bytes moved. Bytes show that the way is open, so that only failures in a row
+    /// without any count; but few bytes excuse few failures.
+    fn may_go_on(&mut self, gained_bytes: u64) -> bool {
+        self.in_a_row = if gained_bytes > 0 { 1 } else { self.in_a_row + 1 };
+        self.all += 1;
+        self.gained_bytes += gained_bytes;
+        self.in_a_row <= self.retries && self.all <= self.allowed()
+    }
+
+    fn allowed(&self) -> u64 {
+        u64::from(self.retries) * SETBACKS_PER_RETRY + self.gained_bytes / BYTES_PER_SETBACK
+    }
+
+    /// The last failure; where it was not the one too many in a row, with how it came to be too many.
+    fn told(&self, error: Error) -> Error {
+        if self.in_a_row > self.retries || !error.kind().is_transient() {
+            return error;
+        }
+        error.context(format_args!("given up after {} attempts that brought {} bytes", self.all, self.gained_bytes))
     }
 }
 
@@ -180,7 +214,7 @@ async fn fill_range<S: Source, I: Ingest>(
     progress: &Progress<'_>,
 ) -> Result<(), Broken> {
     let mut position = range.start;
-    let mut failures = 0;
+    let mut setbacks = Setbacks::new(progress.options.retries);
     while position < range.end {
         let before = position;
         let error = match fill_once(source, ingest, &mut position, range.end, progress).await {
@@ -188,13 +222,11 @@ async fn fill_range<S: Source, I: Ingest>(
             Err(Broken::Sink(error)) => return Err(Broken::Sink(error)),
             Err(Broken::Source(error)) => error,
         };
-        // An attempt that moved bytes shows that the way is open: only attempts in a row without any count.
-        failures = if position > before { 1 } else { failures + 1 };
-        if !error.kind().is_transient() || failures > progress.options.retries {
-            return Err(Broken::Source(error));
+        if !error.kind().is_transient() || !setbacks.may_go_on(position - before) {
+            return Err(Broken::Source(setbacks.told(error)));
         }
         tracing::debug!(digest = %progress.blob.digest, %error, position, "transfer interrupted");
-        wait(failures, position, progress.blob, progress.options).await;
+        wait(setbacks.in_a_row, position, progress.blob, progress.options).await;
     }
     Ok(())
 }
@@ -247,9 +279,22 @@ mod tests {
 
     #[test]
     fn setbacks_in_a_row_end_the_transfer() {
-        let mut setbacks = Setbacks { failures: 0, least_missing: u64::MAX };
-        assert!(setbacks.may_go_on(10, 2) && setbacks.may_go_on(10, 2) && setbacks.may_go_on(9, 2));
-        assert!(setbacks.may_go_on(9, 2) && !setbacks.may_go_on(9, 2));
+        let mut setbacks = Setbacks::new(2);
+        assert!(setbacks.may_go_on(0) && setbacks.may_go_on(0) && setbacks.may_go_on(9));
+        assert!(setbacks.may_go_on(0) && !setbacks.may_go_on(0));
+        assert_eq!(setbacks.told(Error::new(Kind::Unavailable, "it broke")).to_string(), "it broke");
+        assert!(!Setbacks::new(0).may_go_on(1 << 20), "none at all");
+    }
+
+    #[test]
+    fn crumbs_excuse_few_setbacks() {
+        let mut setbacks = Setbacks::new(2);
+        let survived = (0..100).take_while(|_| setbacks.may_go_on(10)).count();
+        assert_eq!(survived, 8);
+        let told = setbacks.told(Error::new(Kind::Unavailable, "it broke")).to_string();
+        assert_eq!(told, "given up after 9 attempts that brought 90 bytes: it broke");
+        let mut setbacks = Setbacks::new(2);
+        assert!((0..10_000).all(|_| setbacks.may_go_on(BYTES_PER_SETBACK)), "a poor way is a way");
     }
 
     #[test]

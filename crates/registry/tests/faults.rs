@@ -62,6 +62,24 @@ fn a_broken_download_goes_on_behind_the_last_byte() {
 }
 
 #[test]
+fn crumbs_are_not_waited_for_without_end() {
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("app", "v1", &[pattern(1_000_000)]);
+    let layer = &image.layers[0];
+    registry.script(Rule::on(Route::Blob).method("GET").path(layer).effect(Effect::CutAfter(100)));
+    let (remote, place) = (remote(&registry, "app", Access::Pull), MemoryPlace::new());
+    let error = run(async {
+        let root = remote.resolve(&reference(&registry, "app:v1")).await?;
+        let patient = CopyOptions { retry_pause: Some(Duration::from_millis(1)), ..CopyOptions::new(&Silent) };
+        copy(&remote, &place, &root, &patient).await
+    })
+    .unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.to_string().starts_with("given up after 21 attempts that brought 2100 bytes: "), "{error}");
+    assert_eq!(registry.bytes_sent_of(layer), 2100, "each attempt went on behind the one before");
+}
+
+#[test]
 fn busy_servers_are_asked_again() {
     for effect in [Effect::status(503), Effect::status(502), Effect::retry_after(429, 1), Effect::Close] {
         let registry = ScriptedRegistry::start();
