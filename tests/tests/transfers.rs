@@ -7,7 +7,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dhow_testkit::registry::{Effect, Route, Rule, ScriptedRegistry};
+use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
 use dhow_tests::crash::Dhow;
 use tempfile::TempDir;
 
@@ -79,10 +79,61 @@ fn a_pull_of_one_changed_layer_costs_that_layer_and_three_requests() {
     bench.dhow().must(&["pull", &name]);
     let lines = registry.lines();
     assert_eq!(of_kind(&lines, "GET", &image.layers[9]), 1, "{lines:#?}");
-    assert_eq!(lines.len(), 4, "HEAD and GET of the manifest, the config, and the layer: {lines:#?}");
+    assert_eq!(lines.len(), 3, "the manifest, the config, and the layer: {lines:#?}");
+    expect_nothing_new(&bench, &registry);
+}
+
+/// Pulls `app:v1`, which is here as the registry has it.
+fn expect_nothing_new(bench: &Bench, registry: &ScriptedRegistry) {
+    registry.clear_log();
+    bench.dhow().must(&["pull", &format!("{}/app:v1", registry.authority())]);
+    assert_eq!(registry.lines(), ["GET /v2/app/manifests/v1"]);
+    assert_eq!(registry.requests()[0].sent, 0, "what is known is not sent again");
+}
+
+/// Puts an index for this machine's platform and another one over images of these layers; returns the image's digests.
+fn put_index(registry: &ScriptedRegistry, layers: &[Vec<u8>]) -> Image {
+    let (image, other) = (registry.put_image("app", "", layers), registry.put_image("app", "", &[pattern(50, 5)]));
+    let member = |digest: &str, architecture: &str| {
+        let (media_type, bytes) = registry.manifest("app", digest).expect("the manifest");
+        let platform = serde_json::json!({ "os": "linux", "architecture": architecture });
+        serde_json::json!({ "mediaType": media_type, "digest": digest, "size": bytes.len(), "platform": platform })
+    };
+    let (here, elsewhere) = if cfg!(target_arch = "aarch64") { ("arm64", "amd64") } else { ("amd64", "arm64") };
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type,
+        "manifests": [member(&other.manifest, elsewhere), member(&image.manifest, here)],
+    });
+    registry.put_manifest("app", "v1", media_type, index.to_string().as_bytes());
+    image
+}
+
+#[test]
+fn a_pull_of_one_changed_layer_behind_an_index_costs_that_layer_and_three_requests() {
+    let (bench, registry) = (Bench::new(), ScriptedRegistry::start());
+    let mut layers: Vec<Vec<u8>> = (0..10).map(|number| pattern(30_000, number)).collect();
+    put_index(&registry, &layers);
+    let name = format!("{}/app:v1", registry.authority());
+    bench.dhow().must(&["pull", &name]);
+    assert_eq!(registry.requests().len(), 13, "an index, a manifest, a config and ten layers: {:#?}", registry.lines());
+    layers[9] = pattern(30_000, 99);
+    let image = put_index(&registry, &layers);
     registry.clear_log();
     bench.dhow().must(&["pull", &name]);
-    assert_eq!(registry.lines(), ["HEAD /v2/app/manifests/v1"]);
+    let lines = registry.lines();
+    let blob = |digest: &str| format!("GET /v2/app/blobs/{digest}");
+    let mut expected = vec![
+        "GET /v2/app/manifests/v1".to_owned(),
+        format!("GET /v2/app/manifests/{}", image.manifest),
+        blob(&image.config),
+        blob(&image.layers[9]),
+    ];
+    expected[2..].sort();
+    let mut found = lines.clone();
+    found[2..].sort();
+    assert_eq!(found, expected, "{lines:#?}");
+    expect_nothing_new(&bench, &registry);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result, limits, priority};
-use dhow_content::{
-    CopyOptions, Prefetched, Resolve, Select, Source, VerifiedDocument, copy, read_document, read_small,
-};
+use dhow_content::{CopyOptions, Prefetched, Select, Source, VerifiedDocument, copy, read_document, read_small};
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform, Reference, Repository};
@@ -80,7 +78,7 @@ pub fn not_here(request: &Request) -> Error {
 pub struct Resolved {
     request: Request,
     root: Descriptor,
-    /// The root document, when it had to be read to learn its digest.
+    /// The root document, where it was read to learn its digest.
     document: Option<VerifiedDocument>,
     remote: Remote,
     /// Whether the store has all that this pull would fetch.
@@ -102,7 +100,8 @@ pub struct Pulled {
     pub extent: Extent,
 }
 
-/// Asks the registry what the name stands for. A name that is known here costs one HEAD, which rate limits do not count.
+/// Asks the registry what the name stands for. A name that is known here costs one request when nothing has changed, which
+/// rate limits do not count.
 ///
 /// # Errors
 /// Those of the registry, in docker's words.
@@ -117,9 +116,9 @@ pub async fn resolve(context: &Context, request: &Request) -> Result<Resolved> {
         return Ok(Resolved { request: request.clone(), root, document: Some(document), remote, is_local: false });
     };
     let ahead = look_ahead(store, &known.digest, &request.platforms);
-    let root = remote.resolve(reference).await?;
+    let (root, document) = remote.refresh(reference, &known).await?;
     let is_local = known.digest == root.digest && ahead.await.map_err(panicked)??;
-    Ok(Resolved { request: request.clone(), root, document: None, remote, is_local })
+    Ok(Resolved { request: request.clone(), root, document, remote, is_local })
 }
 
 /// Looks, while the registry is asked, whether all is here that a name stood for when it was last pulled: mostly it still

@@ -153,6 +153,11 @@ impl Endpoint {
         self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_referrers
     }
 
+    /// Whether reads of manifests count against a limit, and HEADs do not.
+    pub(crate) fn counts_reads(&self) -> bool {
+        self.quirks.lock().unwrap_or_else(PoisonError::into_inner).counts_reads
+    }
+
     #[cfg(test)]
     pub(crate) fn doubt_referrers(&self) {
         self.quirks.lock().unwrap_or_else(PoisonError::into_inner).keeps_referrers = false;

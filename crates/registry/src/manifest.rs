@@ -7,7 +7,7 @@ use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{VerifiedDocument, verify_document};
 use dhow_spec::media_type::MANIFEST_ACCEPT;
 use dhow_spec::{Descriptor, Digest, Document, MediaType, Reference, Tag};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 
 use crate::endpoint::Call;
@@ -162,8 +162,37 @@ impl Refused {
     }
 }
 
+/// Reads what a tag stands for unless that is still `known`; `None` then. One request, whatever comes of it.
+pub(crate) async fn refresh(
+    remote: &Remote,
+    reference: &Reference,
+    known: &Digest,
+) -> Result<Option<VerifiedDocument>> {
+    let wanted = Wanted::of(reference);
+    let mut call = call(remote, Method::GET, &wanted);
+    // Registries that have entity tags for manifests have their digests (distribution, `registry/handlers/manifests.go`).
+    let entity_tag = HeaderValue::try_from(format!("\"{known}\""))
+        .map_err(|error| Error::new(Kind::Internal, format!("cannot form a request: {error}")))?;
+    call.headers.insert(IF_NONE_MATCH, entity_tag);
+    let answer = remote.send(&call).await?;
+    if answer.status() != StatusCode::NOT_MODIFIED {
+        return understood(remote, &wanted, answer).await.map(Some).map_err(|refused| refused.for_pull(reference));
+    }
+    let stated = answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok());
+    match stated {
+        // A cache on the way mixed something up.
+        Some(stated) if stated != *known => fetch(remote, reference).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
 async fn get(remote: &Remote, wanted: &Wanted) -> Result<VerifiedDocument, Refused> {
     let answer = remote.send(&call(remote, Method::GET, wanted)).await.map_err(Refused::Other)?;
+    understood(remote, wanted, answer).await
+}
+
+/// The manifest that an answer to GET brings.
+async fn understood(remote: &Remote, wanted: &Wanted, answer: Answer) -> Result<VerifiedDocument, Refused> {
     if !answer.status().is_success() {
         return Err(Refused::Wire(answer.wire_error().await, remote.endpoint.domain().to_owned()));
     }

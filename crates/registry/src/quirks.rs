@@ -21,10 +21,13 @@ pub struct Quirks {
     /// Whether it is to be believed when it says, by `OCI-Subject`, that it keeps a manifest among the referrers of its
     /// subject. If not, it is asked for them, and the fallback tag is written when the manifest is not there.
     pub keeps_referrers: bool,
+    /// Whether reads of manifests count against a limit, and HEADs do not.
+    pub counts_reads: bool,
 }
 
 /// What a registry that nothing is known about is expected to do: what the distribution specification says.
-const STANDARD: Quirks = Quirks { upload: UploadStyle::Put, takes_chunks: true, keeps_referrers: true };
+const STANDARD: Quirks =
+    Quirks { upload: UploadStyle::Put, takes_chunks: true, keeps_referrers: true, counts_reads: false };
 
 /// One exception: a host, or (from a dot on) the end of one; what it does; and who found out.
 type Exception = (&'static str, Quirks, &'static str);
@@ -47,8 +50,9 @@ const EXCEPTIONS: &[Exception] = &[
     (".azurecr.us", AZURE, AZURE_SOURCE),
 ];
 
-const HUB: Quirks = Quirks { keeps_referrers: false, ..STANDARD };
-const HUB_SOURCE: &str = "answered OCI-Subject and did not serve referrers (docker/hub-feedback #2372)";
+const HUB: Quirks = Quirks { keeps_referrers: false, counts_reads: true, ..STANDARD };
+const HUB_SOURCE: &str = "answered OCI-Subject and did not serve referrers (docker/hub-feedback #2372); counts GETs of \
+                          manifests, not HEADs (docs.docker.com, \"Docker Hub usage and limits\")";
 
 const GOOGLE: Quirks = Quirks { takes_chunks: false, ..STANDARD };
 const GOOGLE_SOURCE: &str = "no chunked uploads (clowdhaus/ocync, ocync-distribution)";
@@ -86,6 +90,7 @@ mod tests {
         assert_eq!(of("ghcr.io").upload, UploadStyle::Patch);
         assert_eq!(of("localhost:5000"), STANDARD);
         assert_eq!(of("localhost"), STANDARD);
+        assert!(of("docker.io").counts_reads && !of("ghcr.io").counts_reads);
         assert!(!of("docker.io").keeps_referrers && of("registry.docker.io.example.com").keeps_referrers);
     }
 }

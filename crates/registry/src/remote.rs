@@ -136,6 +136,34 @@ impl Remote {
         manifest::fetch(self, reference).await.map_err(|error| self.mirrors.told(error))
     }
 
+    /// What a name stands for now that stood for `known` before: with the manifest or index where it had to be read to learn
+    /// that. One request, so that a change costs no second one; a HEAD where reads are counted, or where a digest is asked for,
+    /// which cannot have changed.
+    ///
+    /// # Errors
+    /// As [`Remote::fetch_document`].
+    pub async fn refresh(
+        &self,
+        reference: &Reference,
+        known: &Descriptor,
+    ) -> Result<(Descriptor, Option<VerifiedDocument>)> {
+        if reference.digest().is_some() || self.endpoint.counts_reads() {
+            return Ok((self.resolve(reference).await?, None));
+        }
+        let told = |found: Option<VerifiedDocument>| match found {
+            Some(document) => (document.descriptor().clone(), Some(document)),
+            None => (known.clone(), None),
+        };
+        for (index, mirror) in self.mirrors.for_manifest(false) {
+            match manifest::refresh(mirror, reference, &known.digest).await {
+                Ok(found) => return Ok(told(found)),
+                Err(error) => self.mirrors.failed(index, &error),
+            }
+        }
+        let found = manifest::refresh(self, reference, &known.digest).await;
+        found.map(told).map_err(|error| self.mirrors.told(error))
+    }
+
     /// All tags of the repository, in the registry's order. Names that are no tags are left out.
     ///
     /// # Errors

@@ -266,6 +266,46 @@ fn head_without_a_digest_is_followed_by_get() {
 }
 
 #[test]
+fn what_a_tag_stands_for_now_costs_one_request() {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("app", "v1", &[pattern(10)]);
+    let remote = remote(&registry, "app", Access::Pull);
+    let name = reference(&registry, "app:v1");
+    let known = run(remote.resolve(&name)).unwrap();
+    let refresh = |known: &Descriptor| {
+        registry.clear_log();
+        let (found, document) = run(remote.refresh(&name, known)).unwrap();
+        assert_eq!(registry.requests().len(), 1, "{:?}", registry.lines());
+        (found, document.is_some())
+    };
+    assert_eq!(refresh(&known), (known.clone(), false));
+    // A registry that knows no conditions sends what it has.
+    let (media_type, body) = registry.manifest("app", "v1").unwrap();
+    let headers = vec![("Content-Type".to_owned(), media_type)];
+    registry.script(Rule::on(Route::Manifest).effect(Effect::Answer { status: 200, headers, body }));
+    assert_eq!(refresh(&known), (known.clone(), true));
+    registry.clear_script();
+    let newer = registry.put_image("app", "v1", &[pattern(11)]);
+    let (found, was_read) = refresh(&known);
+    assert_eq!((found.digest.as_str(), was_read), (newer.manifest.as_str(), true));
+    // What a digest stands for cannot have changed.
+    let by_digest = reference(&registry, &format!("app@{}", newer.manifest));
+    registry.clear_log();
+    let (same, document) = run(remote.refresh(&by_digest, &found)).unwrap();
+    assert_eq!((&same, document.is_some()), (&found, false));
+    assert_eq!(registry.lines(), [format!("HEAD /v2/app/manifests/{}", newer.manifest)]);
+    // Somebody answers for another one.
+    let other = Effect::SetHeader("Docker-Content-Digest".into(), known.digest.to_string());
+    registry.script(Rule::on(Route::Manifest).effect(other).times(1));
+    registry.clear_log();
+    let (again, document) = run(remote.refresh(&name, &found)).unwrap();
+    assert_eq!((again.digest, document.is_some(), registry.requests().len()), (found.digest, true, 2));
+    registry.script(Rule::on(Route::Manifest).effect(Effect::error(404, "MANIFEST_UNKNOWN", "gone")));
+    let error = run(remote.refresh(&name, &known)).unwrap_err();
+    assert!(error.to_string().ends_with("app:v1 not found: manifest unknown: gone"), "{error}");
+}
+
+#[test]
 fn a_slow_body_is_waited_for_and_a_silent_one_is_not() {
     let registry = ScriptedRegistry::start();
     let bytes = pattern(2000);

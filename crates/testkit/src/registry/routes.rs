@@ -180,10 +180,17 @@ fn manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exchang
     }
     match state.content.manifest(&page.repository, &page.name) {
         None => ways::unknown_manifest(state, page),
-        Some((digest, manifest)) => Exchange::new(200)
-            .with("Content-Type", &manifest.media_type)
-            .with("Docker-Content-Digest", &digest)
-            .with_body(manifest.bytes.clone()),
+        Some((digest, manifest)) => {
+            let entity_tag = format!("\"{digest}\"");
+            if head.header("if-none-match") == Some(&entity_tag) {
+                return Exchange::new(304).with("ETag", &entity_tag);
+            }
+            Exchange::new(200)
+                .with("Content-Type", &manifest.media_type)
+                .with("Docker-Content-Digest", &digest)
+                .with("ETag", &entity_tag)
+                .with_body(manifest.bytes.clone())
+        }
     }
 }
 
