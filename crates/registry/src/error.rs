@@ -6,13 +6,14 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::challenge::challenges;
+use crate::config::certs;
 use crate::courtesy::refusal;
 
 /// Characters of a foreign body that a message may repeat.
 const BODY_SHOWN_MAX: usize = 1024;
 
 /// The codes that docker knows (distribution, `registry/api/errcode` and `registry/api/v2/errors.go`).
-const REGISTERED: [&str; 17] = [
+const REGISTERED: [&str; 18] = [
     "UNKNOWN",
     "UNSUPPORTED",
     "UNAUTHORIZED",
@@ -26,6 +27,7 @@ const REGISTERED: [&str; 17] = [
     "NAME_UNKNOWN",
     "MANIFEST_UNKNOWN",
     "MANIFEST_INVALID",
+    "MANIFEST_UNVERIFIED",
     "MANIFEST_BLOB_UNKNOWN",
     "BLOB_UNKNOWN",
     "BLOB_UPLOAD_UNKNOWN",
@@ -39,19 +41,27 @@ pub struct Diagnostic {
     pub code: String,
     /// The registry's text.
     pub message: String,
+    /// Whether the code says it all: there is no detail, and the message is the one that goes with the code.
+    is_bare: bool,
 }
 
 impl Diagnostic {
     fn new(code: &str, message: &str) -> Self {
         let code = if code.is_empty() { "UNKNOWN" } else { code };
         let message = if message.is_empty() { default_message(code) } else { message };
-        Self { code: printable(code), message: printable(message) }
+        Self { code: printable(code), message: printable(message), is_bare: false }
     }
 
-    /// `<code in lower case with spaces>: <message>`, as docker prints it; codes that docker does not know are `unknown` there.
+    /// The code as docker knows it.
+    fn known_code(&self) -> &str {
+        if REGISTERED.contains(&self.code.as_str()) { &self.code } else { "UNKNOWN" }
+    }
+
+    /// `<code in lower case with spaces>: <message>`, as docker prints it; the code alone where it says it all (distribution,
+    /// `errcode.Errors.UnmarshalJSON`). Codes that docker does not know are `unknown` there.
     fn text(&self) -> String {
-        let code = if REGISTERED.contains(&self.code.as_str()) { &self.code } else { "UNKNOWN" };
-        format!("{}: {}", code.to_lowercase().replace('_', " "), self.message)
+        let code = self.known_code().to_lowercase().replace('_', " ");
+        if self.is_bare { code } else { format!("{code}: {}", self.message) }
     }
 }
 
@@ -66,6 +76,8 @@ pub struct WireError {
     text: String,
     /// What the headers say of a limit that was reached.
     limit: Option<String>,
+    /// Whether nobody is let in without a client certificate.
+    wants_certificate: bool,
 }
 
 impl WireError {
@@ -77,6 +89,7 @@ impl WireError {
                 diagnostics: Vec::new(),
                 text: format!("received unexpected HTTP status: {status}"),
                 limit: None,
+                wants_certificate: false,
             };
         }
         let (mut diagnostics, problem) = read_body(status, body);
@@ -93,6 +106,8 @@ impl WireError {
                 "413 Request Entity Too Large: the registry, or a proxy before it, takes no requests of this length"
                     .to_owned()
             }
+            // So does nginx when it asks for a client certificate.
+            Some(_) if wants_certificate(body) => "400 Bad Request: no required TLS certificate was sent".to_owned(),
             Some(problem) => {
                 let shown: String = String::from_utf8_lossy(body).chars().take(BODY_SHOWN_MAX).collect();
                 format!("error parsing HTTP {} response body: {problem}: {shown:?}", status.as_u16())
@@ -100,14 +115,15 @@ impl WireError {
             None => format!("received unexpected HTTP status: {status}"),
         };
         let limit = (status == StatusCode::TOO_MANY_REQUESTS).then(|| refusal(headers)).flatten();
-        Self { status, diagnostics, text, limit }
+        let wants_certificate = diagnostics.is_empty() && wants_certificate(body);
+        Self { status, diagnostics, text, limit, wants_certificate }
     }
 
     /// A failed answer of a host other than the registry (such as a redirect's target): its body is not repeated, since
     /// object stores put signatures into theirs.
     pub(crate) fn foreign(status: StatusCode, host: &str) -> Self {
         let text = format!("received unexpected HTTP status: {status} (from {host})");
-        Self { status, diagnostics: Vec::new(), text, limit: None }
+        Self { status, diagnostics: Vec::new(), text, limit: None, wants_certificate: false }
     }
 
     /// The first code, which decides what the answer means.
@@ -156,6 +172,7 @@ impl WireError {
 
     fn kind_of_status(&self) -> Kind {
         match self.status.as_u16() {
+            _ if self.wants_certificate => Kind::Denied,
             401 => Kind::Unauthorized,
             403 => Kind::Denied,
             404 | 410 => Kind::NotFound,
@@ -175,6 +192,7 @@ impl WireError {
         let kind = self.kind();
         let error = Error::new(kind, self.message());
         match kind {
+            _ if self.wants_certificate => error.with_hint(certs::wanted(domain)),
             Kind::Unauthorized => error.with_hint(format!("log in first: dhow login {domain}")),
             Kind::RateLimited => {
                 error.with_hint(format!("wait a while, or log in for a higher limit: dhow login {domain}"))
@@ -184,6 +202,12 @@ impl WireError {
             _ => error,
         }
     }
+}
+
+/// Whether a page is nginx's for a client without a certificate (`ngx_http_special_response.c`, error 496).
+fn wants_certificate(body: &[u8]) -> bool {
+    const TITLE: &[u8] = b"<title>400 No required SSL certificate was sent</title>";
+    body.windows(TITLE.len()).take(BODY_SHOWN_MAX).any(|window| window == TITLE)
 }
 
 /// Reads `{"errors":[…]}` or the old `{"details":"…"}`; the text says what stood in the way of either.
@@ -211,7 +235,14 @@ fn diagnostic(entry: &Value) -> Diagnostic {
     let field = |name| entry.get(name).and_then(Value::as_str).unwrap_or_default();
     // Details are free-form and docker does not print them; a text is used where there is no message.
     let message = Some(field("message")).filter(|message| !message.is_empty()).unwrap_or(field("detail"));
-    Diagnostic::new(field("code"), message)
+    let detail = entry.get("detail").filter(|detail| !detail.is_null());
+    let mut diagnostic = Diagnostic::new(field("code"), message);
+    diagnostic.is_bare = detail.is_none() && message_is_default(&diagnostic, field("message"));
+    diagnostic
+}
+
+fn message_is_default(diagnostic: &Diagnostic, message: &str) -> bool {
+    message.is_empty() || message == default_message(diagnostic.known_code())
 }
 
 /// What a status says by itself. Answers to HEAD have no body that could say more.
@@ -251,14 +282,22 @@ fn bearer_error(headers: &HeaderMap) -> Option<Diagnostic> {
 /// The text that goes with a code that came without one (distribution spec; docker's registered messages).
 fn default_message(code: &str) -> &'static str {
     match code {
+        "UNSUPPORTED" => "The operation is unsupported.",
         "UNAUTHORIZED" => "authentication required",
         "DENIED" => "requested access to the resource is denied",
+        "UNAVAILABLE" => "service unavailable",
         "TOOMANYREQUESTS" => "too many requests",
-        "UNSUPPORTED" => "The operation is unsupported.",
-        "MANIFEST_UNKNOWN" => "manifest unknown",
+        "DIGEST_INVALID" => "provided digest did not match uploaded content",
+        "SIZE_INVALID" => "provided length did not match content length",
+        "NAME_INVALID" => "invalid repository name",
+        "TAG_INVALID" => "manifest tag did not match URI",
         "NAME_UNKNOWN" => "repository name not known to registry",
-        "BLOB_UNKNOWN" => "blob unknown to registry",
+        "MANIFEST_UNKNOWN" => "manifest unknown",
+        "MANIFEST_INVALID" => "manifest invalid",
+        "MANIFEST_UNVERIFIED" => "manifest failed signature verification",
+        "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" => "blob unknown to registry",
         "BLOB_UPLOAD_UNKNOWN" => "blob upload unknown to registry",
+        "BLOB_UPLOAD_INVALID" => "blob upload invalid",
         _ => "unknown error",
     }
 }
@@ -291,12 +330,33 @@ mod tests {
                 Kind::Unauthorized,
                 "unauthorized: incorrect username or password",
             ),
+            // Without a detail, the message that goes with the code adds nothing to it.
+            (403, r#"{"errors":[{"code":"DENIED"}]}"#, Kind::Denied, "denied"),
             (
-                403,
-                r#"{"errors":[{"code":"DENIED"}]}"#,
-                Kind::Denied,
-                "denied: requested access to the resource is denied",
+                404,
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+                Kind::NotFound,
+                "manifest unknown",
             ),
+            (
+                404,
+                r#"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry","detail":null}]}"#,
+                Kind::NotFound,
+                "name unknown",
+            ),
+            (
+                404,
+                r#"{"errors":[{"code":"NAME_UNKNOWN","message":"no such thing"}]}"#,
+                Kind::NotFound,
+                "name unknown: no such thing",
+            ),
+            (
+                401,
+                r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required","detail":[]}]}"#,
+                Kind::Unauthorized,
+                "unauthorized: authentication required",
+            ),
+            (404, r#"{"errors":[{"code":"ODD","message":"unknown error"}]}"#, Kind::NotFound, "unknown"),
             (
                 429,
                 r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow"}]}"#,
@@ -322,6 +382,12 @@ mod tests {
                 "<html>nginx</html>",
                 Kind::LimitExceeded,
                 "413 Request Entity Too Large: the registry, or a proxy before it, takes no requests of this length",
+            ),
+            (
+                400,
+                "<html>\r\n<head><title>400 No required SSL certificate was sent</title></head>",
+                Kind::Denied,
+                "400 Bad Request: no required TLS certificate was sent",
             ),
             (503, "down", Kind::Unavailable, "received unexpected HTTP status: 503 Service Unavailable"),
             (

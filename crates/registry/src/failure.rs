@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use dhow_base::{Error, Kind};
 use reqwest::Method;
-use rustls::{CertificateError, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use url::{Host, Url};
 
+use crate::config::certs;
 use crate::host::{literal_address, shown};
 use crate::transport::Attempt;
 
@@ -54,7 +55,13 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Op
     let is_connect = error.is_connect();
     let prefix = prefix(attempt, is_connect);
     if let Some(tls) = find::<rustls::Error>(&error) {
-        let (kind, text, hint) = tls_words(tls);
+        let (kind, text, hint) = match tls {
+            rustls::Error::AlertReceived(alert) => alert_words(*alert, attempt),
+            other => {
+                let (kind, text, hint) = tls_words(other);
+                (kind, text, hint.map(str::to_owned))
+            }
+        };
         let mut failed = Error::new(kind, format!("{prefix}: {text}"));
         if let Some(hint) = hint {
             failed = failed.with_hint(hint);
@@ -167,8 +174,48 @@ fn tls_words(error: &rustls::Error) -> (Kind, String, Option<&'static str>) {
             (Kind::Denied, format!("{VERIFY}: certificate signed by unknown authority"), Some(TRUST))
         }
         rustls::Error::InvalidCertificate(other) => (Kind::Denied, format!("{VERIFY}: {other}"), Some(TRUST)),
-        rustls::Error::AlertReceived(alert) => (Kind::Unavailable, format!("remote error: tls: {alert:?}"), None),
         other => (Kind::Unavailable, format!("tls: {other}"), None),
+    }
+}
+
+/// What the other side ended the handshake with, in Go's words. What it says of certificates, it says of this client's.
+fn alert_words(alert: AlertDescription, attempt: &Attempt) -> (Kind, String, Option<String>) {
+    use AlertDescription as Alert;
+    let words = match alert {
+        Alert::CertificateRequired => "certificate required",
+        Alert::BadCertificate => "bad certificate",
+        Alert::UnsupportedCertificate => "unsupported certificate",
+        Alert::CertificateRevoked => "revoked certificate",
+        Alert::CertificateExpired => "expired certificate",
+        Alert::CertificateUnknown => "unknown certificate",
+        Alert::UnknownCA => "unknown certificate authority",
+        Alert::AccessDenied => "access denied",
+        Alert::HandshakeFailure => "handshake failure",
+        Alert::ProtocolVersion => "protocol version not supported",
+        Alert::UnrecognisedName => "unrecognized name",
+        Alert::InternalError => "internal error",
+        other => {
+            let text = format!("remote error: tls: {other:?}");
+            return (Kind::Unavailable, text, None);
+        }
+    };
+    let text = format!("remote error: tls: {words}");
+    match alert {
+        Alert::InternalError => (Kind::Unavailable, text, None),
+        Alert::ProtocolVersion | Alert::UnrecognisedName => (Kind::Unsupported, text, None),
+        _ => {
+            let host = attempt.url.host_str().unwrap_or_default();
+            let at = attempt.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            let hint = match attempt.security.certificate_for(&attempt.url) {
+                Some(path) => format!("{at} does not accept the client certificate {path:?}"),
+                None if attempt.security.host() != Some(host) => {
+                    format!("{at} wants a client certificate, and none is shown to hosts that a registry leads to")
+                }
+                None if alert == Alert::HandshakeFailure => format!("it may be that {}", certs::wanted(&at)),
+                None => certs::wanted(&at),
+            };
+            (Kind::Denied, text, Some(hint))
+        }
     }
 }
 

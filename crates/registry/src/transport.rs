@@ -91,7 +91,13 @@ impl Security {
 
     /// Whether this client's certificate is for that URL.
     fn identifies_at(&self, url: &Url) -> bool {
-        !self.tls.identities.is_empty() && url.scheme() == "https" && url.host_str() == self.host.as_deref()
+        self.certificate_for(url).is_some()
+    }
+
+    /// Where this client's certificate for that URL was read.
+    pub(crate) fn certificate_for(&self, url: &Url) -> Option<&Path> {
+        let is_own = url.scheme() == "https" && url.host_str() == self.host.as_deref();
+        self.tls.identities.first().filter(|_| is_own).map(|(path, _)| path.as_path())
     }
 }
 

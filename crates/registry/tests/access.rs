@@ -185,7 +185,8 @@ fn refusals_in_dockers_words() {
     assert_eq!(error.kind(), Kind::Unauthorized);
     assert_eq!(error.hint(), Some(format!("log in first: dhow login {name}").as_str()));
     let error = pull(&registry, options_for("bob", "wrong")).unwrap_err();
-    assert_eq!(error.to_string(), "unauthorized: authentication required");
+    // The registry says no more than its code does.
+    assert_eq!(error.to_string(), "unauthorized");
 
     registry.set_access(Access::Bearer {
         user: "bob".into(),
@@ -231,8 +232,7 @@ fn what_is_not_there_in_dockers_words() {
         let unknown = Effect::error(404, "NAME_UNKNOWN", "repository name not known to registry");
         registry.script(Rule::on(Route::Manifest).effect(unknown));
         let error = remote.fetch_document(&reference(&registry, "app:v1")).await.unwrap_err();
-        let expected = format!("repository {name}/app not found: name unknown: repository name not known to registry");
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.to_string(), format!("repository {name}/app not found: name unknown"));
         registry.clear_script();
         let limit = Effect::error(429, "TOOMANYREQUESTS", "You have reached your pull rate limit.");
         registry.script(Rule::on(Route::Manifest).method("GET").effect(limit));

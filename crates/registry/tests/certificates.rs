@@ -8,8 +8,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{client, options, run};
-use dhow_base::Result;
 use dhow_base::secret::Secret;
+use dhow_base::{Kind, Result};
 use dhow_content::Resolve;
 use dhow_registry::{Client, ClientOptions, ConfigFiles, Credential, Proxies, Registries};
 use dhow_spec::{Descriptor, Reference};
@@ -99,8 +99,18 @@ fn who_a_registry_is_need_not_be_proven() {
 fn a_client_s_certificate_is_shown() {
     let scene = Scene::new(ScriptedRegistry::start_mutual());
     scene.keep("docker/registry.test/ca.crt", AUTHORITY);
-    let error = scene.resolve(scene.files()).unwrap_err().to_string();
-    assert!(error.contains("https://registry.test/"), "{error}");
+    let error = scene.resolve(scene.files()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(" \"https://registry.test/") && text.ends_with(": remote error: tls: certificate required"),
+        "{text}"
+    );
+    assert_eq!(error.kind(), Kind::Denied);
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.starts_with("registry.test wants a client certificate: ") && hint.contains("/certs.d/registry.test"),
+        "{hint}"
+    );
     assert!(scene.registry.requests().is_empty(), "nobody gets in without a certificate");
     scene.keep("docker/registry.test/me.cert", CLIENT_CERTIFICATE);
     scene.keep("docker/registry.test/me.key", CLIENT_KEY);
@@ -120,8 +130,9 @@ fn a_client_s_certificate_is_not_for_hosts_that_one_redirects_to() {
     scene.keep("docker/registry.test/ca.crt", AUTHORITY);
     scene.keep("docker/registry.test/me.cert", CLIENT_CERTIFICATE);
     scene.keep("docker/registry.test/me.key", CLIENT_KEY);
-    let error = scene.resolve(scene.files()).unwrap_err().to_string();
-    assert!(error.contains("https://storage.registry.test/"), "{error}");
+    let error = scene.resolve(scene.files()).unwrap_err();
+    assert!(error.to_string().contains("https://storage.registry.test/"), "{error}");
+    assert!(error.hint().unwrap().starts_with("storage.registry.test wants a client certificate, and none"));
     assert!(!scene.registry.requests().is_empty() && storage.requests().is_empty());
 }
 

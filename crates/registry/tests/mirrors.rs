@@ -160,7 +160,7 @@ fn who_failed_is_told() {
     let error = scene.pull(&scene.client()).unwrap_err();
     let (name, [one, two]) = (scene.name(), scene.mirrors.each_ref().map(ScriptedRegistry::authority));
     let expected = format!(
-        "manifest for {name} not found: manifest unknown: manifest unknown (mirrors failed too: {one}: received unexpected \
+        "manifest for {name} not found: manifest unknown (mirrors failed too: {one}: received unexpected \
          HTTP status: 502 Bad Gateway; {two}: repository {}/app not found: name unknown: nothing here)",
         scene.primary.authority()
     );

@@ -92,6 +92,14 @@ impl Tls {
     }
 }
 
+/// What to do about a registry that lets nobody in without a certificate.
+pub(crate) fn wanted(registry: &str) -> String {
+    format!(
+        "{registry} wants a client certificate: put it and its key into client.cert and client.key below \
+         /etc/docker/certs.d/{registry} or ~/.config/docker/certs.d/{registry}"
+    )
+}
+
 fn names_in(folder: &Path) -> Result<BTreeSet<String>> {
     let failed = |error| Error::io(format_args!("cannot read {folder:?}"), error);
     let mut names = BTreeSet::new();
