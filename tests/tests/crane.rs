@@ -172,7 +172,7 @@ fn what_crane_makes_dhow_makes() {
         "-a",
         "note=here",
         "--set-platform",
-        "linux/arm64/v8",
+        "linux/arm64/v8:6.1.2",
     ];
     let (theirs, ours) = pair.both("mutate", Some(&base), &changes);
     assert_eq!((&theirs.manifest, &theirs.config), (&ours.manifest, &ours.config));

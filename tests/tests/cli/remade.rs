@@ -93,6 +93,12 @@ fn images_of_the_store_are_changed_in_the_store() {
     assert_eq!(scene.must(&["validate", "--tarball", "out.tar"]), "PASS: out.tar\n");
     scene.must(&["load", "-q", "-i", "out.tar"]);
     assert_eq!(scene.must(&["inspect", "-f", "{{.Architecture}}", "acme/web:v1"]), "arm64\n");
+    scene.must(&["mutate", "acme/web:v2", "--set-platform", "windows/amd64:10.0.20348", "-o", "windows.tar"]);
+    scene.must(&["load", "-q", "-i", "windows.tar"]);
+    let shown = scene.must(&["inspect", "-f", "{{.Os}} {{.OsVersion}}", "acme/web:v2"]);
+    assert_eq!(shown, "windows 10.0.20348\n");
+    let wrong = scene.run(&mut scene.command(&["mutate", "acme/web:v1", "--set-platform", "windows/amd64:"]));
+    assert!(wrong.to_string().contains("a platform is os/arch[/variant][:osversion]"), "{wrong}");
     let time = scene.run(scene.command(&["mutate", "acme/web:v2", "-l", "c=d"]).env("SOURCE_DATE_EPOCH", "86400"));
     assert_eq!(time.code, 0, "{time}");
     assert_eq!(scene.must(&["inspect", "-f", "{{.Created}}", "acme/web:v2"]), "1970-01-02T00:00:00Z\n");

@@ -39,7 +39,7 @@ pub(crate) struct Mutate {
     /// Put the result into this repository, by digest alone
     #[arg(long, value_name = "string", conflicts_with_all = ["tag", "output"])]
     repo: Option<String>,
-    /// Platform that the image is to say it is for: os/arch[/variant]
+    /// Platform that the image is to say it is for: os/arch[/variant][:osversion]
     #[arg(long, value_name = "string")]
     set_platform: Option<String>,
     /// New user
@@ -81,7 +81,7 @@ impl Verb for Mutate {
             user: self.user.clone(),
             working_directory: self.workdir.clone(),
             exposed_ports: list(&self.exposed_ports),
-            platform: targets::platform(self.set_platform.as_deref())?,
+            platform: targets::platform_with_version(self.set_platform.as_deref())?,
             layers: layers(&list(&self.layers))?,
         };
         let context = self.outlet.context(session, &common, &[])?;

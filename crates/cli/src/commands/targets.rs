@@ -79,6 +79,21 @@ pub(crate) fn platform(text: Option<&str>) -> Outcome<Option<Platform>> {
     text.filter(|text| !text.is_empty()).map(parse).transpose()
 }
 
+/// Parses the platform that an image is to say it is for: as [`platform`], with the version of the operating system behind a
+/// colon, as crane has it.
+///
+/// # Errors
+/// As [`PlatformOptions::platforms`].
+pub(crate) fn platform_with_version(text: Option<&str>) -> Outcome<Option<Platform>> {
+    let Some((plain, version)) = text.and_then(|text| text.split_once(':')) else { return platform(text) };
+    let is_version = !version.is_empty() && version.chars().all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
+    if plain.is_empty() || !is_version {
+        let message = format!("{:?}: a platform is os/arch[/variant][:osversion]", text.unwrap_or_default());
+        return Err(Error::new(Kind::Invalid, message).into());
+    }
+    Ok(Some(Platform { os_version: Some(version.to_owned()), ..parse(plain)? }))
+}
+
 fn parse(text: &str) -> Outcome<Platform> {
     Platform::parse(text).map_err(|error| Error::new(Kind::Invalid, error.to_string()).into())
 }
