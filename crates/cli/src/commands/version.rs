@@ -1,6 +1,5 @@
 //! `version`
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use clap::Args;
@@ -8,7 +7,7 @@ use dhow_spec::Platform;
 use dhow_template::{Field, List, Options, Template, Type, Value};
 
 use crate::errors::{Failure, Outcome};
-use crate::format::{json, list, table};
+use crate::format::{list, table};
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -51,19 +50,11 @@ impl Verb for Version {
         let platform = Platform::host().to_string();
         let store = session.store_root()?.display().to_string();
         let config = session.docker_config_dir().join("config.json").display().to_string();
-        let facts = [("Config", config.as_str()), ("Platform", &platform), ("Store", &store), ("Version", VERSION)];
-        match self.format.as_str() {
-            "" => {}
-            "json" => {
-                session.console.line(json::compact(&BTreeMap::from(facts)).map_err(Failure::Client)?);
-                return Ok(());
-            }
-            template => {
-                let facts = facts.into_iter().map(|(name, value)| Field::new(name, Value::from(value))).collect();
-                let object = Value::structure("version.Version", facts);
-                session.console.line(list::fill(template, &object)?);
-                return Ok(());
-            }
+        if !self.format.is_empty() {
+            let template = if self.format == "json" { "{{json .}}" } else { &self.format };
+            let facts = [("Config", &*config), ("Platform", &platform), ("Store", &store), ("Version", VERSION)];
+            session.console.line(list::fill(template, &own_facts(&facts))?);
+            return Ok(());
         }
         session.console.line("dhow:");
         for (name, value) in [("Version", VERSION), ("Platform", &platform), ("Store", &store), ("Config", &config)] {
@@ -73,6 +64,15 @@ impl Verb for Version {
     }
 }
 
+/// What dhow says of itself, and what docker would say: scripts ask for `.Client.Version` or `.Server.Version` whatever they
+/// call.
+fn own_facts(facts: &[(&'static str, &str)]) -> Value {
+    let own = facts.iter().map(|&(name, value)| Field::new(name, Value::from(value)));
+    let mut fields: Vec<Field> = docker_s_fields().into_iter().chain(own).collect();
+    fields.sort_by_key(|field| field.name);
+    Value::structure("version.Version", fields)
+}
+
 /// Fills in a template over what docker says of client and daemon.
 fn by_docker_s_template(session: &Session<'_>, template: &str) -> Outcome {
     let template = Template::named("version", template).map_err(|error| Failure::Usage {
@@ -80,7 +80,8 @@ fn by_docker_s_template(session: &Session<'_>, template: &str) -> Outcome {
         code: list::TEMPLATE_ERROR,
     })?;
     let mut output = Vec::new();
-    let filled = template.execute(&client_and_server(), Options::default(), &mut output);
+    let object = Value::structure("system.versionInfo", docker_s_fields());
+    let filled = template.execute(&object, Options::default(), &mut output);
     // As with docker, what comes before a failure is there, and so is the end of the line.
     output.push(b'\n');
     session.console.text(table::aligned(&list::shown(output), table::Spacing::VERSION));
@@ -88,7 +89,7 @@ fn by_docker_s_template(session: &Session<'_>, template: &str) -> Outcome {
 }
 
 /// Docker's `versionInfo`: dhow stands in for both. What it has not, such as an API or a version of Go, is empty.
-fn client_and_server() -> Value {
+fn docker_s_fields() -> Vec<Field> {
     let host = Platform::host();
     let (os, architecture) = (host.os.as_str(), host.architecture.as_str());
     let text = |name, text: &str| Field::new(name, Value::from(text));
@@ -126,5 +127,5 @@ fn client_and_server() -> Value {
     ];
     let client = Value::structure("system.clientVersion", client);
     let server = Value::pointer("types.Version", server);
-    Value::structure("system.versionInfo", vec![Field::new("Client", client), Field::new("Server", server)])
+    vec![Field::new("Client", client), Field::new("Server", server)]
 }
