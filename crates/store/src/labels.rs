@@ -7,7 +7,7 @@ use dhow_base::Result;
 use dhow_spec::Digest;
 
 use crate::db::Durability;
-use crate::find::{digest_at, text_at};
+use crate::find::text_at;
 use crate::store::Store;
 
 /// Names and values, sorted.
@@ -25,55 +25,78 @@ impl Store {
     /// # Errors
     /// Those of the database `meta.db`.
     pub fn labels<'i>(&self, ids: impl IntoIterator<Item = &'i Digest>) -> Result<HashMap<Digest, Labels>> {
-        let mut kept = self.kept_labels();
-        let rows = kept.len();
-        let mut labels = HashMap::new();
-        let mut learnt = Vec::new();
-        for id in ids {
-            if let Some(known) = kept.remove(id) {
-                labels.insert(id.clone(), known);
-                continue;
+        let ids: Vec<&Digest> = ids.into_iter().collect();
+        let mut labels = HashMap::with_capacity(ids.len());
+        self.see_labels(&ids, |place, found| {
+            labels.insert(ids[place].clone(), found);
+        })?;
+        Ok(labels)
+    }
+
+    /// Shows the labels of images, with the image's place among `ids`, in any order. One whose config cannot be read is not
+    /// shown: nothing is known of its labels. Of ten thousand images nothing is held but their places.
+    ///
+    /// # Errors
+    /// Those of the database `meta.db`.
+    pub fn see_labels(&self, ids: &[&Digest], mut see: impl FnMut(usize, Labels)) -> Result<()> {
+        let mut wanted: Vec<usize> = (0..ids.len()).collect();
+        wanted.sort_unstable_by_key(|&place| ids[place].as_str());
+        let mut is_seen = vec![false; ids.len()];
+        let (mut rows, mut others) = (0, Vec::new());
+        self.see_kept(&mut |id, text| {
+            rows += 1;
+            let from = wanted.partition_point(|&place| ids[place].as_str() < id);
+            let same: Vec<usize> =
+                wanted[from..].iter().copied().take_while(|&place| ids[place].as_str() == id).collect();
+            if same.is_empty() {
+                others.extend(Digest::parse(id));
             }
+            for place in same {
+                // A row that cannot be read is learnt anew.
+                if let Ok(labels) = serde_json::from_str(text) {
+                    is_seen[place] = true;
+                    see(place, labels);
+                }
+            }
+        });
+        let mut learnt = Vec::new();
+        for (place, id) in ids.iter().enumerate().filter(|&(place, _)| !is_seen[place]) {
             match self.config(id) {
                 Ok(config) => {
                     let found = config.config.and_then(|config| config.labels).unwrap_or_default();
-                    learnt.push((id.clone(), found.clone()));
-                    labels.insert(id.clone(), found);
+                    learnt.push(((*id).clone(), found.clone()));
+                    see(place, found);
                 }
                 Err(error) => tracing::warn!(%id, %error, "the labels of an image are not known"),
             }
         }
-        let is_littered = rows > ROWS_MIN && kept.len() * ROWS_PER_IMAGE_MAX > rows;
+        let is_littered = rows > ROWS_MIN && others.len() * ROWS_PER_IMAGE_MAX > rows;
         if !learnt.is_empty() && self.is_writable() {
-            let gone = if is_littered { self.gone(kept.keys())? } else { Vec::new() };
+            let gone = if is_littered { self.gone(others.iter())? } else { Vec::new() };
             self.keep_labels(&learnt, &gone);
         }
-        Ok(labels)
+        Ok(())
     }
 
-    /// What was kept. A cache that cannot be read holds nothing.
-    fn kept_labels(&self) -> HashMap<Digest, Labels> {
+    /// Shows what was kept: an image's ID and its labels as JSON. A cache that cannot be read holds nothing.
+    fn see_kept(&self, see: &mut dyn FnMut(&str, &str)) {
         let cache = &self.inner.labels;
         if !cache.path().exists() {
-            return HashMap::new();
+            return;
         }
         let kept = cache.with(|database| {
             database.read(|connection| {
                 let mut select = connection.prepare_cached("SELECT image_id, labels FROM image_labels")?;
                 let mut rows = select.query([])?;
-                let mut kept = HashMap::new();
                 while let Some(row) = rows.next()? {
-                    if let Ok(labels) = serde_json::from_str(text_at(row, 1)?) {
-                        kept.insert(digest_at(row, 0)?, labels);
-                    }
+                    see(text_at(row, 0)?, text_at(row, 1)?);
                 }
-                Ok(kept)
+                Ok(())
             })
         });
-        kept.unwrap_or_else(|error| {
+        if let Err(error) = kept {
             tracing::debug!(%error, "cannot read the labels that were kept");
-            HashMap::new()
-        })
+        }
     }
 
     fn gone<'i>(&self, ids: impl Iterator<Item = &'i Digest>) -> Result<Vec<Digest>> {

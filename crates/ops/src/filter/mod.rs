@@ -151,9 +151,12 @@ impl Filter {
             images.retain(|image| last_use::of(image, &uses) < since);
         }
         if !self.labels.is_empty() {
-            let labels = store.labels(images.iter().map(|image| &image.id))?;
+            let ids: Vec<&Digest> = images.iter().map(|image| &image.id).collect();
             // Of an image that cannot be read nothing is known: neither that it has a label nor that it has not.
-            images.retain(|image| labels.get(&image.id).is_some_and(|labels| self.takes_labels(labels)));
+            let mut is_taken = vec![false; ids.len()];
+            store.see_labels(&ids, |place, labels| is_taken[place] = self.takes_labels(&labels))?;
+            let mut is_taken = is_taken.into_iter();
+            images.retain(|_| is_taken.next().unwrap_or(false));
         }
         for digest in &self.digests {
             let id = Digest::parse(digest).ok().and_then(|digest| store.find_target(&digest).ok());
