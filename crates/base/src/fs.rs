@@ -249,6 +249,38 @@ pub fn sync_dir(path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("cannot sync directory {path:?}"), error))
 }
 
+/// Makes the bytes of an open file durable, and its length where that changed, but not its times.
+///
+/// # Errors
+/// The operating system's; `path` is only used to name the file.
+pub fn sync_data(file: &File, path: &Path) -> Result<()> {
+    fault::point("fs.sync_data")
+        .and_then(|()| file.sync_data())
+        .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))
+}
+
+/// Makes everything durable that was written to the file system of `path`, where its kind is known to keep that promise;
+/// returns whether it is.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn sync_file_system(path: &Path) -> Result<bool> {
+    /// Kinds whose sync(2) waits for their disks and tells of what could not be written (`linux/magic.h`): ext2 to ext4, XFS,
+    /// Btrfs, F2FS, tmpfs. File systems in user space and on networks answer at once.
+    const KNOWN: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
+    let synced = || -> io::Result<bool> {
+        let directory = File::open(path)?;
+        let kind = rustix::fs::fstatfs(&directory)?.f_type;
+        if !u64::try_from(kind).is_ok_and(|kind| KNOWN.contains(&(kind & 0xffff_ffff))) {
+            return Ok(false);
+        }
+        fault::point("fs.sync_file_system")?;
+        rustix::fs::syncfs(&directory)?;
+        Ok(true)
+    };
+    synced().map_err(|error| Error::io(format_args!("cannot sync the file system of {path:?}"), error))
+}
+
 /// Asks the kernel to begin writing a part of a file back, so that a sync to come finds little left to do.
 ///
 /// Unlike an early sync this consumes no write error: the sync that counts still reports it.

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use dhow_base::Error;
 use dhow_spec::digest::Digest;
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
@@ -36,9 +35,8 @@ impl<S: Storage> Registry<S> {
         if call.is_head() {
             return answer.done();
         }
-        let body = Body::file(object.file, range, call.kernel.as_ref())
-            .map_err(|error| Error::io(format_args!("cannot read blob {digest}"), error))?;
-        Ok(answer.body(body))
+        let read = object.body(range, call.kernel.as_ref());
+        Ok(answer.body(read.map_err(|error| error.context(format_args!("cannot read blob {digest}")))?))
     }
 
     async fn open_blob(&self, repository: &RepositoryName, digest: &Digest) -> Outcome<Object> {

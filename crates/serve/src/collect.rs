@@ -63,7 +63,7 @@ pub struct Collected {
 /// [`Kind::Unavailable`] when another collection runs on the folder, [`Kind::NotFound`] when there is no registry in it,
 /// else the operating system's.
 pub fn collect(options: &CollectOptions) -> Result<Collected> {
-    folder::check_format(&options.root)?;
+    folder::check_settled(&options.root)?;
     let lock = (!options.dry_run).then(|| only_one(&options.root)).transpose()?;
     let oldest = SystemTime::now().checked_sub(options.grace + CLOCK_STEP).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut collection = Collection {
@@ -247,12 +247,13 @@ pub struct Scrubbed {
     pub problems: Vec<String>,
 }
 
-/// Reads all content and compares its digest with its name. Changes nothing.
+/// Reads all content and compares its digest with its name. Changes nothing, but for putting in order what a server left that
+/// was killed.
 ///
 /// # Errors
 /// [`Kind::NotFound`] when there is no registry in the folder, else the operating system's when it cannot be listed.
 pub fn scrub(root: &Path) -> Result<Scrubbed> {
-    folder::check_format(root)?;
+    folder::check_settled(root)?;
     let mut done = Scrubbed::default();
     for algorithm in Algorithm::ALL {
         let directory = root.join("blobs").join(algorithm.as_str());

@@ -1,7 +1,6 @@
 //! Manifests, indexes and their tags (distribution spec, "Pulling manifests", "Pushing Manifests", "Deleting").
 
 use bytes::Bytes;
-use dhow_base::Error;
 use dhow_base::limits::MANIFEST_BYTES_MAX;
 use dhow_spec::digest::Digest;
 use dhow_spec::{Descriptor, Document, MediaType, Tag};
@@ -51,14 +50,14 @@ impl<S: Storage> Registry<S> {
             return answer(StatusCode::NOT_MODIFIED).done();
         }
         let answer = answer(StatusCode::OK).header(header::CONTENT_TYPE, String::from_utf8_lossy(&media_type));
-        let object = self.storage.open(&Key::content(&digest)).await?.ok_or_else(unknown)?;
+        let object = self.storage.open_again(&Key::content(&digest)).await?.ok_or_else(unknown)?;
         let answer = answer.length(object.size);
         if call.is_head() {
             return answer.done();
         }
-        let body = Body::file(object.file, 0..object.size, call.kernel.as_ref())
-            .map_err(|error| Error::io(format_args!("cannot read manifest {digest}"), error))?;
-        Ok(answer.body(body))
+        let size = object.size;
+        let read = object.body(0..size, call.kernel.as_ref());
+        Ok(answer.body(read.map_err(|error| error.context(format_args!("cannot read manifest {digest}")))?))
     }
 
     /// The digest that a tag stands for.

@@ -3,14 +3,16 @@
 //! The key scheme (`docs/formats/registry.md`) is the same for every backend; a backend knows nothing of manifests.
 
 mod directories;
+mod files;
 pub(crate) mod folder;
+mod journal;
 mod key;
+mod object;
 mod pin;
+mod recent;
 mod upload;
 
-use std::fs::File;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use crate::name::{RepositoryName, UploadId};
 
 pub(crate) use folder::Folder;
 pub(crate) use key::{Key, Prefix};
+pub(crate) use object::{Content, Object};
 pub(crate) use pin::{Pin, Sweeping};
 
 /// A place that keeps objects.
@@ -50,6 +53,9 @@ pub(crate) trait Storage: Send + Sync + Sized + 'static {
 
     /// An object to be streamed.
     fn open(&self, key: &Key) -> impl Future<Output = Result<Option<Object>>> + Send;
+
+    /// As [`Storage::open`], for an object that is likely to be asked for again soon: it may be kept in memory.
+    fn open_again(&self, key: &Key) -> impl Future<Output = Result<Option<Object>>> + Send;
 
     /// Writes objects, each in one step. They are durable when this returns, and none becomes visible before those
     /// that stand before it are durable.
@@ -139,14 +145,6 @@ mod repository_text {
         let text = String::deserialize(deserializer)?;
         RepositoryName::parse(&text).ok_or_else(|| serde::de::Error::custom("not a repository name"))
     }
-}
-
-/// An open object.
-#[derive(Clone, Debug)]
-pub(crate) struct Object {
-    pub(crate) file: Arc<File>,
-    /// Length in bytes.
-    pub(crate) size: u64,
 }
 
 /// Some of a sorted list of names.

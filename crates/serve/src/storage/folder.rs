@@ -1,13 +1,12 @@
 //! The storage in a local folder. Key `a/b` is the file `a/b`.
 //!
 //! Reads of small files are done where they are asked for: they come from the page cache, and a hand-over to another
-//! thread costs more than the read. Everything that waits for the disk runs on the blocking threads.
+//! thread costs more than the read. Everything that waits for the disk runs on the blocking threads or on the journal's.
 
 use std::fs::{DirEntry, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,12 +15,16 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::Algorithm;
 
 use super::directories::Directories;
+use super::files::Files;
+use super::journal::{self, Journal, Step};
 use super::upload::FileUpload;
 use super::{Key, Object, Page, Pin, Prefix, Storage, UploadPlan};
 use crate::name::{RepositoryName, UploadId};
 
 /// What `registry.json` holds: the number of the format.
-const MARKER: &str = "{\"format\":1}\n";
+const MARKER: &str = "{\"format\":2}\n";
+/// 2 has a journal, which who knows only 1 would not take to heart.
+const FORMAT: u64 = 2;
 const MARKER_FILE: &str = "registry.json";
 
 /// A registry's folder.
@@ -32,8 +35,9 @@ pub(crate) struct Folder {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    root: PathBuf,
-    directories: Directories,
+    pub(super) files: Arc<Files>,
+    /// Nothing where the folder is only read. It ends before the lock is let go.
+    journal: Option<Journal>,
     /// Held as long as the folder is open for writing, so that two servers never write to it.
     _lock: Option<FileLock>,
 }
@@ -48,7 +52,8 @@ impl Folder {
         if read_only {
             check_is_there(root)?;
             check_format(root)?;
-            return Ok(Self::new(root, Directories::default(), None));
+            journal::settle_abandoned(root)?;
+            return Ok(Self::unopened(root));
         }
         let directories = Directories::default();
         directories.ensure(root)?;
@@ -57,26 +62,23 @@ impl Folder {
                 .with_hint("stop it, serve another folder, or serve this one read-only"));
         };
         let content = Algorithm::ALL.map(|algorithm| root.join("blobs").join(algorithm.as_str()));
-        let records = [root.join("repositories"), root.join("uploads")];
+        let records = ["repositories", "uploads", "journal"].map(|name| root.join(name));
         content.iter().chain(&records).try_for_each(|path| directories.ensure(path))?;
-        let folder = Self::new(root, directories, Some(lock));
-        folder.inner.remove_temporaries()?;
-        if root.join(MARKER_FILE).exists() {
-            check_format(root)?;
-        } else {
+        // A newer format is refused before anything is changed, an older one becomes this one before anything is written.
+        if !root.join(MARKER_FILE).exists() || check_format(root)? < FORMAT {
             fs::write_atomic(&root.join(MARKER_FILE), MARKER.as_bytes(), 0o600, fs::Durability::Durable)?;
         }
-        Ok(folder)
+        let files = Arc::new(Files::new(root, true));
+        remove_temporaries(&files)?;
+        journal::settle(&files)?;
+        let journal = Journal::open(Arc::clone(&files))?;
+        Ok(Self { inner: Arc::new(Inner { files, journal: Some(journal), _lock: Some(lock) }) })
     }
 
-    /// A folder that is not looked at, for servers whose content is elsewhere.
+    /// A folder that is not looked at, for servers whose content is elsewhere, or that is only read.
     pub(crate) fn unopened(root: &Path) -> Self {
-        Self::new(root, Directories::default(), None)
-    }
-
-    fn new(root: &Path, directories: Directories, lock: Option<FileLock>) -> Self {
-        let inner = Inner { root: root.to_owned(), directories, _lock: lock };
-        Self { inner: Arc::new(inner) }
+        let files = Arc::new(Files::new(root, false));
+        Self { inner: Arc::new(Inner { files, journal: None, _lock: None }) }
     }
 }
 
@@ -91,19 +93,28 @@ fn check_is_there(root: &Path) -> Result<()> {
         .with_hint("serve it once without --read-only, which makes the registry, or check --root-dir"))
 }
 
-pub(crate) fn check_format(root: &Path) -> Result<()> {
+/// The number of the format; an error when it is none that this program knows.
+pub(crate) fn check_format(root: &Path) -> Result<u64> {
     let path = root.join(MARKER_FILE);
     let bytes = fs::read_limited(&path, 4096)?;
     let marker: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
     match marker.get("format").and_then(serde_json::Value::as_u64) {
-        Some(1) => Ok(()),
+        Some(known @ 1..=FORMAT) => Ok(known),
         Some(newer) => {
-            let message = format!("the registry in {root:?} has format {newer}, and this program knows only format 1");
+            let message = format!(
+                "the registry in {root:?} has format {newer}, and this program knows no more than format {FORMAT}"
+            );
             Err(Error::new(Kind::Unsupported, message)
                 .with_hint("use the version of dhow that made it, or a newer one"))
         }
         None => Err(Error::new(Kind::Corrupt, format!("{path:?} does not name the format of the registry"))),
     }
+}
+
+/// As [`check_format`], for those who read what another process has left: it is put in order first.
+pub(crate) fn check_settled(root: &Path) -> Result<()> {
+    check_format(root)?;
+    journal::settle_abandoned(root)
 }
 
 /// Runs `work` on a blocking thread. It goes on to its end even when nobody waits any more.
@@ -118,53 +129,43 @@ impl Storage for Folder {
 
     async fn check(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        blocking(move || check_format(&inner.root)).await
+        blocking(move || check_format(inner.files.root()).map(drop)).await
     }
 
     async fn pin(&self) -> Result<Pin> {
-        if let Some(pin) = Pin::try_take(&self.inner.root)? {
-            return Ok(pin);
-        }
-        let inner = Arc::clone(&self.inner);
-        blocking(move || inner.pin()).await
+        Inner::pin(&self.inner).await
     }
 
     async fn touch(&self, key: &Key) -> Result<bool> {
-        touch(&self.inner.path(key))
+        touch(&self.inner.files.path(key))
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>> {
-        let path = self.inner.path(key);
-        found(&path, path.metadata()).map(|metadata| metadata.filter(std::fs::Metadata::is_file).map(|file| file.len()))
+        self.inner.files.size(key)
     }
 
     async fn get(&self, key: &Key, bytes_max: u64) -> Result<Option<Bytes>> {
-        match fs::read_limited(&self.inner.path(key), bytes_max) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(error) if error.kind() == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        self.inner.files.get(key, bytes_max)
     }
 
     async fn open(&self, key: &Key) -> Result<Option<Object>> {
-        let path = self.inner.path(key);
-        let Some(file) = found(&path, File::open(&path))? else { return Ok(None) };
-        let size = file.metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?.len();
-        Ok(Some(Object { file: Arc::new(file), size }))
+        self.inner.files.open(key)
+    }
+
+    async fn open_again(&self, key: &Key) -> Result<Option<Object>> {
+        self.inner.files.open_again(key)
     }
 
     async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || inner.put(&objects)).await
+        self.inner.commit(objects.into_iter().map(|(key, bytes)| Step::Put(key, bytes)).collect()).await.map(drop)
     }
 
     async fn delete(&self, keys: Vec<Key>) -> Result<bool> {
-        let inner = Arc::clone(&self.inner);
-        blocking(move || inner.delete(&keys)).await
+        self.inner.commit(keys.into_iter().map(Step::Delete).collect()).await
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&str>, limit: usize) -> Result<Option<Page>> {
-        let path = self.inner.root.join(prefix.as_str());
+        let path = self.inner.files.root().join(prefix.as_str());
         let after = after.map(str::to_owned);
         blocking(move || {
             let Some(entries) = found(&path, std::fs::read_dir(&path))? else { return Ok(None) };
@@ -182,7 +183,7 @@ impl Storage for Folder {
     }
 
     async fn repositories(&self, after: Option<&str>, limit: usize) -> Result<Page> {
-        let root = self.inner.root.join("repositories");
+        let root = self.inner.files.root().join("repositories");
         let after = after.map(str::to_owned);
         blocking(move || {
             let mut walk = RepositoryWalk { after, limit, page: Page::default() };
@@ -207,88 +208,25 @@ impl Storage for Folder {
 }
 
 impl Inner {
-    pub(super) fn path(&self, key: &Key) -> PathBuf {
-        self.root.join(key.as_str())
-    }
-
-    /// As [`Storage::pin`], on a thread that may wait.
-    pub(super) fn pin(&self) -> Result<Pin> {
-        Pin::take(&self.root)
-    }
-
-    pub(super) fn uploads(&self) -> PathBuf {
-        self.root.join("uploads")
-    }
-
-    /// Writes every object beside its final place, flushes them together, then names them one by one.
-    pub(super) fn put(&self, objects: &[(Key, Bytes)]) -> Result<()> {
-        let mut staged = Vec::with_capacity(objects.len());
-        let mut files = Vec::new();
-        let result = objects.iter().try_for_each(|(key, bytes)| {
-            let temporary = self.temporary();
-            let file = fs::open_or_create(&temporary)?;
-            staged.push((temporary.clone(), self.path(key)));
-            // An empty file is all name, and names are synced with their directory.
-            if !bytes.is_empty() {
-                fs::write_at(&file, &temporary, bytes, 0)?;
-                files.push((temporary, file));
-            }
-            Ok(())
-        });
-        let result = result.and_then(|()| fs::flush(&files, &[])).and_then(|()| self.publish(&staged));
-        if result.is_err() {
-            // What could not be published is of no use; what cannot be removed now is removed at the next start.
-            staged.iter().for_each(|(temporary, _)| drop(fs::remove_file(temporary)));
+    /// As [`Storage::pin`].
+    pub(super) async fn pin(self: &Arc<Self>) -> Result<Pin> {
+        if let Some(pin) = Pin::try_take(self.files.root())? {
+            return Ok(pin);
         }
-        result
+        let inner = Arc::clone(self);
+        blocking(move || Pin::take(inner.files.root())).await
     }
 
-    /// Deletes files in order; a directory is synced before the next one is entered.
-    fn delete(&self, keys: &[Key]) -> Result<bool> {
-        let paths: Vec<PathBuf> = keys.iter().map(|key| self.path(key)).collect();
-        let (mut last_was_there, mut unsynced) = (false, false);
-        for (index, path) in paths.iter().enumerate() {
-            last_was_there = fs::remove_file(path)?;
-            unsynced |= last_was_there;
-            if unsynced && paths.get(index + 1).is_none_or(|next| parent(next) != parent(path)) {
-                fs::sync_dir(parent(path))?;
-                unsynced = false;
-            }
-        }
-        Ok(last_was_there)
-    }
-
-    /// Renames flushed files to their places, in order; a directory is synced before the next one is entered.
-    pub(super) fn publish(&self, staged: &[(PathBuf, PathBuf)]) -> Result<()> {
-        for (index, (temporary, path)) in staged.iter().enumerate() {
-            let directory = parent(path);
-            self.directories.ensure(directory)?;
-            fs::rename(temporary, path)?;
-            if staged.get(index + 1).is_none_or(|(_, next)| parent(next) != directory) {
-                fs::sync_dir(directory)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A name for a file on its way to its place. Unique as long as the folder is locked.
-    pub(super) fn temporary(&self) -> PathBuf {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        self.uploads().join(format!("{}.tmp", SERIAL.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn remove_temporaries(&self) -> Result<()> {
-        self.upload_entries()?
-            .iter()
-            .map(DirEntry::path)
-            .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
-            .try_for_each(|path| fs::remove_file(&path).map(drop))
+    /// Takes steps in order and durably. Returns whether the last one found a file there.
+    pub(super) async fn commit(&self, steps: Vec<Step>) -> Result<bool> {
+        let read_only = || Error::new(Kind::Internal, "a registry that is only read was to be changed");
+        self.journal.as_ref().ok_or_else(read_only)?.commit(steps).await
     }
 
     fn expire_uploads(&self, idle: Duration, keep: impl Fn(&UploadId) -> bool) -> Result<usize> {
         let oldest = SystemTime::now().checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut expired = 0;
-        for entry in self.upload_entries()? {
+        for entry in upload_entries(&self.files)? {
             let name = entry.file_name();
             let Some(id) = name.to_str().and_then(|name| UploadId::parse(name.strip_suffix(".json")?)) else {
                 continue;
@@ -300,13 +238,21 @@ impl Inner {
         }
         Ok(expired)
     }
+}
 
-    fn upload_entries(&self) -> Result<Vec<DirEntry>> {
-        let path = self.uploads();
-        std::fs::read_dir(&path)
-            .and_then(Iterator::collect)
-            .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
-    }
+fn remove_temporaries(files: &Files) -> Result<()> {
+    upload_entries(files)?
+        .iter()
+        .map(DirEntry::path)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+        .try_for_each(|path| fs::remove_file(&path).map(drop))
+}
+
+fn upload_entries(files: &Files) -> Result<Vec<DirEntry>> {
+    let path = files.uploads();
+    std::fs::read_dir(&path)
+        .and_then(Iterator::collect)
+        .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
 }
 
 /// Collects repositories in the byte order of their full names, which is not the order of the tree: `a-b` stands

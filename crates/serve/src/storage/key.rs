@@ -42,6 +42,21 @@ impl Key {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The key of the content that a repository is said to have by the file under this key, if it is one of those.
+    pub(super) fn content_of_link(&self) -> Option<Self> {
+        let below = |directory| self.0.split_once(directory).map(|(_, below)| Self(format!("blobs/{below}")));
+        below("/_blobs/").or_else(|| below("/_manifests/"))
+    }
+
+    /// A key that was written down as text; nothing when it is none that could have been.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+        let is_component = |component: &str| !component.starts_with('.') && component.bytes().all(is_plain);
+        let is_below = text.starts_with("blobs/") || text.starts_with("repositories/");
+        let is_key = is_below && text.split('/').all(|component| !component.is_empty() && is_component(component));
+        is_key.then(|| Self(text.to_owned()))
+    }
 }
 
 impl Prefix {

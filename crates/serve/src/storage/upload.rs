@@ -9,9 +9,17 @@ use dhow_base::fs::{self, Durability};
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
-use super::folder::{Inner, blocking, found, touch};
-use super::{Committed, Key, Upload, UploadPlan};
+use super::folder::{Inner, blocking, found, parent, touch};
+use super::journal::Step;
+use super::{Committed, Key, Pin, Upload, UploadPlan};
 use crate::name::UploadId;
+
+/// A blob that is not longer than this goes through the journal: it is written twice, but flushed with what others write.
+const SHORT_BYTES: u64 = 128 << 10;
+
+/// A batch that is not longer than this is written where it is received: it goes into the page cache, and a hand-over to
+/// another thread costs more than that.
+const SMALL_BATCH_BYTES: usize = 64 << 10;
 
 const PLAN_BYTES_MAX: u64 = 4096;
 const REHASH_BYTES: usize = 1 << 20;
@@ -70,29 +78,45 @@ impl FileUpload {
         fs::remove_file(&plan_path(folder, id)).map(drop)
     }
 
-    /// Brings the bytes to their place. They are flushed first, and only then get a name that says they are right.
-    fn publish(folder: &Inner, id: &UploadId, plan: &UploadPlan, digest: &Digest) -> Result<()> {
-        let data = data_path(folder, id);
-        // An empty blob has had no byte to make the file with.
-        let file = fs::open_or_create(&data)?;
-        fs::flush(&[(data.clone(), file)], &[])?;
-        let marker = folder.temporary();
-        fs::open_or_create(&marker)?;
-        let places = [
-            (data, folder.path(&Key::content(digest))),
-            (marker.clone(), folder.path(&Key::blob(&plan.repository, digest))),
-        ];
-        // Its last byte may have come long ago; what was not named so long would be collected.
-        let published = folder.pin().and_then(|_pin| {
-            touch(&places[0].0)?;
-            folder.publish(&places)
-        });
-        if published.is_err() {
-            // Removed at the next start if it cannot be now.
-            let _ = fs::remove_file(&marker);
+    /// Makes the proven bytes a blob of the repository.
+    async fn publish(&self, digest: &Digest) -> Result<()> {
+        let (folder, content) = (&self.folder, Key::content(digest));
+        let link = Step::Put(Key::blob(&self.plan.repository, digest), Bytes::new());
+        if self.length <= SHORT_BYTES {
+            let bytes = self.short_bytes()?;
+            let _pin = folder.pin().await?;
+            return folder.commit(vec![Step::Put(content, bytes), link]).await.map(drop);
         }
-        published
+        let (data, place) = (data_path(folder, &self.id), folder.files.path(&content));
+        let root = folder.files.root().to_owned();
+        let _pin = blocking(move || publish_long(&root, data, &place)).await?;
+        folder.commit(vec![link]).await.map(drop)
     }
+
+    /// All bytes, of a short upload.
+    fn short_bytes(&self) -> Result<Bytes> {
+        let path = data_path(&self.folder, &self.id);
+        match fs::read_limited(&path, SHORT_BYTES) {
+            Ok(bytes) if bytes.len() as u64 == self.length => Ok(bytes.into()),
+            Ok(_) => Err(Error::new(Kind::Corrupt, format!("{path:?} is not {} bytes long", self.length))),
+            // An empty blob has had no byte to make the file with.
+            Err(error) if error.kind() == Kind::NotFound && self.length == 0 => Ok(Bytes::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Brings bytes to their place. They are flushed first, and only then get a name that says they are right. The name is
+/// durable when this returns, and what is returned keeps the content until it is written down that it is needed.
+fn publish_long(root: &Path, data: PathBuf, place: &Path) -> Result<Pin> {
+    let file = fs::open_or_create(&data)?;
+    fs::flush(&[(data.clone(), file)], &[])?;
+    let pin = Pin::take(root)?;
+    // Its last byte may have come long ago; what was not named so long would be collected.
+    touch(&data)?;
+    fs::rename(&data, place)?;
+    fs::sync_dir(parent(place))?;
+    Ok(pin)
 }
 
 impl Upload for FileUpload {
@@ -113,32 +137,35 @@ impl Upload for FileUpload {
 
     async fn append(&mut self, batch: Vec<Bytes>) -> Result<()> {
         let (path, offset, hasher) = (data_path(&self.folder, &self.id), self.length, self.hasher.clone());
-        let (end, hasher) = blocking(move || append(&path, offset, &batch, hasher)).await?;
+        let is_small = batch.iter().map(Bytes::len).sum::<usize>() <= SMALL_BATCH_BYTES;
+        let (end, hasher) = match is_small {
+            true => append(&path, offset, &batch, hasher)?,
+            false => blocking(move || append(&path, offset, &batch, hasher)).await?,
+        };
         self.length = end;
         self.hasher = hasher;
         Ok(())
     }
 
-    async fn commit(self, digest: &Digest) -> Result<Committed> {
-        let digest = digest.clone();
-        blocking(move || {
-            let path = data_path(&self.folder, &self.id);
-            let hasher = self.hasher.filter(|_| self.algorithm == digest.algorithm());
-            let actual = match hasher {
-                Some(hasher) => hasher.finish(),
-                None => hash_file(&path, self.length, digest.algorithm())?,
-            };
-            if actual != digest {
-                Self::remove(&self.folder, &self.id)?;
-                return Ok(Committed::Mismatch(actual));
+    async fn commit(mut self, digest: &Digest) -> Result<Committed> {
+        let hasher = self.hasher.take().filter(|_| self.algorithm == digest.algorithm());
+        let actual = match hasher {
+            Some(hasher) => hasher.finish(),
+            None => {
+                let (path, length) = (data_path(&self.folder, &self.id), self.length);
+                let algorithm = digest.algorithm();
+                blocking(move || hash_file(&path, length, algorithm)).await?
             }
-            let published = Self::publish(&self.folder, &self.id, &self.plan, &digest);
-            // Stored or not, the session is over: after a failed flush the system may take bytes for written that are
-            // not, so they must not be flushed again as if nothing had happened. What stays behind here expires.
-            let _ = Self::remove(&self.folder, &self.id);
-            published.map(|()| Committed::Stored)
-        })
-        .await
+        };
+        if actual != *digest {
+            Self::remove(&self.folder, &self.id)?;
+            return Ok(Committed::Mismatch(actual));
+        }
+        let published = self.publish(digest).await;
+        // Stored or not, the session is over: after a failed flush the system may take bytes for written that are
+        // not, so they must not be flushed again as if nothing had happened. What stays behind here expires.
+        let _ = Self::remove(&self.folder, &self.id);
+        published.map(|()| Committed::Stored)
     }
 
     async fn discard(self) -> Result<()> {
@@ -177,9 +204,9 @@ fn hash_file(path: &Path, length: u64, algorithm: Algorithm) -> Result<Digest> {
 }
 
 fn plan_path(folder: &Inner, id: &UploadId) -> PathBuf {
-    folder.uploads().join(format!("{id}.json"))
+    folder.files.uploads().join(format!("{id}.json"))
 }
 
 fn data_path(folder: &Inner, id: &UploadId) -> PathBuf {
-    folder.uploads().join(id.as_str())
+    folder.files.uploads().join(id.as_str())
 }

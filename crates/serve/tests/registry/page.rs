@@ -419,6 +419,8 @@ async fn what_cannot_be_read_does_not_take_the_page_down() {
     // As a disk leaves it that lost a file.
     let content = registry.root.join("blobs/sha256").join(digest.hex());
     write(&content, "{");
+    // What was read before stays in memory.
+    let registry = registry.restart().await;
     assert_eq!(registry.get("/r/app:broken").await.status(), 404);
     assert!(registry.page("/r/app").await.contains("broken"));
 }

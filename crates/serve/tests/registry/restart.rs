@@ -85,7 +85,7 @@ async fn folders_that_cannot_be_served_are_named() {
     assert_eq!(bind("127.0.0.1:0", read_only).await.unwrap_err().kind(), Kind::NotFound);
     drop(bind("127.0.0.1:0", ServeOptions::new(folder.path())).await.unwrap());
     let marker = folder.path().join("registry.json");
-    for (text, kind) in [("{\"format\":2}", Kind::Unsupported), ("", Kind::Corrupt)] {
+    for (text, kind) in [("{\"format\":3}", Kind::Unsupported), ("", Kind::Corrupt)] {
         dhow_base::fs::write_atomic(&marker, text.as_bytes(), 0o600, dhow_base::fs::Durability::Cached).unwrap();
         assert_eq!(bind("127.0.0.1:0", ServeOptions::new(folder.path())).await.unwrap_err().kind(), kind);
     }

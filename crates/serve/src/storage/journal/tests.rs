@@ -1,0 +1,164 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dhow_base::fault::{Action, arm, disarm_all};
+
+use super::record::decode;
+use super::segment::paths;
+use super::*;
+use crate::storage::Key;
+
+fn key(text: &str) -> Key {
+    Key::from_text(text).expect("a key")
+}
+
+fn put(name: &str, text: &str) -> Step {
+    Step::Put(key(name), Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// A folder as the server makes it.
+fn folder() -> (tempfile::TempDir, Arc<Files>) {
+    let folder = tempfile::tempdir().expect("a directory");
+    for name in ["uploads", "journal", "blobs", "repositories"] {
+        dhow_base::fs::create_dir_all(&folder.path().join(name)).expect("a directory");
+    }
+    let files = Arc::new(Files::new(folder.path(), true));
+    (folder, files)
+}
+
+fn text(files: &Files, name: &str) -> Option<String> {
+    let bytes = Files::new(files.root(), false).get(&key(name), 100).expect("readable");
+    bytes.map(|bytes| String::from_utf8(bytes.to_vec()).expect("text"))
+}
+
+/// Copies the journal as it is, and brings it back once the files are gone: what a power cut leaves at worst.
+fn forget_files(root: &Path, halves: &[Option<Vec<u8>>]) {
+    for name in ["blobs", "repositories"] {
+        dhow_base::fs::remove_dir_all(&root.join(name)).expect("removed");
+    }
+    for (path, bytes) in paths(root).iter().zip(halves) {
+        match bytes {
+            Some(bytes) => {
+                dhow_base::fs::write_atomic(path, bytes, 0o600, dhow_base::fs::Durability::Cached).expect("written");
+            }
+            None => drop(dhow_base::fs::remove_file(path).expect("removed")),
+        }
+    }
+}
+
+fn halves(root: &Path) -> Vec<Option<Vec<u8>>> {
+    paths(root).iter().map(|path| std::fs::read(path).ok()).collect()
+}
+
+#[tokio::test]
+async fn what_was_committed_is_taken_again_after_a_crash() {
+    let (_folder, files) = folder();
+    let journal = Journal::open(Arc::clone(&files)).expect("opened");
+    journal.commit(vec![put("blobs/a", "1"), put("repositories/r/_blobs/a", "")]).await.expect("committed");
+    journal.commit(vec![put("repositories/r/_tags/t", "old")]).await.expect("committed");
+    journal
+        .commit(vec![put("repositories/r/_tags/t", "new"), put("repositories/r/_tags/u", "x")])
+        .await
+        .expect("committed");
+    assert!(journal.commit(vec![Step::Delete(key("repositories/r/_tags/u"))]).await.expect("committed"));
+    assert!(!journal.commit(vec![Step::Delete(key("repositories/r/_tags/u"))]).await.expect("committed"));
+    let left = halves(files.root());
+    drop(journal);
+    assert_eq!(halves(files.root()), [None, None], "in order, nothing is left");
+
+    forget_files(files.root(), &left);
+    settle(&files).expect("settled");
+    assert_eq!(text(&files, "blobs/a").as_deref(), Some("1"));
+    assert_eq!(text(&files, "repositories/r/_blobs/a").as_deref(), Some(""));
+    assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("new"));
+    assert_eq!(text(&files, "repositories/r/_tags/u"), None);
+    assert_eq!(halves(files.root()), [None, None]);
+}
+
+#[tokio::test]
+async fn a_link_to_content_that_was_collected_is_not_made_again() {
+    let (_folder, files) = folder();
+    let journal = Journal::open(Arc::clone(&files)).expect("opened");
+    journal
+        .commit(vec![put("repositories/r/_blobs/gone", ""), put("repositories/r/_tags/t", "x")])
+        .await
+        .expect("committed");
+    let left = halves(files.root());
+    drop(journal);
+    forget_files(files.root(), &left);
+    settle(&files).expect("settled");
+    assert_eq!(text(&files, "repositories/r/_blobs/gone"), None);
+    assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn halves_are_used_in_turns_and_the_newer_counts() {
+    let (_folder, files) = folder();
+    let journal = Journal::with_halves_of(Arc::clone(&files), 300).expect("opened");
+    let mut snapshots = Vec::new();
+    for number in 0..40 {
+        let name = format!("repositories/r/_tags/t{}", number % 3);
+        journal.commit(vec![put(&name, &number.to_string())]).await.expect("committed");
+        snapshots.push((number, halves(files.root())));
+    }
+    let generations: std::collections::BTreeSet<_> = snapshots
+        .iter()
+        .flat_map(|(_, halves)| halves.iter().flatten())
+        .filter_map(|half| decode(&Bytes::from(half.clone())).generation)
+        .collect();
+    assert!(generations.len() > 5, "{generations:?}");
+    drop(journal);
+    // After a crash at any time: what was flushed of the files is at worst what the older halves told of.
+    for (number, left) in snapshots {
+        for name in ["blobs", "repositories"] {
+            dhow_base::fs::create_dir_all(&files.root().join(name)).expect("made");
+        }
+        forget_files(files.root(), &left);
+        for before in 0..=number {
+            files.take(&[put(&format!("repositories/r/_tags/t{}", before % 3), &before.to_string())]).expect("taken");
+        }
+        settle(&files).expect("settled");
+        for last in (0..=number).rev().take(3) {
+            assert_eq!(
+                text(&files, &format!("repositories/r/_tags/t{}", last % 3)),
+                Some(last.to_string()),
+                "at {number}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn changes_that_wait_together_share_a_flush() {
+    let (_folder, files) = folder();
+    let journal = Arc::new(Journal::open(Arc::clone(&files)).expect("opened"));
+    let commits = (0..200).map(|number| {
+        let (journal, step) = (Arc::clone(&journal), put(&format!("repositories/r/_tags/t{number}"), "x"));
+        tokio::spawn(async move { journal.commit(vec![step]).await })
+    });
+    for commit in commits.collect::<Vec<_>>() {
+        commit.await.expect("no panic").expect("committed");
+    }
+    assert_eq!(text(&files, "repositories/r/_tags/t199").as_deref(), Some("x"));
+}
+
+/// Faults are armed for the whole process, so those of the journal are tried in one test.
+#[tokio::test]
+async fn a_failed_flush_is_told_and_the_next_change_is_kept() {
+    let (_folder, files) = folder();
+    let journal = Journal::open(Arc::clone(&files)).expect("opened");
+    journal.commit(vec![put("repositories/r/_tags/t", "first")]).await.expect("committed");
+    arm("fs.sync_data", 0, Action::NoSpace);
+    let failed = journal.commit(vec![put("repositories/r/_tags/t", "lost")]).await.expect_err("failed");
+    disarm_all();
+    assert_eq!(failed.kind(), Kind::NoSpace);
+    assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("first"));
+    journal.commit(vec![put("repositories/r/_tags/t", "last")]).await.expect("committed");
+    let left = halves(files.root());
+    assert!(left.iter().all(Option::is_some), "the change after the failure stands in the other half");
+    drop(journal);
+    forget_files(files.root(), &left);
+    settle(&files).expect("settled");
+    assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("last"));
+}
