@@ -4,6 +4,7 @@
 
 mod basic;
 mod certificate;
+mod challenge;
 mod der;
 mod htpasswd;
 mod keys;
@@ -28,6 +29,7 @@ use token::bearer;
 
 pub use basic::credentials;
 pub(crate) use certificate::Identities;
+pub use challenge::Challenge;
 pub use der::common_name;
 pub(crate) use htpasswd::Accounts;
 pub use htpasswd::parse as parse_htpasswd;
@@ -49,7 +51,9 @@ pub(crate) struct Access {
     rules: Vec<Rule>,
     immutable: Vec<ImmutableTags>,
     quotas: Vec<Quota>,
-    challenge: HeaderValue,
+    /// What the ways to log in are, and which of them are told.
+    basic: HeaderValue,
+    challenge: Challenge,
 }
 
 /// Who sent a request. Cloning is cheap.
@@ -102,10 +106,7 @@ impl Access {
         let section = &configuration.access;
         let accounts = section.htpasswd.as_deref().map(Accounts::load).transpose()?;
         let issuer = Issuer::load(&section.token)?;
-        if accounts.is_some() && issuer.is_some() {
-            return Err(Error::new(Kind::Invalid, "access.htpasswd and access.token cannot be used together")
-                .with_hint("clients are told one way to log in; let the issuer of tokens know all accounts"));
-        }
+        let challenge = Challenge::checked(section.challenge, accounts.is_some(), issuer.is_some())?;
         let mut rules = section.rules.clone();
         rules.iter().try_for_each(Rule::check)?;
         configuration.immutable_tags.iter().try_for_each(ImmutableTags::check)?;
@@ -131,12 +132,12 @@ impl Access {
         }
         let realm = section.realm.as_deref().unwrap_or(REALM);
         let is_plain = realm.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
-        let challenge = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")).ok().filter(|_| is_plain);
-        let challenge = challenge.ok_or_else(|| {
+        let basic = HeaderValue::from_str(&format!("Basic realm=\"{realm}\"")).ok().filter(|_| is_plain);
+        let basic = basic.ok_or_else(|| {
             Error::new(Kind::Invalid, format!("access.realm {realm:?} holds quotes, backslashes or no ASCII"))
         })?;
         let (immutable, quotas) = (configuration.immutable_tags.clone(), configuration.quotas.clone());
-        Ok(Self { open, accounts, issuer, rules, immutable, quotas, challenge })
+        Ok(Self { open, accounts, issuer, rules, immutable, quotas, basic, challenge })
     }
 
     /// How much namespaces may hold.
@@ -160,8 +161,10 @@ impl Access {
         let Some(header) = headers.get(AUTHORIZATION).map(|header| header.to_str().unwrap_or_default()) else {
             return Ok(nobody);
         };
-        if let Some(issuer) = &self.issuer {
-            let grants = bearer(header).and_then(|token| issuer.prove_now(token));
+        let token = bearer(header);
+        // Where there are accounts, too, the scheme says which of both is meant.
+        if let Some(issuer) = self.issuer.as_ref().filter(|_| token.is_some() || self.accounts.is_none()) {
+            let grants = token.and_then(|token| issuer.prove_now(token));
             let grants = grants.ok_or_else(|| self.unauthorized(None, Some("invalid_token")))?;
             return Ok(Caller { grants: Some(grants), ..nobody });
         }
@@ -177,18 +180,16 @@ impl Access {
         }
     }
 
-    /// 401, with the way to log in; where tokens are issued, with what a token has to allow.
+    /// 401, with the ways to log in, a header for each; where tokens are issued, with what a token has to allow.
     fn unauthorized(&self, scope: Option<&str>, error: Option<&str>) -> Box<Failure> {
-        let challenge = match &self.issuer {
-            // Made of printable ASCII: names of repositories, and words that were looked through at the start.
-            Some(issuer) => HeaderValue::from_str(&issuer.challenge(scope, error)).ok(),
-            None => Some(self.challenge.clone()),
-        };
+        let issuer = self.issuer.as_ref().filter(|_| self.challenge.names_tokens());
+        // Made of printable ASCII: names of repositories, and words that were looked through at the start.
+        let bearer = issuer.and_then(|issuer| HeaderValue::from_str(&issuer.challenge(scope, error)).ok());
+        let names_basic = self.issuer.is_none() || (self.accounts.is_some() && self.challenge.names_accounts());
+        let basic = names_basic.then(|| self.basic.clone());
         let failure = Failure::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, "authentication required");
-        match challenge {
-            Some(challenge) => failure.with_header(WWW_AUTHENTICATE, challenge),
-            None => failure,
-        }
+        let challenges = bearer.into_iter().chain(basic);
+        challenges.fold(failure, |failure, challenge| failure.with_header(WWW_AUTHENTICATE, challenge))
     }
 
     fn denied(&self, caller: &Caller, scope: &str) -> Box<Failure> {

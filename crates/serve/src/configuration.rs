@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::{Error, Kind, Result, fs};
 use serde::Deserialize;
 
-use crate::access::{ImmutableTags, Rule};
+use crate::access::{Challenge, ImmutableTags, Rule};
 use crate::options::Limits;
 use crate::quota::Quota;
 
@@ -105,7 +105,9 @@ pub struct AccessSection {
     pub realm: Option<String>,
     /// Lets everybody pull everything.
     pub anonymous_pull: Option<bool>,
-    /// Tokens in place of accounts.
+    /// Which ways to log in clients are told of, where there are both.
+    pub challenge: Option<Challenge>,
+    /// Tokens, in place of accounts or beside them.
     pub token: TokenSection,
     /// Who may do what where.
     pub rules: Vec<Rule>,
@@ -191,6 +193,7 @@ impl Configuration {
         replace(&mut self.access.htpasswd, &other.access.htpasswd);
         replace(&mut self.access.realm, &other.access.realm);
         replace(&mut self.access.anonymous_pull, &other.access.anonymous_pull);
+        replace(&mut self.access.challenge, &other.access.challenge);
         let (token, given) = (&mut self.access.token, &other.access.token);
         replace(&mut token.realm, &given.realm);
         replace(&mut token.service, &given.service);

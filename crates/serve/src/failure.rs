@@ -132,8 +132,15 @@ impl Failure {
         let mut response = Response::new(Body::full(body));
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.headers_mut().extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        add_headers(&mut response, self.headers);
         response
+    }
+}
+
+/// Adds headers, of which there may be several of one name.
+pub(crate) fn add_headers(response: &mut Response<Body>, headers: Vec<(HeaderName, HeaderValue)>) {
+    for (name, value) in headers {
+        response.headers_mut().append(name, value);
     }
 }
 

@@ -100,6 +100,9 @@ pub(crate) struct Serve {
         hide_env = true
     )]
     anonymous_pull: Option<bool>,
+    /// Way to log in that clients are told of where there are accounts and tokens: "both" (default), "basic", "token"
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_CHALLENGE", hide_env = true)]
+    challenge: Option<String>,
     /// Allow users something in repositories ("USERS:ACTIONS:REPOSITORIES")
     #[arg(long, value_name = "rule", env = "DHOW_SERVE_ALLOW", hide_env = true, value_delimiter = ' ')]
     allow: Vec<String>,
@@ -173,6 +176,7 @@ impl Serve {
                 htpasswd: self.htpasswd.clone(),
                 realm: self.realm.clone(),
                 anonymous_pull: self.anonymous_pull,
+                challenge: self.challenge.as_deref().map(str::parse).transpose()?,
                 token: TokenSection {
                     realm: self.token_realm.clone(),
                     service: self.token_service.clone(),

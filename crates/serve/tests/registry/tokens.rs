@@ -10,7 +10,7 @@ use dhow_spec::Digest;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use crate::harness::{OCI_MANIFEST, Registry, failure, header, json_of, outcome, write};
+use crate::harness::{OCI_MANIFEST, PASSWORD, Registry, failure, header, json_of, outcome, write};
 
 const SECTION: &str = r#"
     [access.token]
@@ -156,7 +156,8 @@ async fn mistakes_keep_the_server_from_starting() {
         (SECTION.replace("keys =", "# keys ="), "access.token has no keys"),
         (SECTION.replace("\"registry.example.org\"", "'a\"b'"), "access.token.service"),
         (whole, "keys.pem"),
-        (format!("[access]\nhtpasswd = \"accounts\"\n{SECTION}"), "cannot be used together"),
+        (format!("[access]\nchallenge = \"basic\"\n{SECTION}"), "access.htpasswd is not set"),
+        ("[access]\nhtpasswd = \"accounts\"\nchallenge = \"both\"\n".to_owned(), "access.token is not set"),
         (SECTION.replace("\"anonymous\"", "\"alice\""), "no file of accounts"),
         (SECTION.replace("\"anonymous\"", "\"cn=alice\""), "no authority of clients"),
     ] {
@@ -168,5 +169,58 @@ async fn mistakes_keep_the_server_from_starting() {
         options.source.file = Some(folder.path().join("serve.toml"));
         let error = dhow_serve::bind("127.0.0.1:0", options).await.expect_err(&text).to_string();
         assert!(error.contains(named), "{text}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn accounts_and_tokens_count_side_by_side() {
+    let rule = "[[access.rules]]\nusers = [\"alice\"]\nallow = [\"pull\", \"push\"]\nrepositories = [\"team/**\"]\n";
+    for (line, told) in [
+        ("", ["Bearer", "Basic"].as_slice()),
+        ("challenge = \"both\"", &["Bearer", "Basic"]),
+        ("challenge = \"token\"", &["Bearer"]),
+        ("challenge = \"basic\"", &["Basic"]),
+    ] {
+        let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::new());
+        issuer.publish(folder.path());
+        let text = format!("[access]\nhtpasswd = \"accounts\"\n{line}\n{SECTION}{rule}");
+        let registry = Registry::configured_in(folder, &text).await;
+        let schemes = |response: &Response| -> Vec<String> {
+            let values = response.headers().get_all("www-authenticate").iter();
+            values.map(|value| value.to_str().unwrap().split(' ').next().unwrap().to_owned()).collect()
+        };
+        for path in ["/v2/", "/v2/team/app/tags/list"] {
+            let refused = registry.get(path).await;
+            assert_eq!(
+                (refused.status().as_u16(), schemes(&refused).as_slice()),
+                (401, &*told.iter().map(|scheme| (*scheme).to_owned()).collect::<Vec<_>>()),
+                "{line} {path}"
+            );
+        }
+        let push = |repository: &str| format!("/v2/{repository}/blobs/uploads/?digest={}", Digest::sha256(b"{}"));
+        let by_password = async |password: &str, method: Method, path: &str| {
+            registry
+                .request(method, path)
+                .basic_auth("alice", Some(password))
+                .body("{}")
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .as_u16()
+        };
+        let token = issuer.token("alice", &["other/app:pull,push"]);
+        let by_token =
+            async |method: Method, path: &str| registry.bearing(&token, method, path, "{}").await.status().as_u16();
+        // The name is the same, but each counts for what it is.
+        assert_eq!(by_password(PASSWORD, Method::POST, &push("team/app")).await, 201);
+        assert_eq!(by_password(PASSWORD, Method::POST, &push("other/app")).await, 403);
+        assert_eq!(by_password("wrong", Method::POST, &push("team/app")).await, 401);
+        assert_eq!(by_password(&token, Method::POST, &push("other/app")).await, 401);
+        assert_eq!(by_token(Method::POST, &push("other/app")).await, 201);
+        assert_eq!(by_token(Method::POST, &push("team/app")).await, 401);
+        assert_eq!(registry.bearing(PASSWORD, Method::GET, "/v2/", "").await.status(), 401);
+        let odd = registry.request(Method::GET, "/v2/").header("authorization", "Digest x").send().await.unwrap();
+        assert_eq!((odd.status().as_u16(), schemes(&odd).len()), (401, told.len()));
     }
 }
