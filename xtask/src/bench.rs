@@ -4,6 +4,8 @@
 //! flushing that file system (`sync -f`), because dhow's result is durable and theirs would not be; all tools talk to the
 //! same registry on loopback; and tools take turns, so that a slow minute of the machine hits all of them.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use dhow_testkit::peers;
 
@@ -38,6 +40,9 @@ pub(crate) struct Options {
     /// Measure only this tool (several times: these)
     #[arg(long = "tool", value_name = "NAME")]
     tools: Vec<String>,
+    /// Measure this build of dhow instead of a fresh release build
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     /// Scenarios by name; all without any
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<String>,
@@ -107,12 +112,12 @@ pub(crate) fn run(options: Options) -> Result<()> {
         tools: options.tools,
         scenarios: options.scenarios,
     };
-    if plan.measures("dhow") {
+    if plan.measures("dhow") && options.program.is_none() {
         shell::step("release build", || {
             shell::run(&mut shell::cargo(&["build", "--quiet", "--release", "--package", "dhow-cli"]))
         })?;
     }
-    let lab = shell::step("image and registry", || Lab::open().context("cannot prepare the benchmark"))?;
+    let lab = shell::step("image and registry", || Lab::open(options.program).context("cannot prepare the benchmark"))?;
     let mut report = Report::new(&lab);
     println!("{}", report.heading());
     transfers::run(&lab, &plan, &mut report)?;

@@ -25,8 +25,8 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Makes the images, or takes them from the cache, and serves them.
-    pub(crate) fn open() -> Result<Self> {
+    /// Makes the images, or takes them from the cache, and serves them. The release build is measured, or `program`.
+    pub(crate) fn open(program: Option<PathBuf>) -> Result<Self> {
         let cache = workspace::target().join("bench-cache");
         std::fs::create_dir_all(&cache)?;
         let images = image::obtain(&cache)?;
@@ -35,7 +35,7 @@ impl Lab {
             limits: Limits::measure(&images.main)?,
             images,
             registry,
-            dhow: workspace::target().join("release/dhow"),
+            dhow: program.unwrap_or_else(|| workspace::target().join("release/dhow")),
             home: tempfile::tempdir()?,
         };
         lab.publish(&lab.images.main, &lab.reference())?;
