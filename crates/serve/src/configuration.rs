@@ -274,6 +274,7 @@ mod tests {
         htpasswd = "/etc/accounts"
         realm = "team"
         anonymous-pull = true
+        challenge = "token"
         [access.token]
         realm = "https://auth.example.org/token"
         service = "registry.example.org"
@@ -369,7 +370,7 @@ mod tests {
             access_log,
             limits,
             tls: TlsSection { certificate, key, client_ca },
-            access: AccessSection { htpasswd, realm, anonymous_pull, token, rules },
+            access: AccessSection { htpasswd, realm, anonymous_pull, challenge, token, rules },
             immutable_tags,
             quotas,
             local,
@@ -379,7 +380,7 @@ mod tests {
         assert!([listen, realm, token_realm, service, issuer, default].iter().all(Option::is_some));
         assert!([root_dir, certificate, key, client_ca, htpasswd, keys, dir].iter().all(Option::is_some));
         assert!([read_only, page, access_log, anonymous_pull, local].iter().all(Option::is_some));
-        assert!([leeway_seconds, bytes, fresh_seconds].iter().all(Option::is_some));
+        assert!([leeway_seconds, bytes, fresh_seconds].iter().all(Option::is_some) && challenge.is_some());
         assert!(!limits.is_empty() && !rules.is_empty() && !immutable_tags.is_empty());
         assert!(!quotas.is_empty() && !upstreams.is_empty());
     }

@@ -220,6 +220,8 @@ fn copies_come_once_with_our_own_credentials_and_outlive_the_origin() {
         (["--cache-bytes", "1000"], "cache has no upstreams"),
         (["--quota", "team:size=1"], "invalid quota \"team:size=1\""),
         (["--token-realm", "https://auth.example.org"], "access.token has no"),
+        (["--challenge", "digest"], "invalid challenge \"digest\""),
+        (["--challenge", "basic"], "access.htpasswd is not set"),
     ] {
         let refused = scene.dhow(&[&["serve", "--root-dir", "registry"][..], &arguments].concat());
         assert!(refused.code != 0 && refused.stderr.contains(named), "{arguments:?}: {refused}");
