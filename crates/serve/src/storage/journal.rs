@@ -67,7 +67,8 @@ impl Journal {
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {
-                while let Some(changes) = theirs.next() {
+                let theirs = Consumer(theirs);
+                while let Some(changes) = theirs.0.next() {
                     write(&mut writer, changes);
                 }
                 if let Err(error) = writer.close() {
@@ -85,9 +86,19 @@ impl Journal {
     /// The operating system's. The steps, or some of them, may have been taken nevertheless.
     pub(super) async fn commit(&self, steps: Vec<Step>) -> Result<bool> {
         let (done, taken) = oneshot::channel();
-        self.shared.lock().waiting.push(Change { steps, done });
-        self.shared.changed.notify_one();
+        self.shared.add(Change { steps, done });
         taken.await.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "the journal's thread has ended")))
+    }
+}
+
+/// The thread that takes the changes. When it ends, also by a panic, nobody waits for it any more.
+struct Consumer(Arc<Shared>);
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let mut queue = self.0.lock();
+        queue.is_closed = true;
+        queue.waiting.clear();
     }
 }
 
@@ -105,6 +116,15 @@ impl Drop for Journal {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Once the thread has ended, the change is dropped here, as those were that waited then.
+    fn add(&self, change: Change) {
+        let mut queue = self.lock();
+        if !queue.is_closed {
+            queue.waiting.push(change);
+            self.changed.notify_one();
+        }
     }
 
     /// All changes that wait; nothing when the end has come.

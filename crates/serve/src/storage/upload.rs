@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use dhow_base::fs::{self, Durability};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, fs};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
 use super::folder::{Inner, blocking, found, parent, touch};
@@ -41,8 +40,10 @@ impl FileUpload {
     pub(super) fn begin(folder: Arc<Inner>, id: &UploadId, plan: UploadPlan) -> Result<Self> {
         let text = serde_json::to_vec(&plan)
             .map_err(|error| Error::new(Kind::Internal, "cannot write an upload's plan").with_source(error))?;
-        // Not synced: an upload that is lost in a power cut was not acknowledged.
-        fs::write_atomic(&plan_path(&folder, id), &text, 0o600, Durability::Cached)?;
+        // Not synced: an upload that is lost in a power cut was not acknowledged. Not in one step either: nobody but this
+        // process looks for it as long as it runs, and what is left of half a text is no upload.
+        let path = plan_path(&folder, id);
+        fs::write_at(&fs::open_or_create(&path)?, &path, &text, 0)?;
         Ok(Self::new(folder, id, plan, 0))
     }
 

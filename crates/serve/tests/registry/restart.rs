@@ -1,9 +1,10 @@
 //! What outlives a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use dhow_base::Kind;
-use dhow_serve::{Limits, ServeOptions, bind};
+use dhow_base::{Kind, fs};
+use dhow_serve::{CollectOptions, Limits, ServeOptions, bind, collect, scrub};
 use dhow_spec::{Algorithm, Digest};
 use reqwest::Method;
 
@@ -62,6 +63,45 @@ async fn uploads_that_nobody_goes_on_with_are_forgotten() {
     assert_eq!(outcome(registry.get(&session).await).await, failure(404, "BLOB_UPLOAD_UNKNOWN"));
 }
 
+/// What a server that was killed by a power cut may leave: a journal, and nothing of the files that it tells of.
+async fn abandoned() -> (tempfile::TempDir, PathBuf, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(&folder.path().join("registry"), Limits::default()).await;
+    let manifest = registry.push_image("a", "v1", "layer").await;
+    let half = registry.root.join("journal/0");
+    let journal = std::fs::read(&half).unwrap();
+    let (root, ..) = registry.stop().await;
+    assert!(!half.exists(), "a server that stops in order leaves no journal");
+    for lost in ["repositories", "blobs/sha256"] {
+        fs::remove_dir_all(&root.join(lost)).unwrap();
+        fs::create_dir_all(&root.join(lost)).unwrap();
+    }
+    fs::write_atomic(&half, &journal, 0o600, fs::Durability::Cached).unwrap();
+    (folder, root, manifest)
+}
+
+#[tokio::test]
+async fn what_a_killed_server_left_is_put_in_order_by_whoever_comes_first() {
+    let (_folder, root, manifest) = abandoned().await;
+    let registry = Registry::open(&root, Limits::default()).await;
+    assert_eq!(registry.get("/v2/a/manifests/v1").await.text().await.unwrap(), manifest);
+
+    let (_folder, root, manifest) = abandoned().await;
+    let reader = Registry::serve(ServeOptions { read_only: true, ..ServeOptions::new(&root) }).await;
+    assert_eq!(reader.get("/v2/a/manifests/v1").await.text().await.unwrap(), manifest);
+
+    let (_folder, root, _) = abandoned().await;
+    let scrubbed = scrub(&root).unwrap();
+    assert_eq!((scrubbed.contents, scrubbed.problems), (3, Vec::new()));
+
+    let (_folder, root, manifest) = abandoned().await;
+    let options = CollectOptions { root: root.clone(), grace: Duration::ZERO, dry_run: false };
+    let collected = collect(&options).unwrap();
+    assert_eq!((collected.repositories, collected.manifests, collected.removed), (1, 1, 0));
+    let registry = Registry::open(&root, Limits::default()).await;
+    assert_eq!(registry.get("/v2/a/manifests/v1").await.text().await.unwrap(), manifest);
+}
+
 #[tokio::test]
 async fn one_writer_and_any_number_of_readers() {
     let registry = Registry::start().await;
@@ -86,7 +126,7 @@ async fn folders_that_cannot_be_served_are_named() {
     drop(bind("127.0.0.1:0", ServeOptions::new(folder.path())).await.unwrap());
     let marker = folder.path().join("registry.json");
     for (text, kind) in [("{\"format\":3}", Kind::Unsupported), ("", Kind::Corrupt)] {
-        dhow_base::fs::write_atomic(&marker, text.as_bytes(), 0o600, dhow_base::fs::Durability::Cached).unwrap();
+        fs::write_atomic(&marker, text.as_bytes(), 0o600, fs::Durability::Cached).unwrap();
         assert_eq!(bind("127.0.0.1:0", ServeOptions::new(folder.path())).await.unwrap_err().kind(), kind);
     }
     let refused = bind("nowhere", ServeOptions::new(folder.path().join("new"))).await.unwrap_err();
