@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,7 +73,11 @@ struct Except {
 }
 
 fn listing(root: &Path, except: Except) -> Listing {
-    let output = Command::new("python3").args(["-c", LIST]).arg(root).output().expect("python3");
+    listing_by(Command::new("python3"), root, except)
+}
+
+fn listing_by(mut python: Command, root: &Path, except: Except) -> Listing {
+    let output = python.args(["-c", LIST]).arg(root).output().expect("python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut found = Listing::new();
     for line in String::from_utf8(output.stdout).expect("text").lines() {
@@ -96,7 +100,7 @@ fn listing(root: &Path, except: Except) -> Listing {
                     cells[5].split(',').filter(|xattr| !xattr.starts_with("system.posix_acl_access=")).collect();
                 cells[5] = kept.join(",");
             }
-            if path == "/usr" {
+            if ["/usr", "/lib", "/gone", "/all", "/all/lib"].contains(&path.as_str()) {
                 cells[3].clear();
             }
         }
@@ -127,8 +131,12 @@ fn listing(root: &Path, except: Except) -> Listing {
 
 #[track_caller]
 fn assert_same(ours: &Path, theirs: &Path, except: Except, what: &str) {
-    let (ours, theirs) = (listing(ours, except), listing(theirs, except));
-    let paths: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    assert_equal(&listing(ours, except), &listing(theirs, except), what);
+}
+
+#[track_caller]
+fn assert_equal(ours: &Listing, theirs: &Listing, what: &str) {
+    let paths: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let differ: Vec<String> = paths
         .into_iter()
         .filter(|path| ours.get(*path) != theirs.get(*path))
@@ -205,6 +213,31 @@ open(b"not-utf8-\xff", "w").write("x")
     );
     let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
     let layers = [layer(&layout, &lower, "posix", &["."]), layer(&layout, &upper, "posix", &["."])];
+    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
+    let manifest = layout.image(&layers, &recipe).expect("an image");
+    layout.name(&manifest, &["it"]).expect("its name");
+    Sample { layout, manifest }
+}
+
+/// An image whose upper layer has entries below names that are links or files in the lower one.
+fn links_image(bench: &Bench) -> Sample {
+    let lower = bench.path("lower");
+    fs::create_dir(&lower).expect("a folder");
+    let make =
+        "mkdir -p usr/lib/a usr/lib/b etc dev proc sys; echo x > usr/lib/x; ln -s usr/lib lib; ln -s nowhere gone
+                ln -s usr all; echo f > f; touch etc/hosts etc/hostname etc/resolv.conf; ln -s /proc/mounts etc/mtab
+                find . -exec touch -h -d '2020-02-02 02:02:02' {} +";
+    shell(&lower, make);
+    let upper = bench.path("upper");
+    fs::create_dir(&upper).expect("a folder");
+    let make = "mkdir -p lib gone f/g all/lib; echo y > lib/y; echo y > gone/y; echo y > f/g/y; touch all/lib/.wh.x
+                find . -exec touch -h -d '2020-02-02 02:02:02' {} +";
+    shell(&upper, make);
+    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let layers = [
+        layer(&layout, &lower, "posix", &["."]),
+        layer(&layout, &upper, "posix", &["lib/y", "gone/y", "f/g", "all/lib/.wh.x"]),
+    ];
     let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
     let manifest = layout.image(&layers, &recipe).expect("an image");
     layout.name(&manifest, &["it"]).expect("its name");
@@ -307,6 +340,22 @@ fn an_image_with_everything_in_it() {
     against_docker(&bench, &ours);
 }
 
+/// Engines that unpack every layer apart, as all do on overlayfs, make directories there; umoci and engines without overlayfs
+/// follow the links.
+#[test]
+fn an_entry_hides_a_link_of_a_lower_layer() {
+    if !is_root() {
+        eprintln!("skipped: podman and docker with overlayfs need root");
+        return;
+    }
+    let bench = Bench::new();
+    let image = links_image(&bench);
+    let ours = by_dhow(&bench, &image);
+    assert!(ours.join("lib/y").is_file() && !ours.join("lib/x").exists() && !ours.join("usr/lib/y").exists());
+    against_podman(&bench, &image, &ours);
+    against_docker(&bench, &ours);
+}
+
 #[test]
 fn a_real_distribution() {
     let test = std::env::current_exe().expect("the test's own path");
@@ -323,6 +372,13 @@ fn a_real_distribution() {
     against_docker(&bench, &ours);
 }
 
+/// Runs what is added without any rights.
+fn ordinary_user() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command
+}
+
 /// Without root's rights everything but owners and devices is the same, and a note says what is not.
 #[test]
 fn an_ordinary_user_gets_the_same_files() {
@@ -337,10 +393,9 @@ fn an_ordinary_user_gets_the_same_files() {
     fs::create_dir(&folder).expect("a folder");
     must(Command::new("chown").arg("65534:65534").arg(&folder));
     must(Command::new("chmod").args(["-R", "a+rX"]).arg(image.layout.root()));
-    let dhow = dhow_tests::binary::path();
     let user = |arguments: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&dhow).args(arguments);
+        let mut command = ordinary_user();
+        command.arg(dhow_tests::binary::path()).args(arguments);
         command.current_dir(&folder).env("DHOW_ROOT", folder.join("store")).env("HOME", &folder);
         command
     };

@@ -206,6 +206,53 @@ fn layers_replace_hide_and_merge() {
     check(vec![first], &[("a", "f 644 1")]);
 }
 
+/// As in engines on overlayfs, which see one layer at a time: `erofs::overlay` has the same of layers as files.
+#[test]
+fn an_entry_hides_what_lower_layers_have_in_the_place_of_its_directories() {
+    let base =
+        || Layer::new().file("usr/lib/x", "1").symlink("lib", "usr/lib").symlink("gone", "nowhere").file("f", "1");
+    let below = [("usr", "d 755"), ("usr/lib", "d 755"), ("usr/lib/x", "f 644 1")];
+    let with = |own: &[(&'static str, &'static str)]| [&below[..], own].concat();
+    let upper = Layer::new().file("lib/y", "2").file("lib/z", "2").file("gone/a", "2").file("f/b/c", "2");
+    let own = [
+        ("lib", "d 755"),
+        ("lib/y", "f 644 2"),
+        ("lib/z", "f 644 2"),
+        ("gone", "d 755"),
+        ("gone/a", "f 644 2"),
+        ("f", "d 755"),
+        ("f/b", "d 755"),
+        ("f/b/c", "f 644 2"),
+    ];
+    check(vec![base(), upper], &with(&own));
+    // A layer's own links lead on, onto what is below them too; they are its own however late they came.
+    let upper = Layer::new().symlink("lib", "usr/lib").file("lib/y", "2").symlink("a", "/lib").file("a/z", "2");
+    let own = [
+        ("lib", "l usr/lib"),
+        ("a", "l /lib"),
+        ("usr/lib/y", "f 644 2"),
+        ("usr/lib/z", "f 644 2"),
+        ("gone", "l nowhere"),
+        ("f", "f 644 1"),
+    ];
+    check(vec![base(), upper], &with(&own));
+    // Own links onto links of lower layers, and whiteouts below those.
+    let upper =
+        Layer::new().symlink("a", "x/../lib").file("a/y", "2").file("gone/.wh.b", "").file("f/.wh..wh..opq", "");
+    let own = [
+        ("lib", "d 755"),
+        ("lib/y", "f 644 2"),
+        ("a", "l x/../lib"),
+        ("x", "d 755"),
+        ("gone", "d 755"),
+        ("f", "d 755"),
+    ];
+    check(vec![base(), upper], &with(&own));
+    let upper = Layer::new().symlink("r", "s").symlink("s", "r").file("r/a", "2");
+    refuse(vec![base(), upper], "is one symbolic link too many on its way");
+    refuse(vec![base(), Layer::new().file("own", "2").file("own/a", "2")], "\"own\" is no directory");
+}
+
 #[test]
 fn hard_links_within_and_across_layers() {
     let base = Layer::new().file("d/a", "1");

@@ -92,6 +92,11 @@ impl Directories {
         Ok(Self { by_path: HashMap::new(), by_identity: HashMap::from([(identity, Rc::clone(&root))]), root })
     }
 
+    /// Whether a path was found to lead to a directory, since the last entry that replaced a directory or link.
+    pub(super) fn is_known(&self, path: &RelativePath) -> bool {
+        path.is_root() || self.by_path.contains_key(path)
+    }
+
     /// Opens a directory; with `make`, it and those above it are made where nothing has the name.
     pub(super) fn open(&mut self, path: &RelativePath, make: bool) -> Result<Rc<OpenDirectory>, Failure> {
         if path.is_root() {

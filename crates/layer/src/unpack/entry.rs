@@ -27,12 +27,12 @@ impl Unpacker {
             EntryKind::Opaque => return self.hide(&entry.path, true),
             _ => {}
         }
+        let Some((above, name)) = entry.path.split() else { return self.make_root(entry) };
+        let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
+        let above = self.open_above(&above)?;
         if let Some(seen) = &mut self.seen {
             seen.add(&entry.path);
         }
-        let Some((above, name)) = entry.path.split() else { return self.make_root(entry) };
-        let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
-        let above = self.directories.open(&above, true)?;
         match &entry.kind {
             EntryKind::Directory { opaque } => self.make_directory(entry, &above, name, *opaque),
             EntryKind::File { size, sparse } => self.make_file(entry, &above, name, *size, sparse.as_ref(), reader),
@@ -241,7 +241,7 @@ impl Unpacker {
         make(&above.dir).map_err(|error| Failure::io("cannot create it", error))
     }
 
-    fn remove(&mut self, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
+    pub(super) fn remove(&mut self, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
         let failed = |error| Failure::io("cannot remove what is in its place", error);
         let found = above.dir.stat_of(name).map_err(failed)?;
         match found.map(|found| found.kind) {
@@ -263,14 +263,10 @@ impl Unpacker {
         let Some((above, name)) = path.split() else { return self.hide_below(path, path) };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
         if only_below {
+            self.open_above(path)?;
             return self.hide_below(path, path);
         }
-        let above = match self.directories.open(&above, false) {
-            Ok(above) => above,
-            // Nothing is there to hide.
-            Err(failure) if failure.is_missing() => return Ok(()),
-            Err(failure) => return Err(failure),
-        };
+        let above = self.open_above(&above)?;
         if self.seen.as_ref().is_some_and(|seen| seen.has(path)) {
             return self.hide_below(path, path);
         }

@@ -1,8 +1,8 @@
 //! Layers onto a directory, one above the other.
 //!
 //! [`Unpacker`] makes what the entries of tar streams say, beneath one root and nowhere else: a directory is opened by the
-//! kernel beneath the root, and inside of it every name is used without following links. Symbolic links of the image count
-//! only where an entry's parent goes through one, and lead where they would if the root were `/`.
+//! kernel beneath the root, and inside of it every name is used without following links. Symbolic links count only where an
+//! entry's parent goes through one of its own layer, and lead where they would if the root were `/`.
 //!
 //! One thread reads and gives files their names, others write small files and their metadata, so that both cores of a small
 //! machine have work. Directories get their rights and times when nothing is made in them any more.
@@ -13,6 +13,7 @@ mod files;
 mod owners;
 mod report;
 mod seen;
+mod way;
 
 use std::io::Read;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ impl Unpacker {
     /// # Errors
     /// Those of the archive and of the operating system, with layer and entry; the directory is then good for nothing.
     pub fn layer(&mut self, stream: impl Read, name: &str, limits: TarLimits) -> Result<()> {
+        // What is known of paths is the view of one layer: see `way`.
+        self.directories.settle()?;
         self.seen = (self.layers > 0).then(Seen::default);
         self.layers += 1;
         self.layer_name = Arc::from(name);

@@ -129,6 +129,15 @@ fn entries_go_through_links_of_their_own_layer() {
     assert_eq!(paths(&union), ["absolute", "lib", "out", "usr", "usr/lib", "usr/lib/a", "usr/lib/b", "usr/lib/c", "x"]);
 }
 
+/// As `unpack` has it.
+#[test]
+fn entries_hide_links_of_lower_layers_in_the_place_of_their_directories() {
+    let base = Tar::new().directory("usr").directory("usr/lib").symlink("lib", "usr/lib").symlink("gone", "nowhere");
+    let upper = Tar::new().file("lib/y", b"").symlink("a", "x/../lib").file("a/z", b"").file("gone/.wh.b", b"");
+    let union = stacked(&[base.finish(), upper.finish()]);
+    assert_eq!(paths(&union), ["a", "gone", "lib", "lib/y", "lib/z", "usr", "usr/lib", "x"]);
+}
+
 #[test]
 fn links_are_followed_inside_of_the_root_only() {
     let tar = Tar::new()
