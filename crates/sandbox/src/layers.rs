@@ -1,9 +1,11 @@
 //! Layers of an image, mounted over each other.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
@@ -15,6 +17,7 @@ use rustix::mount::{
 };
 
 use crate::loops::LoopDevice;
+use crate::table::mount_points;
 
 /// Most lower layers that overlayfs takes.
 const LAYERS_MAX: usize = 500;
@@ -29,30 +32,32 @@ pub enum Backing {
 }
 
 /// Mounts layer files, the lowest first, over each other at `target`, read-only. `work` is an empty directory, which is empty again
-/// afterwards but for directories; `target` exists.
+/// afterwards; `target` exists.
 ///
 /// # Errors
-/// [`Kind::Unsupported`] when nothing can be mounted here, with a way out; [`Kind::LimitExceeded`] for too many layers. Nothing is
+/// [`Kind::Unsupported`] when nothing can be mounted here, and why; [`Kind::LimitExceeded`] for too many layers. Nothing is
 /// mounted then.
 pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Backing) -> Result<()> {
     if layers.len() > LAYERS_MAX {
         let message = format!("the image has {} layers, overlayfs takes {LAYERS_MAX}", layers.len());
         return Err(Error::new(Kind::LimitExceeded, message));
     }
+    let steps = Steps::on(work).map_err(|error| cannot("a working directory", error))?;
     // Below all layers: overlayfs wants two directories at least.
     let bottom = work.join("bottom");
     durable::create_dir_all(&bottom)?;
-    let mut steps = Steps { mounted: Vec::new() };
+    let mut mounted = Vec::with_capacity(layers.len());
     for (number, layer) in layers.iter().enumerate() {
         let point = work.join(number.to_string());
         durable::create_dir_all(&point)?;
-        let mounted = layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error))?;
-        attach(&mounted, &point).map_err(|error| cannot(&format!("{layer:?}"), error))?;
-        steps.mounted.push(point);
+        let mount = layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error))?;
+        attach(&mount, &point).map_err(|error| cannot(&format!("{layer:?}"), error))?;
+        mounted.push(point);
     }
-    let overlay = overlay_mount(&steps.mounted, &bottom).map_err(|error| cannot("the layers", error))?;
+    let overlay = overlay_mount(&mounted, &bottom).map_err(|error| cannot("the layers", error))?;
+    // Overlayfs has taken mounts of its own of the layers.
+    drop(steps);
     attach(&overlay, target).map_err(|error| cannot("the layers", error))
-    // The layers' own mounts go now: overlayfs has taken its own of them.
 }
 
 /// Unmounts what is at a path. With `force`, whoever uses it keeps it until they are done.
@@ -61,24 +66,62 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
 /// [`Kind::Conflict`] when it is in use; the operating system's.
 pub fn unmount(target: &Path, force: bool) -> Result<()> {
     let flags = if force { UnmountFlags::DETACH } else { UnmountFlags::empty() };
-    unmount_at(target, flags | UnmountFlags::NOFOLLOW).map_err(|error| match error {
-        Errno::BUSY => Error::new(Kind::Conflict, format!("{target:?} is in use"))
-            .with_hint("end what works in it, or unmount it with --force"),
-        error => Error::io(format_args!("cannot unmount {target:?}"), error.into()),
-    })
+    match unmount_at(target, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(in_use(target)),
+        Err(Errno::PERM) => unmount_as_user(target, force),
+        Err(error) => Err(Error::io(format_args!("cannot unmount {target:?}"), error.into())),
+    }
 }
 
-/// Mounts that are only needed on the way.
-struct Steps {
-    mounted: Vec<PathBuf>,
+fn in_use(target: &Path) -> Error {
+    Error::new(Kind::Conflict, format!("{target:?} is in use"))
+        .with_hint("end what works in it, or unmount it with --force")
 }
 
-impl Drop for Steps {
-    fn drop(&mut self) {
-        for point in &self.mounted {
-            // A failure leaves a mount that the next clean-up takes away.
-            let _ = unmount_at(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+/// FUSE's helper unmounts what its caller has mounted by it.
+fn unmount_as_user(target: &Path, force: bool) -> Result<()> {
+    for helper in ["fusermount3", "fusermount"] {
+        let mut command = Command::new(helper);
+        command.args(if force { &["-u", "-z", "--"][..] } else { &["-u", "--"] }).arg(target);
+        match command.stdin(Stdio::null()).output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(format_args!("cannot unmount {target:?}: {helper}"), error)),
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                // The helper unmounts for its caller whatever is not in use.
+                let is_mounted = mount_points()?.iter().any(|point| point.path == target);
+                let kind = if is_mounted && !force { Kind::Conflict } else { Kind::Io };
+                return Err(Error::new(kind, format!("cannot unmount {target:?}: {said}"))
+                    .with_hint("end what works in it, or unmount it with --force"));
+            }
         }
+    }
+    Err(Error::new(Kind::Unsupported, format!("cannot unmount {target:?}: fusermount3 is not installed")))
+}
+
+/// Mounts that are only needed on the way: all are on one, and go with it. Each alone would have to wait until no processor
+/// looks at it any more, which takes longer than everything else.
+struct Steps<'w> {
+    work: &'w Path,
+}
+
+impl<'w> Steps<'w> {
+    fn on(work: &'w Path) -> Result<Self, Errno> {
+        let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(context.as_fd(), "mode", "0700")?;
+        fsconfig_create(context.as_fd())?;
+        let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+        attach(&mount, work)?;
+        Ok(Self { work })
+    }
+}
+
+impl Drop for Steps<'_> {
+    fn drop(&mut self) {
+        // A failure leaves a mount that the next clean-up takes away.
+        let _ = unmount_at(self.work, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
     }
 }
 
@@ -87,7 +130,7 @@ fn layer_mount(layer: &Path, backing: Backing) -> Result<OwnedFd, Errno> {
     match direct {
         // What a kernel says that mounts block devices only.
         Err(Errno::NOTBLK | Errno::INVAL | Errno::OPNOTSUPP) => {
-            let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
+            let errno = |error: io::Error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
             let file = File::open(layer).map_err(errno)?;
             let device = LoopDevice::over(&file).map_err(errno)?;
             erofs_mount(&device.path)
@@ -140,16 +183,10 @@ fn attach(mount: &OwnedFd, target: &Path) -> Result<(), Errno> {
 }
 
 fn cannot(what: &str, error: Errno) -> Error {
-    let hint = "`dhow ls`, `cat` and `cp` read files of images without mounting anything";
-    match error {
-        Errno::PERM | Errno::ACCESS => {
-            let message = format!("cannot mount {what}: that takes root's rights on this machine");
-            Error::new(Kind::Unsupported, message).with_hint(hint)
-        }
-        Errno::NODEV | Errno::NOSYS => {
-            let message = format!("cannot mount {what}: this kernel has no EROFS, overlayfs or fsopen(2)");
-            Error::new(Kind::Unsupported, message).with_hint(hint)
-        }
-        error => Error::io(format_args!("cannot mount {what}"), error.into()).with_hint(hint),
-    }
+    let why = match error {
+        Errno::PERM | Errno::ACCESS => "that takes root's rights on this machine".to_owned(),
+        Errno::NODEV | Errno::NOSYS => "this kernel has no EROFS, overlayfs or fsopen(2)".to_owned(),
+        error => io::Error::from(error).to_string(),
+    };
+    Error::new(Kind::Unsupported, format!("cannot mount {what}: {why}"))
 }

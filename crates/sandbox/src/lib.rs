@@ -1,11 +1,16 @@
 //! What takes the kernel's mounts: layers of an image as one read-only directory.
 //!
 //! A layer file is an EROFS image. The kernel mounts it from the file itself (Linux 6.12), else over a loop device; overlayfs lays
-//! the layers over each other. What works here is found by trying.
+//! the layers over each other. Where the kernel does not do that for who asks, the same files are served over FUSE. What works
+//! here is found by trying.
 
+mod fuse;
 mod layers;
 mod loops;
 mod table;
+#[cfg(test)]
+mod test;
 
+pub use fuse::{Server, mount_over_fuse, serve};
 pub use layers::{Backing, mount_layers, unmount};
 pub use table::{MountPoint, mount_points};

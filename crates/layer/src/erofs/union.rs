@@ -122,6 +122,18 @@ impl<R: ReadAt> Union<R> {
         Ok(first.map(|(layer, inode)| UnionNode { inode, layer: Some(layer), parts }))
     }
 
+    /// The file with an identity; nothing for directories and whiteouts, which say too little alone.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`].
+    pub fn file(&self, identity: (usize, u64)) -> Result<Option<UnionNode>> {
+        let (layer, nid) = identity;
+        let Some(image) = self.layers.get(layer) else { return Ok(None) };
+        let inode = image.inode(nid)?;
+        let is_file = inode.kind != FileType::Directory && !inode.is_whiteout();
+        Ok(is_file.then(|| UnionNode { inode, layer: Some(layer), parts: Vec::new() }))
+    }
+
     /// The names in a directory, in the order of their bytes.
     ///
     /// # Errors
