@@ -42,7 +42,7 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
         let message = format!("the image has {} layers, overlayfs takes {LAYERS_MAX}", layers.len());
         return Err(Error::new(Kind::LimitExceeded, message));
     }
-    let steps = Steps::on(work).map_err(|error| cannot("a working directory", error))?;
+    let steps = Steps::on(work).map_err(|error| cannot("what layers are mounted on", error))?;
     // Below all layers: overlayfs wants two directories at least.
     let bottom = work.join("bottom");
     durable::create_dir_all(&bottom)?;
@@ -184,7 +184,7 @@ fn attach(mount: &OwnedFd, target: &Path) -> Result<(), Errno> {
 
 fn cannot(what: &str, error: Errno) -> Error {
     let why = match error {
-        Errno::PERM | Errno::ACCESS => "that takes root's rights on this machine".to_owned(),
+        Errno::PERM | Errno::ACCESS => "that takes root's rights".to_owned(),
         Errno::NODEV | Errno::NOSYS => "this kernel has no EROFS, overlayfs or fsopen(2)".to_owned(),
         error => io::Error::from(error).to_string(),
     };

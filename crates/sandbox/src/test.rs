@@ -140,6 +140,9 @@ fn the_file_itself_a_loop_device_and_fuse_show_the_same() {
         Entry::File("d/new", b"new"),
         Entry::File("opaque/.wh..wh..opq", b""),
         Entry::File("opaque/shown", b"y"),
+        // A whiteout of nothing, in a directory that only this layer has.
+        Entry::File("own/.wh.nothing", b""),
+        Entry::File("own/file", b""),
     ];
     let layers = layers(folder.path(), &[&base, &upper]);
     let (work, target) = (folder.path().join("work"), folder.path().join("target"));
@@ -160,7 +163,7 @@ fn the_file_itself_a_loop_device_and_fuse_show_the_same() {
     assert!(!target.join("nothing").exists() && !target.join("nothing").exists());
     unmount(&target, false).expect("unmounts");
     serving.join().expect("no panic").expect("a clean end");
-    assert_eq!(seen[0].len(), 3008);
+    assert_eq!(seen[0].len(), 3010);
     assert!(seen[0].contains_key("opaque/shown") && !seen[0].contains_key("opaque/hidden"));
     assert!(seen[0] == seen[1], "over a loop device");
     let differ: Vec<_> = seen[0].iter().filter(|(name, facts)| seen[2].get(*name) != Some(facts)).collect();

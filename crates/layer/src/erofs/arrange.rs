@@ -11,7 +11,7 @@ use super::sparse::too_long;
 use super::storage::Storage;
 use super::tree::{NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::writer::{LayerWriter, Summary, tail_gap, too_much};
-use super::xattr;
+use super::xattr::{self, Marks};
 
 /// Most names that one file may have: as many as ext4 takes and a compact inode can count.
 const LINKS_MAX: u32 = 65_000;
@@ -217,10 +217,13 @@ impl Shape {
         let inode = Inode::decode(&noted, 0, (0, 0))?;
         let mut area = vec![0; xattr::area_bytes(inode.xattr_count)];
         writer.directories.read(&mut area, u64::from(note) * 4 + EXTENDED_BYTES as u64)?;
-        let is_opaque = tree.node(id).flags & OPAQUE != 0;
-        let (xattrs, xattr_count) = match is_opaque {
-            true => xattr::encode(&xattr::decode(&area)?, true)?,
-            false => (area, inode.xattr_count),
+        let marks = Marks {
+            is_opaque: tree.node(id).flags & OPAQUE != 0,
+            has_whiteouts: children.iter().any(|child| tree.node(*child).kind == NodeKind::Whiteout),
+        };
+        let (xattrs, xattr_count) = match marks == Marks::default() {
+            true => (area, inode.xattr_count),
+            false => xattr::encode(&xattr::decode(&area)?, marks)?,
         };
         let subdirectories = children.iter().filter(|child| tree.node(**child).kind.is_directory()).count();
         let size = list_size(tree, children);

@@ -13,7 +13,7 @@ use super::spill::Spill;
 use super::storage::Storage;
 use super::tree::{Node, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::union::UnionNode;
-use super::xattr;
+use super::xattr::{self, Marks};
 
 /// Data up to so many bytes is kept behind its inode.
 const TAIL_BYTES_MAX: usize = (BLOCK_BYTES - SLOT_BYTES) as usize;
@@ -376,7 +376,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// Notes the attributes of a directory. Returns the place, in steps of four bytes.
     pub(super) fn note(&mut self, attributes: &Attributes) -> Result<u32> {
         self.time.get_or_insert(attributes.mtime);
-        let (area, xattr_count) = xattr::encode(&attributes.xattrs, false)?;
+        let (area, xattr_count) = xattr::encode(&attributes.xattrs, Marks::default())?;
         let record = Record { xattr_count, ..Record::new(FileType::Directory, attributes) };
         let position = u32::try_from(self.directories.position() / 4).map_err(|_| too_much())?;
         self.directories.append(&record.encode(false), self.make)?;
@@ -387,7 +387,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// Writes the inode of something that is no directory, with what stands behind it. Returns its slot.
     fn leaf(&mut self, record: Record, attributes: &Attributes, tail: &[u8]) -> Result<u32> {
         let time = *self.time.get_or_insert(attributes.mtime);
-        let (area, xattr_count) = xattr::encode(&attributes.xattrs, false)?;
+        let (area, xattr_count) = xattr::encode(&attributes.xattrs, Marks::default())?;
         self.inodes = self.inodes.checked_add(1).ok_or_else(too_much)?;
         let record = Record { xattr_count, number: self.inodes, ..record };
         let inode = record.encode(record.is_compact(time));

@@ -24,6 +24,19 @@ const PREFIXES: [(u8, &[u8]); 5] = [
 /// The attribute by which overlayfs knows a directory that hides what is below.
 pub(super) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 
+/// The attribute by which overlayfs knows a directory that may have whiteouts in it although nothing is merged into it. It lists
+/// their names without.
+const ORIGIN: &[u8] = b"trusted.overlay.origin";
+
+/// What overlayfs has to know of a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// It hides what is below.
+    pub(super) is_opaque: bool,
+    /// There are whiteouts in it.
+    pub(super) has_whiteouts: bool,
+}
+
 /// Whether overlayfs would act on an attribute. None that comes in a layer is kept: it would decide what the layers below
 /// show (CVE-2023-0386 and its like began so).
 pub(super) fn is_live(name: &[u8]) -> bool {
@@ -31,12 +44,12 @@ pub(super) fn is_live(name: &[u8]) -> bool {
 }
 
 /// Writes attributes as they stand behind an inode. Returns the count that the inode has of them: 0 of none.
-pub(super) fn encode(xattrs: &[Xattr], is_opaque: bool) -> Result<(Vec<u8>, u16)> {
+pub(super) fn encode(xattrs: &[Xattr], marks: Marks) -> Result<(Vec<u8>, u16)> {
     let opaque = Xattr { name: OPAQUE.to_vec(), value: b"y".to_vec() };
+    let origin = Xattr { name: ORIGIN.to_vec(), value: Vec::new() };
     let mut wanted: Vec<&Xattr> = xattrs.iter().filter(|xattr| !is_live(&xattr.name)).collect();
-    if is_opaque {
-        wanted.push(&opaque);
-    }
+    wanted.extend(marks.is_opaque.then_some(&opaque));
+    wanted.extend(marks.has_whiteouts.then_some(&origin));
     wanted.sort_by(|a, b| a.name.cmp(&b.name));
     if wanted.is_empty() {
         return Ok((Vec::new(), 0));
@@ -80,7 +93,7 @@ pub(super) fn area_bytes(count: u16) -> usize {
     if count == 0 { 0 } else { HEADER_BYTES + 4 * (usize::from(count) - 1) }
 }
 
-/// Reads what [`encode`] wrote. The mark of an opaque directory is one of the attributes.
+/// Reads what [`encode`] wrote. The marks of a directory are among the attributes.
 pub(super) fn decode(area: &[u8]) -> Result<Vec<Xattr>> {
     if area.is_empty() {
         return Ok(Vec::new());
@@ -127,7 +140,7 @@ mod tests {
             xattr("trusted.overlay.redirect", b"/etc"),
             xattr("user.overlay.opaque", b"y"),
         ];
-        let (area, count) = encode(&given, false).expect("encode");
+        let (area, count) = encode(&given, Marks::default()).expect("encode");
         assert_eq!(area.len(), area_bytes(count));
         let names = |xattrs: Vec<Xattr>| -> Vec<String> {
             xattrs.into_iter().map(|xattr| String::from_utf8_lossy(&xattr.name).into_owned()).collect()
@@ -135,13 +148,14 @@ mod tests {
         let expected =
             ["com.example", "security.capability", "system.posix_acl_access", "system.posix_acl_access.not", "user.b"];
         assert_eq!(names(decode(&area).expect("decode")), expected);
-        let (area, _) = encode(&[], true).expect("encode");
-        assert_eq!(decode(&area).expect("decode"), [xattr("trusted.overlay.opaque", b"y")]);
+        let (area, _) = encode(&[], Marks { is_opaque: true, has_whiteouts: true }).expect("encode");
+        let marks = [xattr("trusted.overlay.opaque", b"y"), xattr("trusted.overlay.origin", b"")];
+        assert_eq!(decode(&area).expect("decode"), marks);
     }
 
     #[test]
     fn too_long_values_are_refused_by_name() {
-        let error = encode(&[xattr("user.big", &vec![0; 65_536])], false).expect_err("too long");
+        let error = encode(&[xattr("user.big", &vec![0; 65_536])], Marks::default()).expect_err("too long");
         assert!(error.to_string().contains("\"user.big\"") && error.kind() == Kind::LimitExceeded);
     }
 }

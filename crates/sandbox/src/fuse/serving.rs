@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dhow_base::Error;
-use dhow_layer::erofs::{FileType, Mtime, UnionNode};
+use dhow_layer::erofs::{FileType, Mtime, UnionNode, Xattr};
 use fuser::{
     AccessFlags, Errno, FileAttr, FileHandle, Filesystem, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
     OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen,
@@ -60,14 +60,13 @@ impl Serving {
         Ok(data)
     }
 
-    fn xattrs(&self, number: INodeNo) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+    fn xattrs(&self, number: INodeNo) -> Result<Vec<Xattr>, Errno> {
         let attributes = self.tree.union.attributes(&*self.node(number)?).map_err(failed)?;
         let is_shown = |name: &[u8]| {
             let is_known = SHOWN_XATTRS.iter().any(|prefix| name.starts_with(prefix)) || ACLS.contains(&name);
             is_known && (self.by_root || !name.starts_with(b"trusted."))
         };
-        let shown = attributes.xattrs.into_iter().filter(|xattr| is_shown(&xattr.name));
-        Ok(shown.map(|xattr| (xattr.name, xattr.value)).collect())
+        Ok(attributes.xattrs.into_iter().filter(|xattr| is_shown(&xattr.name)).collect())
     }
 
     /// Calls `add` with the files of a directory from `offset` on until it says that it is full: number, the offset behind it,
@@ -210,8 +209,8 @@ impl Filesystem for Serving {
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         match self.xattrs(number) {
-            Ok(xattrs) => match xattrs.iter().find(|(found, _)| found == name.as_bytes()) {
-                Some((_, value)) => sized(value, size, reply),
+            Ok(xattrs) => match xattrs.iter().find(|xattr| xattr.name == name.as_bytes()) {
+                Some(xattr) => sized(&xattr.value, size, reply),
                 None => reply.error(Errno::NO_XATTR),
             },
             Err(error) => reply.error(error),
@@ -221,7 +220,7 @@ impl Filesystem for Serving {
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
         match self.xattrs(number) {
             Ok(xattrs) => {
-                let list: Vec<u8> = xattrs.iter().flat_map(|(name, _)| name.iter().copied().chain([0])).collect();
+                let list: Vec<u8> = xattrs.iter().flat_map(|xattr| xattr.name.iter().copied().chain([0])).collect();
                 sized(&list, size, reply);
             }
             Err(error) => reply.error(error),
