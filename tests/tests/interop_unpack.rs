@@ -230,13 +230,13 @@ fn links_image(bench: &Bench) -> Sample {
     shell(&lower, make);
     let upper = bench.path("upper");
     fs::create_dir(&upper).expect("a folder");
-    let make = "mkdir -p lib gone f/g all/lib; echo y > lib/y; echo y > gone/y; echo y > f/g/y; touch all/lib/.wh.x
+    let make = "mkdir -p lib gone f/g all/lib; echo y > lib/y; echo y > gone/y; echo y > f/g/y; echo y > all/lib/y
                 find . -exec touch -h -d '2020-02-02 02:02:02' {} +";
     shell(&upper, make);
     let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
     let layers = [
         layer(&layout, &lower, "posix", &["."]),
-        layer(&layout, &upper, "posix", &["lib/y", "gone/y", "f/g", "all/lib/.wh.x"]),
+        layer(&layout, &upper, "posix", &["lib/y", "gone/y", "f/g", "all/lib/y"]),
     ];
     let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
     let manifest = layout.image(&layers, &recipe).expect("an image");
@@ -409,4 +409,82 @@ fn an_ordinary_user_gets_the_same_files() {
     assert!(said.contains("left out extended attributes (security.*: Operation not permitted"), "{said}");
     let except = Except { owners: true, ..Except::default() };
     assert_same(&folder.join("files"), &ours, except, "an ordinary user");
+}
+
+/// Mounts the image, looks at it, and unmounts it whatever was seen.
+fn mounted(dhow: impl Fn(&[&str]) -> Command, what: &str, look: impl FnOnce(&Path)) {
+    let path = must(&mut dhow(&["image", "mount", NAME]));
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(Path::new(path.trim()))));
+    must(&mut dhow(&["image", "unmount", NAME]));
+    assert!(!Path::new(path.trim()).exists(), "{what}: {path} stays");
+    if let Err(panic) = seen {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// However it is mounted, the image is what is unpacked: by the kernel, over FUSE by root and by an ordinary user, and where
+/// nothing can be mounted.
+fn every_mount_is_what_is_unpacked(bench: &Bench, image: &Sample, ours: &Path) {
+    let ours = listing(ours, Except::default());
+    let dhow = bench.dhow("store");
+    for way in ["kernel", "loop", "fuse", "tree"] {
+        let dhow = |arguments: &[&str]| {
+            let mut command = dhow.command(arguments);
+            command.env("DHOW_MOUNT_BY", way);
+            command
+        };
+        mounted(dhow, way, |path| assert_equal(&ours, &listing(path, Except::default()), way));
+    }
+    let folder = bench.path("of-a-user");
+    fs::create_dir(&folder).expect("a folder");
+    must(Command::new("chown").arg("65534:65534").arg(&folder));
+    must(Command::new("chmod").args(["-R", "a+rX"]).arg(image.layout.root()));
+    must(Command::new("chmod").arg("a+x").arg(folder.parent().expect("the bench")));
+    let user = |arguments: &[&str]| {
+        let mut command = ordinary_user();
+        command.arg(dhow_tests::binary::path()).args(arguments);
+        command.current_dir(&folder).env("DHOW_ROOT", folder.join("store")).env("HOME", &folder);
+        command
+    };
+    must(&mut user(&["load", "--input", image.layout.root().to_str().expect("a path")]));
+    must(&mut user(&["tag", &image.id(), NAME]));
+    mounted(user, "an ordinary user", |path| {
+        let mut python = ordinary_user();
+        // Other versions may be in root's home.
+        python.arg("python3").env("PATH", "/usr/bin:/bin");
+        let seen = listing_by(python, path, Except::default());
+        // Only root is shown these.
+        let mut ours = ours;
+        for cells in ours.values_mut() {
+            let shown: Vec<&str> = cells[5].split(',').filter(|xattr| !xattr.starts_with("trusted.")).collect();
+            cells[5] = shown.join(",");
+        }
+        assert_equal(&ours, &seen, "an ordinary user");
+    });
+}
+
+#[test]
+fn a_mount_of_everything_is_what_is_unpacked() {
+    if !is_root() {
+        eprintln!("skipped: an image with devices needs root");
+        return;
+    }
+    let bench = Bench::new();
+    let image = odd_image(&bench);
+    let ours = by_dhow(&bench, &image);
+    every_mount_is_what_is_unpacked(&bench, &image, &ours);
+}
+
+#[test]
+fn a_mount_of_a_real_distribution_is_what_is_unpacked() {
+    let test = std::env::current_exe().expect("the test's own path");
+    let tree = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs");
+    if let Err(error) = debian::tree(&tree, "") {
+        eprintln!("skipped: {error}");
+        return;
+    }
+    let bench = Bench::new();
+    let image = debian_image(&bench, &tree);
+    let ours = by_dhow(&bench, &image);
+    every_mount_is_what_is_unpacked(&bench, &image, &ours);
 }

@@ -36,6 +36,8 @@ pub(crate) struct Environment {
     pub(crate) sysroot: Option<PathBuf>,
     /// `DHOW_TOKEN_HOSTS`: token services that may see the credentials of registries in other domains.
     pub(crate) token_hosts: Vec<String>,
+    /// `DHOW_MOUNT_BY`: how images are mounted, for tests and for who looks for the cause of something.
+    pub(crate) mount_by: Option<String>,
     /// `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, or in lower case; `ALL_PROXY` for what has none of its own.
     pub(crate) proxies: ProxySettings,
     /// `PATH`: where credential helpers are looked for.
@@ -71,6 +73,7 @@ impl Environment {
             registries_conf: path("CONTAINERS_REGISTRIES_CONF"),
             sysroot: path("DHOW_SYSROOT"),
             token_hosts: token_hosts(),
+            mount_by: variable("DHOW_MOUNT_BY").map(|text| text.to_string_lossy().into_owned()),
             proxies: proxies(),
             search_path: variable("PATH").unwrap_or_default(),
             source_date_epoch: variable("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned()),

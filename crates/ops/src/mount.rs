@@ -1,16 +1,20 @@
 //! `image mount` and `image unmount`: an image as a read-only directory of this machine.
 
-use std::fs::File;
+mod ways;
+
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::erofs::{Attributes, FileStorage, LayerWriter, Union};
-use dhow_sandbox::{Backing, mount_layers, mount_points, unmount as unmount_path};
+use dhow_sandbox::{MountPoint, mount_points, unmount as unmount_path};
 use dhow_spec::Digest;
-use dhow_store::{Mounts, Store, UnpackedLayer};
+use dhow_store::{Found, MountRecord, MountedBy, Mounts, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
+
+pub use dhow_sandbox::Server;
+pub use ways::Way;
 
 /// A mounted image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,33 +29,66 @@ pub struct Mounted {
     pub path: PathBuf,
 }
 
-/// What to mount or unmount.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
+/// What to mount, and how.
+#[derive(Clone, Debug)]
+pub struct MountRequest {
     /// Names or IDs.
     pub names: Vec<String>,
-    /// All images, or all that are mounted.
+    /// All images.
     pub all: bool,
-    /// Unmounts however often it was mounted, and even if it is in use.
+    /// What is tried, in order.
+    pub ways: Vec<Way>,
+    /// How to start what serves a mount over FUSE: [`serve`].
+    pub server: Server,
+}
+
+/// What to unmount.
+#[derive(Clone, Debug, Default)]
+pub struct UnmountRequest {
+    /// Names or IDs.
+    pub names: Vec<String>,
+    /// All that are mounted.
+    pub all: bool,
+    /// Unmounts however often an image was mounted, and even if it is in use.
     pub force: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// By ID.
+    pub mounted: Vec<Mounted>,
+    /// What would be mounted if the process that served it were not dead.
+    pub dead: Vec<Mounted>,
 }
 
 /// Mounts images. One that is mounted already is counted once more.
 ///
 /// # Errors
 /// Those of finding and unpacking images; [`Kind::Unsupported`] where nothing can be mounted, with a way out.
-pub fn mount(context: &Context, request: &Request) -> Result<Vec<Mounted>> {
+pub fn mount(context: &Context, request: &MountRequest) -> Result<Vec<Mounted>> {
     let store = context.store()?;
     let names: Vec<String> = if request.all { all_images(store)? } else { request.names.clone() };
     let mounts = store.change_mounts()?;
     clean(store, &mounts)?;
     let mut mounted = Vec::new();
     for name in names {
-        let id = context.find(&name)?.image_id;
-        let path = mount_one(store, &mounts, &id).map_err(|error| explain(&name, error))?;
-        mounted.push(Mounted { references: references(store, &id), name, id, path });
+        let found = context.find(&name)?;
+        let path = mount_one(store, &mounts, &found, request).map_err(|error| match error.kind() {
+            Kind::Unsupported => error.context(format_args!("cannot mount image {name}")),
+            _ => explain(&name, error),
+        })?;
+        mounted.push(Mounted { references: references(store, &found.image_id), name, id: found.image_id, path });
     }
     Ok(mounted)
+}
+
+/// Serves a mount over FUSE until it is unmounted: what [`MountRequest::server`] has to do with the two arguments that are added.
+///
+/// # Errors
+/// Those of the mount.
+pub fn serve(target: &Path, lock: &Path) -> Result<()> {
+    dhow_sandbox::serve(target, lock)
 }
 
 fn all_images(store: &Store) -> Result<Vec<String>> {
@@ -62,18 +99,19 @@ fn references(store: &Store, id: &Digest) -> Vec<String> {
     store.image(id).map(|image| image.references.iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
 
-fn mount_one(store: &Store, mounts: &Mounts<'_>, id: &Digest) -> Result<PathBuf> {
+fn mount_one(store: &Store, mounts: &Mounts<'_>, found: &Found, request: &MountRequest) -> Result<PathBuf> {
+    let id = &found.image_id;
     if let Some(record) = mounts.record(id)? {
         // What is not there any more was cleaned away before.
-        mounts.note(id, record.count.saturating_add(1))?;
+        mounts.note(id, record.count.saturating_add(1), record.by)?;
         return Ok(store.mount_directory(id)?.join("merged"));
     }
     let layers = store.unpack(id)?;
     let directory = mounts.prepare(id)?;
-    let done = stack(&layers, &directory).and_then(|files| {
+    let shown = ways::Shown { store, found, layers: &layers, directory: &directory, server: &request.server };
+    let done = shown.show(&request.ways).and_then(|by| {
         let merged = directory.join("merged");
-        mount_layers(&files, &directory.join("work"), &merged, Backing::Any)?;
-        mounts.note(id, 1).inspect_err(|_| drop(unmount_path(&merged, true)))?;
+        mounts.note(id, 1, by).inspect_err(|_| drop(end(by, &merged, true)))?;
         Ok(merged)
     });
     if done.is_err() {
@@ -82,102 +120,137 @@ fn mount_one(store: &Store, mounts: &Mounts<'_>, id: &Digest) -> Result<PathBuf>
     done
 }
 
-/// The files to lay over each other, lowest first.
-fn stack(layers: &[UnpackedLayer], directory: &Path) -> Result<Vec<PathBuf>> {
-    // Overlayfs does not ask whether the root of a layer hides those below.
-    let mut first = 0;
-    for (number, layer) in layers.iter().enumerate() {
-        if layer.image.is_opaque(&layer.image.root()?)? {
-            first = number;
-        }
-    }
-    let mut files: Vec<PathBuf> = layers[first..].iter().map(|layer| layer.path.clone()).collect();
-    if !layers.last().is_some_and(|layer| layer.image.names_root()) {
-        // It takes the root's attributes from the highest layer, whether that one has any or not.
-        let union = dhow_store::union(&layers[first..]);
-        let path = directory.join("root.erofs");
-        write_root(&union, &path)?;
-        files.push(path);
-    }
-    Ok(files)
-}
-
-/// Writes a layer of nothing but the root.
-fn write_root(union: &Union<File>, path: &Path) -> Result<()> {
-    let attributes: Attributes = union.attributes(&union.root()?)?;
-    let scratch = || -> Result<FileStorage> { Err(Error::new(Kind::Internal, "one directory takes no scratch file")) };
-    let mut writer = LayerWriter::new(&(), &scratch);
-    writer.directory(b"", &attributes, false)?;
-    let mut target = FileStorage::new(dhow_base::fs::open_or_create(path)?, path);
-    writer.finish(&mut target, 0, &Digest::sha256(b"")).map(drop)
+/// Ends what shows an image. Its directory stays.
+fn end(by: MountedBy, merged: &Path, force: bool) -> Result<()> {
+    if by == MountedBy::Tree { Ok(()) } else { unmount_path(merged, force) }
 }
 
 /// The mounted images, by ID.
 ///
 /// # Errors
 /// Those of reading the kernel's table.
-pub fn list(context: &Context) -> Result<Vec<Mounted>> {
+pub fn list(context: &Context) -> Result<Listed> {
     let store = context.store()?;
     let points = mount_points()?;
-    let mut mounted = Vec::new();
+    let mut listed = Listed::default();
     for record in store.mount_records() {
         let path = store.mount_directory(&record.image_id)?.join("merged");
-        if points.iter().any(|point| point.path == path) {
-            let references = references(store, &record.image_id);
-            let name = references.first().cloned().unwrap_or_else(|| record.image_id.as_str().to_owned());
-            mounted.push(Mounted { name, id: record.image_id, references, path });
+        let is_there = record.by == MountedBy::Tree || is_mounted(&points, &path);
+        if !is_there {
+            continue;
         }
+        let references = references(store, &record.image_id);
+        let name = references.first().cloned().unwrap_or_else(|| record.image_id.as_str().to_owned());
+        let list = if store.is_served(&record) { &mut listed.mounted } else { &mut listed.dead };
+        list.push(Mounted { name, id: record.image_id, references, path });
     }
-    Ok(mounted)
+    Ok(listed)
 }
 
-/// Unmounts images: each once, or whatever was mounted how often it was. Returns the IDs.
+fn is_mounted(points: &[MountPoint], path: &Path) -> bool {
+    points.iter().any(|point| point.path == path)
+}
+
+/// Unmounts images: each once, or whatever was mounted how often it was. What is of no use any more, since the process that
+/// served it is dead, is taken away whole. Returns the IDs.
 ///
 /// # Errors
 /// [`Kind::NotFound`] for an image that is not mounted, [`Kind::Conflict`] for one that is in use.
-pub fn unmount(context: &Context, request: &Request) -> Result<Vec<Digest>> {
+pub fn unmount(context: &Context, request: &UnmountRequest) -> Result<Vec<Digest>> {
     let store = context.store()?;
     let mounts = store.change_mounts()?;
-    clean(store, &mounts)?;
-    let ids = match request.all {
-        true => store.mount_records().into_iter().map(|record| (String::new(), record.image_id)).collect(),
+    let records = store.mount_records();
+    let dead = clean(store, &mounts)?;
+    let ids: Vec<(String, Digest)> = match request.all {
+        true => {
+            let left = records.iter().filter(|record| dead.contains(&record.image_id) || mounts_it(&mounts, record));
+            left.map(|record| (String::new(), record.image_id.clone())).collect()
+        }
         false => {
-            let find = |name: &String| Ok((name.clone(), context.find(name)?.image_id));
+            let find = |name: &String| Ok((name.clone(), find_mounted(context, &records, name)?));
             request.names.iter().map(find).collect::<Result<Vec<_>>>()?
         }
     };
     let mut unmounted = Vec::new();
     for (name, id) in ids {
-        let Some(record) = mounts.record(&id)? else {
-            return Err(Error::new(Kind::NotFound, format!("image {name} is not mounted")));
-        };
-        if record.count > 1 && !request.force && !request.all {
-            mounts.note(&id, record.count - 1)?;
-        } else {
-            unmount_path(&store.mount_directory(&id)?.join("merged"), request.force)?;
-            mounts.forget(&id)?;
+        match mounts.record(&id)? {
+            None if dead.contains(&id) => {}
+            None => return Err(Error::new(Kind::NotFound, format!("image {name} is not mounted"))),
+            Some(record) if record.count > 1 && !request.force && !request.all => {
+                mounts.note(&id, record.count - 1, record.by)?;
+            }
+            Some(record) => {
+                end(record.by, &store.mount_directory(&id)?.join("merged"), request.force)?;
+                mounts.forget(&id)?;
+            }
         }
         unmounted.push(id);
     }
     Ok(unmounted)
 }
 
-/// Takes away what a crash or the end of the machine's last run left.
-fn clean(store: &Store, mounts: &Mounts<'_>) -> Result<()> {
+fn mounts_it(mounts: &Mounts<'_>, record: &MountRecord) -> bool {
+    mounts.record(&record.image_id).is_ok_and(|record| record.is_some())
+}
+
+/// The image that a name stands for; also one that is only here as a mount any more, by its ID or the beginning of it.
+fn find_mounted(context: &Context, records: &[MountRecord], name: &str) -> Result<Digest> {
+    let error = match context.find(name) {
+        Ok(found) => return Ok(found.image_id),
+        Err(error) => error,
+    };
+    let is_meant = |record: &&MountRecord| {
+        let id = &record.image_id;
+        !name.is_empty() && (id.as_str().starts_with(name) || id.hex().starts_with(name))
+    };
+    let mut meant = records.iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(record), None) if error.kind() == Kind::NotFound => Ok(record.image_id.clone()),
+        _ => Err(error),
+    }
+}
+
+/// Ends the mounts of images that are not here any more, as podman does when an image goes. Whoever works in one keeps it
+/// until they are done. What fails is left for `image unmount`.
+pub(crate) fn end_removed(store: &Store) {
+    let ended = || -> Result<()> {
+        let is_gone = |record: &MountRecord| matches!(store.find(record.image_id.as_str()), Err(error) if error.kind() == Kind::NotFound);
+        if !store.mount_records().iter().any(is_gone) {
+            return Ok(());
+        }
+        let mounts = store.change_mounts()?;
+        clean(store, &mounts)?;
+        for record in store.mount_records().iter().filter(|record| is_gone(record) && store.sees_mount(record)) {
+            end(record.by, &store.mount_directory(&record.image_id)?.join("merged"), true)?;
+            mounts.forget(&record.image_id)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = ended() {
+        tracing::warn!("the mount of a removed image stays: {error}");
+    }
+}
+
+/// Takes away what a crash or the end of the machine's last run left. Returns the images whose process was dead.
+fn clean(store: &Store, mounts: &Mounts<'_>) -> Result<HashSet<Digest>> {
     let points = mount_points()?;
+    let mut dead = HashSet::new();
     for (id, directory) in mounts.directories() {
         let record = mounts.record(&id)?;
-        if record.as_ref().is_some_and(|record| !store.sees_mount(record)) {
+        if record.as_ref().is_some_and(|record| !store.sees_mount(record) || record.by == MountedBy::Tree) {
             continue;
         }
         let merged = directory.join("merged");
-        if record.is_some() && points.iter().any(|point| point.path == merged) {
-            continue;
+        if let Some(record) = record.filter(|_| is_mounted(&points, &merged)) {
+            if store.is_served(&record) {
+                continue;
+            }
+            dead.insert(id.clone());
         }
         for point in points.iter().rev().filter(|point| point.path.starts_with(&directory)) {
             unmount_path(&point.path, true)?;
         }
         mounts.forget(&id)?;
     }
-    Ok(())
+    Ok(dead)
 }

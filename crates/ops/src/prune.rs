@@ -9,6 +9,7 @@ use dhow_store::{Image, Removal, Removed, Store};
 use crate::context::Context;
 use crate::filter::{Filter, Term, names_of, with_configured};
 use crate::last_use;
+use crate::mount;
 use crate::settings;
 
 /// What to prune.
@@ -88,6 +89,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     }
     store.make_room();
     let removed = store.update(|update| update.remove(removals))?;
+    mount::end_removed(store);
     let reclaimed_bytes = store.collect()?.bytes;
     Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
 }

@@ -10,6 +10,7 @@ use dhow_store::{Container, Found, MatchedBy, Removal, Update};
 
 use crate::context::Context;
 use crate::filter::{Filter, Term};
+use crate::mount;
 use crate::prune;
 
 mod podman;
@@ -115,6 +116,9 @@ fn each<T>(context: &Context, targets: &[T], mut action: impl FnMut(&mut Update<
         }
         Ok((outcomes, update.removed().to_vec()))
     })?;
+    if !removed.is_empty() {
+        mount::end_removed(store);
+    }
     let reclaimed_bytes = match removed.len() {
         0 => 0,
         number if number > COLLECTED_ONE_BY_ONE_MAX => store.collect()?.bytes,

@@ -57,7 +57,7 @@ pub use ingest::StoreIngest;
 pub use labels::Labels;
 pub use lists::{List, ListMember};
 pub use lost::Lost;
-pub use mounts::{MountRecord, Mounts};
+pub use mounts::{MountRecord, MountedBy, Mounts};
 pub use open::OpenOptions;
 pub use read::{Layer, MEND};
 pub use rebuild::{Incomplete, Rebuilt};

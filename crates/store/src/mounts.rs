@@ -17,6 +17,19 @@ const RECORD_BYTES_MAX: u64 = 64 << 10;
 /// How long to wait for another process that mounts or unmounts.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What shows the files of a mounted image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MountedBy {
+    /// The kernel.
+    #[default]
+    Kernel,
+    /// A process, over FUSE.
+    Fuse,
+    /// Nothing: they are there, unpacked.
+    Tree,
+}
+
 /// An image that was mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +38,9 @@ pub struct MountRecord {
     pub image_id: Digest,
     /// How often it was mounted more than unmounted.
     pub count: u32,
+    /// What shows its files.
+    #[serde(default)]
+    pub by: MountedBy,
     /// The boot of the machine in which that was.
     boot: String,
     /// The mount namespace in which it is seen.
@@ -68,6 +84,24 @@ impl Store {
         Ok(root.join("mounts").join(image_id.as_str().replacen(':', "-", 1)))
     }
 
+    /// The file that the process which serves a mount over FUSE keeps locked.
+    ///
+    /// # Errors
+    /// As [`Store::mount_directory`].
+    pub fn mount_server(&self, image_id: &Digest) -> Result<PathBuf> {
+        Ok(self.mount_directory(image_id)?.join("server"))
+    }
+
+    /// Whether a mount is of use, if the kernel has it: one over FUSE is not when its process is dead. Nothing is asked of the
+    /// process itself, which might hang.
+    pub fn is_served(&self, record: &MountRecord) -> bool {
+        if record.by != MountedBy::Fuse {
+            return true;
+        }
+        let is_free = |path: PathBuf| FileLock::try_acquire(&path, LockMode::Exclusive).map(|lock| lock.is_some());
+        !self.mount_server(&record.image_id).and_then(is_free).unwrap_or(false)
+    }
+
     /// Whether this process would see a mount if it were still there.
     pub fn sees_mount(&self, record: &MountRecord) -> bool {
         record.boot != self.boot() || record.namespace == namespace()
@@ -104,13 +138,13 @@ impl Mounts<'_> {
         Ok(directory)
     }
 
-    /// Notes that an image is mounted, so many times.
+    /// Notes that an image is mounted, so many times, and by what.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn note(&self, image_id: &Digest, count: u32) -> Result<()> {
+    pub fn note(&self, image_id: &Digest, count: u32, by: MountedBy) -> Result<()> {
         let boot = self.store.boot().to_owned();
-        let record = MountRecord { image_id: image_id.clone(), count, boot, namespace: namespace() };
+        let record = MountRecord { image_id: image_id.clone(), count, by, boot, namespace: namespace() };
         let text = serde_json::to_vec(&record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         let path = self.store.mount_directory(image_id)?.join("mount.json");
         durable::write_atomic(&path, &text, 0o600, Durability::Cached)

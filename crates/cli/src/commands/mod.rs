@@ -103,6 +103,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
+    Node::verb::<mount::Serve>(mount::SERVE, &[], &[]).hide(),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("image", "Manage images", IMAGE),
     Node::group("manifest", "Manage manifests and lists of them in registries", MANIFEST),

@@ -1,7 +1,9 @@
 //! `image mount` and `image unmount`, as podman has them.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use dhow_ops::mount::{self, Mounted, Request};
+use dhow_ops::mount::{self, Listed, MountRequest, Mounted, Server, UnmountRequest, Way};
 
 use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
@@ -40,9 +42,13 @@ impl Verb for Mount {
         let context = session.local_context()?;
         let is_one = self.names.len() == 1;
         let mounted = if self.all || !self.names.is_empty() {
-            mount::mount(&context, &Request { names: self.names, all: self.all, force: false })
+            let request = MountRequest { names: self.names, all: self.all, ways: ways(session)?, server: server() };
+            mount::mount(&context, &request)
         } else {
-            mount::list(&context)
+            mount::list(&context).map(|Listed { mounted, dead }| {
+                dead.iter().for_each(|dead| session.console.notice(warning(dead)));
+                mounted
+            })
         };
         let mounted = documents.settle(None, mounted.map_err(Failure::from))?;
         if documents.are_wanted() {
@@ -50,6 +56,57 @@ impl Verb for Mount {
         }
         session.console.text(shown(&mounted, is_one));
         Ok(())
+    }
+}
+
+/// How to mount: as the environment says, else whatever works.
+fn ways(session: &Session<'_>) -> Outcome<Vec<Way>> {
+    let Some(names) = &session.environment.mount_by else {
+        return Ok(Way::usual(session.environment.user == 0).to_vec());
+    };
+    let way = |name| {
+        let wrong = || format!("invalid value {name:?} in DHOW_MOUNT_BY: it takes kernel, loop, fuse and tree");
+        Way::parse(name).ok_or_else(|| Failure::Client(wrong()))
+    };
+    names.split(',').map(way).collect()
+}
+
+/// This program, as [`Serve`].
+fn server() -> Server {
+    Server { program: "/proc/self/exe".into(), arguments: vec!["--compat=dhow".into(), SERVE.into()] }
+}
+
+fn warning(dead: &Mounted) -> String {
+    let Mounted { name, path, .. } = dead;
+    let path = path.display();
+    format!(
+        "WARNING: {name} was mounted at {path}, but the process that served it is dead: \
+         `dhow image unmount {name}` takes it away, `dhow image mount {name}` mounts it again"
+    )
+}
+
+/// The word for [`Serve`].
+pub(super) const SERVE: &str = "mount-server";
+
+/// The arguments of the process that serves a mount over FUSE.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    target: PathBuf,
+    lock: PathBuf,
+}
+
+impl Verb for Serve {
+    const ABOUT: &'static str = "Serve a mounted image; `image mount` starts it";
+    const OPERANDS: &'static str = "TARGET LOCK";
+    // Both are required: what counts operands has nothing to add.
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &[]
+    }
+
+    fn run(self, _: &Session<'_>) -> Outcome {
+        mount::serve(&self.target, &self.lock).map_err(Failure::from)
     }
 }
 
@@ -95,7 +152,7 @@ impl Verb for Unmount {
         }
         let documents = self.documents.open(session.console);
         let context = session.local_context()?;
-        let request = Request { names: self.names, all: self.all, force: self.force };
+        let request = UnmountRequest { names: self.names, all: self.all, force: self.force };
         let unmounted = documents.settle(None, mount::unmount(&context, &request).map_err(Failure::from))?;
         for id in &unmounted {
             documents.put(&schema::Unmounted { image_id: id })?;

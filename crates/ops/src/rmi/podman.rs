@@ -6,6 +6,7 @@ use dhow_spec::{Digest, Reference};
 use dhow_store::{MatchedBy, Update};
 
 use crate::context::Context;
+use crate::mount;
 
 /// What became of all images and names.
 #[derive(Debug, Default)]
@@ -77,6 +78,7 @@ fn run(context: &Context, change: impl FnOnce(&mut Update<'_>, &mut Report) -> R
         store.remove_directory("containers", container)?;
     }
     if !report.deleted.is_empty() {
+        mount::end_removed(store);
         store.collect()?;
     }
     Ok(report)
