@@ -18,6 +18,7 @@ mod latency;
 mod limits;
 mod local;
 mod measure;
+mod mount;
 mod network;
 mod race;
 mod report;
@@ -90,6 +91,7 @@ const SCENARIOS: &[&str] = &[
     "copy-memory",
     "unpack",
     "export",
+    "mount",
     "serve-manifest",
     "serve-blob",
     "serve-push",
@@ -125,6 +127,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     local::run(&lab, &plan, &mut report);
     network::run(&lab, &plan, &mut report);
     unpack::run(&lab, &plan, &mut report);
+    mount::run(&lab, &plan, &mut report);
     serve::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
