@@ -12,12 +12,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    self, AtFlags, Dir as Listing, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec,
-    Timestamps, Uid, XattrFlags,
+    self, AtFlags, Dir as Listing, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid,
+    XattrFlags,
 };
 use rustix::io::Errno;
 
 use crate::fault;
+
+mod open;
+
+use open::{collect_xattrs, read_growing, timestamps};
+pub use open::{remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, write_at, xattrs};
 
 /// How often openat2(2) is asked again when a rename elsewhere made the kernel unsure (`EAGAIN`).
 const RESOLVE_ATTEMPTS: u32 = 1000;
@@ -420,110 +425,6 @@ impl AsFd for Dir {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Sets owner and group of an open file or directory.
-///
-/// # Errors
-/// The operating system's.
-pub fn set_owner(file: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
-    fault::point("beneath.chown")?;
-    Ok(fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-}
-
-/// Sets the permission bits of an open file or directory.
-///
-/// # Errors
-/// The operating system's.
-pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
-    fault::point("beneath.chmod")?;
-    Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
-}
-
-/// Sets the time of the last change (and access) of an open file or directory.
-///
-/// # Errors
-/// The operating system's.
-pub fn set_modified(file: impl AsFd, seconds: i64, nanoseconds: u32) -> io::Result<()> {
-    fault::point("beneath.utimes")?;
-    Ok(fs::futimens(file, &timestamps(seconds, nanoseconds))?)
-}
-
-/// Sets an extended attribute of an open file or directory.
-///
-/// # Errors
-/// The operating system's.
-pub fn set_xattr(file: impl AsFd, xattr: &[u8], value: &[u8]) -> io::Result<()> {
-    fault::point("beneath.setxattr")?;
-    Ok(fs::fsetxattr(file, OsStr::from_bytes(xattr), value, XattrFlags::empty())?)
-}
-
-/// Removes an extended attribute of an open file or directory; a missing one is fine.
-///
-/// # Errors
-/// The operating system's.
-pub fn remove_xattr(file: impl AsFd, xattr: &[u8]) -> io::Result<()> {
-    match fs::fremovexattr(file, OsStr::from_bytes(xattr)) {
-        Err(Errno::NODATA) => Ok(()),
-        other => Ok(other?),
-    }
-}
-
-/// The extended attributes of an open file or directory, sorted by name; none where the file system has none.
-///
-/// # Errors
-/// The operating system's.
-pub fn xattrs(file: impl AsFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let file = file.as_fd();
-    let list = read_growing(|buffer| fs::flistxattr(file, buffer))?;
-    collect_xattrs(&list, |xattr| read_growing(|buffer| fs::fgetxattr(file, xattr, buffer)))
-}
-
-/// Writes all of `bytes` at `offset` of a file that is being made.
-///
-/// # Errors
-/// The operating system's.
-pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    fault::point("beneath.write")?;
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-/// Sets the length of a file that is being made: what was not written is a hole.
-///
-/// # Errors
-/// The operating system's.
-pub fn set_length(file: &File, length: u64) -> io::Result<()> {
-    Ok(fs::ftruncate(file, length)?)
-}
-
-fn collect_xattrs(list: &[u8], value: impl Fn(&OsStr) -> io::Result<Vec<u8>>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut xattrs = Vec::new();
-    for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        match value(OsStr::from_bytes(name)) {
-            Ok(value) => xattrs.push((name.to_vec(), value)),
-            // Removed meanwhile.
-            Err(error) if error.raw_os_error() == Some(Errno::NODATA.raw_os_error()) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    xattrs.sort();
-    Ok(xattrs)
-}
-
-/// Calls for a result of unknown length, with a larger buffer until it fits.
-fn read_growing(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; 1024];
-    loop {
-        match read(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            Err(Errno::RANGE) if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 4, 0),
-            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 /// Removes files of a directory until one is a directory itself, whose name is returned; nothing when it is empty.
 fn next_child(dir: &Dir) -> io::Result<Option<Vec<u8>>> {
     for entry in Listing::read_from(&dir.descriptor)? {
@@ -553,11 +454,6 @@ fn missing_is_fine(outcome: rustix::io::Result<()>) -> io::Result<()> {
         Err(Errno::NOENT) => Ok(()),
         other => Ok(other?),
     }
-}
-
-fn timestamps(seconds: i64, nanoseconds: u32) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 fn stat(found: &fs::Stat) -> Stat {
