@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
-use dhow_spec::digest::Hasher;
+use dhow_spec::digest::{Algorithm, Hasher};
 
 use super::below::Below;
 use super::format::HEAD_BYTES;
@@ -57,21 +57,16 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
     let Workspace { target, scratch, below } = workspace;
     let mut writer = LayerWriter::new(below, scratch);
     let (tar_bytes, found) = thread::scope(|scope| {
-        let (sender, chunks) = mpsc::sync_channel::<Arc<Vec<u8>>>(WAITING_MAX);
         let algorithm = diff_id.algorithm();
-        let hashing = scope.spawn(move || {
-            let mut hasher = Hasher::new(algorithm);
-            chunks.into_iter().for_each(|chunk| hasher.update(&chunk));
-            hasher.finish()
-        });
-        let tee =
-            Tee { stream, target: &mut *target, sender, chunk: Arc::default(), used: 0, pool: Vec::new(), written: 0 };
+        let (sender, chunks) = waiting_chunks();
+        let hashing = scope.spawn(move || digest_of(algorithm, chunks));
+        let tee = Tee::new(stream, &mut *target, sender);
         let mut reader = TarReader::new(tee, format!("layer {diff_id}"), TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
             note(&mut writer, entry)?;
         }
         let tee = reader.finish()?;
-        let written = tee.written;
+        let written = tee.written();
         drop(tee);
         let found = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
         Ok::<_, Error>((written, found))
@@ -84,7 +79,7 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
     Ok(Converted { tar_bytes, summary })
 }
 
-fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) -> Result<()> {
+pub(super) fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) -> Result<()> {
     let Entry { path, kind, mode, uid, gid, mtime, xattrs, data_offset, .. } = entry;
     let xattrs = xattrs.into_iter().map(|xattr| Xattr { name: xattr.name, value: xattr.value }).collect();
     let mtime = Mtime { seconds: mtime.seconds, nanoseconds: mtime.nanoseconds };
@@ -111,8 +106,20 @@ fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) -> Result<()>
     noted.map_err(|error| error.context(format_args!("{:?}", String::from_utf8_lossy(at))))
 }
 
+/// Where chunks wait for the hashing thread.
+pub(super) fn waiting_chunks() -> (SyncSender<Arc<Vec<u8>>>, Receiver<Arc<Vec<u8>>>) {
+    mpsc::sync_channel(WAITING_MAX)
+}
+
+/// The digest of all chunks, worked out as they come.
+pub(super) fn digest_of(algorithm: Algorithm, chunks: Receiver<Arc<Vec<u8>>>) -> Digest {
+    let mut hasher = Hasher::new(algorithm);
+    chunks.into_iter().for_each(|chunk| hasher.update(&chunk));
+    hasher.finish()
+}
+
 /// Hands a stream on, writes it to the target and has it hashed.
-struct Tee<'a, R, S> {
+pub(super) struct Tee<'a, R, S> {
     stream: R,
     target: &'a mut S,
     sender: SyncSender<Arc<Vec<u8>>>,
@@ -124,7 +131,26 @@ struct Tee<'a, R, S> {
     written: u64,
 }
 
-impl<R: Read, S: Storage> Tee<'_, R, S> {
+impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
+    pub(super) fn new(stream: R, target: &'a mut S, sender: SyncSender<Arc<Vec<u8>>>) -> Self {
+        Self { stream, target, sender, chunk: Arc::default(), used: 0, pool: Vec::new(), written: 0 }
+    }
+
+    /// Bytes of the stream so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Passes the rest of the stream on to the target and the hash alone.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        loop {
+            self.next_chunk()?;
+            if self.chunk.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
     fn next_chunk(&mut self) -> Result<()> {
         let mut chunk = self.free_chunk();
         chunk.resize(CHUNK_BYTES, 0);

@@ -4,6 +4,7 @@ mod facts;
 mod hostile;
 mod kernel;
 mod overlay;
+mod passing;
 mod source;
 
 use std::cell::RefCell;

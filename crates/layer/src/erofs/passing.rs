@@ -1,0 +1,155 @@
+//! From a layer's tar stream to its file before anybody knows what the layer is, and what lies below it: while it arrives.
+
+use std::io::{self, Read};
+use std::thread;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Digest;
+use dhow_spec::digest::Algorithm;
+
+use super::below::Below;
+use super::convert::{Tee, digest_of, note, waiting_chunks};
+use super::inode::Attributes;
+use super::storage::{ReadAt, Storage};
+use super::union::UnionNode;
+use super::writer::LayerWriter;
+use crate::decode_error;
+use crate::tar::{TarLimits, TarReader};
+
+/// A layer that passed.
+#[derive(Debug)]
+pub struct Passed {
+    /// The digest of all its bytes.
+    pub diff_id: Digest,
+    /// How many there were.
+    pub tar_bytes: u64,
+    /// Whether the target is its file now. If not, that may be because something is needed from the layers below, which may
+    /// not be there yet; because the stream is no layer; or because the target could not be written.
+    pub made: Result<()>,
+}
+
+/// Works out the digest of an uncompressed stream and, if it is a layer that says everything itself, writes its file.
+///
+/// The digest is worked out to the end whatever becomes of the file: the stream passes only once.
+///
+/// # Errors
+/// Those of reading the stream, [`decode_error`]'s; [`Kind::Internal`].
+pub fn convert_passing<S: Storage>(
+    stream: impl Read,
+    algorithm: Algorithm,
+    target: &mut S,
+    scratch: &dyn Fn() -> Result<S>,
+) -> Result<Passed> {
+    let mut stream = Noting { stream, failed: None };
+    let mut lenient = Lenient { target, failed: None };
+    let mut writer = LayerWriter::new(&Unknown, scratch);
+    let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
+        let (sender, chunks) = waiting_chunks();
+        let hashing = scope.spawn(move || digest_of(algorithm, chunks));
+        let mut tee = Tee::new(&mut stream, &mut lenient, sender);
+        let noted = note_all(&mut tee, &mut writer);
+        let drained = tee.drain();
+        let tar_bytes = tee.written();
+        drop(tee);
+        let diff_id = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
+        Ok::<_, Error>((tar_bytes, diff_id, noted.and(drained)))
+    })?;
+    if let Some(error) = stream.failed {
+        return Err(decode_error("cannot inflate layer", error));
+    }
+    let finished = noted.and_then(|()| writer.finish(&mut lenient, tar_bytes, &diff_id));
+    let made = match (lenient.failed, finished) {
+        (Some(error), _) | (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Ok(()),
+    };
+    Ok(Passed { diff_id, tar_bytes, made })
+}
+
+fn note_all<S: Storage>(stream: impl Read, writer: &mut LayerWriter<'_, S>) -> Result<()> {
+    let mut reader = TarReader::new(stream, "layer", TarLimits::LAYER);
+    while let Some(entry) = reader.next_entry()? {
+        note(writer, entry)?;
+    }
+    reader.finish()?;
+    Ok(())
+}
+
+/// Keeps why a stream failed: an error goes through the tar reader as text.
+struct Noting<R> {
+    stream: R,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Read for Noting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stream.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                self.failed.get_or_insert(error);
+                Err(io::Error::other("the stream failed"))
+            }
+            other => other,
+        }
+    }
+}
+
+/// Keeps why the target could not be written, and lets the stream pass all the same.
+struct Lenient<'a, S> {
+    target: &'a mut S,
+    failed: Option<Error>,
+}
+
+impl<S: ReadAt> ReadAt for Lenient<'_, S> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.target.read_at(buffer, offset)
+    }
+}
+
+impl<S: Storage> Lenient<'_, S> {
+    fn attempt(&mut self, write: impl FnOnce(&mut S) -> Result<()>) -> Result<()> {
+        if self.failed.is_none() {
+            self.failed = write(self.target).err();
+        }
+        Ok(())
+    }
+}
+
+impl<S: Storage> Storage for Lenient<'_, S> {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.attempt(|target| target.write_at(bytes, offset))
+    }
+
+    fn set_length(&mut self, length: u64) -> Result<()> {
+        self.attempt(|target| target.set_length(length))
+    }
+}
+
+/// The layers below when nobody knows them.
+struct Unknown;
+
+impl Unknown {
+    fn refuse<T>() -> Result<T> {
+        Err(Error::new(Kind::Unavailable, "the layer takes something from the layers below, which are not known yet"))
+    }
+}
+
+impl Below for Unknown {
+    fn directory(&self, _: &[u8]) -> Result<Option<Attributes>> {
+        Self::refuse()
+    }
+
+    fn file(&self, _: &[u8]) -> Result<Option<UnionNode>> {
+        Self::refuse()
+    }
+
+    fn read(&self, _: &UnionNode, _: &mut [u8], _: u64) -> Result<usize> {
+        Self::refuse()
+    }
+
+    fn attributes(&self, _: &UnionNode) -> Result<Attributes> {
+        Self::refuse()
+    }
+
+    fn target(&self, _: &UnionNode) -> Result<Vec<u8>> {
+        Self::refuse()
+    }
+}
