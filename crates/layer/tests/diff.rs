@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use dhow_base::beneath::{self, Dir, FileKind};
-use dhow_layer::diff::{DiffOptions, diff, write_tree, write_upper_directory};
+use dhow_layer::diff::{DiffOptions, diff, write_tree, write_union, write_upper_directory};
+use dhow_layer::erofs::{Image, Union, Workspace, convert};
 use dhow_layer::tar::{EntryKind, TarLimits, TarReader};
 use dhow_layer::unpack::{IdMap, Owners, Unpacker};
+use dhow_spec::Digest;
 use proptest::prelude::*;
 
 /// A file of a tree under construction.
@@ -152,6 +155,19 @@ fn unpack(layers: &[&[u8]]) -> (tempfile::TempDir, Dir) {
     (scratch, unpacked.root)
 }
 
+/// The layers as files, laid over each other.
+fn stacked(layers: &[&[u8]]) -> Union<Vec<u8>> {
+    let mut images: Vec<Arc<Image<Vec<u8>>>> = Vec::new();
+    for layer in layers {
+        let (below, mut target) = (Union::new(images.clone()), Vec::new());
+        let scratch = || Ok(Vec::new());
+        let workspace = Workspace { target: &mut target, scratch: &scratch, below: &below };
+        convert(*layer, &Digest::sha256(layer), workspace).expect("a layer");
+        images.push(Arc::new(Image::open(target).expect("its own file")));
+    }
+    Union::new(images)
+}
+
 fn names() -> impl Strategy<Value = String> + Clone {
     let name = prop_oneof!["[a-d]", Just("a.b".to_owned()), Just("é".to_owned()), Just("n".repeat(130))];
     proptest::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
@@ -223,6 +239,11 @@ proptest! {
         write_tree(&upper_root, &mut packed, options).expect("the upper tree");
         write_tree(&root, &mut repacked, options).expect("the upper tree");
         prop_assert!(packed == repacked);
+        // And read out of the layer files without unpacking.
+        let mut exported = Vec::new();
+        let written = write_union(&stacked(&[&base, &layer]), &mut exported).expect("the union");
+        prop_assert_eq!(written, exported.len() as u64);
+        prop_assert!(exported == packed);
         if snapshot(&lower_root) == snapshot(&upper_root) {
             prop_assert_eq!(layer, vec![0; 1024]);
         }

@@ -6,6 +6,7 @@
 
 mod links;
 mod node;
+mod union;
 mod writer;
 
 use std::ffi::OsStr;
@@ -19,6 +20,8 @@ use crate::tar::RelativePath;
 use links::Links;
 use node::{Node, same_content};
 use writer::TarWriter;
+
+pub use union::write_union;
 
 /// How files are described.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -180,6 +180,22 @@ impl<W: Write> TarWriter<W> {
         self.pad(size)
     }
 
+    /// Writes the content of the file whose header was written last, `size` bytes, as `read` gives it from a position on.
+    pub(super) fn stream(&mut self, size: u64, mut read: impl FnMut(&mut [u8], u64) -> Result<usize>) -> Result<()> {
+        let mut done = 0;
+        while done < size {
+            let want = usize::try_from(size - done).unwrap_or(usize::MAX).min(self.buffer.len());
+            let count = read(&mut self.buffer[..want], done)?;
+            if count == 0 {
+                return Err(Error::new(Kind::Corrupt, "a file is shorter than it says"));
+            }
+            self.output.write_all(&self.buffer[..count]).map_err(cannot_write)?;
+            self.bytes += count as u64;
+            done += count as u64;
+        }
+        self.pad(size)
+    }
+
     fn pad(&mut self, length: u64) -> Result<()> {
         let padding = (length.wrapping_neg() % 512) as usize;
         self.put(&[0; 512][..padding])

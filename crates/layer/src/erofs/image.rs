@@ -24,6 +24,8 @@ pub struct DirectoryEntry {
     pub name: Vec<u8>,
     /// Number of its inode.
     pub nid: u64,
+    /// What the directory says it is; nothing when that makes no sense. The inode knows better.
+    pub kind: Option<FileType>,
 }
 
 /// An open layer file.
@@ -222,9 +224,9 @@ impl<R: ReadAt> Image<R> {
     /// [`Kind::Corrupt`], and those of `each`, which ends it.
     pub fn read_directory(&self, directory: &Inode, mut each: impl FnMut(DirectoryEntry) -> Result<()>) -> Result<()> {
         for block in 0..directory.size.div_ceil(BLOCK_BYTES) {
-            for (name, nid) in Block::read(self, directory, block)?.entries() {
+            for (name, nid, kind) in Block::read(self, directory, block)?.entries() {
                 if name != b"." && name != b".." {
-                    each(DirectoryEntry { name: name.to_vec(), nid })?;
+                    each(DirectoryEntry { name: name.to_vec(), nid, kind: FileType::from_directory(kind) })?;
                 }
             }
         }
@@ -244,12 +246,12 @@ impl<R: ReadAt> Image<R> {
         while low < high {
             let middle = low + (high - low) / 2;
             let block = Block::read(self, directory, middle)?;
-            let first = block.entries().next().map(|(first, _)| first.cmp(name));
+            let first = block.entries().next().map(|(first, ..)| first.cmp(name));
             if first.is_none_or(std::cmp::Ordering::is_gt) {
                 high = middle;
                 continue;
             }
-            if let Some((_, nid)) = block.entries().find(|(entry, _)| *entry == name) {
+            if let Some((_, nid, _)) = block.entries().find(|(entry, ..)| *entry == name) {
                 return self.inode(nid).map(Some);
             }
             low = middle + 1;
@@ -298,10 +300,12 @@ impl Block {
         (start, start + rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len()))
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&[u8], u64)> {
+    /// Names, numbers of inodes, and types.
+    fn entries(&self) -> impl Iterator<Item = (&[u8], u64, u8)> {
         (0..self.count).map(|entry| {
             let (start, end) = self.name_range(entry);
-            (&self.bytes[start..end], u64_at(&self.bytes, entry * DIRENT_BYTES))
+            let at = entry * DIRENT_BYTES;
+            (&self.bytes[start..end], u64_at(&self.bytes, at), self.bytes[at + 10])
         })
     }
 }

@@ -44,6 +44,11 @@ impl FileType {
         Self::ALL.iter().find(|(_, bits, _)| *bits == mode >> 12).map(|(kind, ..)| *kind)
     }
 
+    /// The type that directory entries have a number for.
+    pub(super) fn from_directory(number: u8) -> Option<Self> {
+        Self::ALL.iter().find(|(.., known)| *known == number).map(|(kind, ..)| *kind)
+    }
+
     /// The number that directory entries have for it.
     pub(super) fn in_directory(self) -> u8 {
         Self::ALL.iter().find(|(kind, ..)| *kind == self).map_or(0, |(.., number)| *number)

@@ -1,13 +1,12 @@
 //! A stack of layers as one file system, without mounting it: overlayfs's rules.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
 use dhow_base::{Error, Kind, Result};
 
-use super::image::Image;
+use super::image::{DirectoryEntry, Image};
 use super::inode::{Attributes, FileType, Inode, Mtime};
 use super::storage::ReadAt;
 
@@ -42,6 +41,14 @@ pub struct UnionNode {
     layer: Option<usize>,
     /// What a directory is merged of, highest first.
     parts: Vec<(usize, Inode)>,
+}
+
+/// A name in a directory.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) name: Vec<u8>,
+    /// Layer and inode, where no other layer has a part in it.
+    place: Option<(usize, u64)>,
 }
 
 impl UnionNode {
@@ -139,17 +146,60 @@ impl<R: ReadAt> Union<R> {
     /// # Errors
     /// [`Kind::Corrupt`].
     pub fn names(&self, directory: &UnionNode) -> Result<Vec<Vec<u8>>> {
-        let mut names: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
-        for (layer, inode) in &directory.parts {
-            let image = &self.layers[*layer];
-            image.read_directory(inode, |entry| {
-                if let Entry::Vacant(vacant) = names.entry(entry.name) {
-                    vacant.insert(!image.inode(entry.nid)?.is_whiteout());
+        Ok(self.entries(directory)?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// As [`Union::names`], with where the files are as far as the directories tell.
+    pub(super) fn entries(&self, directory: &UnionNode) -> Result<Vec<Named>> {
+        if let [(layer, inode)] = directory.parts.as_slice() {
+            // Nothing to merge, as in most directories: the names are in order already.
+            let mut names = Vec::new();
+            self.layers[*layer].read_directory(inode, |entry| {
+                if !self.is_whiteout(*layer, &entry)? {
+                    names.push(Named { name: entry.name, place: Some((*layer, entry.nid)) });
                 }
                 Ok(())
             })?;
+            return Ok(names);
         }
-        Ok(names.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect())
+        // What has a name: nothing, a file of one layer, or what the layers below may have a part in.
+        let mut names: BTreeMap<Vec<u8>, Option<Option<(usize, u64)>>> = BTreeMap::new();
+        for (layer, inode) in &directory.parts {
+            self.layers[*layer].read_directory(inode, |entry| {
+                if names.contains_key(&entry.name) {
+                    return Ok(());
+                }
+                let found = match entry.kind {
+                    _ if self.is_whiteout(*layer, &entry)? => None,
+                    Some(FileType::Directory) | None => Some(None),
+                    Some(_) => Some(Some((*layer, entry.nid))),
+                };
+                names.insert(entry.name, found);
+                Ok(())
+            })?;
+        }
+        let named = |(name, found): (Vec<u8>, Option<_>)| found.map(|place| Named { name, place });
+        Ok(names.into_iter().filter_map(named).collect())
+    }
+
+    fn is_whiteout(&self, layer: usize, entry: &DirectoryEntry) -> Result<bool> {
+        match entry.kind {
+            Some(FileType::CharDevice) | None => Ok(self.layers[layer].inode(entry.nid)?.is_whiteout()),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// The file of an entry of a directory.
+    pub(super) fn child_at(&self, directory: &UnionNode, entry: &Named) -> Result<Option<UnionNode>> {
+        let Some((layer, nid)) = entry.place else { return self.child(directory, &entry.name) };
+        let inode = self.layers[layer].inode(nid)?;
+        let is_directory = inode.kind == FileType::Directory;
+        if is_directory && directory.parts.len() > 1 {
+            // The entry said otherwise.
+            return self.child(directory, &entry.name);
+        }
+        let parts = if is_directory { vec![(layer, inode.clone())] } else { Vec::new() };
+        Ok(Some(UnionNode { inode, layer: Some(layer), parts }))
     }
 
     /// Attributes, those of overlayfs left out.

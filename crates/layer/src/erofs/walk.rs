@@ -25,23 +25,23 @@ impl<R: ReadAt> Union<R> {
     /// # Errors
     /// [`dhow_base::Kind::Corrupt`]; those of `visit`, which end it.
     pub fn walk(&self, start: &UnionNode, mut visit: impl FnMut(&[u8], &UnionNode) -> Result<Visit>) -> Result<()> {
-        let mut open = vec![(start.clone(), self.names(start)?.into_iter())];
+        let mut open = vec![(start.clone(), self.entries(start)?.into_iter())];
         let mut path: Vec<u8> = Vec::new();
         let mut lengths: Vec<usize> = Vec::new();
         // Every directory is in one place: more of them than inodes means that they go round in circles.
         let mut directories_left = self.inodes();
-        while let Some((directory, names)) = open.last_mut() {
-            let Some(name) = names.next() else {
+        while let Some((directory, entries)) = open.last_mut() {
+            let Some(entry) = entries.next() else {
                 open.pop();
                 path.truncate(lengths.pop().unwrap_or(0));
                 continue;
             };
-            let Some(child) = self.child(directory, &name)? else { continue };
+            let Some(child) = self.child_at(directory, &entry)? else { continue };
             let before = path.len();
             if before > 0 {
                 path.push(b'/');
             }
-            path.extend_from_slice(&name);
+            path.extend_from_slice(&entry.name);
             let enter = visit(&path, &child)? == Visit::Enter && child.is_directory();
             if !enter {
                 path.truncate(before);
@@ -52,8 +52,8 @@ impl<R: ReadAt> Union<R> {
                 return Err(damaged("its directories are nested too deeply"));
             }
             lengths.push(before);
-            let names = self.names(&child)?.into_iter();
-            open.push((child, names));
+            let entries = self.entries(&child)?.into_iter();
+            open.push((child, entries));
         }
         Ok(())
     }

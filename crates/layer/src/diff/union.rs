@@ -1,0 +1,74 @@
+//! The files of an image into an archive, read out of its unpacked layers.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use dhow_base::beneath::{FileKind, Stat};
+use dhow_base::{Error, Kind, Result};
+
+use super::node::Node;
+use super::writer::TarWriter;
+use crate::erofs::{Attributes, FileType, ReadAt, Union, UnionNode, Visit};
+use crate::tar::RelativePath;
+
+/// Writes all files of a union, without an entry for the root, as [`write_tree`](super::write_tree) writes the tree that they
+/// would make on disk; returns the bytes written. Owners, devices and attributes are as the layers have them, whoever calls.
+///
+/// # Errors
+/// [`Kind::Corrupt`] for damaged layer files; those of writing; [`Kind::Invalid`] for a name that means a removal in a layer.
+pub fn write_union<R: ReadAt>(union: &Union<R>, output: impl Write) -> Result<u64> {
+    let mut writer = TarWriter::new(output);
+    // Files with several names, by the first one that the walk met.
+    let mut first_names: HashMap<(usize, u64), RelativePath> = HashMap::new();
+    union.walk(&union.root()?, |path, found| {
+        let path = RelativePath::parse(path).map_err(|error| Error::new(Kind::Corrupt, error.to_string()))?;
+        if path.name().is_some_and(|name| name.starts_with(b".wh.")) {
+            let message = format!("{path:?} cannot be in an archive: names that begin with .wh. stand for removals");
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        let node = describe(union, path, found)?;
+        if !found.is_directory() && found.inode().links > 1 {
+            if let Some(first) = first_names.get(&found.identity()) {
+                writer.link(&node, first)?;
+                return Ok(Visit::Enter);
+            }
+            first_names.insert(found.identity(), node.path.clone());
+        }
+        writer.node(&node, None)?;
+        if node.kind() == FileKind::File {
+            writer.stream(node.stat.size, |buffer, offset| union.read(found, buffer, offset))?;
+        }
+        Ok(Visit::Enter)
+    })?;
+    writer.finish()
+}
+
+fn describe<R: ReadAt>(union: &Union<R>, path: RelativePath, found: &UnionNode) -> Result<Node> {
+    let inode = found.inode();
+    let Attributes { mode, uid, gid, mtime, xattrs } = union.attributes(found)?;
+    let kind = match inode.kind {
+        FileType::File => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::CharDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+    };
+    let stat = Stat {
+        kind,
+        mode,
+        uid,
+        gid,
+        size: inode.size,
+        allocated_bytes: 0,
+        modified: (mtime.seconds, mtime.nanoseconds),
+        identity: (0, inode.nid),
+        links: u64::from(inode.links),
+        device: inode.device,
+    };
+    let target = if kind == FileKind::Symlink { union.read_link(found)? } else { Vec::new() };
+    let mut xattrs: Vec<(Vec<u8>, Vec<u8>)> = xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
+    xattrs.sort();
+    Ok(Node { path, stat, target, xattrs, is_opaque: false, is_written: true })
+}
