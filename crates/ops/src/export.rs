@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use dhow_base::fs::{self as durable, AtomicFile, Durability};
-use dhow_base::progress::Observer;
+use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::diff::{DiffOptions, write_tree};
+use dhow_layer::diff::write_union;
+use dhow_layer::erofs::Union;
 use dhow_spec::Platform;
 
 use crate::content_error::explain;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::last_use;
 use crate::save::irreplaceable;
 use crate::select;
-use crate::unpack::{self, Existing, IdMap, Note, Owners, Pending};
+use crate::unpack;
 
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -39,16 +39,15 @@ pub struct Request {
     pub platform: Option<Platform>,
     /// Where the archive goes.
     pub output: Output,
-    /// Whether owners and devices can be given to files here; without it they are kept beside them meanwhile.
-    pub is_root: bool,
 }
 
 /// Writes all files of an image, layers above each other, as docker's export of a container made from it: names in order,
-/// without the layers' whiteouts. Returns what could not be kept.
+/// without the layers' whiteouts. They are read out of the layer files, which are made where they are missing: owners,
+/// devices and attributes are the image's, whoever calls.
 ///
 /// # Errors
 /// [`Kind::NotFound`] when nothing has the name; those of unpacking and of writing.
-pub fn export(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Vec<Note>> {
+pub fn export(context: &Context, request: &Request) -> Result<()> {
     let found =
         select::find(context, &request.image, request.platform.as_ref()).map_err(|error| match error.kind() {
             Kind::NotFound => error.with_hint("export takes images; there are no containers here yet"),
@@ -57,37 +56,33 @@ pub fn export(context: &Context, request: &Request, observer: &dyn Observer) -> 
     if let Output::Path(path) = &request.output {
         check_target(path)?;
     }
-    let session = context.store()?.begin("export")?;
+    let store = context.store()?;
+    let session = store.begin("export")?;
     session.pin(&found.manifest)?;
-    let folder = session.store().root().join("exports");
-    durable::create_dir_all(&folder)?;
-    // Never placed: it is removed at the end, and by the next export when this one dies.
-    let (_pending, work) = Pending::new(&folder.join("tree"), Existing::Refuse)?;
-    let owners = if request.is_root { Owners::Keep(IdMap::default()) } else { Owners::Record };
-    let (unpacked, _) = unpack::unpack_into(&session, &found, work, owners, unpack::Flush::Never, observer)
-        .map_err(|error| explain(&request.image, error))?;
-    let options = DiffOptions { recorded_owners: !request.is_root };
+    unpack::image_manifest(store, &found)?;
+    let layers = store.unpack(&found.image_id).map_err(|error| explain(&request.image, error))?;
+    let union = dhow_store::union(&layers);
     match &request.output {
         Output::Path(path) => {
             let mut file = AtomicFile::create(path, 0o600)?;
             let handle = file.file().try_clone();
             let handle = handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
-            write(&unpacked.root, handle, options)?;
+            write(&union, handle)?;
             file.commit(Durability::Cached)?;
         }
         Output::Stdout => {
             let handle = io::stdout().as_fd().try_clone_to_owned();
             let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
-            write(&unpacked.root, File::from(handle), options)?;
+            write(&union, File::from(handle))?;
         }
     }
-    last_use::note(session.store(), [&found.image_id]);
-    Ok(unpacked.notes)
+    last_use::note(store, [&found.image_id]);
+    Ok(())
 }
 
-fn write(tree: &dhow_base::beneath::Dir, file: File, options: DiffOptions) -> Result<()> {
+fn write(union: &Union<File>, file: File) -> Result<()> {
     let mut output = BufWriter::with_capacity(BUFFER_BYTES, file);
-    write_tree(tree, &mut output, options)?;
+    write_union(union, &mut output)?;
     output.flush().map_err(|error| Error::io("cannot write the archive", error))
 }
 

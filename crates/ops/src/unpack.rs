@@ -12,8 +12,8 @@ use dhow_content::Source;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Unpacked, Unpacker};
 use dhow_layer::{Limits, inflate_ahead};
-use dhow_spec::{Digest, Platform};
-use dhow_store::{Found, Session};
+use dhow_spec::{Digest, ImageManifest, Platform};
+use dhow_store::{Found, Session, Store};
 
 pub use dhow_layer::unpack::{IdMap, IdRange, Note, Owners};
 
@@ -21,7 +21,7 @@ use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
 use crate::select;
-pub(crate) use place::{Existing, Pending};
+use place::{Existing, Pending};
 
 /// What to unpack, where to, and how.
 #[derive(Clone, Debug)]
@@ -63,38 +63,35 @@ pub fn unpack(context: &Context, request: &Request, observer: &dyn Observer) -> 
     session.pin(&found.manifest)?;
     let existing = if request.force { Existing::Replace } else { Existing::Refuse };
     let (pending, work) = Pending::new(&without_slash(&request.target), existing)?;
-    let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), Flush::Now, observer)
+    let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), observer)
         .map_err(|error| explain(&request.image, error))?;
     pending.place(existing)?;
     last_use::note(session.store(), [&found.image_id]);
     Ok(Done { image_id: found.image_id, layers, entries: unpacked.entries, notes: unpacked.notes })
 }
 
-/// Whether what is unpacked is written to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
-    /// Before the call returns.
-    Now,
-    /// Not at all: nobody needs it after a power cut.
-    Never,
+/// The manifest of an image, which must have a file system.
+///
+/// # Errors
+/// [`Kind::Unsupported`] for an artifact.
+pub(crate) fn image_manifest(store: &Store, found: &Found) -> Result<ImageManifest> {
+    let document = store.document(&found.manifest.digest)?;
+    document.document().as_manifest().filter(|manifest| manifest.is_image()).cloned().ok_or_else(|| {
+        let message = format!("{} is an artifact, which has no file system", found.image_id);
+        Error::new(Kind::Unsupported, message).with_hint("dhow artifact pull fetches its files")
+    })
 }
 
-/// Unpacks all layers of a pinned image into an empty directory; returns how many there were.
-pub(crate) fn unpack_into(
+/// Unpacks all layers of a pinned image into an empty directory, and writes them to the disk; returns how many there were.
+fn unpack_into(
     session: &Session,
     found: &Found,
     work: Dir,
     owners: Owners,
-    flush: Flush,
     observer: &dyn Observer,
 ) -> Result<(Unpacked, usize)> {
     let store = session.store();
-    let document = store.document(&found.manifest.digest)?;
-    let manifest = document.document().as_manifest().filter(|manifest| manifest.is_image());
-    let Some(manifest) = manifest else {
-        let message = format!("{} is an artifact, which has no file system", found.image_id);
-        return Err(Error::new(Kind::Unsupported, message).with_hint("dhow artifact pull fetches its files"));
-    };
+    let manifest = image_manifest(store, found)?;
     let diff_ids = store.config(&found.image_id)?.rootfs.diff_ids;
     if diff_ids.len() != manifest.layers.len() {
         let message = format!("the config names {} layers, the manifest {}", diff_ids.len(), manifest.layers.len());
@@ -121,9 +118,7 @@ pub(crate) fn unpack_into(
         observer.event(Event::Done { digest });
     }
     let unpacked = unpacker.finish()?;
-    if flush == Flush::Now {
-        unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
-    }
+    unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
     Ok((unpacked, manifest.layers.len()))
 }
 

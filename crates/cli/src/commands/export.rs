@@ -8,11 +8,7 @@ use dhow_ops::export::{self, Output, Request};
 
 use super::save::quiet_broken_pipe;
 use super::targets;
-use super::unpack::describe;
 use crate::errors::{Failure, Outcome};
-use crate::format::text;
-use crate::progress::Progress;
-use crate::progress::state::Direction;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -49,20 +45,8 @@ impl Verb for Export {
             }
             None => Output::Stdout,
         };
-        let request = Request {
-            image: image.clone(),
-            platform: targets::platform(self.platform.as_deref())?,
-            output,
-            is_root: rustix::process::geteuid().is_root(),
-        };
+        let request = Request { image: image.clone(), platform: targets::platform(self.platform.as_deref())?, output };
         let context = session.local_context()?;
-        let notes = {
-            let progress = Progress::new(session.console, Direction::Load, true);
-            export::export(&context, &request, &progress).map_err(quiet_broken_pipe)?
-        };
-        for left_out in &notes {
-            session.console.notice(text::note(&describe(left_out)));
-        }
-        Ok(())
+        export::export(&context, &request).map_err(quiet_broken_pipe)
     }
 }

@@ -110,7 +110,7 @@ fn ranges(texts: &[String], flag: &str) -> Outcome<Vec<IdRange>> {
 }
 
 /// What was left out, in a sentence.
-pub(super) fn describe(note: &Note) -> String {
+fn describe(note: &Note) -> String {
     let further = match note.count {
         1 => String::new(),
         count => format!(" and {} more", count - 1),
