@@ -63,11 +63,20 @@ pub fn unpack(context: &Context, request: &Request, observer: &dyn Observer) -> 
     session.pin(&found.manifest)?;
     let existing = if request.force { Existing::Replace } else { Existing::Refuse };
     let (pending, work) = Pending::new(&without_slash(&request.target), existing)?;
-    let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), observer)
+    let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), Flush::Now, observer)
         .map_err(|error| explain(&request.image, error))?;
     pending.place(existing)?;
     last_use::note(session.store(), [&found.image_id]);
     Ok(Done { image_id: found.image_id, layers, entries: unpacked.entries, notes: unpacked.notes })
+}
+
+/// Whether what is unpacked is written to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Before the call returns.
+    Now,
+    /// Not at all: nobody needs it after a power cut.
+    Never,
 }
 
 /// The manifest of an image, which must have a file system.
@@ -82,12 +91,13 @@ pub(crate) fn image_manifest(store: &Store, found: &Found) -> Result<ImageManife
     })
 }
 
-/// Unpacks all layers of a pinned image into an empty directory, and writes them to the disk; returns how many there were.
-fn unpack_into(
+/// Unpacks all layers of a pinned image into an empty directory; returns how many there were.
+pub(crate) fn unpack_into(
     session: &Session,
     found: &Found,
     work: Dir,
     owners: Owners,
+    flush: Flush,
     observer: &dyn Observer,
 ) -> Result<(Unpacked, usize)> {
     let store = session.store();
@@ -118,7 +128,9 @@ fn unpack_into(
         observer.event(Event::Done { digest });
     }
     let unpacked = unpacker.finish()?;
-    unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+    if flush == Flush::Now {
+        unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+    }
     Ok((unpacked, manifest.layers.len()))
 }
 
