@@ -199,7 +199,7 @@ fn the_labels_are_checked_too() {
     }
     fs::write(stage.scene.path("store/facts/v1/labels.db"), "no database at all").expect("damage");
     let found = stage.scene.dhow(&["system", "check"]);
-    assert_eq!(found.code, 1, "{found}");
+    assert_eq!(found.code, 0, "a cache can go without harm: {found}");
     assert!(found.stdout.contains("labels.db\" is damaged: file is not a database\n"), "{found}");
     let mended = stage.scene.dhow(&["system", "check", "--repair"]);
     assert_eq!(mended.code, 0, "{mended}");
