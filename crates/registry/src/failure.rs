@@ -54,14 +54,15 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Op
     let error = error.without_url();
     let is_connect = error.is_connect();
     let prefix = prefix(attempt, is_connect);
-    if let Some(tls) = find::<rustls::Error>(&error) {
-        let (kind, text, hint) = match tls {
-            rustls::Error::AlertReceived(alert) => alert_words(*alert, attempt),
-            other => {
-                let (kind, text, hint) = tls_words(other);
-                (kind, text, hint.map(str::to_owned))
-            }
-        };
+    let words = match find::<rustls::Error>(&error) {
+        Some(rustls::Error::AlertReceived(alert)) => Some(alert_words(*alert, attempt)),
+        Some(other) => {
+            let (kind, text, hint) = tls_words(other);
+            Some((kind, text, hint.map(str::to_owned)))
+        }
+        None => alert_in(&innermost(&error)).map(|alert| alert_words(alert, attempt)),
+    };
+    if let Some((kind, text, hint)) = words {
         let mut failed = Error::new(kind, format!("{prefix}: {text}"));
         if let Some(hint) = hint {
             failed = failed.with_hint(hint);
@@ -178,6 +179,25 @@ fn tls_words(error: &rustls::Error) -> (Kind, String, Option<&'static str>) {
     }
 }
 
+/// The alert that a text tells of: with HTTP/2, that is all that is left of the error. Only those that say more than that the
+/// connection broke.
+fn alert_in(text: &str) -> Option<AlertDescription> {
+    use AlertDescription as Alert;
+    let name = text.rsplit_once("received fatal alert: ")?.1;
+    let known = [
+        Alert::CertificateRequired,
+        Alert::BadCertificate,
+        Alert::UnsupportedCertificate,
+        Alert::CertificateRevoked,
+        Alert::CertificateExpired,
+        Alert::CertificateUnknown,
+        Alert::UnknownCA,
+        Alert::AccessDenied,
+        Alert::HandshakeFailure,
+    ];
+    known.into_iter().find(|alert| format!("{alert:?}") == name)
+}
+
 /// What the other side ended the handshake with, in Go's words. What it says of certificates, it says of this client's.
 fn alert_words(alert: AlertDescription, attempt: &Attempt) -> (Kind, String, Option<String>) {
     use AlertDescription as Alert;
@@ -290,6 +310,15 @@ mod tests {
         assert!(
             text.starts_with("Get \"https://no-such-host.invalid/token\": dial tcp: lookup no-such-host.invalid: ")
         );
+    }
+
+    #[test]
+    fn alerts_that_are_only_told_of() {
+        let text = rustls::Error::AlertReceived(AlertDescription::BadCertificate).to_string();
+        assert_eq!(alert_in(&text), Some(AlertDescription::BadCertificate));
+        assert_eq!(alert_in(&format!("connection error: {text}")), Some(AlertDescription::BadCertificate));
+        assert_eq!(alert_in("received fatal alert: UnexpectedMessage"), None);
+        assert_eq!(alert_in("connection closed"), None);
     }
 
     #[test]

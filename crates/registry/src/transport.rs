@@ -189,7 +189,13 @@ impl Transport {
         };
         builder.build().map_err(|error| {
             let error = error.without_url();
-            let why = crate::failure::innermost(&error);
+            let why = match crate::failure::innermost(&error) {
+                // What `openssl x509 -req` makes without extensions.
+                why if why.contains("UnsupportedCertVersion") => {
+                    "a certificate is of X.509 version 1; version 3 is needed (openssl x509 -req -extfile …)".to_owned()
+                }
+                why => why,
+            };
             match tls {
                 Some(tls) => {
                     Error::new(Kind::Invalid, format!("cannot use the certificates in {}: {why}", tls.files()))
