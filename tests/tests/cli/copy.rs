@@ -113,6 +113,8 @@ fn a_repository_into_a_folder_and_on() {
     Would copy docker://[REGISTRY]/acme/web:v2 to dir:usb/web:v2
     ");
     assert!(!scene.path("usb").exists());
+    let spelt = scene.must(&["sync", "--dry-run", &format!("docker://{}", server.name("acme/web")), "dir:usb"]);
+    assert!(spelt.lines().all(|line| line.contains(" to dir:usb/web:")), "{spelt}");
     let said = scene.must(&["sync", "--dest", "dir", &server.name("acme/web"), "usb"]);
     assert!(said.starts_with("Copying docker://[REGISTRY]/acme/web:v1 to dir:usb/web:v1\n"), "{said}");
     assert!(said.ends_with("Digest: sha256:<manifest-a>\nCopied 2 of 2 images\n"), "{said}");
@@ -144,6 +146,8 @@ fn lists_of_images() {
         server.address()
     );
     write("list.yaml", &yaml);
+    let unsaid = scene.dhow(&["sync", "list.yaml", &server.name("kept2")]);
+    assert!(unsaid.to_string().contains("list.yaml is a file: --src yaml reads it"), "{unsaid}");
     let said = scene.must(&["sync", "-q", "--src", "yaml", "list.yaml", &server.name("kept2")]);
     assert_eq!(said, "docker://[REGISTRY]/kept2/web:v2\ndocker://[REGISTRY]/kept2/web:v1\n");
     write("twice", &format!("{name}\n{}\n", server.name("kept/web:v1")));

@@ -1,6 +1,6 @@
 //! `sync`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dhow_base::fs;
@@ -80,8 +80,9 @@ impl Verb for Sync {
     fn run(self, session: &Session<'_>) -> Outcome {
         let [source, destination] = self.names.as_slice() else { return Ok(()) };
         let source = self.source(source)?;
-        let target = match self.dest.as_str() {
-            "docker" => Target::Registry(destination.trim_start_matches("docker://").to_owned()),
+        let (kind, destination) = spelt(&self.dest, destination);
+        let target = match kind {
+            "docker" => Target::Registry(destination.to_owned()),
             "dir" => Target::Folder(PathBuf::from(destination)),
             other => {
                 return Err(Failure::Client(format!("--dest {other:?} is not supported: it is \"docker\" or \"dir\"")));
@@ -107,14 +108,34 @@ impl Verb for Sync {
     }
 }
 
+/// What kind of place is meant, and the place. A transport before it, as `copy` has them, says it as well as the flag.
+fn spelt<'a>(kind: &'a str, name: &'a str) -> (&'a str, &'a str) {
+    match (kind, name.strip_prefix("docker://"), name.strip_prefix("dir:")) {
+        ("docker", Some(rest), _) => ("docker", rest),
+        ("docker" | "dir", _, Some(rest)) => ("dir", rest),
+        _ => (kind, name),
+    }
+}
+
+/// Whether it is a list, though nobody said so: no repository is called so that is a file here.
+fn is_list(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") && path.is_file()
+}
+
 impl Sync {
     fn source(&self, name: &str) -> Outcome<Source> {
         let list = |name: &str| -> Outcome<String> {
             let bytes = fs::read_limited(&PathBuf::from(name), LIST_BYTES_MAX)?;
             String::from_utf8(bytes).map_err(|_| Failure::Client(format!("{name}: the list is no text")))
         };
+        let (kind, name) = spelt(&self.src, name);
         let named = |error: dhow_base::Error| Failure::Engine(error.context(name));
-        match self.src.as_str() {
+        match kind {
+            "docker" if is_list(Path::new(name)) => {
+                let message =
+                    format!("{name} is a file: --src yaml reads it as skopeo's list, --src list as one name a line");
+                Err(Failure::Client(message))
+            }
             "docker" => Ok(Source::Registry(remote::reference(name)?)),
             "dir" => Ok(Source::Folder(PathBuf::from(name))),
             "yaml" => Ok(Source::Listed(sync::parse_yaml(&list(name)?).map_err(named)?)),
