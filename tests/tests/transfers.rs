@@ -243,6 +243,63 @@ fn patience_is_what_the_user_says() {
     }
 }
 
+/// Bytes of a layer's upload that arrived, and how often the registry was asked what it has.
+fn uploaded(registry: &ScriptedRegistry) -> (u64, usize) {
+    let requests = registry.requests();
+    let uploads = requests.iter().filter(|request| request.route == Route::Upload);
+    let bytes = uploads.clone().filter(|request| request.method != "GET").map(|request| request.received).sum();
+    (bytes, uploads.filter(|request| request.method == "GET").count())
+}
+
+#[test]
+fn what_one_push_began_the_next_one_ends() {
+    const LAYER: u64 = 6 << 20;
+    let (bench, source) = (Bench::new(), ScriptedRegistry::start());
+    let image = source.put_image("app", "v1", &[pattern(LAYER as usize, 3)]);
+    let from = format!("{}/app:v1", source.authority());
+    bench.dhow().must(&["pull", &from]);
+    let notes = || std::fs::read_dir(bench.dhow().root().join("uploads")).map_or(0, Iterator::count);
+    for is_killed in [false, true] {
+        let target = ScriptedRegistry::start();
+        let to = format!("{}/app:v1", target.authority());
+        bench.dhow().must(&["tag", &from, &to]);
+        if is_killed {
+            let mut slow = bench.dhow().command(&["push", "--quiet", "--limit-rate", "2m", &to]);
+            let mut child = slow.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start dhow");
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while notes() == 0 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            child.kill().expect("kill dhow");
+            child.wait().expect("its end");
+        } else {
+            let cut = Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20));
+            target.script(cut.times(1));
+            let ran = bench.dhow().run(&["push", "--quiet", "--retry", "0", &to]);
+            assert!(!ran.is_acknowledged(), "{}", ran.told());
+        }
+        assert_eq!(notes(), 1, "killed: {is_killed}");
+        // The registry has what arrived only when it has noticed that no more comes.
+        std::thread::sleep(Duration::from_millis(300));
+        target.clear_script();
+        target.clear_log();
+        bench.dhow().must(&["push", "--quiet", &to]);
+        let (bytes, asked) = uploaded(&target);
+        assert!(asked == 1 && bytes < LAYER, "killed: {is_killed}: {bytes} bytes were sent: {:#?}", target.lines());
+        assert_eq!(target.blob("app", &image.layers[0]).map(|layer| layer.len() as u64), Some(LAYER));
+        assert_eq!(notes(), 0, "what is finished is not noted any more");
+    }
+    // A registry that forgot the upload gets the whole.
+    let target = ScriptedRegistry::start();
+    let to = format!("{}/app:v1", target.authority());
+    bench.dhow().must(&["tag", &from, &to]);
+    target.script(Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20)).times(1));
+    assert!(!bench.dhow().run(&["push", "--quiet", "--retry", "0", &to]).is_acknowledged());
+    target.script(Rule::on(Route::Upload).method("GET").effect(Effect::error(404, "BLOB_UPLOAD_UNKNOWN", "gone")));
+    bench.dhow().must(&["push", "--quiet", &to]);
+    assert_eq!(target.tag("app", "v1"), Some(image.manifest));
+}
+
 #[test]
 fn what_one_registry_began_another_ends() {
     let layer = pattern(1_000_000, 7);

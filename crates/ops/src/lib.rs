@@ -61,6 +61,7 @@ mod transport;
 pub mod tree;
 pub mod unpack;
 pub mod untag;
+mod uploads;
 pub mod validate;
 pub mod wholes;
 

@@ -1,6 +1,7 @@
 //! `push`: an image from the store to a registry.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
@@ -15,6 +16,7 @@ use crate::last_use;
 use crate::outgoing;
 use crate::pull::layers;
 use crate::select::Platforms;
+use crate::uploads::Notes;
 
 /// What to push.
 #[derive(Clone, Debug)]
@@ -182,12 +184,13 @@ impl Prepared {
             repository,
             &self.documents,
         )?);
+        let remote = remote.with_upload_notes(Arc::new(Notes::new(store)));
         let root = self.root.descriptor();
         let options = CopyOptions { leave_root: true, ..context.settings().transfers.copy_options(observer) };
         let copied = match copy(&Prefetched::new(&session, &self.made), &remote, root, &options).await {
             Ok(copied) => copied,
             Err(error) => {
-                // Uploads that were kept to go on with would stay open until the registry forgets them.
+                // The others are noted for the next run; these would stay open until the registry forgets them.
                 remote.cancel_uploads().await;
                 return Err(error);
             }

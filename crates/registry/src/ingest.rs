@@ -20,6 +20,7 @@ use crate::endpoint::{Call, Target};
 use crate::gate::Permit;
 use crate::quirks::UploadStyle;
 use crate::remote::Remote;
+use crate::resumption::Noted;
 use crate::retry::{is_overload, retry_after};
 use crate::transport::Answer;
 use crate::upload::{RESUME_BYTES_MIN, Session, Suspended, cancel, content_range, exists, location};
@@ -43,6 +44,8 @@ pub struct Upload {
     /// Where the session is, for whoever drops this without committing; `None` when there is nothing to keep or cancel.
     session: Mutex<Option<Url>>,
     permit: Mutex<Permit>,
+    /// What the next run will find.
+    noted: Mutex<Noted>,
 }
 
 #[derive(Debug)]
@@ -92,11 +95,12 @@ impl Task {
 }
 
 impl Upload {
-    pub(crate) fn new(remote: Remote, blob: Descriptor, session: Session, permit: Permit) -> Self {
+    pub(crate) fn new(remote: Remote, blob: Descriptor, session: Session, (permit, noted): (Permit, Noted)) -> Self {
         let Session { location, offset, style } = session;
         let kept = Mutex::new(Some(location.clone()));
         let state = tokio::sync::Mutex::new(State { location, style, position: offset, request: None });
-        Self { remote, blob, start: offset, state, session: kept, permit: Mutex::new(permit) }
+        let (permit, noted) = (Mutex::new(permit), Mutex::new(noted));
+        Self { remote, blob, start: offset, state, session: kept, permit, noted }
     }
 
     /// Tells the registry's gate how it goes.
@@ -105,7 +109,15 @@ impl Upload {
     }
 
     fn note_session(&self, location: Option<Url>) {
+        if location.is_none() {
+            self.note(None);
+        }
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = location;
+    }
+
+    /// Notes for the next run where the upload goes on.
+    fn note(&self, location: Option<&Url>) {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).set(location);
     }
 
     /// Starts the request that carries the next bytes.
@@ -174,6 +186,9 @@ impl Upload {
             match sent {
                 Ok(Ok(())) => {
                     state.position += length;
+                    if state.position >= RESUME_BYTES_MIN {
+                        self.note(Some(&state.location));
+                    }
                     self.tell(|permit| permit.moved(usize::try_from(length).unwrap_or(usize::MAX)));
                 }
                 // The request ended before its body did: the registry refused it, or the connection broke.
@@ -307,10 +322,15 @@ impl Drop for Upload {
         let Some(location) = self.session.get_mut().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let state = self.state.get_mut();
         state.request = None;
+        let noted = self.noted.get_mut().unwrap_or_else(PoisonError::into_inner);
         if state.position >= RESUME_BYTES_MIN && self.remote.endpoint.takes_chunks() {
             let mut suspended = self.remote.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-            suspended.insert(self.blob.digest.clone(), Suspended { location });
-        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let is_noted = noted.is_kept();
+            suspended.insert(self.blob.digest.clone(), Suspended { location, is_noted });
+            return;
+        }
+        noted.set(None);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let remote = self.remote.clone();
             runtime.spawn(async move { cancel(&remote, location).await });
         }

@@ -18,6 +18,7 @@ use crate::endpoint::{Call, Endpoint, Target};
 use crate::ingest::Upload;
 use crate::manifest::Wanted;
 use crate::mirrors::Mirrors;
+use crate::resumption::{Noted, UploadNotes};
 use crate::transport::Answer;
 use crate::upload::Suspended;
 use crate::{blob, manifest, referrers, tags, upload};
@@ -49,6 +50,7 @@ pub struct Remote {
     mount_hints: Arc<HashMap<Digest, Vec<Repository>>>,
     pub(crate) entity_tags: Arc<EntityTags>,
     pub(crate) suspended: Arc<Mutex<HashMap<Digest, Suspended>>>,
+    notes: Option<Arc<dyn UploadNotes>>,
     /// Who is asked before the registry itself.
     mirrors: Arc<Mirrors>,
 }
@@ -63,6 +65,7 @@ impl Remote {
             mount_hints: Arc::default(),
             entity_tags: Arc::default(),
             suspended: Arc::default(),
+            notes: None,
             mirrors: Arc::default(),
         }
     }
@@ -80,6 +83,19 @@ impl Remote {
     pub fn with_mount_hints(mut self, hints: HashMap<Digest, Vec<Repository>>) -> Self {
         self.mount_hints = Arc::new(hints);
         self
+    }
+
+    /// Has unfinished uploads noted, for the next run to go on with, where the registry takes blobs in several requests.
+    #[must_use]
+    pub fn with_upload_notes(mut self, notes: Arc<dyn UploadNotes>) -> Self {
+        self.notes = Some(notes);
+        self
+    }
+
+    /// The note of the upload of a blob.
+    pub(crate) fn noted(&self, digest: &Digest) -> Noted {
+        let notes = self.notes.as_deref().filter(|_| self.endpoint.takes_chunks());
+        Noted::open(notes, &self.repository, digest)
     }
 
     /// The repository.
@@ -231,7 +247,7 @@ impl Remote {
         manifest::delete(self, &Wanted::Digest(digest.clone())).await
     }
 
-    /// Cancels uploads that were interrupted and not gone on with, so that the registry need not keep their bytes.
+    /// Cancels uploads that were interrupted and that nobody will go on with, so that the registry need not keep their bytes.
     pub async fn cancel_uploads(&self) {
         upload::cancel_all(self).await;
     }

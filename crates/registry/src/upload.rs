@@ -15,6 +15,7 @@ use crate::endpoint::{Call, Target};
 use crate::host::{may_lead, shown};
 use crate::quirks::UploadStyle;
 use crate::remote::Remote;
+use crate::resumption::Noted;
 use crate::transport::Answer;
 
 use crate::ingest::Upload;
@@ -26,6 +27,8 @@ pub(crate) const RESUME_BYTES_MIN: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Suspended {
     pub(crate) location: Url,
+    /// Whether another run finds it too.
+    pub(crate) is_noted: bool,
 }
 
 /// An open upload.
@@ -44,18 +47,31 @@ pub(crate) async fn begin(remote: &Remote, blob: &Descriptor) -> Result<Begin<Up
         return Ok(Begin::Present);
     }
     let permit = remote.endpoint.upload_permit(remote.client.transport()).await;
-    if let Some(session) = resume(remote, blob).await? {
-        return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, permit)));
+    let mut noted = if blob.size > RESUME_BYTES_MIN { remote.noted(&blob.digest) } else { Noted::default() };
+    let suspended = remote.suspended.lock().unwrap_or_else(PoisonError::into_inner).remove(&blob.digest);
+    let was_suspended = suspended.is_some();
+    if let Some(suspended) = suspended
+        && let Some(session) = resume(remote, blob, suspended.location).await?
+    {
+        return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, (permit, noted))));
     }
     if exists(remote, &blob.digest).await? {
+        noted.set(None);
         return Ok(Begin::Present);
     }
+    // After a first request, which found out how the registry is spoken to.
+    if let Some(left) = noted.location().cloned().filter(|_| !was_suspended)
+        && let Ok(Some(session)) = resume(remote, blob, left).await
+    {
+        return Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, (permit, noted))));
+    }
+    noted.set(None);
     let session = match mount(remote, blob).await? {
         Mount::Done { from } => return Ok(Begin::Mounted { from }),
         Mount::Session(session) => session,
         Mount::Refused => open(remote, &blob.digest).await?,
     };
-    Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, permit)))
+    Ok(Begin::Write(Upload::new(remote.clone(), blob.clone(), session, (permit, noted))))
 }
 
 /// Whether the registry has the blob in this repository.
@@ -157,16 +173,14 @@ pub(crate) fn location(answer: &Answer) -> Result<Url> {
 }
 
 /// Goes on with an interrupted upload, from the byte that the registry says it has.
-async fn resume(remote: &Remote, blob: &Descriptor) -> Result<Option<Session>> {
-    let suspended = remote.suspended.lock().unwrap_or_else(PoisonError::into_inner).remove(&blob.digest);
-    let Some(suspended) = suspended else { return Ok(None) };
-    let call = Call::new(Method::GET, Target::Url(suspended.location.clone()), remote.scopes());
+async fn resume(remote: &Remote, blob: &Descriptor, left: Url) -> Result<Option<Session>> {
+    let call = Call::new(Method::GET, Target::Url(left.clone()), remote.scopes());
     let answer = remote.send(&call).await?;
     let offset = if answer.status().is_success() { stated_offset(&answer) } else { None };
     match offset {
         Some(offset) if offset > 0 && offset <= blob.size => {
             tracing::debug!(digest = %blob.digest, offset, "going on with an interrupted upload");
-            let location = if answer.header("location").is_some() { location(&answer)? } else { suspended.location };
+            let location = if answer.header("location").is_some() { location(&answer)? } else { left };
             let style = match remote.endpoint.upload_style() {
                 // A PUT would have to bring the whole blob.
                 UploadStyle::Put => UploadStyle::Patch,
@@ -175,7 +189,7 @@ async fn resume(remote: &Remote, blob: &Descriptor) -> Result<Option<Session>> {
             Ok(Some(Session { location, offset, style }))
         }
         _ => {
-            cancel(remote, suspended.location).await;
+            cancel(remote, left).await;
             Ok(None)
         }
     }
@@ -205,7 +219,7 @@ pub(crate) async fn cancel(remote: &Remote, location: Url) {
 pub(crate) async fn cancel_all(remote: &Remote) {
     let suspended: Vec<Suspended> = {
         let mut all = remote.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        all.drain().map(|(_, suspended)| suspended).collect()
+        all.drain().map(|(_, suspended)| suspended).filter(|suspended| !suspended.is_noted).collect()
     };
     for upload in suspended {
         cancel(remote, upload.location).await;

@@ -129,6 +129,11 @@ impl Paths {
         self.lists().join("lock")
     }
 
+    /// Uploads that another run may go on with; made when it is first needed.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     /// Mounts of images, and what is known of them.
     pub(crate) fn mounts(&self) -> PathBuf {
         self.root.join("mounts")
