@@ -186,6 +186,46 @@ impl Update<'_> {
         })
     }
 
+    /// Records that a container's process runs, since when in nanoseconds since 1970. Returns whether there is such a container.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn container_started(&mut self, id: &str, started: i64) -> Result<bool> {
+        self.run(|transaction| {
+            let sql =
+                "UPDATE container SET state = 'running', started = ?2, finished = NULL, exit_code = NULL WHERE id = ?1";
+            Ok(transaction.prepare_cached(sql)?.execute((id, started))? > 0)
+        })
+    }
+
+    /// Records that a container's process has ended, and how; without a code that it was never started after all. Returns whether there
+    /// is such a container.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn container_ended(&mut self, id: &str, code: Option<i64>, finished: i64) -> Result<bool> {
+        self.run(|transaction| {
+            let sql = "UPDATE container SET state = ?2, finished = ?3, exit_code = ?4 WHERE id = ?1";
+            let state = if code.is_some() { ContainerState::Exited } else { ContainerState::Created };
+            let finished = code.map(|_| finished);
+            Ok(transaction.prepare_cached(sql)?.execute((id, state.as_str(), finished, code))? > 0)
+        })
+    }
+
+    /// The names of the volumes that a container uses, with whether each got its name by chance.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn volumes_of(&self, id: &str) -> Result<Vec<(String, bool)>> {
+        self.run(|transaction| {
+            let sql = "SELECT name, anonymous FROM container_volume JOIN volume ON name = volume WHERE container = ?1 \
+                       ORDER BY name";
+            let mut select = transaction.prepare_cached(sql)?;
+            let rows = select.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<std::result::Result<_, _>>()?)
+        })
+    }
+
     /// Forgets a container and that it used volumes. Returns whether there was one.
     ///
     /// # Errors
