@@ -139,6 +139,11 @@ fn layer_mount(layer: &Path, backing: Backing) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// A layer file as a mount that is attached nowhere yet.
+pub(crate) fn erofs_or_loop(layer: &Path) -> Result<OwnedFd, Errno> {
+    layer_mount(layer, Backing::Any)
+}
+
 fn erofs_mount(source: &Path) -> Result<OwnedFd, Errno> {
     let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", source)?;
@@ -151,7 +156,17 @@ fn erofs_mount(source: &Path) -> Result<OwnedFd, Errno> {
 fn overlay_mount(layers: &[PathBuf], bottom: &Path) -> Result<OwnedFd, Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "dhow")?;
-    let from_the_top = layers.iter().rev().map(PathBuf::as_path).chain([bottom]);
+    lower_directories(&context, layers.iter().rev().map(PathBuf::as_path).chain([bottom]))?;
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// Gives overlayfs its lower directories, the highest first.
+pub(crate) fn lower_directories<'p>(
+    context: &OwnedFd,
+    from_the_top: impl Iterator<Item = &'p Path> + Clone,
+) -> Result<(), Errno> {
     let one_by_one =
         from_the_top.clone().try_for_each(|layer| fsconfig_set_string(context.as_fd(), "lowerdir+", layer));
     if one_by_one == Err(Errno::INVAL) {
@@ -173,9 +188,7 @@ fn overlay_mount(layers: &[PathBuf], bottom: &Path) -> Result<OwnedFd, Errno> {
     } else {
         one_by_one?;
     }
-    fsconfig_set_flag(context.as_fd(), "ro")?;
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+    Ok(())
 }
 
 fn attach(mount: &OwnedFd, target: &Path) -> Result<(), Errno> {

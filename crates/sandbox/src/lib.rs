@@ -3,14 +3,35 @@
 //! A layer file is an EROFS image. The kernel mounts it from the file itself (Linux 6.12), else over a loop device; overlayfs lays
 //! the layers over each other. Where the kernel does not do that for who asks, the same files are served over FUSE. What works
 //! here is found by trying.
+//!
+//! [`container`] runs a program in files of its own, [`user_namespace`] lets those do so who are not root.
 
+pub mod container;
 mod fuse;
 mod layers;
 mod loops;
 mod table;
 #[cfg(test)]
 mod test;
+pub mod user_namespace;
 
 pub use fuse::{Server, mount_over_fuse, serve};
 pub use layers::{Backing, mount_layers, unmount};
 pub use table::{MountPoint, mount_points};
+
+/// Kills a process that is still the one that `is_it` knows.
+///
+/// # Errors
+/// The operating system's; a process that is gone is none.
+pub fn kill(process: u32, is_it: impl Fn() -> bool) -> std::io::Result<()> {
+    let Some(process) = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
+    // The handle stands for one process: what gets its number later is another one.
+    let handle = match rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()) {
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        handle => handle?,
+    };
+    if is_it() {
+        rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! System calls that no safe binding offers, or that are only safe in a process with one thread.
+
+#![allow(unsafe_code, reason = "what this module is for; each block says why it holds")]
+
+use std::ffi::{CString, c_char};
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::ptr;
+
+use rustix::thread::UnshareFlags;
+
+/// Leaves namespaces for new ones. The caller has one thread, or asks for what counts for the thread alone.
+pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES), "descriptors stay shared");
+    // SAFETY: what other code knows descriptors by stays true, since CLONE_FILES is never among the flags.
+    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
+}
+
+/// Adds attributes to a mount, and with `recursive` to all below it: mount_setattr(2).
+pub(crate) fn add_mount_attributes(mount: impl AsFd, attributes: u64, recursive: bool) -> io::Result<()> {
+    let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a constant that ends with a zero, and the structure is as long as the call is told.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    checked(outcome)
+}
+
+/// Has all descriptors from this one on closed when a program is started.
+pub(crate) fn close_at_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: no memory is passed, and nothing is closed yet.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+}
+
+/// Keeps a descriptor open, or not, when a program is started.
+pub(crate) fn inherit(descriptor: impl AsFd) -> io::Result<()> {
+    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty()).map_err(io::Error::from)
+}
+
+/// Takes ownership of a descriptor that this process was started with.
+pub(crate) fn adopt(descriptor: RawFd) -> io::Result<std::fs::File> {
+    // SAFETY: asks only; a number that stands for nothing is an error.
+    checked(i64::from(unsafe { libc::fcntl(descriptor, libc::F_GETFD) }))?;
+    // SAFETY: it is open, and nobody else in this process knows of it: it was named on the command line for this.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor) })
+}
+
+/// Filters this thread's system calls: seccomp(2). Of several filters that refuse a call, the last one says how.
+pub(crate) fn filter_calls(program: &[seccompiler::sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: the program is as long as it says, of the kernel's own layout, and only read during the call.
+    checked(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+}
+
+/// Becomes another program; returns only when that fails.
+pub(crate) fn execute(path: &CString, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let terminated = |texts: &[CString]| -> Vec<*const c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (arguments, environment) = (terminated(arguments), terminated(environment));
+    // SAFETY: all texts end with a zero and outlive the call, and both lists end with a null pointer.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Takes back what this program did to signals: a new one starts with none blocked and SIGPIPE deadly.
+pub(crate) fn reset_signals() {
+    // SAFETY: plain numbers, and a set on this stack.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let mut none: libc::sigset_t = zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Signals that are held back until somebody waits for them. Threads made later hold them back too.
+pub(crate) struct HeldSignals {
+    set: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl HeldSignals {
+    pub(crate) fn hold(signals: &[i32]) -> io::Result<Self> {
+        // SAFETY: both sets are on this stack and are filled before they are read.
+        unsafe {
+            let (mut set, mut before): (libc::sigset_t, libc::sigset_t) = (zeroed(), zeroed());
+            libc::sigemptyset(&raw mut set);
+            for signal in signals {
+                libc::sigaddset(&raw mut set, *signal);
+            }
+            match libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut before) {
+                0 => Ok(Self { set, before }),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        }
+    }
+
+    /// Waits for the next one.
+    pub(crate) fn wait(&self) -> io::Result<i32> {
+        loop {
+            // SAFETY: the set is initialised, and what is known of the signal is not asked for.
+            let signal = unsafe { libc::sigwaitinfo(&raw const self.set, ptr::null_mut()) };
+            if signal > 0 {
+                return Ok(signal);
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Drop for HeldSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled by the system.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut()) };
+    }
+}
+
+/// Sends a signal to a process, by number.
+pub(crate) fn send_signal(process: u32, signal: i32) -> io::Result<()> {
+    let process = i32::try_from(process).map_err(io::Error::other)?;
+    // SAFETY: plain numbers. The process is a child that was not waited for, so that the number is still its own.
+    checked(i64::from(unsafe { libc::kill(process, signal) }))
+}
+
+/// Switches the loopback interface of this network namespace on: netdevice(7), `SIOCSIFFLAGS`.
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    // SAFETY: plain numbers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    checked(i64::from(socket))?;
+    let socket = adopt(socket)?;
+    // SAFETY: all zeros are a valid request.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
+        *to = *from as c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    // SAFETY: the request outlives the call and is of the kind that this call reads.
+    checked(i64::from(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }))
+}
+
+fn checked(outcome: i64) -> io::Result<()> {
+    if outcome < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,293 @@
+//! The first process of a container, until it becomes the container's program.
+//!
+//! It is this program again, with one thread, started in a new namespace of processes. It reads what it is to do from a pipe, leaves the
+//! machine's other namespaces, builds the container around itself, gives up what the container may not do, and becomes the program.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Signal};
+use rustix::pty::OpenptFlags;
+use rustix::thread::UnshareFlags;
+
+use super::inside::Inside;
+use super::spec::{Report, Spec, StartFailure};
+use super::users::Identity;
+use super::{calls, privileges, rootfs, seccomp, users};
+
+/// Longest description of a container that is read, in bytes.
+const SPEC_BYTES_MAX: u64 = 16 << 20;
+
+/// Exit code when the program cannot be started after all, as with docker.
+const LATE_FAILURE: i32 = 255;
+
+/// Where programs are looked for when the environment does not say (execvp(3)).
+const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Becomes a container's program; returns the exit code when that fails. `arguments` are the numbers of two pipes.
+pub fn first_process(arguments: &[impl AsRef<OsStr>]) -> i32 {
+    let pipe = |number: usize| -> io::Result<File> {
+        let text = arguments.get(number).and_then(|text| text.as_ref().to_str()).and_then(|text| text.parse().ok());
+        calls::adopt(text.ok_or(io::ErrorKind::InvalidInput)?)
+    };
+    let (Ok(mut orders), Ok(mut reports)) = (pipe(0), pipe(1)) else { return LATE_FAILURE };
+    let failure = match become_program(&mut orders, &mut reports) {
+        Outcome::Failed(failure) => failure,
+        Outcome::Late(message) => {
+            // The container's own standard error: whoever watches has heard that it started.
+            let _ = writeln!(io::stderr(), "{message}");
+            return LATE_FAILURE;
+        }
+    };
+    report(&mut reports, &Report::Failed(failure));
+    LATE_FAILURE
+}
+
+enum Outcome {
+    Failed(StartFailure),
+    Late(String),
+}
+
+impl From<StartFailure> for Outcome {
+    fn from(failure: StartFailure) -> Self {
+        Outcome::Failed(failure)
+    }
+}
+
+fn become_program(orders: &mut File, reports: &mut File) -> Outcome {
+    match prepare(orders, reports) {
+        Ok(prepared) => prepared.start(reports),
+        Err(failure) => failure.into(),
+    }
+}
+
+/// A program, ready to be started.
+struct Prepared {
+    path: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<String>,
+}
+
+fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailure> {
+    let spec = read_spec(orders).map_err(broken("read what to start"))?;
+    // Nobody looks into this process from inside before it is the container's program.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide this process"))?;
+    calls::close_at_exec_from(3).map_err(broken("close descriptors"))?;
+    // As docker has it, whatever the user's own is.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::setsid().map_err(failed("begin a session"))?;
+    leave(&spec)?;
+    let (inside, devices) = rootfs::build(&spec)?;
+    let terminal = if spec.terminal { Some(open_terminal(&inside, &devices, orders, reports)?) } else { None };
+    let identity = users::look_up(&inside, &spec.user, &spec.groups)?;
+    if !spec.has_groups && (identity.uid, identity.gid) != (0, 0) {
+        let message = format!("user {:?}: there is only one user here", spec.user);
+        return Err(StartFailure::setup(format!(
+            "{message}; more of them take newuidmap and ranges in /etc/subuid and /etc/subgid"
+        )));
+    }
+    rootfs::enter(&inside)?;
+    drop(inside);
+    give_streams(terminal.as_ref(), &identity)?;
+    enter_working_directory(&spec.working_directory)?;
+    restrict(&spec, &identity)?;
+    let mut environment = spec.environment;
+    if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", identity.home));
+    }
+    let path = look_up_program(&spec.arguments, &environment)?;
+    Ok(Prepared { path, arguments: spec.arguments, environment })
+}
+
+impl Prepared {
+    fn start(self, reports: &mut File) -> Outcome {
+        let text = |text: &str| CString::new(text);
+        let all = |texts: &[String]| texts.iter().map(|one| text(one)).collect::<Result<Vec<_>, _>>();
+        let path = CString::new(self.path.as_os_str().as_bytes());
+        let (Ok(path), Ok(arguments), Ok(environment)) = (path, all(&self.arguments), all(&self.environment)) else {
+            return StartFailure::setup("a zero byte is in an argument or in the environment").into();
+        };
+        calls::reset_signals();
+        let _ = rustix::thread::disable_transparent_huge_pages(false);
+        // Last, since a change of user undoes it. Whoever watches may be gone already: then the pipe says so.
+        if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+            return failed("end with who watches")(error).into();
+        }
+        if writeln!(reports).is_err() {
+            return Outcome::Late("nobody watches".to_owned());
+        }
+        let error = calls::execute(&path, &arguments, &environment);
+        Outcome::Late(format!("exec {}: {}", self.path.display(), words(&error)))
+    }
+}
+
+fn read_spec(orders: &mut File) -> io::Result<Spec> {
+    let mut length = [0; 8];
+    orders.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > SPEC_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut bytes = Vec::new();
+    orders.take(length).read_to_end(&mut bytes)?;
+    serde_json::from_slice(&bytes).map_err(io::Error::other)
+}
+
+/// Says something to who watches; that nobody does is found out elsewhere.
+fn report(reports: &mut File, report: &Report) {
+    if let Ok(mut line) = serde_json::to_vec(report) {
+        line.push(b'\n');
+        let _ = reports.write_all(&line);
+    }
+}
+
+fn leave(spec: &Spec) -> Result<(), StartFailure> {
+    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC;
+    if !spec.host_network {
+        flags |= UnshareFlags::NEWNET;
+    }
+    calls::unshare(flags).map_err(broken("leave the machine's namespaces"))?;
+    // A kernel may have none of these.
+    let _ = calls::unshare(UnshareFlags::NEWCGROUP);
+    if !spec.host_network {
+        calls::raise_loopback().map_err(broken("switch the loopback interface on"))?;
+    }
+    rustix::system::sethostname(spec.hostname.as_bytes()).map_err(failed("set the host name"))
+}
+
+/// Makes a terminal of the container's own, and hands its other side to who watches.
+fn open_terminal(
+    inside: &Inside,
+    devices: &OwnedFd,
+    orders: &mut File,
+    reports: &mut File,
+) -> Result<OwnedFd, StartFailure> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let master = inside.open(Path::new("/dev/pts/ptmx"), flags).map_err(failed("make a terminal"))?;
+    rustix::pty::unlockpt(&master).map_err(failed("make a terminal"))?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(failed("make a terminal"))?;
+    rootfs::add_console(devices, &terminal)?;
+    // The other process takes it from here, which a hidden process would not let it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(failed("hand the terminal over"))?;
+    report(reports, &Report::Terminal(master.as_raw_fd()));
+    let mut answer = [0; 1];
+    orders.read_exact(&mut answer).map_err(broken("hand the terminal over"))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide this process"))?;
+    Ok(terminal)
+}
+
+/// Connects the standard streams to the terminal, if there is one, and lets the user open them again by their names.
+fn give_streams(terminal: Option<&OwnedFd>, identity: &Identity) -> Result<(), StartFailure> {
+    if let Some(terminal) = terminal {
+        rustix::stdio::dup2_stdin(terminal).map_err(failed("connect the terminal"))?;
+        rustix::stdio::dup2_stdout(terminal).map_err(failed("connect the terminal"))?;
+        rustix::stdio::dup2_stderr(terminal).map_err(failed("connect the terminal"))?;
+        rustix::process::ioctl_tiocsctty(terminal).map_err(failed("connect the terminal"))?;
+    }
+    let uid = Some(rustix::process::Uid::from_raw(identity.uid));
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    for stream in [input.as_fd(), output.as_fd(), error.as_fd()] {
+        let stat = rustix::fs::fstat(stream).map_err(failed("look at the streams"))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_terminal = terminal.is_some() && kind == FileType::CharacterDevice;
+        if (kind == FileType::Fifo || is_terminal) && stat.st_uid != identity.uid {
+            // The group stays: it is that of terminals. Where this is refused, the stream works, only not by its name.
+            let _ = rustix::fs::fchown(stream, uid, None);
+        }
+    }
+    Ok(())
+}
+
+/// Enters the directory, and makes sure that it is one of the container's (CVE-2024-21626).
+fn enter_working_directory(path: &str) -> Result<(), StartFailure> {
+    let path = if path.is_empty() { "/" } else { path };
+    let cannot = |error: Errno| {
+        let error = words(&error.into());
+        StartFailure::setup(format!("chdir to cwd ({path:?}) set in config.json failed: {error}"))
+    };
+    rustix::process::chdir(path).map_err(cannot)?;
+    let reached = rustix::process::getcwd(Vec::new()).map_err(cannot)?;
+    if !reached.as_bytes().starts_with(b"/") {
+        let message = "current working directory is outside of container mount namespace root -- possible container breakout detected";
+        return Err(StartFailure::setup(message));
+    }
+    Ok(())
+}
+
+fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
+    let (cannot, filter) = (broken("give up capabilities"), broken("filter system calls"));
+    privileges::limit(&spec.capabilities).map_err(&cannot)?;
+    if spec.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(failed("renounce new rights"))?;
+    } else if spec.filtered {
+        // While this process may still do so.
+        seccomp::apply(&spec.capabilities).map_err(&filter)?;
+    }
+    privileges::become_user(identity, &spec.capabilities, spec.has_groups).map_err(&cannot)?;
+    if spec.no_new_privileges && spec.filtered {
+        seccomp::apply(&spec.capabilities).map_err(&filter)?;
+    }
+    Ok(())
+}
+
+/// Finds the program as a shell would, and tells in docker's words why it cannot be started.
+fn look_up_program(arguments: &[String], environment: &[String]) -> Result<PathBuf, StartFailure> {
+    let Some(name) = arguments.first() else { return Err(StartFailure::setup("no command specified")) };
+    if name.contains('/') {
+        return match is_program(Path::new(name)) {
+            Ok(()) => Ok(PathBuf::from(name)),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                Err(StartFailure::not_found(format!("exec: {name:?}: stat {name}: no such file or directory")))
+            }
+            Err(Errno::ISDIR) => Err(StartFailure::not_executable(format!("exec: {name:?}: is a directory"))),
+            Err(error) => Err(StartFailure::not_executable(format!("exec: {name:?}: {}", words(&error.into())))),
+        };
+    }
+    let search = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(SEARCH_PATH);
+    let mut denied = false;
+    for directory in search.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let candidate = Path::new(directory).join(name);
+        match is_program(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(Errno::ACCESS) => denied = true,
+            Err(_) => {}
+        }
+    }
+    if denied {
+        return Err(StartFailure::not_executable(format!("exec: {name:?}: permission denied")));
+    }
+    Err(StartFailure::not_found(format!("exec: {name:?}: executable file not found in $PATH")))
+}
+
+fn is_program(path: &Path) -> Result<(), Errno> {
+    let stat = rustix::fs::stat(path)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Err(Errno::ISDIR),
+        FileType::RegularFile => rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS),
+        _ => Err(Errno::ACCESS),
+    }
+}
+
+/// The system's words without their number, which Go leaves out.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
+}
+
+fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
+    move |error| broken(what)(io::Error::from(error))
+}
+
+fn broken(what: &str) -> impl Fn(io::Error) -> StartFailure {
+    move |error| StartFailure::setup(format!("cannot {what}: {}", words(&error)))
+}

@@ -1,0 +1,449 @@
+//! The files of a container: its image, what it changed, and what every container finds.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, mknodat, openat, openat2, symlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
+};
+
+use super::inside::{Inside, attach, file_system, restrict, view};
+use super::spec::{MountSource, MountSpec, RootFiles, Spec, StartFailure};
+use crate::layers::{erofs_or_loop, lower_directories};
+
+/// Devices that every container has.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links that every `/dev` has.
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// What tells of the machine or reaches into it (moby, `oci/defaults.go`).
+const MASKED: [(&str, &str); 12] = [
+    ("proc", "asound"),
+    ("proc", "acpi"),
+    ("proc", "interrupts"),
+    ("proc", "kcore"),
+    ("proc", "keys"),
+    ("proc", "latency_stats"),
+    ("proc", "timer_list"),
+    ("proc", "timer_stats"),
+    ("proc", "sched_debug"),
+    ("proc", "scsi"),
+    ("sys", "firmware"),
+    ("sys", "devices/virtual/powercap"),
+];
+
+/// What may be read and not written.
+const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
+const STUBS: [&str; 9] = [
+    "dev/pts/",
+    "dev/shm/",
+    "proc/",
+    "sys/",
+    ".dockerenv",
+    "dev/console",
+    "etc/resolv.conf",
+    "etc/hosts",
+    "etc/hostname",
+];
+
+const NOTHING_SPECIAL: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC).union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+/// Takes this process out of the machine's mounts, and makes the container's. Returns its root, which is not entered yet, and its
+/// `/dev`.
+pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(failed("/"))?;
+    let (root, overlay) = mount_root(spec)?;
+    let inside = Inside::new(root);
+    let processes = mount_proc(spec, &inside)?;
+    let system = mount_sys(spec, &inside)?;
+    let (devices, nodes) = mount_dev(spec, &inside)?;
+    for mount in &spec.mounts {
+        add(&inside, mount, &nodes)?;
+    }
+    if spec.masked {
+        mask(&processes, system.as_ref(), &nodes)?;
+    }
+    if !spec.working_directory.is_empty() {
+        inside.directory(Path::new(&spec.working_directory)).map_err(|error| match error {
+            Errno::NOTDIR => {
+                StartFailure::setup(format!("Cannot mkdir: {} is not a directory", spec.working_directory))
+            }
+            error => StartFailure::setup(format!(
+                "cannot make working directory {:?}: {}",
+                spec.working_directory,
+                std::io::Error::from(error)
+            )),
+        })?;
+    }
+    if spec.read_only {
+        restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("/"))?;
+    }
+    Ok((inside, devices))
+}
+
+/// Enters the root; what was there is out of reach afterwards (pivot_root(2), "pivot_root(".", ".")").
+pub(crate) fn enter(inside: &Inside) -> Result<(), StartFailure> {
+    rustix::process::fchdir(inside.root()).map_err(failed("/"))?;
+    rustix::process::pivot_root(".", ".").map_err(failed("/"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed("/"))?;
+    rustix::process::chdir("/").map_err(failed("/"))
+}
+
+/// The container's files as one directory, for who looks at a container that does not run: changes the mounts of this process alone.
+///
+/// # Errors
+/// As those of starting a container.
+pub(crate) fn look(files: &RootFiles, mount_point: &Path, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(failed("/"))?;
+    let overlay = lay_over(files, in_user_namespace)?;
+    restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("the files"))?;
+    attach_at(&overlay, mount_point).map_err(failed("the files"))?;
+    open_directory(mount_point).map_err(failed("the files"))
+}
+
+/// Docker's words around an error of a mount.
+fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
+    move |error| {
+        let hint = match error {
+            Errno::PERM | Errno::ACCESS => ": this machine does not let containers mount what they need",
+            _ => "",
+        };
+        StartFailure::setup(format!("error mounting {what:?} to rootfs: {}{hint}", std::io::Error::from(error)))
+    }
+}
+
+fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
+    let mounted = lay_over(&spec.root, spec.in_user_namespace)?;
+    let whole = |error| failed("the files of the image")(error);
+    // What is made in a container is no way to the machine's devices.
+    restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(whole)?;
+    attach_at(&mounted, &spec.mount_point).map_err(whole)?;
+    let root = open_directory(&spec.mount_point).map_err(whole)?;
+    Ok((root, mounted))
+}
+
+/// The image, what every container finds, and what this one changed, as one file system that is attached nowhere yet.
+fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+    let lower = lower(files)?;
+    let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
+    let whole = |error| failed("the files of the image")(error);
+    if is_empty(&files.stubs) {
+        // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
+        let mounted = overlay(&lower, Some((&files.stubs, &files.work)), in_user_namespace).map_err(whole)?;
+        make_stubs(&mounted)?;
+    }
+    let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
+    overlay(&with_stubs, Some((&files.upper, &files.work)), in_user_namespace).map_err(whole)
+}
+
+/// Directories of the image's layers, the lowest first.
+fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
+    if files.lower_is_directory {
+        return Ok(files.lower.clone());
+    }
+    let mut points = Vec::new();
+    for (number, layer) in files.lower.iter().enumerate() {
+        let point = files.scratch.join(number.to_string());
+        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed("the files of the image")(error)),
+        }
+        let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
+        attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
+        points.push(point);
+    }
+    Ok(points)
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// `lower` are directories, the lowest first.
+fn overlay(lower: &[&Path], upper: Option<(&Path, &Path)>, in_user_namespace: bool) -> Result<OwnedFd, Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
+    lower_directories(&context, lower.iter().rev().copied())?;
+    if let Some((upper, work)) = upper {
+        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+        fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    }
+    if in_user_namespace {
+        fsconfig_set_flag(context.as_fd(), "userxattr")?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+fn make_stubs(mounted: &OwnedFd) -> Result<(), StartFailure> {
+    let root =
+        openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
+    let inside = Inside::new(root.map_err(failed("/"))?);
+    for stub in STUBS {
+        let path = Path::new("/").join(stub);
+        let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
+        // What the image has in its place stays: it is told when something is to be mounted there.
+        match made {
+            Ok(_) | Err(Errno::NOTDIR | Errno::EXIST | Errno::LOOP) => {}
+            Err(error) => return Err(failed(stub)(error)),
+        }
+    }
+    let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
+    match symlinkat("/proc/mounts", &etc, "mtab") {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(failed("/etc/mtab")(error)),
+    }
+}
+
+fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
+    let target = inside.plain_directory("proc").map_err(failed("proc"))?;
+    let mounted = file_system("proc", &[], NOTHING_SPECIAL).map_err(failed("proc"))?;
+    attach(&mounted, &target).map_err(failed("proc"))?;
+    if spec.masked {
+        for name in READ_ONLY {
+            let Ok(found) = beneath(&mounted, name) else { continue };
+            let read_only = view(&found, true).map_err(failed(name))?;
+            restrict(&read_only, MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed(name))?;
+            attach(&read_only, &found).map_err(failed(name))?;
+        }
+    }
+    Ok(mounted)
+}
+
+/// A name below a mount of ours: nothing of the image's is on the way.
+fn beneath(mount: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(mount, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailure> {
+    let target = inside.plain_directory("sys").map_err(failed("sysfs"))?;
+    let attributes = if spec.masked { NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY } else { NOTHING_SPECIAL };
+    let mounted = match file_system("sysfs", &[], attributes) {
+        Ok(mounted) => mounted,
+        // Whose network it is may mount it; others see the machine's, read-only.
+        Err(Errno::PERM) if spec.in_user_namespace => {
+            let machine = open_directory(Path::new("/sys")).map_err(failed("sysfs"))?;
+            let seen = view(&machine, true).map_err(failed("sysfs"))?;
+            restrict(&seen, attributes | MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed("sysfs"))?;
+            attach(&seen, &target).map_err(failed("sysfs"))?;
+            return Ok(Some(seen));
+        }
+        Err(error) => return Err(failed("sysfs")(error)),
+    };
+    attach(&mounted, &target).map_err(failed("sysfs"))?;
+    // Only the new hierarchy shows a container no more than itself. Where the machine has another, there is none.
+    if is_unified()
+        && let Ok(point) = beneath(&mounted, "fs/cgroup")
+    {
+        if let Ok(cgroups) = file_system("cgroup2", &[], attributes) {
+            attach(&cgroups, &point).map_err(failed("cgroup"))?;
+        }
+    }
+    Ok(Some(mounted))
+}
+
+fn is_unified() -> bool {
+    std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok()
+}
+
+/// Where device nodes of the container's own come from. They lie below `/dev`, out of reach: the machine's own nodes would change their
+/// owners and rights with the container's.
+struct Nodes {
+    /// Nothing in a user namespace, where nobody can make nodes, nor change those of the machine.
+    directory: Option<OwnedFd>,
+}
+
+impl Nodes {
+    fn new(spec: &Spec, target: &OwnedFd) -> Result<Self, Errno> {
+        if spec.in_user_namespace {
+            return Ok(Self { directory: None });
+        }
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let nodes = file_system("tmpfs", &[("mode", "700"), ("size", "64k")], attributes)?;
+        attach(&nodes, target)?;
+        Ok(Self { directory: Some(beneath(&nodes, ".")?) })
+    }
+
+    /// A device like one of this machine, attached nowhere yet.
+    fn like(&self, source: &Path) -> Result<OwnedFd, StartFailure> {
+        let told = |error| failed(&source.to_string_lossy())(error);
+        let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
+        let stat = fstat(&found).map_err(told)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            let what = format!("{source:?}: not a device node");
+            return Err(StartFailure::setup(format!(
+                "error gathering device information while adding custom device {what}"
+            )));
+        }
+        let Some(directory) = &self.directory else { return view(&found, false).map_err(told) };
+        let name = format!("{:o}-{}", stat.st_mode, stat.st_rdev);
+        match mknodat(directory, &name, kind, Mode::from_raw_mode(stat.st_mode), stat.st_rdev) {
+            Ok(()) => {
+                chmodat(directory, &name, Mode::from_raw_mode(stat.st_mode), AtFlags::empty()).map_err(told)?;
+            }
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(told(error)),
+        }
+        view(beneath(directory, &name).map_err(told)?, false).map_err(told)
+    }
+}
+
+fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFailure> {
+    let target = inside.plain_directory("dev").map_err(failed("tmpfs"))?;
+    let nodes = Nodes::new(spec, &target).map_err(failed("tmpfs"))?;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    let dev = file_system("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes).map_err(failed("tmpfs"))?;
+    attach(&dev, &target).map_err(failed("tmpfs"))?;
+    let dev = beneath(&dev, ".").map_err(failed("tmpfs"))?;
+    for name in DEVICES {
+        add_device(&dev, name, &nodes.like(&Path::new("/dev").join(name))?)?;
+    }
+    for (name, leads_to) in LINKS {
+        symlinkat(leads_to, &dev, name).map_err(failed(name))?;
+    }
+    let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {
+        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(failed(kind))?;
+        let point = beneath(&dev, name).map_err(failed(kind))?;
+        match file_system(kind, options, attributes) {
+            Ok(mounted) => attach(&mounted, &point).map_err(failed(kind)),
+            // A kernel without message queues: programs are told by the kernel.
+            Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
+            Err(error) => Err(failed(kind)(error)),
+        }
+    };
+    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    // The group of terminals, where groups can be told apart.
+    let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    if spec.has_groups {
+        pts.push(("gid", "5"));
+    }
+    below("pts", "devpts", &pts, quiet)?;
+    below("shm", "tmpfs", &[("mode", "1777"), ("size", &spec.shm_bytes.to_string())], NOTHING_SPECIAL)?;
+    below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
+    Ok((dev, nodes))
+}
+
+/// Shows a device. Only such a view is one: the file system around it has none.
+fn add_device(directory: &OwnedFd, name: &str, device: &OwnedFd) -> Result<(), StartFailure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, name, flags, Mode::from_raw_mode(0o666)).map_err(failed(name))?;
+    let point = beneath(directory, name).map_err(failed(name))?;
+    restrict(device, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC, false)
+        .map_err(failed(name))?;
+    attach(device, &point).map_err(failed(name))
+}
+
+fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFailure> {
+    let path = Path::new(&mount.target);
+    let told = |error| failed(&mount.target)(error);
+    let read_only = if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    match &mount.what {
+        MountSource::Bind { source, recursive } => {
+            let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+            let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
+            let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
+            let point = if is_directory { inside.directory(path) } else { inside.file(path) };
+            let point = point.map_err(|error| misfit(error, mount))?;
+            let seen = view(&found, *recursive).map_err(told)?;
+            restrict(&seen, read_only | MountAttrFlags::MOUNT_ATTR_NODEV, *recursive).map_err(told)?;
+            attach(&seen, &point).map_err(|error| misfit(error, mount))
+        }
+        MountSource::Device(source) => {
+            let seen = nodes.like(source)?;
+            let point = inside.file(path).map_err(told)?;
+            let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+            restrict(&seen, read_only | restricted, false).map_err(told)?;
+            attach(&seen, &point).map_err(told)
+        }
+        MountSource::Tmpfs { options, executable } => {
+            let point = inside.directory(path).map_err(|error| misfit(error, mount))?;
+            let options: Vec<(&str, &str)> =
+                options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            if !executable {
+                attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
+            }
+            let mounted = file_system("tmpfs", &options, attributes).map_err(told)?;
+            attach(&mounted, &point).map_err(told)
+        }
+    }
+}
+
+fn misfit(error: Errno, mount: &MountSpec) -> StartFailure {
+    match error {
+        Errno::NOTDIR => StartFailure::setup(format!(
+            "error mounting to rootfs at {:?}: not a directory: Are you trying to mount a directory onto a file (or vice-versa)? \
+             Check if the specified host path exists and is the expected type",
+            mount.target
+        )),
+        error => failed(&mount.target)(error),
+    }
+}
+
+/// Hides what is not a container's business. The empty file is a node that was made here after the machine's, which is looked at, not what
+/// the container has by its name and may be something else (CVE-2025-31133).
+fn mask(processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<(), StartFailure> {
+    let null = openat(CWD, "/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed("/dev/null"))?;
+    let stat = fstat(&null).map_err(failed("/dev/null"))?;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3);
+    if !is_null {
+        return Err(StartFailure::setup("this machine's /dev/null is not the null device"));
+    }
+    for (place, name) in MASKED {
+        let mount = match place {
+            "proc" => processes,
+            _ => match system {
+                Some(system) => system,
+                None => continue,
+            },
+        };
+        let Ok(found) = beneath(mount, name) else { continue };
+        let kind = FileType::from_raw_mode(fstat(&found).map_err(failed(name))?.st_mode);
+        let cover = match kind {
+            FileType::Directory => {
+                file_system("tmpfs", &[("size", "0k")], NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY)
+            }
+            _ => Ok(nodes.like(Path::new("/dev/null"))?),
+        };
+        attach(cover.map_err(failed(name))?, &found).map_err(failed(name))?;
+    }
+    Ok(())
+}
+
+/// Shows the terminal as the container's console. Both are descriptors: no link is followed (CVE-2025-52565).
+pub(crate) fn add_console(dev: &OwnedFd, terminal: &OwnedFd) -> Result<(), StartFailure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(dev, "console", flags, Mode::from_raw_mode(0o620)).map_err(failed("console"))?;
+    let point = beneath(dev, "console").map_err(failed("console"))?;
+    let seen = view(terminal, false).map_err(failed("console"))?;
+    attach(&seen, &point).map_err(failed("console"))
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn attach_at(mount: &OwnedFd, path: &Path) -> Result<(), Errno> {
+    move_mount(mount.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}

@@ -1,0 +1,140 @@
+//! What a container's first process is told before it becomes the program.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything about a container that its first process has to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Spec {
+    /// Its files.
+    pub root: RootFiles,
+    /// An empty directory of this machine, over which the files are mounted where nobody else sees it.
+    pub mount_point: PathBuf,
+    /// Its host name.
+    pub hostname: String,
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// `NAME=value`, in order; `HOME` is added where it is missing.
+    pub environment: Vec<String>,
+    /// User, and perhaps group, by name or number; empty for root.
+    pub user: String,
+    /// Groups besides, by name or number.
+    pub groups: Vec<String>,
+    /// The directory that the program starts in; made if it is missing.
+    pub working_directory: String,
+    /// Whether the program gets a terminal.
+    pub terminal: bool,
+    /// Whether its files can only be read.
+    pub read_only: bool,
+    /// Numbers of the capabilities that it may have (capabilities(7)).
+    pub capabilities: Vec<u8>,
+    /// Whether programs may not gain rights by being started (prctl(2), `PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: bool,
+    /// Whether system calls are filtered.
+    pub filtered: bool,
+    /// Whether parts of `/proc` and `/sys` are hidden or read-only.
+    pub masked: bool,
+    /// Whether it has the machine's network; otherwise a loopback interface and nothing else.
+    pub host_network: bool,
+    /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
+    pub in_user_namespace: bool,
+    /// Whether there is more than one user in that namespace.
+    pub has_groups: bool,
+    /// Bytes of `/dev/shm`.
+    pub shm_bytes: u64,
+    /// What else is mounted, in this order.
+    pub mounts: Vec<MountSpec>,
+}
+
+/// Where a container's files come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RootFiles {
+    /// The image: layer files (EROFS), or one directory; the lowest first.
+    pub lower: Vec<PathBuf>,
+    /// Whether `lower` are directories.
+    pub lower_is_directory: bool,
+    /// What is put over the image for every container, such as mount points; filled when it is empty.
+    pub stubs: PathBuf,
+    /// What the container changed.
+    pub upper: PathBuf,
+    /// Scratch space of overlayfs, on the same file system as `upper`.
+    pub work: PathBuf,
+    /// Directories over which layer files are mounted on the way, where nobody else sees it.
+    pub scratch: PathBuf,
+}
+
+/// Something to mount in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Where, as the container sees it.
+    pub target: String,
+    /// What.
+    pub what: MountSource,
+    /// Whether it can only be read.
+    pub read_only: bool,
+}
+
+/// What to mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A file or directory of this machine.
+    Bind {
+        /// Its path.
+        source: PathBuf,
+        /// With everything that is mounted below it.
+        recursive: bool,
+    },
+    /// A device node of this machine.
+    Device(PathBuf),
+    /// Memory.
+    Tmpfs {
+        /// Options of the file system, such as `size=65536k` or `mode=1777`.
+        options: Vec<(String, String)>,
+        /// Whether programs in it can be started.
+        executable: bool,
+    },
+}
+
+/// Why a container's program was not started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// Docker's words where it has some.
+    pub message: String,
+    /// Whose fault it is.
+    pub cause: StartCause,
+}
+
+/// Whose fault it is that a program was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartCause {
+    /// There is no such program.
+    NotFound,
+    /// The program cannot be started.
+    NotExecutable,
+    /// Everything else.
+    Setup,
+}
+
+impl StartFailure {
+    pub(crate) fn setup(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: StartCause::Setup }
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: StartCause::NotFound }
+    }
+
+    pub(crate) fn not_executable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: StartCause::NotExecutable }
+    }
+}
+
+/// What the first process says to the one that watches it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The terminal's other side is this descriptor: take it, and say so.
+    Terminal(i32),
+    /// It will not start.
+    Failed(StartFailure),
+}

@@ -1,0 +1,124 @@
+//! The streams between a container and whoever runs it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Stdio;
+use std::thread::{self, JoinHandle};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+/// Bytes that are moved at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The streams of whoever runs a container.
+#[derive(Debug)]
+pub struct Streams {
+    /// What the container reads; nothing for none.
+    pub input: Option<OwnedFd>,
+    /// Where its standard output goes.
+    pub output: OwnedFd,
+    /// Where its standard error goes.
+    pub error: OwnedFd,
+}
+
+/// Our ends of the container's pipes.
+pub(super) struct Pipes {
+    input: Option<File>,
+    output: File,
+    error: File,
+}
+
+impl Pipes {
+    /// Makes pipes; a container that reads nothing gets the end of one at once.
+    pub(super) fn new(has_input: bool) -> io::Result<(Self, [Stdio; 3])> {
+        let (input_reader, input_writer) = io::pipe()?;
+        let (output_reader, output_writer) = io::pipe()?;
+        let (error_reader, error_writer) = io::pipe()?;
+        let file = |end: OwnedFd| File::from(end);
+        let input = has_input.then(|| file(input_writer.into()));
+        // Docker gives the null device to who has no input.
+        let stdin = if has_input { Stdio::from(input_reader) } else { Stdio::null() };
+        let pipes = Self { input, output: file(output_reader.into()), error: file(error_reader.into()) };
+        Ok((pipes, [stdin, output_writer.into(), error_writer.into()]))
+    }
+
+    /// Moves bytes until the container's ends are closed. The thread for its input ends with the process: it waits for the user.
+    pub(super) fn connect(self, streams: Streams) -> Vec<JoinHandle<()>> {
+        if let (Some(theirs), Some(ours)) = (self.input, streams.input) {
+            let _ = move_all(File::from(ours), theirs);
+        }
+        vec![move_all(self.output, File::from(streams.output)), move_all(self.error, File::from(streams.error))]
+    }
+}
+
+/// Our side of a container's terminal.
+pub(super) struct Terminal {
+    master: File,
+    user: Option<UserTerminal>,
+}
+
+impl Terminal {
+    pub(super) fn new(master: OwnedFd, user: Option<UserTerminal>) -> Self {
+        let terminal = Self { master: File::from(master), user };
+        terminal.resize();
+        terminal
+    }
+
+    /// Gives it the size of the user's terminal.
+    pub(super) fn resize(&self) {
+        if let Some(size) = self.user.as_ref().and_then(|user| tcgetwinsize(&user.terminal).ok()) {
+            let _ = tcsetwinsize(&self.master, size);
+        }
+    }
+
+    /// As [`Pipes::connect`].
+    pub(super) fn connect(&self, streams: Streams) -> io::Result<Vec<JoinHandle<()>>> {
+        if let Some(ours) = streams.input {
+            let _ = move_all(File::from(ours), self.master.try_clone()?);
+        }
+        Ok(vec![move_all(self.master.try_clone()?, File::from(streams.output))])
+    }
+}
+
+/// The terminal of the user, which passes every key on as long as this lives.
+pub(super) struct UserTerminal {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl UserTerminal {
+    /// Nothing when the stream is no terminal.
+    pub(super) fn take(stream: &impl AsFd) -> io::Result<Option<Self>> {
+        let Ok(before) = tcgetattr(stream) else { return Ok(None) };
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(stream, OptionalActions::Now, &raw)?;
+        Ok(Some(Self { terminal: stream.as_fd().try_clone_to_owned()?, before }))
+    }
+}
+
+impl Drop for UserTerminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+}
+
+fn move_all(mut from: File, mut to: File) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = match from.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // A terminal whose other side is closed says that so.
+                Err(_) => break,
+            };
+            // Whoever reads may be gone: then the other side is to hear of it, by both ends being dropped.
+            if to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+    })
+}

@@ -1,0 +1,154 @@
+//! Users and groups as a container's own files name them.
+
+use std::io::Read;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::inside::Inside;
+use super::spec::StartFailure;
+
+/// Longest file of users or groups that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Whom a program runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
+}
+
+/// Looks a user up, as docker does: `name`, `uid`, `name:group`, `uid:gid`.
+pub(crate) fn look_up(inside: &Inside, user: &str, groups: &[String]) -> Result<Identity, StartFailure> {
+    find(&read(inside, "/etc/passwd"), &read(inside, "/etc/group"), user, groups)
+}
+
+/// A file that is missing, or is none, says nothing.
+fn read(inside: &Inside, path: &str) -> String {
+    let Ok(file) = inside.open(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) else {
+        return String::new();
+    };
+    let file = std::fs::File::from(file);
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return String::new();
+    }
+    let mut bytes = Vec::new();
+    let _ = file.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn find(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<Identity, StartFailure> {
+    let (name, group_name) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
+        None => (user, None),
+    };
+    let name = if name.is_empty() { "0" } else { name };
+    let number = id(name);
+    // A name before a number: `1000` may be somebody's name.
+    let rows = || passwd.lines().map(fields);
+    let numbered = || rows().find(|row| number.is_some() && id(row[2]) == number);
+    let row = rows().find(|row| row[0] == name).or_else(numbered);
+    let (uid, own_gid, home) = match (&row, number) {
+        (Some(row), _) => (id(row[2]).ok_or_else(|| no_user(name))?, id(row[3]).unwrap_or(0), row[5].to_owned()),
+        (None, Some(number)) => (number, 0, String::new()),
+        (None, None) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(StartFailure::setup("uids and gids must be in range 0-2147483647"));
+        }
+        (None, None) => return Err(no_user(name)),
+    };
+    let login = row.as_ref().map(|row| row[0].to_owned());
+    let gid = group_name.map(|wanted| group_id(group, wanted)).transpose()?.unwrap_or(own_gid);
+    let mut groups = Vec::new();
+    if let (Some(login), None) = (&login, group_name) {
+        groups.extend(
+            group
+                .lines()
+                .map(fields)
+                .filter(|row| row[3].split(',').any(|member| member == login))
+                .filter_map(|row| id(row[2])),
+        );
+    }
+    for wanted in more {
+        groups.push(group_id(group, wanted)?);
+    }
+    // The first group too, or a file could give its members fewer rights than others (CVE-2022-36109).
+    groups.push(gid);
+    groups.sort_unstable();
+    groups.dedup();
+    let home = if home.is_empty() { "/".to_owned() } else { home };
+    Ok(Identity { uid, gid, groups, home })
+}
+
+fn no_user(name: &str) -> StartFailure {
+    StartFailure::setup(format!("unable to find user {name}: no matching entries in passwd file"))
+}
+
+fn group_id(group: &str, wanted: &str) -> Result<u32, StartFailure> {
+    let row = group.lines().map(fields).find(|row| row[0] == wanted);
+    if let Some(number) = row.and_then(|row| id(row[2])).or_else(|| id(wanted)) {
+        return Ok(number);
+    }
+    if wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(StartFailure::setup("uids and gids must be in range 0-2147483647"));
+    }
+    Err(StartFailure::setup(format!("unable to find group {wanted}: no matching entries in group file")))
+}
+
+/// A number of a user or group; more than 31 bits are none, as with docker.
+fn id(text: &str) -> Option<u32> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok().filter(|number| *number <= i32::MAX as u32)
+}
+
+/// The fields of a line; those that are missing are empty.
+fn fields(line: &str) -> [&str; 7] {
+    let mut fields = [""; 7];
+    for (field, text) in fields.iter_mut().zip(line.trim().split(':')) {
+        *field = text;
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbob:x:1000:100:Bob:/home/bob:/bin/sh\n1000:x:5:5::/odd:\nbig:x:4294967296:0::/:\n";
+    const GROUP: &str = "root:x:0:\nusers:x:100:\nwheel:x:10:root,bob\naudio:x:29:bob\nstaff:x:50:\n";
+
+    fn check(user: &str, groups: &[&str], expected: &str) {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let got = match find(PASSWD, GROUP, user, &groups) {
+            Ok(Identity { uid, gid, groups, home }) => format!("{uid} {gid} {groups:?} {home}"),
+            Err(failure) => failure.message,
+        };
+        assert_eq!(got, expected, "{user}");
+    }
+
+    #[test]
+    fn users_are_found_as_docker_finds_them() {
+        check("", &[], "0 0 [0, 10] /root");
+        check("root", &[], "0 0 [0, 10] /root");
+        check("bob", &[], "1000 100 [10, 29, 100] /home/bob");
+        check("bob:staff", &[], "1000 50 [50] /home/bob");
+        check("bob:7", &["audio", "77"], "1000 7 [7, 29, 77] /home/bob");
+        check("42", &[], "42 0 [0] /");
+        check("42:43", &[], "42 43 [43] /");
+        check("nobody", &[], "unable to find user nobody: no matching entries in passwd file");
+        check("bob:none", &[], "unable to find group none: no matching entries in group file");
+    }
+
+    #[test]
+    fn numbers_that_do_not_fit_are_nobody() {
+        // CVE-2024-40635: 4294967296 became root.
+        for user in ["4294967296", "2147483648", "0:4294967296"] {
+            check(user, &[], "uids and gids must be in range 0-2147483647");
+        }
+        check("big", &[], "unable to find user big: no matching entries in passwd file");
+        check("-1", &[], "unable to find user -1: no matching entries in passwd file");
+    }
+}

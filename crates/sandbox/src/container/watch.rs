@@ -1,0 +1,203 @@
+//! Starting a container and watching it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use dhow_base::{Error, Kind, Result};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, openat};
+use rustix::mount::MountAttrFlags;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::thread::UnshareFlags;
+
+use super::calls::{self, HeldSignals};
+use super::inside::{restrict, view};
+use super::spec::{Report, Spec, StartFailure};
+use super::streams::{Pipes, Streams, Terminal, UserTerminal};
+use super::{FIRST_PROCESS, privileges};
+
+/// Signals that are passed on to the container.
+const PASSED_ON: [i32; 6] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+
+/// So many interruptions end a container that does not heed them, as docker's client ends then.
+const INTERRUPTIONS_MAX: u32 = 3;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The program ended; 128 and the number of the signal if one ended it.
+    Exited(u8),
+    /// The program was not started.
+    NotStarted(StartFailure),
+}
+
+/// Runs a container to its end. `started` is told the number of its first process once its program runs; when that fails, the container
+/// is killed.
+///
+/// # Errors
+/// Those of starting a process; nothing runs then.
+pub fn run(spec: &Spec, streams: Streams, started: &mut dyn FnMut(u32) -> Result<()>) -> Result<Ended> {
+    let cannot = |error| Error::io("cannot start a container", error);
+    let held = PASSED_ON.iter().copied().chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
+    let signals = HeldSignals::hold(&held).map_err(cannot)?;
+    let (pipes, stdio) = if spec.terminal {
+        (None, [Stdio::null(), Stdio::null(), Stdio::null()])
+    } else {
+        let (pipes, stdio) = Pipes::new(streams.input.is_some()).map_err(cannot)?;
+        (Some(pipes), stdio)
+    };
+    let (mut first, mut orders, reports) = spawn(stdio).map_err(cannot)?;
+    let begun = begin(spec, &mut first, &mut orders, reports);
+    let (terminal, failure) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            end(&mut first);
+            return Err(cannot(error));
+        }
+    };
+    if let Some(failure) = failure {
+        end(&mut first);
+        return Ok(Ended::NotStarted(failure));
+    }
+    if let Err(error) = started(first.id()) {
+        end(&mut first);
+        return Err(error);
+    }
+    let terminal = match terminal {
+        Some(master) => {
+            let user = match &streams.input {
+                Some(input) => UserTerminal::take(input).map_err(cannot)?,
+                None => None,
+            };
+            Some(Terminal::new(master, user))
+        }
+        None => None,
+    };
+    let moving = match (&terminal, pipes) {
+        (Some(terminal), _) => terminal.connect(streams).map_err(cannot)?,
+        (None, Some(pipes)) => pipes.connect(streams),
+        (None, None) => Vec::new(),
+    };
+    let status = wait(&mut first, &signals, terminal.as_ref()).map_err(cannot)?;
+    // With the first process all others of the container ended, and with them their ends of the streams.
+    moving.into_iter().for_each(|thread| drop(thread.join()));
+    Ok(Ended::Exited(code(status)))
+}
+
+fn end(first: &mut Child) {
+    let _ = first.kill();
+    let _ = first.wait();
+}
+
+/// Starts the first process, in a namespace of processes of its own.
+fn spawn(stdio: [Stdio; 3]) -> io::Result<(Child, File, BufReader<File>)> {
+    let (orders_reader, orders) = io::pipe()?;
+    let (reports, reports_writer) = io::pipe()?;
+    calls::inherit(&orders_reader)?;
+    calls::inherit(&reports_writer)?;
+    let program = own_program()?;
+    let path = OsString::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    let [input, output, error] = stdio;
+    let mut command = Command::new(path);
+    command.arg0("dhow").arg(FIRST_PROCESS).env_clear().stdin(input).stdout(output).stderr(error);
+    command.args([orders_reader.as_raw_fd(), reports_writer.as_raw_fd()].map(|number| number.to_string()));
+    let ours = openat(CWD, "/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    calls::unshare(UnshareFlags::NEWPID)?;
+    let child = command.spawn();
+    privileges::return_to_processes(ours.as_fd())?;
+    let file = |end: OwnedFd| File::from(end);
+    Ok((child?, file(orders.into()), BufReader::new(file(reports.into()))))
+}
+
+/// This program, as a file that cannot be written through what is seen of it: a container that reaches it by `/proc/self/exe` gets no
+/// further (CVE-2019-5736). A read-only view of it, or a copy in memory where it is not found by its name any more.
+fn own_program() -> io::Result<OwnedFd> {
+    let program = openat(CWD, "/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = fstat(&program)?;
+    // By its name: the link leads to the mounts that there were when it was started, of which no view can be made.
+    let found = std::fs::read_link("/proc/self/exe")
+        .and_then(|path| Ok(openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?));
+    if let Ok(found) = found
+        && let Ok(stat) = fstat(&found)
+        && (stat.st_dev, stat.st_ino) == (own.st_dev, own.st_ino)
+        && let Ok(seen) = view(&found, false)
+    {
+        restrict(&seen, MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID, false)?;
+        return Ok(seen);
+    }
+    let copy = memfd_create("dhow", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut copy = File::from(copy);
+    io::copy(&mut File::from(program), &mut copy)?;
+    fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    Ok(copy.into())
+}
+
+type Begun = (Option<OwnedFd>, Option<StartFailure>);
+
+/// Tells the first process what to do, and waits until its program runs or will not.
+fn begin(spec: &Spec, first: &mut Child, orders: &mut File, mut reports: BufReader<File>) -> io::Result<Begun> {
+    let spec = serde_json::to_vec(spec)?;
+    let mut terminal = None;
+    let sent = orders.write_all(&(spec.len() as u64).to_le_bytes()).and_then(|()| orders.write_all(&spec));
+    if let Err(error) = sent.as_ref()
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        sent?;
+    }
+    let mut line = String::new();
+    let mut is_ready = false;
+    loop {
+        line.clear();
+        if reports.read_line(&mut line)? == 0 {
+            break;
+        }
+        if line == "\n" {
+            is_ready = true;
+            continue;
+        }
+        match serde_json::from_str(&line)? {
+            Report::Failed(failure) => return Ok((None, Some(failure))),
+            Report::Terminal(descriptor) => {
+                let process = Pid::from_raw(i32::try_from(first.id()).unwrap_or(0)).ok_or(io::ErrorKind::NotFound)?;
+                let handle = pidfd_open(process, PidfdFlags::empty())?;
+                terminal = Some(pidfd_getfd(&handle, descriptor, PidfdGetfdFlags::empty())?);
+                orders.write_all(&[1])?;
+            }
+        }
+    }
+    if !is_ready {
+        let message = "the first process of the container ended before it was ready";
+        return Err(Error::new(Kind::Internal, message)).map_err(io::Error::other);
+    }
+    Ok((terminal, None))
+}
+
+/// Waits for the end, and passes signals on meanwhile.
+fn wait(first: &mut Child, signals: &HeldSignals, terminal: Option<&Terminal>) -> io::Result<ExitStatus> {
+    let mut interruptions = 0;
+    loop {
+        if let Some(status) = first.try_wait()? {
+            return Ok(status);
+        }
+        match signals.wait()? {
+            libc::SIGCHLD => {}
+            libc::SIGWINCH => terminal.into_iter().for_each(Terminal::resize),
+            signal => {
+                // It was not waited for: the number is its own, even if it ended meanwhile.
+                let _ = calls::send_signal(first.id(), signal);
+                interruptions += u32::from(matches!(signal, libc::SIGINT | libc::SIGTERM));
+                if interruptions >= INTERRUPTIONS_MAX {
+                    first.kill()?;
+                }
+            }
+        }
+    }
+}
+
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}

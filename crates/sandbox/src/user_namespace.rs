@@ -1,0 +1,165 @@
+//! Being root among one's own: a user namespace for who is not root.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dhow_base::fs::read_limited;
+use dhow_base::{Error, Kind, Result};
+use rustix::thread::UnshareFlags;
+
+use crate::container::unshare;
+
+/// Longest `/etc/subuid` that is read, in bytes.
+const RANGES_BYTES_MAX: u64 = 16 << 20;
+
+/// The word that makes this program the one that maps users for another: the number of a process and two lists follow.
+pub const MAP_USERS: &str = "__map-users";
+
+/// A range of users or groups that somebody may give to processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first of them.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// Who the users of a namespace are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// Root is the caller, others are from ranges that belong to the caller.
+    Many {
+        /// Of users.
+        users: Range,
+        /// Of groups.
+        groups: Range,
+    },
+    /// Root is the caller, and there is nobody else.
+    One,
+}
+
+/// Finds out whom the caller may be: by `/etc/subuid` and `/etc/subgid` (subuid(5)), if the programs that map users are there.
+pub fn users_of(uid: u32, name: Option<&str>, search_path: &OsStr) -> Users {
+    let range = |path: &str| {
+        let bytes = read_limited(Path::new(path), RANGES_BYTES_MAX).ok()?;
+        range_in(&String::from_utf8_lossy(&bytes), uid, name)
+    };
+    let programs = ["newuidmap", "newgidmap"].map(|program| find(program, search_path));
+    match (range("/etc/subuid"), range("/etc/subgid"), programs) {
+        (Some(users), Some(groups), [Some(_), Some(_)]) => Users::Many { users, groups },
+        _ => Users::One,
+    }
+}
+
+fn range_in(text: &str, uid: u32, name: Option<&str>) -> Option<Range> {
+    let uid = uid.to_string();
+    text.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        ((Some(owner) == name || owner == uid) && count > 0).then_some(Range { first, count })
+    })
+}
+
+fn find(program: &str, search_path: &OsStr) -> Option<PathBuf> {
+    let system = ["/usr/bin", "/bin", "/usr/sbin"].map(PathBuf::from);
+    std::env::split_paths(search_path).chain(system).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// Becomes root in a namespace of users, and this program anew with these arguments and variables. The process has one thread, and
+/// has opened nothing that matters.
+///
+/// # Errors
+/// [`Kind::Unsupported`] where users may not make namespaces; this program goes on as it was or fails as a whole.
+pub fn enter(
+    arguments: &[OsString],
+    variables: &[(&str, OsString)],
+    users: &Users,
+    search_path: &OsStr,
+) -> Result<std::convert::Infallible> {
+    let unsupported = |error: io::Error| {
+        let message = format!("cannot make a user namespace: {error}");
+        Error::new(Kind::Unsupported, message).with_hint(
+            "containers without root take kernel.unprivileged_userns_clone=1 and user.max_user_namespaces above 0",
+        )
+    };
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match users {
+        Users::One => {
+            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
+            map_one(uid, gid).map_err(unsupported)?;
+        }
+        Users::Many { users, groups } => {
+            let process = std::process::id().to_string();
+            let list = |own: u32, range: &Range| format!("0 {own} 1 1 {} {}", range.first, range.count);
+            let mut helper = Command::new("/proc/self/exe");
+            helper.args([MAP_USERS, &process, &list(uid, users), &list(gid, groups)]).env("PATH", search_path);
+            let mut helper = helper.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(unsupported)?;
+            unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
+            // Its end of input tells it that the namespace is there.
+            drop(helper.stdin.take());
+            let output = helper.wait_with_output().map_err(unsupported)?;
+            if !output.status.success() {
+                let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                return Err(unsupported(io::Error::other(said)));
+            }
+        }
+    }
+    // By its name, and so through the mounts of the new namespace, which it may look after.
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    let mut command = Command::new(program);
+    if let Some((name, rest)) = arguments.split_first() {
+        command.arg0(name).args(rest);
+    }
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    Err(unsupported(command.exec()))
+}
+
+/// Without help from outside a process may map itself alone, once it renounces groups (user_namespaces(7)).
+fn map_one(uid: u32, gid: u32) -> io::Result<()> {
+    let write = |name: &str, text: String| {
+        std::fs::OpenOptions::new().write(true).open(Path::new("/proc/self").join(name))?.write_all(text.as_bytes())
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("0 {uid} 1"))?;
+    write("gid_map", format!("0 {gid} 1"))
+}
+
+/// Maps the users of a process that waits for it; returns the exit code.
+pub fn map_users(arguments: &[impl AsRef<OsStr>], search_path: &OsStr) -> i32 {
+    let text = |number: usize| arguments.get(number).and_then(|text| text.as_ref().to_str()).unwrap_or_default();
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    for (program, list) in [("newuidmap", text(1)), ("newgidmap", text(2))] {
+        let Some(path) = find(program, search_path) else { return 127 };
+        let status = Command::new(path).arg(text(0)).args(list.split(' ')).status();
+        match status {
+            Ok(status) if status.success() => {}
+            _ => return 1,
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_found_by_name_and_by_number() {
+        let text = "alice:100000:65536\n1001:200000:10\nbad:x:1\ncarol:5:0\n";
+        let check = |uid, name, expected: Option<(u32, u32)>| {
+            let found = range_in(text, uid, name).map(|range| (range.first, range.count));
+            assert_eq!(found, expected);
+        };
+        check(1000, Some("alice"), Some((100_000, 65536)));
+        check(1001, Some("bob"), Some((200_000, 10)));
+        check(1, Some("bad"), None);
+        check(1, Some("carol"), None);
+        check(1, None, None);
+    }
+}
