@@ -8,6 +8,7 @@ pub use dhow_store::{BuildRecord, ContainerRecord, DiskUse, Volume};
 use dhow_store::{Image, Store};
 use serde::Deserialize;
 
+use crate::container;
 use crate::context::Context;
 
 /// Everything that takes space.
@@ -71,8 +72,8 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// What cannot be read says nothing.
-    pub(crate) fn parse(text: &str) -> Self {
+    /// Reads what the store keeps of a container or volume. What cannot be read says nothing.
+    pub fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 }
@@ -109,6 +110,7 @@ pub struct Summary {
 /// Those of the store.
 pub fn usage(context: &Context) -> Result<Usage> {
     let store = context.store()?;
+    container::recover(store)?;
     let (images, layers_size) = images(store)?;
     let container = |record: ContainerRecord| ContainerUse {
         size: store.directory_use("containers", &record.container.id),

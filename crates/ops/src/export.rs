@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use dhow_base::beneath::Dir;
 use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::diff::write_union;
-use dhow_layer::erofs::Union;
+use dhow_layer::diff::{DiffOptions, write_tree, write_union};
 use dhow_spec::Platform;
 
 use crate::content_error::explain;
@@ -50,7 +50,7 @@ pub struct Request {
 pub fn export(context: &Context, request: &Request) -> Result<()> {
     let found =
         select::find(context, &request.image, request.platform.as_ref()).map_err(|error| match error.kind() {
-            Kind::NotFound => error.with_hint("export takes images; there are no containers here yet"),
+            Kind::NotFound => error.with_hint("export takes images and containers"),
             _ => error,
         })?;
     if let Output::Path(path) = &request.output {
@@ -62,28 +62,38 @@ pub fn export(context: &Context, request: &Request) -> Result<()> {
     unpack::image_manifest(store, &found)?;
     let layers = store.unpack(&found.image_id).map_err(|error| explain(&request.image, error))?;
     let union = dhow_store::union(&layers);
-    match &request.output {
-        Output::Path(path) => {
-            let mut file = AtomicFile::create(path, 0o600)?;
-            let handle = file.file().try_clone();
-            let handle = handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
-            write(&union, handle)?;
-            file.commit(Durability::Cached)?;
-        }
-        Output::Stdout => {
-            let handle = io::stdout().as_fd().try_clone_to_owned();
-            let handle = handle.map_err(|error| Error::io("cannot write standard output", error))?;
-            write(&union, File::from(handle))?;
-        }
-    }
+    write_by(&request.output, |target| write_union(&union, target))?;
     last_use::note(store, [&found.image_id]);
     Ok(())
 }
 
-fn write(union: &Union<File>, file: File) -> Result<()> {
-    let mut output = BufWriter::with_capacity(BUFFER_BYTES, file);
-    write_union(union, &mut output)?;
-    output.flush().map_err(|error| Error::io("cannot write the archive", error))
+/// Writes a tree as an archive.
+///
+/// # Errors
+/// Those of reading the tree and of writing.
+pub(crate) fn write_to(output: &Output, tree: &Dir, options: DiffOptions) -> Result<()> {
+    write_by(output, |target| write_tree(tree, target, options))
+}
+
+/// Writes an archive: a file appears only when it is whole.
+fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let buffered = |handle: File| -> Result<()> {
+        let mut target = BufWriter::with_capacity(BUFFER_BYTES, handle);
+        write(&mut target)?;
+        target.flush().map_err(|error| Error::io("cannot write the archive", error))
+    };
+    match output {
+        Output::Path(path) => {
+            let mut file = AtomicFile::create(path, 0o600)?;
+            let handle = file.file().try_clone();
+            buffered(handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?)?;
+            file.commit(Durability::Cached)
+        }
+        Output::Stdout => {
+            let handle = io::stdout().as_fd().try_clone_to_owned();
+            buffered(File::from(handle.map_err(|error| Error::io("cannot write standard output", error))?))
+        }
+    }
 }
 
 /// The archive gets its name by a rename, which must not put an end to a device, a pipe or a link.

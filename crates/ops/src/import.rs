@@ -1,6 +1,6 @@
 //! `import`: a tar archive of files as an image of one layer.
 
-mod changes;
+pub(crate) mod changes;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -173,17 +173,18 @@ fn document(request: &Request, config: RunConfig, diff_id: Digest) -> Result<Vec
     to_bytes(&config)
 }
 
-fn to_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>> {
+pub(crate) fn to_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::new(Kind::Internal, error.to_string()))
 }
 
-enum Content<'a> {
+/// The bytes of a blob.
+pub(crate) enum Content<'a> {
     Local(&'a LocalBlob),
     Bytes(Bytes),
 }
 
 /// Stores a blob, unless it is there.
-async fn put(session: &Session, descriptor: &Descriptor, content: Content<'_>) -> Result<()> {
+pub(crate) async fn put(session: &Session, descriptor: &Descriptor, content: Content<'_>) -> Result<()> {
     let Begin::Write(ingest) = session.ingest(descriptor, &Silent).await? else { return Ok(()) };
     match content {
         Content::Bytes(bytes) => {

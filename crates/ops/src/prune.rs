@@ -6,6 +6,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::{Image, Removal, Removed, Store};
 
+use crate::container;
 use crate::context::Context;
 use crate::filter::{Filter, Term, names_of, with_configured};
 use crate::last_use;
@@ -80,6 +81,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     let mut filter = Filter::parse_for(context.naming(), &terms)?;
     filter.dangling = filter.dangling.filter(|only| *only);
     let store = context.store()?;
+    container::recover(store)?;
     let (removals, excess_bytes) = choose(store, &filter, request)?;
     if request.dry_run {
         let unpacked = store.unpacked_layers();

@@ -8,6 +8,7 @@ use dhow_spec::platform::Matcher;
 use dhow_spec::{Digest, Platform, Reference, Repository};
 use dhow_store::{Container, Found, MatchedBy, Removal, Update};
 
+use crate::container;
 use crate::context::Context;
 use crate::filter::{Filter, Term};
 use crate::mount;
@@ -81,6 +82,7 @@ pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<
 pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Result<Answer> {
     let filter = Filter::parse(filters)?;
     let store = context.store()?;
+    container::recover(store)?;
     let mut images = filter.select(store, store.images()?)?;
     images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
     let removals: Vec<Removal> = images.into_iter().map(|image| prune::removal(image, &filter)).collect();
@@ -102,6 +104,7 @@ pub fn remove_all(context: &Context, filters: &[Term], request: &Request) -> Res
 
 fn each<T>(context: &Context, targets: &[T], mut action: impl FnMut(&mut Update<'_>, &T) -> Outcome) -> Result<Answer> {
     let store = context.store()?;
+    container::recover(store)?;
     store.make_room();
     let (outcomes, removed) = store.update(|update| {
         let mut outcomes = Vec::with_capacity(targets.len());

@@ -3,6 +3,7 @@
 use dhow_base::Result;
 use dhow_store::{BuildRecord, ContainerRecord, Labels, Volume};
 
+use crate::container;
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, now, parse_past, unknown};
@@ -43,6 +44,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     let terms = prune::filters(context, &request.filters)?;
     let tests = Tests::parse(&terms)?;
     let store = context.store()?;
+    container::recover(store)?;
     store.make_room();
     let mut everything = store.update(|update| {
         let mut everything = Everything::default();

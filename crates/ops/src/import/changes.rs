@@ -10,7 +10,14 @@ use dhow_spec::config::{Healthcheck, NameSet, RunConfig};
 /// # Errors
 /// [`Kind::Invalid`], in docker's words for instructions that a config cannot take.
 pub(crate) fn apply(instructions: &[String]) -> Result<RunConfig> {
-    let mut config = RunConfig::default();
+    apply_to(RunConfig::default(), instructions)
+}
+
+/// Applies instructions to a config.
+///
+/// # Errors
+/// As [`apply`].
+pub(crate) fn apply_to(mut config: RunConfig, instructions: &[String]) -> Result<RunConfig> {
     for text in instructions.iter().flat_map(|text| text.lines()).map(str::trim) {
         if text.is_empty() || text.starts_with('#') {
             continue;

@@ -5,6 +5,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Digest, Reference};
 use dhow_store::{MatchedBy, Update};
 
+use crate::container;
 use crate::context::Context;
 use crate::mount;
 
@@ -69,6 +70,7 @@ pub fn remove_all_as_podman(context: &Context, force: bool) -> Result<Report> {
 
 fn run(context: &Context, change: impl FnOnce(&mut Update<'_>, &mut Report) -> Result<()>) -> Result<Report> {
     let store = context.store()?;
+    container::recover(store)?;
     let report = store.update(|update| {
         let mut report = Report::default();
         change(update, &mut report)?;

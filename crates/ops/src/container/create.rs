@@ -1,0 +1,269 @@
+//! `create`: a container's files and its record.
+
+use std::fs;
+use std::path::Path;
+
+use dhow_base::beneath::{set_mode, set_modified, set_owner};
+use dhow_base::fs::{FileLock, create_dir_all};
+use dhow_base::progress::Silent;
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::unpack::{IdMap, Owners};
+use dhow_store::{Container, ContainerState, Found, Store, Volume};
+
+use super::mounts::{Mount, MountKind, check_volume_name, is_name};
+use super::settings::{Configuration, Options, arguments, merged};
+use super::{Machine, directory, discard, hold, names, new_id, now, remove_left, root};
+use crate::content_error::explain;
+use crate::context::Context;
+use crate::cp;
+use crate::rootfs::Place;
+use crate::select;
+use crate::unpack::{Flush, unpack_into};
+
+/// Directories of a container.
+const DIRECTORIES: [&str; 6] = ["stubs", "upper", "work", "scratch", "merged", "lower"];
+
+/// Names by chance that are tried before one is given up.
+const TRIES: u32 = 20;
+
+/// A container that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Nobody else works on it as long as this lives.
+    pub(crate) lock: FileLock,
+}
+
+/// Makes a container of an image that is here. Nothing runs yet.
+///
+/// # Errors
+/// [`Kind::NotFound`] when nothing has the image's name; [`Kind::Conflict`] in docker's words when a container has the name;
+/// [`Kind::Invalid`] for options that do not fit.
+pub fn create(context: &Context, options: &Options, machine: Machine) -> Result<Made> {
+    make(context, options, machine, ContainerState::Created)
+}
+
+pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state: ContainerState) -> Result<Made> {
+    let store = context.store()?;
+    let found = select::find(context, &options.image, options.platform.as_ref())?;
+    let image = store.config(&found.image_id)?;
+    let mut config = merged(options, image.config.as_ref())?;
+    options.settings.capabilities.numbers()?;
+    check_name(options.name.as_deref())?;
+    let id = new_id()?;
+    config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
+    let mut settings = options.settings.clone();
+    add_image_volumes(&mut settings.mounts, config.volumes.iter().flat_map(|volumes| &volumes.0));
+    for mount in &mut settings.mounts {
+        prepare_source(mount)?;
+    }
+    settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
+    let configuration = Configuration {
+        image: options.image.clone(),
+        command: arguments(&config),
+        labels: config.labels.clone().unwrap_or_default(),
+        config,
+        settings,
+    };
+    remove_left(store)?;
+    let directory = directory(store, &id)?;
+    let lock = hold(&directory, &id)?;
+    let made = fill(context, &directory, &found, machine)
+        .and_then(|()| fill_volumes(context, store, &configuration.settings.mounts, &found, machine))
+        .and_then(|volumes| record(store, options, &id, &found, &configuration, state, &volumes));
+    match made {
+        Ok(name) => Ok(Made { id, name, lock }),
+        Err(error) => {
+            let _ = discard(&directory);
+            Err(explain(&options.image, error))
+        }
+    }
+}
+
+fn check_name(name: Option<&str>) -> Result<()> {
+    match name {
+        Some(name) if !is_name(name.strip_prefix('/').unwrap_or(name)) => {
+            let message = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+            Err(Error::new(Kind::Invalid, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Volumes that the image wants and the user gave nothing for.
+fn add_image_volumes<'v>(mounts: &mut Vec<Mount>, wanted: impl Iterator<Item = &'v String>) {
+    for target in wanted {
+        let Ok(mount) = Mount::volume(target) else { continue };
+        if !mounts.iter().any(|given| given.target == mount.target) {
+            mounts.push(mount);
+        }
+    }
+}
+
+/// Gives volumes without a name one, and looks after what the machine has to bring.
+fn prepare_source(mount: &mut Mount) -> Result<()> {
+    let path = Path::new(&mount.source);
+    match mount.kind {
+        MountKind::Volume if mount.source.is_empty() => mount.source = new_id()?,
+        MountKind::Volume => check_volume_name(&mount.source)?,
+        MountKind::Bind if !path.exists() && mount.make_source => create_dir_all(path)?,
+        MountKind::Bind if !path.exists() => {
+            let message =
+                format!("invalid mount config for type \"bind\": bind source path does not exist: {}", mount.source);
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        MountKind::Device if !path.exists() => {
+            let what = format!("{:?}: no such file or directory", mount.source);
+            let message = format!("error gathering device information while adding custom device {what}");
+            return Err(Error::new(Kind::Invalid, message));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Makes the directories of a container; where nothing but directories can be laid over each other, with the image's files.
+fn fill(context: &Context, directory: &Path, found: &Found, machine: Machine) -> Result<()> {
+    let store = context.store()?;
+    for name in DIRECTORIES {
+        create_dir_all(&directory.join(name))?;
+    }
+    let layers = store.unpack(&found.image_id)?;
+    let union = dhow_store::union(&layers);
+    let root = union.attributes(&union.root()?)?;
+    if machine.in_user_namespace {
+        let session = store.begin("create")?;
+        session.pin(&found.manifest)?;
+        let owners = if machine.has_users { Owners::Keep(IdMap::default()) } else { Owners::Caller };
+        let lower = dhow_base::beneath::Dir::open(&directory.join("lower"))
+            .map_err(|error| Error::io("cannot open a directory of the container", error))?;
+        unpack_into(&session, found, lower, owners, Flush::Never, &Silent)?;
+    }
+    for name in ["stubs", "upper"] {
+        // The topmost directory says what the root is like.
+        let path = directory.join(name);
+        let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
+        let open = fs::File::open(&path).map_err(cannot)?;
+        let is_known = !machine.in_user_namespace || machine.has_users;
+        if is_known {
+            set_owner(&open, root.uid, root.gid).map_err(cannot)?;
+        }
+        set_mode(&open, root.mode & 0o7777).map_err(cannot)?;
+        set_modified(&open, root.mtime.seconds, root.mtime.nanoseconds).map_err(cannot)?;
+    }
+    Ok(())
+}
+
+/// Makes the volumes that are not there yet, with what the image has in their place. Returns them.
+fn fill_volumes(
+    context: &Context,
+    store: &Store,
+    mounts: &[Mount],
+    found: &Found,
+    machine: Machine,
+) -> Result<Vec<Volume>> {
+    let mut volumes: Vec<Volume> = Vec::new();
+    let known = store.volumes()?;
+    for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
+        let data = root(store, "volumes")?.join(&mount.source).join("_data");
+        create_dir_all(&data)?;
+        let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
+        if is_empty && !mount.no_copy {
+            copy_up(context, found, &mount.target, &data, machine)?;
+        }
+        let is_known = known.iter().any(|volume| volume.name == mount.source);
+        let is_new = !is_known && !volumes.iter().any(|volume| volume.name == mount.source);
+        if is_new {
+            let configuration = "{\"Labels\":{}}".to_owned();
+            let name = mount.source.clone();
+            volumes.push(Volume { name, anonymous: mount.anonymous, created: now(), configuration, links: 0 });
+        }
+    }
+    Ok(volumes)
+}
+
+/// Copies what the image has at a path into a new volume.
+fn copy_up(context: &Context, found: &Found, target: &str, data: &Path, machine: Machine) -> Result<()> {
+    let image = found.image_id.as_str().to_owned();
+    let rootfs = crate::rootfs::RootFs::open(context, &image)?;
+    let place = Place { image, path: target.to_owned() };
+    let Some((_, node)) = rootfs.union.resolve(target.as_bytes(), true)?.filter(|(_, node)| node.is_directory()) else {
+        return Ok(());
+    };
+    let attributes = rootfs.union.attributes(&node)?;
+    let keeps = !machine.in_user_namespace || machine.has_users;
+    let request = cp::Request {
+        source: Place { path: format!("{}/.", place.path.trim_end_matches('/')), ..place },
+        follow_link: true,
+        archive: keeps,
+    };
+    cp::to_path(context, &request, data)?;
+    let cannot = |error| Error::io(format_args!("cannot change {data:?}"), error);
+    let open = fs::File::open(data).map_err(cannot)?;
+    if keeps {
+        set_owner(&open, attributes.uid, attributes.gid).map_err(cannot)?;
+    }
+    set_mode(&open, attributes.mode & 0o7777).map_err(cannot)
+}
+
+fn record(
+    store: &Store,
+    options: &Options,
+    id: &str,
+    found: &Found,
+    configuration: &Configuration,
+    state: ContainerState,
+    volumes: &[Volume],
+) -> Result<String> {
+    let text = configuration.text()?;
+    store.update(|update| {
+        let containers = update.containers()?;
+        let holder = |name: &str| containers.iter().find(|record| record.container.name.as_deref() == Some(name));
+        let name = match options.name.as_deref() {
+            Some(name) => {
+                let name = name.strip_prefix('/').unwrap_or(name).to_owned();
+                if let Some(holder) = holder(&name) {
+                    return Err(taken(&name, &holder.container.id));
+                }
+                name
+            }
+            None => free_name(|name| holder(name).is_some())?,
+        };
+        let container = Container { id: id.to_owned(), name: Some(name.clone()), state };
+        update.put_container(&container, &found.image_id)?;
+        update.configure_container(id, &text)?;
+        if state == ContainerState::Running {
+            update.container_started(id, now())?;
+        }
+        for volume in volumes {
+            update.put_volume(volume, &[id])?;
+        }
+        let known = update.volumes()?;
+        let used = configuration.settings.mounts.iter().filter(|mount| mount.kind == MountKind::Volume);
+        for mount in used {
+            if let Some(volume) = known.iter().find(|volume| volume.name == mount.source) {
+                update.put_volume(volume, &[id])?;
+            }
+        }
+        Ok(name)
+    })
+}
+
+fn taken(name: &str, id: &str) -> Error {
+    let message = format!("Conflict. The container name \"/{name}\" is already in use by container \"{id}\".");
+    let way_out = "You have to remove (or rename) that container to be able to reuse that name.";
+    Error::new(Kind::Conflict, format!("{message} {way_out}"))
+}
+
+fn free_name(is_taken: impl Fn(&str) -> bool) -> Result<String> {
+    for _ in 0..TRIES {
+        let name = names::by_chance()?;
+        if !is_taken(&name) {
+            return Ok(name);
+        }
+    }
+    new_id()
+}

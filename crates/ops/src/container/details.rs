@@ -1,0 +1,78 @@
+//! What is known about a container.
+
+use std::path::PathBuf;
+
+use dhow_base::Result;
+use dhow_spec::config::RunConfig;
+use dhow_spec::{Digest, Platform};
+
+use super::mounts::MountKind;
+use super::settings::{Configuration, Settings, arguments};
+use super::{Record, directory, process, root};
+use crate::context::Context;
+use crate::select;
+
+/// What is known about a container besides its record.
+#[derive(Clone, Debug)]
+pub struct Details {
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// How it runs, as an image's config would have it.
+    pub config: RunConfig,
+    /// The rest.
+    pub settings: Settings,
+    /// Where its files are.
+    pub directory: PathBuf,
+    /// The number of its first process, if it runs.
+    pub process: Option<u32>,
+}
+
+/// Reads what is known about a container.
+///
+/// # Errors
+/// [`dhow_base::Kind::Corrupt`] when its record cannot be read.
+pub fn details(context: &Context, record: &Record) -> Result<Details> {
+    let store = context.store()?;
+    let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
+    let directory = directory(store, &record.container.id)?;
+    let process = process(&directory).map(|process| process.id).filter(|_| record.container.is_running());
+    Ok(Details { arguments: arguments(&config), config, settings, directory, process })
+}
+
+/// Whether it was made to be given input, and a terminal.
+///
+/// # Errors
+/// As [`details`].
+pub fn streams_of(record: &Record) -> Result<(bool, bool)> {
+    let config = Configuration::parse(&record.configuration)?.config;
+    Ok((config.open_stdin, config.tty))
+}
+
+/// Whether a container uses a volume, by its name or by the place where it is mounted.
+pub fn uses_volume(record: &Record, volume: &str) -> bool {
+    let mounts = Configuration::parse(&record.configuration).map(|configuration| configuration.settings.mounts);
+    let is_it = |mount: &super::Mount| mount.source == volume || mount.target == volume;
+    mounts.is_ok_and(|mounts| mounts.iter().any(|mount| mount.kind != MountKind::Device && is_it(mount)))
+}
+
+/// The directory of a volume's files.
+pub fn volume_directory(context: &Context, name: &str) -> String {
+    let path = context.store().and_then(|store| root(store, "volumes"));
+    path.map(|path| path.join(name).join("_data").to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Makes sure that an image is here.
+///
+/// # Errors
+/// [`dhow_base::Kind::NotFound`] in docker's words when it is not.
+pub fn has_image(context: &Context, image: &str, platform: Option<&Platform>) -> Result<()> {
+    select::find(context, image, platform).map(drop)
+}
+
+/// The ID of an image.
+///
+/// # Errors
+/// [`dhow_base::Kind::NotFound`] in docker's words when it is not here.
+pub fn image_of(context: &Context, image: &str) -> Result<Digest> {
+    context.find(image).map(|found| found.image_id)
+}

@@ -1,0 +1,380 @@
+//! What is mounted in a container: `--volume`, `--mount`, `--tmpfs` and `--device`, as docker reads them.
+
+use dhow_base::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+
+/// Something that is mounted in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Mount {
+    /// What it is.
+    #[serde(rename = "Type")]
+    pub kind: MountKind,
+    /// The path or the name; empty for memory, and for a volume that gets its name by chance.
+    #[serde(default)]
+    pub source: String,
+    /// Where, as the container sees it.
+    pub target: String,
+    /// Whether it can only be read.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Whether a new volume stays empty.
+    #[serde(default)]
+    pub no_copy: bool,
+    /// Whether a directory that is missing on the machine is made.
+    #[serde(default)]
+    pub make_source: bool,
+    /// Options of a file system in memory.
+    #[serde(default)]
+    pub options: Vec<(String, String)>,
+    /// Whether programs in memory can be started.
+    #[serde(default)]
+    pub executable: bool,
+    /// Whether the volume got its name by chance.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountKind {
+    /// A file or directory of the machine.
+    Bind,
+    /// A volume of the store.
+    Volume,
+    /// Memory.
+    Tmpfs,
+    /// A device of the machine.
+    Device,
+}
+
+impl Mount {
+    fn new(kind: MountKind, source: &str, target: &str) -> Self {
+        Self {
+            kind,
+            source: source.to_owned(),
+            target: target.to_owned(),
+            read_only: false,
+            no_copy: false,
+            make_source: false,
+            options: Vec::new(),
+            executable: false,
+            anonymous: false,
+        }
+    }
+
+    /// Reads `--volume`: `target`, `source:target` or `source:target:options`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in docker's words.
+    pub fn volume(text: &str) -> Result<Self> {
+        let invalid = |what: &str| Error::new(Kind::Invalid, format!("invalid {what}: {text}"));
+        let parts: Vec<&str> = text.split(':').collect();
+        let (source, target, options) = match parts.as_slice() {
+            [target] => ("", *target, ""),
+            [source, target] => (*source, *target, ""),
+            [source, target, options] => (*source, *target, *options),
+            _ => return Err(invalid("volume specification")),
+        };
+        if target.is_empty() || (parts.len() > 1 && source.is_empty()) {
+            return Err(invalid("volume specification"));
+        }
+        let target = cleaned(target).ok_or_else(|| {
+            let message = format!("invalid volume specification: '{text}': invalid mount config for type \"volume\"");
+            Error::new(Kind::Invalid, format!("{message}: invalid mount path: '{target}' mount path must be absolute"))
+        })?;
+        if target == "/" {
+            let message = format!("invalid volume specification: '{text}': invalid mount config for type \"volume\"");
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("{message}: invalid specification: destination can't be '/'"),
+            ));
+        }
+        let kind = if source.starts_with('/') { MountKind::Bind } else { MountKind::Volume };
+        if kind == MountKind::Volume && !source.is_empty() {
+            check_volume_name(source)?;
+        }
+        let mut mount = Self { make_source: kind == MountKind::Bind, ..Self::new(kind, source, &target) };
+        mount.anonymous = kind == MountKind::Volume && source.is_empty();
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            match option {
+                "ro" | "readonly" => mount.read_only = true,
+                "rw" => mount.read_only = false,
+                "nocopy" => mount.no_copy = true,
+                // Labels of SELinux, and how mounts of the machine travel: a container sees what was there when it was started.
+                "z" | "Z" | "cached" | "delegated" | "consistent" | "private" | "rprivate" => {}
+                "shared" | "rshared" | "slave" | "rslave" | "U" => {
+                    return Err(Error::new(Kind::Unsupported, format!("volume option {option:?} is not supported"))
+                        .with_hint("a container sees the mounts that were there when it was started"));
+                }
+                _ => return Err(Error::new(Kind::Invalid, format!("invalid mode: {options}"))),
+            }
+        }
+        Ok(mount)
+    }
+
+    /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in docker's words.
+    pub fn long(text: &str) -> Result<Self> {
+        let invalid = |message: String| Error::new(Kind::Invalid, message);
+        let mut mount = Self::new(MountKind::Volume, "", "");
+        for field in text.split(',') {
+            let (key, value) = match field.split_once('=') {
+                Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+                None => (field.to_ascii_lowercase(), None),
+            };
+            let flag = || match value {
+                None | Some("true" | "1") => Ok(true),
+                Some("false" | "0") => Ok(false),
+                Some(value) => Err(invalid(format!("invalid value for {key}: {value}"))),
+            };
+            let needed = || value.ok_or_else(|| invalid(format!("invalid field '{field}' must be a key=value pair")));
+            match key.as_str() {
+                "type" => {
+                    mount.kind = match needed()?.to_ascii_lowercase().as_str() {
+                        "bind" => MountKind::Bind,
+                        "volume" => MountKind::Volume,
+                        "tmpfs" => MountKind::Tmpfs,
+                        other => return Err(invalid(format!("mount type unknown: {other:?}"))),
+                    }
+                }
+                "source" | "src" => mount.source = needed()?.to_owned(),
+                "target" | "dst" | "destination" => mount.target = needed()?.to_owned(),
+                "readonly" | "ro" => mount.read_only = flag()?,
+                "volume-nocopy" => mount.no_copy = flag()?,
+                "tmpfs-size" => mount.options.push(("size".to_owned(), bytes(needed()?)?.to_string())),
+                "tmpfs-mode" => mount.options.push(("mode".to_owned(), needed()?.to_owned())),
+                "consistency" => {}
+                "bind-propagation" if matches!(value, Some("private" | "rprivate")) => {}
+                "bind-propagation" | "bind-recursive" | "bind-nonrecursive" | "volume-driver" | "volume-opt"
+                | "volume-label" | "volume-subpath" | "image-subpath" => {
+                    return Err(Error::new(Kind::Unsupported, format!("mount option '{key}' is not supported")));
+                }
+                _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+            }
+        }
+        mount.checked()
+    }
+
+    fn checked(mut self) -> Result<Self> {
+        let invalid = |message: &str| Error::new(Kind::Invalid, message.to_owned());
+        if self.target.is_empty() {
+            return Err(invalid("target is required"));
+        }
+        let kind = self.kind.word();
+        let of = |what: &str| Error::new(Kind::Invalid, format!("invalid mount config for type {kind:?}: {what}"));
+        self.target = cleaned(&self.target)
+            .ok_or_else(|| of(&format!("invalid mount path: '{}' mount path must be absolute", self.target)))?;
+        if self.target == "/" {
+            return Err(of("invalid specification: destination can't be '/'"));
+        }
+        match self.kind {
+            MountKind::Bind if self.source.is_empty() => return Err(of("field Source must not be empty")),
+            MountKind::Bind if !self.source.starts_with('/') => {
+                return Err(of(&format!("invalid mount path: '{}' mount path must be absolute", self.source)));
+            }
+            MountKind::Tmpfs if !self.source.is_empty() => return Err(of("field Source must not be specified")),
+            MountKind::Volume if self.source.is_empty() => self.anonymous = true,
+            MountKind::Volume => check_volume_name(&self.source)?,
+            _ => {}
+        }
+        Ok(self)
+    }
+
+    /// Reads `--tmpfs`: `/path` or `/path:options`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for paths and options that there are not.
+    pub fn tmpfs(text: &str) -> Result<Self> {
+        let (target, options) = text.split_once(':').unwrap_or((text, ""));
+        let mut mount = Self { target: target.to_owned(), ..Self::new(MountKind::Tmpfs, "", "") };
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some((name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)) => {
+                    mount.options.push((name.to_owned(), value.to_owned()));
+                }
+                None if option == "ro" => mount.read_only = true,
+                None if option == "rw" => mount.read_only = false,
+                None if option == "exec" => mount.executable = true,
+                None if matches!(option, "noexec" | "nosuid" | "nodev" | "noatime" | "relatime") => {}
+                _ => return Err(Error::new(Kind::Invalid, format!("invalid tmpfs option [{option:?}]"))),
+            }
+        }
+        mount.checked()
+    }
+
+    /// Reads `--device`: `/dev/x`, `/dev/x:/dev/y` or `/dev/x:/dev/y:rwm`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in docker's words.
+    pub fn device(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_mode = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"rwm".contains(&byte));
+        let (source, target, mode) = match parts.as_slice() {
+            [source] => (*source, *source, "rwm"),
+            [source, mode] if is_mode(mode) => (*source, *source, *mode),
+            [source, target] => (*source, *target, "rwm"),
+            [source, target, mode] if is_mode(mode) => (*source, *target, *mode),
+            _ => return Err(Error::new(Kind::Invalid, format!("invalid device specification: {text}"))),
+        };
+        let absolute = |path: &str| {
+            cleaned(path).ok_or_else(|| Error::new(Kind::Invalid, format!("{path} is not an absolute path")))
+        };
+        let mount = Self::new(MountKind::Device, &absolute(source)?, &absolute(target)?);
+        Ok(Self { read_only: !mode.contains('w'), ..mount })
+    }
+}
+
+impl MountKind {
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Volume => "volume",
+            Self::Tmpfs => "tmpfs",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// An absolute path without detours.
+pub(crate) fn cleaned(path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.strip_prefix('/')?.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+/// Refuses what is no name of a volume, in docker's words.
+///
+/// # Errors
+/// [`Kind::Invalid`].
+pub(crate) fn check_volume_name(name: &str) -> Result<()> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let rule =
+        "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path";
+    Err(Error::new(Kind::Invalid, format!("{name:?} includes invalid characters for a local volume name, {rule}")))
+}
+
+/// Docker's rule for names of containers and volumes: two characters at least.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && name.len() >= 2
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// A number of bytes with docker's units: `64m`, `1g`, `1024`.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words.
+pub fn bytes(text: &str) -> Result<u64> {
+    let invalid = || Error::new(Kind::Invalid, format!("invalid size: '{text}'"));
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let factor: u64 = match lower[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return Err(invalid()),
+    };
+    digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(mount: Result<Mount>) -> String {
+        match mount {
+            Ok(mount) => {
+                let flags = [
+                    ("ro", mount.read_only),
+                    ("nocopy", mount.no_copy),
+                    ("anonymous", mount.anonymous),
+                    ("exec", mount.executable),
+                ];
+                let flags: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+                let options: String = mount.options.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                format!("{} {}->{} {}{options}", mount.kind.word(), mount.source, mount.target, flags.join(","))
+                    .trim_end()
+                    .to_owned()
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn volumes_read_as_docker_reads_them() {
+        let check = |text: &str, expected: &str| assert_eq!(shown(Mount::volume(text)), expected, "{text}");
+        check("/data", "volume ->/data anonymous");
+        check("/a:/b", "bind /a->/b");
+        check("/a:/b/../c:ro,z", "bind /a->/c ro");
+        check("name:/b:nocopy", "volume name->/b nocopy");
+        check("/a:/b:odd", "invalid mode: odd");
+        check("a:b:c:d", "invalid volume specification: a:b:c:d");
+        check(":/b", "invalid volume specification: :/b");
+        check(
+            "/a:b",
+            "invalid volume specification: '/a:b': invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute",
+        );
+        check(
+            "/a:/",
+            "invalid volume specification: '/a:/': invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
+        );
+        check(
+            "./x:/b",
+            "\"./x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
+             If you intended to pass a host directory, use absolute path",
+        );
+    }
+
+    #[test]
+    fn long_mounts_read_as_docker_reads_them() {
+        let check = |text: &str, expected: &str| assert_eq!(shown(Mount::long(text)), expected, "{text}");
+        check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
+        check("target=/b", "volume ->/b anonymous");
+        check("source=v,target=/b,volume-nocopy,ro=false", "volume v->/b nocopy");
+        check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
+        check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
+        check("type=odd,target=/b", "mount type unknown: \"odd\"");
+        check("type=bind,source=/a", "target is required");
+        check("odd=1", "unexpected key 'odd' in 'odd=1'");
+        check("type", "invalid field 'type' must be a key=value pair");
+    }
+
+    #[test]
+    fn memory_and_devices() {
+        let tmpfs = |text: &str, expected: &str| assert_eq!(shown(Mount::tmpfs(text)), expected, "{text}");
+        tmpfs("/run", "tmpfs ->/run");
+        tmpfs("/run:rw,exec,size=64k,mode=1777", "tmpfs ->/run exec size=64k mode=1777");
+        tmpfs("/run:odd", "invalid tmpfs option [\"odd\"]");
+        let device = |text: &str, expected: &str| assert_eq!(shown(Mount::device(text)), expected, "{text}");
+        device("/dev/fuse", "device /dev/fuse->/dev/fuse");
+        device("/dev/a:/dev/b:r", "device /dev/a->/dev/b ro");
+        device("/dev/a:rw", "device /dev/a->/dev/a");
+        device("a", "a is not an absolute path");
+    }
+
+    #[test]
+    fn sizes() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(bytes(text).ok(), expected, "{text}");
+        check("64m", Some(64 << 20));
+        check("1GB", Some(1 << 30));
+        check("12", Some(12));
+        check("x", None);
+        check("99999999999999999999", None);
+    }
+}

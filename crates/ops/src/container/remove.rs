@@ -1,0 +1,120 @@
+//! `rm` and `container prune`.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use dhow_base::fs::{FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_store::Store;
+
+use super::{Record, directory, discard, hold, kill, root};
+use crate::context::Context;
+use crate::df::Configuration;
+use crate::filter::{LabelTest, Term, now, parse_past, unknown};
+use crate::prune;
+
+/// How long a container that was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How `rm` behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoveOptions {
+    /// Ends a container that runs.
+    pub force: bool,
+    /// Takes its volumes without a name along.
+    pub volumes: bool,
+}
+
+/// Removes a container.
+///
+/// # Errors
+/// [`Kind::Conflict`] in docker's words when it runs; those of the store.
+pub fn remove(context: &Context, record: &Record, options: RemoveOptions) -> Result<()> {
+    let store = context.store()?;
+    let id = &record.container.id;
+    let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
+    if record.container.is_running() && !options.force {
+        let way_out = "stop the container before removing or force remove";
+        let message = format!("cannot remove container \"{name}\": container is running: {way_out}");
+        return Err(Error::new(Kind::Conflict, message));
+    }
+    let directory = directory(store, id)?;
+    let _lock = if options.force { end(&directory, name)? } else { hold(&directory, name)? };
+    forget(store, id, options.volumes)
+}
+
+/// Kills what runs and waits for whoever watches it.
+fn end(directory: &std::path::Path, name: &str) -> Result<FileLock> {
+    let begin = Instant::now();
+    dhow_base::fs::create_dir_all(directory)?;
+    loop {
+        if let Some(lock) = FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive)? {
+            return Ok(lock);
+        }
+        kill(directory);
+        if begin.elapsed() > PATIENCE {
+            return Err(Error::new(Kind::Conflict, format!("cannot remove container \"{name}\": it does not end")));
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// Takes a container away whose lock is held: first its record, so that nothing half removed is ever listed.
+pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> {
+    let volumes = store.update(|update| {
+        let volumes = if with_volumes { update.volumes_of(id)? } else { Vec::new() };
+        update.remove_container(id)?;
+        let left = update.volumes()?;
+        let mut gone = Vec::new();
+        for (name, anonymous) in volumes {
+            let is_unused = left.iter().any(|volume| volume.name == name && volume.links == 0);
+            if anonymous && is_unused {
+                update.remove_volume(&name)?;
+                gone.push(name);
+            }
+        }
+        Ok(gone)
+    })?;
+    for name in volumes {
+        discard(&root(store, "volumes")?.join(name))?;
+    }
+    discard(&directory(store, id)?)
+}
+
+/// Removes the containers that do not run. Returns their IDs and the bytes that are free again.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words for filters; those of the store.
+pub fn prune(context: &Context, filters: &[Term]) -> Result<(Vec<String>, u64)> {
+    let terms = prune::filters(context, filters)?;
+    let (mut labels, mut until) = (Vec::new(), None);
+    for (name, value) in &terms {
+        match name.as_str() {
+            "label" => labels.push(LabelTest::new(value, true)),
+            "label!" => labels.push(LabelTest::new(value, false)),
+            "until" => until = Some(parse_past(value, now())?),
+            _ => return Err(unknown(name)),
+        }
+    }
+    let store = context.store()?;
+    let (mut removed, mut bytes) = (Vec::new(), 0);
+    for record in super::list(context)? {
+        let fits = record.container.is_stopped()
+            && until.is_none_or(|until| record.created < until)
+            && labels.iter().all(|test| test.takes(&Configuration::parse(&record.configuration).labels));
+        if !fits {
+            continue;
+        }
+        let size = store.directory_use("containers", &record.container.id);
+        match remove(context, &record, RemoveOptions::default()) {
+            Ok(()) => {
+                bytes += size;
+                removed.push(record.container.id);
+            }
+            // Somebody has just begun to use it.
+            Err(error) if error.kind() == Kind::Conflict => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((removed, bytes))
+}

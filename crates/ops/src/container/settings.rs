@@ -1,0 +1,269 @@
+//! How a container is to run: what the user says, what the image says, and what is kept of both.
+
+use std::collections::BTreeMap;
+
+use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::{DEFAULT_CAPABILITIES, capability_number};
+use dhow_spec::config::RunConfig;
+use serde::{Deserialize, Serialize};
+
+use super::mounts::Mount;
+
+/// What the user says of a new container.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The image.
+    pub image: String,
+    /// Which platform of it.
+    pub platform: Option<dhow_spec::Platform>,
+    /// What to run instead of the image's command.
+    pub command: Vec<String>,
+    /// What to run instead of the image's entry point; one empty word takes that away.
+    pub entrypoint: Option<Vec<String>>,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// User, and perhaps group.
+    pub user: Option<String>,
+    /// Directory to start in.
+    pub working_directory: Option<String>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Free-form information.
+    pub labels: BTreeMap<String, String>,
+    /// Its name; nothing for one by chance.
+    pub name: Option<String>,
+    /// Whether standard input is passed on.
+    pub interactive: bool,
+    /// Whether it gets a terminal.
+    pub terminal: bool,
+    /// The signal that asks it to end.
+    pub stop_signal: Option<String>,
+    /// The rest.
+    pub settings: Settings,
+}
+
+/// The machine's side of a container: what is no part of an image made of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Settings {
+    /// What network it has.
+    pub network: Network,
+    /// Whether its files can only be read.
+    pub read_only: bool,
+    /// Whether it is removed when it ends.
+    pub auto_remove: bool,
+    /// Capabilities on top of docker's, and fewer of them.
+    pub capabilities: Capabilities,
+    /// Groups besides the user's.
+    pub groups: Vec<String>,
+    /// Whether programs may not gain rights.
+    pub no_new_privileges: bool,
+    /// Whether system calls are not filtered.
+    pub unfiltered: bool,
+    /// Whether nothing of `/proc` and `/sys` is hidden.
+    pub unmasked: bool,
+    /// Bytes of `/dev/shm`; 0 for docker's 64 MiB.
+    pub shm_bytes: u64,
+    /// `name:address`, for its `/etc/hosts`.
+    pub extra_hosts: Vec<String>,
+    /// Name servers instead of the machine's.
+    pub name_servers: Vec<String>,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+}
+
+/// What network a container has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    /// The machine's.
+    #[default]
+    Host,
+    /// A loopback interface and nothing else.
+    None,
+}
+
+/// Changes to the capabilities that every container has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Capabilities {
+    /// More.
+    pub add: Vec<String>,
+    /// Fewer.
+    pub drop: Vec<String>,
+}
+
+impl Capabilities {
+    /// The numbers of those that are left (docker `oci/caps`): `ALL` first, single ones on top of it.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in docker's words for one that there is not.
+    pub fn numbers(&self) -> Result<Vec<u8>> {
+        let number = |name: &String| {
+            capability_number(name).ok_or_else(|| {
+                let message = format!("invalid capability: unknown capability: {:?}", shown(name));
+                Error::new(Kind::Invalid, message)
+            })
+        };
+        let is_all = |name: &&String| name.eq_ignore_ascii_case("all");
+        let named =
+            |names: &[String]| -> Result<Vec<u8>> { names.iter().filter(|name| !is_all(name)).map(number).collect() };
+        let (add, drop) = (named(&self.add)?, named(&self.drop)?);
+        let adds_all = self.add.iter().any(|name| is_all(&name));
+        let drops_all = self.drop.iter().any(|name| is_all(&name));
+        let mut numbers: Vec<u8> = match (adds_all, drops_all) {
+            (true, _) => (0..41).collect(),
+            (false, true) => Vec::new(),
+            (false, false) => DEFAULT_CAPABILITIES.iter().filter_map(|name| capability_number(name)).collect(),
+        };
+        if !drops_all || adds_all {
+            numbers.retain(|number| !drop.contains(number));
+        }
+        numbers.extend(add);
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+}
+
+fn shown(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    if name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+}
+
+/// What is kept of a container (`docs/formats/store.md`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Configuration {
+    /// The name that the image was called by.
+    pub(crate) image: String,
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Free-form information.
+    pub(crate) labels: BTreeMap<String, String>,
+    /// How it runs, as an image's config would have it.
+    pub(crate) config: RunConfig,
+    /// The rest.
+    pub(crate) settings: Settings,
+}
+
+impl Configuration {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::new(Kind::Corrupt, format!("cannot read what the container was made with: {error}"))
+        })
+    }
+
+    pub(crate) fn text(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::new(Kind::Internal, error.to_string()))
+    }
+}
+
+/// What the user says over what the image says (moby `daemon/commit.go`, `merge`).
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words when there is nothing to run.
+pub(crate) fn merged(options: &Options, image: Option<&RunConfig>) -> Result<RunConfig> {
+    let none = RunConfig::default();
+    let image = image.unwrap_or(&none);
+    let mut config = image.clone();
+    let mut environment = options.environment.clone();
+    let is_set = |environment: &[String], name: &str| {
+        environment.iter().any(|variable| variable.split('=').next() == Some(name))
+    };
+    for variable in image.env.iter().flatten() {
+        if !is_set(&environment, variable.split('=').next().unwrap_or_default()) {
+            environment.push(variable.clone());
+        }
+    }
+    config.env = Some(environment);
+    match &options.entrypoint {
+        Some(words) => {
+            config.entrypoint = Some(words.clone()).filter(|words| words.iter().any(|word| !word.is_empty()));
+            config.cmd = None;
+        }
+        None => config.entrypoint = config.entrypoint.filter(|words| !words.is_empty()),
+    }
+    if !options.command.is_empty() {
+        config.cmd = Some(options.command.clone());
+    }
+    if config.entrypoint.iter().chain(&config.cmd).flatten().next().is_none() {
+        return Err(Error::new(Kind::Invalid, "no command specified"));
+    }
+    config.user = options.user.clone().filter(|user| !user.is_empty()).unwrap_or(config.user);
+    config.working_dir =
+        options.working_directory.clone().filter(|path| !path.is_empty()).unwrap_or(config.working_dir);
+    if !options.labels.is_empty() {
+        config.labels.get_or_insert_default().extend(options.labels.clone());
+    }
+    config.stop_signal = options.stop_signal.clone().or(config.stop_signal);
+    config.tty = options.terminal;
+    config.open_stdin = options.interactive;
+    config.image.clone_from(&options.image);
+    Ok(config)
+}
+
+/// The program and its arguments.
+pub(crate) fn arguments(config: &RunConfig) -> Vec<String> {
+    config.entrypoint.iter().chain(&config.cmd).flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_docker_s() {
+        let check = |add: &[&str], drop: &[&str], expected: &str| {
+            let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let got = match (Capabilities { add: list(add), drop: list(drop) }).numbers() {
+                Ok(numbers) => format!("{numbers:?}"),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(got, expected, "+{add:?} -{drop:?}");
+        };
+        check(&[], &[], "[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31]");
+        check(&["NET_ADMIN"], &["cap_mknod"], "[0, 1, 3, 4, 5, 6, 7, 8, 10, 12, 13, 18, 29, 31]");
+        check(&["chown"], &["ALL"], "[0]");
+        check(&[], &["all"], "[]");
+        check(&["nope"], &[], "invalid capability: unknown capability: \"CAP_NOPE\"");
+        let all = Capabilities { add: vec!["ALL".to_owned()], drop: vec!["SYS_ADMIN".to_owned()] };
+        assert_eq!(all.numbers().map(|numbers| numbers.len()).ok(), Some(40));
+    }
+
+    #[test]
+    fn the_user_s_words_come_before_the_image_s() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let image = RunConfig {
+            entrypoint: Some(words("/entry -x")),
+            cmd: Some(words("default")),
+            env: Some(words("A=1 B=2")),
+            user: "bob".to_owned(),
+            ..RunConfig::default()
+        };
+        let check = |entrypoint: Option<&str>, command: &str, expected: &str| {
+            let command = if command.is_empty() { Vec::new() } else { words(command) };
+            let options = Options {
+                entrypoint: entrypoint.map(|word| vec![word.to_owned()]),
+                command,
+                environment: words("B=3"),
+                ..Options::default()
+            };
+            let got = match merged(&options, Some(&image)) {
+                Ok(config) => {
+                    assert_eq!(config.env, Some(words("B=3 A=1")));
+                    assert_eq!(config.user, "bob");
+                    arguments(&config).join(" ")
+                }
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(got, expected);
+        };
+        check(None, "", "/entry -x default");
+        check(None, "a b", "/entry -x a b");
+        check(Some("sh"), "", "sh");
+        check(Some("sh"), "-c x", "sh -c x");
+        check(Some(""), "a", "a");
+        check(Some(""), "", "no command specified");
+    }
+}

@@ -1,0 +1,130 @@
+//! Volumes: directories that outlive containers.
+
+use std::collections::BTreeMap;
+
+use dhow_base::fs::create_dir_all;
+use dhow_base::{Error, Kind, Result};
+use dhow_store::Volume;
+use serde_json::json;
+
+use super::mounts::check_volume_name;
+use super::{discard, new_id, now, root};
+use crate::context::Context;
+use crate::df::Configuration;
+use crate::filter::{LabelTest, Term, unknown};
+use crate::prune;
+
+/// A volume as lists show it.
+#[derive(Clone, Debug)]
+pub struct VolumeDetails {
+    /// Its record.
+    pub volume: Volume,
+    /// Free-form information.
+    pub labels: BTreeMap<String, String>,
+    /// Where its files are.
+    pub directory: String,
+}
+
+/// Makes a volume, unless it is there. Returns its name.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words for what is no name.
+pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<String, String>) -> Result<String> {
+    let store = context.store()?;
+    let anonymous = name.is_none();
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => new_id()?,
+    };
+    check_volume_name(&name)?;
+    if !store.volumes()?.iter().any(|volume| volume.name == name) {
+        create_dir_all(&root(store, "volumes")?.join(&name).join("_data"))?;
+        let configuration = json!({ "Labels": labels }).to_string();
+        let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
+        store.update(|update| update.put_volume(&volume, &[]))?;
+    }
+    Ok(name)
+}
+
+/// All volumes by name.
+///
+/// # Errors
+/// Those of the store.
+pub fn volumes(context: &Context) -> Result<Vec<VolumeDetails>> {
+    let store = context.store()?;
+    let folder = root(store, "volumes")?;
+    let described = |volume: Volume| VolumeDetails {
+        labels: Configuration::parse(&volume.configuration).labels,
+        directory: folder.join(&volume.name).join("_data").to_string_lossy().into_owned(),
+        volume,
+    };
+    Ok(store.volumes()?.into_iter().map(described).collect())
+}
+
+/// Finds a volume.
+///
+/// # Errors
+/// [`Kind::NotFound`] in docker's words.
+pub fn volume(context: &Context, name: &str) -> Result<VolumeDetails> {
+    let found = volumes(context)?.into_iter().find(|volume| volume.volume.name == name);
+    found.ok_or_else(|| Error::new(Kind::NotFound, format!("get {name}: no such volume")))
+}
+
+/// Removes a volume.
+///
+/// # Errors
+/// [`Kind::NotFound`] and [`Kind::Conflict`] in docker's words.
+pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
+    let store = context.store()?;
+    volume(context, name)?;
+    let users = super::list(context)?;
+    let users: Vec<&str> = users
+        .iter()
+        .filter(|record| super::uses_volume(record, name))
+        .map(|record| record.container.id.as_str())
+        .collect();
+    if !users.is_empty() {
+        let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
+        return Err(Error::new(Kind::Conflict, message));
+    }
+    store.update(|update| update.remove_volume(name))?;
+    discard(&root(store, "volumes")?.join(name))
+}
+
+/// Removes volumes that no container uses: those that got their names by chance, or all of them. Returns their names and the bytes that
+/// are free again.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words for filters; those of the store.
+pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<(Vec<String>, u64)> {
+    let terms = prune::filters(context, filters)?;
+    let (mut labels, mut all) = (Vec::new(), all);
+    for (name, value) in &terms {
+        match name.as_str() {
+            "label" => labels.push(LabelTest::new(value, true)),
+            "label!" => labels.push(LabelTest::new(value, false)),
+            "all" => all = matches!(value.as_str(), "1" | "true"),
+            _ => return Err(unknown(name)),
+        }
+    }
+    let store = context.store()?;
+    super::recover(store)?;
+    let gone = store.update(|update| {
+        let mut gone = Vec::new();
+        for volume in update.volumes()? {
+            let known = Configuration::parse(&volume.configuration).labels;
+            let fits = labels.iter().all(|test| test.takes(&known));
+            if volume.links == 0 && (all || volume.anonymous) && fits {
+                update.remove_volume(&volume.name)?;
+                gone.push(volume.name);
+            }
+        }
+        Ok(gone)
+    })?;
+    let mut bytes = 0;
+    for name in &gone {
+        bytes += store.directory_use("volumes", name);
+        discard(&root(store, "volumes")?.join(name))?;
+    }
+    Ok((gone, bytes))
+}
