@@ -52,6 +52,10 @@ pub(crate) struct Environment {
     pub(crate) no_color: bool,
     /// The number of the user.
     pub(crate) user: u32,
+    /// The name of the user, if the password file knows one.
+    pub(crate) user_name: Option<String>,
+    /// `DHOW_IN_USER_NAMESPACE`: that this process was started by itself in a user namespace, and whether there are users besides root.
+    pub(crate) in_user_namespace: Option<bool>,
 }
 
 impl Environment {
@@ -79,7 +83,15 @@ impl Environment {
             source_date_epoch: variable("SOURCE_DATE_EPOCH").map(|text| text.to_string_lossy().into_owned()),
             no_color: variable("NO_COLOR").is_some(),
             user: rustix::process::geteuid().as_raw(),
+            user_name: user_name(),
+            in_user_namespace: variable("DHOW_IN_USER_NAMESPACE").map(|kind| kind == "many"),
         }
+    }
+
+    /// Any variable, for who passes on what the user names.
+    #[allow(clippy::unused_self, reason = "whoever has not read the environment has none to pass on")]
+    pub(crate) fn value_of(&self, name: &str) -> Option<String> {
+        variable(name).map(|value| value.to_string_lossy().into_owned())
     }
 
     /// Where the store is unless `--root` says otherwise.
@@ -200,6 +212,23 @@ fn proxies() -> ProxySettings {
         https: https.or(all).map(Secret::new),
         except: text("NO_PROXY").unwrap_or_default(),
     }
+}
+
+/// Root's ranges of users are of no interest, and its name is not looked for.
+fn user_name() -> Option<String> {
+    let user = rustix::process::geteuid();
+    if user.is_root() {
+        return None;
+    }
+    let passwd = dhow_base::fs::read_limited(Path::new("/etc/passwd"), PASSWD_BYTES_MAX).ok()?;
+    let (passwd, user) = (String::from_utf8_lossy(&passwd), user.as_raw().to_string());
+    let mut rows = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    rows.find(|fields| fields.get(2) == Some(&&*user)).and_then(|fields| fields.first().map(|name| (*name).to_owned()))
+}
+
+/// The search path alone, before anything else is read.
+pub(crate) fn search_path() -> OsString {
+    variable("PATH").unwrap_or_default()
 }
 
 /// Services often run without `HOME`.

@@ -82,6 +82,15 @@ impl Failure {
         matches!(self, Failure::Engine(error) if error.kind() == Kind::NotFound)
     }
 
+    /// An engine's failure in one line, for who goes on all the same.
+    pub(crate) fn text(&self, personality: Personality) -> String {
+        match self {
+            Failure::Engine(error) => format!("{}{error}", personality.engine_prefix()),
+            Failure::Client(message) => format!("{}{message}", personality.client_prefix()),
+            _ => String::new(),
+        }
+    }
+
     /// Says it on standard error, with hints when a person is reading.
     pub(crate) fn report(&self, personality: Personality, console: &Console) {
         match self {

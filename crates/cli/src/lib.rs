@@ -45,6 +45,9 @@ pub fn help(words: &[&str]) -> String {
 /// Runs the program with its arguments, the program's name first, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = internal(&arguments) {
+        return ExitCode::from(code);
+    }
     let console = Console::new();
     let personality = match Personality::choose(&arguments) {
         Ok(personality) => personality,
@@ -61,6 +64,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     failure.report(personality, &console);
     ExitCode::from(failure.code(personality))
+}
+
+/// What this program starts itself for: nothing that a user says.
+fn internal(arguments: &[OsString]) -> Option<u8> {
+    let (word, rest) = arguments.get(1..)?.split_first()?;
+    let code = match word.to_str()? {
+        dhow_ops::container::FIRST_PROCESS => dhow_ops::container::first_process(rest),
+        dhow_ops::container::user_namespace::MAP_USERS => {
+            dhow_ops::container::user_namespace::map_users(rest, &environment::search_path())
+        }
+        _ => return None,
+    };
+    Some(u8::try_from(code).unwrap_or(errors::FAILED))
 }
 
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {

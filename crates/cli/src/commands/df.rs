@@ -1,6 +1,6 @@
 //! `system df`
 
-mod details;
+pub(super) mod details;
 
 use std::collections::BTreeMap;
 
@@ -99,7 +99,7 @@ const DISK: Columns = Columns {
     headers: &[("Part", "PART"), ("Files", "FILES"), ("Bytes", "BYTES"), ("Size", "SIZE")],
 };
 
-type Row = BTreeMap<&'static str, String>;
+pub(super) type Row = BTreeMap<&'static str, String>;
 
 fn summary(lines: &[df::Summary], format: &ListFormat) -> Outcome<String> {
     write(SUMMARY, lines.iter().map(row).collect(), format)

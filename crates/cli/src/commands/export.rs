@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use dhow_ops::container;
 use dhow_ops::export::{self, Output, Request};
 
 use super::save::quiet_broken_pipe;
@@ -27,8 +28,8 @@ pub(crate) struct Export {
 }
 
 impl Verb for Export {
-    const ABOUT: &'static str = "Write the files of an image to a tar archive, without layers";
-    const OPERANDS: &'static str = "IMAGE";
+    const ABOUT: &'static str = "Write the files of a container or an image to a tar archive, without layers";
+    const OPERANDS: &'static str = "CONTAINER|IMAGE";
     const COUNT: Count = Count::Exactly(1);
 
     fn operands(&self) -> &[String] {
@@ -47,6 +48,10 @@ impl Verb for Export {
         };
         let request = Request { image: image.clone(), platform: targets::platform(self.platform.as_deref())?, output };
         let context = session.local_context()?;
+        if let Ok(record) = container::find(&context, image) {
+            let machine = super::container::machine(session)?;
+            return container::export(&context, &record, machine, &request.output).map_err(quiet_broken_pipe);
+        }
         export::export(&context, &request).map_err(quiet_broken_pipe)
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::diff::{Change, Difference};
 use dhow_ops::ls::{FileEntry, Place};
-use dhow_ops::{cat, diff, ls};
+use dhow_ops::{cat, container, diff, ls};
 
 use crate::console::Console;
 use crate::errors::{Failure, Outcome};
@@ -191,8 +191,9 @@ pub(crate) struct Diff {
 }
 
 impl Verb for Diff {
-    const ABOUT: &'static str = "Show which files differ between two images, or what the last layer of one changed";
-    const OPERANDS: &'static str = "IMAGE [IMAGE]";
+    const ABOUT: &'static str =
+        "Show which files differ between two images, or what a container or the last layer of an image changed";
+    const OPERANDS: &'static str = "IMAGE|CONTAINER [IMAGE]";
     const COUNT: Count = Count::Between(1, 2);
 
     fn operands(&self) -> &[String] {
@@ -203,6 +204,9 @@ impl Verb for Diff {
         let [first, rest @ ..] = self.names.as_slice() else { return Ok(()) };
         let documents = self.documents.open(session.console);
         let context = session.local_context()?;
+        if rest.is_empty() && container::find(&context, first).is_ok() {
+            return self.container(session, first);
+        }
         let mut failed = None;
         let done = diff::diff(&context, first, rest.first().map(String::as_str), |difference| {
             let shown = match documents.are_wanted() {
@@ -222,6 +226,22 @@ impl Verb for Diff {
 }
 
 impl Diff {
+    /// What a container changed, as docker writes it.
+    fn container(&self, session: &Session<'_>, name: &str) -> Outcome {
+        if self.documents.is_given() {
+            let message = "--format is not supported for containers: docker has none for them";
+            return Err(Failure::Client(message.to_owned()));
+        }
+        super::container::machine(session)?;
+        let context = session.local_context()?;
+        let record = container::find(&context, name)?;
+        for (change, path) in container::changes(&context, &record)? {
+            let line = [format!("{} ", change.letter()).as_bytes(), &path, b"\n"].concat();
+            session.console.bytes(&line);
+        }
+        Ok(())
+    }
+
     fn line(&self, difference: &Difference) -> Vec<u8> {
         let Difference { change, path, size_before, size_after, .. } = difference;
         let mut line = format!("{} ", change.letter()).into_bytes();

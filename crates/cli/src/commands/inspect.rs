@@ -47,6 +47,10 @@ impl Verb for Inspect {
         if self.remote.remote {
             return self.remote.show(session, &self.format, &self.names);
         }
+        if self.kind.as_deref() == Some("container") {
+            return super::container::inspect(session, &self.format, &self.names, self.size);
+        }
+        let has_containers = self.kind.is_none();
         let missing: fn(&str, Error) -> Failure = match self.kind.as_deref() {
             None if session.personality == Personality::Docker29 => no_such_object_29,
             None => no_such_object,
@@ -64,11 +68,15 @@ impl Verb for Inspect {
         let context = session.local_context()?;
         let size = self.size;
         Search { session, format: &self.format }.run(&self.names, |name| {
+            // Docker asks for containers first.
+            if has_containers && let Ok(container) = super::container::show(&context, name, size) {
+                return Ok(Shown::Container(container));
+            }
             let found = find(&context, name, None, self.names.len() == 1, missing)?;
             if size {
                 session.console.notice("WARNING: --size ignored for image");
             }
-            Ok(found)
+            Ok(Shown::Image(Box::new(found)))
         })
     }
 }
@@ -106,9 +114,19 @@ impl Verb for ImageInspect {
     fn run(self, session: &Session<'_>) -> Outcome {
         let platform = targets::platform(self.platform.as_deref())?;
         let context = session.local_context()?;
-        Search { session, format: &self.format }
-            .run(&self.names, |name| find(&context, name, platform.as_ref(), self.names.len() == 1, no_such_image))
+        Search { session, format: &self.format }.run(&self.names, |name| {
+            let found = find(&context, name, platform.as_ref(), self.names.len() == 1, no_such_image)?;
+            Ok(Shown::Image(Box::new(found)))
+        })
     }
+}
+
+/// What was found.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Image(Box<inspect::Inspect>),
+    Container(serde_json::Value),
 }
 
 /// Prints what was found, then tells what was not.
@@ -118,7 +136,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(&self, names: &[String], find: impl Fn(&String) -> Outcome<inspect::Inspect>) -> Outcome {
+    fn run(&self, names: &[String], find: impl Fn(&String) -> Outcome<Shown>) -> Outcome {
         if !matches!(self.format, "" | "json") {
             return self.by_template(names, find);
         }
@@ -134,7 +152,7 @@ impl Search<'_> {
     }
 
     /// One line for each object; docker prints an empty one when there is no other.
-    fn by_template(&self, names: &[String], find: impl Fn(&String) -> Outcome<inspect::Inspect>) -> Outcome {
+    fn by_template(&self, names: &[String], find: impl Fn(&String) -> Outcome<Shown>) -> Outcome {
         let template = Template::parse(self.format).map_err(|error| Failure::Usage {
             message: format!("template parsing error: {error}"),
             code: list::TEMPLATE_ERROR,
@@ -152,13 +170,15 @@ impl Search<'_> {
 
 /// Fills in the template. As docker does, a template that fails over the typed object gets another chance over the object's
 /// JSON: the one knows `.ID`, the other `.Id`.
-fn fill(template: &Template, image: &inspect::Inspect) -> Outcome<String> {
+fn fill(template: &Template, found: &Shown) -> Outcome<String> {
     let mut output = Vec::new();
-    if template.execute(&object::image(image), Options::default(), &mut output).is_ok() {
+    if let Shown::Image(image) = found
+        && template.execute(&object::image(image), Options::default(), &mut output).is_ok()
+    {
         return Ok(list::shown(output));
     }
     output.clear();
-    let json = serde_json::to_value(image).map_err(|error| Failure::Client(error.to_string()))?;
+    let json = serde_json::to_value(found).map_err(|error| Failure::Client(error.to_string()))?;
     let options = Options { missing_key_is_error: true, ..Options::default() };
     template.execute(&Value::from(&json), options, &mut output).map_err(|error| list::failure(&error))?;
     Ok(list::shown(output))

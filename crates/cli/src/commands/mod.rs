@@ -3,6 +3,7 @@
 mod append;
 mod artifact;
 mod completion;
+mod container;
 mod copy;
 mod cp;
 mod df;
@@ -49,6 +50,7 @@ mod unpack;
 mod untag;
 mod validate;
 pub(crate) mod version;
+mod volume;
 mod wanted;
 
 use crate::verb::Node;
@@ -63,6 +65,7 @@ const REMOVE: &[&str] = &["image rm", "image remove", "rmi"];
 const SAVE: &[&str] = &["image save", "save"];
 const LOAD: &[&str] = &["image load", "load"];
 const IMPORT: &[&str] = &["image import", "import"];
+const PS: &[&str] = &["container ls", "container list", "container ps", "ps"];
 const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
@@ -86,6 +89,12 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<unpack::Unpack>("unpack", &[], &[]),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
+    Node::verb::<container::Run>("run", &[], &["container run", "run"]),
+    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"]),
+    Node::verb::<container::Create>("create", &[], &["container create", "create"]),
+    Node::verb::<container::Start>("start", &[], &["container start", "start"]),
+    Node::verb::<container::List>("ps", &[], PS),
+    Node::verb::<container::Remove>("rm", &[], &["container rm", "rm"]),
     Node::verb::<search::Search>("search", &[], &[]),
     Node::verb::<tags::Tags>("tags", &[], &[]),
     Node::verb::<digest::Digest>("digest", &[], &[]),
@@ -104,9 +113,20 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::verb::<mount::Serve>(mount::SERVE, &[], &[]).hide(),
+    Node::verb::<container::Refused>("exec", &[], &[]).hide(),
+    Node::verb::<container::Refused>("stop", &[], &[]).hide(),
+    Node::verb::<container::Refused>("kill", &[], &[]).hide(),
+    Node::verb::<container::Refused>("restart", &[], &[]).hide(),
+    Node::verb::<container::Refused>("pause", &[], &[]).hide(),
+    Node::verb::<container::Refused>("unpause", &[], &[]).hide(),
+    Node::verb::<container::Refused>("attach", &[], &[]).hide(),
+    Node::verb::<container::Refused>("logs", &[], &[]).hide(),
+    Node::verb::<container::Refused>("network", &[], &[]).hide(),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
+    Node::group("container", "Manage containers", CONTAINER),
     Node::group("image", "Manage images", IMAGE),
     Node::group("manifest", "Manage manifests and lists of them in registries", MANIFEST),
+    Node::group("volume", "Manage volumes", VOLUME),
     Node::group("system", "Look after the local store", SYSTEM),
 ];
 
@@ -116,6 +136,19 @@ const ARTIFACT: &[Node] = &[
     Node::verb::<artifact::Pull>("pull", &[], &[]),
     Node::verb::<artifact::Push>("push", &[], &[]),
     Node::verb::<artifact::Remove>("rm", &["remove"], &[]),
+];
+
+const CONTAINER: &[Node] = &[
+    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"]),
+    Node::verb::<container::Create>("create", &[], &["container create", "create"]),
+    Node::verb::<files::Diff>("diff", &[], &[]),
+    Node::verb::<export::Export>("export", &[], &[]),
+    Node::verb::<container::ContainerInspect>("inspect", &[], &[]),
+    Node::verb::<container::List>("ls", &["list", "ps"], PS),
+    Node::verb::<container::Prune>("prune", &[], &[]),
+    Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]),
+    Node::verb::<container::Run>("run", &[], &["container run", "run"]),
+    Node::verb::<container::Start>("start", &[], &["container start", "start"]),
 ];
 
 const IMAGE: &[Node] = &[
@@ -149,6 +182,14 @@ const MANIFEST: &[Node] = &[
     Node::verb::<manifest::Push>("push", &[], &[]).in_podman::<podman::manifest::Push>(),
     Node::verb::<manifest::Remove>("remove", &[], &[]).in_podman::<podman::manifest::Remove>(),
     Node::verb::<manifest::Rm>("rm", &[], &[]).in_podman::<podman::manifest::Rm>(),
+];
+
+const VOLUME: &[Node] = &[
+    Node::verb::<volume::Create>("create", &[], &[]),
+    Node::verb::<volume::Inspect>("inspect", &[], &[]),
+    Node::verb::<volume::List>("ls", &["list"], &[]),
+    Node::verb::<volume::Prune>("prune", &[], &[]),
+    Node::verb::<volume::Remove>("rm", &["remove"], &[]),
 ];
 
 const SYSTEM: &[Node] = &[

@@ -81,6 +81,7 @@ impl Verb for Pull {
             quiet: self.quiet,
             stored: self.stored,
             all_tags: self.all_tags,
+            is_for_container: false,
         };
         let mut failures = Vec::new();
         let run = runtime::block_on(async {
@@ -115,6 +116,45 @@ impl Pull {
     }
 }
 
+/// Pulls an image for a container: everything that is said goes to standard error, as with docker.
+///
+/// # Errors
+/// Those of pulling it.
+pub(super) fn for_container(
+    session: &Session<'_>,
+    network: &Network,
+    image: &str,
+    platform: Option<&str>,
+    quiet: bool,
+) -> Outcome {
+    let context = session.context(network)?;
+    let platform = platform.or(session.environment.default_platform.as_deref());
+    let platforms = match targets::platform(platform)? {
+        Some(platform) => Platforms::These(vec![platform]),
+        None => Platforms::Default,
+    };
+    targets::reference(image)?;
+    let wanted = wanted::wanted(session, &context, image, quiet)?;
+    session.console.divert();
+    let puller = Puller {
+        context: &context,
+        session,
+        documents: DocumentFormat::none().open(session.console),
+        platforms,
+        policy: Policy::Always,
+        quiet,
+        stored: false,
+        all_tags: false,
+        is_for_container: true,
+    };
+    let mut failures = Vec::new();
+    runtime::block_on(async {
+        failures = puller.all(vec![(image, Ok(wanted))]).await;
+        Ok(())
+    })?;
+    Failure::join(failures)
+}
+
 struct Puller<'a> {
     context: &'a Context,
     session: &'a Session<'a>,
@@ -124,6 +164,8 @@ struct Puller<'a> {
     quiet: bool,
     stored: bool,
     all_tags: bool,
+    /// Whether the name of what was pulled is of no interest.
+    is_for_container: bool,
 }
 
 impl Puller<'_> {
@@ -263,7 +305,7 @@ impl Puller<'_> {
 
     /// The last line, the same with and without `--quiet`: the full name.
     fn conclude(&self, name: &impl Display) {
-        if !self.documents.are_wanted() {
+        if !self.documents.are_wanted() && !self.is_for_container {
             self.session.console.line(name.to_string());
         }
     }

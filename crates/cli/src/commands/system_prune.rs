@@ -1,7 +1,7 @@
 //! `system prune`
 
 use clap::Args;
-use dhow_ops::{prune, system_prune};
+use dhow_ops::{container, prune, system_prune};
 
 use super::filters;
 use super::prune::{Tense, images};
@@ -58,6 +58,10 @@ impl SystemPrune {
         }
         if !self.force && !terminal::confirm(session.console, &self.warning(&terms))? {
             return Ok(());
+        }
+        // Files of a container may belong to users that there are in its namespace only.
+        if !container::list(&context)?.is_empty() {
+            super::container::machine(session)?;
         }
         let request = system_prune::Request { all: self.all, volumes: self.volumes, filters: given };
         let everything = system_prune::prune(&context, &request)?;

@@ -42,6 +42,11 @@ fn parse(text: &str) -> Result<Form, String> {
 }
 
 impl DocumentFormat {
+    /// No documents.
+    pub(crate) fn none() -> Self {
+        Self { format: Form::Text }
+    }
+
     /// Whether documents take the place of docker's text.
     pub(crate) fn is_given(&self) -> bool {
         self.format != Form::Text

@@ -8,7 +8,8 @@ use dhow_template::{Options, Template};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Row, table};
+pub(in crate::commands) use super::Row;
+use super::table;
 use crate::errors::{Failure, Outcome};
 use crate::format::text::ellipsis;
 use crate::format::{ListFormat, NONE, ago, json as encode, list, units};
@@ -212,7 +213,7 @@ fn image_row(used: &ImageUse, now: i128, short: bool) -> Row {
     ])
 }
 
-fn container_row(used: &ContainerUse, now: i128, short: bool) -> Row {
+pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: bool) -> Row {
     let (record, container) = (&used.record, &used.record.container);
     let command = used.configuration.command.join(" ");
     let command = if short { ellipsis(&command, COMMAND_COLUMNS) } else { command };

@@ -1,0 +1,395 @@
+//! The options that `create` and `run` share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args};
+use dhow_base::fs::{Durability, read_limited, write_atomic};
+use dhow_base::{Error, Kind};
+use dhow_ops::container::{Capabilities, Mount, Network as ContainerNetwork, Options, Settings, size};
+use dhow_ops::pull::Policy;
+
+use super::super::{pull, targets};
+use crate::errors::{Failure, Outcome};
+use crate::session::{Network, Session};
+
+/// Longest file of variables or labels that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// What a container is to be.
+#[derive(Args, Debug)]
+#[command(disable_help_flag = true)]
+pub(super) struct Flags {
+    /// Add a line to the container's /etc/hosts (host:ip)
+    #[arg(long, value_name = "list")]
+    add_host: Vec<String>,
+    /// Add capabilities
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    cap_add: Vec<String>,
+    /// Drop capabilities
+    #[arg(long, value_name = "list", value_delimiter = ',')]
+    cap_drop: Vec<String>,
+    /// Write the container ID to a file
+    #[arg(long, value_name = "string")]
+    cidfile: Option<PathBuf>,
+    /// Show a device of this machine in the container
+    #[arg(long, value_name = "list")]
+    device: Vec<String>,
+    /// Name servers instead of this machine's
+    #[arg(long, value_name = "list")]
+    dns: Vec<String>,
+    /// What to run instead of the image's entry point
+    #[arg(long, value_name = "string")]
+    entrypoint: Option<String>,
+    /// Set environment variables
+    #[arg(short, long, value_name = "list")]
+    env: Vec<String>,
+    /// Read environment variables from a file
+    #[arg(long, value_name = "list")]
+    env_file: Vec<PathBuf>,
+    /// Add groups to the user's
+    #[arg(long, value_name = "list")]
+    group_add: Vec<String>,
+    /// Print the help
+    #[arg(long, action = ArgAction::Help, hide = true)]
+    help: Option<bool>,
+    /// Host name of the container
+    #[arg(short = 'h', long, value_name = "string")]
+    hostname: Option<String>,
+    /// Pass standard input on to the container
+    #[arg(short, long)]
+    interactive: bool,
+    /// Set labels on the container
+    #[arg(short, long, value_name = "list")]
+    label: Vec<String>,
+    /// Read labels from a file
+    #[arg(long, value_name = "list")]
+    label_file: Vec<PathBuf>,
+    /// Mount something in the container: "type=bind|volume|tmpfs,source=…,target=…"
+    #[arg(long, value_name = "mount")]
+    mount: Vec<String>,
+    /// Name of the container
+    #[arg(long, value_name = "string")]
+    name: Option<String>,
+    /// Network of the container: "host" or "none"
+    #[arg(long, visible_alias = "net", value_name = "network")]
+    network: Option<String>,
+    /// Take the image for this platform
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
+    /// When to pull the image ("always", "missing", "never")
+    #[arg(long, value_name = "string", default_value = "missing")]
+    pull: String,
+    /// Do not show how the image is pulled
+    #[arg(short, long)]
+    quiet: bool,
+    /// Mount the container's files so that they can only be read
+    #[arg(long)]
+    read_only: bool,
+    /// Security options: "no-new-privileges", "seccomp=unconfined", "systempaths=unconfined"
+    #[arg(long, value_name = "list")]
+    security_opt: Vec<String>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "bytes")]
+    shm_size: Option<String>,
+    /// Signal that asks the container to end
+    #[arg(long, value_name = "string")]
+    stop_signal: Option<String>,
+    /// Mount memory in the container: "/path:size=64m"
+    #[arg(long, value_name = "list")]
+    tmpfs: Vec<String>,
+    /// Give the container a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// User, and perhaps group, of the program: "name|uid[:group|gid]"
+    #[arg(short, long, value_name = "string")]
+    user: Option<String>,
+    /// Mount a volume or a directory: "[source:]target[:ro]"
+    #[arg(short, long, value_name = "list")]
+    volume: Vec<String>,
+    /// Directory that the program starts in
+    #[arg(short, long, value_name = "string")]
+    workdir: Option<String>,
+    /// Remove the container when it ends
+    #[arg(long)]
+    rm: bool,
+    #[command(flatten)]
+    engine: Engine,
+    #[command(flatten)]
+    registry: Network,
+}
+
+/// Options of docker's that a container engine is needed for.
+#[derive(Args, Debug)]
+struct Engine {
+    #[arg(short, long, hide = true)]
+    detach: bool,
+    #[arg(short, long, hide = true, value_name = "list")]
+    publish: Vec<String>,
+    #[arg(short = 'P', long, hide = true)]
+    publish_all: bool,
+    #[arg(long, hide = true, value_name = "string")]
+    restart: Option<String>,
+    #[arg(long, hide = true)]
+    init: bool,
+    #[arg(long, hide = true)]
+    privileged: bool,
+    #[arg(short, long, hide = true, value_name = "bytes")]
+    memory: Option<String>,
+    #[arg(long, hide = true, value_name = "decimal")]
+    cpus: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    pids_limit: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    pid: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    ipc: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    userns: Option<String>,
+}
+
+impl Engine {
+    /// Refuses what is given, and says what there is instead.
+    fn check(&self) -> Outcome {
+        let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
+        let no_limits = "dhow sets no limits; start it within some, for example with systemd-run";
+        let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
+        match () {
+            () if self.detach => refuse("--detach", services),
+            () if self.restart.as_deref().is_some_and(|policy| policy != "no") => refuse("--restart", services),
+            () if self.publish_all || !self.publish.is_empty() => refuse(
+                "--publish",
+                "a container has this machine's network, where its ports are open as they are, or none",
+            ),
+            () if self.init => refuse("--init", "the program is the container's first process"),
+            () if self.privileged => {
+                refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
+            }
+            () if self.memory.is_some() => refuse("--memory", no_limits),
+            () if self.cpus.is_some() => refuse("--cpus", no_limits),
+            () if self.pids_limit.is_some() => refuse("--pids-limit", no_limits),
+            () if self.pid.is_some() => refuse("--pid", "a container sees its own processes"),
+            () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
+                refuse("--ipc", "a container shares no memory with others")
+            }
+            () if self.userns.is_some() => {
+                refuse("--userns", "root's containers have none, those of other users always have one")
+            }
+            () => Ok(()),
+        }
+    }
+}
+
+impl Flags {
+    /// The container that the options and the words behind them describe.
+    ///
+    /// # Errors
+    /// Docker's words for what cannot be.
+    pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
+        self.engine.check()?;
+        let (image, command) =
+            words.split_first().map_or((String::new(), &[][..]), |(image, rest)| (image.clone(), rest));
+        let network = match self.network.as_deref() {
+            None | Some("host" | "") => ContainerNetwork::Host,
+            Some("none") => ContainerNetwork::None,
+            Some(other) => {
+                let message = format!("network {other:?} is not supported: networks are for a container engine");
+                let hint =
+                    "--network host is this machine's network, --network none is a loopback interface and nothing else";
+                return Err(Error::new(Kind::Unsupported, message).with_hint(hint).into());
+            }
+        };
+        Ok(Options {
+            image,
+            platform: targets::platform(self.platform.as_deref().or(session.environment.default_platform.as_deref()))?,
+            command: command.to_vec(),
+            entrypoint: self.entrypoint.as_ref().map(|word| vec![word.clone()]),
+            environment: variables(session, &self.env_file, &self.env)?,
+            user: self.user.clone(),
+            working_directory: self.working_directory()?,
+            hostname: self.hostname.clone().filter(|name| !name.is_empty()),
+            labels: labels(&self.label_file, &self.label)?,
+            name: self.name.clone().filter(|name| !name.is_empty()),
+            interactive: self.interactive,
+            terminal: self.tty,
+            stop_signal: self.stop_signal.clone(),
+            settings: self.settings(network)?,
+        })
+    }
+
+    fn working_directory(&self) -> Outcome<Option<String>> {
+        match self.workdir.as_deref() {
+            Some(path) if !path.is_empty() && !path.starts_with('/') => {
+                let message = format!("the working directory '{path}' is invalid, it needs to be an absolute path");
+                Err(Error::new(Kind::Invalid, message).into())
+            }
+            path => Ok(path.map(str::to_owned)),
+        }
+    }
+
+    fn settings(&self, network: ContainerNetwork) -> Outcome<Settings> {
+        let mut mounts: Vec<Mount> = Vec::new();
+        let kinds: [(&[String], fn(&str) -> dhow_base::Result<Mount>); 4] = [
+            (&self.volume, Mount::volume),
+            (&self.mount, Mount::long),
+            (&self.tmpfs, Mount::tmpfs),
+            (&self.device, Mount::device),
+        ];
+        for (texts, read) in kinds {
+            for text in texts {
+                let mount = read(text).map_err(|error| Failure::Client(error.to_string()))?;
+                if mounts.iter().any(|other| other.target == mount.target) {
+                    return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());
+                }
+                mounts.push(mount);
+            }
+        }
+        let mut settings = Settings {
+            network,
+            read_only: self.read_only,
+            auto_remove: self.rm,
+            capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
+            groups: self.group_add.clone(),
+            shm_bytes: self.shm_size.as_deref().map(size).transpose()?.unwrap_or(0),
+            extra_hosts: self.add_host.clone(),
+            name_servers: self.dns.clone(),
+            mounts,
+            ..Settings::default()
+        };
+        for option in &self.security_opt {
+            match option.replacen(':', "=", 1).as_str() {
+                "no-new-privileges" | "no-new-privileges=true" => settings.no_new_privileges = true,
+                "no-new-privileges=false" => settings.no_new_privileges = false,
+                "seccomp=unconfined" => settings.unfiltered = true,
+                "systempaths=unconfined" => settings.unmasked = true,
+                "apparmor=unconfined" | "label=disable" => {}
+                _ => return Err(Failure::Client(format!("security option {option:?} is not supported"))),
+            }
+        }
+        let bad = settings.extra_hosts.iter().find(|host| !host.contains([':', '=']));
+        match bad {
+            Some(host) => Err(Failure::Client(format!("bad format for add-host: {host:?}"))),
+            None => Ok(settings),
+        }
+    }
+
+    /// Has the image here, if it is to be fetched.
+    ///
+    /// # Errors
+    /// Those of pulling it.
+    pub(super) fn fetch(&self, session: &Session<'_>, options: &Options) -> Outcome {
+        let policy = match self.pull.as_str() {
+            "always" => Policy::Always,
+            "missing" | "" => Policy::Missing,
+            "never" => Policy::Never,
+            other => {
+                let message =
+                    format!("invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\"");
+                return Err(Failure::Client(message));
+            }
+        };
+        // The process outside of the namespace has done so.
+        if session.environment.in_user_namespace.is_some() {
+            return Ok(());
+        }
+        if policy != Policy::Always {
+            let context = session.local_context()?;
+            match dhow_ops::container::has_image(&context, &options.image, options.platform.as_ref()) {
+                Err(error) if error.kind() == Kind::NotFound && policy == Policy::Missing => {
+                    let name = targets::reference(&options.image).map(|name| name.with_default_tag().familiar());
+                    let name = name.unwrap_or_else(|_| options.image.clone());
+                    session.console.notice(format!("Unable to find image '{name}' locally"));
+                }
+                found => return Ok(found?),
+            }
+        }
+        pull::for_container(session, &self.registry, &options.image, self.platform.as_deref(), self.quiet)
+    }
+
+    /// Says that a file is in the way of the container's ID, before anything is done.
+    pub(super) fn check_cidfile(&self) -> Outcome {
+        match self.cidfile.as_deref().filter(|path| path.exists()) {
+            Some(path) => {
+                let message = "container ID file found, make sure the other container isn't running or delete";
+                Err(Failure::Client(format!("{message} {}", path.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the container's ID where the user wants it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn write_cidfile(&self, id: &str) -> dhow_base::Result<()> {
+        match &self.cidfile {
+            Some(path) => write_atomic(path, id.as_bytes(), 0o644, Durability::Cached),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Variables of files, then those of options; one without a value has that of this process.
+fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<Vec<String>> {
+    let mut variables: Vec<String> = Vec::new();
+    let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
+    for path in files {
+        for line in lines(path)? {
+            let name = line.split('=').next().unwrap_or_default();
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                let what = if name.is_empty() {
+                    "no variable name on line".to_owned()
+                } else {
+                    format!("variable '{name}' contains whitespaces")
+                };
+                return Err(Failure::Client(format!("invalid env file ({}): {what}", path.display())));
+            }
+            variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
+        }
+    }
+    for variable in given {
+        if variable.starts_with('=') || variable.is_empty() {
+            return Err(Failure::Client(format!("invalid environment variable: {variable}")));
+        }
+        variables.extend(if variable.contains('=') { Some(variable.clone()) } else { own(variable) });
+    }
+    let mut last: Vec<String> = Vec::new();
+    for variable in variables {
+        let name = variable.split('=').next().unwrap_or_default().to_owned();
+        match last.iter_mut().find(|known| known.split('=').next() == Some(&name)) {
+            Some(known) => *known = variable,
+            None => last.push(variable),
+        }
+    }
+    Ok(last)
+}
+
+fn labels(files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    let mut add = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.is_empty() {
+            return Err(Failure::Client(format!("invalid label '{text}': empty name")));
+        }
+        labels.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    };
+    for path in files {
+        lines(path)?.iter().try_for_each(|line| add(line))?;
+    }
+    given.iter().try_for_each(|label| add(label))?;
+    Ok(labels)
+}
+
+/// The lines of a file that say something.
+fn lines(path: &Path) -> Outcome<Vec<String>> {
+    let bytes = read_limited(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        Kind::NotFound => Failure::Client(format!("open {}: no such file or directory", path.display())),
+        _ => Failure::Client(error.to_string()),
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::Client(format!("invalid env file ({}): it is no UTF-8", path.display())))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let says = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    Ok(text.lines().map(str::trim_start).filter(says).map(str::to_owned).collect())
+}

@@ -1,0 +1,183 @@
+//! `container inspect`: everything that is known about containers, as docker writes it.
+
+use clap::Args;
+use dhow_ops::Context;
+use dhow_ops::container::{self, Mount, MountKind, Network, State};
+use dhow_template::{Options, Template, Value as TemplateValue};
+use serde_json::{Value, json};
+
+use super::super::targets;
+use crate::errors::{Failure, Outcome};
+use crate::format::{ago, json as encode, list};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// What docker shows for a time that has not come.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The arguments of `container inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct ContainerInspect {
+    /// Write as "json" (one line) or by a Go template; without it, JSON is indented
+    #[arg(short, long, value_name = "string", default_value = "")]
+    format: String,
+    /// Show how much space containers take
+    #[arg(short, long)]
+    size: bool,
+    #[arg(value_name = "CONTAINER")]
+    names: Vec<String>,
+}
+
+impl Verb for ContainerInspect {
+    const ABOUT: &'static str = "Show everything that is known about containers";
+    const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        inspect(session, &self.format, &self.names, self.size)
+    }
+}
+
+/// Shows containers.
+///
+/// # Errors
+/// Docker's words for those that are not there.
+pub(in crate::commands) fn inspect(session: &Session<'_>, format: &str, names: &[String], with_size: bool) -> Outcome {
+    let context = session.local_context()?;
+    print(session, format, names, |name| show(&context, name, with_size))
+}
+
+/// Prints what was found, then tells what was not.
+fn print(session: &Session<'_>, format: &str, names: &[String], find: impl Fn(&str) -> Outcome<Value>) -> Outcome {
+    let template = match format {
+        "" | "json" => None,
+        text => Some(Template::parse(text).map_err(|error| Failure::Usage {
+            message: format!("template parsing error: {error}"),
+            code: list::TEMPLATE_ERROR,
+        })?),
+    };
+    let (mut found, mut text) = (Vec::new(), String::new());
+    let outcome = targets::each(names, |name| {
+        let value = find(name)?;
+        if let Some(template) = &template {
+            let mut output = Vec::new();
+            let options = Options { missing_key_is_error: true, ..Options::default() };
+            let filled = template.execute(&TemplateValue::from(&value), options, &mut output);
+            filled.map_err(|error| list::failure(&error))?;
+            text.push_str(&list::shown(output));
+            text.push('\n');
+        }
+        found.push(value);
+        Ok(())
+    });
+    let console = session.console;
+    match (template, format) {
+        (Some(_), _) => console.text(if text.is_empty() { "\n" } else { &text }),
+        (None, "json") => console.line(encode::compact(&found).map_err(Failure::Client)?),
+        (None, _) => console.line(encode::indented(&found).map_err(Failure::Client)?),
+    }
+    outcome
+}
+
+/// A container as docker's `inspect` shows it.
+///
+/// # Errors
+/// Docker's words for one that is not there.
+pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) -> Outcome<Value> {
+    let record = container::find(context, name)?;
+    let known = container::details(context, &record)?;
+    let state = record.container.state;
+    let time =
+        |nanoseconds: Option<i64>| nanoseconds.map_or_else(|| NEVER.to_owned(), |time| ago::rfc3339(time.into()));
+    let mut arguments = known.arguments.iter();
+    let mut value = json!({
+        "Id": record.container.id,
+        "Created": time(Some(record.created)),
+        "Path": arguments.next().cloned().unwrap_or_default(),
+        "Args": arguments.collect::<Vec<_>>(),
+        "State": {
+            "Status": state.as_str(),
+            "Running": state == State::Running,
+            "Paused": state == State::Paused,
+            "Restarting": false,
+            "OOMKilled": false,
+            "Dead": false,
+            "Pid": known.process.unwrap_or(0),
+            "ExitCode": record.exit_code.unwrap_or(0),
+            "Error": "",
+            "StartedAt": time(record.started),
+            "FinishedAt": time(record.finished),
+        },
+        "Image": record.image_id.as_str(),
+        "ResolvConfPath": known.directory.join("resolv.conf"),
+        "HostnamePath": known.directory.join("hostname"),
+        "HostsPath": known.directory.join("hosts"),
+        "LogPath": "",
+        "Name": format!("/{}", record.container.name.as_deref().unwrap_or_default()),
+        "RestartCount": 0,
+        "Driver": "dhow",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config(&known.settings),
+        "GraphDriver": { "Data": { "UpperDir": known.directory.join("upper") }, "Name": "dhow" },
+        "Mounts": known.settings.mounts.iter().filter_map(|mount| shown(context, mount)).collect::<Vec<_>>(),
+        "Config": known.config,
+        "NetworkSettings": { "Networks": {} },
+    });
+    if with_size {
+        value["SizeRw"] = json!(container::changed_bytes(context, &record.container.id));
+    }
+    Ok(value)
+}
+
+fn host_config(settings: &container::Settings) -> Value {
+    let network = match settings.network {
+        Network::Host => "host",
+        Network::None => "none",
+    };
+    let binds: Vec<String> = settings
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == MountKind::Bind || (mount.kind == MountKind::Volume && !mount.anonymous))
+        .map(|mount| format!("{}:{}{}", mount.source, mount.target, if mount.read_only { ":ro" } else { "" }))
+        .collect();
+    json!({
+        "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
+        "NetworkMode": network,
+        "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
+        "AutoRemove": settings.auto_remove,
+        "CapAdd": if settings.capabilities.add.is_empty() { Value::Null } else { json!(settings.capabilities.add) },
+        "CapDrop": if settings.capabilities.drop.is_empty() { Value::Null } else { json!(settings.capabilities.drop) },
+        "Dns": settings.name_servers,
+        "ExtraHosts": settings.extra_hosts,
+        "GroupAdd": settings.groups,
+        "Privileged": false,
+        "ReadonlyRootfs": settings.read_only,
+        "ShmSize": if settings.shm_bytes == 0 { 64 << 20 } else { settings.shm_bytes },
+    })
+}
+
+fn shown(context: &Context, mount: &Mount) -> Option<Value> {
+    let writable = !mount.read_only;
+    match mount.kind {
+        MountKind::Bind => Some(json!({
+            "Type": "bind", "Source": mount.source, "Destination": mount.target, "Mode": "", "RW": writable,
+            "Propagation": "rprivate",
+        })),
+        MountKind::Volume => Some(json!({
+            "Type": "volume", "Name": mount.source, "Source": container::volume_directory(context, &mount.source),
+            "Destination": mount.target, "Driver": "local", "Mode": "", "RW": writable, "Propagation": "",
+        })),
+        MountKind::Tmpfs => Some(json!({
+            "Type": "tmpfs", "Source": "", "Destination": mount.target, "Mode": "", "RW": writable, "Propagation": "",
+        })),
+        MountKind::Device => None,
+    }
+}

@@ -1,0 +1,20 @@
+//! Verbs about containers.
+
+mod commit;
+mod flags;
+mod inspect;
+mod machine;
+mod ps;
+mod refused;
+mod remove;
+mod run;
+mod start;
+
+pub(super) use commit::Commit;
+pub(super) use inspect::{ContainerInspect, inspect, show};
+pub(super) use machine::machine;
+pub(super) use ps::List;
+pub(super) use refused::Refused;
+pub(super) use remove::{Prune, Remove};
+pub(super) use run::{Create, Run};
+pub(super) use start::Start;

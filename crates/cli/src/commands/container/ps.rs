@@ -1,0 +1,190 @@
+//! `ps`: containers.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::Context;
+use dhow_ops::container::{self, Record, State};
+use dhow_ops::df::{Configuration, ContainerUse};
+
+use super::super::df::details::{Row, container_row};
+use super::super::filters;
+use crate::errors::{Failure, Outcome};
+use crate::format::list::{self, Columns};
+use crate::format::table::Table;
+use crate::format::{ListFormat, ago, json, units};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `ps`.
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Show all containers, not only those that run
+    #[arg(short, long)]
+    all: bool,
+    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume"
+    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<filters::Given>,
+    /// Format the list: "table", "json", or a Go template
+    #[arg(long, value_name = "string", default_value = "")]
+    format: String,
+    /// Show so many of the containers that were made last, whatever they do
+    #[arg(short = 'n', long, value_name = "int", default_value = "-1", allow_negative_numbers = true)]
+    last: i64,
+    /// Show the container that was made last, whatever it does
+    #[arg(short, long)]
+    latest: bool,
+    /// Show whole IDs and commands
+    #[arg(long)]
+    no_trunc: bool,
+    /// Show IDs only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show how much space containers take
+    #[arg(short, long)]
+    size: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+const COLUMNS: Columns = Columns {
+    type_name: "formatter.ContainerContext",
+    headers: &[
+        ("ID", "CONTAINER ID"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("RunningFor", "CREATED"),
+        ("Status", "STATUS"),
+        ("Ports", "PORTS"),
+        ("Names", "NAMES"),
+        ("Size", "SIZE"),
+        ("CreatedAt", "CREATED AT"),
+        ("Labels", "LABELS"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Mounts", "MOUNTS"),
+        ("Networks", "NETWORKS"),
+        ("State", "STATE"),
+    ],
+};
+
+impl Verb for List {
+    const ABOUT: &'static str = "List containers";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let terms = filters::given(&self.filter);
+        let records = self.choose(&context, &terms)?;
+        if self.quiet && self.format.is_empty() {
+            for record in &records {
+                session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
+            }
+            return Ok(());
+        }
+        let format = ListFormat::parse(&self.format, false);
+        let wants_size = self.size || self.format.contains(".Size");
+        let now = ago::now();
+        let rows: Vec<Row> = records.into_iter().map(|record| self.row(&context, record, now, wants_size)).collect();
+        session.console.text(match format {
+            ListFormat::Json => {
+                let lines: Result<Vec<String>, String> = rows.iter().map(json::line).collect();
+                lines.map_err(Failure::Client)?.into_iter().map(|line| line + "\n").collect()
+            }
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
+            ListFormat::Table | ListFormat::Raw => {
+                let shown = &COLUMNS.headers[..if self.size { 8 } else { 7 }];
+                let mut table = Table::new(&shown.iter().map(|(_, header)| *header).collect::<Vec<_>>());
+                for row in &rows {
+                    table.row(shown.iter().map(|(name, _)| row.get(name).map_or("", String::as_str)));
+                }
+                table.render()
+            }
+        });
+        Ok(())
+    }
+}
+
+impl List {
+    fn choose(&self, context: &Context, terms: &[(String, String)]) -> Outcome<Vec<Record>> {
+        let mut records = container::list(context)?;
+        let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
+        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
+        if !self.all && newest == 0 && !asks_state {
+            records.retain(|record| record.container.is_running());
+        }
+        let mut names: Vec<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            // Of several values of one name, any will do; labels must all be there.
+            let values: Vec<&str> =
+                terms.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
+            let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
+            records.retain(|record| match name {
+                "label" => tests.iter().all(|test| test(record)),
+                _ => tests.iter().any(|test| test(record)),
+            });
+        }
+        if newest > 0 {
+            records.truncate(newest);
+        }
+        Ok(records)
+    }
+
+    fn row(&self, context: &Context, record: Record, now: i128, wants_size: bool) -> Row {
+        let configuration = Configuration::parse(&record.configuration);
+        let size = if wants_size { container::changed_bytes(context, &record.container.id) } else { 0 };
+        let used = ContainerUse { record, configuration, size };
+        let mut row = container_row(&used, now, !self.no_trunc);
+        row.insert("Size", if wants_size { units::short_size(size) } else { "0B".to_owned() });
+        row
+    }
+}
+
+type Test = Box<dyn Fn(&Record) -> bool>;
+
+fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
+    let invalid = || -> Failure { Error::new(Kind::Invalid, format!("invalid filter '{name}={value}'")).into() };
+    let value = value.to_owned();
+    Ok(match name {
+        "id" => Box::new(move |record| record.container.id.starts_with(&value)),
+        "name" => Box::new(move |record| {
+            let name = record.container.name.as_deref().unwrap_or_default();
+            name.contains(value.trim_start_matches('/'))
+        }),
+        "label" => Box::new(move |record| {
+            let labels: BTreeMap<String, String> = Configuration::parse(&record.configuration).labels;
+            match value.split_once('=') {
+                Some((key, wanted)) => labels.get(key).is_some_and(|value| value == wanted),
+                None => labels.contains_key(&value),
+            }
+        }),
+        "status" => {
+            const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
+            let known = STATES.iter().any(|state| state.as_str() == value);
+            if !known && !matches!(value.as_str(), "restarting" | "dead") {
+                return Err(invalid());
+            }
+            Box::new(move |record| record.container.state.as_str() == value)
+        }
+        "exited" => {
+            let code: i64 = value.parse().map_err(|_| invalid())?;
+            Box::new(move |record| record.container.state == State::Exited && record.exit_code == Some(code))
+        }
+        "ancestor" => {
+            let id = container::image_of(context, &value).ok();
+            Box::new(move |record| {
+                Some(&record.image_id) == id.as_ref() || Configuration::parse(&record.configuration).image == value
+            })
+        }
+        "volume" => Box::new(move |record| container::uses_volume(record, &value)),
+        _ => return Err(invalid()),
+    })
+}

@@ -1,0 +1,165 @@
+//! `create` and `run`.
+
+use std::os::fd::AsFd;
+
+use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::container::{self, Ended, StartCause, StartFailure, Streams};
+
+use super::flags::Flags;
+use super::machine;
+use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
+use crate::session::Session;
+use crate::terminal;
+use crate::verb::{Count, Verb};
+
+/// Exit code of what this program cannot do, as with docker.
+const CANNOT: u8 = 125;
+/// Exit code of a program that cannot be started.
+const NOT_EXECUTABLE: u8 = 126;
+/// Exit code of a program that is not there.
+const NOT_FOUND: u8 = 127;
+
+/// The arguments of `create`.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    flags: Flags,
+    #[arg(value_name = "IMAGE", trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+impl Verb for Create {
+    const ABOUT: &'static str = "Make a container of an image, without running it";
+    const OPERANDS: &'static str = "IMAGE [COMMAND] [ARG...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.words
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let options = self.flags.options(session, &self.words)?;
+        self.flags.check_cidfile()?;
+        self.flags.fetch(session, &options)?;
+        let machine = machine(session)?;
+        let made = container::create(&session.local_context()?, &options, machine)?;
+        self.flags.write_cidfile(&made.id)?;
+        session.console.line(made.id);
+        Ok(())
+    }
+}
+
+/// The arguments of `run`.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    flags: Flags,
+    /// Accepted for old scripts: signals are passed on
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "signals are always passed on")]
+    sig_proxy: bool,
+    #[arg(value_name = "IMAGE", trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+impl Verb for Run {
+    const ABOUT: &'static str = "Make a container of an image and run it in the foreground";
+    const OPERANDS: &'static str = "IMAGE [COMMAND] [ARG...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.words
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        self.to_its_end(session).map_err(|failure| refused(session, failure, CANNOT))
+    }
+}
+
+impl Run {
+    fn to_its_end(&self, session: &Session<'_>) -> Outcome {
+        let options = self.flags.options(session, &self.words)?;
+        check_terminal(options.interactive, options.terminal)?;
+        self.flags.check_cidfile()?;
+        self.flags.fetch(session, &options)?;
+        let machine = machine(session)?;
+        let context = session.local_context()?;
+        let streams = streams(session, options.interactive)?;
+        let run = container::run(&context, &options, machine, streams, &mut |id| self.flags.write_cidfile(id))?;
+        ended(session, run.ended)
+    }
+}
+
+/// Refuses what docker's client refuses: a terminal for the container, and none for who types.
+pub(super) fn check_terminal(interactive: bool, wants_terminal: bool) -> Outcome {
+    if interactive && wants_terminal && !terminal::input_is_terminal() {
+        return Err(Failure::Client("the input device is not a TTY".to_owned()));
+    }
+    Ok(())
+}
+
+/// This process's own streams.
+pub(super) fn streams(session: &Session<'_>, interactive: bool) -> Outcome<Streams> {
+    session.console.flush();
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let own = |stream: &dyn AsFd| {
+        stream.as_fd().try_clone_to_owned().map_err(|error| Error::io("cannot pass the streams on", error))
+    };
+    let input = if interactive { Some(own(&input)?) } else { None };
+    Ok(Streams { input, output: own(&output)?, error: own(&error)? })
+}
+
+/// Ends as the container did.
+pub(super) fn ended(session: &Session<'_>, ended: Ended) -> Outcome {
+    match ended {
+        Ended::Exited(0) => Ok(()),
+        Ended::Exited(code) => Err(Failure::Quiet(code)),
+        Ended::NotStarted(failure) => {
+            let code = match failure.cause {
+                StartCause::NotFound => NOT_FOUND,
+                StartCause::NotExecutable => NOT_EXECUTABLE,
+                StartCause::Setup => CANNOT,
+            };
+            Err(refused(session, Failure::Engine(Error::new(Kind::Invalid, start_message(session, &failure))), code))
+        }
+    }
+}
+
+/// Docker's daemon tells through whom it heard of a program that cannot be started.
+fn start_message(session: &Session<'_>, failure: &StartFailure) -> String {
+    let message = &failure.message;
+    match (session.personality, failure.cause) {
+        (Personality::Docker | Personality::Docker29, StartCause::NotFound | StartCause::NotExecutable) => format!(
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: \
+             unable to start container process: {message}: unknown"
+        ),
+        _ => message.clone(),
+    }
+}
+
+/// A failure with the exit code of docker's `run`, and its words around it.
+pub(super) fn refused(session: &Session<'_>, failure: Failure, code: u8) -> Failure {
+    let personality = session.personality;
+    let text = match &failure {
+        Failure::Engine(error) if error.kind() != Kind::Cancelled => {
+            let hint = error.hint().filter(|_| session.console.shows_hints());
+            let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            format!("{}{error}{hint}", personality.engine_prefix())
+        }
+        Failure::Reported(error) if error.kind() != Kind::Cancelled => {
+            format!("{}{error}", personality.client_prefix())
+        }
+        Failure::Client(message) => format!("{}{message}", personality.client_prefix()),
+        _ => return failure,
+    };
+    let message = match personality {
+        Personality::Docker | Personality::Docker29 => {
+            format!("docker: {text}\n\nRun '{} --help' for more information", session.path)
+        }
+        Personality::Dhow => format!("dhow: {text}"),
+        Personality::Podman => text,
+    };
+    Failure::Usage { message, code }
+}

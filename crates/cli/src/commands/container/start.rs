@@ -1,0 +1,51 @@
+//! `start`
+
+use clap::Args;
+use dhow_ops::container;
+
+use super::machine;
+use super::run::{check_terminal, ended, refused, streams};
+use crate::errors::{Failure, Outcome};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `start`.
+#[derive(Args, Debug)]
+pub(crate) struct Start {
+    /// Show what the container writes, and pass signals on; without it nothing would run
+    #[arg(short, long)]
+    attach: bool,
+    /// Pass standard input on, if the container was made for it
+    #[arg(short, long)]
+    interactive: bool,
+    #[arg(value_name = "CONTAINER")]
+    names: Vec<String>,
+}
+
+impl Verb for Start {
+    const ABOUT: &'static str = "Run a container that was made or has ended, in the foreground";
+    const OPERANDS: &'static str = "CONTAINER";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(name) = self.names.first() else { return Ok(()) };
+        if !self.attach && !self.interactive {
+            let message = "start without --attach is not supported: it is for a container engine that runs services";
+            return Err(Failure::Client(format!("{message}; dhow runs containers in the foreground")));
+        }
+        let machine = machine(session)?;
+        let context = session.local_context()?;
+        let record = container::find(&context, name)?;
+        let (wants_input, wants_terminal) = container::streams_of(&record)?;
+        let interactive = self.interactive && wants_input;
+        check_terminal(interactive, wants_terminal)?;
+        let streams = streams(session, interactive)?;
+        let run =
+            container::start(&context, &record, machine, streams).map_err(|error| refused(session, error.into(), 1))?;
+        ended(session, run.ended)
+    }
+}

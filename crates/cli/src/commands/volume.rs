@@ -1,0 +1,294 @@
+//! `volume`: directories that outlive containers.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use dhow_base::Kind;
+use dhow_ops::container::{self, VolumeDetails};
+use dhow_template::{Options, Template, Value};
+use serde_json::json;
+
+use super::container::machine;
+use super::{filters, targets};
+use crate::errors::{Failure, Outcome};
+use crate::format::list::{self, Columns};
+use crate::format::table::Table;
+use crate::format::{ListFormat, ago, json as encode, units};
+use crate::session::Session;
+use crate::terminal;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `volume create`.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Driver of the volume; there is "local" only
+    #[arg(short, long, value_name = "string", default_value = "local", hide_default_value = true)]
+    driver: String,
+    /// Set labels on the volume
+    #[arg(long, value_name = "list")]
+    label: Vec<String>,
+    #[arg(short, long, value_name = "map", hide = true)]
+    opt: Vec<String>,
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Create {
+    const ABOUT: &'static str = "Make a volume";
+    const OPERANDS: &'static str = "[VOLUME]";
+    const COUNT: Count = Count::AtMost(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        if self.driver != "local" {
+            return Err(Failure::Client(format!(
+                "volume driver {:?} is not supported: there is \"local\" only",
+                self.driver
+            )));
+        }
+        if !self.opt.is_empty() {
+            return Err(Failure::Client("--opt is not supported: a volume is a directory of the store".to_owned()));
+        }
+        let mut labels = BTreeMap::new();
+        for label in &self.label {
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+        machine(session)?;
+        let name = self.names.first().map(String::as_str).filter(|name| !name.is_empty());
+        session.console.line(container::create_volume(&session.local_context()?, name, &labels)?);
+        Ok(())
+    }
+}
+
+/// The arguments of `volume ls`.
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Show only what fits: "name", "label", "dangling", "driver"
+    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<filters::Given>,
+    /// Format the list: "table", "json", or a Go template
+    #[arg(long, value_name = "string", default_value = "")]
+    format: String,
+    /// Show names only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+const COLUMNS: Columns = Columns {
+    type_name: "formatter.volumeContext",
+    headers: &[
+        ("Driver", "DRIVER"),
+        ("Name", "VOLUME NAME"),
+        ("Labels", "LABELS"),
+        ("Links", "LINKS"),
+        ("Mountpoint", "MOUNTPOINT"),
+        ("Scope", "SCOPE"),
+        ("Size", "SIZE"),
+    ],
+};
+
+impl Verb for List {
+    const ABOUT: &'static str = "List volumes";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let mut volumes = container::volumes(&session.local_context()?)?;
+        for (name, value) in filters::given(&self.filter) {
+            match name.as_str() {
+                "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),
+                "driver" => volumes.retain(|_| value == "local"),
+                "dangling" => {
+                    let wanted = matches!(value.as_str(), "1" | "true");
+                    volumes.retain(|volume| (volume.volume.links == 0) == wanted);
+                }
+                "label" => volumes.retain(|volume| match value.split_once('=') {
+                    Some((key, wanted)) => volume.labels.get(key).is_some_and(|value| value == wanted),
+                    None => volume.labels.contains_key(&value),
+                }),
+                _ => return Err(dhow_base::Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
+            }
+        }
+        if self.quiet && self.format.is_empty() {
+            volumes.iter().for_each(|volume| session.console.line(&volume.volume.name));
+            return Ok(());
+        }
+        let rows: Vec<BTreeMap<&'static str, String>> = volumes.iter().map(row).collect();
+        session.console.text(match ListFormat::parse(&self.format, false) {
+            ListFormat::Json => {
+                let lines: Result<Vec<String>, String> = rows.iter().map(encode::line).collect();
+                lines.map_err(Failure::Client)?.into_iter().map(|line| line + "\n").collect()
+            }
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
+            ListFormat::Table | ListFormat::Raw => {
+                let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
+                rows.iter().for_each(|row| table.row([&row["Driver"], &row["Name"]]));
+                table.render()
+            }
+        });
+        Ok(())
+    }
+}
+
+fn row(volume: &VolumeDetails) -> BTreeMap<&'static str, String> {
+    let labels: Vec<String> = volume.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    BTreeMap::from([
+        ("Availability", "N/A".to_owned()),
+        ("Driver", "local".to_owned()),
+        ("Group", "N/A".to_owned()),
+        ("Labels", labels.join(",")),
+        ("Links", "N/A".to_owned()),
+        ("Mountpoint", volume.directory.clone()),
+        ("Name", volume.volume.name.clone()),
+        ("Scope", "local".to_owned()),
+        ("Size", "N/A".to_owned()),
+        ("Status", "N/A".to_owned()),
+    ])
+}
+
+/// The arguments of `volume inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// Write as "json" (one line) or by a Go template; without it, JSON is indented
+    #[arg(short, long, value_name = "string", default_value = "")]
+    format: String,
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Inspect {
+    const ABOUT: &'static str = "Show everything that is known about volumes";
+    const OPERANDS: &'static str = "VOLUME [VOLUME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let template = match self.format.as_str() {
+            "" | "json" => None,
+            text => Some(Template::parse(text).map_err(|error| Failure::Usage {
+                message: format!("template parsing error: {error}"),
+                code: list::TEMPLATE_ERROR,
+            })?),
+        };
+        let (mut found, mut text) = (Vec::new(), String::new());
+        let outcome = targets::each(&self.names, |name| {
+            let value = shown(&container::volume(&context, name)?);
+            if let Some(template) = &template {
+                let mut output = Vec::new();
+                let options = Options { missing_key_is_error: true, ..Options::default() };
+                template.execute(&Value::from(&value), options, &mut output).map_err(|error| list::failure(&error))?;
+                text.push_str(&(list::shown(output) + "\n"));
+            }
+            found.push(value);
+            Ok(())
+        });
+        match (&template, self.format.as_str()) {
+            (Some(_), _) => session.console.text(if text.is_empty() { "\n" } else { &text }),
+            (None, "json") => session.console.line(encode::compact(&found).map_err(Failure::Client)?),
+            (None, _) => session.console.line(encode::indented(&found).map_err(Failure::Client)?),
+        }
+        outcome
+    }
+}
+
+fn shown(volume: &VolumeDetails) -> serde_json::Value {
+    json!({
+        "CreatedAt": ago::rfc3339(volume.volume.created.into()),
+        "Driver": "local",
+        "Labels": if volume.labels.is_empty() { serde_json::Value::Null } else { json!(volume.labels) },
+        "Mountpoint": volume.directory,
+        "Name": volume.volume.name,
+        "Options": null,
+        "Scope": "local",
+    })
+}
+
+/// The arguments of `volume rm`.
+#[derive(Args, Debug)]
+pub(crate) struct Remove {
+    /// Do not mind volumes that are not there
+    #[arg(short, long)]
+    force: bool,
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Remove {
+    const ABOUT: &'static str = "Remove volumes that no container uses";
+    const OPERANDS: &'static str = "VOLUME [VOLUME...]";
+    const COUNT: Count = Count::AtLeast(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        machine(session)?;
+        let context = session.local_context()?;
+        targets::each(&self.names, |name| {
+            match container::remove_volume(&context, name) {
+                Err(error) if self.force && error.kind() == Kind::NotFound => {}
+                removed => removed?,
+            }
+            session.console.line(name);
+            Ok(())
+        })
+    }
+}
+
+/// The arguments of `volume prune`.
+#[derive(Args, Debug)]
+pub(crate) struct Prune {
+    /// Remove volumes with a name too
+    #[arg(short, long)]
+    all: bool,
+    /// Remove only what fits: "label=KEY=VALUE", "label!=KEY"
+    #[arg(long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<filters::Given>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Prune {
+    const ABOUT: &'static str = "Remove volumes that no container uses";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        machine(session)?;
+        let kind = if self.all { "all" } else { "anonymous" };
+        let question = format!("WARNING! This will remove {kind} local volumes not used by at least one container.");
+        if !self.force && !terminal::confirm(session.console, &question)? {
+            return Ok(());
+        }
+        let context = session.local_context()?;
+        let (removed, bytes) = container::prune_volumes(&context, self.all, &filters::given(&self.filter))?;
+        if !removed.is_empty() {
+            session.console.text(format!("Deleted Volumes:\n{}\n\n", removed.join("\n")));
+        }
+        session.console.line(format!("Total reclaimed space: {}", units::human_size(bytes)));
+        Ok(())
+    }
+}
