@@ -30,6 +30,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("umoci", "umoci"),
     ("python3", "python3"),
     ("wrk", "wrk"),
+    ("busybox", "busybox-static"),
+    ("newuidmap", "uidmap"),
 ];
 
 /// What is missing, as (program, package).

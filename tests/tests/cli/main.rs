@@ -29,6 +29,7 @@ mod remade;
 mod remote;
 mod rmi;
 mod rows;
+mod run;
 mod save;
 mod serve;
 mod signals;
