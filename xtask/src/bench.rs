@@ -75,6 +75,8 @@ impl Plan {
 const SCENARIOS: &[&str] = &[
     "pull-stored",
     "pull",
+    "pull-unpack",
+    "pull-tree",
     "up-to-date",
     "push",
     "save",
@@ -92,6 +94,8 @@ const SCENARIOS: &[&str] = &[
     "unpack",
     "export",
     "mount",
+    "cat",
+    "rmi-40000",
     "serve-manifest",
     "serve-blob",
     "serve-push",

@@ -38,6 +38,27 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()>
         let targets = [Target { peer: "docker", factor: 0.5 }, Target { peer: "podman", factor: 0.15 }];
         report.race("pull", &outcomes, &targets, Some(prove));
     }
+    if plan.runs("pull-unpack") {
+        let contestants = vec![
+            Contestant::new("dhow", || pull_dhow(lab, &["--unpack"])),
+            Contestant::new("docker", || pull_docker(lab)),
+            Contestant::new("podman", || pull_podman(lab)),
+        ];
+        let outcomes = race::run("pull-unpack", contestants, plan, plan.transfers);
+        let targets = [Target { peer: "docker", factor: 0.5 }, Target { peer: "podman", factor: 0.15 }];
+        let ready = Work { hashed_bytes: stored + unpacked, written_bytes: stored + unpacked };
+        report.race("pull --unpack, ready to mount", &outcomes, &targets, Some(ready));
+    }
+    if plan.runs("pull-tree") {
+        let contestants = vec![
+            Contestant::new("dhow", || pull_dhow(lab, &["--unpack=tree"])),
+            Contestant::new("docker", || pull_docker(lab)),
+            Contestant::new("podman", || pull_podman(lab)),
+        ];
+        let outcomes = race::run("pull-tree", contestants, plan, plan.transfers);
+        let targets = [Target { peer: "docker", factor: 0.8 }, Target { peer: "podman", factor: 0.25 }];
+        report.race("pull --unpack=tree", &outcomes, &targets, None);
+    }
     if plan.runs("push") {
         push(lab, plan, report, keep).unwrap_or_else(|error| report.failed("push", &error));
     }

@@ -1,16 +1,19 @@
-//! The files of an image into a folder, beside umoci, and beside docker's load of the same layers, which unpacks them.
+//! The files of an image: into a folder, into an archive, one of them, and away; beside umoci, docker and GNU tar.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
+use dhow_testkit::images::{Compression, Entry, Format, Layout, Recipe, tar_of};
 use dhow_testkit::peers::{self, Docker};
 
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
-use super::measure::{Sample, timed};
+use super::measure::{Sample, median, timed, wall};
 use super::race::{self, Contestant};
 use super::report::{Report, Target};
+use super::transfers::{Stocked, stocked_dhow, store};
 use crate::shell;
 
 /// Runs the scenarios that the plan names.
@@ -20,6 +23,12 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) {
     }
     if plan.runs("export") {
         export(lab, plan, report).unwrap_or_else(|error| report.failed("export", &error));
+    }
+    if plan.runs("cat") {
+        cat(lab, plan, report).unwrap_or_else(|error| report.failed("cat", &error));
+    }
+    if plan.runs("rmi-40000") {
+        rmi(lab, plan, report).unwrap_or_else(|error| report.failed("rmi-40000", &error));
     }
 }
 
@@ -68,6 +77,9 @@ fn export(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     shell::output(docker.command().args(["pull", "--quiet"]).arg(lab.reference()))?;
     let container = shell::output(docker.command().args(["create"]).arg(lab.reference()).arg("/bin/sh"))?;
     let output = tempfile::tempdir_in(memory())?;
+    // Files that GNU tar reads are on the same disk, and in memory as well.
+    let tree = disk.path().join("tree");
+    shell::output(lab.dhow(&store).args(["unpack", "--quiet"]).arg(lab.reference()).arg(&tree))?;
     let contestants = vec![
         Contestant::new("dhow", || {
             let file = output.path().join("dhow.tar");
@@ -77,8 +89,80 @@ fn export(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
             let file = output.path().join("docker.tar");
             timed(docker.command().args(["export", "--output"]).arg(file).arg(container.trim()), || disk.sync())
         }),
+        Contestant::new("tar", || {
+            let mut tar = Command::new("tar");
+            tar.args(["--create", "--file"]).arg(output.path().join("tar.tar")).arg("--directory").arg(&tree).arg(".");
+            timed(&tar, || disk.sync())
+        }),
     ];
     let outcomes = race::run("export", contestants, plan, plan.transfers);
-    report.race("export", &outcomes, &[Target { peer: "docker", factor: 0.4 }], None);
+    // At least 80 % of its rate.
+    let targets = [Target { peer: "docker", factor: 0.4 }, Target { peer: "tar", factor: 1.25 }];
+    report.race("export", &outcomes, &targets, None);
+    Ok(())
+}
+
+/// One small file of an image that was only pulled, and once more.
+fn cat(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
+    const AGAIN: Duration = Duration::from_millis(10);
+    let file = format!("{}:/etc/os-release", lab.reference());
+    let contestants = vec![
+        Contestant::new("dhow", || {
+            let Stocked { disk, .. } = stocked_dhow(lab)?;
+            timed(lab.dhow(&store(&disk)).args(["cat", &file]), || disk.sync())
+        }),
+        Contestant::new("unpack", || {
+            let Stocked { disk, .. } = stocked_dhow(lab)?;
+            let target = disk.path().join("files");
+            timed(lab.dhow(&store(&disk)).args(["unpack", "--quiet"]).arg(lab.reference()).arg(target), || disk.sync())
+        }),
+    ];
+    let outcomes = race::run("cat", contestants, plan, plan.transfers);
+    report.race("cat of a packed image", &outcomes, &[Target { peer: "unpack", factor: 0.5 }], None);
+    let Stocked { disk, .. } = stocked_dhow(lab)?;
+    shell::output(lab.dhow(&store(&disk)).args(["cat", &file]))?;
+    let times = (0..plan.short_runs).map(|_| wall(lab.dhow(&store(&disk)).args(["cat", &file])));
+    let times = times.collect::<Result<Vec<_>>>()?;
+    report.latency("cat, again", median(&times), Some(AGAIN));
+    Ok(())
+}
+
+/// An image of 40,000 files, unpacked, and away again.
+fn rmi(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
+    const FILES: usize = 40_000;
+    let folder = tempfile::tempdir_in(memory())?;
+    let names: Vec<String> = (0..FILES).map(|number| format!("files/{}/{number}", number % 200)).collect();
+    let entries: Vec<Entry<'_>> =
+        names.iter().map(|name| Entry { path: name, mode: 0o644, content: name.as_bytes() }).collect();
+    let mut layout = Layout::create(&folder.path().join("oci"))?;
+    let layers = [layout.layer(&*tar_of(&entries)?, Format::Oci, Compression::Gzip)?];
+    let manifest = layout.image(&layers, &Recipe::default())?;
+    layout.name_images([(&manifest, "docker.io/bench/files:latest")])?;
+    let archive = folder.path().join("files.tar");
+    layout.archive(&archive)?;
+    let contestants = vec![
+        Contestant::new("dhow", || {
+            let disk = Disk::fresh()?;
+            let root = store(&disk);
+            let dhow = |words: &[&str]| {
+                let mut command = lab.dhow(&root);
+                command.args(words);
+                command
+            };
+            shell::output(dhow(&["load", "--quiet", "--input"]).arg(&archive))?;
+            shell::output(&mut dhow(&["ls", "bench/files:/files/0"]))?;
+            disk.sync()?;
+            timed(&dhow(&["rmi", "bench/files"]), || disk.sync())
+        }),
+        Contestant::new("docker", || {
+            let disk = Disk::fresh()?;
+            let docker = Docker::start(&disk.path().join("docker"))?;
+            shell::output(docker.command().args(["load", "--quiet", "--input"]).arg(&archive))?;
+            disk.sync()?;
+            timed(docker.command().args(["rmi", "bench/files"]), || disk.sync())
+        }),
+    ];
+    let outcomes = race::run("rmi-40000", contestants, plan, plan.transfers);
+    report.race("remove an image of 40,000 files", &outcomes, &[Target { peer: "docker", factor: 0.05 }], None);
     Ok(())
 }
