@@ -74,7 +74,9 @@ pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Re
             if of_ingest || !is_older(&path, TEMPORARY_AGE_MAX) {
                 continue;
             }
-            if clear {
+            if clear && path.is_dir() {
+                durable::remove_dir_all(&path)?;
+            } else if clear {
                 durable::remove_file(&path)?;
             }
         }
