@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dhow_base::{Error, Kind};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::digest::common::hazmat::SerializableState as _;
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// A hash algorithm that content may be named by. Those of the OCI image-spec's registry that it calls REQUIRED or MAY.
@@ -210,6 +211,23 @@ impl Hasher {
             State::Sha256(hash) => hash.update(bytes),
             State::Sha512(hash) => hash.update(bytes),
         }
+    }
+
+    /// Where the hasher stands, for [`Hasher::restore`]: the algorithm's inner state and the bytes of the block that is
+    /// not full yet. It tells those bytes, so it is as confidential as the content.
+    pub fn save(&self) -> Vec<u8> {
+        match &self.0 {
+            State::Sha256(hash) => hash.serialize().to_vec(),
+            State::Sha512(hash) => hash.serialize().to_vec(),
+        }
+    }
+
+    /// Goes on where [`Hasher::save`] stood; nothing when the bytes are no state of the algorithm.
+    pub fn restore(algorithm: Algorithm, state: &[u8]) -> Option<Self> {
+        Some(Self(match algorithm {
+            Algorithm::Sha256 => State::Sha256(Sha256::deserialize(state.try_into().ok()?).ok()?),
+            Algorithm::Sha512 => State::Sha512(Sha512::deserialize(state.try_into().ok()?).ok()?),
+        }))
     }
 
     /// The digest of all bytes taken.

@@ -76,3 +76,18 @@ fn json_is_a_string_and_is_checked() {
     assert_eq!(serde_json::to_string(&digest).unwrap(), format!("{EMPTY_SHA256:?}"));
     assert!(serde_json::from_str::<Digest>("\"sha256:x\"").is_err());
 }
+
+#[test]
+fn a_saved_hasher_goes_on_where_it_stood() {
+    let bytes: Vec<u8> = (0..1000_u32).map(|number| (number % 251) as u8).collect();
+    for algorithm in Algorithm::ALL {
+        for split in [0, 1, 63, 64, 127, 128, 129, 999, 1000] {
+            let mut first = Hasher::new(algorithm);
+            first.update(&bytes[..split]);
+            let mut second = Hasher::restore(algorithm, &first.save()).expect("a state");
+            second.update(&bytes[split..]);
+            assert_eq!(second.finish(), Digest::of(algorithm, &bytes), "{algorithm} at {split}");
+        }
+        assert!(Hasher::restore(algorithm, b"").is_none() && Hasher::restore(algorithm, &[255; 500]).is_none());
+    }
+}
