@@ -32,6 +32,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("busybox", "busybox-static"),
     ("newuidmap", "uidmap"),
+    // It fetches SeaweedFS from PyPI.
+    ("pip3", "python3-pip"),
 ];
 
 /// What is missing, as (program, package).

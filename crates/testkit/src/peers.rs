@@ -20,12 +20,14 @@ mod go;
 mod nginx;
 mod podman;
 mod registry;
+mod seaweed;
 
 pub use docker::Docker;
 pub use go::Go;
 pub use nginx::Nginx;
 pub use podman::Podman;
 pub use registry::{Demands, PASSWORD, Registry, USER};
+pub use seaweed::Seaweed;
 
 /// Set to `1`, it makes a peer that cannot run a failure instead of a skipped test.
 pub const REQUIRE_VARIABLE: &str = "DHOW_REQUIRE_PEERS";
@@ -179,6 +181,9 @@ fn stop(child: &mut Child, patience: Duration) {
 }
 
 /// A loopback address with a port that was free a moment ago.
-fn free_address() -> io::Result<SocketAddr> {
+///
+/// # Errors
+/// The operating system's.
+pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
