@@ -62,7 +62,7 @@ pub fn export(context: &Context, request: &Request) -> Result<()> {
     unpack::image_manifest(store, &found)?;
     let layers = store.unpack(&found.image_id).map_err(|error| explain(&request.image, error))?;
     let union = dhow_store::union(&layers);
-    write_by(&request.output, |target| write_union(&union, target))?;
+    write_by(&request.output, |target| write_union(&union, target).map(drop))?;
     last_use::note(store, [&found.image_id]);
     Ok(())
 }
@@ -72,7 +72,7 @@ pub fn export(context: &Context, request: &Request) -> Result<()> {
 /// # Errors
 /// Those of reading the tree and of writing.
 pub(crate) fn write_to(output: &Output, tree: &Dir, options: DiffOptions) -> Result<()> {
-    write_by(output, |target| write_tree(tree, target, options))
+    write_by(output, |target| write_tree(tree, target, options).map(drop))
 }
 
 /// Writes an archive: a file appears only when it is whole.

@@ -12,7 +12,7 @@ use crate::name::RepositoryName;
 use crate::range::{Requested, requested};
 use crate::registry::{Call, Registry};
 use crate::response::{Answer, entity_tag};
-use crate::storage::{Key, Object, Storage};
+use crate::storage::Storage;
 
 /// Content never changes under its digest.
 const CACHE_FOR_EVER: &str = "max-age=31536000, immutable";
@@ -27,7 +27,7 @@ impl<S: Storage> Registry<S> {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Outcome<Response<Body>> {
-        let object = self.open_blob(repository, digest).await?;
+        let object = self.storage.blob(repository, digest).await?.ok_or_else(|| unknown(digest))?;
         if has_current(call, digest) {
             return answer(StatusCode::NOT_MODIFIED, digest).done();
         }
@@ -35,21 +35,13 @@ impl<S: Storage> Registry<S> {
         if call.is_head() {
             return answer.done();
         }
-        let read = object.body(range, call.kernel.as_ref());
+        let read = object.body(range, call.kernel.as_ref()).await;
         Ok(answer.body(read.map_err(|error| error.context(format_args!("cannot read blob {digest}")))?))
-    }
-
-    async fn open_blob(&self, repository: &RepositoryName, digest: &Digest) -> Outcome<Object> {
-        let object = match self.storage.size(&Key::blob(repository, digest)).await? {
-            Some(_) => self.storage.open(&Key::content(digest)).await?,
-            None => None,
-        };
-        object.ok_or_else(|| unknown(digest))
     }
 
     pub(crate) async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Outcome<Response<Body>> {
         let _deleting = self.locks.deleting(repository).await;
-        match self.storage.delete(vec![Key::blob(repository, digest)]).await? {
+        match self.storage.delete_blob(repository, digest).await? {
             true => Answer::new(StatusCode::ACCEPTED).digest(digest).done(),
             false => Err(unknown(digest)),
         }

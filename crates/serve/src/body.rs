@@ -5,10 +5,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -32,6 +33,8 @@ pub(crate) enum Body {
     Kernel(KernelBody),
     /// Bytes that another task sends as they come.
     Arriving(ArrivingBody),
+    /// Bytes that come from elsewhere.
+    Stream(StreamBody),
 }
 
 impl Body {
@@ -46,6 +49,11 @@ impl Body {
     /// Bytes as they come; `length` is what the client was promised.
     pub(crate) fn arriving(pieces: mpsc::Receiver<io::Result<Bytes>>, length: Option<u64>) -> Self {
         Body::Arriving(ArrivingBody { pieces, left: length })
+    }
+
+    /// `length` bytes that come from elsewhere.
+    pub(crate) fn stream(stream: BoxStream<'static, io::Result<Bytes>>, length: u64) -> Self {
+        Body::Stream(StreamBody { stream: Mutex::new(stream), left: length })
     }
 
     /// Part of a file, sent by the kernel where the connection can do that.
@@ -72,6 +80,7 @@ impl HttpBody for Body {
         match self.get_mut() {
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Body::File(file) => file.poll_chunk(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
+            Body::Stream(stream) => stream.poll_bytes(context).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data))),
             Body::Kernel(kernel) => Poll::Ready(kernel.next_frame().map(|bytes| Ok(Frame::data(bytes)))),
             Body::Arriving(arriving) => {
                 arriving.poll_piece(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
@@ -92,6 +101,7 @@ impl HttpBody for Body {
             Body::Full(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Body::File(file) => file.left(),
             Body::Kernel(kernel) => kernel.left(),
+            Body::Stream(stream) => stream.left,
         })
     }
 }
@@ -114,6 +124,36 @@ impl ArrivingBody {
             *left = left.saturating_sub(bytes.len() as u64);
         }
         Poll::Ready(piece)
+    }
+}
+
+/// Passes on bytes from elsewhere, as many as were announced.
+pub(crate) struct StreamBody {
+    /// Never locked: it makes the stream one that may be referred to from several threads.
+    stream: Mutex<BoxStream<'static, io::Result<Bytes>>>,
+    /// What was not handed out yet.
+    left: u64,
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "StreamBody({} bytes left)", self.left)
+    }
+}
+
+impl StreamBody {
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let stream = self.stream.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let bytes = match ready!(stream.poll_next_unpin(context)).transpose()? {
+            Some(bytes) => bytes,
+            None if self.left == 0 => return Poll::Ready(None),
+            None => return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+        };
+        match self.left.checked_sub(bytes.len() as u64) {
+            Some(left) => self.left = left,
+            None => return Poll::Ready(Some(Err(io::Error::other("an object is longer than it was")))),
+        }
+        Poll::Ready(Some(Ok(bytes)))
     }
 }
 

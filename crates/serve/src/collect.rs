@@ -15,7 +15,8 @@ use dhow_spec::digest::{Algorithm, Digest, Hasher};
 use serde_json::Value;
 
 use crate::name::RepositoryName;
-use crate::storage::{Sweeping, folder};
+use crate::options::ObjectStorage;
+use crate::storage::{Sweeping, bucket, folder};
 
 /// How many files one batch removes. Pushes wait for it.
 const BATCH: usize = 256;
@@ -23,8 +24,8 @@ const BATCH: usize = 256;
 /// The system stamps files with a clock that goes in steps; this is longer than any.
 const CLOCK_STEP: Duration = Duration::from_millis(100);
 
-/// A digest in 32 bytes; of a longer one the first. Two that share those would only both be kept.
-type Id = [u8; 32];
+/// The first 16 bytes of a digest. Two that share them would only both be kept.
+type Id = [u8; 16];
 
 /// What to collect.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ pub struct Collected {
 
 /// Removes what no manifest of a repository needs, and then content that no repository has.
 ///
-/// Memory: 64 bytes or less for each blob that is kept.
+/// Memory: 35 bytes or less for each blob that is kept, and as much for each that the largest repository needs.
 ///
 /// # Errors
 /// [`Kind::Unavailable`] when another collection runs on the folder, [`Kind::NotFound`] when there is no registry in it,
@@ -77,6 +78,25 @@ pub fn collect(options: &CollectOptions) -> Result<Collected> {
     collection.contents()?;
     drop(lock);
     Ok(collection.done)
+}
+
+/// As [`collect`], in an object store, and at most one at a time from wherever it runs.
+///
+/// Memory: some 20 bytes for each blob that is kept.
+///
+/// # Errors
+/// [`Kind::Unavailable`] when another collection runs on it, [`Kind::NotFound`] when there is no registry in it, else the
+/// store's.
+pub async fn collect_bucket(storage: &ObjectStorage, grace: Duration, dry_run: bool) -> Result<Collected> {
+    bucket::collect(&bucket::open(storage, true).await?, grace, dry_run).await
+}
+
+/// As [`scrub`], in an object store.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is no registry in it, else the store's when it cannot be listed.
+pub async fn scrub_bucket(storage: &ObjectStorage) -> Result<Scrubbed> {
+    bucket::scrub(&bucket::open(storage, true).await?).await
 }
 
 fn only_one(root: &Path) -> Result<FileLock> {
@@ -106,6 +126,7 @@ impl Collection<'_> {
     /// Every repository below a directory.
     fn repositories(&mut self, directory: &Path, prefix: &str) -> Result<()> {
         for component in names(directory)? {
+            let component = component?;
             let (name, path) = (format!("{prefix}{component}"), directory.join(&component));
             if RepositoryName::parse(&name).is_some() {
                 if path.join("_blobs").exists() || path.join("_manifests").exists() {
@@ -129,6 +150,7 @@ impl Collection<'_> {
             let directory = path.join("_blobs").join(algorithm.as_str());
             let mut batch = Vec::new();
             for hex in names(&directory)? {
+                let hex = hex?;
                 let Some(id) = id_of(algorithm, &hex) else { continue };
                 let link = directory.join(&hex);
                 if known.is_err() || needed.content.contains(&id) || !self.is_old(&link) {
@@ -153,6 +175,7 @@ impl Collection<'_> {
         let mut result = Ok(());
         for algorithm in Algorithm::ALL {
             for hex in names(&repository.join("_manifests").join(algorithm.as_str()))? {
+                let hex = hex?;
                 let Some(id) = id_of(algorithm, &hex) else { continue };
                 if needed.manifests.insert(id) {
                     let content = self.root.join("blobs").join(algorithm.as_str()).join(&hex);
@@ -199,6 +222,7 @@ impl Collection<'_> {
             let directory = self.root.join("blobs").join(algorithm.as_str());
             let mut batch = Vec::new();
             for hex in names(&directory)? {
+                let hex = hex?;
                 let path = directory.join(&hex);
                 if id_of(algorithm, &hex).is_some_and(|id| !self.kept.contains(&id)) && self.is_old(&path) {
                     batch.push(path);
@@ -258,6 +282,7 @@ pub fn scrub(root: &Path) -> Result<Scrubbed> {
     for algorithm in Algorithm::ALL {
         let directory = root.join("blobs").join(algorithm.as_str());
         for hex in names(&directory)? {
+            let hex = hex?;
             let Ok(expected) = Digest::parse(&format!("{algorithm}:{hex}")) else {
                 done.problems.push(format!("{:?} is no content's name", directory.join(&hex)));
                 continue;
@@ -302,20 +327,20 @@ fn read(manifest: &Path) -> Result<Value> {
         .map_err(|error| Error::new(Kind::Corrupt, format!("the manifest {manifest:?} cannot be read: {error}")))
 }
 
-/// The names in a directory; none when it is not there.
-fn names(directory: &Path) -> Result<Vec<String>> {
-    let failed = |error| Error::io(format_args!("cannot list {directory:?}"), error);
-    let Some(entries) = folder::found(directory, std::fs::read_dir(directory))? else { return Ok(Vec::new()) };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry.map_err(failed)?.file_name().into_string().ok());
-    }
-    Ok(names)
+/// The names in a directory, one after another, since there may be millions; none when it is not there.
+fn names(directory: &Path) -> Result<impl Iterator<Item = Result<String>> + use<>> {
+    let entries = folder::found(directory, std::fs::read_dir(directory))?;
+    let directory = directory.to_owned();
+    let name = move |entry: std::io::Result<std::fs::DirEntry>| match entry {
+        Ok(entry) => entry.file_name().into_string().ok().map(Ok),
+        Err(error) => Some(Err(Error::io(format_args!("cannot list {directory:?}"), error))),
+    };
+    Ok(entries.into_iter().flatten().filter_map(name))
 }
 
 fn id_of(algorithm: Algorithm, hex: &str) -> Option<Id> {
     Digest::parse(&format!("{algorithm}:{hex}")).ok()?;
-    let mut id = [0; 32];
+    let mut id = [0; 16];
     for (byte, digits) in id.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }

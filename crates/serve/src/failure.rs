@@ -151,6 +151,11 @@ impl From<Error> for Box<Failure> {
                 let message = "no space left on the registry's storage";
                 Failure::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unknown, message)
             }
+            // Only uploads are written on a condition whose failure a client can do something about.
+            Kind::Conflict => {
+                let message = "another server has taken over this upload";
+                return Failure::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, message);
+            }
             _ => Failure::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "the registry's storage failed"),
         };
         failure.cause = Some(error);

@@ -1,4 +1,4 @@
-//! An OCI registry (distribution spec 1.1) over a local folder.
+//! An OCI registry (distribution spec 1.1) over a local folder or an object store.
 //!
 //! [`bind`] opens the folder and the socket, [`Server::run`] serves until it is told to stop. Nothing is printed:
 //! events go to `tracing`, one for each request with the target [`ACCESS_LOG`].
@@ -46,10 +46,10 @@ mod uploads;
 
 pub use access_log::AccessLog;
 pub use cache::{Arriving, Fetched, Reply, Upstream};
-pub use collect::{CollectOptions, Collected, Scrubbed, collect, scrub};
+pub use collect::{CollectOptions, Collected, Scrubbed, collect, collect_bucket, scrub, scrub_bucket};
 pub use configuration::{Configuration, Source};
 pub use images::{Images, Offered};
-pub use options::{Limits, ServeOptions};
+pub use options::{Limits, ObjectStorage, ServeOptions, StoreOptions};
 pub use quota::Quota;
 pub use server::{Server, bind};
 pub use service::ACCESS_LOG;

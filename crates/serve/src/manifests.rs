@@ -19,10 +19,7 @@ use crate::referrers;
 use crate::registry::{Call, Registry};
 use crate::response::{Answer, SUBJECT, TAG};
 use crate::route::ManifestName;
-use crate::storage::{Key, Prefix, Storage};
-
-/// Longest record of a tag or of a media type.
-pub(crate) const RECORD_BYTES_MAX: u64 = 4096;
+use crate::storage::{Manifest, ManifestPut, NewManifest, NewTag, Prefix, Storage};
 
 /// Manifests above this length are taken a few at a time, since each is held in memory several times over while it is
 /// parsed. Hardly any image has one.
@@ -38,32 +35,20 @@ impl<S: Storage> Registry<S> {
         repository: &RepositoryName,
         name: &ManifestName,
     ) -> Outcome<Response<Body>> {
-        let unknown = || unknown(repository, name);
-        let digest = match name {
-            ManifestName::Digest(digest) => digest.clone(),
-            ManifestName::Tag(tag) => self.tagged(repository, tag).await?.ok_or_else(unknown)?,
+        let Some(Manifest { digest, media_type, object }) = self.storage.manifest(repository, name).await? else {
+            return Err(unknown(repository, name));
         };
-        let media_type =
-            self.storage.get(&Key::manifest(repository, &digest), RECORD_BYTES_MAX).await?.ok_or_else(unknown)?;
         let answer = |status| Answer::new(status).digest(&digest).entity_tag(&digest);
         if has_current(call, &digest) {
             return answer(StatusCode::NOT_MODIFIED).done();
         }
-        let answer = answer(StatusCode::OK).header(header::CONTENT_TYPE, String::from_utf8_lossy(&media_type));
-        let object = self.storage.open_again(&Key::content(&digest)).await?.ok_or_else(unknown)?;
-        let answer = answer.length(object.size);
+        let answer = answer(StatusCode::OK).header(header::CONTENT_TYPE, media_type).length(object.size);
         if call.is_head() {
             return answer.done();
         }
         let size = object.size;
-        let read = object.body(0..size, call.kernel.as_ref());
+        let read = object.body(0..size, call.kernel.as_ref()).await;
         Ok(answer.body(read.map_err(|error| error.context(format_args!("cannot read manifest {digest}")))?))
-    }
-
-    /// The digest that a tag stands for.
-    pub(crate) async fn tagged(&self, repository: &RepositoryName, tag: &Tag) -> Outcome<Option<Digest>> {
-        let record = self.storage.get(&Key::tag(repository, tag), RECORD_BYTES_MAX).await?;
-        Ok(record.and_then(|record| Digest::parse(std::str::from_utf8(&record).ok()?).ok()))
     }
 
     pub(crate) async fn put_manifest(
@@ -85,24 +70,28 @@ impl<S: Storage> Registry<S> {
         let declared = call.header(header::CONTENT_TYPE).map(MediaType::parse);
         let document = Document::parse(bytes.to_vec(), declared.as_ref())?;
 
-        let immutable: Vec<&Tag> = tags.iter().filter(|tag| call.permit.is_immutable(repository, tag)).collect();
+        let size = bytes.len() as u64;
+        let new_tag = |tag: &Tag| NewTag { tag: tag.clone(), may_move: !call.permit.is_immutable(repository, tag) };
+        let new = new_manifest(&digest, &document, bytes, tags.iter().map(new_tag).collect())?;
         // Two that set the same tag must not both find it free.
-        let _held = match immutable.is_empty() {
+        let _held = match new.tags.iter().all(|new| new.may_move) {
             true => Held::Shared(self.locks.adding(repository).await),
             false => Held::Alone(self.locks.deleting(repository).await),
         };
-        for tag in immutable {
-            match self.tagged(repository, tag).await? {
-                Some(current) if current != digest => return Err(access::immutable(repository, tag, &current)),
-                _ => {}
+        let intake = Intake { tags: &tags, ..Intake::blob(repository, &digest, size) };
+        let reserved = self.reserve(call, intake).await?;
+        match self.storage.put_manifest(repository, new).await? {
+            ManifestPut::Stored => reserved.keep(),
+            ManifestPut::Taken(tag, current) => return Err(access::immutable(repository, &tag, &current)),
+            ManifestPut::Lacks(digest) => {
+                return Err(Failure::missing(Code::ManifestBlobUnknown, "blob unknown to registry")
+                    .with_detail(json!({ "digest": digest.as_str() })));
+            }
+            ManifestPut::Differs { digest, stated, actual } => {
+                let message = format!("the manifest says that {digest} has {stated} bytes, it has {actual}");
+                return Err(Failure::bad(Code::ManifestInvalid, message));
             }
         }
-        let _pin = self.storage.pin().await?;
-        self.check_blobs(repository, &document).await?;
-        let intake = Intake { tags: &tags, ..Intake::blob(repository, &digest, bytes.len() as u64) };
-        let reserved = self.reserve(call, intake).await?;
-        self.storage.put(records(repository, &digest, &document, bytes, &tags)?).await?;
-        reserved.keep();
         let mut answer = Answer::new(StatusCode::CREATED)
             .header(header::LOCATION, format!("/v2/{repository}/manifests/{digest}"))
             .digest(&digest);
@@ -131,72 +120,47 @@ impl<S: Storage> Registry<S> {
         Ok(tags)
     }
 
-    /// Refuses an image whose config or layers the repository does not have. The manifests of an index may be absent:
-    /// partial indexes are how an image is mirrored for some platforms only.
-    async fn check_blobs(&self, repository: &RepositoryName, document: &Document) -> Outcome<()> {
-        let Some(manifest) = document.as_manifest() else { return Ok(()) };
-        for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
-            // Foreign layers stay where their URLs point.
-            if !descriptor.media_type.is_foreign() {
-                self.check_blob(repository, descriptor).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn check_blob(&self, repository: &RepositoryName, descriptor: &Descriptor) -> Outcome<()> {
-        let digest = &descriptor.digest;
-        let size = match self.storage.size(&Key::blob(repository, digest)).await? {
-            Some(_) => self.storage.size(&Key::content(digest)).await?,
-            None => None,
-        };
-        match size {
-            Some(size) if size == descriptor.size => Ok(()),
-            Some(size) => {
-                let message = format!("the manifest says that {digest} has {} bytes, it has {size}", descriptor.size);
-                Err(Failure::bad(Code::ManifestInvalid, message))
-            }
-            None => Err(Failure::missing(Code::ManifestBlobUnknown, "blob unknown to registry")
-                .with_detail(json!({ "digest": digest.as_str() }))),
-        }
-    }
-
     pub(crate) async fn delete_manifest(
         &self,
         call: &Call,
         repository: &RepositoryName,
         name: &ManifestName,
     ) -> Outcome<Response<Body>> {
-        let _deleting = self.locks.deleting(repository).await;
-        let keys = match name {
+        let deleting = self.locks.deleting(repository).await;
+        let is_gone = match name {
             ManifestName::Tag(tag) => {
                 if call.permit.is_immutable(repository, tag)
-                    && let Some(current) = self.tagged(repository, tag).await?
+                    && let Some(current) = self.storage.tag(repository, tag).await?
                 {
                     return Err(access::immutable(repository, tag, &current));
                 }
-                vec![Key::tag(repository, tag)]
+                self.storage.delete_tag(repository, tag).await?
             }
-            ManifestName::Digest(digest) => self.keys_of_manifest(call, repository, digest).await?,
+            ManifestName::Digest(digest) => {
+                // They would otherwise come back with it when it is pushed again.
+                let tags = self.tags_of(call, repository, digest).await?;
+                let subject = self.subject_of(repository, name).await?;
+                self.storage.delete_manifest(repository, digest, &tags, subject.as_ref()).await?
+            }
         };
-        match self.storage.delete(keys).await? {
-            true => Answer::new(StatusCode::ACCEPTED).done(),
-            false => Err(unknown(repository, name)),
+        drop(deleting);
+        if let (true, ManifestName::Digest(digest)) = (is_gone, name) {
+            self.storage.finish_deletion(repository, digest).await?;
         }
+        if is_gone { Answer::new(StatusCode::ACCEPTED).done() } else { Err(unknown(repository, name)) }
     }
 
-    /// Everything that goes with a manifest, itself last: its tags, which would otherwise come back with it when it is
-    /// pushed again, and its entry among its subject's referrers.
-    async fn keys_of_manifest(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<Vec<Key>> {
-        let mut keys = Vec::new();
+    /// The tags of a manifest that is to be deleted.
+    async fn tags_of(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<Vec<Tag>> {
+        let mut tags = Vec::new();
         let mut after: Option<String> = None;
         while let Some(page) = self.storage.list(&Prefix::tags(repository), after.as_deref(), TAGS_AT_ONCE).await? {
             for tag in page.names.iter().filter_map(|name| Tag::parse(name).ok()) {
-                if self.tagged(repository, &tag).await?.as_ref() == Some(digest) {
+                if self.storage.tag(repository, &tag).await?.as_ref() == Some(digest) {
                     if call.permit.is_immutable(repository, &tag) {
                         return Err(access::immutable(repository, &tag, digest));
                     }
-                    keys.push(Key::tag(repository, &tag));
+                    tags.push(tag);
                 }
             }
             after = page.names.last().cloned();
@@ -204,13 +168,15 @@ impl<S: Storage> Registry<S> {
                 break;
             }
         }
-        let bytes = self.storage.get(&Key::content(digest), MANIFEST_BYTES_MAX).await?;
-        let document = bytes.and_then(|bytes| Document::parse(bytes.to_vec(), None).ok());
-        if let Some(subject) = document.as_ref().and_then(Document::subject) {
-            keys.push(Key::referrer(repository, &subject.digest, digest));
-        }
-        keys.push(Key::manifest(repository, digest));
-        Ok(keys)
+        Ok(tags)
+    }
+
+    /// What a manifest refers to, as far as it can be read.
+    async fn subject_of(&self, repository: &RepositoryName, name: &ManifestName) -> Outcome<Option<Digest>> {
+        let Some(manifest) = self.storage.manifest(repository, name).await? else { return Ok(None) };
+        let bytes = manifest.object.whole(MANIFEST_BYTES_MAX).await?;
+        let document = Document::parse(bytes.to_vec(), None).ok();
+        Ok(document.as_ref().and_then(Document::subject).map(|subject| subject.digest.clone()))
     }
 }
 
@@ -220,25 +186,22 @@ enum Held<'a> {
     Alone(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, ()>),
 }
 
-/// What is written for a manifest, in the order in which it may become visible.
-fn records(
-    repository: &RepositoryName,
-    digest: &Digest,
-    document: &Document,
-    bytes: Bytes,
-    tags: &[Tag],
-) -> Outcome<Vec<(Key, Bytes)>> {
+/// A manifest to be stored. An image needs its config and its layers. The manifests of an index may be absent: partial
+/// indexes are how an image is mirrored for some platforms only.
+fn new_manifest(digest: &Digest, document: &Document, bytes: Bytes, tags: Vec<NewTag>) -> Outcome<NewManifest> {
+    let blobs = document.as_manifest().map_or_else(Vec::new, |manifest| {
+        let descriptors = std::iter::once(&manifest.config).chain(&manifest.layers);
+        // Foreign layers stay where their URLs point.
+        let own = descriptors.filter(|descriptor| !descriptor.media_type.is_foreign());
+        own.map(|descriptor| (descriptor.digest.clone(), descriptor.size)).collect()
+    });
     let size = bytes.len() as u64;
-    let mut records = vec![(Key::content(digest), bytes)];
-    if let Some(subject) = document.subject() {
-        let descriptor = referrers::descriptor(document, digest, size)?;
-        records.push((Key::referrer(repository, &subject.digest, digest), descriptor));
-    }
-    let media_type = Bytes::copy_from_slice(document.media_type().as_str().as_bytes());
-    records.push((Key::manifest(repository, digest), media_type));
-    let record = Bytes::copy_from_slice(digest.as_str().as_bytes());
-    records.extend(tags.iter().map(|tag| (Key::tag(repository, tag), record.clone())));
-    Ok(records)
+    let entry = |subject: &Descriptor| {
+        referrers::descriptor(document, digest, size).map(|descriptor| (subject.digest.clone(), descriptor))
+    };
+    let referrer = document.subject().map(entry).transpose()?;
+    let media_type = document.media_type().as_str().to_owned();
+    Ok(NewManifest { digest: digest.clone(), media_type, bytes, blobs, referrer, tags })
 }
 
 /// The digest under which a manifest is stored: the one it was sent as, if it is right, else SHA-256.

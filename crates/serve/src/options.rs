@@ -1,22 +1,63 @@
 //! What a server is told at its start.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dhow_base::limits::{BLOB_BYTES_MAX, MANIFEST_BYTES_MAX};
 use dhow_base::{Error, Kind, Result};
+use serde::Deserialize;
 
 use crate::access_log::AccessLog;
 use crate::cache::Upstream;
 use crate::configuration::Source;
 use crate::images::Images;
 
+/// A place in an object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectStorage {
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` or `memory://`, which forgets at the end.
+    pub location: String,
+    /// What the configuration says: endpoint, region, credentials, by names with dashes.
+    pub options: StoreOptions,
+    /// What the environment says, by the names that the store's own tools have for it; `options` win.
+    pub environment: StoreOptions,
+    /// The promise that only one server writes to it: then it need not heed conditions.
+    pub single_replica: bool,
+}
+
+impl ObjectStorage {
+    /// A place, with neither options nor environment.
+    pub fn new(location: impl Into<String>) -> Self {
+        Self {
+            location: location.into(),
+            options: StoreOptions::default(),
+            environment: StoreOptions::default(),
+            single_replica: false,
+        }
+    }
+}
+
+/// How to reach an object store. There are keys among it, so only names are ever shown.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreOptions(pub BTreeMap<String, String>);
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// The folder that holds the registry; made when it is not there, unless `read_only`.
     pub root: PathBuf,
+    /// Where the registry is instead of in the folder.
+    pub storage: Option<ObjectStorage>,
     /// Answers every request that would change something with 405. Any number of read-only servers, and one that
     /// writes, may share a folder.
     pub read_only: bool,
@@ -41,6 +82,7 @@ impl ServeOptions {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            storage: None,
             read_only: false,
             page: true,
             limits: Limits::default(),

@@ -212,7 +212,7 @@ impl<S: Storage> Registry<S> {
         let missing = || Failure::missing(Code::ManifestUnknown, "there is no image of that name");
         let digest = match &name {
             ManifestName::Digest(digest) => digest.clone(),
-            ManifestName::Tag(tag) => self.tagged(&repository, tag).await?.ok_or_else(missing)?,
+            ManifestName::Tag(tag) => self.storage.tag(&repository, tag).await?.ok_or_else(missing)?,
         };
         let document = self.document(&repository, &digest).await?.ok_or_else(missing)?;
         let config = self.image_config(&repository, &document).await?;
@@ -272,7 +272,7 @@ impl<S: Storage> Registry<S> {
         let mut tags = Vec::new();
         for (end, what) in COSIGN_TAGS {
             let Ok(tag) = Tag::parse(&format!("{}-{}.{end}", digest.algorithm(), digest.hex())) else { continue };
-            if self.tagged(repository, &tag).await?.is_some() {
+            if self.storage.tag(repository, &tag).await?.is_some() {
                 tags.push((tag, what));
             }
         }
@@ -290,7 +290,7 @@ impl<S: Storage> Registry<S> {
         }
         let digest = match &name {
             ManifestName::Digest(digest) => Some(digest.clone()),
-            ManifestName::Tag(tag) => self.tagged(&repository, tag).await?,
+            ManifestName::Tag(tag) => self.storage.tag(&repository, tag).await?,
         };
         let is_there = match &digest {
             Some(digest) => matches!(name, ManifestName::Tag(_)) || self.document(&repository, digest).await?.is_some(),

@@ -4,29 +4,27 @@
 //! deleted or collected since has made room. In between, what comes in is added. Several servers on one storage know of
 //! what the others took in from their last count.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Tag;
-use dhow_spec::digest::{Algorithm, Digest};
+use dhow_spec::digest::Digest;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
-use crate::storage::{Committed, Key, Prefix, Storage};
+use crate::storage::{Committed, Holding, Storage};
 
 /// A full namespace is counted this often at most, however many pushes it gets.
 const COUNT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Counts are renewed after this time, for what other servers took in.
 const COUNT_AGE: Duration = Duration::from_secs(5 * 60);
-
-/// Names read from the storage together.
-const NAMES_AT_ONCE: usize = 1000;
 
 /// What a namespace may hold; nothing where there is no bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -233,34 +231,25 @@ impl Usage {
             tags: HashSet::new(),
             counted: Instant::now(),
         };
-        let mut left: Vec<RepositoryName> = RepositoryName::parse(namespace).into_iter().collect();
-        while let Some(repository) = left.pop() {
-            for name in names(storage, &Prefix::repository(&repository)).await? {
-                left.extend(RepositoryName::parse(&format!("{repository}/{name}")));
-            }
-            usage.count_repository(storage, &repository).await?;
-        }
+        // A namespace that is no name has nothing.
+        let Some(namespace) = RepositoryName::parse(namespace) else { return Ok(usage) };
+        storage.holdings(&namespace, &mut |holding| usage.count_in(holding)).await?;
         Ok(usage)
     }
 
-    async fn count_repository<S: Storage>(&mut self, storage: &S, repository: &RepositoryName) -> Result<()> {
-        for algorithm in Algorithm::ALL {
-            for prefix in [Prefix::blobs(repository, algorithm), Prefix::manifests(repository, algorithm)] {
-                for hex in names(storage, &prefix).await? {
-                    let Ok(digest) = Digest::parse(&format!("{algorithm}:{hex}")) else { continue };
-                    self.repositories.insert(repository.clone());
-                    if !self.content.contains_key(&digest) {
-                        let size = storage.size(&Key::content(&digest)).await?.unwrap_or(0);
-                        self.bytes += size;
-                        self.content.insert(digest, size);
-                    }
+    fn count_in(&mut self, holding: Holding) {
+        match holding {
+            Holding::Content(repository, digest, size) => {
+                self.repositories.insert(repository);
+                if let Entry::Vacant(entry) = self.content.entry(digest) {
+                    entry.insert(size);
+                    self.bytes += size;
                 }
             }
+            Holding::Tag(repository, tag) => {
+                self.tags.insert((repository, tag));
+            }
         }
-        for tag in names(storage, &Prefix::tags(repository)).await? {
-            self.tags.extend(Tag::parse(&tag).ok().map(|tag| (repository.clone(), tag)));
-        }
-        Ok(())
     }
 
     fn add(&mut self, quota: &Quota, intake: &Intake<'_>) -> Outcome<Added> {
@@ -314,19 +303,6 @@ impl Usage {
             self.tags.remove(&tag);
         }
     }
-}
-
-/// All names below a prefix.
-async fn names<S: Storage>(storage: &S, prefix: &Prefix) -> Result<Vec<String>> {
-    let (mut names, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
-    while let Some(page) = storage.list(prefix, after.as_deref(), NAMES_AT_ONCE).await? {
-        after = page.names.last().cloned();
-        names.extend(page.names);
-        if !page.more {
-            break;
-        }
-    }
-    Ok(names)
 }
 
 fn not_counted() -> Box<Failure> {

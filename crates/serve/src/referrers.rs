@@ -1,7 +1,6 @@
 //! What refers to a manifest: signatures, SBOMs and the like (distribution spec, "Listing Referrers").
 
 use bytes::Bytes;
-use dhow_base::limits::MANIFEST_BYTES_MAX;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::Digest;
 use dhow_spec::document::Body as DocumentBody;
@@ -15,7 +14,7 @@ use crate::lists::{link, page_size};
 use crate::name::RepositoryName;
 use crate::registry::{Call, Registry};
 use crate::response::{Answer, FILTERS_APPLIED};
-use crate::storage::{Key, Prefix, Storage};
+use crate::storage::{Prefix, Storage};
 
 /// One answer is as long as a manifest may be, since clients read it as one; the rest follows by `Link`.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -83,10 +82,7 @@ impl<S: Storage> Registry<S> {
         name: &str,
     ) -> Outcome<Option<Value>> {
         let Ok(digest) = Digest::parse(name) else { return Ok(None) };
-        if self.storage.size(&Key::manifest(repository, &digest)).await?.is_none() {
-            return Ok(None);
-        }
-        let record = self.storage.get(&Key::referrer(repository, subject, &digest), MANIFEST_BYTES_MAX).await?;
+        let record = self.storage.referrer(repository, subject, &digest).await?;
         Ok(record.and_then(|record| serde_json::from_slice(&record).ok()))
     }
 }

@@ -61,7 +61,7 @@ impl<S: Storage> Registry<S> {
         options: ServeOptions,
     ) -> (Arc<Self>, Receiver<Infallible>) {
         let ServeOptions { limits, read_only, page, access_log, images, .. } = options;
-        let sessions = Sessions::new(limits.upload_sessions);
+        let sessions = Sessions::new(limits.upload_sessions, S::UPLOADS_IN_MEMORY);
         let (in_use, unused) = oneshot::channel();
         let registry = Self {
             storage,

@@ -28,7 +28,7 @@ use crate::kernel::KernelQueue;
 use crate::live::Live;
 use crate::options::{Limits, ServeOptions};
 use crate::registry::Registry;
-use crate::storage::Folder;
+use crate::storage::{Bucket, Folder, Storage, bucket};
 
 /// How often uploads are looked through for those that nobody goes on with.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -51,23 +51,51 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    registry: Arc<Registry<Folder>>,
-    /// Ends when nothing uses the registry any more.
-    unused: oneshot::Receiver<Infallible>,
+    home: Home,
 }
 
-/// Opens the folder and binds `listen`, an address and port such as `127.0.0.1:5000` or `[::1]:0`.
+/// A registry on one of the storages, and what ends when nothing uses it any more.
+#[derive(Debug)]
+enum Home {
+    Folder(Arc<Registry<Folder>>, oneshot::Receiver<Infallible>),
+    Bucket(Arc<Registry<Bucket>>, oneshot::Receiver<Infallible>),
+}
+
+impl Home {
+    async fn open(live: Live, options: ServeOptions) -> Result<Self> {
+        let bucket = match (&options.storage, &options.images) {
+            (Some(storage), None) => Some(bucket::open(storage, options.read_only).await?),
+            _ => None,
+        };
+        let cache = cache(&live, &options)?;
+        if let Some(bucket) = bucket {
+            let (registry, unused) = Registry::new(bucket, live, cache, options);
+            return Ok(Self::Bucket(registry, unused));
+        }
+        let folder = match options.images {
+            None => Folder::open(&options.root, options.read_only)?,
+            Some(_) => Folder::unopened(&options.root),
+        };
+        let (registry, unused) = Registry::new(folder, live, cache, options);
+        Ok(Self::Folder(registry, unused))
+    }
+
+    fn live(&self) -> &Live {
+        match self {
+            Self::Folder(registry, _) => &registry.live,
+            Self::Bucket(registry, _) => &registry.live,
+        }
+    }
+}
+
+/// Opens the folder or the object store and binds `listen`, an address and port such as `127.0.0.1:5000` or `[::1]:0`.
 ///
 /// # Errors
 /// [`Kind::Invalid`] when `listen` is no address or the system refuses it, or the configuration cannot be, [`Kind::Unavailable`] when another server
 /// writes to the folder, [`Kind::Unsupported`] when a newer version made it, else the operating system's.
 pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
-    let live = Live::open(options.source.clone())?;
-    let storage = match options.images {
-        None => Folder::open(&options.root, options.read_only)?,
-        Some(_) => Folder::unopened(&options.root),
-    };
-    let cache = cache(&live, &options)?;
+    let home = Home::open(Live::open(options.source.clone())?, options).await?;
+    let live = home.live();
     let failed = |error: io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
@@ -82,8 +110,7 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
             "passwords for {address} travel in the clear: set tls.certificate and tls.key, or put a proxy with TLS before it"
         );
     }
-    let (registry, unused) = Registry::new(storage, live, cache, options);
-    Ok(Server { listener, address, registry, unused })
+    Ok(Server { listener, address, home })
 }
 
 /// The copies, if the configuration has upstreams.
@@ -105,7 +132,7 @@ fn cache(live: &Live, options: &ServeOptions) -> Result<Option<Cache>> {
 impl Server {
     /// Whether it speaks HTTPS.
     pub fn is_secure(&self) -> bool {
-        self.registry.live.tls().is_some()
+        self.home.live().tls().is_some()
     }
 
     /// The address that clients can reach; its port was chosen by the system when 0 was asked for.
@@ -121,33 +148,44 @@ impl Server {
     /// # Errors
     /// None for what a client does; those go to the log.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { listener, registry, unused, .. } = self;
-        let slots = Arc::new(Semaphore::new(registry.limits.connections));
-        let graceful = GracefulShutdown::new();
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(expire_uploads(Arc::clone(&registry), stopped));
-        let (stop_watching, watching_stopped) = oneshot::channel();
-        tokio::spawn(Arc::clone(&registry.live).watch(watching_stopped));
-        let mut shutdown = pin!(shutdown);
-        loop {
-            let accepted = tokio::select! {
-                accepted = accept(&listener, &slots) => accepted,
-                () = &mut shutdown => break,
-            };
-            let Some((stream, peer, slot)) = accepted else { continue };
-            let serving = serve(stream, peer, Arc::clone(&registry), graceful.watcher());
-            tokio::spawn(async move {
-                serving.await;
-                drop(slot);
-            });
-        }
-        let patience = registry.limits.drain;
-        drop((listener, stop, stop_watching, registry));
-        let drained = async { tokio::join!(graceful.shutdown(), unused) };
-        if timeout(patience, drained).await.is_err() {
-            tracing::warn!("requests were still under way when the server stopped");
+        match self.home {
+            Home::Folder(registry, unused) => run(self.listener, registry, unused, shutdown).await,
+            Home::Bucket(registry, unused) => run(self.listener, registry, unused, shutdown).await,
         }
         Ok(())
+    }
+}
+
+async fn run<S: Storage>(
+    listener: TcpListener,
+    registry: Arc<Registry<S>>,
+    unused: oneshot::Receiver<Infallible>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Semaphore::new(registry.limits.connections));
+    let graceful = GracefulShutdown::new();
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(expire_uploads(Arc::clone(&registry), stopped));
+    let (stop_watching, watching_stopped) = oneshot::channel();
+    tokio::spawn(Arc::clone(&registry.live).watch(watching_stopped));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
+            () = &mut shutdown => break,
+        };
+        let Some((stream, peer, slot)) = accepted else { continue };
+        let serving = serve(stream, peer, Arc::clone(&registry), graceful.watcher());
+        tokio::spawn(async move {
+            serving.await;
+            drop(slot);
+        });
+    }
+    let patience = registry.limits.drain;
+    drop((listener, stop, stop_watching, registry));
+    let drained = async { tokio::join!(graceful.shutdown(), unused) };
+    if timeout(patience, drained).await.is_err() {
+        tracing::warn!("requests were still under way when the server stopped");
     }
 }
 
@@ -167,7 +205,7 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<Folder>>, watcher: Watcher) {
+async fn serve<S: Storage>(stream: TcpStream, peer: SocketAddr, registry: Arc<Registry<S>>, watcher: Watcher) {
     let live = Arc::clone(&registry.live);
     let _counted = live.metrics.connections.count();
     // Answers are written whole; waiting for more to send only delays them.
@@ -221,7 +259,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 }
 
 /// Looks through the uploads from time to time, until the other end of `stopped` is dropped.
-async fn expire_uploads(registry: Arc<Registry<Folder>>, mut stopped: oneshot::Receiver<Infallible>) {
+async fn expire_uploads<S: Storage>(registry: Arc<Registry<S>>, mut stopped: oneshot::Receiver<Infallible>) {
     if registry.read_only || registry.images.is_some() {
         return;
     }

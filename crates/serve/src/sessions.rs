@@ -23,6 +23,8 @@ const CLAIM_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Sessions<U> {
     sessions: Mutex<HashMap<UploadId, Arc<Session<U>>>>,
     sessions_max: usize,
+    /// After how long a session that is not used is forgotten here, if it is all in the storage.
+    memory: Option<Duration>,
 }
 
 /// One upload session.
@@ -40,14 +42,20 @@ pub(crate) struct Session<U> {
 }
 
 impl<U: Upload> Sessions<U> {
-    pub(crate) fn new(sessions_max: usize) -> Self {
-        Self { sessions: Mutex::default(), sessions_max }
+    pub(crate) fn new(sessions_max: usize, memory: Option<Duration>) -> Self {
+        Self { sessions: Mutex::default(), sessions_max, memory }
     }
 
     /// Refuses when no further session may be opened.
     pub(crate) fn check_room(&self) -> Outcome<()> {
         if self.lock().len() < self.sessions_max {
             return Ok(());
+        }
+        if let Some(memory) = self.memory {
+            self.expire(memory);
+            if self.lock().len() < self.sessions_max {
+                return Ok(());
+            }
         }
         let message = "too many uploads are open";
         Err(Failure::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message)
@@ -96,8 +104,25 @@ impl<U: Upload> Sessions<U> {
         Ok(ended?)
     }
 
+    /// Learns what another server has done to the upload.
+    ///
+    /// # Errors
+    /// That it is gone.
+    pub(crate) async fn refresh(&self, mut claim: Claim<'_, U>) -> Outcome<()> {
+        let upload = claim.upload()?;
+        if upload.refresh().await? {
+            let length = upload.length();
+            claim.session.note_progress(length);
+            return Ok(());
+        }
+        *claim.upload = None;
+        self.lock().remove(&claim.session.id);
+        Err(unknown())
+    }
+
     /// Forgets sessions that were not used for `idle`; what they hold stays in the storage.
     pub(crate) fn expire(&self, idle: Duration) {
+        let idle = self.memory.map_or(idle, |memory| memory.min(idle));
         self.lock().retain(|_, session| session.used().elapsed() < idle);
     }
 
@@ -134,6 +159,13 @@ impl<U: Upload> Session<U> {
         let Some(length) = upload.as_ref().map(U::length) else { return Err(unknown()) };
         self.note_progress(length);
         Ok(Claim { session: self, upload, ticket })
+    }
+
+    /// Takes the session if no other request has it.
+    pub(crate) fn try_claim(&self) -> Option<Claim<'_, U>> {
+        let upload = self.upload.try_lock().ok().filter(|upload| upload.is_some())?;
+        let ticket = *self.claims.borrow();
+        Some(Claim { session: self, upload, ticket })
     }
 
     /// Makes the upload's length known to requests that ask for it.

@@ -1,7 +1,8 @@
-//! Where the registry keeps its content: objects under keys, and uploads that grow until they become one.
+//! Where the registry keeps its content: blobs, manifests and tags of repositories, and uploads that become blobs.
 //!
-//! The key scheme (`docs/formats/registry.md`) is the same for every backend; a backend knows nothing of manifests.
+//! Backends differ in what they make of it (`docs/formats/registry.md`); one suite says what all of them do.
 
+pub(crate) mod bucket;
 mod directories;
 mod files;
 pub(crate) mod folder;
@@ -10,59 +11,111 @@ mod key;
 mod object;
 mod pin;
 mod recent;
+#[cfg(test)]
+mod suite;
 mod upload;
+mod walk;
 
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dhow_base::Result;
+use dhow_spec::Tag;
 use dhow_spec::digest::{Algorithm, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::name::{RepositoryName, UploadId};
+use crate::route::ManifestName;
 
+pub(crate) use bucket::Bucket;
 pub(crate) use folder::Folder;
 pub(crate) use key::{Key, Prefix};
-pub(crate) use object::{Content, Object};
+pub(crate) use object::{Content, Object, Remote};
 pub(crate) use pin::{Pin, Sweeping};
 
-/// A place that keeps objects.
+/// A place that keeps a registry's content.
+///
+/// Whoever makes content needed (mounts a blob, puts a manifest) is safe from the collection that may run at the same
+/// time: what these methods have answered for stays whole.
 pub(crate) trait Storage: Send + Sync + Sized + 'static {
     /// A blob on its way in.
     type Upload: Upload;
 
-    /// What [`Storage::pin`] gives.
-    type Pin: Send;
+    /// How long an upload that no request uses is kept in memory, where another server may have ended it; nothing
+    /// where only this one can.
+    const UPLOADS_IN_MEMORY: Option<Duration>;
 
     /// Whether the storage is there and is the registry's.
     fn check(&self) -> impl Future<Output = Result<()>> + Send;
 
-    /// The length of an object in bytes; nothing when it is not there.
-    fn size(&self, key: &Key) -> impl Future<Output = Result<Option<u64>>> + Send;
+    /// A blob that the repository has.
+    fn blob(&self, repository: &RepositoryName, digest: &Digest)
+    -> impl Future<Output = Result<Option<Object>>> + Send;
 
-    /// Keeps everything from being collected until what is returned is dropped. Whoever makes content needed that is there
-    /// already holds it from the look whether it is there until that is written down. It is not to be taken twice.
-    fn pin(&self) -> impl Future<Output = Result<Self::Pin>> + Send;
+    /// Stores a whole blob. `bytes` are the digest's.
+    fn put_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        bytes: Bytes,
+    ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Makes an object young, so that it is not collected for lack of a reference that is only being made.
-    fn touch(&self, key: &Key) -> impl Future<Output = Result<bool>> + Send;
+    /// A blob that any repository has.
+    fn any_blob(&self, digest: &Digest) -> impl Future<Output = Result<Option<Object>>> + Send;
 
-    /// A whole object of at most `bytes_max` bytes.
-    fn get(&self, key: &Key, bytes_max: u64) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+    /// Gives the repository a blob that was `found` in another one. Returns whether it is still there.
+    fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        found: &Object,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// An object to be streamed.
-    fn open(&self, key: &Key) -> impl Future<Output = Result<Option<Object>>> + Send;
+    /// Takes a blob from a repository. Returns whether it had it.
+    fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> impl Future<Output = Result<bool>> + Send;
 
-    /// As [`Storage::open`], for an object that is likely to be asked for again soon: it may be kept in memory.
-    fn open_again(&self, key: &Key) -> impl Future<Output = Result<Option<Object>>> + Send;
+    /// The digest that a tag stands for.
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> impl Future<Output = Result<Option<Digest>>> + Send;
 
-    /// Writes objects, each in one step. They are durable when this returns, and none becomes visible before those
-    /// that stand before it are durable.
-    fn put(&self, objects: Vec<(Key, Bytes)>) -> impl Future<Output = Result<()>> + Send;
+    /// A manifest that the repository has.
+    fn manifest(
+        &self,
+        repository: &RepositoryName,
+        name: &ManifestName,
+    ) -> impl Future<Output = Result<Option<Manifest>>> + Send;
 
-    /// Deletes objects, in order and durably. Returns whether the last of them was there.
-    fn delete(&self, keys: Vec<Key>) -> impl Future<Output = Result<bool>> + Send;
+    /// Stores a manifest whose blobs are all there, and sets tags.
+    fn put_manifest(
+        &self,
+        repository: &RepositoryName,
+        manifest: NewManifest,
+    ) -> impl Future<Output = Result<ManifestPut>> + Send;
+
+    /// Deletes a tag. Returns whether it was there.
+    fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Deletes a manifest, after those of its tags that are known and its entry among its subject's referrers.
+    /// Returns whether it was there.
+    fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        tags: &[Tag],
+        subject: Option<&Digest>,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Does what is left to do after [`Storage::delete_manifest`], and may take seconds: it needs no lock. The deletion counts
+    /// from its end on.
+    fn finish_deletion(&self, repository: &RepositoryName, digest: &Digest) -> impl Future<Output = Result<()>> + Send;
+
+    /// The descriptor of a manifest among the referrers of `subject`.
+    fn referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
     /// The names directly below `prefix` that sort behind `after`, in byte order, at most `limit` of them; nothing
     /// when nothing was ever put below it.
@@ -76,10 +129,18 @@ pub(crate) trait Storage: Send + Sync + Sized + 'static {
     /// The repositories that hold a manifest, as [`Storage::list`] does names.
     fn repositories(&self, after: Option<&str>, limit: usize) -> impl Future<Output = Result<Page>> + Send;
 
+    /// Tells of everything that a repository and those below it have, in any order. A blob that several of them have is
+    /// told of for each.
+    fn holdings(
+        &self,
+        namespace: &RepositoryName,
+        found: &mut (dyn FnMut(Holding) + Send),
+    ) -> impl Future<Output = Result<()>> + Send;
+
     /// Records a new upload.
     fn begin_upload(&self, id: &UploadId, plan: UploadPlan) -> impl Future<Output = Result<Self::Upload>> + Send;
 
-    /// Takes up an upload that an earlier process began.
+    /// Takes up an upload that an earlier process, or another one, began.
     fn resume_upload(&self, id: &UploadId) -> impl Future<Output = Result<Option<Self::Upload>>> + Send;
 
     /// Discards what is left of uploads that got no byte for `idle`, except those that `keep` names.
@@ -89,6 +150,65 @@ pub(crate) trait Storage: Send + Sync + Sized + 'static {
         idle: Duration,
         keep: impl Fn(&UploadId) -> bool + Send + 'static,
     ) -> impl Future<Output = Result<usize>> + Send;
+}
+
+/// A manifest as it is stored.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub(crate) digest: Digest,
+    /// What it was pushed as.
+    pub(crate) media_type: String,
+    pub(crate) object: Object,
+}
+
+/// A manifest to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct NewManifest {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) bytes: Bytes,
+    /// What the repository has to have: digest, and length in bytes.
+    pub(crate) blobs: Vec<(Digest, u64)>,
+    /// Its subject, and its own descriptor among that one's referrers.
+    pub(crate) referrer: Option<(Digest, Bytes)>,
+    pub(crate) tags: Vec<NewTag>,
+}
+
+/// A tag to be set.
+#[derive(Clone, Debug)]
+pub(crate) struct NewTag {
+    pub(crate) tag: Tag,
+    /// Whether it may stand for something else now.
+    pub(crate) may_move: bool,
+}
+
+/// Something that a repository has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// A blob or a manifest, and its length in bytes.
+    Content(RepositoryName, Digest, u64),
+    /// A tag.
+    Tag(RepositoryName, Tag),
+}
+
+/// How [`Storage::put_manifest`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestPut {
+    /// It is there.
+    Stored,
+    /// The repository does not have this blob.
+    Lacks(Digest),
+    /// This blob has `actual` bytes.
+    Differs {
+        /// The blob.
+        digest: Digest,
+        /// What the manifest says.
+        stated: u64,
+        /// What is there.
+        actual: u64,
+    },
+    /// This tag may not be moved from what it stands for.
+    Taken(Tag, Digest),
 }
 
 /// One blob on its way in. Its bytes are hashed as they come.
@@ -106,6 +226,12 @@ pub(crate) trait Upload: Send + Sized + 'static {
 
     /// Adds bytes at the end. When this fails, the upload is as long as it was before.
     fn append(&mut self, batch: Vec<Bytes>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Keeps what was added for whoever goes on with the upload, if this process ends.
+    fn settle(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Looks whether another server has gone on with the upload. Returns whether it is still there.
+    fn refresh(&mut self) -> impl Future<Output = Result<bool>> + Send;
 
     /// Proves that the bytes are `digest`'s and makes them a blob of the plan's repository, durably. The upload is
     /// gone afterwards, whether the digest was right or not.

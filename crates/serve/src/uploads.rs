@@ -1,6 +1,5 @@
 //! Blobs on their way in (distribution spec, "Pushing blobs").
 
-use bytes::Bytes;
 use dhow_base::Result;
 use dhow_spec::digest::{Algorithm, Digest, DigestError};
 use hyper::header::HeaderValue;
@@ -18,8 +17,8 @@ use crate::range::ChunkRange;
 use crate::receive::{Receiver, ended_early};
 use crate::registry::{Call, Registry};
 use crate::response::{Answer, UPLOAD_UUID, blob_location};
-use crate::sessions::Claim;
-use crate::storage::{Committed, Key, Storage, Upload, UploadPlan};
+use crate::sessions::{Claim, unknown};
+use crate::storage::{Committed, Storage, Upload, UploadPlan};
 
 /// A blob that is sent whole and is not longer than this goes straight to its place.
 const SMALL_BYTES: u64 = 128 << 10;
@@ -58,25 +57,29 @@ impl<S: Storage> Registry<S> {
     async fn mount(&self, call: &Call, repository: &RepositoryName, digest: &Digest) -> Outcome<bool> {
         // In this order everywhere: else a collection could wait for one and hold up the other.
         let _adding = self.locks.adding(repository).await;
-        let _pin = self.storage.pin().await?;
-        if let Some(from) = call.query.one("from")? {
-            let from = RepositoryName::parse(from)
-                .ok_or_else(|| Failure::bad(Code::NameInvalid, format!("invalid repository name {from:?}")))?;
-            let is_seen = call.permit.allows(Action::Pull, &from);
-            if !is_seen || self.storage.size(&Key::blob(&from, digest)).await?.is_none() {
-                return Ok(false);
+        let from = match call.query.one("from")? {
+            Some(from) => {
+                let named = RepositoryName::parse(from)
+                    .ok_or_else(|| Failure::bad(Code::NameInvalid, format!("invalid repository name {from:?}")))?;
+                if !call.permit.allows(Action::Pull, &named) {
+                    return Ok(false);
+                }
+                Some(named)
             }
-        } else if !call.permit.allows_everywhere(Action::Pull) {
-            return Ok(false);
+            None if !call.permit.allows_everywhere(Action::Pull) => return Ok(false),
+            None => None,
+        };
+        let found = match &from {
+            Some(from) => self.storage.blob(from, digest).await?,
+            None => self.storage.any_blob(digest).await?,
+        };
+        let Some(found) = found else { return Ok(false) };
+        let reserved = self.reserve(call, Intake::blob(repository, digest, found.size)).await?;
+        let is_mounted = self.storage.mount_blob(repository, digest, &found).await?;
+        if is_mounted {
+            reserved.keep();
         }
-        if !self.storage.touch(&Key::content(digest)).await? {
-            return Ok(false);
-        }
-        let size = self.storage.size(&Key::content(digest)).await?.unwrap_or(0);
-        let reserved = self.reserve(call, Intake::blob(repository, digest, size)).await?;
-        self.storage.put(vec![(Key::blob(repository, digest), Bytes::new())]).await?;
-        reserved.keep();
-        Ok(true)
+        Ok(is_mounted)
     }
 
     /// POST with a digest: the body is the blob.
@@ -124,9 +127,7 @@ impl<S: Storage> Registry<S> {
             return Err(mismatch(digest, &actual));
         }
         let reserved = self.reserve(call, Intake::blob(repository, digest, bytes.len() as u64)).await?;
-        let _pin = self.storage.pin().await?;
-        let objects = vec![(Key::content(digest), bytes), (Key::blob(repository, digest), Bytes::new())];
-        self.storage.put(objects).await?;
+        self.storage.put_blob(repository, digest, bytes).await?;
         reserved.keep();
         created(repository, digest)
     }
@@ -141,7 +142,10 @@ impl<S: Storage> Registry<S> {
     ) -> Outcome<Response<Body>> {
         let session = self.sessions.find(&self.storage, repository, id).await?;
         let mut claim = session.claim().await?;
-        self.receive_chunk(call, repository, id, &mut claim, receiver).await?;
+        let received = self.receive_chunk(call, repository, id, &mut claim, receiver).await;
+        // What came before the connection broke is kept, too.
+        claim.upload()?.settle().await?;
+        received?;
         session_answer(StatusCode::ACCEPTED, repository, id, session.length()).done()
     }
 
@@ -190,6 +194,9 @@ impl<S: Storage> Registry<S> {
     /// GET: how far the upload is.
     pub(crate) async fn upload_status(&self, repository: &RepositoryName, id: &UploadId) -> Outcome<Response<Body>> {
         let session = self.sessions.find(&self.storage, repository, id).await?;
+        if let Some(claim) = session.try_claim() {
+            self.sessions.refresh(claim).await?;
+        }
         session_answer(StatusCode::NO_CONTENT, repository, id, session.length()).done()
     }
 
@@ -212,6 +219,13 @@ impl<S: Storage> Registry<S> {
     ) -> Outcome<()> {
         let length = claim.upload()?.length();
         let chunk = call.headers.get_all(header::CONTENT_RANGE).iter().map(chunk_range).collect::<Outcome<Vec<_>>>()?;
+        if let [chunk] = chunk.as_slice()
+            && chunk.first != length
+            && !claim.upload()?.refresh().await?
+        {
+            return Err(unknown());
+        }
+        let length = claim.upload()?.length();
         let chunk = match chunk.as_slice() {
             [] => None,
             [chunk] if chunk.first == length => Some(*chunk),

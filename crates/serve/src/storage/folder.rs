@@ -11,21 +11,28 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use dhow_base::fs::{self, FileLock, LockMode};
+use dhow_base::limits::MANIFEST_BYTES_MAX;
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::digest::Algorithm;
+use dhow_spec::Tag;
+use dhow_spec::digest::{Algorithm, Digest};
 
 use super::directories::Directories;
 use super::files::Files;
 use super::journal::{self, Journal, Step};
 use super::upload::FileUpload;
-use super::{Key, Object, Page, Pin, Prefix, Storage, UploadPlan};
+use super::walk::RepositoryWalk;
+use super::{Holding, Key, Manifest, ManifestPut, NewManifest, Object, Page, Pin, Prefix, Storage, UploadPlan};
 use crate::name::{RepositoryName, UploadId};
+use crate::route::ManifestName;
 
 /// What `registry.json` holds: the number of the format.
 const MARKER: &str = "{\"format\":2}\n";
 /// 2 has a journal, which who knows only 1 would not take to heart.
 const FORMAT: u64 = 2;
 const MARKER_FILE: &str = "registry.json";
+
+/// Longest record of a tag or of a media type.
+const RECORD_BYTES_MAX: u64 = 4096;
 
 /// A registry's folder.
 #[derive(Clone, Debug)]
@@ -123,45 +130,138 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     tokio::task::spawn_blocking(work).await.map_err(failed)?
 }
 
+impl Folder {
+    /// Writes files, each in one step. They are durable when this returns, and none becomes visible before those that
+    /// stand before it are durable.
+    async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
+        self.inner.commit(objects.into_iter().map(|(key, bytes)| Step::Put(key, bytes)).collect()).await.map(drop)
+    }
+
+    /// Deletes files, in order and durably. Returns whether the last of them was there.
+    async fn delete(&self, keys: Vec<Key>) -> Result<bool> {
+        self.inner.commit(keys.into_iter().map(Step::Delete).collect()).await
+    }
+
+    /// All names below a prefix.
+    async fn names(&self, prefix: &Prefix) -> Result<Vec<String>> {
+        Ok(self.list(prefix, None, usize::MAX).await?.unwrap_or_default().names)
+    }
+}
+
 impl Storage for Folder {
     type Upload = FileUpload;
-    type Pin = Pin;
+
+    const UPLOADS_IN_MEMORY: Option<Duration> = None;
 
     async fn check(&self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         blocking(move || check_format(inner.files.root()).map(drop)).await
     }
 
-    async fn pin(&self) -> Result<Pin> {
-        Inner::pin(&self.inner).await
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Object>> {
+        match self.inner.files.size(&Key::blob(repository, digest))? {
+            Some(_) => self.inner.files.open(&Key::content(digest)),
+            None => Ok(None),
+        }
     }
 
-    async fn touch(&self, key: &Key) -> Result<bool> {
-        touch(&self.inner.files.path(key))
+    async fn put_blob(&self, repository: &RepositoryName, digest: &Digest, bytes: Bytes) -> Result<()> {
+        let _pin = Inner::pin(&self.inner).await?;
+        self.put(vec![(Key::content(digest), bytes), (Key::blob(repository, digest), Bytes::new())]).await
     }
 
-    async fn size(&self, key: &Key) -> Result<Option<u64>> {
-        self.inner.files.size(key)
+    async fn any_blob(&self, digest: &Digest) -> Result<Option<Object>> {
+        self.inner.files.open(&Key::content(digest))
     }
 
-    async fn get(&self, key: &Key, bytes_max: u64) -> Result<Option<Bytes>> {
-        self.inner.files.get(key, bytes_max)
+    async fn mount_blob(&self, repository: &RepositoryName, digest: &Digest, _found: &Object) -> Result<bool> {
+        let _pin = Inner::pin(&self.inner).await?;
+        // Young, it is not collected for lack of the reference that is only being made.
+        if !touch(&self.inner.files.path(&Key::content(digest)))? {
+            return Ok(false);
+        }
+        self.put(vec![(Key::blob(repository, digest), Bytes::new())]).await?;
+        Ok(true)
     }
 
-    async fn open(&self, key: &Key) -> Result<Option<Object>> {
-        self.inner.files.open(key)
+    async fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool> {
+        self.delete(vec![Key::blob(repository, digest)]).await
     }
 
-    async fn open_again(&self, key: &Key) -> Result<Option<Object>> {
-        self.inner.files.open_again(key)
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>> {
+        let record = self.inner.files.get(&Key::tag(repository, tag), RECORD_BYTES_MAX)?;
+        Ok(record.and_then(|record| Digest::parse(std::str::from_utf8(&record).ok()?).ok()))
     }
 
-    async fn put(&self, objects: Vec<(Key, Bytes)>) -> Result<()> {
-        self.inner.commit(objects.into_iter().map(|(key, bytes)| Step::Put(key, bytes)).collect()).await.map(drop)
+    async fn manifest(&self, repository: &RepositoryName, name: &ManifestName) -> Result<Option<Manifest>> {
+        let digest = match name {
+            ManifestName::Digest(digest) => Some(digest.clone()),
+            ManifestName::Tag(tag) => self.tag(repository, tag).await?,
+        };
+        let Some(digest) = digest else { return Ok(None) };
+        let Some(media_type) = self.inner.files.get(&Key::manifest(repository, &digest), RECORD_BYTES_MAX)? else {
+            return Ok(None);
+        };
+        let media_type = String::from_utf8_lossy(&media_type).into_owned();
+        let object = self.inner.files.open_again(&Key::content(&digest))?;
+        Ok(object.map(|object| Manifest { digest, media_type, object }))
     }
 
-    async fn delete(&self, keys: Vec<Key>) -> Result<bool> {
-        self.inner.commit(keys.into_iter().map(Step::Delete).collect()).await
+    async fn put_manifest(&self, repository: &RepositoryName, manifest: NewManifest) -> Result<ManifestPut> {
+        for new in manifest.tags.iter().filter(|new| !new.may_move) {
+            match self.tag(repository, &new.tag).await? {
+                Some(current) if current != manifest.digest => {
+                    return Ok(ManifestPut::Taken(new.tag.clone(), current));
+                }
+                _ => {}
+            }
+        }
+        let _pin = Inner::pin(&self.inner).await?;
+        for (digest, stated) in &manifest.blobs {
+            match self.blob(repository, digest).await? {
+                Some(object) if object.size == *stated => {}
+                Some(object) => {
+                    return Ok(ManifestPut::Differs { digest: digest.clone(), stated: *stated, actual: object.size });
+                }
+                None => return Ok(ManifestPut::Lacks(digest.clone())),
+            }
+        }
+        self.put(records(repository, manifest)).await?;
+        Ok(ManifestPut::Stored)
+    }
+
+    async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool> {
+        self.delete(vec![Key::tag(repository, tag)]).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        tags: &[Tag],
+        subject: Option<&Digest>,
+    ) -> Result<bool> {
+        let mut keys: Vec<Key> = tags.iter().map(|tag| Key::tag(repository, tag)).collect();
+        keys.extend(subject.map(|subject| Key::referrer(repository, subject, digest)));
+        keys.push(Key::manifest(repository, digest));
+        self.delete(keys).await
+    }
+
+    async fn finish_deletion(&self, _repository: &RepositoryName, _digest: &Digest) -> Result<()> {
+        Ok(())
+    }
+
+    async fn referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> Result<Option<Bytes>> {
+        // Its entry counts only as long as the manifest is there.
+        match self.inner.files.size(&Key::manifest(repository, referrer))? {
+            Some(_) => self.inner.files.get(&Key::referrer(repository, subject, referrer), MANIFEST_BYTES_MAX),
+            None => Ok(None),
+        }
     }
 
     async fn list(&self, prefix: &Prefix, after: Option<&str>, limit: usize) -> Result<Option<Page>> {
@@ -185,12 +285,29 @@ impl Storage for Folder {
     async fn repositories(&self, after: Option<&str>, limit: usize) -> Result<Page> {
         let root = self.inner.files.root().join("repositories");
         let after = after.map(str::to_owned);
-        blocking(move || {
-            let mut walk = RepositoryWalk { after, limit, page: Page::default() };
-            walk.below(&root, "")?;
-            Ok(walk.page)
-        })
-        .await
+        blocking(move || RepositoryWalk::page(&root, after, limit)).await
+    }
+
+    async fn holdings(&self, namespace: &RepositoryName, found: &mut (dyn FnMut(Holding) + Send)) -> Result<()> {
+        let mut left = vec![namespace.clone()];
+        while let Some(repository) = left.pop() {
+            for name in self.names(&Prefix::repository(&repository)).await? {
+                left.extend(RepositoryName::parse(&format!("{repository}/{name}")));
+            }
+            for algorithm in Algorithm::ALL {
+                for prefix in [Prefix::blobs(&repository, algorithm), Prefix::manifests(&repository, algorithm)] {
+                    for hex in self.names(&prefix).await? {
+                        let Ok(digest) = Digest::parse(&format!("{algorithm}:{hex}")) else { continue };
+                        let size = self.inner.files.size(&Key::content(&digest))?.unwrap_or(0);
+                        found(Holding::Content(repository.clone(), digest, size));
+                    }
+                }
+            }
+            let tags = self.names(&Prefix::tags(&repository)).await?;
+            let tags = tags.iter().filter_map(|tag| Tag::parse(tag).ok());
+            tags.for_each(|tag| found(Holding::Tag(repository.clone(), tag)));
+        }
+        Ok(())
     }
 
     async fn begin_upload(&self, id: &UploadId, plan: UploadPlan) -> Result<FileUpload> {
@@ -208,7 +325,8 @@ impl Storage for Folder {
 }
 
 impl Inner {
-    /// As [`Storage::pin`].
+    /// Keeps everything from being collected until what is returned is dropped: it is held from the look whether
+    /// content is there until it is written down that it is needed. It is not to be taken twice.
     pub(super) async fn pin(self: &Arc<Self>) -> Result<Pin> {
         if let Some(pin) = Pin::try_take(self.files.root())? {
             return Ok(pin);
@@ -255,58 +373,17 @@ fn upload_entries(files: &Files) -> Result<Vec<DirEntry>> {
         .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
 }
 
-/// Collects repositories in the byte order of their full names, which is not the order of the tree: `a-b` stands
-/// between `a` and `a/b`.
-struct RepositoryWalk {
-    after: Option<String>,
-    limit: usize,
-    page: Page,
-}
-
-impl RepositoryWalk {
-    fn below(&mut self, directory: &Path, prefix: &str) -> Result<()> {
-        let mut visits = Vec::new();
-        let entries = found(directory, std::fs::read_dir(directory))?;
-        for entry in entries.into_iter().flatten() {
-            let entry = entry.map_err(|error| Error::io(format_args!("cannot list {directory:?}"), error))?;
-            let Ok(component) = entry.file_name().into_string() else { continue };
-            let name = format!("{prefix}{component}");
-            if RepositoryName::parse(&name).is_some() {
-                visits.push((format!("{name}/"), entry.path()));
-                visits.push((name, entry.path()));
-            }
-        }
-        visits.sort_unstable();
-        for (name, path) in visits {
-            if self.page.more {
-                break;
-            }
-            if name.ends_with('/') {
-                // Names below sort behind their parent's: a whole subtree before `after` is left out.
-                if self.after.as_deref().is_none_or(|after| after < name.as_str() || after.starts_with(&name)) {
-                    self.below(&path, &name)?;
-                }
-            } else if self.after.as_ref().is_none_or(|after| name > *after) && holds_manifest(&path) {
-                self.add(name);
-            }
-        }
-        Ok(())
+/// What is written for a manifest, in the order in which it may become visible.
+fn records(repository: &RepositoryName, manifest: NewManifest) -> Vec<(Key, Bytes)> {
+    let digest = &manifest.digest;
+    let mut records = vec![(Key::content(digest), manifest.bytes)];
+    if let Some((subject, descriptor)) = manifest.referrer {
+        records.push((Key::referrer(repository, &subject, digest), descriptor));
     }
-
-    fn add(&mut self, name: String) {
-        if self.page.names.len() == self.limit {
-            self.page.more = true;
-        } else {
-            self.page.names.push(name);
-        }
-    }
-}
-
-fn holds_manifest(repository: &Path) -> bool {
-    Algorithm::ALL.iter().any(|algorithm| {
-        std::fs::read_dir(repository.join("_manifests").join(algorithm.as_str()))
-            .is_ok_and(|mut entries| entries.next().is_some())
-    })
+    records.push((Key::manifest(repository, digest), manifest.media_type.into()));
+    let record = Bytes::copy_from_slice(digest.as_str().as_bytes());
+    records.extend(manifest.tags.iter().map(|new| (Key::tag(repository, &new.tag), record.clone())));
+    records
 }
 
 pub(super) fn parent(path: &Path) -> &Path {

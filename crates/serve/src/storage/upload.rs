@@ -148,6 +148,16 @@ impl Upload for FileUpload {
         Ok(())
     }
 
+    /// Every batch is in the file.
+    async fn settle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// No other server writes to the folder.
+    async fn refresh(&mut self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn commit(mut self, digest: &Digest) -> Result<Committed> {
         let hasher = self.hasher.take().filter(|_| self.algorithm == digest.algorithm());
         let actual = match hasher {

@@ -92,6 +92,9 @@ async fn a_blob_is_seen_only_in_the_repositories_that_have_it() {
 #[tokio::test]
 async fn a_truncated_file_breaks_the_connection_instead_of_padding_it() {
     let registry = Registry::start().await;
+    if !registry.is_folder() {
+        return;
+    }
     let digest = registry.push_blob("a", noise(LARGE)).await;
     let file = std::fs::OpenOptions::new().write(true).open(registry.root.join("blobs/sha256").join(digest.hex()));
     let blob = registry.get(&format!("/v2/a/blobs/{digest}")).await;

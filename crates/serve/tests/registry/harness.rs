@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use dhow_serve::{Limits, ServeOptions, bind};
+use dhow_serve::{Limits, ObjectStorage, ServeOptions, bind};
 use dhow_spec::{Digest, MediaType};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -15,6 +16,25 @@ use tokio::task::JoinHandle;
 
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Says where the tests of `registry_bucket.rs` keep content: the address of an S3 server, or nothing for memory.
+pub(crate) const S3_VARIABLE: &str = "DHOW_TEST_S3";
+
+/// Where a registry keeps its content, if it is not the folder. Each gets a place of its own.
+#[allow(clippy::disallowed_methods, reason = "the tests' own variable")]
+fn storage() -> Option<ObjectStorage> {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+    if env!("CARGO_CRATE_NAME") != "registry_bucket" {
+        return None;
+    }
+    let Ok(endpoint) = std::env::var(S3_VARIABLE) else { return Some(ObjectStorage::new("memory://")) };
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    let mut storage = ObjectStorage::new(format!("s3://registry/{}-{serial}", std::process::id()));
+    let options = [("endpoint", endpoint.as_str()), ("region", "us-east-1"), ("skip-signature", "true")];
+    storage.options.0.extend(options.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    Some(storage)
+}
 
 /// A running registry and a client for it. The folder is deleted at the end, if it was made here.
 pub(crate) struct Registry {
@@ -33,8 +53,9 @@ impl Registry {
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("registry");
-        let mut registry = Self::open(&root, limits).await;
+        let mut options = ServeOptions::new(folder.path().join("registry"));
+        (options.limits, options.storage) = (limits, storage());
+        let mut registry = Self::serve(options).await;
         registry._folder = Some(folder);
         registry
     }
@@ -62,11 +83,22 @@ impl Registry {
     pub(crate) async fn configured_in(folder: TempDir, text: &str) -> Self {
         let mut options = ServeOptions::new(folder.path().join("registry"));
         options.source.file = Some(folder.path().join("serve.toml"));
+        options.storage = storage();
         write(&folder.path().join("accounts"), ACCOUNTS);
         write(&folder.path().join("serve.toml"), text);
         let mut registry = Self::serve(options).await;
         registry._folder = Some(folder);
         registry
+    }
+
+    /// Whether the content lies in `root`.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.root.exists()
+    }
+
+    /// What is kept of uploads, as far as it can be seen: an object store forgets those that have ended later on.
+    pub(crate) fn uploads_left(&self) -> usize {
+        if self.is_folder() { std::fs::read_dir(self.root.join("uploads")).unwrap().count() } else { 0 }
     }
 
     /// A file beside the registry's folder.

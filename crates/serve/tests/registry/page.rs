@@ -412,6 +412,9 @@ async fn it_can_be_switched_off_and_changes_nothing_where_nothing_may_change() {
 #[tokio::test]
 async fn what_cannot_be_read_does_not_take_the_page_down() {
     let registry = Registry::start().await;
+    if !registry.is_folder() {
+        return;
+    }
     registry.push_image("app", "broken", "layer").await;
     let manifest = registry.get("/v2/app/manifests/broken").await.bytes().await.unwrap();
     let digest = Digest::sha256(&manifest);
