@@ -273,8 +273,7 @@ fn what_one_push_began_the_next_one_ends() {
             child.kill().expect("kill dhow");
             child.wait().expect("its end");
         } else {
-            let cut = Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20));
-            target.script(cut.times(1));
+            target.script(Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20)));
             let ran = bench.dhow().run(&["push", "--quiet", "--retry", "0", &to]);
             assert!(!ran.is_acknowledged(), "{}", ran.told());
         }
@@ -293,8 +292,9 @@ fn what_one_push_began_the_next_one_ends() {
     let target = ScriptedRegistry::start();
     let to = format!("{}/app:v1", target.authority());
     bench.dhow().must(&["tag", &from, &to]);
-    target.script(Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20)).times(1));
+    target.script(Rule::on(Route::Upload).method("PUT").effect(Effect::CutRequestAfter(3 << 20)));
     assert!(!bench.dhow().run(&["push", "--quiet", "--retry", "0", &to]).is_acknowledged());
+    target.clear_script();
     target.script(Rule::on(Route::Upload).method("GET").effect(Effect::error(404, "BLOB_UPLOAD_UNKNOWN", "gone")));
     bench.dhow().must(&["push", "--quiet", &to]);
     assert_eq!(target.tag("app", "v1"), Some(image.manifest));

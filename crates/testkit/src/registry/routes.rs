@@ -220,7 +220,8 @@ fn put_manifest(state: &mut State, head: &Head, page: &Page, body: &[u8]) -> Exc
 
 fn tags(state: &State, head: &Head, page: &Page) -> Exchange {
     let Some(tags) = state.content.tags(&page.repository) else {
-        return Exchange::error(404, "NAME_UNKNOWN", "repository name not known to registry");
+        let unknown = ("NAME_UNKNOWN", "repository name not known to registry");
+        return Exchange::detailed(404, unknown, &serde_json::json!({ "name": page.repository }));
     };
     let last = form(&head.query).into_iter().find(|(key, _)| key == "last").map(|(_, value)| value).unwrap_or_default();
     let left: Vec<String> = tags.into_iter().filter(|tag| *tag > last).collect();
