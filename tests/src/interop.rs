@@ -27,7 +27,20 @@ impl Served {
     /// When dhow does not say where it listens.
     pub fn start(dhow: &Dhow, folder: &Path) -> Self {
         let folder = folder.to_str().expect("a printable path");
-        let mut command = dhow.command(&["serve", "--listen", "127.0.0.1:0", "--root-dir", folder]);
+        Self::run(dhow.command(&["serve", "--listen", "127.0.0.1:0", "--root-dir", folder]))
+    }
+
+    /// Serves what is in an object store, which `environment` says how to reach.
+    ///
+    /// # Panics
+    /// As [`Served::start`].
+    pub fn on_bucket(dhow: &Dhow, location: &str, environment: &[(&str, String)]) -> Self {
+        let mut command = dhow.command(&["serve", "--listen", "127.0.0.1:0", "--storage", location]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("start dhow serve");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");

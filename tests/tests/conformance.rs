@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dhow_testkit::peers::{self, Go, available};
+use dhow_testkit::peers::{self, Go, Seaweed, available};
 use dhow_tests::interop::{Bench, Served};
 
 /// The program, at the commit whose verdict counts. A later one may know more of the specification.
@@ -15,9 +15,20 @@ const CHECKS_MIN: u64 = 800;
 fn the_official_program_finds_no_failure() {
     let Some(program) = available(Go::install(PROGRAM)) else { return };
     let bench = Bench::new();
-    let served = Served::start(&bench.dhow("store"), &bench.path("registry"));
+    let dhow = bench.dhow("store");
+    let folder = Served::start(&dhow, &bench.path("registry"));
+    check(&program, &bench, &folder, "folder");
+    let bucket = Served::on_bucket(&dhow, "memory://", &[]);
+    check(&program, &bench, &bucket, "memory");
+    let Some(store) = available(Seaweed::start()) else { return };
+    let location = format!("s3://{}/conformance", Seaweed::BUCKET);
+    let bucket = Served::on_bucket(&dhow, &location, &store.environment());
+    check(&program, &bench, &bucket, "s3");
+}
+
+fn check(program: &Go, bench: &Bench, served: &Served, storage: &str) {
     for version in ["1.1", "dev"] {
-        let results = bench.path(&format!("results-{version}"));
+        let results = bench.path(&format!("results-{storage}-{version}"));
         let mut command = program.command();
         command.env("OCI_REGISTRY", served.address()).env("OCI_TLS", "disabled").env("OCI_VERSION", version);
         // It fails when a check does; which one is in its report.
@@ -26,9 +37,9 @@ fn the_official_program_finds_no_failure() {
         let count =
             |attribute| attribute_of_suite(&report, attribute).unwrap_or_else(|| panic!("{output:?}: {report}"));
         let failed = (count("failures"), count("errors"));
-        assert_eq!(failed, (0, 0), "version {version}: {:#?}", failed_checks(&report));
-        assert!(count("tests") >= CHECKS_MIN, "version {version}: only {} checks", count("tests"));
-        assert!(output.is_ok(), "version {version}: {output:?}");
+        assert_eq!(failed, (0, 0), "{storage}, version {version}: {:#?}", failed_checks(&report));
+        assert!(count("tests") >= CHECKS_MIN, "{storage}, version {version}: only {} checks", count("tests"));
+        assert!(output.is_ok(), "{storage}, version {version}: {output:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dhow_base::secret::Secret;
+use dhow_ops::serve::StoreOptions;
 use dhow_ops::{ConfigFiles, Family, ProxySettings};
 
 /// Longest `/etc/passwd` that is looked through for a home directory, in bytes.
@@ -187,6 +188,17 @@ pub(crate) fn arm_faults() -> Result<(), String> {
         Some(text) => text.split(',').try_for_each(dhow_base::fault::arm_from_text),
         None => Ok(()),
     }
+}
+
+/// What the tools of object stores read: `AWS_ACCESS_KEY_ID` and the like.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn object_stores() -> StoreOptions {
+    const FAMILIES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let is_one =
+        |(name, value): &(String, String)| !value.is_empty() && FAMILIES.iter().any(|family| name.starts_with(family));
+    StoreOptions(variables.filter(is_one).collect())
 }
 
 /// A variable that is set and not empty: empty means unset to every tool of this kind.

@@ -1,4 +1,4 @@
-//! `serve`: a registry on a local folder.
+//! `serve`: a registry on a local folder or an object store.
 
 mod local;
 mod upstream;
@@ -15,9 +15,11 @@ pub use dhow_serve::access::{ImmutableTags, Rule};
 pub use dhow_serve::configuration::{
     AccessSection, CacheSection, Configuration, Source, TlsSection, TokenSection, UpstreamSection,
 };
-pub use dhow_serve::{AccessLog, CollectOptions, Collected, Quota, Scrubbed, collect, scrub};
+pub use dhow_serve::{AccessLog, Collected, Quota, Scrubbed, StoreOptions};
+use dhow_serve::{CollectOptions, ObjectStorage};
 
 use crate::context::Context;
+use crate::runtime;
 
 /// Where to listen when nothing says so.
 const LISTEN: &str = "127.0.0.1:5000";
@@ -36,11 +38,49 @@ pub fn parse_limit(text: &str) -> Result<(String, u64)> {
     Ok((name.to_owned(), value))
 }
 
-/// The folder that holds the content.
+/// Where the content is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a folder.
+    Folder(PathBuf),
+    /// In an object store.
+    Bucket(ObjectStorage),
+}
+
+/// Where the content is.
 ///
 /// # Errors
 /// Those of opening the store, in whose directory it is unless the configuration says otherwise.
-pub fn folder(context: &Context, configuration: &Configuration) -> Result<PathBuf> {
+pub fn place(context: &Context, source: &Source, configuration: &Configuration) -> Result<Place> {
+    if let Some(storage) = configuration.object_storage(&source.environment)? {
+        return Ok(Place::Bucket(storage));
+    }
+    folder(context, configuration).map(Place::Folder)
+}
+
+/// `serve gc`: removes what nobody needs. Content younger than `grace` stays; a dry run changes nothing.
+///
+/// # Errors
+/// Those of the place, and that another collection runs there.
+pub fn collect(place: &Place, grace: Duration, dry_run: bool) -> Result<Collected> {
+    match place {
+        Place::Folder(root) => dhow_serve::collect(&CollectOptions { root: root.clone(), grace, dry_run }),
+        Place::Bucket(storage) => runtime::block_on(dhow_serve::collect_bucket(storage, grace, dry_run)),
+    }
+}
+
+/// `serve scrub`: compares all content with its name.
+///
+/// # Errors
+/// Those of the place when it cannot be listed.
+pub fn scrub(place: &Place) -> Result<Scrubbed> {
+    match place {
+        Place::Folder(root) => dhow_serve::scrub(root),
+        Place::Bucket(storage) => runtime::block_on_all_cores(dhow_serve::scrub_bucket(storage)),
+    }
+}
+
+fn folder(context: &Context, configuration: &Configuration) -> Result<PathBuf> {
     match &configuration.root_dir {
         Some(folder) => Ok(folder.clone()),
         // Opening the store makes it, so that its directory is one before something else lies in it.
@@ -100,9 +140,16 @@ pub async fn serve(
 ) -> Result<()> {
     let configuration = source.load()?;
     let is_local = configuration.local.unwrap_or(false);
-    let folder = folder(context, &configuration)?;
+    if is_local {
+        check_local(&configuration)?;
+    }
+    let (folder, storage) = match place(context, &source, &configuration)? {
+        Place::Folder(folder) => (folder, None),
+        Place::Bucket(storage) => (PathBuf::new(), Some(storage)),
+    };
     let read_only = is_local || configuration.read_only.unwrap_or(false);
     let mut options = ServeOptions {
+        storage,
         read_only,
         page: configuration.page.unwrap_or(true),
         limits: configuration.limits()?,
@@ -111,7 +158,6 @@ pub async fn serve(
         ..ServeOptions::new(folder)
     };
     if is_local {
-        check_local(&configuration)?;
         options.images = Some(Arc::new(local::Local::new(context.store()?.clone())));
     }
     if !configuration.cache.upstreams.is_empty() {
@@ -130,6 +176,7 @@ pub async fn serve(
 fn check_local(configuration: &Configuration) -> Result<()> {
     let other = match configuration {
         Configuration { root_dir: Some(_), .. } => "root-dir",
+        Configuration { storage: Some(_), .. } => "storage",
         Configuration { cache: CacheSection { upstreams, .. }, .. } if !upstreams.is_empty() => "cache",
         _ => return Ok(()),
     };

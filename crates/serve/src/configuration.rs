@@ -7,7 +7,7 @@ use dhow_base::{Error, Kind, Result, fs};
 use serde::Deserialize;
 
 use crate::access::{Challenge, ImmutableTags, Rule};
-use crate::options::Limits;
+use crate::options::{Limits, ObjectStorage, StoreOptions};
 use crate::quota::Quota;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -20,6 +20,12 @@ pub struct Configuration {
     pub listen: Option<String>,
     /// The folder that holds the content.
     pub root_dir: Option<PathBuf>,
+    /// The object store that holds the content instead: `s3://bucket/prefix` and the like.
+    pub storage: Option<String>,
+    /// How to reach it.
+    pub object_store: StoreOptions,
+    /// Promises that only one server writes to it.
+    pub single_replica: Option<bool>,
     /// Refuses pushes and deletes.
     pub read_only: Option<bool>,
     /// Shows people with a browser what the registry holds.
@@ -136,6 +142,8 @@ pub struct Source {
     pub file: Option<PathBuf>,
     /// What wins over the file.
     pub overrides: Configuration,
+    /// What object stores' own tools read from the environment.
+    pub environment: StoreOptions,
 }
 
 impl Configuration {
@@ -169,6 +177,24 @@ impl Configuration {
         Ok(limits)
     }
 
+    /// The object store that holds the content, if it is not in a folder.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when a folder is named as well.
+    pub fn object_storage(&self, environment: &StoreOptions) -> Result<Option<ObjectStorage>> {
+        let Some(location) = self.storage.clone() else { return Ok(None) };
+        if let Some(folder) = &self.root_dir {
+            let message = format!("the content cannot be both in {location:?} and in {folder:?}");
+            return Err(Error::new(Kind::Invalid, message).with_hint("give either storage or root-dir"));
+        }
+        Ok(Some(ObjectStorage {
+            location,
+            options: self.object_store.clone(),
+            environment: environment.clone(),
+            single_replica: self.single_replica.unwrap_or(false),
+        }))
+    }
+
     /// This configuration, with what `other` says in place of what it says itself. A list replaces a list.
     fn overridden_by(mut self, other: &Self) -> Self {
         fn replace<T: Clone>(value: &mut Option<T>, other: &Option<T>) {
@@ -183,6 +209,9 @@ impl Configuration {
         }
         replace(&mut self.listen, &other.listen);
         replace(&mut self.root_dir, &other.root_dir);
+        replace(&mut self.storage, &other.storage);
+        self.object_store.0.extend(other.object_store.0.clone());
+        replace(&mut self.single_replica, &other.single_replica);
         replace(&mut self.read_only, &other.read_only);
         replace(&mut self.page, &other.page);
         replace(&mut self.access_log, &other.access_log);
@@ -218,6 +247,7 @@ impl Configuration {
             (
                 of.listen.clone(),
                 of.root_dir.clone(),
+                (of.storage.clone(), of.object_store.clone(), of.single_replica),
                 of.read_only,
                 of.page,
                 of.access_log,
@@ -260,10 +290,15 @@ mod tests {
     const EVERY_KEY: &str = r#"
         listen = "0.0.0.0:5000"
         root-dir = "content"
+        storage = "s3://bucket/prefix"
+        single-replica = true
         read-only = true
         page = false
         access-log = true
         local = true
+        [object-store]
+        endpoint = "http://127.0.0.1:8333"
+        secret-access-key = "hunter2"
         [limits]
         connections = 7
         [tls]
@@ -315,6 +350,12 @@ mod tests {
         assert_eq!(parsed.access.htpasswd, Some("/etc/accounts".into()));
         assert_eq!(parsed.access.token.keys, Some("/etc/dhow/keys.json".into()));
         assert_eq!(parsed.limits().expect("limits").connections, 7);
+        assert!(!format!("{parsed:?}").contains("hunter2"), "keys are not shown");
+        let both = parsed.object_storage(&StoreOptions::default()).unwrap_err();
+        assert!(both.to_string().contains("s3://bucket/prefix"), "{both}");
+        let storage = Configuration { root_dir: None, ..parsed.clone() }.object_storage(&StoreOptions::default());
+        let storage = storage.expect("a storage").expect("one that is given");
+        assert_eq!((storage.options.0.len(), storage.single_replica), (2, true));
         assert_eq!(parsed.access.rules[0].allow, [Action::Pull, Action::Push, Action::Delete]);
         assert_eq!(parsed.immutable_tags[0].tags, ["v*"]);
         assert_eq!(parsed.cache.dir, Some("/etc/dhow/copies".into()));
@@ -344,8 +385,8 @@ mod tests {
         let (limits, documented): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.len() == 3);
         let mut written = BTreeSet::new();
         keys(&toml::from_str(EVERY_KEY).expect("TOML"), "", &mut written);
-        written.remove("limits.connections");
-        written.insert("limits.<name>".to_owned());
+        written.retain(|key| key != "limits.connections" && !key.starts_with("object-store."));
+        written.extend(["limits.<name>".to_owned(), "object-store.<name>".to_owned()]);
         let documented: BTreeSet<String> = documented.iter().map(|row| row[0].to_owned()).collect();
         assert_eq!(documented, written);
 
@@ -365,6 +406,9 @@ mod tests {
         let Configuration {
             listen,
             root_dir,
+            storage,
+            object_store,
+            single_replica,
             read_only,
             page,
             access_log,
@@ -377,12 +421,12 @@ mod tests {
             cache: CacheSection { dir, bytes, fresh_seconds, default, upstreams },
         } = parsed;
         let TokenSection { realm: token_realm, service, issuer, keys, leeway_seconds } = token;
-        assert!([listen, realm, token_realm, service, issuer, default].iter().all(Option::is_some));
+        assert!([listen, storage, realm, token_realm, service, issuer, default].iter().all(Option::is_some));
         assert!([root_dir, certificate, key, client_ca, htpasswd, keys, dir].iter().all(Option::is_some));
-        assert!([read_only, page, access_log, anonymous_pull, local].iter().all(Option::is_some));
+        assert!([single_replica, read_only, page, access_log, anonymous_pull, local].iter().all(Option::is_some));
         assert!([leeway_seconds, bytes, fresh_seconds].iter().all(Option::is_some) && challenge.is_some());
         assert!(!limits.is_empty() && !rules.is_empty() && !immutable_tags.is_empty());
-        assert!(!quotas.is_empty() && !upstreams.is_empty());
+        assert!(!object_store.0.is_empty() && !quotas.is_empty() && !upstreams.is_empty());
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Live {
                 tracing::info!("the configuration was read anew");
                 if self.first.needs_restart_for(&configuration) {
                     tracing::warn!(
-                        "listen, root-dir, read-only, page, access-log, local, limits, cache and whether there is TLS count only after a restart of the registry"
+                        "listen, root-dir, storage, object-store, single-replica, read-only, page, access-log, local, limits, cache and whether there is TLS count only after a restart of the registry"
                     );
                 }
             }

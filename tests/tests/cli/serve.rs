@@ -87,6 +87,28 @@ fn accounts_from_the_file_and_rules_from_the_environment() {
 }
 
 #[test]
+fn an_object_store_takes_the_place_of_the_folder() {
+    let scene = Scene::new();
+    let server = Server::start(&mut scene.command(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory://"]));
+    let name = server.name("acme/web:v1");
+    scene.load("a", &name);
+    scene.must(&["push", "-q", &name]);
+    scene.must(&["pull", "-q", &name]);
+    assert_eq!(server.stop(), Some(0));
+    write(&scene, "serve.toml", "storage = \"s3://bucket\"\n[object-store]\nendpiont = \"http://127.0.0.1:1\"\n");
+    for (arguments, named) in [
+        (&["serve", "--storage", "bucket"][..], "\"bucket\" names no storage"),
+        (&["serve", "--config-file", "serve.toml"], "has no option \"endpiont\""),
+        (&["serve", "--config-file", "serve.toml", "--root-dir", "registry"], "give either storage or root-dir"),
+        (&["serve", "gc", "--storage", "memory://"], "there is no registry in \"memory://\""),
+        (&["serve", "scrub", "--storage", "s3://"], "\"s3://\" names no storage"),
+    ] {
+        let refused = scene.dhow(arguments);
+        assert!(refused.code == 1 && refused.stderr.contains(named), "{arguments:?}: {refused}");
+    }
+}
+
+#[test]
 fn collection_beside_the_server_and_scrub() {
     let scene = Scene::new();
     let server = scene.serve();

@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 17] = [
+const WITHOUT: [(&str, &str); 15] = [
     ("cat", "writes what is in the files"),
     ("completion", "writes a script for a shell"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
@@ -24,8 +24,6 @@ const WITHOUT: [(&str, &str); 17] = [
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
-    ("serve gc", "tells what it did in two sentences: its exit code says whether all is well"),
-    ("serve scrub", "tells what it found a line each: its exit code says whether all is well"),
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),

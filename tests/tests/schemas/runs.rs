@@ -44,6 +44,14 @@ fn registry(documents: &mut Documents, scene: &Scene) -> Server {
     assert_eq!(other.wait().expect("its end").code(), Some(0));
     let taken = documents.run(scene, "serve", &["--listen", server.address()], 1);
     assert!(taken[0]["error"]["message"].is_string(), "{taken:?}");
+    let place = ["--root-dir", "registry"];
+    let dry = documents.run(scene, "serve gc", &[&place[..], &["--dry-run"]].concat(), 0);
+    assert_eq!((field(&dry[0], "status"), &dry[0]["removedBytes"]), ("would-remove", &0.into()), "{dry:?}");
+    documents.run(scene, "serve gc", &place, 0);
+    documents.run(scene, "serve gc", &["--root-dir", "nowhere"], 1);
+    let sound = documents.run(scene, "serve scrub", &place, 0);
+    assert_eq!(sound[0]["sound"], true, "{sound:?}");
+    documents.run(scene, "serve scrub", &["--root-dir", "nowhere"], 1);
     server
 }
 

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dhow_ops::serve::{
-    AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Quota, Rule, Source, TlsSection,
-    TokenSection, UpstreamSection,
+    AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Quota, Rule, Source, StoreOptions,
+    TlsSection, TokenSection, UpstreamSection,
 };
 use dhow_ops::{runtime, serve};
 
+use crate::environment;
 use crate::errors::Outcome;
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::schema;
@@ -58,6 +59,21 @@ pub(crate) struct Serve {
     /// Folder that holds the content (default "registry" in the store's directory)
     #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
+    /// Object store that holds the content instead ("s3://bucket/prefix", "gs://…", "az://…")
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_STORAGE", hide_env = true)]
+    storage: Option<String>,
+    /// Promise that no other server writes to the object store, so that it need not have conditional writes
+    #[arg(
+        long,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = parse_bool,
+        env = "DHOW_SERVE_SINGLE_REPLICA",
+        hide_env = true
+    )]
+    single_replica: Option<bool>,
     /// Write a line of JSON for each request to standard output, with --format to standard error
     #[arg(
         long,
@@ -163,6 +179,9 @@ impl Serve {
         let overrides = Configuration {
             listen: self.listen.clone(),
             root_dir: self.root_dir.clone(),
+            storage: self.storage.clone(),
+            object_store: StoreOptions::default(),
+            single_replica: self.single_replica,
             read_only: self.read_only,
             page: self.page,
             access_log: self.access_log,
@@ -201,12 +220,12 @@ impl Serve {
                 upstreams: self.upstream.iter().map(|text| UpstreamSection::parse(text)).collect::<Result<_, _>>()?,
             },
         };
-        Ok(Source { file: self.config_file.clone(), overrides })
+        Ok(Source { file: self.config_file.clone(), overrides, environment: environment::object_stores() })
     }
 }
 
 impl Verb for Serve {
-    const ABOUT: &'static str = "Serve a registry on a local folder";
+    const ABOUT: &'static str = "Serve a registry on a local folder or an object store";
     const OPERANDS: &'static str = "";
     const COUNT: Count = Count::Exactly(0);
 

@@ -5,27 +5,35 @@ use std::path::PathBuf;
 use clap::Args;
 use dhow_ops::serve;
 
+use crate::console::Console;
+use crate::environment;
 use crate::errors::{FAILED, Failure, Outcome};
-use crate::format::units;
+use crate::format::document::{DocumentFormat, Documents};
+use crate::format::{schema, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
-/// The registry's folder.
+/// Where the registry is.
 #[derive(Args, Debug)]
 struct Place {
-    /// Configuration file of the server, for its "root-dir"
+    /// Configuration file of the server, which says where the content is
     #[arg(long, value_name = "string", env = "DHOW_SERVE_CONFIG_FILE", hide_env = true)]
     config_file: Option<PathBuf>,
     /// Folder that holds the content (default "registry" in the store's directory)
     #[arg(long, value_name = "string", env = "DHOW_SERVE_ROOT_DIR", hide_env = true)]
     root_dir: Option<PathBuf>,
+    /// Object store that holds the content instead ("s3://bucket/prefix", "gs://…", "az://…")
+    #[arg(long, value_name = "string", env = "DHOW_SERVE_STORAGE", hide_env = true)]
+    storage: Option<String>,
 }
 
 impl Place {
-    fn folder(self, session: &Session<'_>) -> Result<PathBuf, Failure> {
-        let overrides = serve::Configuration { root_dir: self.root_dir, ..serve::Configuration::default() };
-        let source = serve::Source { file: self.config_file, overrides };
-        Ok(serve::folder(&session.local_context()?, &source.load()?)?)
+    fn find(&self, session: &Session<'_>) -> Outcome<serve::Place> {
+        let (root_dir, storage) = (self.root_dir.clone(), self.storage.clone());
+        let overrides = serve::Configuration { root_dir, storage, ..serve::Configuration::default() };
+        let environment = environment::object_stores();
+        let source = serve::Source { file: self.config_file.clone(), overrides, environment };
+        Ok(serve::place(&session.local_context()?, &source, &source.load()?)?)
     }
 }
 
@@ -34,6 +42,8 @@ impl Place {
 pub(crate) struct Collect {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    documents: DocumentFormat,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
@@ -45,7 +55,7 @@ pub(crate) struct Collect {
 }
 
 impl Verb for Collect {
-    const ABOUT: &'static str = "Remove what no manifest of a served folder needs";
+    const ABOUT: &'static str = "Remove what no manifest of a served registry needs";
     const OPERANDS: &'static str = "";
     const COUNT: Count = Count::Exactly(0);
 
@@ -54,10 +64,26 @@ impl Verb for Collect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        let documents = self.documents.open(session.console);
+        let done = documents.settle(None, self.collect(session, &documents))?;
+        if done.problems.is_empty() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+impl Collect {
+    fn collect(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome<serve::Collected> {
         let grace = serve::parse_grace(&self.grace)?;
-        let root = self.place.folder(session)?;
-        let done = serve::collect(&serve::CollectOptions { root, grace, dry_run: self.dry_run })?;
-        let console = session.console;
+        let place = self.place.find(session)?;
+        documents.rehearse(&schema::ServeGc::new(&serve::Collected::default(), self.dry_run))?;
+        let done = serve::collect(&place, grace, self.dry_run)?;
+        documents.put(&schema::ServeGc::new(&done, self.dry_run))?;
+        if !documents.are_wanted() {
+            self.tell(session.console, &done);
+        }
+        Ok(done)
+    }
+
+    fn tell(&self, console: &Console, done: &serve::Collected) {
         done.problems.iter().for_each(|problem| console.line(problem));
         console.line(format!("Looked at {} in {}", many(done.manifests, "manifest"), repositories(done.repositories)));
         let verb = if self.dry_run { "Would remove" } else { "Removed" };
@@ -66,7 +92,6 @@ impl Verb for Collect {
             "{verb} {links} from repositories, and {contents} of content ({})",
             units::human_size(done.bytes)
         ));
-        if done.problems.is_empty() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
     }
 }
 
@@ -75,12 +100,14 @@ impl Verb for Collect {
 pub(crate) struct Scrub {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    documents: DocumentFormat,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
 
 impl Verb for Scrub {
-    const ABOUT: &'static str = "Verify every blob and manifest of a served folder";
+    const ABOUT: &'static str = "Verify every blob and manifest of a served registry";
     const OPERANDS: &'static str = "";
     const COUNT: Count = Count::Exactly(0);
 
@@ -89,15 +116,29 @@ impl Verb for Scrub {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let done = serve::scrub(&self.place.folder(session)?)?;
-        let console = session.console;
-        done.problems.iter().for_each(|problem| console.line(problem));
-        let result = match done.problems.len() as u64 {
-            0 => "no problems".to_owned(),
-            problems => many(problems, "problem"),
-        };
-        console.line(format!("Checked {} ({}): {result}", many(done.contents, "file"), units::human_size(done.bytes)));
+        let documents = self.documents.open(session.console);
+        let done = documents.settle(None, self.scrub(session, &documents))?;
         if done.problems.is_empty() { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+impl Scrub {
+    fn scrub(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome<serve::Scrubbed> {
+        let place = self.place.find(session)?;
+        documents.rehearse(&schema::ServeScrub::from(&serve::Scrubbed::default()))?;
+        let done = serve::scrub(&place)?;
+        documents.put(&schema::ServeScrub::from(&done))?;
+        if !documents.are_wanted() {
+            let console = session.console;
+            done.problems.iter().for_each(|problem| console.line(problem));
+            let result = match done.problems.len() as u64 {
+                0 => "no problems".to_owned(),
+                problems => many(problems, "problem"),
+            };
+            let contents = many(done.contents, "file");
+            console.line(format!("Checked {contents} ({}): {result}", units::human_size(done.bytes)));
+        }
+        Ok(done)
     }
 }
 

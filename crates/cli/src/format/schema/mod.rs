@@ -10,6 +10,7 @@ mod registries;
 mod remade;
 mod remote;
 mod removals;
+mod served;
 mod transfers;
 mod tree;
 
@@ -24,6 +25,7 @@ pub(crate) use registries::{ListCreated, ListEdited, ListPushed, Listening, Logi
 pub(crate) use remade::{Remade, Validated};
 pub(crate) use remote::{ArtifactPulled, ArtifactPushed, RemoteRemoved};
 pub(crate) use removals::{Prune, Remove, SystemPrune};
+pub(crate) use served::{ServeGc, ServeScrub};
 pub(crate) use transfers::{Loaded, Pulled, Pushed, Saved};
 pub(crate) use tree::Tree;
 
