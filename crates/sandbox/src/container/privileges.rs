@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::process::{Gid, Uid};
-use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::users::Identity;
 
@@ -113,11 +113,6 @@ pub(crate) fn become_user(identity: &Identity, capabilities: &[u8], has_groups: 
     let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
     rustix::thread::set_capabilities(None, sets)?;
     Ok(())
-}
-
-/// Goes back to the namespace of processes that a descriptor stands for: children are of it from then on.
-pub(crate) fn return_to_processes(namespace: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
-    rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::ProcessID)).map_err(io::Error::from)
 }
 
 #[cfg(test)]

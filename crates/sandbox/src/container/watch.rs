@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
 
 use dhow_base::{Error, Kind, Result};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, openat};
@@ -13,11 +15,11 @@ use rustix::mount::MountAttrFlags;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::UnshareFlags;
 
+use super::FIRST_PROCESS;
 use super::calls::{self, HeldSignals};
 use super::inside::{restrict, view};
 use super::spec::{Report, Spec, StartFailure};
 use super::streams::{Pipes, Streams, Terminal, UserTerminal};
-use super::{FIRST_PROCESS, privileges};
 
 /// Signals that are passed on to the container.
 const PASSED_ON: [i32; 6] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
@@ -49,7 +51,7 @@ pub fn run(spec: &Spec, streams: Streams, started: &mut dyn FnMut(u32) -> Result
         let (pipes, stdio) = Pipes::new(streams.input.is_some()).map_err(cannot)?;
         (Some(pipes), stdio)
     };
-    let (mut first, mut orders, reports) = spawn(stdio).map_err(cannot)?;
+    let Spawned { child: mut first, mut orders, reports, _keeper } = spawn(stdio).map_err(cannot)?;
     let begun = begin(spec, &mut first, &mut orders, reports);
     let (terminal, failure) = match begun {
         Ok(begun) => begun,
@@ -93,7 +95,7 @@ fn end(first: &mut Child) {
 }
 
 /// Starts the first process, in a namespace of processes of its own.
-fn spawn(stdio: [Stdio; 3]) -> io::Result<(Child, File, BufReader<File>)> {
+fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
     let (orders_reader, orders) = io::pipe()?;
     let (reports, reports_writer) = io::pipe()?;
     calls::inherit(&orders_reader)?;
@@ -104,12 +106,27 @@ fn spawn(stdio: [Stdio; 3]) -> io::Result<(Child, File, BufReader<File>)> {
     let mut command = Command::new(path);
     command.arg0("dhow").arg(FIRST_PROCESS).env_clear().stdin(input).stdout(output).stderr(error);
     command.args([orders_reader.as_raw_fd(), reports_writer.as_raw_fd()].map(|number| number.to_string()));
-    let ours = openat(CWD, "/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    calls::unshare(UnshareFlags::NEWPID)?;
-    let child = command.spawn();
-    privileges::return_to_processes(ours.as_fd())?;
+    // A thread of its own leaves the namespace, since whoever has left it makes no threads any more, and only root gets back. It lives as
+    // long as it is held: its end would be the container's (prctl(2), `PR_SET_PDEATHSIG`).
+    let (answer, answered) = mpsc::channel();
+    let (keeper, released) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let child = calls::unshare(UnshareFlags::NEWPID).and_then(|()| command.spawn());
+        let _ = answer.send(child);
+        let _ = released.recv();
+    });
+    let child = answered.recv().map_err(io::Error::other)??;
     let file = |end: OwnedFd| File::from(end);
-    Ok((child?, file(orders.into()), BufReader::new(file(reports.into()))))
+    Ok(Spawned { child, orders: file(orders.into()), reports: BufReader::new(file(reports.into())), _keeper: keeper })
+}
+
+/// The first process of a container.
+struct Spawned {
+    child: Child,
+    orders: File,
+    reports: BufReader<File>,
+    /// Dropped, it ends the thread that started the process, and so the process.
+    _keeper: Sender<()>,
 }
 
 /// This program, as a file that cannot be written through what is seen of it: a container that reaches it by `/proc/self/exe` gets no
