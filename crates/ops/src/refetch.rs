@@ -159,7 +159,8 @@ async fn pull_again(context: &Context, target: &NewTarget, observer: &dyn Observ
     let mut causes: Vec<String> = Vec::new();
     for home in homes {
         let reference = Reference::from_digest(home.clone(), target.document.digest.clone());
-        let request = pull::Request { reference, platforms: Platforms::Default, stored: false, measured: false };
+        let request =
+            pull::Request { reference, platforms: Platforms::Default, stored: false, measured: false, unpack: None };
         let pulled = async { pull::resolve(context, &request).await?.fetch(context, observer).await };
         match pulled.await {
             Ok(_) => return name_again(context.store()?, target),

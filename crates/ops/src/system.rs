@@ -34,6 +34,19 @@ pub fn check(context: &Context, repair: bool) -> Result<Checked> {
     Ok(Checked { rebuilt, report: context.store()?.check(repair)? })
 }
 
+/// Whether removed trees still take space.
+pub fn has_trashed_trees(context: &Context) -> bool {
+    context.store().is_ok_and(Store::has_trashed_trees)
+}
+
+/// Removes trees that were put into the trash.
+///
+/// # Errors
+/// Those of opening the store.
+pub fn empty_trash(context: &Context) -> Result<()> {
+    context.store().map(Store::empty_trees_trash)
+}
+
 /// Rewrites `index.json`, the view of the store that other tools read.
 ///
 /// # Errors

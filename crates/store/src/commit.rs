@@ -13,6 +13,7 @@ use dhow_spec::{Descriptor, Digest, Reference, Repository};
 use crate::plan::{Member, Plan};
 use crate::session::Session;
 use crate::store::Store;
+use crate::unpacked::Unnamed;
 
 pub(crate) use describe::NewImage;
 pub(crate) use rows::point;
@@ -84,7 +85,9 @@ impl Session {
             plans.push(plan);
         }
         let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
-        let flushed = flush(store, &content)?;
+        let unnamed = self.lease.take_unnamed();
+        let flushed = flush(store, &content, &unnamed)?;
+        store.name_unpacked(unnamed);
         let members: Vec<&Member> = plans.iter().flat_map(|plan| &plan.members).collect();
         let mut images: Vec<NewImage> = Vec::new();
         loop {
@@ -122,7 +125,7 @@ impl Session {
     /// Those of flushing and of the database; the damaged copies stay then.
     pub fn settle(&self, content: &[Digest]) -> Result<()> {
         let store = self.store();
-        let flushed = flush(store, &content.iter().collect::<Vec<_>>())?;
+        let flushed = flush(store, &content.iter().collect::<Vec<_>>(), &[])?;
         store.write_names(|transaction| rows::mark_flushed(transaction, &flushed))?;
         for digest in content {
             durable::remove_file(&store.paths().damaged(digest))?;
@@ -142,17 +145,17 @@ fn check_names(target: &NewTarget) -> Result<()> {
 }
 
 /// Brings what is not yet on stable storage there: contents first, then the directories with their names. Returns what
-/// was flushed.
-fn flush(store: &Store, content: &[&Digest]) -> Result<Vec<Digest>> {
+/// was flushed. The files of layers that were unpacked on the way go along.
+fn flush(store: &Store, content: &[&Digest], unnamed: &[Unnamed]) -> Result<Vec<Digest>> {
     let mut unflushed: Vec<Digest> = rows::unflushed(store, content)?;
     unflushed.sort();
     unflushed.dedup();
-    for group in unflushed.chunks(FLUSH_FILES) {
+    let blobs = unflushed.iter().map(|digest| store.paths().blob(digest));
+    let paths: Vec<PathBuf> = blobs.chain(unnamed.iter().map(|layer| layer.part().to_owned())).collect();
+    for group in paths.chunks(FLUSH_FILES) {
         let mut files: Vec<(PathBuf, File)> = Vec::with_capacity(group.len());
-        for digest in group {
-            let path = store.paths().blob(digest);
-            let file = durable::open(&path)?;
-            files.push((path, file));
+        for path in group {
+            files.push((path.clone(), durable::open(path)?));
         }
         durable::flush(&files, &[])?;
     }

@@ -99,6 +99,20 @@ impl Store {
         })
     }
 
+    /// The images of a kept target that are here, in the order they came.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn images_of(&self, target: &Digest) -> Result<Vec<Digest>> {
+        let mut images: Vec<Digest> = Vec::new();
+        for member in self.read_rows(|connection| members(connection, target))? {
+            if !images.contains(&member.image_id) {
+                images.push(member.image_id);
+            }
+        }
+        Ok(images)
+    }
+
     /// The complete manifests of a kept target and what they run on, in the order they came.
     ///
     /// # Errors

@@ -155,6 +155,21 @@ impl Paths {
         self.unpacked_directory().join(format!("{}.part", flat(diff_id)))
     }
 
+    /// A layer that is being unpacked while its blob arrives, locked by who does it.
+    pub(crate) fn passing_part(&self, blob: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.blob.part", flat(blob)))
+    }
+
+    /// Plain trees of images.
+    pub(crate) fn trees(&self) -> PathBuf {
+        self.root.join("layers/trees-v1")
+    }
+
+    /// A plain tree, by the chain ID of its topmost layer and what kind it is.
+    pub(crate) fn tree(&self, chain_id: &Digest, suffix: &str) -> PathBuf {
+        self.trees().join(format!("{}{suffix}", flat(chain_id)))
+    }
+
     /// The labels of images, worked out from their configs.
     pub(crate) fn labels(&self) -> PathBuf {
         self.root.join("facts/v1/labels.db")

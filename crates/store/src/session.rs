@@ -41,6 +41,17 @@ impl Session {
         self
     }
 
+    /// Whether the files of layers are written as the layers arrive, as far as they do not need each other; the commit
+    /// flushes and names them. [`Store::unpack`] makes the rest. Without [proofs](Session::prove_diff_ids) none are.
+    #[must_use]
+    pub fn unpack_layers(self, unpack: bool) -> Self {
+        if unpack {
+            self.store().sweep_parts();
+        }
+        self.lease.set_unpacks(unpack);
+        self
+    }
+
     /// The store it works on.
     pub fn store(&self) -> &Store {
         self.lease.store()

@@ -1,5 +1,7 @@
 //! Unpacked layers: one file each below `layers/`, made when it is first needed and shared by all images. Only a cache.
 
+mod passing;
+
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -22,6 +24,8 @@ use crate::facts::Facts;
 use crate::find::text_at;
 use crate::read::{Layer, MEND};
 use crate::store::Store;
+
+pub(crate) use passing::Unnamed;
 
 /// Bytes on disk that unpacked layers may take; what was not used for longest goes first.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 30;
@@ -46,12 +50,18 @@ impl Store {
     /// [`Kind::NotFound`] when the image or a layer is not here, [`Kind::Corrupt`] when a layer is not what the config says,
     /// [`Kind::Denied`] when the store can only be read and something is missing.
     pub fn unpack(&self, image_id: &Digest) -> Result<Vec<UnpackedLayer>> {
+        let layers = self.layers(image_id)?;
+        let has_made = self.unpack_together(&layers);
+        self.unpack_rest(&layers, has_made)
+    }
+
+    /// As [`Store::unpack`], one layer after the other, each above those that are there.
+    fn unpack_rest(&self, layers: &[Layer], mut has_made: bool) -> Result<Vec<UnpackedLayer>> {
         let mut unpacked: Vec<UnpackedLayer> = Vec::new();
-        let mut has_made = false;
-        for layer in self.layers(image_id)? {
-            let (next, is_new) = match self.unpacked(&layer)? {
+        for layer in layers {
+            let (next, is_new) = match self.unpacked(layer)? {
                 Some(found) => (found, false),
-                None => (self.unpack_layer(&layer, &union(&unpacked))?, true),
+                None => (self.unpack_layer(layer, &union(&unpacked))?, true),
             };
             has_made |= is_new;
             unpacked.push(next);
@@ -172,12 +182,23 @@ impl Store {
                 freed += file.bytes;
             }
         }
-        freed
+        self.sweep_trees();
+        freed + self.drop_trees()
     }
 
-    /// Unpacked layers, by diff ID or chain ID, with the bytes that they have on disk.
+    /// Moves trees that no image has into the trash, from where they are removed in the background.
+    fn drop_trees(&self) -> u64 {
+        let trees = self.known_trees();
+        let chain_ids = trees.iter().map(|tree| &tree.chain_id);
+        let unneeded = self.read_rows(|connection| unneeded(connection, chain_ids)).unwrap_or_default();
+        let gone = trees.iter().filter(|tree| unneeded.contains(tree.chain_id.as_str()));
+        gone.filter(|tree| self.trash_tree(&tree.path).is_ok()).map(|tree| tree.bytes).sum()
+    }
+
+    /// Unpacked layers and trees, by diff ID or chain ID, with the bytes that they have on disk.
     pub fn unpacked_layers(&self) -> Vec<(Digest, u64)> {
-        self.unpacked_files().into_iter().filter_map(|file| Some((file.digest?, file.bytes))).collect()
+        let files = self.unpacked_files().into_iter().filter_map(|file| Some((file.digest?, file.bytes)));
+        files.chain(self.known_trees().into_iter().map(|tree| (tree.chain_id, tree.bytes))).collect()
     }
 
     fn unpacked_files(&self) -> Vec<UnpackedFile> {

@@ -176,7 +176,7 @@ fn belongs(name: &str, part: &str) -> bool {
 
 /// Files below a path, and the bytes allocated for them and their directories. Links are not followed, and mounts not
 /// entered.
-fn below(path: &Path) -> (u64, u64) {
+pub(crate) fn below(path: &Path) -> (u64, u64) {
     fs::symlink_metadata(path).map_or((0, 0), |metadata| below_on(path, metadata.dev()))
 }
 

@@ -23,6 +23,7 @@ mod platforms;
 mod podman;
 mod prune;
 mod pull;
+mod pull_unpack;
 mod push;
 mod registry_errors;
 mod remade;

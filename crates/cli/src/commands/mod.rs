@@ -197,5 +197,6 @@ const SYSTEM: &[Node] = &[
     Node::verb::<df::DiskFree>("df", &[], &[]).in_podman::<podman::df::DiskFree>(),
     Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<system_prune::SystemPrune>("prune", &[], &[]).in_podman::<podman::system_prune::SystemPrune>(),
+    Node::verb::<system::EmptyTrash>("empty-trash", &[], &[]).hide(),
     Node::verb::<system::SyncView>("sync-view", &[], &[]),
 ];

@@ -4,6 +4,7 @@ use clap::Args;
 use dhow_ops::prune;
 
 use super::filters;
+use crate::background;
 use crate::errors::Outcome;
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};
@@ -66,7 +67,9 @@ impl Prune {
             bytes_max: self.max_size,
             dry_run: self.dry_run,
         };
-        let pruned = prune::prune(&session.local_context()?, &request)?;
+        let context = session.local_context()?;
+        let pruned = prune::prune(&context, &request)?;
+        background::empty_trash(&context);
         if documents.are_wanted() {
             documents.put(&schema::Prune::new(&pruned, self.dry_run))?;
         } else {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use dhow_base::Kind;
-use dhow_ops::pull::Policy;
+use dhow_ops::pull::{Form, Ownership, Policy};
 use dhow_ops::{Context, Platforms, pull, runtime, short_names};
 use dhow_spec::Reference;
 
@@ -47,6 +47,9 @@ pub(crate) struct Pull {
     /// Store layers without inflating them to prove their diff IDs
     #[arg(long)]
     stored: bool,
+    /// Unpack the layers on their way in, ready to be mounted and read ("layers"), or the image to a plain tree ("tree")
+    #[arg(long, value_name = "string", num_args = 0..=1, require_equals = true, default_missing_value = "layers")]
+    unpack: Option<String>,
     #[command(flatten)]
     retries: Retries,
     #[command(flatten)]
@@ -68,7 +71,7 @@ impl Verb for Pull {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let documents = self.documents.open(session.console);
-        let (policy, names) = documents.settle(None, self.prepare(session))?;
+        let (policy, form, names) = documents.settle(None, self.prepare(session))?;
         let wanted: Vec<(&str, Outcome<Wanted>)> =
             self.names.iter().map(|name| (name.as_str(), self.parse(session, &names, name))).collect();
         let (context, platforms) = documents.settle(None, self.context(session, &wanted))?;
@@ -80,6 +83,7 @@ impl Verb for Pull {
             policy,
             quiet: self.quiet,
             stored: self.stored,
+            unpack: form,
             all_tags: self.all_tags,
             is_for_container: false,
         };
@@ -95,9 +99,13 @@ impl Verb for Pull {
 
 impl Pull {
     /// What the options say that all names have in common, and where to look names up.
-    fn prepare(&self, session: &Session<'_>) -> Outcome<(Policy, Context)> {
+    fn prepare(&self, session: &Session<'_>) -> Outcome<(Policy, Option<Form>, Context)> {
         self.platforms.platforms(session.environment.default_platform.as_deref())?;
-        Ok((policy(&self.policy)?, session.context(&self.network)?))
+        let form = self.unpack.as_deref().map(form).transpose()?;
+        if self.stored && form.is_some() {
+            return Err(Failure::Client("--stored and --unpack can't be used together".to_owned()));
+        }
+        Ok((policy(&self.policy)?, form, session.context(&self.network)?))
     }
 
     fn context(&self, session: &Session<'_>, wanted: &[(&str, Outcome<Wanted>)]) -> Outcome<(Context, Platforms)> {
@@ -163,6 +171,7 @@ struct Puller<'a> {
     policy: Policy,
     quiet: bool,
     stored: bool,
+    unpack: Option<Form>,
     all_tags: bool,
     /// Whether the name of what was pulled is of no interest.
     is_for_container: bool,
@@ -293,6 +302,7 @@ impl Puller<'_> {
             platforms: self.platforms.clone(),
             stored: self.stored,
             measured: self.documents.are_wanted(),
+            unpack: self.unpack,
         }
     }
 
@@ -320,6 +330,16 @@ fn failed(mut failures: Vec<Failure>) -> Failure {
             Failure::Several(failures)
         }
     }
+}
+
+/// Reads `--unpack`.
+fn form(text: &str) -> Outcome<Form> {
+    Ok(match text {
+        "layers" => Form::Layers,
+        "tree" if rustix::process::geteuid().is_root() => Form::Tree(Ownership::Kept),
+        "tree" => Form::Tree(Ownership::Single),
+        _ => return Err(Failure::Client(format!("cannot unpack to {text:?}: choose \"layers\" or \"tree\""))),
+    })
 }
 
 /// Reads `--policy`, in podman's words where it is wrong.

@@ -5,6 +5,7 @@ use dhow_base::Kind;
 use dhow_ops::rmi;
 
 use super::{filters, targets};
+use crate::background;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::schema;
@@ -80,11 +81,13 @@ impl Rmi {
             return Err(Failure::Client("--platform needs the names of images".to_owned()));
         }
         let context = session.local_context()?;
-        Ok(if self.selects() {
+        let answer = if self.selects() {
             rmi::remove_all(&context, &filters::given(&self.filter), &request)?
         } else {
             rmi::remove(&context, &self.names, &request)?
-        })
+        };
+        background::empty_trash(&context);
+        Ok(answer)
     }
 
     fn document(&self, answer: &rmi::Answer) -> schema::Remove<'_> {

@@ -131,3 +131,24 @@ impl Verb for SyncView {
         Ok(system::sync_view(&session.local_context()?)?)
     }
 }
+
+/// The arguments of `system empty-trash`, which `rmi` and the prunes start for themselves.
+#[derive(Args, Debug)]
+pub(crate) struct EmptyTrash {
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for EmptyTrash {
+    const ABOUT: &'static str = "Remove unpacked images that nothing needs any more from the disk";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        Ok(system::empty_trash(&session.local_context()?)?)
+    }
+}

@@ -5,6 +5,7 @@ use dhow_ops::{container, prune, system_prune};
 
 use super::filters;
 use super::prune::{Tense, images};
+use crate::background;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};
@@ -65,6 +66,7 @@ impl SystemPrune {
         }
         let request = system_prune::Request { all: self.all, volumes: self.volumes, filters: given };
         let everything = system_prune::prune(&context, &request)?;
+        background::empty_trash(&context);
         if documents.are_wanted() {
             return documents.put(&schema::SystemPrune::from(&everything));
         }

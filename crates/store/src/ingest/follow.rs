@@ -9,11 +9,13 @@ use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Verified, Verifier};
 use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest, uncompressed_digest_by};
+use dhow_spec::Descriptor;
 use dhow_spec::digest::Algorithm;
-use dhow_spec::{Descriptor, Digest};
 use futures::channel::oneshot;
 
 use super::progress::{Progress, Tail};
+use crate::store::Store;
+use crate::unpacked::Unnamed;
 use crate::wait;
 
 /// The verifier hashes pieces of this many bytes: small enough to stay in the second-level cache.
@@ -27,6 +29,22 @@ pub(crate) struct Proven {
     pub(crate) verified: Verified,
     /// What the layer inflates to, or why it does not; absent when nobody asked.
     pub(crate) uncompressed: Option<Result<Uncompressed>>,
+    /// The layer's file, if it was unpacked on the way.
+    pub(crate) unnamed: Option<Unnamed>,
+}
+
+/// What inflating a layer has shown, and the file that was made of it.
+type Inflated = Result<(Uncompressed, Option<Unnamed>)>;
+
+impl Proven {
+    fn new(verified: Verified, inflated: Option<Inflated>) -> Self {
+        let (uncompressed, unnamed) = match inflated {
+            Some(Ok((uncompressed, unnamed))) => (Some(Ok(uncompressed)), unnamed),
+            Some(Err(error)) => (Some(Err(error)), None),
+            None => (None, None),
+        };
+        Self { verified, uncompressed, unnamed }
+    }
 }
 
 /// What to prove of one blob.
@@ -37,37 +55,38 @@ pub(crate) struct Task {
     pub(crate) blob: Descriptor,
     /// Whether to inflate it and work out its diff ID.
     pub(crate) inflate: bool,
+    /// Where to unpack it to on the way, if at all.
+    pub(crate) unpack: Option<Store>,
 }
 
 /// The threads at work.
 #[derive(Debug)]
 pub(crate) struct Followers {
     verified: oneshot::Receiver<Result<Verified>>,
-    uncompressed: Option<oneshot::Receiver<Result<Uncompressed>>>,
+    inflated: Option<oneshot::Receiver<Inflated>>,
 }
 
 impl Followers {
     pub(crate) fn start(task: &Task) -> Result<Self> {
         let (tail, other) = (task.tail()?, task.clone());
         let verified = wait::start("verify", move || verify(tail, &other.blob))?;
-        let uncompressed = if task.inflate {
-            let (tail, digest) = (task.tail()?, task.blob.digest.clone());
-            let size = task.blob.size;
-            Some(wait::start("inflate", move || inflate(tail, &digest, size))?)
+        let inflated = if task.inflate {
+            let (tail, task) = (task.tail()?, task.clone());
+            Some(wait::start("inflate", move || inflate(tail, &task))?)
         } else {
             None
         };
-        Ok(Self { verified, uncompressed })
+        Ok(Self { verified, inflated })
     }
 
     /// Waits for the threads. They end soon after the last byte was written.
     pub(crate) async fn finish(self) -> Result<Proven> {
         let verified = self.verified.await.unwrap_or_else(|_| Err(panicked()))?;
-        let uncompressed = match self.uncompressed {
+        let inflated = match self.inflated {
             Some(receiver) => Some(receiver.await.unwrap_or_else(|_| Err(panicked()))),
             None => None,
         };
-        Ok(Proven { verified, uncompressed })
+        Ok(Proven::new(verified, inflated))
     }
 }
 
@@ -83,9 +102,8 @@ impl Task {
     /// Proves a blob of which everything is there, on this thread.
     pub(crate) fn run(&self) -> Result<Proven> {
         let verified = verify(self.tail()?, &self.blob)?;
-        let uncompressed =
-            if self.inflate { Some(inflate(self.tail()?, &self.blob.digest, self.blob.size)) } else { None };
-        Ok(Proven { verified, uncompressed })
+        let inflated = if self.inflate { Some(inflate(self.tail()?, self)) } else { None };
+        Ok(Proven::new(verified, inflated))
     }
 }
 
@@ -104,15 +122,19 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
     }
 }
 
-fn inflate(tail: Tail, digest: &Digest, size: u64) -> Result<Uncompressed> {
+fn inflate(tail: Tail, task: &Task) -> Inflated {
+    let Descriptor { digest, size, .. } = &task.blob;
+    if let Some(store) = &task.unpack {
+        return store.unpack_passing(digest, tail);
+    }
     let mut first = [0; Compression::DETECT_BYTES];
     let length = tail.peek(&mut first).map_err(|error| Error::io("cannot read back what was fetched", error))?;
     let compression = Compression::detect(&first[..length]);
     if compression == Compression::None && digest.algorithm() == Algorithm::Sha256 {
         // Its own digest is the diff ID, and the other thread proves that.
-        return Ok(Uncompressed { compression, diff_id: digest.clone(), size });
+        return Ok((Uncompressed { compression, diff_id: digest.clone(), size: *size }, None));
     }
-    uncompressed_digest(tail, Limits::LAYER)
+    Ok((uncompressed_digest(tail, Limits::LAYER)?, None))
 }
 
 /// Works out what a stored layer inflates to, hashed with `algorithm`.

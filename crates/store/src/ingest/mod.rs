@@ -93,7 +93,8 @@ impl StoreIngest {
         }
         let progress = Arc::new(Progress::new(blob.size, record, parts));
         let inflate = lease.proves() && blob.media_type.is_layer();
-        let task = Task { progress, path, blob, inflate };
+        let unpack = (inflate && lease.unpacks()).then(|| lease.store().clone());
+        let task = Task { progress, path, blob, inflate, unpack };
         let this = Self { lease, task, file: Arc::new(lock), followers: Mutex::new(None) };
         this.follow()?;
         Ok(this)
@@ -132,6 +133,9 @@ impl StoreIngest {
         store.vouch(&proven.verified)?;
         if let Some(uncompressed) = proven.uncompressed {
             self.lease.note(digest, uncompressed);
+        }
+        if let Some(unnamed) = proven.unnamed {
+            self.lease.keep_unnamed(unnamed);
         }
         durable::remove_file(&store.paths().ingest_map(digest))?;
         Ok(())

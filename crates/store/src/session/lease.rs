@@ -11,6 +11,7 @@ use dhow_spec::Digest;
 
 use crate::facts::Facts;
 use crate::store::{Store, now};
+use crate::unpacked::Unnamed;
 use crate::wait;
 
 /// What inflating a layer has shown.
@@ -28,6 +29,7 @@ pub(crate) struct Lease {
     store: Store,
     purpose: String,
     proves: AtomicBool,
+    unpacks: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -37,6 +39,8 @@ struct State {
     held: Option<Held>,
     pins: HashSet<Digest>,
     proofs: HashMap<Digest, Proof>,
+    /// Layers that were unpacked on their way in.
+    unnamed: Vec<Unnamed>,
 }
 
 #[derive(Debug)]
@@ -47,7 +51,13 @@ struct Held {
 
 impl Lease {
     pub(crate) fn new(store: Store, purpose: &str) -> Self {
-        Self { store, purpose: purpose.to_owned(), proves: AtomicBool::new(true), state: Mutex::default() }
+        Self {
+            store,
+            purpose: purpose.to_owned(),
+            proves: AtomicBool::new(true),
+            unpacks: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -60,6 +70,24 @@ impl Lease {
 
     pub(crate) fn set_proves(&self, proves: bool) {
         self.proves.store(proves, Ordering::Relaxed);
+    }
+
+    /// Whether layers are unpacked as they arrive.
+    pub(crate) fn unpacks(&self) -> bool {
+        self.unpacks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_unpacks(&self, unpacks: bool) {
+        self.unpacks.store(unpacks, Ordering::Relaxed);
+    }
+
+    /// Keeps the file of a layer until the commit flushes it.
+    pub(crate) fn keep_unnamed(&self, unnamed: Unnamed) {
+        self.lock().unnamed.push(unnamed);
+    }
+
+    pub(crate) fn take_unnamed(&self) -> Vec<Unnamed> {
+        std::mem::take(&mut self.lock().unnamed)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

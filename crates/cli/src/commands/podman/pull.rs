@@ -151,7 +151,8 @@ impl Puller<'_> {
         let copying = Copying::new(self.session.console, self.options.quiet);
         copying.say(&format!("Trying to pull {name}..."));
         let platforms = self.platforms.clone();
-        let request = pull::Request { reference: reference.clone(), platforms, stored: false, measured: false };
+        let request =
+            pull::Request { reference: reference.clone(), platforms, stored: false, measured: false, unpack: None };
         let resolved = pull::resolve(self.context, &request).await.map_err(|error| explained(reference, error))?;
         copying.begin();
         let pulled = resolved.fetch(self.context, &copying).await.map_err(|error| explained(reference, error))?;

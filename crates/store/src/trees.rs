@@ -1,0 +1,265 @@
+//! Plain trees: the files of an image as files, for who must use them without a mount. Made on demand, beside the layer files,
+//! and a cache as they are.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dhow_base::beneath::Dir;
+use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::tar::TarLimits;
+use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
+use dhow_layer::{Limits, inflate_ahead};
+use dhow_spec::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::paths::parse_flat;
+use crate::read::{Layer, MEND};
+use crate::store::Store;
+use crate::usage::below;
+use crate::wait;
+
+/// How long to wait for another process that makes the same tree.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Longest `tree.json` that is read, in bytes.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
+
+/// Ending of a tree that is being made.
+const PART_SUFFIX: &str = ".part";
+
+/// Ending of the lock that its maker holds.
+const LOCK_SUFFIX: &str = ".lock";
+
+/// Beginning of the names that trees have in the trash.
+const TRASHED: &str = "tree-";
+
+/// A tree: all layers of an image above each other.
+#[derive(Clone, Debug)]
+pub struct PlainTree {
+    /// The root directory of the files.
+    pub path: PathBuf,
+    /// Whose files they are.
+    pub ownership: Ownership,
+    /// What could not be made as the layers say; only known to who made it.
+    pub notes: Vec<Note>,
+}
+
+/// To whom the files of a tree belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ownership {
+    /// To those that the image names; needs root's rights.
+    Kept,
+    /// All to one user, who made it; `user.containers.override_stat` says what the image says (fuse-overlayfs's way).
+    Single,
+}
+
+impl Ownership {
+    fn owners(self) -> Owners {
+        match self {
+            Self::Kept => Owners::Keep(IdMap::default()),
+            Self::Single => Owners::Record,
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Kept => "",
+            Self::Single => ".single",
+        }
+    }
+}
+
+/// What a tree says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    ownership: Ownership,
+    /// Bytes on disk.
+    bytes: u64,
+}
+
+/// A tree as the account of the cache sees it.
+#[derive(Debug)]
+pub(crate) struct KnownTree {
+    pub(crate) path: PathBuf,
+    pub(crate) chain_id: Digest,
+    pub(crate) bytes: u64,
+}
+
+impl Store {
+    /// The files of an image as a tree, made if it is not there. Images with the same layers share it, and whoever uses it as
+    /// the lower directory of an overlay finds nothing in it that overlayfs would act on.
+    ///
+    /// # Errors
+    /// Those of [`Store::unpack`]; [`Kind::Invalid`] for an image without layers.
+    pub fn unpack_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<PlainTree> {
+        let layers = self.layers(image_id)?;
+        let Some(top) = layers.last() else {
+            return Err(Error::new(Kind::Invalid, format!("image {image_id} has no files: it has no layers")));
+        };
+        let home = self.paths().tree(&top.chain_id, ownership.suffix());
+        if let Some(found) = known(&home, ownership) {
+            return Ok(found);
+        }
+        self.require_writable().map_err(|error| error.context("cannot unpack an image"))?;
+        durable::create_dir_all(&self.paths().trees())?;
+        let lock_path = beside(&home, LOCK_SUFFIX);
+        let _lock = lock(&lock_path)?;
+        let made = match known(&home, ownership) {
+            // Another process was faster.
+            Some(found) => Ok(found),
+            None => self.make_tree(&layers, &home, ownership),
+        };
+        durable::remove_file(&lock_path)?;
+        made
+    }
+
+    /// Makes a tree under another name; the caller holds the lock.
+    fn make_tree(&self, layers: &[Layer], home: &Path, ownership: Ownership) -> Result<PlainTree> {
+        let part = beside(home, PART_SUFFIX);
+        self.trash_tree(&part)?;
+        self.trash_tree(home)?;
+        let made = self.fill_tree(layers, &part, ownership);
+        let notes = match made {
+            Ok(notes) => notes,
+            Err(error) => {
+                let _ = self.trash_tree(&part);
+                self.empty_trees_trash();
+                return Err(error);
+            }
+        };
+        durable::rename(&part, home)?;
+        Ok(PlainTree { path: home.join("root"), ownership, notes })
+    }
+
+    fn fill_tree(&self, layers: &[Layer], part: &Path, ownership: Ownership) -> Result<Vec<Note>> {
+        let root = part.join("root");
+        durable::create_dir_all(&root)?;
+        let dir = Dir::open(&root).map_err(|error| Error::io(format_args!("cannot open {root:?}"), error))?;
+        let mut unpacker = Unpacker::new(dir, ownership.owners())?;
+        for layer in layers {
+            let name = format!("layer {}", layer.blob.digest);
+            let blob = match durable::open(&self.paths().blob(&layer.blob.digest)) {
+                Err(error) if error.kind() == Kind::NotFound => {
+                    return Err(Error::new(Kind::NotFound, format!("{name}: it is not in the store")).with_hint(MEND));
+                }
+                other => other?,
+            };
+            let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
+            let ((), found) = inflate_ahead(layer.diff_id.algorithm(), blob, Limits::LAYER, unpack)?;
+            if found.diff_id != layer.diff_id {
+                let message =
+                    format!("{name}: unpacked diff ID mismatch: expected {}, got {}", layer.diff_id, found.diff_id);
+                return Err(Error::new(Kind::Corrupt, message));
+            }
+        }
+        let unpacked = unpacker.finish()?;
+        let record = Record { ownership, bytes: below(part).1 };
+        let text = serde_json::to_vec(&record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        durable::write_atomic(&part.join("tree.json"), &text, 0o600, Durability::Cached)?;
+        // One sync for everything, the record too: a name stands for a whole tree.
+        unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+        Ok(unpacked.notes)
+    }
+
+    /// All trees that are whole.
+    pub(crate) fn known_trees(&self) -> Vec<KnownTree> {
+        let entries = fs::read_dir(self.paths().trees()).into_iter().flatten().flatten();
+        let tree = |entry: fs::DirEntry| {
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            let chain_id = parse_flat(name.strip_suffix(Ownership::Single.suffix()).unwrap_or(name))?;
+            let bytes = record(&entry.path()).map_or(0, |record| record.bytes);
+            Some(KnownTree { path: entry.path(), chain_id, bytes })
+        };
+        entries.filter_map(tree).collect()
+    }
+
+    /// Moves a tree out of sight, so that it can be removed while others go on.
+    pub(crate) fn trash_tree(&self, tree: &Path) -> Result<()> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        if !tree.is_dir() {
+            return Ok(());
+        }
+        for _ in 0..1000 {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let target = self.paths().trash().join(format!("{TRASHED}{}-{serial}", std::process::id()));
+            match durable::rename(tree, &target) {
+                // An empty directory would be replaced, a full one is in the way: it is left by a process of this number.
+                Err(error) if error.kind() == Kind::AlreadyExists || target.exists() => drop(error),
+                other => return other,
+            }
+        }
+        Err(Error::new(Kind::Internal, format!("no name is free in the trash for {tree:?}")))
+    }
+
+    /// Moves trees that were being made when their process died out of sight.
+    pub(crate) fn sweep_trees(&self) {
+        let entries = fs::read_dir(self.paths().trees()).into_iter().flatten().flatten();
+        let home = |path: PathBuf| {
+            let text = path.to_str()?;
+            text.strip_suffix(PART_SUFFIX).or_else(|| text.strip_suffix(LOCK_SUFFIX)).map(PathBuf::from)
+        };
+        let homes: BTreeSet<PathBuf> = entries.filter_map(|entry| home(entry.path())).collect();
+        for home in homes {
+            let lock_path = beside(&home, LOCK_SUFFIX);
+            if let Ok(Some(_lock)) = wait::try_lock(&lock_path) {
+                let _ = self.trash_tree(&beside(&home, PART_SUFFIX));
+                let _ = durable::remove_file(&lock_path);
+            }
+        }
+    }
+
+    /// Whether the trash has trees in it.
+    pub fn has_trashed_trees(&self) -> bool {
+        self.trashed_trees().next().is_some()
+    }
+
+    /// Removes the trees in the trash; another process may do so as well.
+    pub fn empty_trees_trash(&self) {
+        let Ok(trash) = Dir::open(&self.paths().trash()) else { return };
+        for name in self.trashed_trees() {
+            if let Err(error) = trash.remove_tree(OsStr::new(&name)) {
+                tracing::debug!(name, %error, "a tree stays in the trash for now");
+            }
+        }
+    }
+
+    fn trashed_trees(&self) -> impl Iterator<Item = String> {
+        let entries = fs::read_dir(self.paths().trash()).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(TRASHED))
+    }
+}
+
+/// A whole tree of that kind.
+fn known(home: &Path, ownership: Ownership) -> Option<PlainTree> {
+    let is_known = record(home).is_some_and(|record| record.ownership == ownership);
+    let path = home.join("root");
+    (is_known && path.is_dir()).then(|| PlainTree { path, ownership, notes: Vec::new() })
+}
+
+fn record(home: &Path) -> Option<Record> {
+    let text = durable::read_limited(&home.join("tree.json"), RECORD_BYTES_MAX).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+fn beside(home: &Path, suffix: &str) -> PathBuf {
+    let mut name = home.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Takes the lock that has the name when it is had: whoever had it before removes it at the end.
+fn lock(path: &Path) -> Result<FileLock> {
+    loop {
+        let lock = FileLock::acquire(path, LockMode::Exclusive, PATIENCE)?;
+        if wait::is_at(lock.file(), path) {
+            return Ok(lock);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Layers that become files while they arrive, or several at once: each without knowing what lies below it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use dhow_base::Result;
+use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_layer::erofs::{FileStorage, ReadAt, Storage, convert_passing};
+use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
+use dhow_spec::Digest;
+use dhow_spec::digest::Algorithm;
+
+use crate::facts::Facts;
+use crate::read::Layer;
+use crate::store::Store;
+use crate::wait;
+
+/// How much is written before the disk is asked to take it.
+const WRITEBACK_BYTES: u64 = 16 << 20;
+
+/// Most layers that are unpacked at once.
+const THREADS_MAX: usize = 4;
+
+/// A whole layer file that has no name yet, because it may not be on the disk; dropped like that, it is removed.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    part: PathBuf,
+    diff_id: Digest,
+    lock: FileLock,
+    is_named: bool,
+}
+
+impl Unnamed {
+    pub(crate) fn part(&self) -> &Path {
+        &self.part
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if !self.is_named {
+            remove_part(&self.part, &self.lock);
+        }
+    }
+}
+
+fn remove_part(part: &Path, lock: &FileLock) {
+    if wait::is_at(lock.file(), part)
+        && let Err(error) = durable::remove_file(part)
+    {
+        tracing::debug!(?part, %error, "cannot remove the beginning of an unpacked layer");
+    }
+}
+
+impl Store {
+    /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself.
+    ///
+    /// # Errors
+    /// Those of inflating. That there is no file is none: it is made when all layers are here, and then says why not.
+    pub(crate) fn unpack_passing(&self, blob: &Digest, stream: impl Read) -> Result<(Uncompressed, Option<Unnamed>)> {
+        let Some((part, lock)) = self.begin_passing(blob) else {
+            return Ok((uncompressed_digest(stream, Limits::LAYER)?, None));
+        };
+        let made = self.convert_passing(stream, &part, &lock);
+        match made {
+            Ok((uncompressed, true)) => {
+                let diff_id = uncompressed.diff_id.clone();
+                Ok((uncompressed, Some(Unnamed { part, diff_id, lock, is_named: false })))
+            }
+            Ok((uncompressed, false)) => {
+                remove_part(&part, &lock);
+                Ok((uncompressed, None))
+            }
+            Err(error) => {
+                remove_part(&part, &lock);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the file in which a layer comes into being; nothing when it is not needed or cannot be had.
+    fn begin_passing(&self, blob: &Digest) -> Option<(PathBuf, FileLock)> {
+        let known = self.facts(blob).map(|facts| self.paths().unpacked(&facts.diff_id, false));
+        if !self.is_writable() || known.is_some_and(|path| path.exists()) {
+            return None;
+        }
+        durable::create_dir_all(&self.paths().unpacked_directory()).ok()?;
+        let part = self.paths().passing_part(blob);
+        let lock = wait::try_lock(&part).ok().flatten()?;
+        durable::set_length(lock.file(), &part, 0).ok()?;
+        Some((part, lock))
+    }
+
+    fn convert_passing(&self, stream: impl Read, part: &Path, lock: &FileLock) -> Result<(Uncompressed, bool)> {
+        let file = lock.file().try_clone();
+        let file = file.map_err(|error| dhow_base::Error::io(format_args!("cannot open {part:?}"), error))?;
+        let failed = |error| decode_error("cannot inflate layer", error);
+        // The digest of the content proves it.
+        let mut decoder = Decoder::new(stream, Limits::LAYER).map_err(failed)?.ignoring_checksums();
+        let mut target = Target::Part(WritingBack::new(file, part)?);
+        let scratch = || self.scratch_file().map(Target::Scratch);
+        let passed = convert_passing(&mut decoder, Algorithm::Sha256, &mut target, &scratch)?;
+        if let Err(error) = &passed.made {
+            tracing::debug!(diff_id = %passed.diff_id, %error, "a layer was not unpacked on its way in");
+        }
+        let compression = decoder.compression();
+        Ok((Uncompressed { compression, diff_id: passed.diff_id, size: passed.tar_bytes }, passed.made.is_ok()))
+    }
+
+    /// Gives files that are on the disk now their names. They are a cache: what cannot be named is made anew.
+    pub(crate) fn name_unpacked(&self, unnamed: Vec<Unnamed>) {
+        for mut layer in unnamed {
+            match durable::rename(&layer.part, &self.paths().unpacked(&layer.diff_id, false)) {
+                Ok(()) => layer.is_named = true,
+                Err(error) => tracing::warn!(part = ?layer.part, %error, "cannot name an unpacked layer"),
+            }
+        }
+    }
+
+    /// Unpacks those layers that are not yet, several at once, as far as they need nothing of each other; with one flush for
+    /// all. Returns whether any was. What fails here is tried again by who needs it.
+    pub(super) fn unpack_together(&self, layers: &[Layer]) -> bool {
+        let missing: Vec<&Layer> = layers.iter().filter(|layer| matches!(self.unpacked(layer), Ok(None))).collect();
+        if missing.is_empty() || !self.is_writable() {
+            return false;
+        }
+        self.sweep_parts();
+        if missing.len() < 2 {
+            return false;
+        }
+        let next = AtomicUsize::new(0);
+        let work = || -> Vec<Unnamed> {
+            std::iter::from_fn(|| missing.get(next.fetch_add(1, Ordering::Relaxed)))
+                .filter_map(|layer| self.unpack_alone(layer))
+                .collect()
+        };
+        let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(missing.len());
+        let made: Vec<Unnamed> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+        });
+        let files: Vec<(PathBuf, File)> =
+            made.iter().filter_map(|layer| Some((layer.part.clone(), layer.lock.file().try_clone().ok()?))).collect();
+        if let Err(error) = durable::flush(&files, &[]) {
+            tracing::warn!(%error, "cannot flush unpacked layers");
+        } else if files.len() == made.len() {
+            self.name_unpacked(made);
+            return !files.is_empty();
+        }
+        false
+    }
+
+    fn unpack_alone(&self, layer: &Layer) -> Option<Unnamed> {
+        let file = durable::open(&self.paths().blob(&layer.blob.digest)).ok()?;
+        let (uncompressed, unnamed) = self.unpack_passing(&layer.blob.digest, file).ok()?;
+        if uncompressed.diff_id != layer.diff_id {
+            return None;
+        }
+        self.keep_facts(&layer.blob.digest, &Facts::from(&uncompressed));
+        unnamed
+    }
+
+    /// Removes what runs that were killed left of layers under way.
+    pub(crate) fn sweep_parts(&self) {
+        for file in self.unpacked_files().iter().filter(|file| file.digest.is_none()) {
+            if matches!(FileLock::try_acquire(&file.path, LockMode::Exclusive), Ok(Some(_))) {
+                let _ = durable::remove_file(&file.path);
+            }
+        }
+    }
+}
+
+/// Where a layer is written to.
+enum Target {
+    Part(WritingBack),
+    Scratch(FileStorage),
+}
+
+impl ReadAt for Target {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Part(part) => part.storage.read_at(buffer, offset),
+            Self::Scratch(scratch) => scratch.read_at(buffer, offset),
+        }
+    }
+}
+
+impl Storage for Target {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        match self {
+            Self::Part(part) => part.write_at(bytes, offset),
+            Self::Scratch(scratch) => scratch.write_at(bytes, offset),
+        }
+    }
+
+    fn set_length(&mut self, length: u64) -> Result<()> {
+        match self {
+            Self::Part(part) => part.storage.set_length(length),
+            Self::Scratch(scratch) => scratch.set_length(length),
+        }
+    }
+}
+
+/// A file that is handed to the disk by and by, so that the flush at the end waits less.
+struct WritingBack {
+    storage: FileStorage,
+    file: File,
+    /// Up to where the disk was asked to take it.
+    asked: u64,
+}
+
+impl WritingBack {
+    fn new(file: File, path: &Path) -> Result<Self> {
+        let other = file.try_clone();
+        let other = other.map_err(|error| dhow_base::Error::io(format_args!("cannot open {path:?}"), error))?;
+        Ok(Self { storage: FileStorage::new(file, path), file: other, asked: 0 })
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.storage.write_at(bytes, offset)?;
+        let end = offset + bytes.len() as u64;
+        if end >= self.asked + WRITEBACK_BYTES {
+            durable::start_writeback(&self.file, self.asked..end);
+            self.asked = end;
+        }
+        Ok(())
+    }
+}
