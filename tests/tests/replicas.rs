@@ -259,12 +259,10 @@ impl Client {
         };
         let own = noise(length as usize, self.random.number());
         let number = self.random.below(6);
-        let shared = SHARED
-            .lock()
-            .expect("no panic")
-            .entry(number)
-            .or_insert_with(|| Arc::new(noise(if number % 2 == 0 { 5_000 } else { 200_000 }, number)));
-        let shared = shared.to_vec();
+        let length = if number.is_multiple_of(2) { 5_000 } else { 200_000 };
+        let mut known = SHARED.lock().expect("no panic");
+        let shared = known.entry(number).or_insert_with(|| Arc::new(noise(length, number))).to_vec();
+        drop(known);
         let config = format!("{{\"client\":{},\"push\":{}}}", self.number, self.serial).into_bytes();
         let blobs = vec![config, shared, own];
         let manifest = manifest(&blobs);

@@ -153,6 +153,7 @@ pub(super) fn for_container(
         quiet,
         stored: false,
         all_tags: false,
+        unpack: None,
         is_for_container: true,
     };
     let mut failures = Vec::new();

@@ -106,13 +106,16 @@ pub(super) fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) ->
     noted.map_err(|error| error.context(format_args!("{:?}", String::from_utf8_lossy(at))))
 }
 
+/// A piece of a layer, which two threads read.
+pub(super) type Chunk = Arc<Vec<u8>>;
+
 /// Where chunks wait for the hashing thread.
-pub(super) fn waiting_chunks() -> (SyncSender<Arc<Vec<u8>>>, Receiver<Arc<Vec<u8>>>) {
+pub(super) fn waiting_chunks() -> (SyncSender<Chunk>, Receiver<Chunk>) {
     mpsc::sync_channel(WAITING_MAX)
 }
 
 /// The digest of all chunks, worked out as they come.
-pub(super) fn digest_of(algorithm: Algorithm, chunks: Receiver<Arc<Vec<u8>>>) -> Digest {
+pub(super) fn digest_of(algorithm: Algorithm, chunks: Receiver<Chunk>) -> Digest {
     let mut hasher = Hasher::new(algorithm);
     chunks.into_iter().for_each(|chunk| hasher.update(&chunk));
     hasher.finish()

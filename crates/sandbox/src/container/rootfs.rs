@@ -251,10 +251,9 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
     // Only the new hierarchy shows a container no more than itself. Where the machine has another, there is none.
     if is_unified()
         && let Ok(point) = beneath(&mounted, "fs/cgroup")
+        && let Ok(cgroups) = file_system("cgroup2", &[], attributes)
     {
-        if let Ok(cgroups) = file_system("cgroup2", &[], attributes) {
-            attach(&cgroups, &point).map_err(failed("cgroup"))?;
-        }
+        attach(&cgroups, &point).map_err(failed("cgroup"))?;
     }
     Ok(Some(mounted))
 }

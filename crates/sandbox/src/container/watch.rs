@@ -187,7 +187,7 @@ fn begin(spec: &Spec, first: &mut Child, orders: &mut File, mut reports: BufRead
     }
     if !is_ready {
         let message = "the first process of the container ended before it was ready";
-        return Err(Error::new(Kind::Internal, message)).map_err(io::Error::other);
+        return Err(io::Error::other(Error::new(Kind::Internal, message)));
     }
     Ok((terminal, None))
 }

@@ -228,8 +228,9 @@ impl Flags {
     }
 
     fn settings(&self, network: ContainerNetwork) -> Outcome<Settings> {
+        type Reader = fn(&str) -> dhow_base::Result<Mount>;
         let mut mounts: Vec<Mount> = Vec::new();
-        let kinds: [(&[String], fn(&str) -> dhow_base::Result<Mount>); 4] = [
+        let kinds: [(&[String], Reader); 4] = [
             (&self.volume, Mount::volume),
             (&self.mount, Mount::long),
             (&self.tmpfs, Mount::tmpfs),

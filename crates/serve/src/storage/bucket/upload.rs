@@ -152,7 +152,7 @@ impl BucketUpload {
                 return Ok(());
             }
             self.write_part(length).await?;
-            if done % SETTLE_PARTS == 0 {
+            if done.is_multiple_of(SETTLE_PARTS) {
                 self.settle().await?;
             }
         }
