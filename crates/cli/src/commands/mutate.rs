@@ -39,8 +39,12 @@ pub(crate) struct Mutate {
     /// Put the result into this repository, by digest alone
     #[arg(long, value_name = "string", conflicts_with_all = ["tag", "output"])]
     repo: Option<String>,
-    /// Platform that the image is to say it is for: os/arch[/variant][:osversion]
-    #[arg(long, value_name = "string")]
+    /// Platform that the image is to say it is for
+    #[arg(
+        long,
+        value_name = "string",
+        help = "Platform that the image is to say it is for: os/arch[/variant][:osversion]"
+    )]
     set_platform: Option<String>,
     /// New user
     #[arg(short, long, value_name = "string", default_value = "")]

@@ -104,8 +104,8 @@ pub(super) struct Flags {
     /// User, and perhaps group, of the program: "name|uid[:group|gid]"
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
-    /// Mount a volume or a directory: "[source:]target[:ro]"
-    #[arg(short, long, value_name = "list")]
+    /// Mount a volume or a directory
+    #[arg(short, long, value_name = "list", help = "Mount a volume or a directory: \"[source:]target[:ro]\"")]
     volume: Vec<String>,
     /// Directory that the program starts in
     #[arg(short, long, value_name = "string")]

@@ -18,7 +18,7 @@ use crate::route::ManifestName;
 use crate::storage::{Key, ManifestPut, NewManifest, NewTag, Prefix, Storage as _};
 
 impl Bucket {
-    /// As [`Storage::put_manifest`].
+    /// As [`Storage::put_manifest`](crate::storage::Storage::put_manifest).
     pub(super) async fn store_manifest(
         &self,
         repository: &RepositoryName,
