@@ -136,6 +136,11 @@ enum Refused {
 }
 
 impl Refused {
+    /// Whether the body broke off.
+    fn may_pass(&self) -> bool {
+        matches!(self, Refused::Other(error) if error.kind().is_transient())
+    }
+
     fn plain(self) -> Error {
         match self {
             Refused::Wire(wire, domain) => wire.into_error(&domain),
@@ -176,7 +181,10 @@ pub(crate) async fn refresh(
     call.headers.insert(IF_NONE_MATCH, entity_tag);
     let answer = remote.send(&call).await?;
     if answer.status() != StatusCode::NOT_MODIFIED {
-        return understood(remote, &wanted, answer).await.map(Some).map_err(|refused| refused.for_pull(reference));
+        return match understood(remote, &wanted, answer).await {
+            Err(refused) if refused.may_pass() => fetch(remote, reference).await.map(Some),
+            found => found.map(Some).map_err(|refused| refused.for_pull(reference)),
+        };
     }
     let stated = answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok());
     match stated {
@@ -186,9 +194,22 @@ pub(crate) async fn refresh(
     }
 }
 
+/// Reads a manifest. What breaks off in its body is asked for again: whoever sends a request knows nothing of bodies.
 async fn get(remote: &Remote, wanted: &Wanted) -> Result<VerifiedDocument, Refused> {
-    let answer = remote.send(&call(remote, Method::GET, wanted)).await.map_err(Refused::Other)?;
-    understood(remote, wanted, answer).await
+    let policy = remote.client.transport().options.retry;
+    let mut failed = 0;
+    loop {
+        let answer = remote.send(&call(remote, Method::GET, wanted)).await.map_err(Refused::Other)?;
+        let found = understood(remote, wanted, answer).await;
+        failed += 1;
+        let pause = match &found {
+            Err(refused) if refused.may_pass() => policy.pause(failed, None),
+            _ => None,
+        };
+        let Some(pause) = pause else { return found };
+        tracing::info!(%wanted, ?pause, failed, "trying again");
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// The manifest that an answer to GET brings.

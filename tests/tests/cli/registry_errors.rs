@@ -153,7 +153,7 @@ fn a_repository_that_is_unknown() {
     assert_snapshot!(stage.scene.docker(&["pull", "-a", &name]), @r"
     exit 1
     [err]
-    Error response from daemon: repository [REGISTRY]/acme/nope not found: name unknown
+    Error response from daemon: repository [REGISTRY]/acme/nope not found: name unknown: repository name not known to registry
     ");
 }
 

@@ -346,7 +346,7 @@ mod tests {
         let check = |text: &str, expected: &str| assert_eq!(shown(Mount::long(text)), expected, "{text}");
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
         check("target=/b", "volume ->/b anonymous");
-        check("source=v,target=/b,volume-nocopy,ro=false", "volume v->/b nocopy");
+        check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
         check("type=odd,target=/b", "mount type unknown: \"odd\"");

@@ -112,6 +112,8 @@ fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
     let (keeper, released) = mpsc::channel::<()>();
     thread::spawn(move || {
         let child = calls::unshare(UnshareFlags::NEWPID).and_then(|()| command.spawn());
+        // It holds the container's ends of the pipes: who reads from them would wait for this thread.
+        drop(command);
         let _ = answer.send(child);
         let _ = released.recv();
     });

@@ -8,7 +8,7 @@ use reqwest::Method;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::{OCI_MANIFEST, Registry, header, json_of, noise};
+use crate::harness::{self, OCI_MANIFEST, Registry, header, json_of, noise};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_uploads_of_one_blob() {
@@ -124,7 +124,8 @@ async fn pushes_and_deletes_of_one_manifest() {
     }
     // No tag may be left without its manifest, nor the other way round for one pushed last.
     let tags: serde_json::Value = json_of(registry.get("/v2/a/tags/list").await).await;
-    for tag in tags["tags"].as_array().unwrap() {
+    // A bucket knows a repository by its manifests: when the last one went, so did the repository.
+    for tag in tags["tags"].as_array().into_iter().flatten() {
         let got = registry.get(&format!("/v2/a/manifests/{}", tag.as_str().unwrap())).await;
         assert_eq!(got.text().await.unwrap(), bytes);
     }
@@ -134,6 +135,10 @@ async fn pushes_and_deletes_of_one_manifest() {
 
 #[tokio::test]
 async fn a_stopping_server_lets_requests_finish() {
+    if harness::is_bucket() {
+        // What is kept in memory goes with its server; `tests/replicas.rs` has servers that others go on for.
+        return;
+    }
     let registry = Registry::start().await;
     let bytes = noise(1 << 20);
     let session = registry.begin("a").await;

@@ -20,12 +20,17 @@ pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Says where the tests of `registry_bucket.rs` keep content: the address of an S3 server, or nothing for memory.
 pub(crate) const S3_VARIABLE: &str = "DHOW_TEST_S3";
 
+/// Whether the content is in an object store.
+pub(crate) fn is_bucket() -> bool {
+    env!("CARGO_CRATE_NAME") == "registry_bucket"
+}
+
 /// Where a registry keeps its content, if it is not the folder. Each gets a place of its own.
 #[allow(clippy::disallowed_methods, reason = "the tests' own variable")]
 fn storage() -> Option<ObjectStorage> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
 
-    if env!("CARGO_CRATE_NAME") != "registry_bucket" {
+    if !is_bucket() {
         return None;
     }
     let Ok(endpoint) = std::env::var(S3_VARIABLE) else { return Some(ObjectStorage::new("memory://")) };
