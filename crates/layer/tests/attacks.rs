@@ -232,7 +232,8 @@ fn layers(outside: &str) -> Vec<Case> {
             22,
             "CVE-2025-47290: what is checked is replaced before use",
             two(new().dir("d").file("d/f"), new().symlink("d", outside).file("d/victim")),
-            Refused("leads nowhere"),
+            // Where the link leads if the root is `/`: engines that see a layer alone make the directories that lack.
+            Contained(inside("victim")),
         ),
         (23, "a whiteout of the directory itself", new().file("d/.wh..").done(), Refused("does not name a file")),
         (23, "a whiteout of the directory above", new().file("d/.wh...").done(), Refused("does not name a file")),

@@ -66,8 +66,9 @@ fn layer_files(scene: &Scene) -> Vec<(String, u64)> {
     files
 }
 
+/// What is ready. A part that could not be removed stays until a collection.
 fn names(files: &[(String, u64)]) -> Vec<&str> {
-    files.iter().map(|(name, _)| name.as_str()).collect()
+    files.iter().map(|(name, _)| name.as_str()).filter(|name| !name.ends_with(".part")).collect()
 }
 
 #[test]

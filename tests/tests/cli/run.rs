@@ -113,7 +113,7 @@ fn the_exit_code_is_the_program_s() {
     assert_eq!(code(&["box", "true"]), quiet(0));
     assert_eq!(code(&["box", "false"]), quiet(1));
     assert_eq!(code(&["box", "sh", "-c", "exit 42"]), quiet(42));
-    assert_eq!(code(&["box", "sh", "-c", "sh -c 'kill -9 $$'"]).0, 137);
+    assert_eq!(code(&["box", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]).0, 137);
     let said = |number: i32, text: &str| (number, format!("dhow: {text}"));
     assert_eq!(code(&["box", "nope"]), said(127, "exec: \"nope\": executable file not found in $PATH"));
     assert_eq!(code(&["box", "/nope"]), said(127, "exec: \"/nope\": stat /nope: no such file or directory"));
@@ -216,7 +216,9 @@ fn a_container_is_shut_off() {
     // Nothing but the three streams is open: a directory of the machine would be a way out (CVE-2024-21626).
     says(&scene, &[], "ls /proc/self/fd", "0\n1\n2\n3\n");
     says(&scene, &[], "mount -t tmpfs none /tmp 2>&1 | grep -c 'ermi'", "1\n");
-    says(&scene, &[], "wc -c < /proc/kcore; ls /proc/scsi | wc -l; ls /sys/firmware | wc -l", "0\n0\n0\n");
+    // What is masked is empty; not every kernel has all of it.
+    let masked = "for file in kcore keys timer_list; do test ! -e /proc/$file || wc -c < /proc/$file; done";
+    says(&scene, &[], &format!("{{ {masked}; ls /sys/firmware | wc -l; }} | sort -u"), "0\n");
     says(&scene, &[], "echo 1 2>&1 > /proc/sys/kernel/panic || echo no", "no\n");
     says(&scene, &[], "touch /sys/x 2>/dev/null || echo no", "no\n");
     // A device that is made is no way to the machine's.
@@ -265,8 +267,8 @@ fn images_that_attack_get_nowhere() {
     let source = scene.path("source").to_string_lossy().into_owned();
     import(&scene, "linked", &[], &[("out", "->/../../../../victim"), ("up", "->../../../../../../..")]);
     let volume = format!("{source}:/out/inner");
-    let ran = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/victim/inner"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (0, "/victim/inner\n"), "{ran}");
+    let refused = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/victim/inner"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (125, ""), "a link that leads nowhere: {refused}");
     let volume = format!("{source}:/up/made");
     let ran = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/made"]);
     assert_eq!(ran.stdout, "/made\n", "{ran}");
@@ -363,7 +365,8 @@ fn what_runs_is_known_and_ends_with_its_watcher() {
         refused.stderr.contains("container is running: stop the container before removing or force remove"),
         "{refused}"
     );
-    let busy = scene.dhow(&["rmi", "-f", "box"]);
+    let id = scene.must(&["images", "-q", "--no-trunc", "box"]);
+    let busy = scene.dhow(&["rmi", "-f", id.trim()]);
     assert!(busy.code == 1 && busy.stderr.contains("cannot be forced"), "{busy}");
     sleep(Duration::from_millis(300));
     signal(&child, "TERM");
@@ -455,7 +458,7 @@ fn what_a_container_changed_becomes_an_image() {
     assert_eq!(scene.must(&["run", "--rm", "made:1"]), "new\n");
     assert_eq!(scene.must(&["run", "--rm", "made:1", "ls", "/data"]), "");
     assert_eq!(
-        scene.must(&["history", "--format", "{{.CreatedBy}}|{{.Comment}}", "made:1"]).lines().next(),
+        scene.must(&["history", "--no-trunc", "--format", "{{.CreatedBy}}|{{.Comment}}", "made:1"]).lines().next(),
         Some(&*format!("sh -c {script}|made"))
     );
     scene.must(&["export", "-o", "files.tar", "work"]);

@@ -32,10 +32,9 @@ impl Unpacker {
     /// The path without links. Every directory on it is there afterwards.
     fn clear_way(&mut self, path: &RelativePath) -> Result<RelativePath, Failure> {
         let mut way = RelativePath::root();
-        // With each name whether a link's target has it.
-        let mut ahead: Vec<(Vec<u8>, bool)> = path.components().rev().map(|name| (name.to_vec(), false)).collect();
+        let mut ahead: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
         let mut links = 0;
-        while let Some((name, is_of_link)) = ahead.pop() {
+        while let Some(name) = ahead.pop() {
             if name == b".." {
                 way = way.parent().unwrap_or_default();
                 continue;
@@ -53,7 +52,7 @@ impl Unpacker {
                 Some(FileKind::Symlink) if is_own => {
                     links += 1;
                     let target = above.dir.read_link(name).map_err(|error| Failure::io("cannot read a link", error))?;
-                    ahead.extend(names(&target).rev().map(|name| (name, true)));
+                    ahead.extend(names(&target).rev());
                     if links > LINKS_MAX || ahead.len() > NAMES_AHEAD_MAX {
                         return Err(Failure::say(format!("{next:?} is one symbolic link too many on its way")));
                     }
@@ -61,9 +60,6 @@ impl Unpacker {
                         way = RelativePath::root();
                     }
                     continue;
-                }
-                None if is_of_link => {
-                    return Err(Failure::say(format!("{path:?}: a symbolic link that leads nowhere is on its way")));
                 }
                 Some(FileKind::Directory) | None => {}
                 Some(_) if is_own => return Err(Failure::say(format!("{next:?} is no directory"))),
