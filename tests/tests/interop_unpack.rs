@@ -236,7 +236,7 @@ fn links_image(bench: &Bench) -> Sample {
     let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
     let layers = [
         layer(&layout, &lower, "posix", &["."]),
-        layer(&layout, &upper, "posix", &["lib/y", "gone/y", "f/g", "all/lib/y"]),
+        layer(&layout, &upper, "posix", &["lib/y", "gone/y", "f", "all/lib/y"]),
     ];
     let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
     let manifest = layout.image(&layers, &recipe).expect("an image");
