@@ -69,8 +69,10 @@ fn docker_pushes_and_pulls() {
     let uploaded = other.name("acme/uploaded:1");
     must(docker.command().args(["tag", &source, &uploaded]));
     must(docker.command().args(["push", &uploaded]));
-    for name in [other.name("acme/mounted:1"), one.name("acme/uploaded:1")] {
+    // What docker uploads it compresses itself: the manifests differ, the image does not.
+    let ids = [other.name("acme/mounted:1"), one.name("acme/uploaded:1")].map(|name| {
         dhow.must(&["pull", &name]);
-    }
-    assert_eq!(remote_digest(&uploaded), remote_digest(&mounted));
+        dhow.must(&["inspect", "--format", "{{.Id}}", &name])
+    });
+    assert_eq!(ids[0], ids[1]);
 }

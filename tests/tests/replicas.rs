@@ -34,7 +34,7 @@ fn what_was_acknowledged_survives_kills_and_collections() {
     let Some(store) = available(Seaweed::start()) else { return };
     let (bench, mut random, endurance) = (Bench::new(), chance(), endurance().max(Duration::from_secs(10)));
     let dhow = bench.dhow("store");
-    let replicas: Vec<Replica> = (0..REPLICAS).map(|_| Replica::start(&dhow, &store)).collect();
+    let mut replicas: Vec<Replica> = (0..REPLICAS).map(|_| Replica::start(&dhow, &store)).collect();
     let addresses: Vec<SocketAddr> = replicas.iter().map(|replica| replica.address).collect();
     let proxy = proxy(addresses);
     let stop = AtomicBool::new(false);
@@ -56,7 +56,7 @@ fn what_was_acknowledged_survives_kills_and_collections() {
             })
             .collect();
         let collector = scope.spawn(|| collect_until(&dhow, &store, &stop, endurance > Duration::from_secs(60)));
-        let kills = kill_until(replicas, Instant::now() + endurance, &mut random, &dhow, &store);
+        let kills = kill_until(&mut replicas, Instant::now() + endurance, &mut random, &dhow, &store);
         stop.store(true, Ordering::Relaxed);
         let clients: Vec<Client> = clients.into_iter().map(|client| client.join().expect("a client")).collect();
         let (runs, cut) = collector.join().expect("the collector");
@@ -121,7 +121,7 @@ fn collect_until(dhow: &Dhow, store: &Seaweed, stop: &AtomicBool, may_kill: bool
     (runs, killed)
 }
 
-fn kill_until(mut replicas: Vec<Replica>, end: Instant, random: &mut Random, dhow: &Dhow, store: &Seaweed) -> usize {
+fn kill_until(replicas: &mut [Replica], end: Instant, random: &mut Random, dhow: &Dhow, store: &Seaweed) -> usize {
     let mut kills = 0;
     while Instant::now() < end {
         thread::sleep(Duration::from_millis(500 + random.below(1500)));

@@ -99,7 +99,7 @@ fn an_object_store_takes_the_place_of_the_folder() {
     for (arguments, named) in [
         (&["serve", "--storage", "bucket"][..], "\"bucket\" names no storage"),
         (&["serve", "--config-file", "serve.toml"], "has no option \"endpiont\""),
-        (&["serve", "--config-file", "serve.toml", "--root-dir", "registry"], "give either storage or root-dir"),
+        (&["serve", "--config-file", "serve.toml", "--root-dir", "registry"], "cannot be both in"),
         (&["serve", "gc", "--storage", "memory://"], "there is no registry in \"memory://\""),
         (&["serve", "scrub", "--storage", "s3://"], "\"s3://\" names no storage"),
     ] {
