@@ -18,8 +18,6 @@ fn the_official_program_finds_no_failure() {
     let dhow = bench.dhow("store");
     let folder = Served::start(&dhow, &bench.path("registry"));
     check(&program, &bench, &folder, "folder");
-    let bucket = Served::on_bucket(&dhow, "memory://", &[]);
-    check(&program, &bench, &bucket, "memory");
     let Some(store) = available(Seaweed::start()) else { return };
     let location = format!("s3://{}/conformance", Seaweed::BUCKET);
     let bucket = Served::on_bucket(&dhow, &location, &store.environment());
