@@ -203,7 +203,7 @@ fn no_such_image(name: &str, error: Error) -> Failure {
 }
 
 /// What docker's client says of an object without a name.
-fn nameless(kind: &str) -> Failure {
+pub(super) fn nameless(kind: &str) -> Failure {
     Failure::Client(format!("invalid {kind} name or ID: value is empty"))
 }
 

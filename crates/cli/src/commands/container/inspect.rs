@@ -48,7 +48,11 @@ impl Verb for ContainerInspect {
 /// Docker's words for those that are not there.
 pub(in crate::commands) fn inspect(session: &Session<'_>, format: &str, names: &[String], with_size: bool) -> Outcome {
     let context = session.local_context()?;
-    print(session, format, names, |name| show(&context, name, with_size))
+    print(session, format, names, |name| match name {
+        // Docker's client asks no engine for what has no name.
+        "" => Err(crate::commands::inspect::nameless("container")),
+        _ => show(&context, name, with_size),
+    })
 }
 
 /// Prints what was found, then tells what was not.
