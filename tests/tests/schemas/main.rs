@@ -13,10 +13,14 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 15] = [
+const WITHOUT: [(&str, &str); 28] = [
     ("cat", "writes what is in the files"),
+    ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
+    ("container inspect", "prints docker's document of a container"),
+    ("container prune", "prints docker's text"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
+    ("create", "prints the ID of the container and nothing else"),
     ("export", "writes an archive"),
     ("help", "writes a text for people"),
     ("image exists", "prints nothing: its exit code is the answer"),
@@ -24,21 +28,34 @@ const WITHOUT: [(&str, &str); 15] = [
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
+    ("ps", "has docker's rows: `json`, or a template over them"),
+    ("rm", "prints names, one a line"),
+    ("run", "prints what the program prints"),
+    ("start", "prints what the program prints"),
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),
     ("unpack", "prints nothing"),
     ("untag", "prints nothing"),
+    ("volume create", "prints the name of the volume and nothing else"),
+    ("volume inspect", "prints docker's document of a volume"),
+    ("volume ls", "has docker's rows: `json`, or a template over them"),
+    ("volume prune", "prints docker's text"),
+    ("volume rm", "prints names, one a line"),
 ];
 
-/// Verbs whose `--format` is about what they make.
-const MANIFEST_FORMAT: [&str; 2] = ["copy", "sync"];
+/// Verbs whose `--format` is about what they make, or over docker's own documents of containers and volumes.
+const OTHER_FORMAT: [&str; 6] = ["container inspect", "copy", "ps", "sync", "volume inspect", "volume ls"];
 
 /// Every way to say a verb, as words.
 fn verbs(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<(String, bool)>) {
     let mut is_verb = true;
     for below in command.get_subcommands() {
         is_verb = false;
+        // What is hidden refuses, or is for dhow itself.
+        if below.is_hide_set() && below.get_name() != "help" {
+            continue;
+        }
         words.push(below.get_name().to_owned());
         verbs(below, words, found);
         words.pop();
@@ -52,6 +69,9 @@ fn verbs(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<(Stri
 /// The name by which a verb is documented: that of its shortest way.
 fn canonical(words: &str) -> &str {
     match words {
+        "container inspect" | "container prune" => words,
+        "container ls" => "ps",
+        _ if words.starts_with("container ") => &words["container ".len()..],
         "image ls" => "images",
         "image rm" => "rmi",
         "system info" => "info",
@@ -69,7 +89,7 @@ fn every_verb_has_a_schema_or_a_reason_to_have_none() {
     let page = schema::page();
     for (words, has_format) in &found {
         let verb = canonical(words);
-        let has_format = *has_format && !MANIFEST_FORMAT.contains(&verb);
+        let has_format = *has_format && !OTHER_FORMAT.contains(&verb);
         let has_schema = schemas.contains(&verb.replace(' ', "-"));
         let reason = WITHOUT.iter().find(|(without, _)| *without == verb);
         assert!(
