@@ -261,6 +261,10 @@ pub(crate) fn check_volume_name(name: &str) -> Result<()> {
     if is_name(name) {
         return Ok(());
     }
+    if name.len() == 1 {
+        let message = "volume name is too short, names should be at least two alphanumeric characters";
+        return Err(Error::new(Kind::Invalid, message));
+    }
     let rule =
         "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path";
     Err(Error::new(Kind::Invalid, format!("{name:?} includes invalid characters for a local volume name, {rule}")))
@@ -347,6 +351,7 @@ mod tests {
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
         check("target=/b", "volume ->/b anonymous");
         check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
+        check("source=v,target=/b", "volume name is too short, names should be at least two alphanumeric characters");
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
         check("type=odd,target=/b", "mount type unknown: \"odd\"");
