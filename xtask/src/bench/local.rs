@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
-use super::measure::{Sample, percentile, timed};
+use super::measure::{Sample, percentile, timed, wall};
 use super::race::{self, Contestant};
 use super::report::Report;
 use super::transfers::store;
@@ -103,12 +103,17 @@ struct Runs<'r, 'l> {
 }
 
 impl Runs<'_, '_> {
-    /// A command that changes nothing, again and again.
+    /// A command that changes nothing, again and again; its time without the program around it that tells the peak of memory.
     fn reads(&mut self, what: &str, arguments: &[&str], limit: Duration) -> Result<()> {
-        let samples = (0..self.runs)
-            .map(|_| timed(self.lab.dhow(&self.store).args(arguments), || Ok(())))
-            .collect::<Result<Vec<_>>>()?;
-        self.tell(what, &samples, limit);
+        let dhow = || {
+            let mut command = self.lab.dhow(&self.store);
+            command.args(arguments);
+            command
+        };
+        let times = (0..self.runs).map(|_| wall(&mut dhow())).collect::<Result<Vec<_>>>()?;
+        let peak = timed(&dhow(), || Ok(()))?.peak_bytes;
+        self.report.latency(what, percentile(&times, 50), Some(limit));
+        self.report.peak(what, peak);
         Ok(())
     }
 

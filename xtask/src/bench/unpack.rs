@@ -138,8 +138,12 @@ fn rmi(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let layers = [layout.layer(&*tar_of(&entries)?, Format::Oci, Compression::Gzip)?];
     let manifest = layout.image(&layers, &Recipe::default())?;
     layout.name_images([(&manifest, "docker.io/bench/files:latest")])?;
-    let archive = folder.path().join("files.tar");
-    layout.archive(&archive)?;
+    let (laid_out, archive) = (folder.path().join("layout.tar"), folder.path().join("files.tar"));
+    layout.archive(&laid_out)?;
+    // Old docker reads no OCI archive; what dhow saves is a docker-archive as well.
+    let first = folder.path().join("store");
+    shell::output(lab.dhow(&first).args(["load", "--quiet", "--input"]).arg(&laid_out))?;
+    shell::output(lab.dhow(&first).args(["save", "--output"]).arg(&archive).arg("bench/files"))?;
     let contestants = vec![
         Contestant::new("dhow", || {
             let disk = Disk::fresh()?;
