@@ -83,77 +83,76 @@ impl Store {
         self.require_writable()?;
         let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
         recover::restore_locked(self)?;
-        let mut trashed: Vec<(Digest, u64)> = Vec::new();
-        let chosen = self.inner.database.write(Durability::Power, |transaction| {
+        let mut garbage: Vec<(Digest, u64)> = Vec::new();
+        let taken = self.inner.database.write(Durability::Power, |transaction| {
             dead_leases(self, transaction, true)?;
-            for (digest, size) in choose(transaction)? {
-                if self.trash(&digest)? {
-                    trashed.push((digest.clone(), size));
-                }
-                for sql in [
-                    "DELETE FROM blob WHERE digest = ?1",
-                    "DELETE FROM edge WHERE parent = ?1",
-                    "DELETE FROM blob_home WHERE digest = ?1",
-                ] {
-                    transaction.prepare_cached(sql)?.execute([digest.as_str()])?;
-                }
-            }
-            Ok(())
+            garbage = choose(transaction)?;
+            at_once(garbage.len(), || self.trash(&garbage), || drop_rows(transaction, &garbage))
         });
-        if let Err(error) = chosen {
-            self.put_back(&trashed);
+        if let Err(error) = taken {
+            self.put_back(&garbage);
             return Err(error);
         }
-        let mut collected = self.empty_trash(&trashed);
+        let mut collected = self.empty_trash(&garbage);
         collected.bytes += self.drop_unpacked();
         stale_ingests(self, true)?;
         room::lay_by(self.paths());
         Ok(collected)
     }
 
-    /// Moves a blob into the trash. Returns whether there was a file.
-    fn trash(&self, digest: &Digest) -> Result<bool> {
-        match durable::rename(&self.paths().blob(digest), &self.paths().trashed(digest)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == Kind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn put_back(&self, trashed: &[(Digest, u64)]) {
-        for (digest, _) in trashed {
-            if let Err(error) = durable::rename(&self.paths().trashed(digest), &self.paths().blob(digest)) {
-                tracing::warn!(%digest, %error, "a blob is put back when the store is opened again");
+    /// Moves blobs into the trash; a row may have lost its file.
+    fn trash(&self, blobs: &[(Digest, u64)]) -> Step<()> {
+        for (digest, _) in blobs {
+            match durable::rename(&self.paths().blob(digest), &self.paths().trashed(digest)) {
+                Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
+        Ok(())
     }
 
-    fn empty_trash(&self, trashed: &[(Digest, u64)]) -> Collected {
-        // Another directory, so that on another core it takes no time of its own.
-        thread::scope(|scope| {
-            if trashed.len() > FEW {
-                scope.spawn(|| self.forget(trashed));
-            } else {
-                self.forget(trashed);
-            }
-            let mut collected = Collected::default();
-            for (digest, size) in trashed {
-                if let Err(error) = durable::remove_file(&self.paths().trashed(digest)) {
-                    tracing::warn!(%digest, %error, "a file stays in the trash for now");
-                    continue;
+    /// Moves what came into the trash of these blobs back.
+    fn put_back(&self, blobs: &[(Digest, u64)]) {
+        for (digest, _) in blobs {
+            match durable::rename(&self.paths().trashed(digest), &self.paths().blob(digest)) {
+                Err(error) if error.kind() != Kind::NotFound => {
+                    tracing::warn!(%digest, %error, "a blob is put back when the store is opened again");
                 }
-                collected.blobs += 1;
-                collected.bytes += size;
+                _ => {}
+            }
+        }
+    }
+
+    /// Deletes what came into the trash of these blobs, and what was worked out about them.
+    fn empty_trash(&self, blobs: &[(Digest, u64)]) -> Collected {
+        // Half of what a deletion takes happens outside of the directory's lock.
+        let (first, second) = blobs.split_at(if blobs.len() > FEW { blobs.len() / 2 } else { 0 });
+        thread::scope(|scope| {
+            let half = (!first.is_empty()).then(|| scope.spawn(|| self.delete_trashed(first)));
+            let mut collected = self.delete_trashed(second);
+            if let Some(Ok(Collected { blobs, bytes })) = half.map(thread::ScopedJoinHandle::join) {
+                collected.blobs += blobs;
+                collected.bytes += bytes;
             }
             collected
         })
     }
 
-    /// Deletes what was worked out about blobs. Only a cache: what is left behind harms nobody.
-    fn forget(&self, blobs: &[(Digest, u64)]) {
-        for (digest, _) in blobs {
+    fn delete_trashed(&self, blobs: &[(Digest, u64)]) -> Collected {
+        let mut collected = Collected::default();
+        for (digest, size) in blobs {
+            match durable::remove_file(&self.paths().trashed(digest)) {
+                Ok(true) => {
+                    collected.blobs += 1;
+                    collected.bytes += size;
+                }
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%digest, %error, "a file stays in the trash for now"),
+            }
+            // Only a cache: what is left behind harms nobody.
             let _ = durable::remove_file(&self.paths().facts(digest));
         }
+        collected
     }
 
     /// Every file below `blobs/` that is named like a digest, with its length.
@@ -176,6 +175,33 @@ impl Store {
         }
         Ok(files)
     }
+}
+
+/// Runs both, on two cores where it is worth a thread. The first failure counts.
+fn at_once(count: usize, first: impl FnOnce() -> Step<()> + Send, second: impl FnOnce() -> Step<()>) -> Step<()> {
+    if count <= FEW {
+        return first().and_then(|()| second());
+    }
+    thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        let panicked = || Error::new(Kind::Internal, "the thread that fills the trash panicked");
+        first.join().map_err(|_| panicked())?.and(second)
+    })
+}
+
+fn drop_rows(transaction: &Transaction<'_>, blobs: &[(Digest, u64)]) -> Step<()> {
+    for sql in [
+        "DELETE FROM blob WHERE digest = ?1",
+        "DELETE FROM edge WHERE parent = ?1",
+        "DELETE FROM blob_home WHERE digest = ?1",
+    ] {
+        let mut delete = transaction.prepare_cached(sql)?;
+        for (digest, _) in blobs {
+            delete.execute([digest.as_str()])?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows that nothing reaches, and files without a row that nobody has pinned. What is reached is in the temporary table
