@@ -20,7 +20,7 @@ mod members;
 pub mod tar;
 pub mod unpack;
 
-pub use ahead::{Ahead, inflate_ahead};
+pub use ahead::{Ahead, inflate_ahead, inflate_proven};
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};

@@ -9,9 +9,9 @@ use dhow_base::fs::Cursor;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::Source;
+use dhow_layer::inflate_proven;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Unpacked, Unpacker};
-use dhow_layer::{Limits, inflate_ahead};
 use dhow_spec::{Digest, ImageManifest, Platform};
 use dhow_store::{Found, Session, Store};
 
@@ -120,11 +120,7 @@ pub(crate) fn unpack_into(
         let name = format!("layer {digest}");
         let input = Counted::new(Cursor::new(&blob.file, blob.offset), blob.length, digest, observer);
         let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-        let ((), found) = inflate_ahead(diff_id.algorithm(), input, Limits::LAYER, unpack)?;
-        if found.diff_id != *diff_id {
-            let message = format!("{name}: unpacked diff ID mismatch: expected {diff_id}, got {}", found.diff_id);
-            return Err(Error::new(Kind::Corrupt, message));
-        }
+        inflate_proven(&name, diff_id, input, unpack)?;
         observer.event(Event::Done { digest });
     }
     let unpacked = unpacker.finish()?;

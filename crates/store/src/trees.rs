@@ -11,9 +11,9 @@ use std::time::Duration;
 use dhow_base::beneath::Dir;
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
+use dhow_layer::inflate_proven;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
-use dhow_layer::{Limits, inflate_ahead};
 use dhow_spec::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -151,12 +151,7 @@ impl Store {
                 other => other?,
             };
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-            let ((), found) = inflate_ahead(layer.diff_id.algorithm(), blob, Limits::LAYER, unpack)?;
-            if found.diff_id != layer.diff_id {
-                let message =
-                    format!("{name}: unpacked diff ID mismatch: expected {}, got {}", layer.diff_id, found.diff_id);
-                return Err(Error::new(Kind::Corrupt, message));
-            }
+            inflate_proven(&name, &layer.diff_id, blob, unpack)?;
         }
         let unpacked = unpacker.finish()?;
         let record = Record { ownership, bytes: below(part).1 };
