@@ -3,13 +3,16 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use dhow_base::{Error, Kind, limits};
+use dhow_base::{Error, Kind, limits, priority};
 
 use crate::Compression;
 use crate::codec::Codec;
 
 /// Input is read in pieces of this size; with smaller ones the per-call costs of the codecs show.
 const INPUT_BYTES: usize = 256 << 10;
+
+/// Output that took long enough to ask whether something else is more urgent.
+const GIVE_WAY_BYTES: usize = 64 << 10;
 
 /// Bounds on what a stream may become, so that a small bomb cannot fill disk or time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +287,9 @@ impl<R: Read> Read for Decoder<R> {
                 self.state = State::Boundary;
             }
             if step.produced > 0 {
+                if step.produced > GIVE_WAY_BYTES {
+                    priority::give_way();
+                }
                 return self.account(step.produced);
             }
             if !step.frame_ended && step.consumed == 0 && self.start == self.end && self.input_ended {

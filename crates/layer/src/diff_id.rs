@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::mpsc;
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, priority};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
 use crate::{Compression, Decoder, Limits, decode_error};
@@ -50,6 +50,7 @@ pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: L
             let mut hasher = Hasher::new(algorithm);
             for (chunk, length) in full {
                 hasher.update(&chunk[..length]);
+                priority::give_way();
                 // The other side is gone when it has read everything; the chunk is then simply freed.
                 let _ = empty_sender.send(chunk);
             }

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use dhow_base::fs as durable;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, priority};
 use dhow_content::{Verified, VerifiedDocument, Verifier};
 use dhow_spec::{Descriptor, Digest};
 use rusqlite::{Connection, OptionalExtension};
@@ -127,7 +127,10 @@ fn hash_into(path: &Path, verifier: &mut Verifier) -> Result<()> {
     loop {
         match file.read(&mut buffer).map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))? {
             0 => return Ok(()),
-            read => verifier.update(&buffer[..read])?,
+            read => {
+                verifier.update(&buffer[..read])?;
+                priority::give_way();
+            }
         }
     }
 }

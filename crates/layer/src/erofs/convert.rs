@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, priority};
 use dhow_spec::Digest;
 use dhow_spec::digest::{Algorithm, Hasher};
 
@@ -117,7 +117,10 @@ pub(super) fn waiting_chunks() -> (SyncSender<Chunk>, Receiver<Chunk>) {
 /// The digest of all chunks, worked out as they come.
 pub(super) fn digest_of(algorithm: Algorithm, chunks: Receiver<Chunk>) -> Digest {
     let mut hasher = Hasher::new(algorithm);
-    chunks.into_iter().for_each(|chunk| hasher.update(&chunk));
+    for chunk in chunks {
+        hasher.update(&chunk);
+        priority::give_way();
+    }
     hasher.finish()
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dhow_base::fs as durable;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, priority};
 use dhow_content::{Verified, Verifier};
 use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest, uncompressed_digest_by};
 use dhow_spec::Descriptor;
@@ -116,7 +116,10 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
                 tail.start_writeback(true);
                 return verifier.finish();
             }
-            read => verifier.update(&buffer[..read])?,
+            read => {
+                verifier.update(&buffer[..read])?;
+                priority::give_way();
+            }
         }
         tail.start_writeback(false);
     }
