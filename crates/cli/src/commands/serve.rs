@@ -161,7 +161,7 @@ pub(crate) struct Serve {
     /// Bytes that all copies together may take (default 10737418240)
     #[arg(long, value_name = "int", env = "DHOW_SERVE_CACHE_BYTES", hide_env = true)]
     cache_bytes: Option<u64>,
-    /// Seconds for which what a tag stands for is taken for true (default 60)
+    /// Seconds for which what a tag stands for, and a list, is taken for true (default 60)
     #[arg(long, value_name = "int", env = "DHOW_SERVE_CACHE_FRESH_SECONDS", hide_env = true)]
     cache_fresh_seconds: Option<u64>,
     /// Keep tags from being moved or deleted ("REPOSITORIES:TAGS")

@@ -11,6 +11,7 @@ use hyper::{Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::fill::{Fill, State};
+use super::lists::Listed;
 use super::{Blob, Cache, Copied, Manifest};
 use crate::blobs::{self, has_current};
 use crate::body::Body;
@@ -58,16 +59,20 @@ impl<S: Storage> Registry<S> {
         Ok(response)
     }
 
-    /// Tags as the registry has them now: an old list could make clients remove what is new.
     async fn copied_tags(&self, cache: &Cache, call: &Call, copied: &Copied) -> Outcome<Response<Body>> {
-        let found = cache.upstream.tags(&copied.original).await.map_err(|error| refused(copied, error))?;
-        let tags = found.ok_or_else(|| {
+        let found = cache.tags(copied).await.map_err(|error| refused(copied, error))?;
+        let Listed { list, is_stale } = found.ok_or_else(|| {
             let detail = json!({ "name": copied.asked.as_str() });
             Failure::missing(Code::NameUnknown, "repository name not known to registry").with_detail(detail)
         })?;
-        let (answer, tags) = self.page(call, &format!("/v2/{}/tags/list", copied.asked), tags)?;
-        Ok(answer.json("application/json", &json!({ "name": copied.asked.as_str(), "tags": tags })))
+        let (answer, tags) = self.page(call, &format!("/v2/{}/tags/list", copied.asked), list)?;
+        Ok(warned(answer, is_stale).json("application/json", &json!({ "name": copied.asked.as_str(), "tags": tags })))
     }
+}
+
+/// Says of an answer that it may be an old one.
+fn warned(answer: Answer, is_stale: bool) -> Answer {
+    if is_stale { answer.header(header::WARNING, STALE) } else { answer }
 }
 
 async fn copied_manifest(cache: &Cache, call: &Call, copied: &Copied, name: &ManifestName) -> Outcome<Response<Body>> {
@@ -78,10 +83,7 @@ async fn copied_manifest(cache: &Cache, call: &Call, copied: &Copied, name: &Man
     let found = found.map_err(|error| refused(copied, error))?;
     let Manifest { digest, media_type, held, is_stale } =
         found.ok_or_else(|| manifests::unknown(&copied.asked, name))?;
-    let answer = |status| {
-        let answer = Answer::new(status).digest(&digest).entity_tag(&digest);
-        if is_stale { answer.header(header::WARNING, STALE) } else { answer }
-    };
+    let answer = |status| warned(Answer::new(status).digest(&digest).entity_tag(&digest), is_stale);
     if has_current(call, &digest) {
         return answer(StatusCode::NOT_MODIFIED).done();
     }
@@ -148,14 +150,14 @@ async fn send_arriving(call: &Call, copied: &Copied, digest: &Digest, mut fill: 
 
 async fn copied_referrers(cache: &Cache, call: &Call, copied: &Copied, subject: &Digest) -> Outcome<Response<Body>> {
     let filter = call.query.one("artifactType")?.filter(|filter| !filter.is_empty());
-    let found = cache.upstream.referrers(&copied.original, subject, filter).await;
-    let found = found.map_err(|error| refused(copied, error))?;
-    let mut answer = Answer::new(StatusCode::OK);
+    let found = cache.referrers(copied, subject, filter).await;
+    let Listed { list, is_stale } = found.map_err(|error| refused(copied, error))?;
+    let mut answer = warned(Answer::new(StatusCode::OK), is_stale);
     if filter.is_some() {
         answer = answer.header(crate::response::FILTERS_APPLIED, "artifactType");
     }
     let media_type = MediaType::OciIndex.as_str();
-    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": found });
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": list });
     Ok(answer.json(media_type, &index))
 }
 

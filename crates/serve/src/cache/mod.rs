@@ -6,6 +6,7 @@
 
 mod answer;
 mod fill;
+mod lists;
 mod names;
 mod shelf;
 mod upstream;
@@ -40,7 +41,8 @@ const FRESH_SECONDS: u64 = 60;
 /// Blobs on their way at once.
 const FILLS_MAX: usize = 64;
 
-/// How long a registry may take to say what a tag stands for, when there is something to serve in its place.
+/// How long a registry may take to say what a tag stands for, or what is in a list, when there is something to serve in its
+/// place.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a registry that could not be reached is left alone, when there is something to serve in its place.
@@ -136,7 +138,8 @@ impl Cache {
             return Ok(Some(manifest));
         }
         let copy = known.map(|(digest, _)| self.held(copied, &digest)).transpose()?.flatten();
-        match (self.ask(copied, tag, copy.is_some()).await, copy) {
+        let asking = self.upstream.resolve(&copied.original, tag);
+        match (self.ask(copied, asking, copy.is_some()).await, copy) {
             (Ok(Some(digest)), _) => {
                 let manifest = self.manifest(copied, &digest).await?;
                 self.shelf.set_tag(home, tag.as_str(), manifest.as_ref().map(|manifest| &manifest.digest))?;
@@ -155,8 +158,8 @@ impl Cache {
         }
     }
 
-    /// Asks a registry what a tag stands for; not for long, and not again and again, when there is a copy.
-    async fn ask(&self, copied: &Copied, tag: &Tag, has_copy: bool) -> Result<Option<Digest>> {
+    /// Asks a registry for what may change; not for long, and not again and again, when there is a copy.
+    async fn ask<T>(&self, copied: &Copied, asking: Reply<'_, T>, has_copy: bool) -> Result<T> {
         let is_down = |down: &mut HashMap<String, Instant>| {
             down.retain(|_, since| since.elapsed() < PAUSE);
             down.contains_key(&copied.registry)
@@ -165,7 +168,6 @@ impl Cache {
         if has_copy && is_down(&mut lock(&self.down)) {
             return Err(unavailable("could not be reached a moment ago"));
         }
-        let asking = self.upstream.resolve(&copied.original, tag);
         let answer = match has_copy {
             true => timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(unavailable("does not answer"))),
             false => asking.await,

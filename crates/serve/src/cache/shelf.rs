@@ -214,6 +214,15 @@ impl Shelf {
         Ok(())
     }
 
+    /// Removes content for which no tag stands any more.
+    pub(crate) fn discard_untagged(&self, digest: &Digest) -> Result<()> {
+        let mut index = self.lock();
+        match index.entries.get(digest).is_some_and(|entry| entry.record.tags.is_empty()) {
+            true => self.remove(&mut index, digest),
+            false => Ok(()),
+        }
+    }
+
     /// Bytes of everything that is kept.
     pub(crate) fn bytes(&self) -> u64 {
         self.lock().bytes

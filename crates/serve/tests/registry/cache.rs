@@ -359,7 +359,74 @@ async fn tags_are_asked_for_again_and_served_stale_when_nobody_answers() {
     let other = registry.get("/v2/hub/library/app/manifests/v2").await;
     assert_eq!(outcome(other).await, failure(503, "UNAVAILABLE"));
     let tags = registry.get("/v2/hub/library/app/tags/list").await;
-    assert_eq!(outcome(tags).await, failure(503, "UNAVAILABLE"));
+    assert_eq!(outcome(tags).await, failure(503, "UNAVAILABLE"), "there is no list yet");
+}
+
+/// What a server on these copies says of a list, and whether it says that it may be an old one.
+async fn list_of(registry: &Registry, path: &str) -> (u16, serde_json::Value, bool) {
+    let answer = registry.get(path).await;
+    let (status, is_stale) = (answer.status().as_u16(), header(&answer, "warning") == "110 - \"Response is Stale\"");
+    (status, json_of(answer).await, is_stale)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_asked_for_again_and_served_stale_when_nobody_answers() {
+    let scripted = Scripted::new();
+    let subject = scripted.tag(HUB, "v1", "1");
+    let (registry, folder) = serve_with(&scripted, |section| section.fresh_seconds = Some(2)).await;
+    let (tags, referrers) = ("/v2/hub/library/app/tags/list", format!("/v2/hub/library/app/referrers/{subject}"));
+    let named = |tags: &[&str]| json!({ "name": "hub/library/app", "tags": tags });
+    let together = futures::future::join_all((0..20).map(|_| list_of(&registry, tags))).await;
+    assert!(together.iter().all(|answer| *answer == (200, named(&["v1"]), false)), "{together:?}");
+    let none = list_of(&registry, &referrers).await;
+    assert_eq!((none.0, &none.1["manifests"], none.2), (200, &json!([]), false));
+    assert_eq!(scripted.asked(), ["tags docker.io/library/app", "referrers docker.io/library/app"]);
+
+    let gone = "/v2/quay/team/app/tags/list";
+    scripted.tag("quay.io/team/app", "v1", "1");
+    assert_eq!(registry.get(gone).await.status(), 200);
+    scripted.tags.lock().unwrap().remove(&("quay.io/team/app".to_owned(), "v1".to_owned()));
+    scripted.tag(HUB, "v2", "2");
+    scripted.asked();
+    tokio::time::sleep(Duration::from_millis(3100)).await;
+    assert_eq!(list_of(&registry, tags).await, (200, named(&["v1", "v2"]), false));
+    assert_eq!(list_of(&registry, &format!("{tags}?n=1&last=v1")).await, (200, named(&["v2"]), false));
+    assert_eq!(scripted.asked(), ["tags docker.io/library/app"], "pages are of one list");
+    // A refusal is believed, and that there is nothing any more.
+    assert_eq!(outcome(registry.get(gone).await).await, failure(404, "NAME_UNKNOWN"));
+    scripted.script(Script { failure: Some(Kind::Denied), ..Script::default() });
+    assert_eq!(outcome(registry.get(&referrers).await).await, failure(403, "DENIED"));
+    let kept = || std::fs::read_dir(folder.path().join("copies/blobs/sha256")).unwrap().count();
+    assert_eq!(kept(), 2, "the lists before are gone");
+
+    scripted.script(Script { failure: Some(Kind::Unavailable), ..Script::default() });
+    scripted.asked();
+    let (root, _, _) = registry.stop().await;
+    let mut options = ServeOptions::new(root);
+    options.cache = folder.path().join("copies");
+    options.upstream = Some(Arc::new(Way(Arc::clone(&scripted))));
+    options.source.overrides.cache.upstreams = [("hub", "docker.io"), ("quay", "quay.io")]
+        .map(|(name, registry)| UpstreamSection { name: name.to_owned(), registry: registry.to_owned() })
+        .into();
+    options.source.overrides.cache.fresh_seconds = Some(0);
+    let registry = Registry::serve(options).await;
+    assert_eq!(list_of(&registry, tags).await, (200, named(&["v1", "v2"]), true), "also after a restart");
+    let none = list_of(&registry, &referrers).await;
+    assert_eq!((none.0, &none.1["manifests"], none.2), (200, &json!([]), true));
+    assert_eq!(scripted.asked(), ["tags docker.io/library/app"], "a registry that is down is left alone for a while");
+    let other = registry.get("/v2/hub/library/other/tags/list").await;
+    assert_eq!(outcome(other).await, failure(503, "UNAVAILABLE"));
+    // What a list lies under is no content of the repository.
+    let listed = std::fs::read_dir(folder.path().join("copies/blobs/sha256")).unwrap();
+    for entry in listed {
+        let digest = format!("sha256:{}", entry.unwrap().file_name().to_string_lossy());
+        for path in ["blobs", "manifests"] {
+            let answer = registry.get(&format!("/v2/hub/library/app/{path}/{digest}")).await;
+            assert_eq!(outcome(answer).await, failure(503, "UNAVAILABLE"), "{path}");
+        }
+    }
+    // What was gone is not remembered.
+    assert_eq!(outcome(registry.get(gone).await).await, failure(503, "UNAVAILABLE"));
 }
 
 #[tokio::test]
