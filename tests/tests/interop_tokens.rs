@@ -41,8 +41,16 @@ fn sign(pair: &Ed25519KeyPair, user: &str, scopes: &[String]) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(pair.sign(message.as_bytes())))
 }
 
+/// `hunter2`, for an account that the issuer does not know.
+const ACCOUNTS: &str = "bob:$2y$05$abcdefghijklmnopqrstuuoXuKqgZXLiJqzfmMXDDhSFPIvxV7t8.\n";
+
 impl Stage {
     fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// With accounts besides, and everybody may pull.
+    fn with(has_accounts: bool) -> Self {
         let (bench, issuer) = (Bench::new(), ScriptedRegistry::start());
         let pair = Ed25519KeyPair::generate().expect("a key");
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
@@ -52,7 +60,7 @@ impl Stage {
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
             refresh_token: None,
-            anonymous_pull: false,
+            anonymous_pull: has_accounts,
             realm: None,
         });
         issuer.sign_tokens(move |user, scopes| sign(&pair, user, scopes));
@@ -61,6 +69,10 @@ impl Stage {
         let mut command = dhow.command(&["serve", "--listen", "127.0.0.1:0", "--token-realm", &realm]);
         command.args(["--token-service", "registry", "--token-issuer", "issuer", "--token-keys"]);
         command.arg(bench.path("keys.json")).arg("--root-dir").arg(bench.path("registry"));
+        if has_accounts {
+            fs::write(bench.path("accounts"), ACCOUNTS).expect("the accounts");
+            command.arg("--anonymous-pull").arg("--htpasswd").arg(bench.path("accounts"));
+        }
         let server = Server::start(&mut command);
         let image = bench.image("tokens", Format::Docker, Compression::Gzip);
         Self { server, image, bench, _issuer: issuer }
@@ -129,4 +141,27 @@ fn docker_and_podman() {
         PASSWORD
     ));
     must(podman.command().args(["pull", "--quiet", "--tls-verify=false", &name]));
+}
+
+#[test]
+fn beside_accounts_docker_and_podman_need_no_login_for_what_is_for_everybody() {
+    let stage = Stage::with(true);
+    let (dhow, address, name) = (stage.bench.dhow("store"), stage.server.address(), stage.server.name("acme/app:1"));
+    let (file, login) = (stage.bench.path("auth.json"), ["login", "-u", USER, "--password-stdin", address]);
+    let file = file.to_str().expect("a printable path");
+    assert!(log_in(&mut dhow.command(&[&login[..], &["--authfile", file]].concat()), PASSWORD));
+    let source = format!("oci:{}:it", stage.image.layout.root().display());
+    dhow.must(&["copy", "-q", &source, &format!("store:{name}")]);
+    dhow.must(&["push", "-q", "--authfile", file, &name]);
+    stage.bench.dhow("other").must(&["pull", "-q", "--authfile", "/nonexistent", &name]);
+    if let Some(docker) = peers::available(Docker::start(&stage.bench.path("docker"))) {
+        must(docker.command().args(["pull", "--quiet", &name]));
+        let refused = docker.command().args(["push", "--quiet", &name]).output().expect("docker");
+        assert!(!refused.status.success(), "nobody may push");
+        assert!(log_in(docker.command().args(login), PASSWORD));
+        must(docker.command().args(["push", "--quiet", &name]));
+    }
+    if let Some(podman) = peers::available(Podman::open(&stage.bench.path("podman"))) {
+        must(podman.command().args(["pull", "--quiet", "--tls-verify=false", &name]));
+    }
 }

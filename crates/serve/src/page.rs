@@ -21,6 +21,7 @@ mod summary;
 use dhow_spec::document::Body as DocumentBody;
 use dhow_spec::{Digest, Document, Tag};
 use futures::future::join_all;
+use hyper::header::HeaderValue;
 use hyper::{Response, StatusCode, header};
 
 use crate::access::Action;
@@ -326,8 +327,8 @@ impl<S: Storage> Registry<S> {
     }
 }
 
-/// The page of a request that failed.
-pub(crate) fn failure(failure: Failure) -> Response<Body> {
+/// The page of a request that failed. Where browsers can log in, they are asked to by `challenge`, whatever clients are told.
+pub(crate) fn failure(failure: Failure, challenge: Option<HeaderValue>) -> Response<Body> {
     let status = failure.status();
     let title = match status {
         StatusCode::UNAUTHORIZED => "Log in",
@@ -341,6 +342,9 @@ pub(crate) fn failure(failure: Failure) -> Response<Body> {
         Frame { title: title.to_owned(), ..Frame::default() }.fill(|html| failed(html, title, failure.message()));
     let mut response = page(status, html);
     response.headers_mut().extend(failure.into_headers());
+    if let Some(challenge) = challenge.filter(|_| status == StatusCode::UNAUTHORIZED) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 

@@ -54,7 +54,10 @@ impl<S: Storage> Registry<S> {
             if let Some(cause) = failure.cause() {
                 tracing::error!(%method, path, error = %cause, "the storage failed");
             }
-            if is_page { page::failure(*failure) } else { failure.into_response() }
+            match is_page {
+                true => page::failure(*failure, live.access().browser_challenge()),
+                false => failure.into_response(),
+            }
         });
         if path.starts_with("/v2") {
             response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));

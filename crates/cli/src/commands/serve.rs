@@ -116,7 +116,7 @@ pub(crate) struct Serve {
         hide_env = true
     )]
     anonymous_pull: Option<bool>,
-    /// Way to log in that clients are told of, with accounts and tokens: "both" (default), "basic" or "token"
+    /// Way to log in that clients are told of, with accounts and tokens: "token" (default), "basic" or "both"
     #[arg(long, value_name = "string", env = "DHOW_SERVE_CHALLENGE", hide_env = true)]
     challenge: Option<String>,
     /// Allow users something in repositories ("USERS:ACTIONS:REPOSITORIES")

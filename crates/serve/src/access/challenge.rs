@@ -8,12 +8,14 @@ use serde::Deserialize;
 /// Which ways to log in a server names that knows two.
 ///
 /// Clients differ in what they make of two: podman, skopeo and containerd go the first that they know, while docker goes
-/// both, one after the other, and fails when either is refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// both, one after the other, and fails when either is refused, or when it has no password. So naming accounts beside tokens helps
+/// no client, and keeps docker from pulling what is for everybody: unless it is said otherwise, only tokens are named.
+///
+/// Browsers on the web page know passwords only, and are always asked for one where there are accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Challenge {
     /// Both, tokens first.
-    #[default]
     Both,
     /// Accounts: for programs that have a token already, and people with a password.
     Basic,
@@ -30,7 +32,9 @@ impl Challenge {
         let missing = match configured {
             Some(challenge) if challenge.names_accounts() && !has_accounts => "access.htpasswd",
             Some(challenge) if challenge.names_tokens() && !has_issuer => "access.token",
-            _ => return Ok(configured.unwrap_or_default()),
+            Some(challenge) => return Ok(challenge),
+            None if has_issuer => return Ok(Challenge::Token),
+            None => return Ok(Challenge::Basic),
         };
         Err(Error::new(Kind::Invalid, format!("access.challenge names a way to log in for which {missing} is not set"))
             .with_hint("leave access.challenge out: it is for servers that have both"))

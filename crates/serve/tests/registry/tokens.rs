@@ -176,7 +176,7 @@ async fn mistakes_keep_the_server_from_starting() {
 async fn accounts_and_tokens_count_side_by_side() {
     let rule = "[[access.rules]]\nusers = [\"alice\"]\nallow = [\"pull\", \"push\"]\nrepositories = [\"team/**\"]\n";
     for (line, told) in [
-        ("", ["Bearer", "Basic"].as_slice()),
+        ("", ["Bearer"].as_slice()),
         ("challenge = \"both\"", &["Bearer", "Basic"]),
         ("challenge = \"token\"", &["Bearer"]),
         ("challenge = \"basic\"", &["Basic"]),
@@ -194,6 +194,15 @@ async fn accounts_and_tokens_count_side_by_side() {
             assert_eq!(
                 (refused.status().as_u16(), schemes(&refused).as_slice()),
                 (401, &*told.iter().map(|scheme| (*scheme).to_owned()).collect::<Vec<_>>()),
+                "{line} {path}"
+            );
+        }
+        // Browsers know passwords only.
+        for path in ["/", "/login", "/r/team/app"] {
+            let refused = registry.get(path).await;
+            assert_eq!(
+                (refused.status().as_u16(), schemes(&refused)),
+                (401, vec!["Basic".to_owned()]),
                 "{line} {path}"
             );
         }
