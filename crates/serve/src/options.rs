@@ -45,6 +45,23 @@ impl ObjectStorage {
 #[serde(transparent)]
 pub struct StoreOptions(pub BTreeMap<String, String>);
 
+impl StoreOptions {
+    /// Reads `<name>=<value>` each; the last one of a name counts.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for a text without a name. It is not shown: it may be a key.
+    pub fn parse(texts: &[String]) -> Result<Self> {
+        let pair = |text: &String| {
+            let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                Error::new(Kind::Invalid, "a setting of the object store has no name")
+                    .with_hint("write <name>=<value>, such as endpoint=http://127.0.0.1:8333")
+            })?;
+            Ok((name.to_owned(), value.to_owned()))
+        };
+        texts.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+}
+
 impl fmt::Debug for StoreOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()

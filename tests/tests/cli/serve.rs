@@ -128,6 +128,11 @@ fn collection_beside_the_server_and_scrub() {
     assert!(scrubbed.stdout.ends_with("): no problems\n"), "{scrubbed}");
 }
 
+        (
+            &["serve", "--storage", "s3://bucket", "--object-store", "hunter2"],
+            "a setting of the object store has no name",
+        ),
+        (&["serve", "gc", "--storage", "s3://bucket", "--object-store", "endpiont=x"], "has no option \"endpiont\""),
 #[test]
 fn read_only_on_nothing_says_so() {
     let scene = Scene::new();

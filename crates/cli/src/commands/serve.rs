@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::signals::Signals;
 use crate::verb::{Count, Verb, parse_bool};
 
-/// The arguments of `serve`. Each has a variable of the environment, and all but `--config-file` a key in the file.
+/// The arguments of `serve`. Each has a variable of the environment, and all but `--config-file` and `--format` a key in the file.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
     /// Configuration file (TOML); what is given here wins over it
@@ -62,6 +62,9 @@ pub(crate) struct Serve {
     /// Object store that holds the content instead ("s3://bucket/prefix", "gs://…", "az://…")
     #[arg(long, value_name = "string", env = "DHOW_SERVE_STORAGE", hide_env = true)]
     storage: Option<String>,
+    /// Say how to reach the object store ("NAME=VALUE")
+    #[arg(long, value_name = "setting", env = "DHOW_SERVE_OBJECT_STORE", hide_env = true, value_delimiter = ' ')]
+    object_store: Vec<String>,
     /// Promise that no other server writes to the object store, so that it need not have conditional writes
     #[arg(
         long,
@@ -180,7 +183,7 @@ impl Serve {
             listen: self.listen.clone(),
             root_dir: self.root_dir.clone(),
             storage: self.storage.clone(),
-            object_store: StoreOptions::default(),
+            object_store: StoreOptions::parse(&self.object_store)?,
             single_replica: self.single_replica,
             read_only: self.read_only,
             page: self.page,
@@ -269,5 +272,93 @@ impl Serve {
             serve::serve(&context, source, access_log, ready, shutdown).await
         })?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use clap::{ArgMatches, Command, FromArgMatches as _};
+
+    use super::*;
+
+    /// A value for each key: as the file has it, and as the flag has it.
+    const VALUES: [(&str, &str, &str); 30] = [
+        ("listen", "'[::1]:7'", "[::1]:7"),
+        ("root-dir", "'/content'", "/content"),
+        ("storage", "'s3://bucket/prefix'", "s3://bucket/prefix"),
+        ("object-store.<name>", "'http://127.0.0.1:1?a=b'", "<name>=http://127.0.0.1:1?a=b"),
+        ("single-replica", "true", "true"),
+        ("read-only", "true", "true"),
+        ("page", "false", "false"),
+        ("access-log", "true", "true"),
+        ("limits.connections", "7", "connections=7"),
+        ("tls.certificate", "'/server.pem'", "/server.pem"),
+        ("tls.key", "'/key.pem'", "/key.pem"),
+        ("tls.client-ca", "'/ca.pem'", "/ca.pem"),
+        ("access.htpasswd", "'/accounts'", "/accounts"),
+        ("access.realm", "'team'", "team"),
+        ("access.anonymous-pull", "true", "true"),
+        ("access.challenge", "'basic'", "basic"),
+        ("access.token.realm", "'https://a/token'", "https://a/token"),
+        ("access.token.service", "'registry'", "registry"),
+        ("access.token.issuer", "'issuer'", "issuer"),
+        ("access.token.keys", "'/keys.json'", "/keys.json"),
+        ("access.token.leeway-seconds", "5", "5"),
+        (
+            "access.rules",
+            "[{ users = ['a', '*'], allow = ['pull', 'push'], repositories = ['b/**'] }]",
+            "a,*:pull,push:b/**",
+        ),
+        ("immutable-tags", "[{ repositories = ['**'], tags = ['v*'] }]", "**:v*"),
+        ("quotas", "[{ namespace = 'a', bytes = 1, repositories = 2, tags = 3 }]", "a:bytes=1,repositories=2,tags=3"),
+        ("local", "true", "true"),
+        ("cache.upstreams", "[{ name = 'hub', registry = 'docker.io' }]", "hub=docker.io"),
+        ("cache.default", "'hub'", "hub"),
+        ("cache.dir", "'/copies'", "/copies"),
+        ("cache.bytes", "5", "5"),
+        ("cache.fresh-seconds", "5", "5"),
+    ];
+
+    fn command() -> Command {
+        Serve::augment_args(Command::new("serve"))
+    }
+
+    /// The keys of the documentation's table, and the flags in it.
+    fn documented() -> Vec<(&'static str, &'static str)> {
+        let page = include_str!("../../../../docs/serve/configuration.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | `--"));
+        rows.map(|(key, rest)| (key, rest.split(['`', ' ']).next().expect("a flag"))).collect()
+    }
+
+    fn read(arguments: &ArgMatches) -> Configuration {
+        Serve::from_arg_matches(arguments).expect("arguments").source().expect("a configuration").overrides
+    }
+
+    #[test]
+    fn every_key_is_a_flag_and_a_variable_and_both_say_the_same() {
+        let documented = documented();
+        assert_eq!(documented.len(), VALUES.len());
+        for (key, flag) in &documented {
+            let key = if *key == "limits.<name>" { "limits.connections" } else { key };
+            let (_, toml, given) = VALUES.iter().find(|(named, ..)| *named == key).expect(key);
+            let text = format!("{} = {toml}", key.replace("<name>", "'<name>'"));
+            let file = Configuration::parse(&text, Path::new("/")).expect(key);
+            assert_ne!(file, Configuration::default(), "{key}");
+            let flagged = command().try_get_matches_from(["serve", &format!("--{flag}={given}")]).expect(flag);
+            assert_eq!(read(&flagged), file, "--{flag}");
+        }
+        let flags: BTreeSet<&str> = documented.into_iter().map(|(_, flag)| flag).chain(["config-file"]).collect();
+        let (mut command, mut known) = (command(), BTreeSet::new());
+        command.build();
+        for argument in command.get_arguments().filter(|argument| argument.get_env().is_some()) {
+            let flag = argument.get_long().expect("a flag");
+            let variable = format!("DHOW_SERVE_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(variable.as_str()), "--{flag}");
+            known.insert(flag);
+        }
+        assert_eq!(known, flags);
     }
 }

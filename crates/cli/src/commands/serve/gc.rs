@@ -25,12 +25,16 @@ struct Place {
     /// Object store that holds the content instead ("s3://bucket/prefix", "gs://…", "az://…")
     #[arg(long, value_name = "string", env = "DHOW_SERVE_STORAGE", hide_env = true)]
     storage: Option<String>,
+    /// Say how to reach the object store ("NAME=VALUE")
+    #[arg(long, value_name = "setting", env = "DHOW_SERVE_OBJECT_STORE", hide_env = true, value_delimiter = ' ')]
+    object_store: Vec<String>,
 }
 
 impl Place {
     fn find(&self, session: &Session<'_>) -> Outcome<serve::Place> {
         let (root_dir, storage) = (self.root_dir.clone(), self.storage.clone());
-        let overrides = serve::Configuration { root_dir, storage, ..serve::Configuration::default() };
+        let object_store = serve::StoreOptions::parse(&self.object_store)?;
+        let overrides = serve::Configuration { root_dir, storage, object_store, ..serve::Configuration::default() };
         let environment = environment::object_stores();
         let source = serve::Source { file: self.config_file.clone(), overrides, environment };
         Ok(serve::place(&session.local_context()?, &source, &source.load()?)?)
