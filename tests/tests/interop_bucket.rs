@@ -1,7 +1,8 @@
-//! docker, podman and skopeo with a registry whose content is in a real S3 server.
+//! docker, podman and skopeo with a registry whose content is in a real S3 server; skopeo with one in Microsoft's stand-in
+//! for Azure.
 
 use dhow_testkit::images::{Compression, Format};
-use dhow_testkit::peers::{self, Docker, Podman, Seaweed, available};
+use dhow_testkit::peers::{self, Azurite, Docker, Podman, Seaweed, available};
 use dhow_tests::crash::Dhow;
 use dhow_tests::interop::{Bench, Served, must, remote_digest};
 
@@ -28,6 +29,26 @@ fn skopeo_pushes_and_pulls_to_the_byte() {
         dhow.must(&["pull", &other.name(&path)]);
     }
     dhow.must_be_clean("after pulling from a bucket");
+}
+
+#[test]
+fn azure_keeps_images_for_any_number_of_servers() {
+    let (Some(store), Some(_)) = (available(Azurite::start()), available(peers::skopeo())) else { return };
+    let bench = Bench::new();
+    let dhow = bench.dhow("store");
+    let location = format!("az://{}/images", Azurite::CONTAINER);
+    let [one, other] = [(); 2].map(|()| Served::on_bucket(&dhow, &location, &store.environment()));
+    let image = bench.image("azure", Format::Oci, Compression::Gzip);
+    image.publish(&one.name("acme/app:1"));
+    assert_eq!(remote_digest(&other.name("acme/app:1")), image.manifest.digest);
+    dhow.must(&["pull", &other.name("acme/app:1")]);
+    let upkeep = |arguments: &[&str]| {
+        let mut command = dhow.command(&[arguments, &["--storage", &location]].concat());
+        must(command.envs(store.environment()))
+    };
+    assert!(upkeep(&["serve", "scrub"]).ends_with("no problems"));
+    assert!(upkeep(&["serve", "gc", "--grace", "0s"]).contains("Removed 0 blobs"));
+    assert_eq!(remote_digest(&one.name("acme/app:1")), image.manifest.digest);
 }
 
 #[test]

