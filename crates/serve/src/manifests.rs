@@ -4,6 +4,7 @@ use bytes::Bytes;
 use dhow_base::limits::MANIFEST_BYTES_MAX;
 use dhow_spec::digest::Digest;
 use dhow_spec::{Descriptor, Document, MediaType, Tag};
+use futures::future::try_join_all;
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
 use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
@@ -25,8 +26,9 @@ use crate::storage::{Manifest, ManifestPut, NewManifest, NewTag, Prefix, Storage
 /// parsed. Hardly any image has one.
 pub(crate) const SMALL_BYTES: u64 = 256 << 10;
 
-/// How many tags are looked at together when a manifest is deleted.
+/// How many names of tags are taken together when a manifest is deleted, and how many of them are read at once.
 const TAGS_AT_ONCE: usize = 1000;
+const READS_AT_ONCE: usize = 16;
 
 impl<S: Storage> Registry<S> {
     pub(crate) async fn get_manifest(
@@ -155,12 +157,14 @@ impl<S: Storage> Registry<S> {
         let mut tags = Vec::new();
         let mut after: Option<String> = None;
         while let Some(page) = self.storage.list(&Prefix::tags(repository), after.as_deref(), TAGS_AT_ONCE).await? {
-            for tag in page.names.iter().filter_map(|name| Tag::parse(name).ok()) {
-                if self.storage.tag(repository, &tag).await?.as_ref() == Some(digest) {
-                    if call.permit.is_immutable(repository, &tag) {
-                        return Err(access::immutable(repository, &tag, digest));
+            let names: Vec<Tag> = page.names.iter().filter_map(|name| Tag::parse(name).ok()).collect();
+            for names in names.chunks(READS_AT_ONCE) {
+                let current = try_join_all(names.iter().map(|tag| self.storage.tag(repository, tag))).await?;
+                for (tag, _) in names.iter().zip(current).filter(|(_, current)| current.as_ref() == Some(digest)) {
+                    if call.permit.is_immutable(repository, tag) {
+                        return Err(access::immutable(repository, tag, digest));
                     }
-                    tags.push(tag);
+                    tags.push(tag.clone());
                 }
             }
             after = page.names.last().cloned();
