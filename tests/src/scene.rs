@@ -355,8 +355,26 @@ impl Server {
     /// # Panics
     /// When it cannot be signalled.
     pub fn stop(mut self) -> Option<i32> {
-        signal(&self.child, "TERM");
+        self.terminate();
         self.child.wait().expect("its end").code()
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Panics
+    /// When it cannot be signalled.
+    pub fn terminate(&self) {
+        signal(&self.child, "TERM");
+    }
+
+    /// Waits for its end; returns the exit code, and what it said on standard error.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn ended(mut self) -> (Option<i32>, String) {
+        let mut told = String::new();
+        self.child.stderr.take().expect("its errors").read_to_string(&mut told).expect("text");
+        (self.child.wait().expect("its end").code(), told)
     }
 }
 

@@ -1,7 +1,12 @@
 //! `serve`
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use dhow_testkit::images::sha256;
 use dhow_testkit::registry::{Access, Route, ScriptedRegistry};
 use dhow_tests::scene::{Scene, Server, Transcript};
 use insta::assert_snapshot;
@@ -87,6 +92,31 @@ fn accounts_from_the_file_and_rules_from_the_environment() {
 }
 
 #[test]
+fn an_upload_under_way_outlives_sigterm_and_a_bad_file_is_told() {
+    let scene = Scene::new();
+    write(&scene, "serve.toml", "listen = \"127.0.0.1:0\"\nroot-dir = \"registry\"\n");
+    let server = Server::start(&mut scene.command(&["serve", "--config-file", "serve.toml"]));
+    let mut upload = TcpStream::connect(server.address()).expect("a connection");
+    let path = format!("/v2/acme/web/blobs/uploads/?digest={}", sha256(b"one half, the other"));
+    write!(upload, "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\none half,").expect("half of it");
+    write(&scene, "serve.toml", "[access\n");
+    sleep(Duration::from_millis(2500));
+    server.terminate();
+    let begun = Instant::now();
+    while TcpStream::connect(server.address()).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "new connections are taken");
+        sleep(Duration::from_millis(20));
+    }
+    upload.write_all(b" the other").expect("the other half");
+    let mut head = [0; 12];
+    upload.read_exact(&mut head).expect("an answer");
+    assert_eq!(std::str::from_utf8(&head), Ok("HTTP/1.1 201"));
+    let (code, told) = server.ended();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("serve.toml") && told.contains("the old one stays"), "{told}");
+}
+
+#[test]
 fn an_object_store_takes_the_place_of_the_folder() {
     let scene = Scene::new();
     let server = Server::start(&mut scene.command(&["serve", "--listen", "127.0.0.1:0", "--storage", "memory://"]));
@@ -98,6 +128,11 @@ fn an_object_store_takes_the_place_of_the_folder() {
     write(&scene, "serve.toml", "storage = \"s3://bucket\"\n[object-store]\nendpiont = \"http://127.0.0.1:1\"\n");
     for (arguments, named) in [
         (&["serve", "--storage", "bucket"][..], "\"bucket\" names no storage"),
+        (
+            &["serve", "--storage", "s3://bucket", "--object-store", "hunter2"],
+            "a setting of the object store has no name",
+        ),
+        (&["serve", "gc", "--storage", "s3://bucket", "--object-store", "endpiont=x"], "has no option \"endpiont\""),
         (&["serve", "--config-file", "serve.toml"], "has no option \"endpiont\""),
         (&["serve", "--config-file", "serve.toml", "--root-dir", "registry"], "cannot be both in"),
         (&["serve", "gc", "--storage", "memory://"], "there is no registry in \"memory://\""),
@@ -128,11 +163,6 @@ fn collection_beside_the_server_and_scrub() {
     assert!(scrubbed.stdout.ends_with("): no problems\n"), "{scrubbed}");
 }
 
-        (
-            &["serve", "--storage", "s3://bucket", "--object-store", "hunter2"],
-            "a setting of the object store has no name",
-        ),
-        (&["serve", "gc", "--storage", "s3://bucket", "--object-store", "endpiont=x"], "has no option \"endpiont\""),
 #[test]
 fn read_only_on_nothing_says_so() {
     let scene = Scene::new();
