@@ -85,7 +85,7 @@ impl Session {
             plans.push(plan);
         }
         let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
-        let unnamed = self.lease.take_unnamed();
+        let unnamed = self.lease.take_unnamed(true);
         let flushed = flush(store, &content, &unnamed)?;
         store.name_unpacked(unnamed);
         let members: Vec<&Member> = plans.iter().flat_map(|plan| &plan.members).collect();

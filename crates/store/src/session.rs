@@ -10,6 +10,7 @@ use dhow_spec::{Descriptor, Digest, Repository};
 
 use crate::plan;
 use crate::store::Store;
+use crate::trees::{Ownership, PlainTree};
 
 pub(crate) use lease::{Lease, Proof};
 
@@ -50,6 +51,28 @@ impl Session {
         }
         self.lease.set_unpacks(unpack);
         self
+    }
+
+    /// Whether the uncompressed tars of layers are kept as they arrive, for [`Session::unpack_tree`]; they go with the session.
+    #[must_use]
+    pub fn keep_tars(self, keep: bool) -> Self {
+        if keep {
+            self.store().sweep_parts();
+        }
+        self.lease.set_keeps_tars(keep);
+        self
+    }
+
+    /// As [`Store::unpack_tree`], of what came through this session: layers whose tars it keeps are not inflated once more.
+    ///
+    /// # Errors
+    /// As [`Store::unpack_tree`].
+    pub fn unpack_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<PlainTree> {
+        let tars = self.lease.take_unnamed(false);
+        let made = self.store().unpack_tree_of(image_id, ownership, &tars);
+        // Other images of this session may have them too.
+        tars.into_iter().for_each(|tar| self.lease.keep_unnamed(tar));
+        made
     }
 
     /// The store it works on.

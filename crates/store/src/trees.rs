@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::paths::parse_flat;
 use crate::read::{Layer, MEND};
 use crate::store::Store;
+use crate::unpacked::Unnamed;
 use crate::usage::below;
 use crate::wait;
 
@@ -53,7 +54,7 @@ pub struct PlainTree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ownership {
-    /// To those that the image names; needs root's rights.
+    /// To those that the image names; needs root's rights, or those of root in a user namespace, whose users they are then.
     Kept,
     /// All to one user, who made it; `user.containers.override_stat` says what the image says (fuse-overlayfs's way).
     Single,
@@ -98,6 +99,16 @@ impl Store {
     /// # Errors
     /// Those of [`Store::unpack`]; [`Kind::Invalid`] for an image without layers.
     pub fn unpack_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<PlainTree> {
+        self.unpack_tree_of(image_id, ownership, &[])
+    }
+
+    /// The same, with tars of layers.
+    pub(crate) fn unpack_tree_of(
+        &self,
+        image_id: &Digest,
+        ownership: Ownership,
+        tars: &[Unnamed],
+    ) -> Result<PlainTree> {
         let layers = self.layers(image_id)?;
         let Some(top) = layers.last() else {
             return Err(Error::new(Kind::Invalid, format!("image {image_id} has no files: it has no layers")));
@@ -113,18 +124,28 @@ impl Store {
         let made = match known(&home, ownership) {
             // Another process was faster.
             Some(found) => Ok(found),
-            None => self.make_tree(&layers, &home, ownership),
+            None => self.make_tree(&layers, &home, ownership, tars),
         };
         durable::remove_file(&lock_path)?;
         made
     }
 
+    /// Whether the tree of an image is there already.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the image is not here.
+    pub fn has_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<bool> {
+        let layers = self.layers(image_id)?;
+        let home = layers.last().map(|top| self.paths().tree(&top.chain_id, ownership.suffix()));
+        Ok(home.is_some_and(|home| known(&home, ownership).is_some()))
+    }
+
     /// Makes a tree under another name; the caller holds the lock.
-    fn make_tree(&self, layers: &[Layer], home: &Path, ownership: Ownership) -> Result<PlainTree> {
+    fn make_tree(&self, layers: &[Layer], home: &Path, ownership: Ownership, tars: &[Unnamed]) -> Result<PlainTree> {
         let part = beside(home, PART_SUFFIX);
         self.trash_tree(&part)?;
         self.trash_tree(home)?;
-        let made = self.fill_tree(layers, &part, ownership);
+        let made = self.fill_tree(layers, &part, ownership, tars);
         let notes = match made {
             Ok(notes) => notes,
             Err(error) => {
@@ -137,13 +158,17 @@ impl Store {
         Ok(PlainTree { path: home.join("root"), ownership, notes })
     }
 
-    fn fill_tree(&self, layers: &[Layer], part: &Path, ownership: Ownership) -> Result<Vec<Note>> {
+    fn fill_tree(&self, layers: &[Layer], part: &Path, ownership: Ownership, tars: &[Unnamed]) -> Result<Vec<Note>> {
         let root = part.join("root");
         durable::create_dir_all(&root)?;
         let dir = Dir::open(&root).map_err(|error| Error::io(format_args!("cannot open {root:?}"), error))?;
         let mut unpacker = Unpacker::new(dir, ownership.owners())?;
         for layer in layers {
             let name = format!("layer {}", layer.blob.digest);
+            if let Some(tar) = tars.iter().find(|tar| tar.is_of(layer)) {
+                unpacker.layer(tar.tar()?, &name, TarLimits::LAYER)?;
+                continue;
+            }
             let blob = match durable::open(&self.paths().blob(&layer.blob.digest)) {
                 Err(error) if error.kind() == Kind::NotFound => {
                     return Err(Error::new(Kind::NotFound, format!("{name}: it is not in the store")).with_hint(MEND));

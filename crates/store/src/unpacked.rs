@@ -23,9 +23,11 @@ use crate::db::Step;
 use crate::facts::Facts;
 use crate::find::text_at;
 use crate::read::{Layer, MEND};
+use crate::session::Session;
 use crate::store::Store;
 
-pub(crate) use passing::Unnamed;
+use passing::Finished;
+pub(crate) use passing::{Passing, Unnamed};
 
 /// Bytes on disk that unpacked layers may take; what was not used for longest goes first.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 30;
@@ -50,26 +52,54 @@ impl Store {
     /// [`Kind::NotFound`] when the image or a layer is not here, [`Kind::Corrupt`] when a layer is not what the config says,
     /// [`Kind::Denied`] when the store can only be read and something is missing.
     pub fn unpack(&self, image_id: &Digest) -> Result<Vec<UnpackedLayer>> {
-        let layers = self.layers(image_id)?;
-        let has_made = self.unpack_together(&layers);
-        self.unpack_rest(&layers, has_made)
+        self.unpack_with(image_id, &mut Vec::new())
     }
 
-    /// As [`Store::unpack`], one layer after the other, each above those that are there.
-    fn unpack_rest(&self, layers: &[Layer], mut has_made: bool) -> Result<Vec<UnpackedLayer>> {
+    /// As [`Store::unpack`], with the tars of layers that passed and need those below.
+    fn unpack_with(&self, image_id: &Digest, tars: &mut Vec<Unnamed>) -> Result<Vec<UnpackedLayer>> {
+        let layers = self.layers(image_id)?;
+        let mut known = layers.iter().map(|layer| self.unpacked(layer)).collect::<Result<Vec<_>>>()?;
+        if known.iter().all(Option::is_some) {
+            return Ok(known.into_iter().flatten().collect());
+        }
+        let missing: Vec<&Layer> =
+            layers.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(layer, _)| layer).collect();
+        let has_made = self.unpack_together(&missing, tars);
+        if has_made {
+            for (layer, known) in layers.iter().zip(&mut known).filter(|(_, known)| known.is_none()) {
+                *known = self.unpacked(layer)?;
+            }
+        }
+        self.unpack_rest(&layers, known, tars)
+    }
+
+    /// Unpacks what is not known, one layer after the other, each above those that are there.
+    fn unpack_rest(
+        &self,
+        layers: &[Layer],
+        known: Vec<Option<UnpackedLayer>>,
+        tars: &mut Vec<Unnamed>,
+    ) -> Result<Vec<UnpackedLayer>> {
         let mut unpacked: Vec<UnpackedLayer> = Vec::new();
-        for layer in layers {
-            let (next, is_new) = match self.unpacked(layer)? {
-                Some(found) => (found, false),
-                None => (self.unpack_layer(layer, &union(&unpacked))?, true),
+        let mut finished: Vec<Finished> = Vec::new();
+        for (layer, known) in layers.iter().zip(known) {
+            let below = union(&unpacked);
+            let next = match known {
+                Some(known) => known,
+                None => match self.finish_kept(layer, &below, tars) {
+                    Some(made) => {
+                        let next = made.layer.clone();
+                        finished.push(made);
+                        next
+                    }
+                    None => self.unpack_layer(layer, &below)?,
+                },
             };
-            has_made |= is_new;
             unpacked.push(next);
         }
-        if has_made {
-            let used = unpacked.iter().map(|layer| layer.path.clone()).collect();
-            self.trim_unpacked(&used, UNPACKED_BYTES_MAX);
-        }
+        self.name_finished(finished)?;
+        let used = unpacked.iter().map(|layer| layer.path.clone()).collect();
+        self.trim_unpacked(&used, UNPACKED_BYTES_MAX);
         Ok(unpacked)
     }
 
@@ -210,6 +240,21 @@ impl Store {
             Some(UnpackedFile { path: entry.path(), digest, used, bytes: metadata.blocks() * 512 })
         };
         entries.filter_map(file).collect()
+    }
+}
+
+impl Session {
+    /// As [`Store::unpack`], of what came through this session: the tars of layers that need those below were kept, so that
+    /// nothing is inflated twice.
+    ///
+    /// # Errors
+    /// As [`Store::unpack`].
+    pub fn unpack(&self, image_id: &Digest) -> Result<Vec<UnpackedLayer>> {
+        let mut tars = self.lease.take_unnamed(false);
+        let unpacked = self.store().unpack_with(image_id, &mut tars);
+        // Other images of this session may have them too.
+        tars.into_iter().for_each(|tar| self.lease.keep_unnamed(tar));
+        unpacked
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a layer's tar stream to its file before anybody knows what the layer is, and what lies below it: while it arrives.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::thread;
 
@@ -26,6 +27,9 @@ pub struct Passed {
     /// Whether the target is its file now. If not, that may be because something is needed from the layers below, which may
     /// not be there yet; because the stream is no layer; or because the target could not be written.
     pub made: Result<()>,
+    /// Whether only the layers below are missing: the target holds the whole tar, and
+    /// [`convert_kept`](super::convert_kept) makes its file of that.
+    pub needs_below: bool,
 }
 
 /// Works out the digest of an uncompressed stream and, if it is a layer that says everything itself, writes its file.
@@ -42,7 +46,8 @@ pub fn convert_passing<S: Storage>(
 ) -> Result<Passed> {
     let mut stream = Noting { stream, failed: None };
     let mut lenient = Lenient { target, failed: None };
-    let mut writer = LayerWriter::new(&Unknown, scratch);
+    let below = Unknown::default();
+    let mut writer = LayerWriter::new(&below, scratch);
     let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
         let (sender, chunks) = waiting_chunks();
         let hashing = scope.spawn(move || digest_of(algorithm, chunks));
@@ -58,11 +63,12 @@ pub fn convert_passing<S: Storage>(
         return Err(decode_error("cannot inflate layer", error));
     }
     let finished = noted.and_then(|()| writer.finish(&mut lenient, tar_bytes, &diff_id));
+    let needs_below = lenient.failed.is_none() && below.is_asked.get();
     let made = match (lenient.failed, finished) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(_)) => Ok(()),
     };
-    Ok(Passed { diff_id, tar_bytes, made })
+    Ok(Passed { diff_id, tar_bytes, made, needs_below })
 }
 
 fn note_all<S: Storage>(stream: impl Read, writer: &mut LayerWriter<'_, S>) -> Result<()> {
@@ -124,32 +130,36 @@ impl<S: Storage> Storage for Lenient<'_, S> {
 }
 
 /// The layers below when nobody knows them.
-struct Unknown;
+#[derive(Default)]
+struct Unknown {
+    is_asked: Cell<bool>,
+}
 
 impl Unknown {
-    fn refuse<T>() -> Result<T> {
+    fn refuse<T>(&self) -> Result<T> {
+        self.is_asked.set(true);
         Err(Error::new(Kind::Unavailable, "the layer takes something from the layers below, which are not known yet"))
     }
 }
 
 impl Below for Unknown {
     fn directory(&self, _: &[u8]) -> Result<Option<Attributes>> {
-        Self::refuse()
+        self.refuse()
     }
 
     fn file(&self, _: &[u8]) -> Result<Option<UnionNode>> {
-        Self::refuse()
+        self.refuse()
     }
 
     fn read(&self, _: &UnionNode, _: &mut [u8], _: u64) -> Result<usize> {
-        Self::refuse()
+        self.refuse()
     }
 
     fn attributes(&self, _: &UnionNode) -> Result<Attributes> {
-        Self::refuse()
+        self.refuse()
     }
 
     fn target(&self, _: &UnionNode) -> Result<Vec<u8>> {
-        Self::refuse()
+        self.refuse()
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use dhow_base::Kind;
-use dhow_layer::erofs::{Workspace, convert, convert_passing};
+use dhow_layer::erofs::{Workspace, convert, convert_kept, convert_passing};
 use dhow_layer::{Compression, Decoder, Limits, encode};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
@@ -60,4 +60,35 @@ fn a_stream_that_fails_says_why() {
     let stream = tar[..1000].chain(Broken);
     let error = convert_passing(stream, Algorithm::Sha256, &mut Vec::new(), &scratch).expect_err("it breaks");
     assert!(error.to_string().contains("connection reset"), "{error}");
+}
+
+/// What takes something from the layers below is made of the tar that was kept, to the same bytes as when all is known.
+#[test]
+fn a_kept_tar_becomes_the_same_file() {
+    let lower =
+        Tar::new().directory("usr").directory("usr/lib").file("usr/lib/a", b"shared").symlink("l", "usr").finish();
+    let below = crate::stacked(std::slice::from_ref(&lower));
+    let implied = Tar::new().file("usr/lib/b", &[3; 70_000]).finish();
+    let linked = Tar::new().directory("usr").hard_link("usr/again", "usr/lib/a").file("c", b"c").finish();
+    let nothing_below = Tar::new().file("new/path/d", b"d").finish();
+    for tar in [implied, linked, nothing_below] {
+        let diff_id = Digest::sha256(&tar);
+        let mut expected: Vec<u8> = Vec::new();
+        convert(&tar[..], &diff_id, Workspace { target: &mut expected, scratch: &scratch, below: &below })
+            .expect("a layer");
+        let mut found = Vec::new();
+        let passed = convert_passing(&tar[..], Algorithm::Sha256, &mut found, &scratch).expect("a stream");
+        assert!(passed.needs_below && passed.made.is_err());
+        // Whatever an attempt without them left behind is none of the file's.
+        found.extend_from_slice(&[0xff; 9000]);
+        let workspace = Workspace { target: &mut found, scratch: &scratch, below: &below };
+        let made = convert_kept(&diff_id, passed.tar_bytes, workspace).expect("a layer");
+        assert_eq!((made.tar_bytes, made.summary.needs_below), (tar.len() as u64, true));
+        assert!(found == expected);
+    }
+    // What is no layer is none afterwards either.
+    let mut found = Vec::new();
+    let no_tar = vec![b'x'; 3 << 20];
+    let passed = convert_passing(&no_tar[..], Algorithm::Sha256, &mut found, &scratch).expect("a stream");
+    assert!(!passed.needs_below && passed.made.is_err());
 }

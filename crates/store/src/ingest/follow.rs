@@ -14,8 +14,7 @@ use dhow_spec::digest::Algorithm;
 use futures::channel::oneshot;
 
 use super::progress::{Progress, Tail};
-use crate::store::Store;
-use crate::unpacked::Unnamed;
+use crate::unpacked::{Passing, Unnamed};
 use crate::wait;
 
 /// The verifier hashes pieces of this many bytes: small enough to stay in the second-level cache.
@@ -56,7 +55,7 @@ pub(crate) struct Task {
     /// Whether to inflate it and work out its diff ID.
     pub(crate) inflate: bool,
     /// Where to unpack it to on the way, if at all.
-    pub(crate) unpack: Option<Store>,
+    pub(crate) unpack: Option<Passing>,
 }
 
 /// The threads at work.
@@ -127,8 +126,8 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
 
 fn inflate(tail: Tail, task: &Task) -> Inflated {
     let Descriptor { digest, size, .. } = &task.blob;
-    if let Some(store) = &task.unpack {
-        return store.unpack_passing(digest, tail);
+    if let Some(passing) = &task.unpack {
+        return passing.unpack(digest, tail);
     }
     let mut first = [0; Compression::DETECT_BYTES];
     let length = tail.peek(&mut first).map_err(|error| Error::io("cannot read back what was fetched", error))?;

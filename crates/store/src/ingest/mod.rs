@@ -93,7 +93,7 @@ impl StoreIngest {
         }
         let progress = Arc::new(Progress::new(blob.size, record, parts));
         let inflate = lease.proves() && blob.media_type.is_layer();
-        let unpack = (inflate && lease.unpacks()).then(|| lease.store().clone());
+        let unpack = lease.passing().filter(|_| inflate);
         let task = Task { progress, path, blob, inflate, unpack };
         let this = Self { lease, task, file: Arc::new(lock), followers: Mutex::new(None) };
         this.follow()?;

@@ -11,7 +11,7 @@ use dhow_spec::Digest;
 
 use crate::facts::Facts;
 use crate::store::{Store, now};
-use crate::unpacked::Unnamed;
+use crate::unpacked::{Passing, Unnamed};
 use crate::wait;
 
 /// What inflating a layer has shown.
@@ -30,6 +30,7 @@ pub(crate) struct Lease {
     purpose: String,
     proves: AtomicBool,
     unpacks: AtomicBool,
+    keeps_tars: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -56,6 +57,7 @@ impl Lease {
             purpose: purpose.to_owned(),
             proves: AtomicBool::new(true),
             unpacks: AtomicBool::new(false),
+            keeps_tars: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -72,13 +74,18 @@ impl Lease {
         self.proves.store(proves, Ordering::Relaxed);
     }
 
-    /// Whether layers are unpacked as they arrive.
-    pub(crate) fn unpacks(&self) -> bool {
-        self.unpacks.load(Ordering::Relaxed)
+    /// How layers are unpacked as they arrive, if they are.
+    pub(crate) fn passing(&self) -> Option<Passing> {
+        let as_tar = self.keeps_tars.load(Ordering::Relaxed);
+        (as_tar || self.unpacks.load(Ordering::Relaxed)).then(|| Passing { store: self.store.clone(), as_tar })
     }
 
     pub(crate) fn set_unpacks(&self, unpacks: bool) {
         self.unpacks.store(unpacks, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_keeps_tars(&self, keeps: bool) {
+        self.keeps_tars.store(keeps, Ordering::Relaxed);
     }
 
     /// Keeps the file of a layer until the commit flushes it.
@@ -86,8 +93,12 @@ impl Lease {
         self.lock().unnamed.push(unnamed);
     }
 
-    pub(crate) fn take_unnamed(&self) -> Vec<Unnamed> {
-        std::mem::take(&mut self.lock().unnamed)
+    /// Takes the files of layers that are whole, or the tars of those that are not.
+    pub(crate) fn take_unnamed(&self, whole: bool) -> Vec<Unnamed> {
+        let mut state = self.lock();
+        let (taken, left) = std::mem::take(&mut state.unnamed).into_iter().partition(|layer| layer.is_whole() == whole);
+        state.unnamed = left;
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

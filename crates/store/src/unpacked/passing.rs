@@ -3,16 +3,20 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use dhow_base::Result;
 use dhow_base::fs::{self as durable, FileLock, LockMode};
-use dhow_layer::erofs::{FileStorage, ReadAt, Storage, convert_passing};
+use dhow_base::{Error, Result};
+use dhow_layer::erofs::{
+    FileStorage, HEAD_BYTES, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing,
+};
 use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
+use super::UnpackedLayer;
 use crate::facts::Facts;
 use crate::read::Layer;
 use crate::store::Store;
@@ -24,18 +28,50 @@ const WRITEBACK_BYTES: u64 = 16 << 20;
 /// Most layers that are unpacked at once.
 const THREADS_MAX: usize = 4;
 
-/// A whole layer file that has no name yet, because it may not be on the disk; dropped like that, it is removed.
+/// A layer file that has no name yet, because it may not be on the disk; dropped like that, it is removed.
 #[derive(Debug)]
 pub(crate) struct Unnamed {
     part: PathBuf,
     diff_id: Digest,
     lock: FileLock,
+    /// Length of the tar in it.
+    tar_bytes: u64,
+    /// Whether the file only lacks a name. If not there is the tar alone: the layer needs those below it, or nobody wants its file.
+    is_whole: bool,
     is_named: bool,
+}
+
+/// How layers are unpacked while they arrive.
+#[derive(Clone, Debug)]
+pub(crate) struct Passing {
+    pub(crate) store: Store,
+    /// Only for the tar, which is read again soon and never gets a name.
+    pub(crate) as_tar: bool,
 }
 
 impl Unnamed {
     pub(crate) fn part(&self) -> &Path {
         &self.part
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    pub(crate) fn is_of(&self, layer: &Layer) -> bool {
+        self.diff_id == layer.diff_id
+    }
+
+    /// The tar, proven by its diff ID.
+    pub(crate) fn tar(&self) -> Result<impl Read + Send + '_> {
+        let file = durable::open(&self.part)?;
+        Ok(Tar { file, position: HEAD_BYTES, end: HEAD_BYTES + self.tar_bytes })
+    }
+
+    fn named(&self) -> Result<(PathBuf, File)> {
+        let file = self.lock.file().try_clone();
+        let file = file.map_err(|error| Error::io(format_args!("cannot open {:?}", self.part), error))?;
+        Ok((self.part.clone(), file))
     }
 }
 
@@ -47,6 +83,28 @@ impl Drop for Unnamed {
     }
 }
 
+/// A layer file that is whole, and can be read, but has no name yet.
+pub(super) struct Finished {
+    pub(super) layer: UnpackedLayer,
+    unnamed: Unnamed,
+}
+
+/// What there is of a layer's file when its stream has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// All of it.
+    Whole,
+    /// The tar: what it takes from the layers below is not known yet.
+    Tar,
+    /// Nothing of use.
+    Nothing,
+}
+
+fn flush(unnamed: &[Unnamed]) -> Result<()> {
+    let files = unnamed.iter().map(Unnamed::named).collect::<Result<Vec<_>>>()?;
+    if files.is_empty() { Ok(()) } else { durable::flush(&files, &[]) }
+}
+
 fn remove_part(part: &Path, lock: &FileLock) {
     if wait::is_at(lock.file(), part)
         && let Err(error) = durable::remove_file(part)
@@ -55,24 +113,41 @@ fn remove_part(part: &Path, lock: &FileLock) {
     }
 }
 
-impl Store {
-    /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself.
+/// Reads a part of a file.
+struct Tar {
+    file: File,
+    position: u64,
+    end: u64,
+}
+
+impl Read for Tar {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(buffer.len());
+        let read = ReadAt::read_at(&self.file, &mut buffer[..most], self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+impl Passing {
+    /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself, else its tar.
     ///
     /// # Errors
     /// Those of inflating. That there is no file is none: it is made when all layers are here, and then says why not.
-    pub(crate) fn unpack_passing(&self, blob: &Digest, stream: impl Read) -> Result<(Uncompressed, Option<Unnamed>)> {
-        let Some((part, lock)) = self.begin_passing(blob) else {
+    pub(crate) fn unpack(&self, blob: &Digest, stream: impl Read) -> Result<(Uncompressed, Option<Unnamed>)> {
+        let Some((part, lock)) = self.store.begin_passing(blob) else {
             return Ok((uncompressed_digest(stream, Limits::LAYER)?, None));
         };
-        let made = self.convert_passing(stream, &part, &lock);
+        let made = self.convert(stream, &part, &lock);
         match made {
-            Ok((uncompressed, true)) => {
-                let diff_id = uncompressed.diff_id.clone();
-                Ok((uncompressed, Some(Unnamed { part, diff_id, lock, is_named: false })))
-            }
-            Ok((uncompressed, false)) => {
+            Ok((uncompressed, Left::Nothing)) => {
                 remove_part(&part, &lock);
                 Ok((uncompressed, None))
+            }
+            Ok((uncompressed, passed)) => {
+                let is_whole = passed == Left::Whole && !self.as_tar;
+                let (tar_bytes, diff_id) = (uncompressed.size, uncompressed.diff_id.clone());
+                Ok((uncompressed, Some(Unnamed { part, diff_id, lock, tar_bytes, is_whole, is_named: false })))
             }
             Err(error) => {
                 remove_part(&part, &lock);
@@ -81,6 +156,29 @@ impl Store {
         }
     }
 
+    fn convert(&self, stream: impl Read, part: &Path, lock: &FileLock) -> Result<(Uncompressed, Left)> {
+        let file = lock.file().try_clone();
+        let file = file.map_err(|error| Error::io(format_args!("cannot open {part:?}"), error))?;
+        let failed = |error| decode_error("cannot inflate layer", error);
+        // The digest of the content proves it.
+        let mut decoder = Decoder::new(stream, Limits::LAYER).map_err(failed)?.ignoring_checksums();
+        let mut target = Target::Part(WritingBack::new(file, part, !self.as_tar)?);
+        let scratch = || self.store.scratch_file().map(Target::Scratch);
+        let passed = convert_passing(&mut decoder, Algorithm::Sha256, &mut target, &scratch)?;
+        let left = match &passed.made {
+            Ok(()) => Left::Whole,
+            Err(_) if passed.needs_below => Left::Tar,
+            Err(error) => {
+                tracing::debug!(diff_id = %passed.diff_id, %error, "a layer was not unpacked on its way in");
+                Left::Nothing
+            }
+        };
+        let compression = decoder.compression();
+        Ok((Uncompressed { compression, diff_id: passed.diff_id, size: passed.tar_bytes }, left))
+    }
+}
+
+impl Store {
     /// Opens the file in which a layer comes into being; nothing when it is not needed or cannot be had.
     fn begin_passing(&self, blob: &Digest) -> Option<(PathBuf, FileLock)> {
         let known = self.facts(blob).map(|facts| self.paths().unpacked(&facts.diff_id, false));
@@ -94,22 +192,6 @@ impl Store {
         Some((part, lock))
     }
 
-    fn convert_passing(&self, stream: impl Read, part: &Path, lock: &FileLock) -> Result<(Uncompressed, bool)> {
-        let file = lock.file().try_clone();
-        let file = file.map_err(|error| dhow_base::Error::io(format_args!("cannot open {part:?}"), error))?;
-        let failed = |error| decode_error("cannot inflate layer", error);
-        // The digest of the content proves it.
-        let mut decoder = Decoder::new(stream, Limits::LAYER).map_err(failed)?.ignoring_checksums();
-        let mut target = Target::Part(WritingBack::new(file, part)?);
-        let scratch = || self.scratch_file().map(Target::Scratch);
-        let passed = convert_passing(&mut decoder, Algorithm::Sha256, &mut target, &scratch)?;
-        if let Err(error) = &passed.made {
-            tracing::debug!(diff_id = %passed.diff_id, %error, "a layer was not unpacked on its way in");
-        }
-        let compression = decoder.compression();
-        Ok((Uncompressed { compression, diff_id: passed.diff_id, size: passed.tar_bytes }, passed.made.is_ok()))
-    }
-
     /// Gives files that are on the disk now their names. They are a cache: what cannot be named is made anew.
     pub(crate) fn name_unpacked(&self, unnamed: Vec<Unnamed>) {
         for mut layer in unnamed {
@@ -120,14 +202,15 @@ impl Store {
         }
     }
 
-    /// Unpacks those layers that are not yet, several at once, as far as they need nothing of each other; with one flush for
-    /// all. Returns whether any was. What fails here is tried again by who needs it.
-    pub(super) fn unpack_together(&self, layers: &[Layer]) -> bool {
-        let missing: Vec<&Layer> = layers.iter().filter(|layer| matches!(self.unpacked(layer), Ok(None))).collect();
+    /// Unpacks layers, several at once, as far as they need nothing of each other; with one flush for all. Those that do are left
+    /// in `tars`. Returns whether any got its name. What fails here is tried again by who needs it.
+    pub(super) fn unpack_together(&self, missing: &[&Layer], tars: &mut Vec<Unnamed>) -> bool {
         if missing.is_empty() || !self.is_writable() {
             return false;
         }
         self.sweep_parts();
+        let is_kept = |layer: &&&Layer| tars.iter().any(|tar| tar.is_of(layer));
+        let missing: Vec<&Layer> = missing.iter().filter(|layer| !is_kept(layer)).copied().collect();
         if missing.len() < 2 {
             return false;
         }
@@ -142,20 +225,55 @@ impl Store {
             let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
             threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
         });
-        let files: Vec<(PathBuf, File)> =
-            made.iter().filter_map(|layer| Some((layer.part.clone(), layer.lock.file().try_clone().ok()?))).collect();
-        if let Err(error) = durable::flush(&files, &[]) {
-            tracing::warn!(%error, "cannot flush unpacked layers");
-        } else if files.len() == made.len() {
-            self.name_unpacked(made);
-            return !files.is_empty();
+        let (whole, tar_only): (Vec<Unnamed>, Vec<Unnamed>) = made.into_iter().partition(Unnamed::is_whole);
+        tars.extend(tar_only);
+        match flush(&whole) {
+            Ok(()) => {
+                let has_made = !whole.is_empty();
+                self.name_unpacked(whole);
+                has_made
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot flush unpacked layers");
+                false
+            }
         }
-        false
+    }
+
+    /// Makes the file of a layer of its tar, if that is among those that were kept, above the layers below it. The file has no
+    /// name yet. What fails is tried again from the blob.
+    pub(super) fn finish_kept(&self, layer: &Layer, below: &Union<File>, tars: &mut Vec<Unnamed>) -> Option<Finished> {
+        let unnamed = tars.swap_remove(tars.iter().position(|tar| tar.is_of(layer))?);
+        let finish = || -> Result<Finished> {
+            let mut target = FileStorage::new(unnamed.named()?.1, &unnamed.part);
+            let scratch = || self.scratch_file();
+            let workspace = Workspace { target: &mut target, scratch: &scratch, below };
+            let needs_below = convert_kept(&layer.diff_id, unnamed.tar_bytes, workspace)?.summary.needs_below;
+            let id = if needs_below { &layer.chain_id } else { &layer.diff_id };
+            let image = Arc::new(Image::open(durable::open(&unnamed.part)?)?);
+            let path = self.paths().unpacked(id, needs_below);
+            Ok(Finished { layer: UnpackedLayer { image, path }, unnamed })
+        };
+        let finished = finish();
+        finished.inspect_err(|error| tracing::debug!(diff_id = %layer.diff_id, %error, "cannot use a kept tar")).ok()
+    }
+
+    /// Brings finished files to the disk, with one flush, and gives them their names.
+    pub(super) fn name_finished(&self, finished: Vec<Finished>) -> Result<()> {
+        let (paths, unnamed): (Vec<PathBuf>, Vec<Unnamed>) =
+            finished.into_iter().map(|finished| (finished.layer.path, finished.unnamed)).unzip();
+        flush(&unnamed)?;
+        for (path, mut unnamed) in paths.iter().zip(unnamed) {
+            durable::rename(&unnamed.part, path)?;
+            unnamed.is_named = true;
+        }
+        Ok(())
     }
 
     fn unpack_alone(&self, layer: &Layer) -> Option<Unnamed> {
         let file = durable::open(&self.paths().blob(&layer.blob.digest)).ok()?;
-        let (uncompressed, unnamed) = self.unpack_passing(&layer.blob.digest, file).ok()?;
+        let passing = Passing { store: self.clone(), as_tar: false };
+        let (uncompressed, unnamed) = passing.unpack(&layer.blob.digest, file).ok()?;
         if uncompressed.diff_id != layer.diff_id {
             return None;
         }
@@ -210,19 +328,21 @@ struct WritingBack {
     file: File,
     /// Up to where the disk was asked to take it.
     asked: u64,
+    /// Whether it is worth asking: what is soon removed need not get there.
+    asks: bool,
 }
 
 impl WritingBack {
-    fn new(file: File, path: &Path) -> Result<Self> {
+    fn new(file: File, path: &Path, asks: bool) -> Result<Self> {
         let other = file.try_clone();
-        let other = other.map_err(|error| dhow_base::Error::io(format_args!("cannot open {path:?}"), error))?;
-        Ok(Self { storage: FileStorage::new(file, path), file: other, asked: 0 })
+        let other = other.map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))?;
+        Ok(Self { storage: FileStorage::new(file, path), file: other, asked: 0, asks })
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         self.storage.write_at(bytes, offset)?;
         let end = offset + bytes.len() as u64;
-        if end >= self.asked + WRITEBACK_BYTES {
+        if self.asks && end >= self.asked + WRITEBACK_BYTES {
             durable::start_writeback(&self.file, self.asked..end);
             self.asked = end;
         }
