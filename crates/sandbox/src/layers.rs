@@ -12,8 +12,8 @@ use dhow_base::{Error, Kind, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount as unmount_at,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_fd,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount as unmount_at,
 };
 
 use crate::loops::LoopDevice;
@@ -42,22 +42,45 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
         let message = format!("the image has {} layers, overlayfs takes {LAYERS_MAX}", layers.len());
         return Err(Error::new(Kind::LimitExceeded, message));
     }
-    let steps = Steps::on(work).map_err(|error| cannot("what layers are mounted on", error))?;
     // Below all layers: overlayfs wants two directories at least.
     let bottom = work.join("bottom");
     durable::create_dir_all(&bottom)?;
-    let mut mounted = Vec::with_capacity(layers.len());
-    for (number, layer) in layers.iter().enumerate() {
+    let mounts = layers
+        .iter()
+        .map(|layer| layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error)))
+        .collect::<Result<Vec<_>>>()?;
+    let overlay = match overlay_of_mounts(&mounts, &bottom) {
+        // Before Linux 6.15: overlayfs takes only what is somewhere.
+        Err(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP) => overlay_of_attached(&mounts, work)?,
+        other => other.map_err(|error| cannot("the layers", error))?,
+    };
+    attach(&overlay, target).map_err(|error| cannot("the layers", error))
+}
+
+/// Overlayfs over mounts that are nowhere.
+fn overlay_of_mounts(mounts: &[OwnedFd], bottom: &Path) -> Result<OwnedFd, Errno> {
+    let context = overlay_context()?;
+    for mount in mounts.iter().rev() {
+        fsconfig_set_fd(context.as_fd(), "lowerdir+", mount.as_fd())?;
+    }
+    fsconfig_set_string(context.as_fd(), "lowerdir+", bottom)?;
+    finish_overlay(&context)
+}
+
+/// Overlayfs over mounts that are attached below `work` for as long as it takes.
+fn overlay_of_attached(mounts: &[OwnedFd], work: &Path) -> Result<OwnedFd> {
+    let _steps = Steps::on(work).map_err(|error| cannot("what layers are mounted on", error))?;
+    let bottom = work.join("bottom");
+    durable::create_dir_all(&bottom)?;
+    let mut points = Vec::with_capacity(mounts.len());
+    for (number, mount) in mounts.iter().enumerate() {
         let point = work.join(number.to_string());
         durable::create_dir_all(&point)?;
-        let mount = layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error))?;
-        attach(&mount, &point).map_err(|error| cannot(&format!("{layer:?}"), error))?;
-        mounted.push(point);
+        attach(mount, &point).map_err(|error| cannot("a layer", error))?;
+        points.push(point);
     }
-    let overlay = overlay_mount(&mounted, &bottom).map_err(|error| cannot("the layers", error))?;
-    // Overlayfs has taken mounts of its own of the layers.
-    drop(steps);
-    attach(&overlay, target).map_err(|error| cannot("the layers", error))
+    // Overlayfs takes mounts of its own of the layers.
+    overlay_mount(&points, &bottom).map_err(|error| cannot("the layers", error))
 }
 
 /// Unmounts what is at a path. With `force`, whoever uses it keeps it until they are done.
@@ -154,9 +177,18 @@ fn erofs_mount(source: &Path) -> Result<OwnedFd, Errno> {
 
 /// `layers` are directories, the lowest first.
 fn overlay_mount(layers: &[PathBuf], bottom: &Path) -> Result<OwnedFd, Errno> {
+    let context = overlay_context()?;
+    lower_directories(&context, layers.iter().rev().map(PathBuf::as_path).chain([bottom]))?;
+    finish_overlay(&context)
+}
+
+fn overlay_context() -> Result<OwnedFd, Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "source", "dhow")?;
-    lower_directories(&context, layers.iter().rev().map(PathBuf::as_path).chain([bottom]))?;
+    Ok(context)
+}
+
+fn finish_overlay(context: &OwnedFd) -> Result<OwnedFd, Errno> {
     fsconfig_set_flag(context.as_fd(), "ro")?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
