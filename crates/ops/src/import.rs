@@ -4,24 +4,26 @@ pub(crate) mod changes;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dhow_base::fs::unnamed_file;
-use dhow_base::progress::Silent;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::fs::{unnamed_file, write_at};
+use dhow_base::progress::{Event, Observer, Silent};
+use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{Begin, Ingest, LocalBlob, Sink, verify_document};
 use dhow_layer::tar::{TarLimits, TarReader};
 use dhow_layer::{Limits, inflate_ahead};
+pub use dhow_registry::shown_url;
 use dhow_spec::config::{History, ImageConfig, RootFs, RunConfig};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest, MediaType, Platform, Reference};
 use dhow_store::{NewTarget, Session, Store};
+use futures::TryStreamExt;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::last_use;
+use crate::{last_use, runtime};
 
 /// Where the archive comes from.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub enum Input {
     Path(PathBuf),
     /// Standard input.
     Stdin,
+    /// An `http` or `https` URL.
+    Url(String),
 }
 
 /// What to import.
@@ -60,12 +64,13 @@ pub struct Imported {
 /// archive, as with docker.
 ///
 /// # Errors
-/// [`Kind::Invalid`] in docker's words for an instruction that changes nothing; [`Kind::Corrupt`] for what is no archive.
-pub fn import(context: &Context, request: &Request) -> Result<Imported> {
+/// [`Kind::Invalid`] in docker's words for an instruction that changes nothing; [`Kind::Corrupt`] for what is no archive; those
+/// of fetching it.
+pub fn import(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Imported> {
     let config = changes::apply(&request.changes)?;
     let store = context.store()?;
     let session = store.begin("import")?;
-    let (file, diff_id, size) = spool(store, &request.input)?;
+    let (file, diff_id, size) = spool(context, store, &request.input, observer)?;
     let layer = Descriptor::new(MediaType::OciLayer, diff_id.clone(), size);
     let path = PathBuf::from("the imported archive");
     let blob = LocalBlob { file: Arc::new(file), path, offset: 0, length: size };
@@ -104,9 +109,13 @@ pub fn import(context: &Context, request: &Request) -> Result<Imported> {
 }
 
 /// Inflates the archive into a file without a name, proves that it is one, and works out its digest.
-fn spool(store: &Store, input: &Input) -> Result<(File, Digest, u64)> {
-    let (reader, name) = open(input)?;
+fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observer) -> Result<(File, Digest, u64)> {
     let directory = store.spool_dir()?;
+    let (reader, name) = match input {
+        Input::Url(url) => (fetch(context, url, &directory, observer)?, format!("from {:?}", shown_url(url))),
+        Input::Path(path) => (open(path)?, format!("{path:?}")),
+        Input::Stdin => (Box::new(io::stdin()) as Box<dyn Read + Send>, "on standard input".to_owned()),
+    };
     let failed = |error| Error::io(format_args!("cannot write to {directory:?}"), error);
     let mut file = unnamed_file(&directory)?;
     let name = format!("archive {name}");
@@ -124,18 +133,44 @@ fn spool(store: &Store, input: &Input) -> Result<(File, Digest, u64)> {
     Ok((file, found.diff_id, found.size))
 }
 
-fn open(input: &Input) -> Result<(Box<dyn Read + Send>, String)> {
-    match input {
-        Input::Stdin => Ok((Box::new(io::stdin()), "on standard input".to_owned())),
-        Input::Path(path) => {
-            let file = File::open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    Error::new(Kind::NotFound, format!("open {}: no such file or directory", path.display()))
-                }
-                _ => Error::io(format_args!("open {}", path.display()), error),
-            })?;
-            Ok((Box::new(file), format!("{path:?}")))
+/// Fetches an archive, as it is there, into a file without a name.
+fn fetch(context: &Context, url: &str, directory: &Path, observer: &dyn Observer) -> Result<Box<dyn Read + Send>> {
+    let mut file = unnamed_file(directory)?;
+    let name = url_path_end(url);
+    runtime::block_on(async {
+        let download = context.client()?.download(url).await?;
+        // A server need not say how long it is.
+        let length = download.length();
+        let mut stream = std::pin::pin!(download.stream());
+        let mut done = 0;
+        while let Some(bytes) = stream.try_next().await? {
+            write_at(&file, directory, &bytes, done)?;
+            done += bytes.len() as u64;
+            if done > limits::BLOB_BYTES_MAX {
+                let message = format!("{:?} is longer than {} bytes", shown_url(url), limits::BLOB_BYTES_MAX);
+                return Err(Error::new(Kind::LimitExceeded, message));
+            }
+            observer.event(Event::Moved { digest: &name, done, total: length.unwrap_or(done) });
         }
+        Ok(())
+    })?;
+    file.seek(SeekFrom::Start(0)).map_err(|error| Error::io(format_args!("cannot read {directory:?}"), error))?;
+    Ok(Box::new(file))
+}
+
+/// What the file behind a URL is called.
+fn url_path_end(url: &str) -> String {
+    let shown = shown_url(url);
+    shown.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::new(Kind::NotFound, format!("open {}: no such file or directory", path.display())))
+        }
+        Err(error) => Err(Error::io(format_args!("open {}", path.display()), error)),
     }
 }
 

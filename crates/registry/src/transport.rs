@@ -84,6 +84,11 @@ impl Security {
         Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host }
     }
 
+    /// For a URL that the user gave, whatever it is of: with no certificates but the system's.
+    pub(crate) fn of_address(verify: bool) -> Self {
+        Self { verify, trusts_plain: true, tls: Arc::default(), host: None }
+    }
+
     /// The host that the registry's API is at, when it is an address.
     pub(crate) fn host(&self) -> Option<&str> {
         self.host.as_deref()

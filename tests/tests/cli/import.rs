@@ -83,6 +83,65 @@ fn what_is_no_archive_is_refused() {
     assert_eq!(scene.must(&["images", "-aq"]), "");
 }
 
+/// A web server that knows three paths, until the test ends. It answers so many requests.
+fn web(archive: Vec<u8>, requests: usize) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(requests) {
+            let mut stream = stream.expect("a connection");
+            let mut lines = BufReader::new(stream.try_clone().expect("a clone")).lines();
+            let line = lines.next().and_then(Result::ok).unwrap_or_default();
+            let rest: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+            let is_known = rest.iter().any(|line| line.eq_ignore_ascii_case("authorization: Basic bWU6c2VjcmV0"));
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            let (head, body) = match path.split('?').next().unwrap_or_default() {
+                "/root.tar" => (format!("200 OK\r\nContent-Length: {}", archive.len()), archive.as_slice()),
+                "/private.tar" if is_known => ("200 OK".to_owned(), archive.as_slice()),
+                "/private.tar" => ("401 Unauthorized".to_owned(), &b"who are you?"[..]),
+                "/moved" => ("302 Found\r\nLocation: /root.tar".to_owned(), &b""[..]),
+                "/inwards" => ("302 Found\r\nLocation: http://169.254.169.254/latest".to_owned(), &b""[..]),
+                "/cut.tar" => (format!("200 OK\r\nContent-Length: {}", archive.len() + 1), archive.as_slice()),
+                _ => ("404 Not Found".to_owned(), &b"nothing here\n"[..]),
+            };
+            let _ = stream.write_all(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").as_bytes());
+            let _ = stream.write_all(body);
+        }
+    });
+    address
+}
+
+#[test]
+fn an_archive_behind_a_url_is_fetched() {
+    let scene = Scene::new();
+    let archive = archive();
+    let address = web(archive.clone(), 12);
+    scene.call(&address, "[WEB]");
+    let url = |path: &str| format!("http://{address}/{path}");
+    let imported = scene.dhow(&["import", &url("root.tar?token=secret"), "acme/root:1"]);
+    assert_eq!(
+        (imported.code, imported.stderr.as_str()),
+        (0, "Downloading from http://[WEB]/root.tar\n"),
+        "{imported}"
+    );
+    assert_eq!(imported.stdout.trim().len(), 71, "{imported}");
+    let image = inspect(&scene, "acme/root:1");
+    assert_eq!(image["RootFS"]["Layers"][0], sha256(&archive));
+    assert_eq!(image["Comment"], format!("Imported from {}", url("root.tar")), "secrets stay out of it");
+    // Docker tells on standard output; a redirect is followed, and a name and a password are for who is asked.
+    let second = scene.docker(&["import", &url("moved")]);
+    assert_eq!((second.code, second.stdout.lines().count()), (0, 2), "{second}");
+    assert!(second.stdout.starts_with("Downloading from http://[WEB]/moved\n"), "{second}");
+    assert_eq!(scene.dhow(&["import", &format!("http://me:secret@{address}/private.tar")]).code, 0);
+    assert_snapshot!(scene.dhow(&["import", &url("private.tar")]), @"");
+    assert_snapshot!(scene.docker(&["import", &url("nope.tar")]), @"");
+    assert_snapshot!(scene.dhow(&["import", &url("inwards")]), @"");
+    assert_snapshot!(scene.dhow(&["import", &url("cut.tar")]), @"");
+    assert_snapshot!(scene.dhow(&["import", "http://"]), @"");
+    scene.must(&["system", "check"]);
+}
+
 #[test]
 fn docker_makes_the_same_layer_of_it() {
     let scene = Scene::new();

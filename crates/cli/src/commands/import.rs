@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dhow_base::{Error, Kind};
+use dhow_base::Kind;
 use dhow_ops::import::{self, Input, Request};
 
 use super::targets;
 use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
+use crate::progress::Progress;
+use crate::progress::state::Direction;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -32,7 +35,7 @@ pub(crate) struct Import {
 
 impl Verb for Import {
     const ABOUT: &'static str = "Make an image of a tar archive of files";
-    const OPERANDS: &'static str = "file|- [REPOSITORY[:TAG]]";
+    const OPERANDS: &'static str = "file|URL|- [REPOSITORY[:TAG]]";
     const COUNT: Count = Count::AtLeast(1);
 
     fn operands(&self) -> &[String] {
@@ -43,11 +46,7 @@ impl Verb for Import {
         let Some(source) = self.operands.first() else { return Ok(()) };
         let input = match source.as_str() {
             "-" => Input::Stdin,
-            url if url.starts_with("http://") || url.starts_with("https://") => {
-                let message = format!("cannot import {url}: archives are read from files and standard input only");
-                let hint = "fetch it and pipe it in: curl -fL URL | dhow import -";
-                return Err(Error::new(Kind::Unsupported, message).with_hint(hint).into());
-            }
+            url if url.starts_with("http://") || url.starts_with("https://") => Input::Url(url.to_owned()),
             path => Input::Path(PathBuf::from(path)),
         };
         let context = session.local_context()?;
@@ -57,19 +56,43 @@ impl Verb for Import {
             context.naming().given(name).map_err(|error| Failure::Client(error.to_string()))
         });
         let platform = self.platform.as_deref().or(session.environment.default_platform.as_deref());
+        let message = self.message.filter(|message| !message.is_empty()).unwrap_or_else(|| match &input {
+            Input::Url(url) => format!("Imported from {}", import::shown_url(url)),
+            Input::Path(_) | Input::Stdin => MESSAGE.to_owned(),
+        });
         let request = Request {
             input,
             changes: self.change,
-            message: self.message.filter(|message| !message.is_empty()).unwrap_or_else(|| MESSAGE.to_owned()),
+            message,
             platform: targets::platform(platform)?,
             reference: reference.transpose()?,
         };
-        let imported = import::import(&context, &request).map_err(|error| match error.kind() {
+        let imported = {
+            let is_fetched = matches!(request.input, Input::Url(_));
+            if let Input::Url(url) = &request.input {
+                announce(session, url);
+            }
+            let progress = Progress::new(session.console, Direction::Pull, !is_fetched);
+            import::import(&context, &request, &progress)
+        };
+        let imported = imported.map_err(|error| match error.kind() {
             // Docker's client opens the file itself.
-            Kind::NotFound => Failure::Reported(error),
+            Kind::NotFound if !matches!(request.input, Input::Url(_)) => Failure::Reported(error),
             _ => Failure::Engine(error),
         })?;
         session.console.line(imported.image_id.to_string());
         Ok(())
+    }
+}
+
+/// Docker tells on standard output where it fetches from; else that is for the ID alone.
+fn announce(session: &Session<'_>, url: &str) {
+    let text = format!("Downloading from {}", import::shown_url(url));
+    match session.personality {
+        Personality::Docker | Personality::Docker29 => session.console.line(text),
+        Personality::Dhow | Personality::Podman => {
+            session.console.divert();
+            session.console.notice(text);
+        }
     }
 }
