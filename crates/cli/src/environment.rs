@@ -55,6 +55,8 @@ pub(crate) struct Environment {
     pub(crate) user: u32,
     /// The name of the user, if the password file knows one.
     pub(crate) user_name: Option<String>,
+    /// `SHELL`: what `unshare` runs when it is told nothing.
+    pub(crate) shell: Option<String>,
     /// `DHOW_IN_USER_NAMESPACE`: that this process was started by itself in a user namespace, and whether there are users besides root.
     pub(crate) in_user_namespace: Option<bool>,
 }
@@ -85,6 +87,7 @@ impl Environment {
             no_color: variable("NO_COLOR").is_some(),
             user: rustix::process::geteuid().as_raw(),
             user_name: user_name(),
+            shell: variable("SHELL").and_then(|text| text.into_string().ok()),
             in_user_namespace: variable("DHOW_IN_USER_NAMESPACE").map(|kind| kind == "many"),
         }
     }

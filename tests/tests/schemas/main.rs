@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 28] = [
+const WITHOUT: [(&str, &str); 29] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
@@ -36,6 +36,7 @@ const WITHOUT: [(&str, &str); 28] = [
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),
     ("unpack", "prints nothing"),
+    ("unshare", "prints what the command prints"),
     ("untag", "prints nothing"),
     ("volume create", "prints the name of the volume and nothing else"),
     ("volume inspect", "prints docker's document of a volume"),

@@ -47,6 +47,7 @@ mod targets;
 mod transfers;
 mod tree;
 mod unpack;
+mod unshare;
 mod untag;
 mod validate;
 pub(crate) mod version;
@@ -87,6 +88,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<import::Import>("import", &[], IMPORT),
     Node::verb::<unpack::Unpack>("unpack", &[], &[]),
+    Node::verb::<unshare::Unshare>("unshare", &[], &[]),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
