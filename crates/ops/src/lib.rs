@@ -61,6 +61,7 @@ pub mod transfers;
 mod transport;
 pub mod tree;
 pub mod unpack;
+pub mod unpacking;
 pub mod unshare;
 pub mod untag;
 mod uploads;

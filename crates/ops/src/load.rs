@@ -17,6 +17,7 @@ use crate::extent::Extent;
 use crate::last_use;
 use crate::naming::Naming;
 use crate::select::{Fit, Platforms, Selection};
+use crate::unpacking::{self, Form};
 
 /// Where the archive comes from.
 #[derive(Clone, Debug)]
@@ -55,16 +56,27 @@ pub struct Report {
     pub missing: Option<Error>,
 }
 
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The archive.
+    pub input: Input,
+    /// Which platforms of each index.
+    pub platforms: Platforms,
+    /// Makes the files of the images ready as well.
+    pub unpack: Option<Form>,
+}
+
 /// Takes all images of an archive: of each index the platforms asked for, else all that the archive has.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] and [`Kind::Invalid`] in docker's words for a bad archive, [`Kind::NotFound`] when nothing of an image
 /// is for the platforms asked for; nothing of the archive gets a name then.
-pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &dyn Observer) -> Result<Report> {
+pub fn load(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Report> {
     let store = context.store()?;
-    let archive = Archive::open(archive_input(input)?, &store.spool_dir()?)?;
-    let session = store.begin("load")?;
-    let wanted: &[Platform] = match platforms {
+    let archive = Archive::open(archive_input(&request.input)?, &store.spool_dir()?)?;
+    let session = Form::prepare(request.unpack.as_ref(), store.begin("load")?);
+    let wanted: &[Platform] = match &request.platforms {
         Platforms::These(wanted) => wanted,
         Platforms::Default | Platforms::All => &[],
     };
@@ -81,6 +93,9 @@ pub fn load(context: &Context, input: &Input, platforms: &Platforms, observer: &
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
+    for target in &targets {
+        unpacking::unpack(&session, request.unpack.as_ref(), &target.document.digest)?;
+    }
     last_use::note(store, committed.targets.iter().map(|target| &target.shown));
     let loaded = targets.iter().zip(&copies).map(|(target, copied)| loaded(store, target, &committed, copied));
     let loaded = loaded.collect::<Result<_>>()?;

@@ -6,7 +6,6 @@ use dhow_content::{CopyOptions, Prefetched, Select, Source, VerifiedDocument, co
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform, Reference, Repository};
-pub use dhow_store::Ownership;
 use dhow_store::{NewTarget, Store};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
@@ -15,6 +14,7 @@ use crate::extent::{self, Extent};
 use crate::last_use;
 use crate::present::UntilMoved;
 use crate::select::{Fit, Platforms, Selection};
+use crate::unpacking::{Form, unpack};
 
 /// What to pull.
 #[derive(Clone, Debug)]
@@ -29,15 +29,6 @@ pub struct Request {
     pub measured: bool,
     /// Makes the files of the image ready as well.
     pub unpack: Option<Form>,
-}
-
-/// What an image is unpacked to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// One file for each layer, ready to be mounted and read.
-    Layers,
-    /// A plain tree of files.
-    Tree(Ownership),
 }
 
 /// When the registry is asked at all (podman's `--policy`).
@@ -66,7 +57,7 @@ pub fn present(context: &Context, request: &Request) -> Result<Option<Pulled>> {
     }
     let image_id = store.find_target(&known.digest)?.image_id;
     store.touch([&image_id])?;
-    unpack(store, request, &known.digest)?;
+    unpack(&store.begin("pull")?, request.unpack.as_ref(), &known.digest)?;
     let extent = local_extent(store, &known, request)?;
     let Descriptor { digest, media_type, .. } = known;
     Ok(Some(Pulled { digest, media_type, image_id, newer: false, extent }))
@@ -78,22 +69,6 @@ fn local_extent(store: &Store, root: &Descriptor, request: &Request) -> Result<E
         return Ok(Extent::default());
     }
     Extent::of(store, &root.digest, &extent::local_documents(store, root, &request.platforms)?)
-}
-
-/// Unpacks those layers of all images of a target that were not on their way in: they were here before, or take something
-/// from the layers below.
-fn unpack(store: &Store, request: &Request, target: &Digest) -> Result<()> {
-    let Some(form) = request.unpack else { return Ok(()) };
-    for image_id in store.images_of(target)? {
-        let unpacked = match form {
-            Form::Layers => store.unpack(&image_id).map(drop),
-            // An artifact has no files.
-            Form::Tree(_) if store.layers(&image_id)?.is_empty() => Ok(()),
-            Form::Tree(ownership) => store.unpack_tree(&image_id, ownership).map(drop),
-        };
-        unpacked.map_err(|error| error.context("the image is here, but cannot be unpacked"))?;
-    }
-    Ok(())
 }
 
 /// What to say where nothing may be fetched.
@@ -214,7 +189,7 @@ impl Resolved {
         if self.is_local {
             let found = store.find_target(&self.root.digest)?;
             last_use::note(store, [&found.image_id]);
-            unpack(store, &self.request, &self.root.digest)?;
+            unpack(&store.begin("pull")?, self.request.unpack.as_ref(), &self.root.digest)?;
             let extent = local_extent(store, &self.root, &self.request)?;
             return Ok(self.done(found.image_id, false, extent));
         }
@@ -239,10 +214,8 @@ impl Resolved {
             }
         };
         priority::lower();
-        let session = store
-            .begin("pull")?
-            .prove_diff_ids(!self.request.stored)
-            .unpack_layers(self.request.unpack == Some(Form::Layers));
+        let session = store.begin("pull")?.prove_diff_ids(!self.request.stored);
+        let session = Form::prepare(self.request.unpack.as_ref(), session);
         let is_index = document.document().as_index().is_some();
         let documents = [document];
         let source = Prefetched::new(&self.remote, &documents);
@@ -263,7 +236,7 @@ impl Resolved {
         let target = self.new_target();
         let committed = session.commit(std::slice::from_ref(&target))?;
         session.record_homes(self.request.reference.repository(), &blobs(&copied.documents))?;
-        unpack(store, &self.request, &self.root.digest)?;
+        unpack(&session, self.request.unpack.as_ref(), &self.root.digest)?;
         for layer in layers(&copied.documents).filter(|_| is_new) {
             observer.event(Event::Done { digest: layer.digest.as_str() });
         }

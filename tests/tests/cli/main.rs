@@ -41,6 +41,7 @@ mod tag;
 mod terminal;
 mod tree;
 mod unpack;
+mod unshare;
 mod untag;
 mod usage;
 mod version;

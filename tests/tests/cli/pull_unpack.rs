@@ -101,6 +101,28 @@ fn the_layers_are_ready_when_the_pull_is_done() {
     ");
 }
 
+#[test]
+fn a_load_makes_the_layers_ready_too() {
+    let (scene, _server, name) = published();
+    let archive = scene.path("stack.tar");
+    let load = |unpack: &str| scene.dhow(&["load", "-q", unpack, "-i", archive.to_str().expect("a path")]);
+    let loaded = load("--unpack");
+    assert_eq!((loaded.code, loaded.stderr.as_str()), (0, ""), "{loaded}");
+    let ready = layer_files(&scene);
+    assert_eq!(ready.len(), 4);
+    assert_eq!(scene.must(&["cat", "acme/stack:1:/etc/shadow"]), "root");
+    assert_eq!(layer_files(&scene), ready, "reading needs nothing more");
+    scene.must(&["pull", "-q", "--unpack", &name]);
+    assert_eq!(layer_files(&scene), ready, "the same layers, wherever they come from");
+    assert_eq!(load("--unpack=tree").code, 0);
+    assert_eq!(trees(&scene).len(), 1);
+    assert_snapshot!(load("--unpack=files"), @r#"
+    exit 1
+    [err]
+    cannot unpack to "files": choose "layers" or "tree"
+    "#);
+}
+
 /// Wherever it dies, fails or finds the disk full, the next run is right and leaves nothing behind.
 #[test]
 fn it_can_end_anywhere() {

@@ -9,6 +9,7 @@ use dhow_base::{Error, Kind};
 use dhow_ops::{Context, load};
 
 use super::targets::PlatformOptions;
+use super::unpacked;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::schema;
@@ -32,6 +33,9 @@ pub(crate) struct Load {
     /// Do not show progress
     #[arg(short, long)]
     quiet: bool,
+    /// Unpack the layers on their way in, ready to be mounted and read ("layers"), or the images to plain trees ("tree")
+    #[arg(long, value_name = "string", num_args = 0..=1, require_equals = true, default_missing_value = "layers")]
+    unpack: Option<String>,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -64,11 +68,13 @@ impl Load {
             None => load::Input::Stdin,
         };
         let platforms = self.platforms.platforms(None)?;
+        let unpack = unpacked::form(session, self.unpack.as_deref())?;
+        let request = load::Request { input, platforms, unpack };
         let context = session.local_context()?;
         let report = {
             let progress = Progress::new(session.console, Direction::Load, self.quiet);
             // Docker's daemon answers before it reads: what fails is part of its report.
-            load::load(&context, &input, &platforms, &progress).map_err(Failure::Reported)?
+            load::load(&context, &request, &progress).map_err(Failure::Reported)?
         };
         for image in &report.loaded {
             if documents.are_wanted() {

@@ -47,6 +47,7 @@ mod targets;
 mod transfers;
 mod tree;
 mod unpack;
+mod unpacked;
 mod unshare;
 mod untag;
 mod validate;
@@ -200,5 +201,6 @@ const SYSTEM: &[Node] = &[
     Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<system_prune::SystemPrune>("prune", &[], &[]).in_podman::<podman::system_prune::SystemPrune>(),
     Node::verb::<system::EmptyTrash>("empty-trash", &[], &[]).hide(),
+    Node::verb::<unpacked::MakeTree>(unpacked::MAKE_TREE, &[], &[]).hide(),
     Node::verb::<system::SyncView>("sync-view", &[], &[]),
 ];

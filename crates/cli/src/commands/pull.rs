@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use clap::Args;
 use dhow_base::Kind;
-use dhow_ops::pull::{Form, Ownership, Policy};
+use dhow_ops::pull::Policy;
+use dhow_ops::unpacking::Form;
 use dhow_ops::{Context, Platforms, pull, runtime, short_names};
 use dhow_spec::Reference;
 
 use super::targets::{self, PlatformOptions};
 use super::transfers::Retries;
+use super::unpacked;
 use super::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
@@ -101,7 +103,7 @@ impl Pull {
     /// What the options say that all names have in common, and where to look names up.
     fn prepare(&self, session: &Session<'_>) -> Outcome<(Policy, Option<Form>, Context)> {
         self.platforms.platforms(session.environment.default_platform.as_deref())?;
-        let form = self.unpack.as_deref().map(form).transpose()?;
+        let form = unpacked::form(session, self.unpack.as_deref())?;
         if self.stored && form.is_some() {
             return Err(Failure::Client("--stored and --unpack can't be used together".to_owned()));
         }
@@ -303,7 +305,7 @@ impl Puller<'_> {
             platforms: self.platforms.clone(),
             stored: self.stored,
             measured: self.documents.are_wanted(),
-            unpack: self.unpack,
+            unpack: self.unpack.clone(),
         }
     }
 
@@ -331,16 +333,6 @@ fn failed(mut failures: Vec<Failure>) -> Failure {
             Failure::Several(failures)
         }
     }
-}
-
-/// Reads `--unpack`.
-fn form(text: &str) -> Outcome<Form> {
-    Ok(match text {
-        "layers" => Form::Layers,
-        "tree" if rustix::process::geteuid().is_root() => Form::Tree(Ownership::Kept),
-        "tree" => Form::Tree(Ownership::Single),
-        _ => return Err(Failure::Client(format!("cannot unpack to {text:?}: choose \"layers\" or \"tree\""))),
-    })
 }
 
 /// Reads `--policy`, in podman's words where it is wrong.

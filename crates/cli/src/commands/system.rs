@@ -3,6 +3,7 @@
 use clap::Args;
 use dhow_ops::{Context, refetch, runtime, system};
 
+use super::container::machine;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::{schema, units};
@@ -149,6 +150,11 @@ impl Verb for EmptyTrash {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        // Files of a tree may belong to users that only root of a namespace can act for. Where there is no such namespace, there
+        // are no such files.
+        if let Err(failure) = machine(session) {
+            tracing::debug!(?failure, "trees are removed without a user namespace");
+        }
         Ok(system::empty_trash(&session.local_context()?)?)
     }
 }

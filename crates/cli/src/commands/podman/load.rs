@@ -51,7 +51,8 @@ impl Verb for Load {
             None => load::Input::Stdin,
         };
         let context = session.local_context()?;
-        let report = load::load(&context, &input, &Platforms::Default, &Silent).map_err(explained)?;
+        let request = load::Request { input, platforms: Platforms::Default, unpack: None };
+        let report = load::load(&context, &request, &Silent).map_err(explained)?;
         let copying = Copying::new(session.console, self.quiet);
         let loaded: Vec<String> = report
             .loaded
