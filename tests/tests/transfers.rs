@@ -251,6 +251,13 @@ fn uploaded(registry: &ScriptedRegistry) -> (u64, usize) {
     (bytes, uploads.filter(|request| request.method == "GET").count())
 }
 
+/// Uploads that the store notes. A file that is empty yet only holds the lock.
+fn noted(dhow: &Dhow) -> usize {
+    let says_something = |entry: &std::fs::DirEntry| entry.metadata().is_ok_and(|file| file.len() > 0);
+    let entries = std::fs::read_dir(dhow.root().join("uploads"));
+    entries.map_or(0, |entries| entries.flatten().filter(says_something).count())
+}
+
 #[test]
 fn what_one_push_began_the_next_one_ends() {
     const LAYER: u64 = 6 << 20;
@@ -258,12 +265,7 @@ fn what_one_push_began_the_next_one_ends() {
     let image = source.put_image("app", "v1", &[pattern(LAYER as usize, 3)]);
     let from = format!("{}/app:v1", source.authority());
     bench.dhow().must(&["pull", &from]);
-    // A file that is empty yet only holds the lock.
-    let says_something = |entry: &std::fs::DirEntry| entry.metadata().is_ok_and(|file| file.len() > 0);
-    let notes = || {
-        let entries = std::fs::read_dir(bench.dhow().root().join("uploads"));
-        entries.map_or(0, |entries| entries.flatten().filter(says_something).count())
-    };
+    let notes = || noted(&bench.dhow());
     for is_killed in [false, true] {
         let target = ScriptedRegistry::start();
         let to = format!("{}/app:v1", target.authority());
@@ -303,6 +305,43 @@ fn what_one_push_began_the_next_one_ends() {
     target.script(Rule::on(Route::Upload).method("GET").effect(Effect::error(404, "BLOB_UPLOAD_UNKNOWN", "gone")));
     bench.dhow().must(&["push", "--quiet", &to]);
     assert_eq!(target.tag("app", "v1"), Some(image.manifest));
+}
+
+/// As a push: the rest alone is read from one registry and sent to the other.
+#[test]
+fn what_one_copy_between_registries_began_the_next_one_ends() {
+    const LAYER: u64 = 6 << 20;
+    let (bench, source) = (Bench::new(), ScriptedRegistry::start());
+    let image = source.put_image("app", "v1", &[pattern(LAYER as usize, 3)]);
+    let dhow = bench.dhow();
+    let (from, cut) = (format!("{}/app:v1", source.authority()), Effect::CutRequestAfter(3 << 20));
+    // Nobody has a store made for a copy that does not go through it.
+    let target = ScriptedRegistry::start();
+    dhow.must(&["copy", "--quiet", &format!("docker://{from}"), &format!("docker://{}/app:v1", target.authority())]);
+    assert!(!dhow.root().exists());
+    dhow.must(&["images"]);
+    for verb in ["copy", "sync"] {
+        let target = ScriptedRegistry::start();
+        let (from, to) = match verb {
+            "copy" => (format!("docker://{from}"), format!("docker://{}/app:v1", target.authority())),
+            _ => (from.clone(), target.authority()),
+        };
+        target.script(Rule::on(Route::Upload).method("PUT").effect(cut.clone()));
+        let ran = dhow.run(&[verb, "--quiet", "--retry-times", "0", &from, &to]);
+        assert!(!ran.is_acknowledged(), "{}", ran.told());
+        assert_eq!(noted(&dhow), 1, "{verb}: {}", ran.told());
+        // The registry has what arrived only when it has noticed that no more comes.
+        std::thread::sleep(Duration::from_millis(300));
+        target.clear_script();
+        target.clear_log();
+        source.clear_log();
+        dhow.must(&[verb, "--quiet", &from, &to]);
+        let (bytes, asked) = uploaded(&target);
+        assert!(asked == 1 && bytes < LAYER, "{verb}: {bytes} bytes were sent: {:#?}", target.lines());
+        assert!(source.bytes_sent_of(&image.layers[0]) < LAYER, "{verb}: {:#?}", source.lines());
+        assert_eq!(target.tag("app", "v1").as_ref(), Some(&image.manifest), "{verb}");
+        assert_eq!(noted(&dhow), 0, "{verb}: what is finished is not noted any more");
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub struct NewArtifact {
 /// Those of reading the files and of the registry; [`Kind::Invalid`] for two files of one name, or a subject elsewhere.
 pub async fn push(context: &Context, new: &NewArtifact, observer: &dyn Observer) -> Result<Reference> {
     let repository = new.reference.repository();
-    let remote = context.client()?.repository(repository, Access::Push)?;
+    let remote = context.push_to(repository)?;
     let subject = match &new.subject {
         None => None,
         Some(subject) if subject.repository() != repository => {

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use dhow_base::Result;
 use dhow_base::secret::Secret;
 use dhow_registry::{
-    Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies, Registries,
+    Access, Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies,
+    Registries, Remote,
 };
-use dhow_spec::Reference;
+use dhow_spec::{Reference, Repository};
 use dhow_store::{Found, OpenOptions, Store};
 
 use crate::naming::{Lookup, Naming};
 use crate::transfers::Transfers;
+use crate::uploads::Notes;
 
 /// Where things are and how to behave, as the command line and the environment say.
 #[derive(Clone, Debug)]
@@ -150,6 +152,18 @@ impl Context {
         }
         let client = Client::new(self.client_options()?)?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// A repository to write to. What is left of uploads is noted in the local store, where there is one, for the next run.
+    ///
+    /// # Errors
+    /// As [`Context::client`], and those of the configuration of registries.
+    pub(crate) fn push_to(&self, repository: &Repository) -> Result<Remote> {
+        let notes = match self.store.get() {
+            Some(store) => Notes::of(store),
+            None => Notes::at(&self.settings.store_root),
+        };
+        Ok(self.client()?.repository(repository, Access::Push)?.with_upload_notes(Arc::new(notes)))
     }
 
     /// How registries are spoken to: for who needs a client that behaves otherwise in something.

@@ -1,12 +1,10 @@
 //! `push`: an image from the store to a registry.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
-use dhow_registry::Access;
 use dhow_spec::{Descriptor, Digest, MediaType, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
@@ -16,7 +14,6 @@ use crate::last_use;
 use crate::outgoing;
 use crate::pull::layers;
 use crate::select::Platforms;
-use crate::uploads::Notes;
 
 /// What to push.
 #[derive(Clone, Debug)]
@@ -179,12 +176,7 @@ impl Prepared {
         let image_id = store.find_target(&self.target)?.image_id;
         let extent = Extent::of(store, &self.target, &self.documents)?;
         let repository = self.reference.repository();
-        let remote = context.client()?.repository(repository, Access::Push)?.with_mount_hints(mount_hints(
-            store,
-            repository,
-            &self.documents,
-        )?);
-        let remote = remote.with_upload_notes(Arc::new(Notes::new(store)));
+        let remote = context.push_to(repository)?.with_mount_hints(mount_hints(store, repository, &self.documents)?);
         let root = self.root.descriptor();
         let options = CopyOptions { leave_root: true, ..context.settings().transfers.copy_options(observer) };
         let copied = match copy(&Prefetched::new(&session, &self.made), &remote, root, &options).await {

@@ -79,7 +79,7 @@ async fn bring(context: &Context, member: &ListMember, to: &Repository) -> Resul
     let children = member.manifest.document().children();
     let hints = children.into_iter().map(|blob| (blob.digest.clone(), vec![from.clone()]));
     let source = context.client()?.repository(from, Access::Pull)?;
-    let sink = context.client()?.repository(to, Access::Push)?.with_mount_hints(hints.collect::<HashMap<_, _>>());
+    let sink = context.push_to(to)?.with_mount_hints(hints.collect::<HashMap<_, _>>());
     let documents = [member.manifest.clone()];
     let source = Prefetched::new(&source, &documents);
     let copied = copy(&source, &sink, member.manifest.descriptor(), &CopyOptions::new(&Silent)).await;

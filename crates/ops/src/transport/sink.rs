@@ -12,7 +12,7 @@ use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Begin, Ingest, LocalBlob, Sink, VerifiedDocument};
 use dhow_layout::{ArchiveIngest, ArchiveWriter, DirectoryIngest, OciDirectory, Output, SavedImage, SkopeoDirectory};
-use dhow_registry::{Access, Remote, Upload};
+use dhow_registry::{Remote, Upload};
 use dhow_spec::{Descriptor, Digest, Reference, Repository};
 
 use super::Location;
@@ -78,7 +78,7 @@ impl Destination {
         match location {
             Location::Registry(reference) => {
                 let reference = reference.clone().with_default_tag();
-                let remote = context.client()?.repository(reference.repository(), Access::Push)?;
+                let remote = context.push_to(reference.repository())?;
                 Ok(Self { sink: AnySink::Registry(remote), end: End::Tag(reference) })
             }
             Location::OciDirectory { path, name } => {
