@@ -345,6 +345,38 @@ fn what_one_copy_between_registries_began_the_next_one_ends() {
 }
 
 #[test]
+fn what_one_copy_into_a_folder_began_the_next_one_ends() {
+    const LAYER: u64 = 6 << 20;
+    let (bench, source) = (Bench::new(), ScriptedRegistry::start());
+    let image = source.put_image("app", "v1", &[pattern(LAYER as usize, 3)]);
+    let (dhow, from) = (bench.dhow(), format!("docker://{}/app:v1", source.authority()));
+    let hex = image.layers[0].trim_start_matches("sha256:");
+    for (kind, blobs) in [("oci", "blobs/sha256"), ("dir", "")] {
+        let folder = bench.folder.path().join(kind);
+        let to = format!("{kind}:{}", folder.display());
+        let part = folder.join(blobs).join(format!(".{hex}.partial"));
+        for is_spoilt in [false, true] {
+            source.script(Rule::on(Route::Blob).method("GET").path(&image.layers[0]).effect(Effect::CutAfter(4 << 20)));
+            let ran = dhow.run(&["copy", "--quiet", "--retry-times", "0", &from, &to]);
+            assert!(!ran.is_acknowledged(), "{}", ran.told());
+            assert!(part.metadata().is_ok_and(|part| part.len() > 1 << 20), "{kind}: what came is kept");
+            if is_spoilt {
+                std::fs::write(&part, pattern(3 << 20, 9)).expect("other bytes");
+            }
+            source.clear_script();
+            source.clear_log();
+            dhow.must(&["copy", "--quiet", &from, &to]);
+            let bytes = source.bytes_sent_of(&image.layers[0]);
+            assert!(if is_spoilt { bytes > LAYER } else { bytes < LAYER - (1 << 20) }, "{kind}: {bytes}");
+            assert!(!part.exists(), "{kind}: nothing is left of it");
+            let blob = std::fs::read(folder.join(blobs).join(hex)).expect("the layer");
+            assert!(blob == pattern(LAYER as usize, 3), "{kind}: right to the bit");
+            std::fs::remove_dir_all(&folder).expect("a folder");
+        }
+    }
+}
+
+#[test]
 fn what_one_registry_began_another_ends() {
     let layer = pattern(1_000_000, 7);
     for (first_bytes, sent) in [(layer.clone(), 400_000..=600_000), (pattern(1_000_000, 8), 1_400_000..=1_600_000)] {

@@ -126,12 +126,20 @@ impl Drop for AtomicFile {
 /// # Errors
 /// The operating system's, with the path.
 pub fn open_or_create(path: &Path) -> Result<File> {
+    open_or_create_with(path, 0o600)
+}
+
+/// As [`open_or_create`], with another mode for a file that is made; the process's umask is taken off it.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn open_or_create_with(path: &Path, mode: u32) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(mode)
         .open(path)
         .map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
 }
@@ -426,7 +434,14 @@ impl FileLock {
     /// # Errors
     /// The operating system's, with the path.
     pub fn try_acquire(path: &Path, mode: LockMode) -> Result<Option<Self>> {
-        let file = open_or_create(path)?;
+        Self::try_lock(open_or_create(path)?, path, mode)
+    }
+
+    /// As [`FileLock::try_acquire`], of a file that is open.
+    ///
+    /// # Errors
+    /// The operating system's, with the path.
+    pub fn try_lock(file: File, path: &Path, mode: LockMode) -> Result<Option<Self>> {
         let locked = match mode {
             LockMode::Exclusive => file.try_lock(),
             LockMode::Shared => file.try_lock_shared(),

@@ -1,5 +1,6 @@
 //! An OCI image layout in a directory (OCI image-spec, image-layout.md).
 
+mod draft;
 mod ingest;
 
 use std::ops::Range;
@@ -20,6 +21,7 @@ use crate::local::{Located, check_length, open_file, read_stream};
 use crate::names::{labelled, matches, named, reference_of, unnamed};
 use crate::oci_index::{MARKER_BYTES_MAX, images_of, is_complete, parse_index};
 
+pub(crate) use draft::sweep;
 pub use ingest::DirectoryIngest;
 pub(crate) use ingest::Unflushed;
 
@@ -134,6 +136,9 @@ impl OciDirectory {
         // The marker file never changes, so it can carry the lock.
         let _lock = FileLock::acquire(&self.root.join(OCI_LAYOUT_FILE), LockMode::Exclusive, LOCK_PATIENCE)?;
         self.unflushed.flush()?;
+        for algorithm in ["sha256", "sha512"] {
+            sweep(&self.root.join(BLOBS_DIRECTORY).join(algorithm), false);
+        }
         let document = self.index()?;
         let Some(index) = document.as_index() else {
             return Err(Error::new(Kind::Corrupt, format!("{INDEX_FILE} in {:?} is no index", self.root)));

@@ -144,7 +144,11 @@ pub(crate) fn copy_and_hash(
     })
 }
 
-fn hash(blob: &LocalBlob, verifier: &mut Verifier) -> Result<()> {
+/// Shows a file to a verifier.
+///
+/// # Errors
+/// Those of reading it; [`Kind::Corrupt`] when it is longer than the blob.
+pub(crate) fn hash(blob: &LocalBlob, verifier: &mut Verifier) -> Result<()> {
     let mut chunk = vec![0; CHUNK_BYTES.min(usize::try_from(blob.length).unwrap_or(CHUNK_BYTES))];
     let mut cursor = fs::Cursor::new(&blob.file, blob.offset);
     let mut left = blob.length;

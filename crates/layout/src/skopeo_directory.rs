@@ -13,7 +13,7 @@ use dhow_base::{Error, Kind, Result, fs, limits};
 use dhow_content::{Begin, ByteStream, LocalBlob, Sink, Source, VerifiedDocument, verify_document};
 use dhow_spec::{Descriptor, Digest, Document};
 
-use crate::directory::{DirectoryIngest, Unflushed};
+use crate::directory::{DirectoryIngest, Unflushed, sweep};
 use crate::local::{Located, check_length, open_file, read_stream};
 use crate::oci_index::is_complete;
 
@@ -86,6 +86,8 @@ impl SkopeoDirectory {
     pub fn finish(&self, root: &VerifiedDocument, documents: &[VerifiedDocument]) -> Result<()> {
         self.unflushed.flush()?;
         fs::write_atomic(&self.root.join(MANIFEST_FILE), root.bytes(), 0o644, Durability::Durable)?;
+        // Parts of blobs that another image has.
+        sweep(&self.root, true);
         let mut kept = HashSet::new();
         for document in documents {
             kept.extend(document.document().children().into_iter().map(file_name));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::{Error, Kind, Result, fs};
 use dhow_content::{Ingest, LocalBlob, Verifier};
 use dhow_spec::Descriptor;
 
+use super::draft::Draft;
 use crate::local::{check_length, copy_and_hash};
 
 /// Files of one directory that were written and not yet flushed.
@@ -37,7 +37,8 @@ impl Unflushed {
     }
 }
 
-/// One blob on its way into a directory. Dropped without a commit, it leaves nothing behind.
+/// One blob on its way into a directory. Dropped without a commit, it publishes nothing; what came of a large one is kept for
+/// the next run.
 #[derive(Debug)]
 pub struct DirectoryIngest {
     unflushed: Unflushed,
@@ -48,7 +49,7 @@ pub struct DirectoryIngest {
 
 #[derive(Debug)]
 struct Pending {
-    file: AtomicFile,
+    draft: Draft,
     verifier: Verifier,
 }
 
@@ -57,7 +58,8 @@ impl DirectoryIngest {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let pending = Pending { file: AtomicFile::create(&path, 0o644)?, verifier: Verifier::new(blob) };
+        let mut verifier = Verifier::new(blob);
+        let pending = Pending { draft: Draft::open(&path, blob.size, &mut verifier)?, verifier };
         Ok(Self { unflushed: unflushed.clone(), blob: blob.clone(), path, pending: Mutex::new(pending) })
     }
 
@@ -78,23 +80,24 @@ impl Ingest for DirectoryIngest {
             return Err(Error::new(Kind::Internal, format!("{}: write at {offset} out of order", self.blob.digest)));
         }
         pending.verifier.update(&bytes)?;
-        pending.file.write_all(&bytes)
+        pending.draft.write_all(&bytes)
     }
 
     async fn write_local(&self, blob: &LocalBlob) -> Result<bool> {
         check_length(blob, &self.blob)?;
         let mut pending = self.pending();
-        let Pending { file, verifier } = &mut *pending;
-        copy_and_hash(blob, verifier, || {
-            fs::copy_range(&blob.file, &blob.path, blob.offset, blob.length, file.file())
-        })?;
+        let Pending { draft, verifier } = &mut *pending;
+        copy_and_hash(blob, verifier, || draft.copy(blob))?;
         Ok(true)
     }
 
     async fn commit(self) -> Result<()> {
-        let Pending { file, verifier } = self.pending.into_inner().unwrap_or_else(PoisonError::into_inner);
-        verifier.finish()?;
-        file.commit(Durability::Cached)?;
+        let Pending { draft, verifier } = self.pending.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = verifier.finish() {
+            draft.discard();
+            return Err(error);
+        }
+        draft.commit()?;
         self.unflushed.written(self.path);
         Ok(())
     }
