@@ -154,6 +154,14 @@ impl Dir {
         }
     }
 
+    /// Whether nothing can be changed in it, because what is mounted here can only be read.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn is_read_only(&self) -> io::Result<bool> {
+        Ok(fs::fstatvfs(&self.descriptor)?.f_flag.contains(fs::StatVfsMountFlags::RDONLY))
+    }
+
     /// The names in it, in no order.
     ///
     /// # Errors
@@ -414,6 +422,13 @@ impl Dir {
     pub fn sync(&self) -> io::Result<()> {
         fault::point("beneath.sync")?;
         Ok(fs::fsync(&self.descriptor)?)
+    }
+}
+
+impl From<OwnedFd> for Dir {
+    /// A directory that was opened elsewhere.
+    fn from(descriptor: OwnedFd) -> Self {
+        Self { descriptor }
     }
 }
 

@@ -16,9 +16,13 @@ pub(super) struct Links(HashMap<(u64, u64), Vec<RelativePath>>);
 
 impl Links {
     pub(super) fn read(root: &Dir) -> Result<Self> {
+        Self::read_as(root, RelativePath::root())
+    }
+
+    /// As [`Links::read`], with names below `top`.
+    pub(super) fn read_as(root: &Dir, top: RelativePath) -> Result<Self> {
         let failed = |path: &RelativePath, error| Error::io(format_args!("cannot read {path:?}"), error);
         let mut links: HashMap<(u64, u64), Vec<RelativePath>> = HashMap::new();
-        let top = RelativePath::root();
         let mut pending = vec![(top.clone(), root.child(OsStr::new(".")).map_err(|error| failed(&top, error))?)];
         while let Some((path, dir)) = pending.pop() {
             for name in dir.names().map_err(|error| failed(&path, error))? {

@@ -29,6 +29,8 @@ pub struct DiffOptions {
     /// Whether owners, modes and devices are taken from `user.containers.override_stat`, where
     /// [`Owners::Record`](crate::unpack::Owners::Record) left them.
     pub recorded_owners: bool,
+    /// User and group that all files are said to belong to.
+    pub owner: Option<(u32, u32)>,
 }
 
 /// Writes all of a tree, without an entry for the root; returns the bytes written.
@@ -72,6 +74,62 @@ pub fn write_upper_directory(upper: &Dir, output: impl Write) -> Result<u64> {
     walk.run(None, upper)
 }
 
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the archive.
+    pub bytes: u64,
+    /// Files of any kind.
+    pub files: u64,
+}
+
+/// Writes what has one name in a directory, with all that is below it, as if it were called `shown`; without `shown`, what is in the
+/// directory of that name alone. It may be changed by others meanwhile: no link is followed.
+///
+/// # Errors
+/// As [`write_tree`]; [`Kind::NotFound`] when nothing has the name, [`Kind::Unsupported`] for a socket.
+pub fn write_named(
+    directory: &Dir,
+    name: &OsStr,
+    shown: Option<&[u8]>,
+    output: impl Write,
+    options: DiffOptions,
+) -> Result<Written> {
+    let top = match shown {
+        Some(shown) => {
+            RelativePath::root().join(shown).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?
+        }
+        None => RelativePath::root(),
+    };
+    let mut walk = Walk {
+        options,
+        lower_links: Links::default(),
+        upper_links: Links::default(),
+        is_upper_directory: false,
+        writer: TarWriter::new(output),
+        pending: Vec::new(),
+    };
+    let node = Node::read(directory, name, &top, options)?
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("{name:?}: no such file or directory")))?;
+    match node.kind() {
+        FileKind::Socket => {
+            return Err(Error::new(Kind::Unsupported, format!("{name:?} is a socket, which no archive holds")));
+        }
+        FileKind::Directory => {
+            let inside =
+                directory.child(name).map_err(|error| Error::io(format_args!("cannot open {name:?}"), error))?;
+            walk.upper_links = Links::read_as(&inside, top.clone())?;
+            if shown.is_some() {
+                walk.writer.node(&node, None)?;
+            }
+            walk.levels(Level::new(top, None, inside, false)?)?;
+        }
+        _ => walk.writer.node(&node, Some((directory, name)))?,
+    }
+    let files = walk.writer.entries();
+    Ok(Written { bytes: walk.writer.finish()?, files })
+}
+
 struct Walk<W> {
     options: DiffOptions,
     lower_links: Links,
@@ -97,7 +155,12 @@ impl<W: Write> Walk<W> {
     fn run(mut self, lower: Option<&Dir>, upper: &Dir) -> Result<u64> {
         let reopen = |dir: &Dir| dir.child(OsStr::new(".")).map_err(|error| Error::io("cannot read the tree", error));
         let lower = lower.map(reopen).transpose()?;
-        let mut levels = vec![Level::new(RelativePath::root(), lower, reopen(upper)?, false)?];
+        self.levels(Level::new(RelativePath::root(), lower, reopen(upper)?, false)?)?;
+        self.writer.finish()
+    }
+
+    fn levels(&mut self, top: Level) -> Result<()> {
+        let mut levels = vec![top];
         while let Some(level) = levels.last_mut() {
             let Some(name) = level.names.pop() else {
                 if level.is_pending {
@@ -110,7 +173,7 @@ impl<W: Write> Walk<W> {
                 levels.push(below);
             }
         }
-        self.writer.finish()
+        Ok(())
     }
 
     /// Writes what differs at one name; returns the directory there, if it is one.

@@ -65,6 +65,9 @@ impl Node {
                 Error::new(Kind::Invalid, format!("{path:?} has a recorded owner that cannot be read: {value:?}"))
             })?;
         }
+        if let Some(owner) = options.owner {
+            (stat.uid, stat.gid) = owner;
+        }
         Ok(Some(Self { path: path.clone(), stat, target, xattrs, is_opaque, is_written: false }))
     }
 

@@ -23,6 +23,7 @@ const CHUNK_BYTES: usize = 128 << 10;
 pub(super) struct TarWriter<W> {
     output: W,
     bytes: u64,
+    entries: u64,
     buffer: Vec<u8>,
     /// First names of files with several, which were written.
     written: HashSet<RelativePath>,
@@ -30,7 +31,12 @@ pub(super) struct TarWriter<W> {
 
 impl<W: Write> TarWriter<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { output, bytes: 0, buffer: vec![0; CHUNK_BYTES], written: HashSet::new() }
+        Self { output, bytes: 0, entries: 0, buffer: vec![0; CHUNK_BYTES], written: HashSet::new() }
+    }
+
+    /// Entries so far.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
     }
 
     pub(super) fn has_written(&self, first: &RelativePath) -> bool {
@@ -159,6 +165,7 @@ impl<W: Write> TarWriter<W> {
             self.pad(data.len() as u64)?;
         }
         header.set_cksum();
+        self.entries += 1;
         self.put(header.as_bytes())
     }
 
