@@ -288,7 +288,7 @@ fn usage_line(path: &str, operands: &str, command: &Command) -> String {
 }
 
 /// Flags that are on unless the user says `=false`.
-const DEFAULT_TRUE: [&str; 3] = ["disable_content_trust", "human", "human_readable"];
+const DEFAULT_TRUE: [&str; 4] = ["disable_content_trust", "human", "human_readable", "pause"];
 
 /// Flags of which it matters whether the user said anything.
 const UNSAID: [&str; 3] = ["dest_tls_verify", "src_tls_verify", "tls_verify"];

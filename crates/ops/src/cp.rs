@@ -1,24 +1,23 @@
 //! `cp`: files out of an image, onto this machine or as a tar archive, by docker's rules.
 
+mod arrive;
 mod merge;
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::path::Path;
 
-use dhow_base::beneath::Dir;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Result};
 use dhow_layer::erofs::{Attributes, FileType, Union, UnionNode, Visit};
-use dhow_layer::tar::TarLimits;
-use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
+use dhow_layer::unpack::{IdMap, Owners};
 
 use crate::context::Context;
 pub use crate::rootfs::Place;
 use crate::rootfs::{RootFs, below};
+pub(crate) use arrive::{Moved, arrive, unpack};
 
 /// What to copy.
 #[derive(Clone, Debug)]
@@ -42,10 +41,25 @@ pub struct Copied {
     pub notes: Vec<String>,
 }
 
+/// Why nothing was copied.
+#[derive(Debug)]
+pub enum Failed {
+    /// On this machine: docker's client would say so.
+    Here(Error),
+    /// In the image or container: docker's daemon would.
+    There(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::There(error)
+    }
+}
+
 /// Writes a tar archive of a file, or of a directory with all that is in it.
 ///
 /// # Errors
-/// Those of finding and unpacking the image, [`Kind::NotFound`] when there is no such path, and those of writing.
+/// Those of finding and unpacking the image, [`dhow_base::Kind::NotFound`] when there is no such path, and those of writing.
 pub fn to_archive(context: &Context, request: &Request, output: &mut (dyn Write + Send)) -> Result<Copied> {
     let source = Source::open(context, request)?;
     let name = if source.contents_only { b".".to_vec() } else { source.name.clone() };
@@ -56,55 +70,13 @@ pub fn to_archive(context: &Context, request: &Request, output: &mut (dyn Write 
 ///
 /// # Errors
 /// As [`to_archive`]; docker's for targets that do not fit.
-pub fn to_path(context: &Context, request: &Request, target: &Path) -> Result<Copied> {
+pub fn to_path(context: &Context, request: &Request, target: &Path) -> Result<Copied, Failed> {
     let source = Source::open(context, request)?;
-    let (directory, name) = source.landing(target)?;
-    let root = Dir::open(&directory).map_err(|error| Error::io(format_args!("cannot copy to {directory:?}"), error))?;
+    let what =
+        Moved { is_directory: source.node.is_directory(), contents_only: source.contents_only, name: &source.name };
+    let (root, name) = what.landing(target).map_err(Failed::Here)?;
     let owners = if request.archive { Owners::Keep(IdMap::default()) } else { Owners::Caller };
-    let (reader, mut writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
-    thread::scope(|scope| {
-        let written = scope.spawn(|| {
-            let written = source.write(&name, &mut writer);
-            // The other side waits for the end.
-            drop(writer);
-            written
-        });
-        let unpacked = unpack(&root, owners, reader);
-        let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
-        match (written, unpacked) {
-            (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
-            // Whoever failed first made the other fail.
-            (Err(error), Err(_)) if !is_broken_pipe(&error) => Err(error),
-            (_, Err(error)) | (Err(error), Ok(_)) => Err(error.context(format_args!("cannot copy to {target:?}"))),
-        }
-    })
-}
-
-/// Makes the files aside, in a directory that is nobody else's, and moves them to where they shall be once all are there.
-fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<Vec<String>> {
-    let failed = |error| Error::io("cannot make a directory in it", error);
-    let aside = merge::make_aside(target).map_err(failed)?;
-    let unpack = || {
-        let mut unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners)?;
-        unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
-        let unpacked = unpacker.finish()?;
-        merge::move_into(&unpacked.root, target)?;
-        Ok(unpacked.notes.iter().map(told).collect())
-    };
-    let done = unpack();
-    let removed = target.remove_tree(&aside).map_err(|error| Error::io(format_args!("cannot remove {aside:?}"), error));
-    done.and_then(|notes| removed.map(|()| notes))
-}
-
-fn told(note: &Note) -> String {
-    let Note { what, why, count, first } = note;
-    let times = if *count == 1 { String::new() } else { format!(" and {} more", count - 1) };
-    format!("{what}: {why} ({first:?}{times})")
-}
-
-fn is_broken_pipe(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
+    Ok(arrive(&root, owners, &format!("{target:?}"), |output| source.write(&name, output))?)
 }
 
 /// What is copied.
@@ -131,43 +103,6 @@ impl<'r> Source<'r> {
         };
         let contents_only = place.path.ends_with("/.") || name.is_empty();
         Ok(Self { request, root, node, name, contents_only })
-    }
-
-    /// The directory to work in, and the name that the source gets there.
-    fn landing(&self, target: &Path) -> Result<(PathBuf, Vec<u8>)> {
-        let is_directory = self.node.is_directory();
-        let wants_directory = target.as_os_str().as_bytes().ends_with(b"/");
-        let found = match fs::metadata(target) {
-            Ok(metadata) => Some(metadata.is_dir()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::io(format_args!("cannot copy to {target:?}"), error)),
-        };
-        let real = |path: &Path| {
-            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-            fs::canonicalize(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => {
-                    Error::new(Kind::NotFound, format!("invalid output path: directory {path:?} does not exist"))
-                }
-                _ => Error::io(format_args!("cannot copy to {path:?}"), error),
-            })
-        };
-        let beside = |path: &Path| {
-            let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default().to_vec();
-            real(path.parent().unwrap_or(Path::new("."))).map(|directory| (directory, name))
-        };
-        match found {
-            Some(true) if self.contents_only => Ok((real(target)?, b".".to_vec())),
-            Some(true) => Ok((real(target)?, self.name.clone())),
-            Some(false) if is_directory || wants_directory => {
-                let message = if is_directory { "cannot copy directory" } else { "not a directory" };
-                Err(Error::new(Kind::Invalid, format!("{message}: {target:?} is a file")))
-            }
-            Some(false) => beside(&real(target)?),
-            None if wants_directory && !is_directory => {
-                Err(Error::new(Kind::NotFound, format!("no such directory: {target:?}")))
-            }
-            None => beside(target),
-        }
     }
 
     /// Writes the archive, in which the source has a name; `.` stands for what is in the directory alone.

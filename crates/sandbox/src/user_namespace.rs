@@ -2,13 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind, Result};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::container::unshare;
 
@@ -108,6 +109,38 @@ pub fn enter(
             }
         }
     }
+    start_anew(arguments, variables).map_err(unsupported)
+}
+
+/// As [`enter`], in the namespace that a process is in: that of a container of one's own. `variables` are told whether there are several
+/// users in it.
+///
+/// # Errors
+/// [`Kind::Conflict`] when the process has ended; [`Kind::Denied`] when it is somebody else's.
+pub fn join(
+    process: u32,
+    is_it: impl Fn() -> bool,
+    arguments: &[OsString],
+    variables: impl Fn(bool) -> Vec<(&'static str, OsString)>,
+) -> Result<std::convert::Infallible> {
+    let denied = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new(Kind::Conflict, "the container has just ended"),
+        _ => Error::new(Kind::Denied, format!("cannot enter the user namespace of the container: {error}")),
+    };
+    let directory = PathBuf::from(format!("/proc/{process}"));
+    let namespace = std::fs::File::open(directory.join("ns/user")).map_err(denied)?;
+    let map = read_limited(&directory.join("uid_map"), RANGES_BYTES_MAX)?;
+    if !is_it() {
+        return Err(denied(io::ErrorKind::NotFound.into()));
+    }
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))
+        .map_err(|error| denied(error.into()))?;
+    let has_users = String::from_utf8_lossy(&map).lines().count() > 1;
+    start_anew(arguments, &variables(has_users)).map_err(denied)
+}
+
+/// Becomes this program anew.
+fn start_anew(arguments: &[OsString], variables: &[(&str, OsString)]) -> io::Result<std::convert::Infallible> {
     // By its name, and so through the mounts of the new namespace, which it may look after.
     let program = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let mut command = Command::new(program);
@@ -117,7 +150,7 @@ pub fn enter(
     for (name, value) in variables {
         command.env(name, value);
     }
-    Err(unsupported(command.exec()))
+    Err(command.exec())
 }
 
 /// Without help from outside a process may map itself alone, once it renounces groups (user_namespaces(7)).

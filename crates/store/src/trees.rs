@@ -58,6 +58,8 @@ pub enum Ownership {
     Kept,
     /// All to one user, who made it; `user.containers.override_stat` says what the image says (fuse-overlayfs's way).
     Single,
+    /// All to one user, who made it, and nothing says otherwise; devices are left out. For a container whose only user that is.
+    Caller,
 }
 
 impl Ownership {
@@ -65,6 +67,7 @@ impl Ownership {
         match self {
             Self::Kept => Owners::Keep(IdMap::default()),
             Self::Single => Owners::Record,
+            Self::Caller => Owners::Caller,
         }
     }
 
@@ -72,6 +75,7 @@ impl Ownership {
         match self {
             Self::Kept => "",
             Self::Single => ".single",
+            Self::Caller => ".caller",
         }
     }
 }
@@ -193,7 +197,8 @@ impl Store {
         let tree = |entry: fs::DirEntry| {
             let name = entry.file_name();
             let name = name.to_str()?;
-            let chain_id = parse_flat(name.strip_suffix(Ownership::Single.suffix()).unwrap_or(name))?;
+            let whole = [Ownership::Single, Ownership::Caller].iter().find_map(|one| name.strip_suffix(one.suffix()));
+            let chain_id = parse_flat(whole.unwrap_or(name))?;
             let bytes = record(&entry.path()).map_or(0, |record| record.bytes);
             Some(KnownTree { path: entry.path(), chain_id, bytes })
         };

@@ -46,6 +46,19 @@ impl Store {
         Ok(value)
     }
 
+    /// As [`Store::update`], for what has no part in names and is no loss when a power cut takes it back, such as a container that is removed
+    /// when it ends: nothing is synced.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_passing<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
+        self.write_rows(|transaction| {
+            let mut update =
+                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
+            Ok(change(&mut update)?)
+        })
+    }
+
     /// Runs `change` as [`Store::update`] does, and takes everything back: what it returns is what would happen.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ mod remote;
 mod rmi;
 mod rows;
 mod run;
+mod run_files;
 mod save;
 mod serve;
 mod signals;

@@ -29,7 +29,7 @@ fn may_run() -> io::Result<()> {
 }
 
 /// Files of an image by name; a name that ends with a slash is a directory, and a content that begins with `->` a link.
-fn archive(more: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn archive(more: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut add = |name: &str, content: &[u8], mode: u32, kind: tar::EntryType| {
         let mut header = tar::Header::new_gnu();
@@ -74,7 +74,7 @@ fn archive(more: &[(&str, &str)]) -> Vec<u8> {
     builder.into_inner().expect("finish")
 }
 
-fn import(scene: &Scene, name: &str, changes: &[&str], more: &[(&str, &str)]) {
+pub(crate) fn import(scene: &Scene, name: &str, changes: &[&str], more: &[(&str, &str)]) {
     fs::write(scene.path("root.tar"), archive(more)).expect("an archive");
     let changes = changes.iter().flat_map(|change| ["--change", change]);
     let arguments: Vec<&str> = ["import"].into_iter().chain(changes).chain(["root.tar", name]).collect();
@@ -82,7 +82,7 @@ fn import(scene: &Scene, name: &str, changes: &[&str], more: &[(&str, &str)]) {
 }
 
 /// A scene with an image `box`, where containers can run.
-fn scene() -> Option<Scene> {
+pub(crate) fn scene() -> Option<Scene> {
     peers::available(may_run())?;
     let scene = Scene::new();
     import(&scene, "box", &["CMD [\"sh\"]", "ENV A=1 B=2"], &[]);
@@ -97,7 +97,7 @@ fn shell(scene: &Scene, options: &[&str], script: &str) -> Transcript {
 }
 
 #[track_caller]
-fn says(scene: &Scene, options: &[&str], script: &str, expected: &str) {
+pub(crate) fn says(scene: &Scene, options: &[&str], script: &str, expected: &str) {
     let transcript = shell(scene, options, script);
     assert_eq!((transcript.code, transcript.stdout.as_str()), (0, expected), "{script}: {transcript}");
 }
@@ -267,8 +267,8 @@ fn images_that_attack_get_nowhere() {
     let source = scene.path("source").to_string_lossy().into_owned();
     import(&scene, "linked", &[], &[("out", "->/../../../../victim"), ("up", "->../../../../../../..")]);
     let volume = format!("{source}:/out/inner");
-    let refused = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/victim/inner"]);
-    assert_eq!((refused.code, refused.stdout.as_str()), (125, ""), "a link that leads nowhere: {refused}");
+    let ran = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/victim/inner"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "/victim/inner\n"), "a link that leads nowhere: {ran}");
     let volume = format!("{source}:/up/made");
     let ran = scene.dhow(&["run", "--rm", "-v", &volume, "linked", "ls", "-d", "/made"]);
     assert_eq!(ran.stdout, "/made\n", "{ran}");
@@ -336,7 +336,7 @@ fn containers_are_listed_kept_and_removed() {
 
 /// Waits until something holds.
 #[track_caller]
-fn wait(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
@@ -344,7 +344,7 @@ fn wait(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn is_running(scene: &Scene, name: &str) -> bool {
+pub(crate) fn is_running(scene: &Scene, name: &str) -> bool {
     !scene.must(&["ps", "-q", "--filter", &format!("name={name}")]).is_empty()
         && scene.must(&["inspect", "--format", "{{.State.Pid}}", name]).trim() != "0"
 }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use dhow_base::Kind;
 use dhow_ops::container;
 use dhow_ops::export::{self, Output, Request};
 
 use super::save::quiet_broken_pipe;
 use super::targets;
 use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -48,10 +50,19 @@ impl Verb for Export {
         };
         let request = Request { image: image.clone(), platform: targets::platform(self.platform.as_deref())?, output };
         let context = session.local_context()?;
-        if let Ok(record) = container::find(&context, image) {
-            let machine = super::container::machine(session)?;
-            return container::export(&context, &record, machine, &request.output).map_err(quiet_broken_pipe);
+        let missing = match container::find(&context, image) {
+            Ok(record) => {
+                let machine = super::container::machine_for(session, &record)?;
+                return container::export(&context, &record, machine, &request.output).map_err(quiet_broken_pipe);
+            }
+            Err(error) => super::container::missing(session.personality, image, error),
+        };
+        match export::export(&context, &request) {
+            // Docker exports containers alone.
+            Err(error) if error.kind() == Kind::NotFound && session.personality != Personality::Dhow => {
+                Err(missing.into())
+            }
+            done => done.map_err(quiet_broken_pipe),
         }
-        export::export(&context, &request).map_err(quiet_broken_pipe)
     }
 }

@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::{schema, units};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -204,9 +205,11 @@ impl Verb for Diff {
         let [first, rest @ ..] = self.names.as_slice() else { return Ok(()) };
         let documents = self.documents.open(session.console);
         let context = session.local_context()?;
-        if rest.is_empty() && container::find(&context, first).is_ok() {
-            return self.container(session, first);
-        }
+        let missing = match (rest.is_empty(), container::find(&context, first)) {
+            (true, Ok(_)) => return self.container(session, first),
+            (true, Err(error)) => Some(super::container::missing(session.personality, first, error)),
+            (false, _) => None,
+        };
         let mut failed = None;
         let done = diff::diff(&context, first, rest.first().map(String::as_str), |difference| {
             let shown = match documents.are_wanted() {
@@ -221,6 +224,15 @@ impl Verb for Diff {
                 Error::new(Kind::Invalid, "the template failed")
             })
         });
+        let done = match (done, missing) {
+            // Docker's command is of containers alone.
+            (Err(error), Some(missing))
+                if error.kind() == Kind::NotFound && session.personality != Personality::Dhow =>
+            {
+                Err(missing)
+            }
+            (done, _) => done,
+        };
         documents.settle(None, failed.map_or_else(|| done.map_err(Failure::from), Err))
     }
 }

@@ -84,7 +84,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<files::List>("ls", &[], &[]),
     Node::verb::<files::Cat>("cat", &[], &[]),
-    Node::verb::<cp::Cp>("cp", &[], &[]),
+    Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
     Node::verb::<files::Diff>("diff", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<import::Import>("import", &[], IMPORT),
@@ -144,6 +144,7 @@ const ARTIFACT: &[Node] = &[
 const CONTAINER: &[Node] = &[
     Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"]),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
+    Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
     Node::verb::<files::Diff>("diff", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<container::ContainerInspect>("inspect", &[], &[]),

@@ -8,13 +8,14 @@ use dhow_base::fs::unnamed_file;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Sink, verify_document};
 use dhow_layer::diff::write_upper_directory;
+use dhow_sandbox::container::pause;
 use dhow_spec::config::{History, RunConfig};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{NewTarget, Store};
 use serde_json::{Value, json};
 
 use super::settings::Configuration;
-use super::{Record, directory, hold};
+use super::{Record, directory, hold, running};
 use crate::context::Context;
 use crate::import::{Content, changes, put, to_bytes};
 use crate::last_use;
@@ -29,31 +30,40 @@ pub struct CommitRequest {
     pub message: String,
     /// Dockerfile instructions that change how the image is run.
     pub changes: Vec<String>,
+    /// Whether a container that runs stands still meanwhile.
+    pub pause: bool,
     /// The name it gets.
     pub reference: Option<Reference>,
 }
 
-/// Makes an image of a container that does not run: the image's layers, and on top of them what the container changed. Returns its ID.
+/// Makes an image of a container: the image's layers, and on top of them what the container changed. One that runs stands still while its
+/// changes are read. Returns the ID.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when it runs; [`Kind::NotFound`] when its image is gone; [`Kind::Invalid`] in docker's words for an instruction that
+/// [`Kind::Conflict`] when it does not stand still; [`Kind::NotFound`] when its image is gone; [`Kind::Invalid`] in docker's words for an instruction that
 /// changes nothing; those of the store.
 pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Result<Digest> {
     let store = context.store()?;
     let directory = directory(store, &record.container.id)?;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    if record.container.is_running() {
-        let message = format!("container {name} is running: its files change while they are read");
-        return Err(Error::new(Kind::Conflict, message).with_hint("commit it when it has ended"));
-    }
-    let _lock = hold(&directory, name)?;
+    let is_running = record.container.is_running();
+    let _lock = if is_running { None } else { Some(hold(&directory, name)?) };
     let configuration = Configuration::parse(&record.configuration)?;
     let command = configuration.config.cmd.clone();
     let config = changes::apply_to(configuration.config, &request.changes)?;
     let base = Base::read(store, record)?;
     let session = store.begin("commit")?;
     session.pin(&base.manifest)?;
-    let layer = match write_layer(store, &directory.join("upper"))? {
+    let paused = match is_running && request.pause {
+        true => {
+            let process = running(&directory, name)?;
+            Some(pause(process.id, || process.is_there())?)
+        }
+        false => None,
+    };
+    let layer = write_layer(store, &directory.join("upper"));
+    drop(paused);
+    let layer = match layer? {
         Some((blob, digest)) => {
             let layer = Descriptor::new(base.family.layer.clone(), digest, blob.length);
             futures::executor::block_on(put(&session, &layer, Content::Local(&blob)))?;

@@ -1,14 +1,14 @@
 //! `create`: a container's files and its record.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use dhow_base::beneath::{set_mode, set_modified, set_owner};
+use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
 use dhow_base::fs::{FileLock, create_dir_all};
-use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::unpack::{IdMap, Owners};
-use dhow_store::{Container, ContainerState, Found, Store, Volume};
+use dhow_layer::erofs::{Attributes, Mtime};
+use dhow_spec::Digest;
+use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
 
 use super::mounts::{Mount, MountKind, check_volume_name, is_name};
 use super::settings::{Configuration, Options, arguments, merged};
@@ -18,7 +18,6 @@ use crate::context::Context;
 use crate::cp;
 use crate::rootfs::Place;
 use crate::select;
-use crate::unpack::{Flush, unpack_into};
 
 /// Directories of a container.
 const DIRECTORIES: [&str; 6] = ["stubs", "upper", "work", "scratch", "merged", "lower"];
@@ -125,36 +124,53 @@ fn prepare_source(mount: &mut Mount) -> Result<()> {
     Ok(())
 }
 
-/// Makes the directories of a container; where nothing but directories can be laid over each other, with the image's files.
+/// Makes the directories of a container, and what is laid below them if it is not there yet.
 fn fill(context: &Context, directory: &Path, found: &Found, machine: Machine) -> Result<()> {
     let store = context.store()?;
     for name in DIRECTORIES {
         create_dir_all(&directory.join(name))?;
     }
-    let layers = store.unpack(&found.image_id)?;
-    let union = dhow_store::union(&layers);
-    let root = union.attributes(&union.root()?)?;
-    if machine.in_user_namespace {
-        let session = store.begin("create")?;
-        session.pin(&found.manifest)?;
-        let owners = if machine.has_users { Owners::Keep(IdMap::default()) } else { Owners::Caller };
-        let lower = dhow_base::beneath::Dir::open(&directory.join("lower"))
-            .map_err(|error| Error::io("cannot open a directory of the container", error))?;
-        unpack_into(&session, found, lower, owners, Flush::Never, &Silent)?;
-    }
+    let root = match machine.in_user_namespace {
+        true => {
+            // What it reads is not collected meanwhile.
+            let session = store.begin("create")?;
+            session.pin(&found.manifest)?;
+            tree_attributes(&tree(store, &found.image_id, directory, machine)?)?
+        }
+        false => {
+            let union = dhow_store::union(&store.unpack(&found.image_id)?);
+            union.attributes(&union.root()?)?
+        }
+    };
     for name in ["stubs", "upper"] {
         // The topmost directory says what the root is like.
         let path = directory.join(name);
         let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
         let open = fs::File::open(&path).map_err(cannot)?;
-        let is_known = !machine.in_user_namespace || machine.has_users;
-        if is_known {
+        if machine.may_own() {
             set_owner(&open, root.uid, root.gid).map_err(cannot)?;
         }
         set_mode(&open, root.mode & 0o7777).map_err(cannot)?;
         set_modified(&open, root.mtime.seconds, root.mtime.nanoseconds).map_err(cannot)?;
     }
     Ok(())
+}
+
+/// The files of an image where nothing but directories can be laid over each other: a tree that all containers of the image share.
+pub(crate) fn tree(store: &Store, image_id: &Digest, directory: &Path, machine: Machine) -> Result<PathBuf> {
+    if store.config(image_id)?.rootfs.diff_ids.is_empty() {
+        return Ok(directory.join("lower"));
+    }
+    let ownership = if machine.has_users { Ownership::Kept } else { Ownership::Caller };
+    Ok(store.unpack_tree(image_id, ownership)?.path)
+}
+
+/// What the root of a tree is like.
+fn tree_attributes(tree: &Path) -> Result<Attributes> {
+    let stat = Dir::open(tree).and_then(|tree| tree.stat());
+    let stat = stat.map_err(|error| Error::io(format_args!("cannot read {tree:?}"), error))?;
+    let mtime = Mtime { seconds: stat.modified.0, nanoseconds: stat.modified.1 };
+    Ok(Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime, xattrs: Vec::new() })
 }
 
 /// Makes the volumes that are not there yet, with what the image has in their place. Returns them.
@@ -194,13 +210,15 @@ fn copy_up(context: &Context, found: &Found, target: &str, data: &Path, machine:
         return Ok(());
     };
     let attributes = rootfs.union.attributes(&node)?;
-    let keeps = !machine.in_user_namespace || machine.has_users;
+    let keeps = machine.may_own();
     let request = cp::Request {
         source: Place { path: format!("{}/.", place.path.trim_end_matches('/')), ..place },
         follow_link: true,
         archive: keeps,
     };
-    cp::to_path(context, &request, data)?;
+    cp::to_path(context, &request, data).map_err(|failed| match failed {
+        cp::Failed::Here(error) | cp::Failed::There(error) => error,
+    })?;
     let cannot = |error| Error::io(format_args!("cannot change {data:?}"), error);
     let open = fs::File::open(data).map_err(cannot)?;
     if keeps {
@@ -219,7 +237,7 @@ fn record(
     volumes: &[Volume],
 ) -> Result<String> {
     let text = configuration.text()?;
-    store.update(|update| {
+    let change = |update: &mut Update<'_>| {
         let containers = update.containers()?;
         let holder = |name: &str| containers.iter().find(|record| record.container.name.as_deref() == Some(name));
         let name = match options.name.as_deref() {
@@ -249,7 +267,10 @@ fn record(
             }
         }
         Ok(name)
-    })
+    };
+    // A container that is gone when it ends is no loss; a volume would be.
+    let is_passing = state == ContainerState::Running && configuration.settings.auto_remove && volumes.is_empty();
+    if is_passing { store.update_passing(change) } else { store.update(change) }
 }
 
 fn taken(name: &str, id: &str) -> Error {

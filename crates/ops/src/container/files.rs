@@ -3,12 +3,12 @@
 use std::os::unix::ffi::OsStrExt;
 
 use dhow_base::beneath::{Dir, FileKind};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Result};
 use dhow_layer::diff::DiffOptions;
-use dhow_sandbox::container::look;
+use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
-use super::{Machine, Record, directory, hold};
+use super::{Machine, Record, directory, hold, running};
 use crate::context::Context;
 use crate::diff::Change;
 use crate::export::{Output, write_to};
@@ -68,25 +68,29 @@ fn walk(
     Ok(())
 }
 
-/// Writes all files of a container that does not run, without those of volumes, as docker does. The process leaves the machine's mounts
-/// for that.
+/// Writes all files of a container, without those of volumes, as docker does. One that runs is not paused. The process leaves the machine's
+/// mounts for that.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when it runs; those of mounting its files and of writing.
+/// Those of looking at its files and of writing; [`dhow_base::Kind::Conflict`] when a file became shorter while it was read.
 pub fn export(context: &Context, record: &Record, machine: Machine, output: &Output) -> Result<()> {
     let store = context.store()?;
     let id = &record.container.id;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    if record.container.is_running() {
-        let message = format!("container {name} is running: its files change while they are read");
-        return Err(Error::new(Kind::Conflict, message).with_hint("export it when it has ended"));
-    }
     let directory = directory(store, id)?;
+    if record.container.is_running() {
+        let process = running(&directory, name)?;
+        let files = files_of_running(process.id, || process.is_there())?;
+        return write_to(output, &Dir::from(files), DiffOptions::default());
+    }
     let _lock = hold(&directory, name)?;
     let files = files(store, record, &directory, machine)?;
-    let point = directory.join("merged");
-    // Held so that the mount stays what was mounted.
-    let _root = look(&files, &point, machine.in_user_namespace)?;
-    let tree = Dir::open(&point).map_err(|error| Error::io("cannot read the container's files", error))?;
-    write_to(output, &tree, DiffOptions::default())
+    let look_at = Look {
+        files: &files,
+        mount_point: &directory.join("merged"),
+        mounts: &[],
+        read_only: true,
+        in_user_namespace: machine.in_user_namespace,
+    };
+    write_to(output, &Dir::from(look(&look_at)?), DiffOptions::default())
 }

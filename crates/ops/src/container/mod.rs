@@ -5,6 +5,7 @@
 //! recorded as running, with a lock that nobody holds, knows that it did not end well.
 
 mod commit;
+mod copy;
 mod create;
 mod details;
 mod files;
@@ -24,18 +25,19 @@ use dhow_store::{ContainerRecord, ContainerState, Store};
 use serde::{Deserialize, Serialize};
 
 pub use commit::{CommitRequest, commit};
+pub use copy::{CopyOptions, Incoming, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
-    CAPABILITIES, DEFAULT_CAPABILITIES, Ended, FIRST_PROCESS, StartCause, StartFailure, Streams, capability_number,
-    first_process,
+    CAPABILITIES, DEFAULT_CAPABILITIES, Ended, FIRST_PROCESS, Limits, StartCause, StartFailure, Streams,
+    capability_number, first_process,
 };
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
 pub use mounts::{Mount, MountKind, bytes as size};
 pub use remove::{RemoveOptions, prune, remove};
-pub use run::{Run, run, start};
+pub use run::{Run, Witness, run, start};
 pub use settings::{Capabilities, Network, Options, Settings};
 pub use volumes::{VolumeDetails, create_volume, prune_volumes, remove_volume, volume, volumes};
 
@@ -48,6 +50,13 @@ pub struct Machine {
     pub in_user_namespace: bool,
     /// Whether there are other users than root in it.
     pub has_users: bool,
+}
+
+impl Machine {
+    /// Whether files can be given to others.
+    pub(crate) fn may_own(self) -> bool {
+        !self.in_user_namespace || self.has_users
+    }
 }
 
 /// The exit code of a container whose end nobody saw, as docker's daemon has it.
@@ -127,7 +136,9 @@ pub(crate) fn recover(store: &Store) -> Result<()> {
     }
     for record in &lost {
         // Its process was to be killed with its watcher; a change of user in it can undo that.
-        kill(&directory(store, &record.container.id)?);
+        let directory = directory(store, &record.container.id)?;
+        kill(&directory);
+        run::remove_recorded_groups(&directory);
     }
     store.update(|update| {
         for record in &lost {
@@ -158,10 +169,14 @@ pub(crate) fn discard(directory: &Path) -> Result<()> {
     dhow_base::beneath::Dir::open(parent).and_then(|parent| parent.remove_tree(name)).map_err(cannot)
 }
 
-/// Whether there is a lock that nobody holds. Without one nothing is known.
+/// Whether there is a lock that nobody holds. Without one nothing is known, but for a container whose directory alone is missing: a power cut
+/// brought back its record.
 fn is_free(directory: &Path) -> bool {
     let lock = directory.join("lock");
-    lock.exists() && matches!(FileLock::try_acquire(&lock, LockMode::Exclusive), Ok(Some(_)))
+    if !lock.exists() {
+        return !directory.exists() && directory.parent().is_some_and(Path::exists);
+    }
+    matches!(FileLock::try_acquire(&lock, LockMode::Exclusive), Ok(Some(_)))
 }
 
 /// Takes the lock of a container, which says that somebody works on it.
@@ -185,7 +200,7 @@ impl Process {
         Self { id, start: start_of(id).unwrap_or(0) }
     }
 
-    fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         start_of(self.id) == Some(self.start)
     }
 }
@@ -201,6 +216,22 @@ fn start_of(process: u32) -> Option<u64> {
 pub(crate) fn process(directory: &Path) -> Option<Process> {
     let bytes = read_limited(&directory.join("process"), PROCESS_BYTES_MAX).ok()?;
     serde_json::from_slice::<Process>(&bytes).ok().filter(Process::is_there)
+}
+
+/// The process of a container that is recorded as running.
+///
+/// # Errors
+/// [`Kind::Conflict`] when it is not there yet, or not any more.
+pub(crate) fn running(directory: &Path, name: &str) -> Result<Process> {
+    process(directory).ok_or_else(|| {
+        let message = format!("container {name} is just starting or ending");
+        Error::new(Kind::Conflict, message).with_hint("try again in a moment")
+    })
+}
+
+/// Whether a process is still the first one of a container.
+pub fn is_process_of(context: &Context, id: &str, process: u32) -> bool {
+    process_of(context, id) == Some(process)
 }
 
 /// The number of a running container's first process.

@@ -69,16 +69,16 @@ impl Mount {
     /// # Errors
     /// [`Kind::Invalid`] in docker's words.
     pub fn volume(text: &str) -> Result<Self> {
-        let invalid = |what: &str| Error::new(Kind::Invalid, format!("invalid {what}: {text}"));
+        let invalid = |what: &str| Error::new(Kind::Invalid, format!("invalid spec: {text}: {what}"));
         let parts: Vec<&str> = text.split(':').collect();
         let (source, target, options) = match parts.as_slice() {
             [target] => ("", *target, ""),
             [source, target] => (*source, *target, ""),
             [source, target, options] => (*source, *target, *options),
-            _ => return Err(invalid("volume specification")),
+            _ => return Err(invalid("too many colons")),
         };
-        if target.is_empty() || (parts.len() > 1 && source.is_empty()) {
-            return Err(invalid("volume specification"));
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(invalid("empty section between colons"));
         }
         let target = cleaned(target).ok_or_else(|| {
             let message = format!("invalid volume specification: '{text}': invalid mount config for type \"volume\"");
@@ -138,7 +138,9 @@ impl Mount {
                         "bind" => MountKind::Bind,
                         "volume" => MountKind::Volume,
                         "tmpfs" => MountKind::Tmpfs,
-                        other => return Err(invalid(format!("mount type unknown: {other:?}"))),
+                        other => {
+                            return Err(invalid(format!("invalid mount config for type {other:?}: mount type unknown")));
+                        }
                     }
                 }
                 "source" | "src" => mount.source = needed()?.to_owned(),
@@ -328,8 +330,8 @@ mod tests {
         check("/a:/b/../c:ro,z", "bind /a->/c ro");
         check("name:/b:nocopy", "volume name->/b nocopy");
         check("/a:/b:odd", "invalid mode: odd");
-        check("a:b:c:d", "invalid volume specification: a:b:c:d");
-        check(":/b", "invalid volume specification: :/b");
+        check("a:b:c:d", "invalid spec: a:b:c:d: too many colons");
+        check(":/b", "invalid spec: :/b: empty section between colons");
         check(
             "/a:b",
             "invalid volume specification: '/a:b': invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute",
@@ -354,7 +356,7 @@ mod tests {
         check("source=v,target=/b", "volume name is too short, names should be at least two alphanumeric characters");
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
-        check("type=odd,target=/b", "mount type unknown: \"odd\"");
+        check("type=odd,target=/b", "invalid mount config for type \"odd\": mount type unknown");
         check("type=bind,source=/a", "target is required");
         check("odd=1", "unexpected key 'odd' in 'odd=1'");
         check("type", "invalid field 'type' must be a key=value pair");

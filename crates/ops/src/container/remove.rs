@@ -81,6 +81,12 @@ pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> 
     discard(&directory(store, id)?)
 }
 
+/// As [`forget`], for a container that has no volumes and was to be removed when it ends: a power cut may bring its record back.
+pub(crate) fn forget_passing(store: &Store, id: &str) -> Result<()> {
+    store.update_passing(|update| update.remove_container(id))?;
+    discard(&directory(store, id)?)
+}
+
 /// Removes the containers that do not run. Returns their IDs and the bytes that are free again.
 ///
 /// # Errors

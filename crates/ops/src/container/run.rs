@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{Durability, FileLock, create_dir_all, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{self, Ended, MountSource, MountSpec, RootFiles, Spec, Streams};
+use dhow_sandbox::container::{self, Ended, Group, MountSource, MountSpec, RootFiles, Spec, Streams, remove_groups};
 use dhow_store::{ContainerState, Store, UnpackedLayer};
+use serde::Serialize;
 
-use super::create::make;
+use super::create::{make, tree};
 use super::mounts::{Mount, MountKind};
-use super::remove::forget;
+use super::remove::{forget, forget_passing};
 use super::settings::{Configuration, Network, Options};
 use super::{Machine, Process, Record, directory, hold, now, root};
 use crate::content_error::explain;
@@ -30,6 +31,12 @@ const SEARCH_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
                      ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
+/// Where the control groups of a container that runs are on record.
+const GROUPS: &str = "groups";
+
+/// Files below `/etc` that are made for each container.
+const OWN_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+
 /// A run that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -39,7 +46,19 @@ pub struct Run {
     pub ended: Ended,
 }
 
-/// Makes a container and runs it to its end. `made` is told its ID before it runs.
+/// What is told while a container runs.
+pub trait Witness {
+    /// It is made, and has this ID.
+    ///
+    /// # Errors
+    /// It does not run then.
+    fn made(&mut self, id: &str) -> Result<()>;
+
+    /// Something that was asked for cannot be had, a sentence.
+    fn note(&mut self, note: &str);
+}
+
+/// Makes a container and runs it to its end.
 ///
 /// # Errors
 /// Those of making it; a program that cannot be started is no error of this function.
@@ -48,23 +67,27 @@ pub fn run(
     options: &Options,
     machine: Machine,
     streams: Streams,
-    made: &mut dyn FnMut(&str) -> Result<()>,
+    witness: &mut dyn Witness,
 ) -> Result<Run> {
     let container = make(context, options, machine, ContainerState::Running)?;
     let store = context.store()?;
     let id = container.id.clone();
-    let ran = made(&id).and_then(|()| {
-        let record = find(store, &id)?;
-        watch(store, &record, machine, streams)
-    });
-    conclude(store, &id, ran, options.settings.auto_remove, container.lock)
+    let record = find(store, &id)?;
+    let ran = witness.made(&id).and_then(|()| watch(store, &record, machine, streams, witness));
+    conclude(store, &id, ran, AtEnd::of(&record, options.settings.auto_remove), container.lock)
 }
 
 /// Runs a container that does not run to its end.
 ///
 /// # Errors
 /// [`Kind::Conflict`] when it runs; those of the store.
-pub fn start(context: &Context, record: &Record, machine: Machine, streams: Streams) -> Result<Run> {
+pub fn start(
+    context: &Context,
+    record: &Record,
+    machine: Machine,
+    streams: Streams,
+    witness: &mut dyn Witness,
+) -> Result<Run> {
     let store = context.store()?;
     let id = record.container.id.clone();
     let directory = directory(store, &id)?;
@@ -74,8 +97,8 @@ pub fn start(context: &Context, record: &Record, machine: Machine, streams: Stre
     let lock = hold(&directory, record.container.short_id())?;
     let configuration = Configuration::parse(&record.configuration)?;
     store.update(|update| update.container_started(&id, now()))?;
-    let ran = watch(store, record, machine, streams);
-    conclude(store, &id, ran, configuration.settings.auto_remove, lock)
+    let ran = witness.made(&id).and_then(|()| watch(store, record, machine, streams, witness));
+    conclude(store, &id, ran, AtEnd::of(record, configuration.settings.auto_remove), lock)
 }
 
 fn find(store: &Store, id: &str) -> Result<Record> {
@@ -83,19 +106,37 @@ fn find(store: &Store, id: &str) -> Result<Record> {
     found.ok_or_else(|| Error::new(Kind::NotFound, format!("No such container: {id}")))
 }
 
+/// What becomes of a container when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtEnd {
+    Stays,
+    /// Its volumes without a name go with it.
+    GoesWithVolumes,
+    Goes,
+}
+
+impl AtEnd {
+    fn of(record: &Record, auto_remove: bool) -> Self {
+        match (auto_remove, record.volumes) {
+            (false, _) => Self::Stays,
+            (true, 0) => Self::Goes,
+            (true, _) => Self::GoesWithVolumes,
+        }
+    }
+}
+
 /// Records how a run ended, or takes all of it away.
-fn conclude(store: &Store, id: &str, ran: Result<Ended>, auto_remove: bool, lock: FileLock) -> Result<Run> {
+fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileLock) -> Result<Run> {
     let directory = directory(store, id)?;
     let code = match &ran {
         Ok(Ended::Exited(code)) => Some(i64::from(*code)),
         _ => None,
     };
     let _ = remove_file(&directory.join("process"));
-    let concluded = if auto_remove {
-        // Its volumes without a name go with it.
-        forget(store, id, true)
-    } else {
-        store.update(|update| update.container_ended(id, code, now())).map(drop)
+    let concluded = match end {
+        AtEnd::Stays => store.update(|update| update.container_ended(id, code, now())).map(drop),
+        AtEnd::GoesWithVolumes => forget(store, id, true),
+        AtEnd::Goes => forget_passing(store, id),
     };
     drop(lock);
     let ended = ran?;
@@ -103,17 +144,58 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, auto_remove: bool, lock
     Ok(Run { id: id.to_owned(), ended })
 }
 
-fn watch(store: &Store, record: &Record, machine: Machine, streams: Streams) -> Result<Ended> {
+fn watch(
+    store: &Store,
+    record: &Record,
+    machine: Machine,
+    streams: Streams,
+    witness: &mut dyn Witness,
+) -> Result<Ended> {
     let id = &record.container.id;
     let directory = directory(store, id)?;
     let configuration = Configuration::parse(&record.configuration)?;
     let spec = spec(store, record, &configuration, &directory, machine)?;
     last_use::note(store, [&record.image_id]);
-    container::run(&spec, streams, &mut |process| {
-        let text = serde_json::to_vec(&Process::of(process));
-        let text = text.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
-        write_atomic(&directory.join("process"), &text, 0o600, Durability::Cached)
-    })
+    let group = limited(id, &configuration, &directory, witness)?;
+    let ended = container::run(&spec, group.as_ref(), streams, &mut |process| {
+        write_record(&directory.join("process"), &Process::of(process))
+    });
+    if let Some(group) = group {
+        remove_groups(group.directories());
+        let _ = remove_file(&directory.join(GROUPS));
+    }
+    ended
+}
+
+/// The control group of a container with limits. Where it is stays on record until it is gone.
+fn limited(
+    id: &str,
+    configuration: &Configuration,
+    directory: &Path,
+    witness: &mut dyn Witness,
+) -> Result<Option<Group>> {
+    if configuration.settings.limits.are_none() {
+        return Ok(None);
+    }
+    remove_recorded_groups(directory);
+    let (group, notes) = Group::make(id, &configuration.settings.limits);
+    notes.iter().for_each(|note| witness.note(note));
+    write_record(&directory.join(GROUPS), &group.directories())?;
+    Ok(Some(group))
+}
+
+/// Removes the control groups that a watcher left which was killed.
+pub(crate) fn remove_recorded_groups(directory: &Path) {
+    if let Ok(bytes) = read_limited(&directory.join(GROUPS), MACHINE_FILE_BYTES_MAX)
+        && let Ok(directories) = serde_json::from_slice::<Vec<PathBuf>>(&bytes)
+    {
+        remove_groups(&directories);
+    }
+}
+
+fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    write_atomic(path, &text, 0o600, Durability::Cached)
 }
 
 fn spec(
@@ -145,7 +227,7 @@ fn spec(
         masked: !settings.unmasked,
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,
-        has_groups: !machine.in_user_namespace || machine.has_users,
+        has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
         mounts,
     })
@@ -153,18 +235,18 @@ fn spec(
 
 /// Where a container's files are.
 pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: Machine) -> Result<RootFiles> {
-    let unpacked = directory.join("lower");
-    // One that was made without root has the files of its image beside it.
-    let has_tree = machine.in_user_namespace || fs::read_dir(&unpacked).is_ok_and(|mut files| files.next().is_some());
-    let lower = if has_tree {
-        vec![unpacked]
-    } else {
-        let layers = store.unpack(&record.image_id).map_err(|error| explain(record.image_id.as_str(), error))?;
-        visible(&layers)?
+    let own = directory.join("lower");
+    // Older programs put the files of the image beside a container that was made without root.
+    let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
+    let explained = |error| explain(record.image_id.as_str(), error);
+    let lower = match (has_own, machine.in_user_namespace) {
+        (true, _) => vec![own],
+        (false, true) => vec![tree(store, &record.image_id, directory, machine).map_err(explained)?],
+        (false, false) => visible(&store.unpack(&record.image_id).map_err(explained)?)?,
     };
     Ok(RootFiles {
         lower,
-        lower_is_directory: has_tree,
+        lower_is_directory: has_own || machine.in_user_namespace,
         stubs: directory.join("stubs"),
         upper: directory.join("upper"),
         work: directory.join("work"),
@@ -216,6 +298,27 @@ fn own_files(configuration: &Configuration, directory: &Path) -> Result<Vec<Moun
         }
         let what = MountSource::Bind { source: path, recursive: false };
         mounts.push(MountSpec { target, what, read_only: settings.read_only });
+    }
+    Ok(mounts)
+}
+
+/// What is mounted in a container that does not run, for who looks into it: volumes, what is there of the machine's files, and those that
+/// its last run had of its own.
+pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
+    let mut mounts = Vec::new();
+    for name in OWN_FILES {
+        let source = directory.join(name);
+        if source.exists() {
+            let what = MountSource::Bind { source, recursive: false };
+            mounts.push(MountSpec { target: format!("/etc/{name}"), what, read_only: false });
+        }
+    }
+    for mount in configuration.settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device) {
+        let spec = mount_spec(store, mount)?;
+        if matches!(&spec.what, MountSource::Bind { source, .. } if source.exists()) {
+            mounts.retain(|other| other.target != spec.target);
+            mounts.push(spec);
+        }
     }
     Ok(mounts)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{DEFAULT_CAPABILITIES, capability_number};
+use dhow_sandbox::container::{DEFAULT_CAPABILITIES, Limits, capability_number};
 use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,8 @@ pub struct Settings {
     pub extra_hosts: Vec<String>,
     /// Name servers instead of the machine's.
     pub name_servers: Vec<String>,
+    /// What it may take at most.
+    pub limits: Limits,
     /// What is mounted.
     pub mounts: Vec<Mount>,
 }
@@ -99,16 +101,17 @@ impl Capabilities {
     /// # Errors
     /// [`Kind::Invalid`] in docker's words for one that there is not.
     pub fn numbers(&self) -> Result<Vec<u8>> {
-        let number = |name: &String| {
-            capability_number(name).ok_or_else(|| {
-                let message = format!("invalid capability: unknown capability: {:?}", shown(name));
-                Error::new(Kind::Invalid, message)
-            })
-        };
         let is_all = |name: &&String| name.eq_ignore_ascii_case("all");
-        let named =
-            |names: &[String]| -> Result<Vec<u8>> { names.iter().filter(|name| !is_all(name)).map(number).collect() };
-        let (add, drop) = (named(&self.add)?, named(&self.drop)?);
+        let named = |list: &str, names: &[String]| -> Result<Vec<u8>> {
+            let number = |name: &String| {
+                capability_number(name).ok_or_else(|| {
+                    let message = format!("invalid {list}: unknown capability: {:?}", shown(name));
+                    Error::new(Kind::Invalid, message)
+                })
+            };
+            names.iter().filter(|name| !is_all(name)).map(number).collect()
+        };
+        let (add, drop) = (named("CapAdd", &self.add)?, named("CapDrop", &self.drop)?);
         let adds_all = self.add.iter().any(|name| is_all(&name));
         let drops_all = self.drop.iter().any(|name| is_all(&name));
         let mut numbers: Vec<u8> = match (adds_all, drops_all) {
@@ -226,7 +229,7 @@ mod tests {
         check(&["NET_ADMIN"], &["cap_mknod"], "[0, 1, 3, 4, 5, 6, 7, 8, 10, 12, 13, 18, 29, 31]");
         check(&["chown"], &["ALL"], "[0]");
         check(&[], &["all"], "[]");
-        check(&["nope"], &[], "invalid capability: unknown capability: \"CAP_NOPE\"");
+        check(&["nope"], &[], "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
         let all = Capabilities { add: vec!["ALL".to_owned()], drop: vec!["SYS_ADMIN".to_owned()] };
         assert_eq!(all.numbers().map(|numbers| numbers.len()).ok(), Some(40));
     }

@@ -85,6 +85,7 @@ pub(crate) fn reset_signals() {
 }
 
 /// Signals that are held back until somebody waits for them. Threads made later hold them back too.
+#[derive(Debug)]
 pub(crate) struct HeldSignals {
     set: libc::sigset_t,
     before: libc::sigset_t,

@@ -3,8 +3,10 @@
 //! Every path is looked up by openat2(2) with `RESOLVE_IN_ROOT`: links lead to where they would lead for a process in the container, and
 //! never out of it. What is found is a descriptor, and mounts are attached to descriptors: no path is walked twice.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
 use rustix::io::Errno;
@@ -14,6 +16,9 @@ use rustix::mount::{
 };
 
 use super::calls;
+
+/// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
 
 /// The root of a container's files.
 pub(crate) struct Inside {
@@ -49,8 +54,9 @@ impl Inside {
         retry(|| openat2(&self.root, name, flags, Mode::empty(), resolve))
     }
 
-    /// A directory, made with those above it where they are missing.
+    /// A directory, made with those above it where they are missing, also where a link leads to what is missing.
     pub(crate) fn directory(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let path = self.without_links(path)?;
         let mut so_far = Path::new("/").to_path_buf();
         let mut current = self.find(&so_far)?;
         for part in path.components() {
@@ -68,8 +74,47 @@ impl Inside {
         Ok(current)
     }
 
+    /// Where a path leads within the root, whether what is there exists or not. Only a hint: whoever uses it looks it up again, beneath the
+    /// root.
+    fn without_links(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let mut left: Vec<OsString> = path.components().rev().map(|part| part.as_os_str().to_owned()).collect();
+        let (mut so_far, mut links) = (PathBuf::from("/"), 0);
+        while let Some(part) = left.pop() {
+            let name = match Path::new(&part).components().next() {
+                Some(Component::Normal(name)) => name,
+                Some(Component::ParentDir) => {
+                    so_far.pop();
+                    continue;
+                }
+                Some(Component::RootDir) => {
+                    so_far = PathBuf::from("/");
+                    continue;
+                }
+                _ => continue,
+            };
+            let below = so_far.join(name);
+            let Ok(found) = self.open(&below, OFlags::PATH | OFlags::NOFOLLOW) else {
+                so_far = below;
+                continue;
+            };
+            match rustix::fs::readlinkat(&found, "", Vec::new()) {
+                Ok(target) => {
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(Errno::LOOP);
+                    }
+                    let target = PathBuf::from(OsStr::from_bytes(target.as_bytes()));
+                    left.extend(target.components().rev().map(|part| part.as_os_str().to_owned()));
+                }
+                Err(_) => so_far = below,
+            }
+        }
+        Ok(so_far)
+    }
+
     /// What a file can be mounted on: a file that is there, or an empty one.
     pub(crate) fn file(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let path = &self.without_links(path)?;
         match self.find(path) {
             Err(Errno::NOENT) => {}
             found => return found,
@@ -79,6 +124,11 @@ impl Inside {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o755))?;
         self.find(path)
+    }
+
+    /// The same descriptor, on its own.
+    pub(crate) fn into_root(self) -> OwnedFd {
+        self.root
     }
 
     /// The root itself.
@@ -107,6 +157,8 @@ pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
 /// A new file system, attached nowhere yet.
 pub(crate) fn file_system(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What lists of mounts show it as; docker's call it by its kind.
+    fsconfig_set_string(context.as_fd(), "source", kind)?;
     for (name, value) in options {
         if value.is_empty() {
             fsconfig_set_flag(context.as_fd(), *name)?;

@@ -5,23 +5,25 @@
 //! the container: there is nothing that goes on alone.
 
 mod calls;
+mod cgroup;
 mod init;
 mod inside;
+mod look;
+mod pause;
 mod privileges;
 mod rootfs;
 mod seccomp;
+#[cfg(target_arch = "x86_64")]
+mod seccomp32;
 mod spec;
 mod streams;
 mod users;
 mod watch;
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
-
-use dhow_base::{Error, Kind, Result};
-use rustix::thread::UnshareFlags;
-
+pub use cgroup::{Group, Limits, remove_groups};
 pub use init::first_process;
+pub use look::{Look, files_of_running, look, root_of_running, user_in};
+pub use pause::{Paused, pause};
 pub use privileges::{CAPABILITIES, DEFAULT_CAPABILITIES, capability_number};
 pub use spec::{MountSource, MountSpec, RootFiles, Spec, StartCause, StartFailure};
 pub use streams::Streams;
@@ -31,14 +33,3 @@ pub(crate) use calls::unshare;
 
 /// The word that makes this program the first process of a container; two numbers of descriptors follow.
 pub const FIRST_PROCESS: &str = "__container";
-
-/// A container's files as one directory, read-only, for who looks at a container that does not run. The process leaves the machine's
-/// mounts for that: call it in a process that does nothing else, before it has threads.
-///
-/// # Errors
-/// [`Kind::Unsupported`] where nothing can be mounted.
-pub fn look(files: &RootFiles, mount_point: &Path, in_user_namespace: bool) -> Result<OwnedFd> {
-    unshare(UnshareFlags::NEWNS).map_err(|error| Error::io("cannot leave the machine's mounts", error))?;
-    rootfs::look(files, mount_point, in_user_namespace)
-        .map_err(|failure| Error::new(Kind::Unsupported, failure.message))
-}

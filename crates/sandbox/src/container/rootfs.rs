@@ -13,6 +13,7 @@ use rustix::mount::{
 };
 
 use super::inside::{Inside, attach, file_system, restrict, view};
+use super::look::Look;
 use super::spec::{MountSource, MountSpec, RootFiles, Spec, StartFailure};
 use crate::layers::{erofs_or_loop, lower_directories};
 
@@ -105,16 +106,26 @@ pub(crate) fn enter(inside: &Inside) -> Result<(), StartFailure> {
     rustix::process::chdir("/").map_err(failed("/"))
 }
 
-/// The container's files as one directory, for who looks at a container that does not run: changes the mounts of this process alone.
+/// As [`super::look`], in a process that has left the machine's mounts.
 ///
 /// # Errors
 /// As those of starting a container.
-pub(crate) fn look(files: &RootFiles, mount_point: &Path, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(failed("/"))?;
-    let overlay = lay_over(files, in_user_namespace)?;
-    restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("the files"))?;
-    attach_at(&overlay, mount_point).map_err(failed("the files"))?;
-    open_directory(mount_point).map_err(failed("the files"))
+    let overlay = lay_over(look.files, look.in_user_namespace)?;
+    let whole = |error| failed("the files")(error);
+    restrict(&overlay, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(whole)?;
+    attach_at(&overlay, look.mount_point).map_err(whole)?;
+    let inside = Inside::new(open_directory(look.mount_point).map_err(whole)?);
+    for mount in look.mounts {
+        if let MountSource::Bind { source, recursive } = &mount.what {
+            bind(&inside, mount, source, *recursive)?;
+        }
+    }
+    if look.read_only {
+        restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(whole)?;
+    }
+    Ok(inside.into_root())
 }
 
 /// Docker's words around an error of a mount.
@@ -351,21 +362,30 @@ fn add_device(directory: &OwnedFd, name: &str, device: &OwnedFd) -> Result<(), S
     attach(device, &point).map_err(failed(name))
 }
 
+/// Shows a file or directory of the machine.
+fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> Result<(), StartFailure> {
+    let path = Path::new(&mount.target);
+    let told = |error| failed(&mount.target)(error);
+    let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
+    let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
+    let point = if is_directory { inside.directory(path) } else { inside.file(path) };
+    let point = point.map_err(|error| misfit(error, mount))?;
+    let seen = view(&found, recursive).map_err(told)?;
+    restrict(&seen, restriction(mount) | MountAttrFlags::MOUNT_ATTR_NODEV, recursive).map_err(told)?;
+    attach(&seen, &point).map_err(|error| misfit(error, mount))
+}
+
+fn restriction(mount: &MountSpec) -> MountAttrFlags {
+    if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
+}
+
 fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFailure> {
     let path = Path::new(&mount.target);
     let told = |error| failed(&mount.target)(error);
-    let read_only = if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+    let read_only = restriction(mount);
     match &mount.what {
-        MountSource::Bind { source, recursive } => {
-            let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-            let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
-            let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
-            let point = if is_directory { inside.directory(path) } else { inside.file(path) };
-            let point = point.map_err(|error| misfit(error, mount))?;
-            let seen = view(&found, *recursive).map_err(told)?;
-            restrict(&seen, read_only | MountAttrFlags::MOUNT_ATTR_NODEV, *recursive).map_err(told)?;
-            attach(&seen, &point).map_err(|error| misfit(error, mount))
-        }
+        MountSource::Bind { source, recursive } => bind(inside, mount, source, *recursive),
         MountSource::Device(source) => {
             let seen = nodes.like(source)?;
             let point = inside.file(path).map_err(told)?;

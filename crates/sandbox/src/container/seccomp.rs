@@ -374,12 +374,40 @@ const CLONE_NAMESPACES: u64 = (libc::CLONE_NEWNS
 /// # Errors
 /// The operating system's.
 pub(crate) fn apply(capabilities: &[u8]) -> io::Result<()> {
-    for filter in [calls(capabilities), missing(capabilities)] {
+    let filters = [(calls(capabilities), Judge::Calls), (missing(capabilities), Judge::Nothing)];
+    for (filter, judge) in filters {
         let program = filter.and_then(BpfProgram::try_from).map_err(io::Error::other)?;
+        let program = judge.beside(program, capabilities);
         // Not the library's own way, which also takes from set-user-ID programs what they are.
         calls::filter_calls(&program)?;
     }
     Ok(())
+}
+
+/// What a filter is to 32-bit programs.
+#[derive(Clone, Copy)]
+enum Judge {
+    Calls,
+    Nothing,
+}
+
+impl Judge {
+    #[cfg(target_arch = "x86_64")]
+    fn beside(self, program: BpfProgram, capabilities: &[u8]) -> BpfProgram {
+        let may = capability_number("SYS_ADMIN").is_some_and(|number| capabilities.contains(&number));
+        let namespaces = if may { 0 } else { CLONE_NAMESPACES as u32 };
+        let judge = match self {
+            Self::Calls => super::seccomp32::calls(namespaces),
+            Self::Nothing => super::seccomp32::anything(),
+        };
+        super::seccomp32::beside(program, judge)
+    }
+
+    /// Other processors have no such programs, or none that docker lets run.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn beside(self, program: BpfProgram, _: &[u8]) -> BpfProgram {
+        program
+    }
 }
 
 fn calls(capabilities: &[u8]) -> Result<SeccompFilter, seccompiler::BackendError> {

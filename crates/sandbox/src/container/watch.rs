@@ -17,6 +17,7 @@ use rustix::thread::UnshareFlags;
 
 use super::FIRST_PROCESS;
 use super::calls::{self, HeldSignals};
+use super::cgroup::Group;
 use super::inside::{restrict, view};
 use super::spec::{Report, Spec, StartFailure};
 use super::streams::{Pipes, Streams, Terminal, UserTerminal};
@@ -36,12 +37,17 @@ pub enum Ended {
     NotStarted(StartFailure),
 }
 
-/// Runs a container to its end. `started` is told the number of its first process once its program runs; when that fails, the container
+/// Runs a container to its end, in a control group if there is one. `started` is told the number of its first process once its program runs; when that fails, the container
 /// is killed.
 ///
 /// # Errors
 /// Those of starting a process; nothing runs then.
-pub fn run(spec: &Spec, streams: Streams, started: &mut dyn FnMut(u32) -> Result<()>) -> Result<Ended> {
+pub fn run(
+    spec: &Spec,
+    group: Option<&Group>,
+    streams: Streams,
+    started: &mut dyn FnMut(u32) -> Result<()>,
+) -> Result<Ended> {
     let cannot = |error| Error::io("cannot start a container", error);
     let held = PASSED_ON.iter().copied().chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
     let signals = HeldSignals::hold(&held).map_err(cannot)?;
@@ -52,7 +58,9 @@ pub fn run(spec: &Spec, streams: Streams, started: &mut dyn FnMut(u32) -> Result
         (Some(pipes), stdio)
     };
     let Spawned { child: mut first, mut orders, reports, _keeper } = spawn(stdio).map_err(cannot)?;
-    let begun = begin(spec, &mut first, &mut orders, reports);
+    // Before it leaves the machine's namespaces, and before anything comes of it.
+    let taken = group.map_or(Ok(()), |group| group.take(first.id()));
+    let begun = taken.and_then(|()| begin(spec, &mut first, &mut orders, reports));
     let (terminal, failure) = match begun {
         Ok(begun) => begun,
         Err(error) => {

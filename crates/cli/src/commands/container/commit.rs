@@ -3,7 +3,7 @@
 use clap::Args;
 use dhow_ops::container::{self, CommitRequest};
 
-use super::machine;
+use super::{found, machine_for};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -20,10 +20,12 @@ pub(crate) struct Commit {
     /// Say in the history what it is
     #[arg(short, long, value_name = "string", default_value = "")]
     message: String,
-    /// Accepted for old scripts: only containers that do not run are committed
-    #[arg(short, long, hide = true)]
-    #[allow(dead_code, reason = "there is nothing to pause")]
+    /// Have a container that runs stand still while its files are read (--pause=false takes them as they are)
+    #[arg(short, long)]
     pause: bool,
+    /// As docker 29 says --pause=false
+    #[arg(long, hide = true)]
+    no_pause: bool,
     #[arg(value_name = "CONTAINER")]
     operands: Vec<String>,
 }
@@ -44,9 +46,11 @@ impl Verb for Commit {
         let reference = reference
             .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
             .transpose()?;
-        machine(session)?;
-        let record = container::find(&context, name)?;
-        let request = CommitRequest { author: self.author, message: self.message, changes: self.change, reference };
+        let record = found(session, &context, name)?;
+        machine_for(session, &record)?;
+        let pause = self.pause && !self.no_pause;
+        let request =
+            CommitRequest { author: self.author, message: self.message, changes: self.change, pause, reference };
         let image_id = container::commit(&context, &record, &request)?;
         session.console.line(image_id.to_string());
         Ok(())

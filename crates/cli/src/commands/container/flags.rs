@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, read_limited, write_atomic};
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{Capabilities, Mount, Network as ContainerNetwork, Options, Settings, size};
+use dhow_ops::container::{Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Settings, size};
 use dhow_ops::pull::Policy;
 
 use super::super::{pull, targets};
@@ -15,6 +15,15 @@ use crate::session::{Network, Session};
 
 /// Longest file of variables or labels that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Least memory that a container can be limited to, in bytes, as with docker.
+const MEMORY_BYTES_MIN: u64 = 6 << 20;
+
+/// A processor, in its billionths.
+const NANO: u64 = 1_000_000_000;
+
+/// Least time of processors that a container can be limited to, as with docker.
+const NANO_CPUS_MIN: u64 = NANO / 100;
 
 /// What a container is to be.
 #[derive(Args, Debug)]
@@ -29,6 +38,9 @@ pub(super) struct Flags {
     /// Drop capabilities
     #[arg(long, value_name = "list", value_delimiter = ',')]
     cap_drop: Vec<String>,
+    /// So many processors at most, such as 1.5
+    #[arg(long, value_name = "decimal", value_parser = nano_cpus)]
+    cpus: Option<u64>,
     /// Write the container ID to a file
     #[arg(long, value_name = "string")]
     cidfile: Option<PathBuf>,
@@ -65,15 +77,21 @@ pub(super) struct Flags {
     /// Read labels from a file
     #[arg(long, value_name = "list")]
     label_file: Vec<PathBuf>,
+    /// So much memory at most, such as 512m
+    #[arg(short, long, value_name = "bytes", value_parser = bytes)]
+    memory: Option<u64>,
     /// Mount something in the container: "type=bind|volume|tmpfs,source=…,target=…"
     #[arg(long, value_name = "mount")]
     mount: Vec<String>,
     /// Name of the container
     #[arg(long, value_name = "string")]
     name: Option<String>,
-    /// Network of the container: "host" or "none"
+    /// Network of the container: "host", or "none" ("private"): a loopback interface of its own and nothing else
     #[arg(long, visible_alias = "net", value_name = "network")]
     network: Option<String>,
+    /// So many processes at most; -1 for any number
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    pids_limit: Option<i64>,
     /// Take the image for this platform
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -90,8 +108,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "list")]
     security_opt: Vec<String>,
     /// Size of /dev/shm
-    #[arg(long, value_name = "bytes")]
-    shm_size: Option<String>,
+    #[arg(long, value_name = "bytes", value_parser = bytes)]
+    shm_size: Option<u64>,
     /// Signal that asks the container to end
     #[arg(long, value_name = "string")]
     stop_signal: Option<String>,
@@ -134,12 +152,6 @@ struct Engine {
     init: bool,
     #[arg(long, hide = true)]
     privileged: bool,
-    #[arg(short, long, hide = true, value_name = "bytes")]
-    memory: Option<String>,
-    #[arg(long, hide = true, value_name = "decimal")]
-    cpus: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    pids_limit: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     pid: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
@@ -152,7 +164,6 @@ impl Engine {
     /// Refuses what is given, and says what there is instead.
     fn check(&self) -> Outcome {
         let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
-        let no_limits = "dhow sets no limits; start it within some, for example with systemd-run";
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
             () if self.detach => refuse("--detach", services),
@@ -165,9 +176,6 @@ impl Engine {
             () if self.privileged => {
                 refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
             }
-            () if self.memory.is_some() => refuse("--memory", no_limits),
-            () if self.cpus.is_some() => refuse("--cpus", no_limits),
-            () if self.pids_limit.is_some() => refuse("--pids-limit", no_limits),
             () if self.pid.is_some() => refuse("--pid", "a container sees its own processes"),
             () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
                 refuse("--ipc", "a container shares no memory with others")
@@ -191,7 +199,8 @@ impl Flags {
             words.split_first().map_or((String::new(), &[][..]), |(image, rest)| (image.clone(), rest));
         let network = match self.network.as_deref() {
             None | Some("host" | "") => ContainerNetwork::Host,
-            Some("none") => ContainerNetwork::None,
+            // A network of its own that leads nowhere is what «private» can be without an engine.
+            Some("none" | "private") => ContainerNetwork::None,
             Some(other) => {
                 let message = format!("network {other:?} is not supported: networks are for a container engine");
                 let hint =
@@ -251,9 +260,10 @@ impl Flags {
             auto_remove: self.rm,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
             groups: self.group_add.clone(),
-            shm_bytes: self.shm_size.as_deref().map(size).transpose()?.unwrap_or(0),
+            shm_bytes: self.shm_size.unwrap_or(0),
             extra_hosts: self.add_host.clone(),
             name_servers: self.dns.clone(),
+            limits: self.limits()?,
             mounts,
             ..Settings::default()
         };
@@ -272,6 +282,22 @@ impl Flags {
             Some(host) => Err(Failure::Client(format!("bad format for add-host: {host:?}"))),
             None => Ok(settings),
         }
+    }
+
+    /// Docker's checks of limits (moby, `verifyPlatformContainerResources`).
+    fn limits(&self) -> Outcome<Limits> {
+        let memory_bytes = self.memory.filter(|bytes| *bytes > 0);
+        if memory_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
+            return Err(Error::new(Kind::Invalid, "Minimum memory limit allowed is 6MB").into());
+        }
+        let nano_cpus = self.cpus.filter(|nano| *nano > 0);
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        if nano_cpus.is_some_and(|nano| nano < NANO_CPUS_MIN || nano > cpus as u64 * NANO) {
+            let message = format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available");
+            return Err(Error::new(Kind::Invalid, message).into());
+        }
+        let processes = self.pids_limit.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0);
+        Ok(Limits { memory_bytes, nano_cpus, processes })
     }
 
     /// Has the image here, if it is to be fetched.
@@ -328,6 +354,29 @@ impl Flags {
             None => Ok(()),
         }
     }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    size(text).map_err(|error| error.to_string())
+}
+
+/// Go's `strconv.ParseInt`.
+fn integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+}
+
+/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`).
+fn nano_cpus(text: &str) -> Result<u64, String> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
+        return Err(format!("failed to parse {text} as a rational number"));
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 9 {
+        return Err("value is too precise".to_owned());
+    }
+    format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
 }
 
 /// Variables of files, then those of options; one without a value has that of this process.
@@ -393,4 +442,29 @@ fn lines(path: &Path) -> Outcome<Vec<String>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let says = |line: &&str| !line.is_empty() && !line.starts_with('#');
     Ok(text.lines().map(str::trim_start).filter(says).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_decimals() {
+        let check = |text: &str, expected: Result<u64, &str>| {
+            assert_eq!(
+                nano_cpus(text).as_ref().map_err(String::as_str),
+                expected.as_ref().map_err(|text| *text),
+                "{text}"
+            );
+        };
+        check("1", Ok(1_000_000_000));
+        check("1.5", Ok(1_500_000_000));
+        check(".01", Ok(10_000_000));
+        check("2.", Ok(2_000_000_000));
+        check("0.1234567890", Ok(123_456_789));
+        check("0.1234567891", Err("value is too precise"));
+        check("x", Err("failed to parse x as a rational number"));
+        check("-1", Err("failed to parse -1 as a rational number"));
+        check("", Err("failed to parse  as a rational number"));
+    }
 }

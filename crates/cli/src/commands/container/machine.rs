@@ -1,8 +1,9 @@
 //! Rights for containers: root's, or a user namespace.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use dhow_ops::container::{Machine, user_namespace};
+use dhow_ops::container::{self, Machine, Record, user_namespace};
 use user_namespace::Users;
 
 use crate::errors::Outcome;
@@ -25,9 +26,31 @@ pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
     if users == Users::One {
         tracing::info!("there is one user in containers: no newuidmap, or no ranges in /etc/subuid and /etc/subgid");
     }
-    let kind = if users == Users::One { "one" } else { "many" };
-    let root = session.store_root()?;
-    let variables = [("DHOW_ROOT", root.into_os_string()), ("DHOW_IN_USER_NAMESPACE", OsString::from(kind))];
+    let variables = variables(session.store_root()?, users != Users::One);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match user_namespace::enter(&arguments, &variables, &users, &environment.search_path)? {}
+}
+
+/// As [`machine`], for a look into a container that may run: its user namespace is joined then, since only who is in it may do so.
+///
+/// # Errors
+/// As [`machine`]; when the container has just ended.
+pub(in crate::commands) fn machine_for(session: &Session<'_>, record: &Record) -> Outcome<Machine> {
+    let environment = &session.environment;
+    if environment.user == 0 || environment.in_user_namespace.is_some() || !record.container.is_running() {
+        return machine(session);
+    }
+    let context = session.local_context()?;
+    let id = &record.container.id;
+    let Some(process) = container::process_of(&context, id) else { return machine(session) };
+    let root = session.store_root()?;
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let is_it = || container::is_process_of(&context, id, process);
+    match user_namespace::join(process, is_it, &arguments, |has_users| variables(root.clone(), has_users))? {}
+}
+
+/// What this program is told when it starts anew.
+fn variables(root: PathBuf, has_users: bool) -> Vec<(&'static str, OsString)> {
+    let kind = if has_users { "many" } else { "one" };
+    vec![("DHOW_ROOT", root.into_os_string()), ("DHOW_IN_USER_NAMESPACE", OsString::from(kind))]
 }

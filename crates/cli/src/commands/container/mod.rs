@@ -2,6 +2,7 @@
 
 mod commit;
 mod flags;
+mod found;
 mod inspect;
 mod machine;
 mod ps;
@@ -11,8 +12,9 @@ mod run;
 mod start;
 
 pub(super) use commit::Commit;
+pub(super) use found::{found, missing};
 pub(super) use inspect::{ContainerInspect, inspect, show};
-pub(super) use machine::machine;
+pub(super) use machine::{machine, machine_for};
 pub(super) use ps::List;
 pub(super) use refused::Refused;
 pub(super) use remove::{Prune, Remove};

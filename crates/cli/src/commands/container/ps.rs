@@ -13,7 +13,8 @@ use super::super::filters;
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
-use crate::format::{ListFormat, ago, json, units};
+use crate::format::{ListFormat, ago, json, podman, units};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -100,6 +101,10 @@ impl Verb for List {
             ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {
                 let shown = &COLUMNS.headers[..if self.size { 8 } else { 7 }];
+                if session.personality == Personality::Podman {
+                    session.console.text(in_podman_s_table(shown, &rows));
+                    return Ok(());
+                }
                 let mut table = Table::new(&shown.iter().map(|(_, header)| *header).collect::<Vec<_>>());
                 for row in &rows {
                     table.row(shown.iter().map(|(name, _)| row.get(name).map_or("", String::as_str)));
@@ -148,6 +153,14 @@ impl List {
     }
 }
 
+/// Podman's commands are not quoted.
+fn in_podman_s_table(shown: &[(&str, &str)], rows: &[Row]) -> String {
+    let header: Vec<&str> = shown.iter().map(|(_, header)| *header).collect();
+    let cell = |row: &Row, name: &str| row.get(name).map_or("", String::as_str).trim_matches('"').to_owned();
+    let rows = rows.iter().map(|row| shown.iter().map(|(name, _)| cell(row, name)).collect());
+    podman::table(&header, rows, true)
+}
+
 type Test = Box<dyn Fn(&Record) -> bool>;
 
 fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
@@ -185,6 +198,6 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             })
         }
         "volume" => Box::new(move |record| container::uses_volume(record, &value)),
-        _ => return Err(invalid()),
+        _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
     })
 }

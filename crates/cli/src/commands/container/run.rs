@@ -4,9 +4,10 @@ use std::os::fd::AsFd;
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Ended, StartCause, StartFailure, Streams};
+use dhow_ops::container::{self, Ended, StartCause, StartFailure, Streams, Witness};
 
 use super::flags::Flags;
+use super::found::taken;
 use super::machine;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -44,7 +45,9 @@ impl Verb for Create {
         self.flags.check_cidfile()?;
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
-        let made = container::create(&session.local_context()?, &options, machine)?;
+        let context = session.local_context()?;
+        let made = container::create(&context, &options, machine)
+            .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
         self.flags.write_cidfile(&made.id)?;
         session.console.line(made.id);
         Ok(())
@@ -87,8 +90,27 @@ impl Run {
         let machine = machine(session)?;
         let context = session.local_context()?;
         let streams = streams(session, options.interactive)?;
-        let run = container::run(&context, &options, machine, streams, &mut |id| self.flags.write_cidfile(id))?;
+        let mut told = Told { session, flags: Some(&self.flags) };
+        let run = container::run(&context, &options, machine, streams, &mut told)
+            .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
         ended(session, run.ended)
+    }
+}
+
+/// Says what cannot be had, and writes a new container's ID where the user wants it.
+pub(super) struct Told<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) flags: Option<&'a Flags>,
+}
+
+impl Witness for Told<'_> {
+    fn made(&mut self, id: &str) -> dhow_base::Result<()> {
+        self.flags.map_or(Ok(()), |flags| flags.write_cidfile(id))
+    }
+
+    fn note(&mut self, note: &str) {
+        self.session.console.notice(format!("WARNING: {note}"));
+        self.session.console.flush();
     }
 }
 

@@ -3,8 +3,8 @@
 use clap::Args;
 use dhow_ops::container;
 
-use super::machine;
-use super::run::{check_terminal, ended, refused, streams};
+use super::run::{Told, check_terminal, ended, refused, streams};
+use super::{found, machine};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -39,13 +39,14 @@ impl Verb for Start {
         }
         let machine = machine(session)?;
         let context = session.local_context()?;
-        let record = container::find(&context, name)?;
+        let record = found(session, &context, name)?;
         let (wants_input, wants_terminal) = container::streams_of(&record)?;
         let interactive = self.interactive && wants_input;
         check_terminal(interactive, wants_terminal)?;
         let streams = streams(session, interactive)?;
-        let run =
-            container::start(&context, &record, machine, streams).map_err(|error| refused(session, error.into(), 1))?;
+        let mut told = Told { session, flags: None };
+        let run = container::start(&context, &record, machine, streams, &mut told)
+            .map_err(|error| refused(session, error.into(), 1))?;
         ended(session, run.ended)
     }
 }

@@ -1,0 +1,130 @@
+//! What was copied, where it shall be: by docker's rules for the place, and all of it or nothing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use dhow_base::beneath::Dir;
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::tar::TarLimits;
+use dhow_layer::unpack::{Note, Owners, Unpacker};
+
+use super::{Copied, merge};
+
+/// What is copied, as far as it matters for where it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved<'a> {
+    /// Whether it is a directory.
+    pub(crate) is_directory: bool,
+    /// What is in the directory, not the directory.
+    pub(crate) contents_only: bool,
+    /// Its last name; empty for the root.
+    pub(crate) name: &'a [u8],
+}
+
+impl Moved<'_> {
+    /// The directory of this machine to work in, and the name that it gets there; `.` stands for what is in it alone.
+    pub(crate) fn landing(&self, target: &Path) -> Result<(Dir, Vec<u8>)> {
+        let (directory, name) = self.place(target)?;
+        let opened = Dir::open(&directory);
+        let opened = opened.map_err(|error| Error::io(format_args!("cannot copy to {directory:?}"), error))?;
+        Ok((opened, name))
+    }
+
+    fn place(&self, target: &Path) -> Result<(PathBuf, Vec<u8>)> {
+        let wants_directory = target.as_os_str().as_bytes().ends_with(b"/");
+        let found = match fs::metadata(target) {
+            Ok(metadata) => Some(metadata.is_dir()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::io(format_args!("cannot copy to {target:?}"), error)),
+        };
+        let real = |path: &Path| {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            fs::canonicalize(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, format!("invalid output path: directory {path:?} does not exist"))
+                }
+                _ => Error::io(format_args!("cannot copy to {path:?}"), error),
+            })
+        };
+        let beside = |path: &Path| {
+            let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default().to_vec();
+            real(path.parent().unwrap_or(Path::new("."))).map(|directory| (directory, name))
+        };
+        match found {
+            Some(true) if self.contents_only => Ok((real(target)?, b".".to_vec())),
+            Some(true) => Ok((real(target)?, self.name.to_vec())),
+            Some(false) if self.is_directory || wants_directory => {
+                let message = if self.is_directory { "cannot copy directory" } else { "not a directory" };
+                Err(Error::new(Kind::Invalid, format!("{message}: {target:?} is a file")))
+            }
+            Some(false) => beside(&real(target)?),
+            None if wants_directory && !self.is_directory => {
+                Err(Error::new(Kind::NotFound, format!("no such directory: {target:?}")))
+            }
+            None => beside(target),
+        }
+    }
+}
+
+/// Puts what `write` writes, a tar archive, into a directory, which errors call `shown`.
+///
+/// # Errors
+/// Those of `write`, and those of [`unpack`].
+pub(crate) fn arrive(
+    directory: &Dir,
+    owners: Owners,
+    shown: &str,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<Copied> + Send,
+) -> Result<Copied> {
+    let (reader, mut writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
+    thread::scope(|scope| {
+        let written = scope.spawn(|| {
+            let written = write(&mut writer);
+            // The other side waits for the end.
+            drop(writer);
+            written
+        });
+        let unpacked = unpack(directory, owners, reader);
+        let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
+        match (written, unpacked) {
+            (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
+            // Whoever failed first made the other fail.
+            (Err(error), Err(_)) if !is_broken_pipe(&error) => Err(error),
+            (_, Err(error)) | (Err(error), Ok(_)) => Err(error.context(format_args!("cannot copy to {shown}"))),
+        }
+    })
+}
+
+/// Makes the files of an archive aside, in a directory that is nobody else's, and moves them to where they shall be once all are there.
+///
+/// # Errors
+/// Those of the archive, and of what is in the way.
+pub(crate) fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<Vec<String>> {
+    let failed = |error| Error::io("cannot make a directory in it", error);
+    let aside = merge::make_aside(target).map_err(failed)?;
+    let unpack = || {
+        let mut unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners.clone())?;
+        unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
+        let unpacked = unpacker.finish()?;
+        merge::move_into(&unpacked.root, target, &owners)?;
+        Ok(unpacked.notes.iter().map(told).collect())
+    };
+    let done = unpack();
+    let removed = target.remove_tree(&aside).map_err(|error| Error::io(format_args!("cannot remove {aside:?}"), error));
+    done.and_then(|notes| removed.map(|()| notes))
+}
+
+fn told(note: &Note) -> String {
+    let Note { what, why, count, first } = note;
+    let times = if *count == 1 { String::new() } else { format!(" and {} more", count - 1) };
+    format!("{what}: {why} ({first:?}{times})")
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
+}

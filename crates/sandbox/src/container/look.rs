@@ -1,0 +1,111 @@
+//! A container's files, for who looks into them from outside.
+
+use std::fmt::Display;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::thread;
+
+use dhow_base::{Error, Kind, Result};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use super::inside::{Inside, restrict, view};
+use super::spec::{MountSpec, RootFiles, StartFailure};
+use super::{calls, rootfs, users};
+
+/// What to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The files of a container that does not run.
+    pub files: &'a RootFiles,
+    /// An empty directory of this machine, over which they are mounted where nobody else sees it.
+    pub mount_point: &'a Path,
+    /// What is mounted in them: files and directories of this machine.
+    pub mounts: &'a [MountSpec],
+    /// Whether the files can only be read; what is mounted in them says so itself.
+    pub read_only: bool,
+    /// Whether this process is root in a user namespace.
+    pub in_user_namespace: bool,
+}
+
+/// The files of a container that does not run, as one directory. The process leaves the machine's mounts for that: call it in a process that
+/// does nothing else, before it has threads.
+///
+/// # Errors
+/// [`Kind::Unsupported`] where nothing can be mounted.
+pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
+    calls::unshare(UnshareFlags::NEWNS).map_err(|error| Error::io("cannot leave the machine's mounts", error))?;
+    rootfs::look(look).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
+}
+
+/// The root directory of a container that runs, as its processes see it, with all that is mounted in it. Nothing below may be looked up but
+/// beneath it: links in it are the container's.
+///
+/// # Errors
+/// [`Kind::Conflict`] when the process has ended, [`Kind::Denied`] for who may not look into it.
+pub fn root_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
+    let directory = Directory::open(process, is_it)?;
+    directory.at("root", OFlags::PATH | OFlags::DIRECTORY)
+}
+
+/// The files of a container that runs, without those that are mounted in it, read-only.
+///
+/// # Errors
+/// As [`root_of_running`].
+pub fn files_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
+    let mounts = Directory::open(process, is_it)?.at("ns/mnt", OFlags::RDONLY)?;
+    // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
+    let seen = thread::scope(|scope| scope.spawn(|| root_in(&mounts)).join());
+    let seen = seen.map_err(|_| Error::new(Kind::Internal, "the thread that looks at a container panicked"))?;
+    seen.map_err(|error| cannot(&"its files", error))
+}
+
+fn root_in(mounts: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    calls::unshare(UnshareFlags::FS).map_err(errno)?;
+    move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
+    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let seen = view(&root, false)?;
+    restrict(&seen, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
+    Ok(seen)
+}
+
+/// User and group that a name or number stands for in a container's files; root for an empty one.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words when there is no such user.
+pub fn user_in(root: impl AsFd, user: &str) -> Result<(u32, u32)> {
+    let root =
+        root.as_fd().try_clone_to_owned().map_err(|error| Error::io("cannot read a container's files", error))?;
+    let failed = |failure: StartFailure| Error::new(Kind::Invalid, failure.message);
+    let identity = users::look_up(&Inside::new(root), user, &[]).map_err(failed)?;
+    Ok((identity.uid, identity.gid))
+}
+
+/// What the machine says of one process. Of another one that gets its number later it says nothing.
+struct Directory(OwnedFd);
+
+impl Directory {
+    fn open(process: u32, is_it: impl Fn() -> bool) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(CWD, format!("/proc/{process}"), flags, Mode::empty());
+        let opened = opened.map_err(|error| cannot(&"its process", error))?;
+        if is_it() { Ok(Self(opened)) } else { Err(cannot(&"its process", Errno::SRCH)) }
+    }
+
+    fn at(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
+        openat(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| cannot(&"its process", error))
+    }
+}
+
+fn cannot(what: &dyn Display, error: Errno) -> Error {
+    match error {
+        Errno::SRCH | Errno::NOENT => Error::new(Kind::Conflict, "the container has just ended"),
+        Errno::PERM | Errno::ACCESS => {
+            Error::new(Kind::Denied, format!("cannot look at a container that runs: {what} belongs to somebody else"))
+        }
+        error => Error::io(format_args!("cannot look at a container that runs: {what}"), error.into()),
+    }
+}
