@@ -192,12 +192,12 @@ impl Access {
         challenges.fold(failure, |failure, challenge| failure.with_header(WWW_AUTHENTICATE, challenge))
     }
 
-    fn denied(&self, caller: &Caller, scope: &str) -> Box<Failure> {
     /// How browsers are asked to log in, if they can.
     pub(crate) fn browser_challenge(&self) -> Option<HeaderValue> {
         self.accounts.as_ref().map(|_| self.basic.clone())
     }
 
+    fn denied(&self, caller: &Caller, scope: &str) -> Box<Failure> {
         match (&self.issuer, caller.is_account()) {
             // As distribution's registry has it: whoever has a token may get one that allows more.
             (Some(_), false) => self.unauthorized(Some(scope), caller.grants.is_some().then_some("insufficient_scope")),
