@@ -52,7 +52,7 @@ impl Store {
     /// everything is where it was.
     pub fn collect(&self) -> Result<Collected> {
         let collected = self.collect_by(|transaction| {
-            let garbage = garbage(transaction, &self.files_in_blobs()?)?;
+            let garbage = garbage(self, transaction)?;
             // What a kept image needs and has lost still has its edges: they keep the rest of the image, and say where
             // the lost can be fetched again.
             for (table, digest) in [("edge", "parent"), ("blob_home", "digest")] {
@@ -158,22 +158,32 @@ impl Store {
     /// Every file below `blobs/` that is named like a digest, with its length.
     pub(crate) fn files_in_blobs(&self) -> Result<Vec<(Digest, u64)>> {
         let mut files = Vec::new();
+        self.see_files_in_blobs(|digest, entry| -> Result<()> {
+            files.extend(entry.metadata().ok().map(|metadata| (digest, metadata.len())));
+            Ok(())
+        })?;
+        Ok(files)
+    }
+
+    /// Shows every file below `blobs/` that is named like a digest.
+    fn see_files_in_blobs<E: From<Error>>(
+        &self,
+        mut see: impl FnMut(Digest, &fs::DirEntry) -> Result<(), E>,
+    ) -> Result<(), E> {
         for algorithm in Algorithm::ALL {
             let directory = self.paths().blobs_of(algorithm);
             let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Error::io(format_args!("cannot read {directory:?}"), error)),
+                Err(error) => return Err(Error::io(format_args!("cannot read {directory:?}"), error).into()),
             };
             for entry in entries.flatten() {
                 let name = entry.file_name();
                 let digest = name.to_str().and_then(|hex| Digest::parse(&format!("{algorithm}:{hex}")).ok());
-                if let (Some(digest), Ok(metadata)) = (digest, entry.metadata()) {
-                    files.push((digest, metadata.len()));
-                }
+                digest.map_or(Ok(()), |digest| see(digest, &entry))?;
             }
         }
-        Ok(files)
+        Ok(())
     }
 }
 
@@ -206,7 +216,7 @@ fn drop_rows(transaction: &Transaction<'_>, blobs: &[(Digest, u64)]) -> Step<()>
 
 /// Rows that nothing reaches, and files without a row that nobody has pinned. What is reached is in the temporary table
 /// `live` then.
-fn garbage(transaction: &Transaction<'_>, files: &[(Digest, u64)]) -> Step<Vec<(Digest, u64)>> {
+fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Vec<(Digest, u64)>> {
     transaction.execute_batch(&format!(
         "DROP TABLE IF EXISTS temp.live; CREATE TEMP TABLE live (digest TEXT PRIMARY KEY) WITHOUT ROWID; \
          INSERT INTO temp.live {LIVE} SELECT digest FROM live"
@@ -218,13 +228,19 @@ fn garbage(transaction: &Transaction<'_>, files: &[(Digest, u64)]) -> Step<Vec<(
     while let Some(row) = rows.next()? {
         garbage.push((digest_at(row, 0)?, from_row(row.get(1)?)));
     }
-    let sql = "SELECT EXISTS (SELECT 1 FROM blob WHERE digest = ?1) \
-               OR EXISTS (SELECT 1 FROM lease_pin WHERE digest = ?1) OR EXISTS (SELECT 1 FROM edge WHERE child = ?1)";
-    let mut known = transaction.prepare_cached(sql)?;
-    for (digest, size) in files {
-        if !known.query_row([digest.as_str()], |row| row.get::<_, bool>(0))? {
-            garbage.push((digest.clone(), *size));
+    // Nearly every file has a row: no more is asked about those.
+    let mut has_row = transaction.prepare("SELECT 1 FROM blob WHERE digest = ?1")?;
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM lease_pin WHERE digest = ?1) OR EXISTS (SELECT 1 FROM edge WHERE child = ?1)";
+    let mut is_needed = transaction.prepare(sql)?;
+    store.see_files_in_blobs(|digest, entry| -> Step<()> {
+        if !has_row.exists([digest.as_str()])?
+            && !is_needed.query_row([digest.as_str()], |row| row.get::<_, bool>(0))?
+            && let Ok(metadata) = entry.metadata()
+        {
+            garbage.push((digest, metadata.len()));
         }
-    }
+        Ok(())
+    })?;
     Ok(garbage)
 }

@@ -139,7 +139,9 @@ impl Mount {
                         "volume" => MountKind::Volume,
                         "tmpfs" => MountKind::Tmpfs,
                         other => {
-                            return Err(invalid(format!("invalid mount config for type {other:?}: mount type unknown")));
+                            return Err(invalid(format!(
+                                "invalid mount config for type {other:?}: mount type unknown"
+                            )));
                         }
                     }
                 }
