@@ -1,6 +1,8 @@
 //! How urgent a thread is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, LazyLock, Mutex, PoisonError};
+use std::thread;
 
 use rustix::process::{getpriority_process, setpriority_process};
 
@@ -26,6 +28,65 @@ pub fn lower() {
 /// work its share, but only at the end of a time slice, which can be many milliseconds away.
 pub fn give_way() {
     if HAS_BULK.load(Ordering::Relaxed) {
-        std::thread::yield_now();
+        thread::yield_now();
+    }
+}
+
+/// A turn on one of the cores, until it is dropped.
+#[derive(Debug)]
+pub struct Turn(());
+
+/// Turns that are taken.
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(2, usize::from));
+
+/// Waits for a turn: no more threads of bulk work compute at once than there are cores. Each would be one more that others of the
+/// machine share them with. Nothing to wait for where there is no bulk work.
+///
+/// To be held for about a millisecond, and not while waiting for anything.
+pub fn turn() -> Option<Turn> {
+    if !HAS_BULK.load(Ordering::Relaxed) {
+        return None;
+    }
+    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = GIVEN_BACK.wait_while(taken, |taken| *taken >= *CORES).unwrap_or_else(PoisonError::into_inner);
+    *taken += 1;
+    Some(Turn(()))
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        GIVEN_BACK.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn no_more_have_a_turn_than_there_are_cores() {
+        assert!(turn().is_none());
+        HAS_BULK.store(true, Ordering::Relaxed);
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 * *CORES {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _turn = turn();
+                        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        thread::yield_now();
+                        now.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        HAS_BULK.store(false, Ordering::Relaxed);
+        assert!((1..=*CORES).contains(&most.load(Ordering::SeqCst)));
+        assert_eq!(*TAKEN.lock().unwrap_or_else(PoisonError::into_inner), 0);
     }
 }

@@ -280,7 +280,9 @@ impl<R: Read> Read for Decoder<R> {
             }
             self.fill_to(1)?;
             let Some(codec) = &mut self.codec else { return Ok(0) };
+            let turn = priority::turn();
             let step = codec.step(&self.input[self.start..self.end], output)?;
+            drop(turn);
             self.start += step.consumed;
             self.bytes_in += step.consumed as u64;
             if step.frame_ended {
