@@ -18,6 +18,19 @@ pub fn images_format(context: &Context) -> Option<String> {
     }
 }
 
+/// What containers are told of proxies: `proxies`, as names of variables and their values.
+///
+/// A configuration that cannot be read says nothing of them, and a warning tells, as with docker's client.
+pub fn container_proxies(context: &Context) -> Vec<(String, String)> {
+    match AuthFile::load(&context.settings().credentials.docker_config, Dialect::Docker) {
+        Ok(config) => config.container_proxies(),
+        Err(error) => {
+            tracing::warn!("{error}");
+            Vec::new()
+        }
+    }
+}
+
 /// Filters that every prune has on top of its own: `pruneFilters`.
 ///
 /// # Errors

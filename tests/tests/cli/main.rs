@@ -21,6 +21,7 @@ mod names;
 mod personality;
 mod platforms;
 mod podman;
+mod proxies;
 mod prune;
 mod pull;
 mod pull_unpack;

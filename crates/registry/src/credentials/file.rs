@@ -98,6 +98,26 @@ impl AuthFile {
         filters.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
+    /// `proxies`: what containers are told of proxies, each variable in upper and in lower case. What is said of one engine
+    /// (by its address) is passed over: there is none here, so that `default` counts.
+    pub fn container_proxies(&self) -> Vec<(String, String)> {
+        // The names of the variables and of the settings are docker's (docs.docker.com, "Use a proxy server with the Docker CLI").
+        const SETTINGS: [(&str, &str); 5] = [
+            ("HTTP_PROXY", "httpProxy"),
+            ("HTTPS_PROXY", "httpsProxy"),
+            ("NO_PROXY", "noProxy"),
+            ("FTP_PROXY", "ftpProxy"),
+            ("ALL_PROXY", "allProxy"),
+        ];
+        let Some(default) = self.root.get("proxies").and_then(|proxies| proxies.get("default")) else {
+            return Vec::new();
+        };
+        let said = |key: &str| default.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let set = SETTINGS.iter().filter_map(|(name, key)| Some((*name, said(key)?)));
+        set.flat_map(|(name, value)| [name.to_owned(), name.to_ascii_lowercase()].map(|name| (name, value.to_owned())))
+            .collect()
+    }
+
     /// The registries that `credHelpers` names without a pattern, each with its helper.
     pub(super) fn helpers(&self) -> Vec<(String, String)> {
         let helpers = self.root.get("credHelpers").and_then(Value::as_object);

@@ -166,3 +166,26 @@ proptest! {
         prop_assert_eq!(AuthFile::load(&path, Dialect::Docker).unwrap().get("r.example").unwrap(), Some(credential));
     }
 }
+
+/// Docker's own example, and what is none of a container's business.
+#[test]
+fn what_containers_are_told_of_proxies() {
+    let shown = |text: &str| {
+        let (_directory, config) = file(text);
+        config.container_proxies().iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    let text = r#"{"proxies":{
+        "default":{"httpProxy":"http://p:1","httpsProxy":"https://p:2","noProxy":"*.test,127.0.0.0/8","other":"x"},
+        "tcp://docker.example:2376":{"httpProxy":"http://elsewhere"}
+    }}"#;
+    assert_eq!(
+        shown(text),
+        "HTTP_PROXY=http://p:1 http_proxy=http://p:1 HTTPS_PROXY=https://p:2 https_proxy=https://p:2 \
+         NO_PROXY=*.test,127.0.0.0/8 no_proxy=*.test,127.0.0.0/8"
+    );
+    let rest = r#"{"proxies":{"default":{"httpProxy":"","ftpProxy":"f","allProxy":"socks5://a","noProxy":7}}}"#;
+    assert_eq!(shown(rest), "FTP_PROXY=f ftp_proxy=f ALL_PROXY=socks5://a all_proxy=socks5://a");
+    for nothing in ["{}", r#"{"proxies":{}}"#, r#"{"proxies":"x"}"#, r#"{"proxies":{"default":[]}}"#] {
+        assert_eq!(shown(nothing), "", "{nothing}");
+    }
+}

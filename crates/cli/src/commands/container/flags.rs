@@ -10,6 +10,7 @@ use dhow_ops::container::{Capabilities, Limits, Mount, Network as ContainerNetwo
 use dhow_ops::pull::Policy;
 
 use super::super::{pull, targets};
+use super::proxies;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Network, Session};
 
@@ -397,6 +398,7 @@ fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outc
             variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
         }
     }
+    variables.extend(proxies::of_config(session, given)?);
     for variable in given {
         if variable.starts_with('=') || variable.is_empty() {
             return Err(Failure::Client(format!("invalid environment variable: {variable}")));

@@ -5,6 +5,7 @@ mod flags;
 mod found;
 mod inspect;
 mod machine;
+mod proxies;
 mod ps;
 mod refused;
 mod remove;
