@@ -144,7 +144,7 @@ fn check_range(answer: &Answer, descriptor: &Descriptor, asked: &Range<u64>) -> 
     Err(Error::new(Kind::Corrupt, message))
 }
 
-fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+pub(crate) fn parse_content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let total = if total == "*" { None } else { Some(total.parse().ok()?) };

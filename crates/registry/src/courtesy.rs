@@ -37,7 +37,7 @@ impl RateLimits {
 }
 
 /// What to tell when little is left.
-fn low(domain: &str, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn low(domain: &str, headers: &HeaderMap) -> Option<String> {
     let limit = quota(headers, "ratelimit-limit")?;
     let left = quota(headers, "ratelimit-remaining")?;
     if left.count.saturating_mul(LOW_PART) > limit.count {

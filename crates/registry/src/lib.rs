@@ -20,6 +20,8 @@ mod endpoint;
 pub mod error;
 mod exact;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod host;
 mod ingest;

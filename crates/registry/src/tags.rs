@@ -139,7 +139,7 @@ fn next_page(answer: &Answer) -> Result<Option<Url>> {
 }
 
 /// The target of one link when its relation is `next`.
-fn next_target(link: &str) -> Option<&str> {
+pub(crate) fn next_target(link: &str) -> Option<&str> {
     let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
         name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")

@@ -335,6 +335,14 @@ pub(crate) fn authorization(scheme: &str, secret: &Secret) -> Result<HeaderValue
     Ok(value)
 }
 
+/// The token of an answer that a token service gave to whom it let in.
+///
+/// # Errors
+/// [`Kind::Unavailable`] when there is none in it.
+pub(crate) fn of_answer(body: Vec<u8>) -> Result<Token> {
+    Response { status: StatusCode::OK, body: Ok(body), realm: String::new() }.token()
+}
+
 struct Response {
     status: StatusCode,
     body: Result<Vec<u8>, Error>,

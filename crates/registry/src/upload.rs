@@ -200,7 +200,7 @@ pub(crate) fn stated_offset(answer: &Answer) -> Option<u64> {
     offset_of(answer.header(RANGE.as_str())?)
 }
 
-fn offset_of(range: &str) -> Option<u64> {
+pub(crate) fn offset_of(range: &str) -> Option<u64> {
     let (first, last) = range.trim().trim_start_matches("bytes=").split_once('-')?;
     let last: u64 = last.parse().ok()?;
     // "0-0" is what registries say for one byte and for none; it is taken for none, and the byte sent again.

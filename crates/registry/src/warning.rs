@@ -51,7 +51,7 @@ impl Warnings {
 
 /// The texts of a header's value. The specification knows code 299, agent `-`, a quoted string and no date; whatever else
 /// the header may hold (RFC 7234 §5.5), such as a cache's `110`, is passed over.
-fn texts(value: &str) -> Vec<String> {
+pub(crate) fn texts(value: &str) -> Vec<String> {
     let mut texts = Vec::new();
     let mut rest = value;
     // Only where a value may begin: at the start and behind the comma that ends another.
