@@ -251,8 +251,9 @@ fn indexes_that_explode() {
     assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
 }
 
-/// A builder that takes what was pulled for what it made itself can be given layers. dhow has no builder, and so no cache: an
-/// image that claims another's history is an image of its own, and takes nothing from the other.
+/// A builder that takes what was pulled for what it made itself can be given layers. dhow has no builder, and so no cache of
+/// steps: an image that claims another's history is an image of its own, and takes nothing from the other. What else is found again
+/// by somebody's word is in `provenance`.
 #[test]
 fn cve_2024_24557_no_cache_to_poison() {
     let stage = stage();

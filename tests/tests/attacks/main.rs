@@ -7,6 +7,7 @@ mod bytes;
 mod credentials;
 mod documents;
 mod hosts;
+mod provenance;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -51,7 +52,15 @@ const CASES: [Case; 18] = [
         "platform confusion, nested and endless indexes",
         &["documents::platform_confusion", "documents::indexes_that_explode"],
     ),
-    (16, "CVE-2024-24557", &["documents::cve_2024_24557_no_cache_to_poison"]),
+    (
+        16,
+        "CVE-2024-24557",
+        &[
+            "documents::cve_2024_24557_no_cache_to_poison",
+            "provenance::cve_2024_24557_claims_are_no_keys",
+            "provenance::cve_2024_24557_claims_without_a_proof",
+        ],
+    ),
     (
         17,
         "CVE-2023-25153, CVE-2017-11468, CVE-2023-2253",
