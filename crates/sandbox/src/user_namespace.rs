@@ -87,6 +87,7 @@ pub fn enter(
             "containers without root take kernel.unprivileged_userns_clone=1 and user.max_user_namespaces above 0",
         )
     };
+    let program = this_program();
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     match users {
         Users::One => {
@@ -109,7 +110,7 @@ pub fn enter(
             }
         }
     }
-    start_anew(arguments, variables).map_err(unsupported)
+    start_anew(program, arguments, variables).map_err(unsupported)
 }
 
 /// As [`enter`], in the namespace that a process is in: that of a container of one's own. `variables` are told whether there are several
@@ -133,16 +134,25 @@ pub fn join(
     if !is_it() {
         return Err(denied(io::ErrorKind::NotFound.into()));
     }
+    let program = this_program();
     rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))
         .map_err(|error| denied(error.into()))?;
     let has_users = String::from_utf8_lossy(&map).lines().count() > 1;
-    start_anew(arguments, &variables(has_users)).map_err(denied)
+    start_anew(program, arguments, &variables(has_users)).map_err(denied)
+}
+
+/// The name of this program. By its name it is started anew, and so through the mounts of the new namespace, which it may look after.
+/// It is asked for before: seen from there, the file is on a mount that is nowhere, and its name begins there.
+fn this_program() -> PathBuf {
+    std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
 }
 
 /// Becomes this program anew.
-fn start_anew(arguments: &[OsString], variables: &[(&str, OsString)]) -> io::Result<std::convert::Infallible> {
-    // By its name, and so through the mounts of the new namespace, which it may look after.
-    let program = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+fn start_anew(
+    program: PathBuf,
+    arguments: &[OsString],
+    variables: &[(&str, OsString)],
+) -> io::Result<std::convert::Infallible> {
     let mut command = Command::new(program);
     if let Some((name, rest)) = arguments.split_first() {
         command.arg0(name).args(rest);
