@@ -29,6 +29,7 @@ use token::bearer;
 
 pub use basic::credentials;
 pub(crate) use certificate::Identities;
+pub use certificate::certificate_names;
 pub use challenge::Challenge;
 pub use der::common_name;
 pub(crate) use htpasswd::Accounts;

@@ -6,7 +6,7 @@
 //! What a client was answered with 201 survives a power cut. Bodies are streamed in both directions, so memory is
 //! bounded whatever the size of an image; everything else that a client sends has a limit ([`Limits`]).
 //!
-//! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`page`], [`query`], [`range`], [`referrers`], [`route`]) are public so that they can be fuzzed.
+//! The parsers of untrusted text ([`access`], [`configuration`], [`name`], [`page`], [`query`], [`range`], [`records`], [`referrers`], [`route`]) are public so that they can be fuzzed.
 
 pub mod access;
 mod access_log;
@@ -16,6 +16,7 @@ mod cache;
 mod collect;
 pub mod configuration;
 mod connection;
+mod exchange;
 mod failure;
 mod images;
 mod intake;
@@ -33,6 +34,7 @@ mod quota;
 mod random;
 pub mod range;
 mod receive;
+pub mod records;
 pub mod referrers;
 mod registry;
 mod response;
@@ -45,9 +47,10 @@ mod tls;
 mod uploads;
 
 pub use access_log::AccessLog;
-pub use cache::{Arriving, Fetched, Reply, Upstream};
+pub use cache::{Arriving, Fetched, Reply, Upstream, copy_of};
 pub use collect::{CollectOptions, Collected, Scrubbed, collect, collect_bucket, scrub, scrub_bucket};
 pub use configuration::{Configuration, Source};
+pub use exchange::Exchange;
 pub use images::{Images, Offered};
 pub use options::{Limits, ObjectStorage, ServeOptions, StoreOptions};
 pub use quota::Quota;

@@ -240,7 +240,8 @@ async fn serve<S: Storage>(stream: TcpStream, peer: SocketAddr, registry: Arc<Re
     }
 }
 
-fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+/// How connections are served.
+pub(crate) fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -30,6 +30,7 @@ use crate::route::ManifestName;
 
 pub(crate) use bucket::Bucket;
 pub(crate) use folder::Folder;
+pub(crate) use journal::keys_of;
 pub(crate) use key::{Key, Prefix};
 pub(crate) use object::{Content, Object, Remote};
 pub(crate) use pin::{Pin, Sweeping};

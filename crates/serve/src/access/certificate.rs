@@ -36,6 +36,11 @@ impl Identities {
     }
 }
 
+/// The names in a certificate as rules spell them; none when these bytes are no certificate.
+pub fn certificate_names(certificate: &[u8]) -> Vec<String> {
+    Identities::of(&CertificateDer::from(certificate)).names().to_vec()
+}
+
 /// Whether a rule's user is a name of a certificate, so that no account can have it.
 pub(super) fn names_certificate(user: &str) -> bool {
     KINDS.iter().any(|kind| user.starts_with(kind))

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 pub(crate) use answer::send_file;
 use fill::{Fill, blocking};
+pub use names::copy_of;
 pub(crate) use names::{Copied, Names};
 use shelf::{Held, Shelf, now_seconds};
 pub use upstream::{Arriving, Fetched, Reply, Upstream};

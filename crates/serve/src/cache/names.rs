@@ -81,6 +81,20 @@ impl Names {
     }
 }
 
+/// What a repository is called as a copy, and what its original is called, if a server with this configuration would take it
+/// for one.
+///
+/// # Errors
+/// [`Kind::Invalid`] when the configuration cannot be.
+pub fn copy_of(
+    section: &CacheSection,
+    repository: &RepositoryName,
+    namespace: Option<&str>,
+) -> Result<Option<(String, String)>> {
+    let found = Names::new(section)?.find(repository, namespace).ok().flatten();
+    Ok(found.map(|copied| (copied.name.to_string(), copied.original.name().to_owned())))
+}
+
 fn copied(upstream: &UpstreamSection, path: &str, asked: &RepositoryName) -> Outcome<Copied> {
     let UpstreamSection { name, registry } = upstream;
     let full = RepositoryName::parse(&format!("{name}/{path}"));

@@ -76,6 +76,31 @@ struct Inner {
     ended: Mutex<HashSet<UploadId>>,
 }
 
+/// Which records an object can be read as.
+pub(crate) fn kinds(object: &Bytes) -> Vec<&'static str> {
+    let is = [
+        ("link", record::read::<Link>("", object).is_ok()),
+        ("manifest", record::read::<ManifestHead>("", object).is_ok()),
+        ("upload", upload::can_be_resumed(object)),
+        ("sweep", gate::Sweep::parse(object).is_ok()),
+    ];
+    is.into_iter().filter_map(|(kind, is)| is.then_some(kind)).collect()
+}
+
+/// A key as it is written that says the same as this one, if it says anything.
+pub(crate) fn respelled(key: &str) -> Option<String> {
+    if let Some((repository, digest)) = keys::manifest(key) {
+        return Some(Key::manifest(&repository, &digest).as_str().to_owned());
+    }
+    let (digest, member) = keys::member(key)?;
+    let rest = key.splitn(4, '/').last()?.split_once('.')?.1;
+    Some(match member {
+        Member::Link(repository) => keys::link(&repository, &digest),
+        Member::Content => keys::content(&digest, rest),
+        Member::Mark(serial) => keys::mark(&digest, &serial),
+    })
+}
+
 impl Bucket {
     pub(crate) fn new(objects: Objects) -> Self {
         let inner = Inner { objects, gate: Gate::default(), cache: Cache::default(), ended: Mutex::default() };

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::files::Files;
 use writer::Writer;
 
-pub(crate) use record::Step;
+pub(crate) use record::{Step, keys_of};
 pub(super) use replay::{settle, settle_abandoned};
 
 /// Bytes of the journal after which the files are flushed, and the other half of the journal is used.

@@ -40,7 +40,7 @@ impl Sweep {
         digests.iter().any(|digest| self.digests.contains(*digest))
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|error| {
             Error::new(Kind::Corrupt, format!("{:?} is no announcement of a collector", keys::SWEEP)).with_source(error)
         })

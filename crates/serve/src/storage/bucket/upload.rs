@@ -330,6 +330,14 @@ impl Upload for BucketUpload {
     }
 }
 
+/// Whether an object can be gone on with as an upload: it is one, and its hash stands somewhere.
+pub(super) fn can_be_resumed(object: &Bytes) -> bool {
+    let Ok((state, _)) = record::read::<State>("", object) else { return false };
+    let saved = state.hash.as_deref().and_then(from_hex);
+    let algorithm = Algorithm::from_name(&state.algorithm);
+    algorithm.zip(saved).is_some_and(|(algorithm, saved)| Hasher::restore(algorithm, &saved).is_some())
+}
+
 /// Cuts a sequence of bytes behind the first `length` of them.
 fn split(bytes: &[Bytes], length: usize) -> (Vec<Bytes>, Vec<Bytes>) {
     let (mut first, mut rest, mut left) = (Vec::new(), Vec::new(), length);

@@ -122,6 +122,14 @@ fn decode_one(file: &Bytes, position: usize) -> Option<(u64, Vec<Step>, usize)> 
     Some((generation, steps, HEAD_BYTES + length))
 }
 
+/// The keys that a whole record of these steps changes; nothing when they are none.
+pub(crate) fn keys_of(steps: &[u8]) -> Option<Vec<String>> {
+    let length = u32::try_from(steps.len()).ok()?;
+    let record = [&[0; 8][..], &length.to_le_bytes(), &prove(0, steps), steps].concat();
+    let (_, steps, _) = decode_one(&record.into(), 0)?;
+    Some(steps.iter().map(|step| step.key().as_str().to_owned()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
