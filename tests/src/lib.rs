@@ -1,6 +1,7 @@
 //! End-to-end tests of the real `dhow` binary; see the files beside `src`.
 
 pub mod binary;
+pub mod bucket;
 pub mod crash;
 pub mod interop;
 pub mod known;

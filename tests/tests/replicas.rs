@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use dhow_spec::Digest;
 use dhow_testkit::forgetful::Random;
 use dhow_testkit::peers::{Seaweed, available, free_address};
+use dhow_tests::bucket::Objects;
 use dhow_tests::crash::{Dhow, chance, endurance};
 use dhow_tests::interop::Bench;
 
@@ -59,10 +60,13 @@ fn what_was_acknowledged_survives_kills_and_collections() {
         let kills = kill_until(&mut replicas, Instant::now() + endurance, &mut random, &dhow, &store);
         stop.store(true, Ordering::Relaxed);
         let clients: Vec<Client> = clients.into_iter().map(|client| client.join().expect("a client")).collect();
-        let (runs, cut) = collector.join().expect("the collector");
+        let Collections { runs, cut, removed } = collector.join().expect("the collector");
         let (pushes, pulls) = clients.iter().fold((0, 0), |sum, client| (sum.0 + client.serial, sum.1 + client.pulls));
-        println!("{pushes} pushes, {pulls} pulls, {kills} kills of servers, {runs} collections, {cut} of them killed");
+        println!("{pushes} pushes, {pulls} pulls, {kills} kills of servers");
+        println!("{runs} collections, {cut} of them killed, removed {removed} blobs from repositories");
         assert!(pushes > CLIENTS && kills > 2 && runs > 0, "too little happened");
+        // What a tag stood for before may be collected as soon as it is older than the grace time.
+        assert!(removed > 0 || endurance < Duration::from_secs(60), "nothing was collected");
         clients
     });
     // A server that never saw any of it.
@@ -77,6 +81,9 @@ fn what_was_acknowledged_survives_kills_and_collections() {
     let collected = output(gc(&dhow, &store, &[]));
     let left = output(gc(&dhow, &store, &["--dry-run"]));
     assert!(left.contains("Would remove 0 blobs from repositories, and 0 files of content"), "{collected}{left}");
+    let objects = Objects::new(&store.endpoint(), Seaweed::BUCKET, "replicas");
+    assert!(objects.keys().len() > CLIENTS, "the bucket is listed");
+    assert_eq!(objects.unneeded(), [""; 0], "what nobody needs is older than the grace time");
     let scrubbed = output(storing(dhow.command(&["serve", "scrub", "--storage", &location()]), &store));
     assert!(scrubbed.contains("no problems"), "{scrubbed}");
 }
@@ -103,22 +110,34 @@ fn output(mut command: Command) -> String {
     out.into_owned()
 }
 
-/// Collects without a pause. Returns how often, and how many were killed in the middle.
-fn collect_until(dhow: &Dhow, store: &Seaweed, stop: &AtomicBool, may_kill: bool) -> (usize, usize) {
-    let (mut runs, mut killed) = (0, 0);
+/// What became of the collections.
+#[derive(Default)]
+struct Collections {
+    runs: usize,
+    /// Those that were killed in the middle.
+    cut: usize,
+    /// Links that they removed, by their own count.
+    removed: u64,
+}
+
+/// Collects without a pause.
+fn collect_until(dhow: &Dhow, store: &Seaweed, stop: &AtomicBool, may_kill: bool) -> Collections {
+    let mut done = Collections::default();
     while !stop.load(Ordering::Relaxed) {
         // The collection after a killed one waits the better part of a minute.
-        if may_kill && killed == 0 && runs > 3 {
+        if may_kill && done.cut == 0 && done.runs > 3 {
             let mut child = gc(dhow, store, &[]).stdout(Stdio::null()).spawn().expect("start dhow");
             thread::sleep(Duration::from_millis(300));
-            killed += usize::from(child.try_wait().expect("its state").is_none());
+            done.cut += usize::from(child.try_wait().expect("its state").is_none());
             let _ = child.kill();
             let _ = child.wait();
         }
-        output(gc(dhow, store, &[]));
-        runs += 1;
+        let said = output(gc(dhow, store, &[]));
+        let removed = said.split_once("Removed ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+        done.removed += removed.unwrap_or_else(|| panic!("{said}"));
+        done.runs += 1;
     }
-    (runs, killed)
+    done
 }
 
 fn kill_until(replicas: &mut [Replica], end: Instant, random: &mut Random, dhow: &Dhow, store: &Seaweed) -> usize {
