@@ -227,44 +227,46 @@ fn deliver(mut to: TcpStream, pieces: &Receiver<Piece>, shared: &Shared, end: &A
 /// is full or a segment was lost (RFC 5681).
 #[derive(Debug)]
 struct Window {
-    round_trip: Duration,
     bytes: usize,
     /// Where slow start ends.
     threshold: usize,
     under_way: VecDeque<(Instant, usize)>,
-    /// No second halving for the same round trip.
-    halved: Option<Instant>,
+    under_way_bytes: usize,
+    /// When what was sent at the last halving is acknowledged: until then, nothing new is learnt of the line.
+    recovered: Option<Instant>,
 }
 
 impl Window {
     fn new(round_trip: Duration) -> Self {
         let bytes = if round_trip.is_zero() { WINDOW_BYTES_MAX } else { FIRST_WINDOW_BYTES };
-        Self { round_trip, bytes, threshold: WINDOW_BYTES_MAX, under_way: VecDeque::new(), halved: None }
+        Self { bytes, threshold: WINDOW_BYTES_MAX, under_way: VecDeque::new(), under_way_bytes: 0, recovered: None }
     }
 
     fn sent(&mut self, bytes: usize, acknowledged: Instant, is_too_much: bool) {
         self.under_way.push_back((acknowledged, bytes));
-        let now = Instant::now();
-        if is_too_much && self.halved.is_none_or(|halved| now > halved + self.round_trip) {
-            self.halved = Some(now);
+        self.under_way_bytes += bytes;
+        if is_too_much && self.recovered.is_none_or(|recovered| Instant::now() > recovered) {
+            self.recovered = Some(acknowledged);
             self.bytes = (self.bytes / 2).max(2 * SEGMENT_BYTES);
             self.threshold = self.bytes;
         }
     }
 
-    /// Waits until something may be sent, and says how much.
+    /// Waits until a whole segment may be sent, and says how much: who sends what little room an acknowledgement made soon sends
+    /// nothing but crumbs (RFC 813).
     fn wait_for_room(&mut self) -> usize {
         loop {
             let now = Instant::now();
             while let Some((_, bytes)) = self.under_way.front().copied().filter(|(time, _)| *time <= now) {
                 self.under_way.pop_front();
+                self.under_way_bytes -= bytes;
                 let growth =
                     if self.bytes < self.threshold { bytes } else { SEGMENT_BYTES * bytes / self.bytes.max(1) };
                 self.bytes = (self.bytes + growth).min(WINDOW_BYTES_MAX);
             }
-            let under_way: usize = self.under_way.iter().map(|(_, bytes)| bytes).sum();
-            if under_way < self.bytes {
-                return self.bytes - under_way;
+            let room = self.bytes.saturating_sub(self.under_way_bytes);
+            if room >= SEGMENT_BYTES {
+                return room;
             }
             let Some((acknowledged, _)) = self.under_way.front() else { return self.bytes };
             std::thread::sleep(acknowledged.saturating_duration_since(now));

@@ -97,3 +97,19 @@ fn each_fault_does_what_it_says() {
     let (back, error) = run(Faults { loss: 500, ..Faults::default() });
     assert_eq!((back, error), (bytes.clone(), None), "what was lost comes again");
 }
+
+/// Four connections that share a narrow place fill it, however often each is told to send less, and no crumbs go over it.
+#[test]
+fn a_narrow_place_is_filled() {
+    const BYTES: usize = 3_000_000;
+    let shape = Shape { delay: Duration::from_millis(25), bytes_per_second: 6_000_000, ..Shape::default() };
+    let line = Line::start(echo(), shape, Faults::default(), 1);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(through(&line, &pattern(BYTES)).0.len(), BYTES));
+        }
+    });
+    let (elapsed, least) = (start.elapsed().as_secs_f64(), 4.0 * BYTES as f64 / 6_000_000.0);
+    assert!(elapsed >= least && elapsed < 1.6 * least, "{elapsed:.2} s, {least:.2} s at least");
+}
