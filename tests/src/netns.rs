@@ -39,7 +39,7 @@ impl Namespace {
 
     /// Has packets lost, and others answered with a reset, by chance.
     ///
-    /// `netem` would do it too, but not every kernel has it; netfilter's `statistic` drops just as well. What asks for a
+    /// `netem` drops packets too, but not every kernel has it and it resets nothing; netfilter's `statistic` does. What asks for a
     /// connection is never answered with a reset: that would say that nobody listens, which is an answer and no bad line.
     ///
     /// # Errors
@@ -56,6 +56,15 @@ impl Namespace {
             peers::run(&mut rule)?;
         }
         Ok(())
+    }
+
+    /// Has packets take 3 ms, but for one in twenty, which overtakes those before it.
+    ///
+    /// # Errors
+    /// That the kernel has no `netem`.
+    pub fn reorder(&self) -> io::Result<()> {
+        let netem = ["qdisc", "add", "dev", "lo", "root", "netem", "delay", "3ms", "reorder", "5%", "25%"];
+        peers::run(&mut self.command("tc", &netem)).map(drop)
     }
 
     /// How many packets each rule took.
