@@ -180,7 +180,7 @@ fn paths(outside: &str) -> Vec<Case> {
         ),
         (
             20,
-            "CVE-2026-33056: the same from a lower layer",
+            "CVE-2026-33056, RUSTSEC-2026-0067: the same from a lower layer",
             two(new().symlink("l", outside), new().dir("l").file("l/victim")),
             Contained("l/victim"),
         ),
@@ -200,13 +200,13 @@ fn layers(outside: &str) -> Vec<Case> {
     vec![
         (
             21,
-            "CVE-2025-62518: PAX size against ustar size",
+            "CVE-2025-62518, RUSTSEC-2025-0110, RUSTSEC-2025-0111: PAX size against ustar size",
             new().pax(&[("size", "1024")]).add(EntryType::Regular, "outer", "", b"").file("../smuggled").done(),
             Contained("outer"),
         ),
         (
             21,
-            "RUSTSEC-2026-0066: two PAX sizes",
+            "RUSTSEC-2026-0066, RUSTSEC-2026-0068: two PAX sizes",
             new().pax(&[("size", "0"), ("size", "512")]).file("f").done(),
             Refused("stated twice"),
         ),
@@ -327,11 +327,11 @@ fn owners_and_devices(outside: &str) -> Vec<Case> {
 const ELSEWHERE: &[(u32, &str)] = &[
     (26, "zstd:chunked: tables of contents are never read; `frames_that_hide_content` below"),
     (27, "files of artifacts: tests/tests/cli/artifact.rs"),
-    (28, "cp: unpack's race harness below drives the calls that cp is made of"),
+    (28, "cp: tests/tests/attacks_files"),
     (29, "BuildKit: dhow has no build yet"),
     (30, "Buildah: dhow has no build yet"),
     (31, "git contexts: dhow has no build yet"),
-    (33, "the store's folder: created with mode 0700 by dhow_base::fs::create_dir_all"),
+    (33, "plugins and rights of the store: tests/tests/attacks_files"),
 ];
 
 fn many_xattrs() -> Vec<(&'static str, &'static str)> {
@@ -426,7 +426,7 @@ fn every_case_of_the_list_is_here() {
     assert_eq!(here.union(&elsewhere).copied().collect::<Vec<_>>(), (19..=33).collect::<Vec<_>>());
 }
 
-/// Case 26, and what CVE-2024-29902 and CVE-2017-14992 are about: frames that a reader could skip, and bytes behind the end.
+/// Case 26, and what CVE-2024-29902, CVE-2024-29903, CVE-2017-14992 and RUSTSEC-2024-0400 are about: frames that a reader could skip, and bytes behind the end.
 #[test]
 fn frames_that_hide_content() {
     let layer = Layer::default().file("f").0;

@@ -59,6 +59,7 @@ fn text(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index / 5 % 97) as u8 ^ (index % 11) as u8).collect()
 }
 
+/// CVE-2021-20291: an xz stream that broke off had its readers wait for ever.
 #[test]
 fn truncation_is_an_error_at_every_byte() {
     for compression in ALL {
@@ -105,6 +106,7 @@ fn zstd_window_beyond_the_limit_is_refused() {
     assert!(decode(&packed, Limits::LAYER).is_err());
 }
 
+/// CVE-2017-14992, CVE-2024-29902 and CVE-2024-29903.
 #[test]
 fn bombs_are_stopped() {
     let zeros = vec![0; 4 << 20];

@@ -138,14 +138,20 @@ fn what_an_artifact_is_about() {
     ");
 }
 
-/// A name in an artifact is somebody else's text.
+/// An artifact of one file that is called so.
+fn manifest_titled(title: &str) -> String {
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"x/y","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{0}","size":2}},"layers":[{{"mediaType":"x/y","digest":"{0}","size":2,"annotations":{{"org.opencontainers.image.title":"{title}"}}}}]}}"#,
+        sha256(b"{}")
+    )
+}
+
+/// A name in an artifact is somebody else's text (CVE-2021-21272, CVE-2026-50162), and what has that name here may be a link
+/// (CVE-2026-50163).
 #[test]
 fn names_that_lead_out_of_the_folder_are_refused() {
     let (scene, server) = scene();
-    let manifest = format!(
-        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"x/y","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{0}","size":2}},"layers":[{{"mediaType":"x/y","digest":"{0}","size":2,"annotations":{{"org.opencontainers.image.title":"../escaped"}}}}]}}"#,
-        sha256(b"{}")
-    );
+    let manifest = manifest_titled("../escaped");
     let folder = dhow_tests::interop::skopeo_folder(&scene.path("evil"), manifest.as_bytes(), &[b"{}"]);
     let name = server.name("acme/evil:v1");
     scene.must(&["copy", "-q", &folder, &format!("docker://{name}")]);
@@ -155,4 +161,12 @@ fn names_that_lead_out_of_the_folder_are_refused() {
     the artifact calls a file "../escaped", which is not written: it leads elsewhere
     "#);
     assert!(!scene.path("escaped").exists());
+    let manifest = manifest_titled("notes.txt");
+    let folder = dhow_tests::interop::skopeo_folder(&scene.path("plain"), manifest.as_bytes(), &[b"{}"]);
+    scene.must(&["copy", "-q", &folder, &format!("docker://{name}")]);
+    std::fs::write(scene.path("victim"), "untouched").expect("a file");
+    std::fs::create_dir_all(scene.path("linked")).expect("a folder");
+    std::os::unix::fs::symlink(scene.path("victim"), scene.path("linked/notes.txt")).expect("a link");
+    let pulled = scene.dhow(&["artifact", "pull", "-o", "linked", &name]);
+    assert_eq!(std::fs::read_to_string(scene.path("victim")).expect("the file"), "untouched", "{pulled}");
 }
