@@ -79,8 +79,13 @@ fn listing(root: &Path, except: Except) -> Listing {
 fn listing_by(mut python: Command, root: &Path, except: Except) -> Listing {
     let output = python.args(["-c", LIST]).arg(root).output().expect("python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    listed(&String::from_utf8(output.stdout).expect("text"), except)
+}
+
+/// Reads what [`LIST`] prints.
+fn listed(text: &str, except: Except) -> Listing {
     let mut found = Listing::new();
-    for line in String::from_utf8(output.stdout).expect("text").lines() {
+    for line in text.lines() {
         let mut cells: Vec<String> = line.split('\t').map(str::to_owned).collect();
         let hex = cells.remove(0);
         let bytes: Vec<u8> =
@@ -372,6 +377,74 @@ fn a_real_distribution() {
     against_docker(&bench, &ours);
 }
 
+/// What an application does to the files below it, one layer each: a script of the shell for what is in the layer.
+const STEPS: &[&str] = &[
+    "mkdir -p opt/app/static srv; echo 'flask==3' > opt/app/requirements.txt; echo old > opt/app/static/a; echo old > opt/app/static/b",
+    "mkdir -p opt/venv/bin opt/venv/lib; ln -s /usr/bin/python3 opt/venv/bin/python3; ln -s python3 opt/venv/bin/python; ln -s lib opt/venv/lib64",
+    "mkdir -p opt/app; echo 'print(1)' > opt/app/app.py; chmod 755 opt/app/app.py; chown -R 1000:1000 opt/app",
+    "mkdir -p etc/nginx/sites-enabled; echo 'user www-data;' > etc/nginx/nginx.conf; touch etc/nginx/sites-enabled/.wh.default",
+    "mkdir -p var/log/nginx; ln -s /dev/stdout var/log/nginx/access.log; ln -s /dev/stderr var/log/nginx/error.log; chown 33:4 var/log/nginx",
+    "mkdir -p usr/share; touch usr/share/.wh.doc usr/share/.wh.man",
+    "mkdir -p opt/app/static; touch opt/app/static/.wh..wh..opq; echo new > opt/app/static/c; chown -R 1000:1000 opt/app",
+    "mkdir -p opt/app/__pycache__; head -c 3000 /dev/zero > opt/app/__pycache__/app.pyc; chown -R 1000:1000 opt/app; chmod 700 opt/app/__pycache__",
+    "mkdir -p opt/links; echo shared > opt/links/one; ln opt/links/one opt/links/two; ln opt/links/one opt/links/three",
+    "mkdir -p opt/links; echo alone > opt/links/two",
+    "mkdir -p usr/local/bin; echo server > usr/local/bin/serve; chmod 2755 usr/local/bin/serve; python3 -c '
+import os, struct
+os.setxattr(\"usr/local/bin/serve\", \"security.capability\", struct.pack(\"<IIIII\", 0x02000001, 1 << 10, 0, 0, 0))'",
+    "mkdir -p opt/app; touch opt/app/.wh.requirements.txt; mkdir opt/app/app.py; echo x > opt/app/app.py/__init__.py; chown -R 1000:1000 opt/app",
+    "mkdir -p var/cache/app run/app; chmod 1777 var/cache/app; chown 33:33 run/app",
+    "mkdir -p srv; echo file > srv/data; touch .wh.media",
+];
+
+/// A Debian with Python and nginx from its packages, each a layer, and an application on top: forty layers.
+fn application_image(bench: &Bench, tree: &Path, packages: &[PathBuf]) -> Sample {
+    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let mut layers = vec![layer(&layout, tree, "posix", &["."])];
+    // The many small ones first, then all that are left in one.
+    let (single, rest) = packages.split_at(packages.len().min(24));
+    layers.extend(single.iter().map(|package| layer(&layout, package, "posix", &["."])));
+    if !rest.is_empty() {
+        let together = bench.path("together");
+        fs::create_dir(&together).expect("a folder");
+        rest.iter().for_each(|package| drop(must(Command::new("cp").arg("-a").arg(package.join(".")).arg(&together))));
+        layers.push(layer(&layout, &together, "gnu", &["."]));
+    }
+    for (number, step) in STEPS.iter().enumerate() {
+        let folder = bench.path(&format!("step-{number}"));
+        fs::create_dir(&folder).expect("a folder");
+        shell(&folder, step);
+        shell(&folder, "find . -exec touch -h -d '2021-03-03 03:03:03.125' {} +");
+        layers.push(layer(&layout, &folder, "posix", &["."]));
+    }
+    assert_eq!(layers.len(), 40, "{} packages", packages.len());
+    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
+    let manifest = layout.image(&layers, &recipe).expect("an image");
+    layout.name(&manifest, &["it"]).expect("its name");
+    Sample { layout, manifest }
+}
+
+#[test]
+fn an_application_of_forty_layers() {
+    let test = std::env::current_exe().expect("the test's own path");
+    let cache = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache");
+    let tree = cache.join("rootfs");
+    let packages = debian::tree(&tree, "")
+        .and_then(|()| debian::packages(&tree, &["python3", "nginx-light"], &cache.join("packages")));
+    let packages = match packages {
+        Ok(packages) => packages,
+        // A mirror that does not answer is nothing that this machine could install, and no failure of dhow's.
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let bench = Bench::new();
+    let image = application_image(&bench, &tree, &packages);
+    let ours = by_dhow(&bench, &image);
+    assert!(ours.join("usr/bin/python3").symlink_metadata().is_ok() && ours.join("usr/sbin/nginx").is_file());
+    against_umoci(&bench, &image, &ours);
+    against_podman(&bench, &image, &ours);
+    against_docker(&bench, &ours);
+}
+
 /// Runs what is added without any rights.
 fn ordinary_user() -> Command {
     let mut command = Command::new("setpriv");
@@ -409,6 +482,88 @@ fn an_ordinary_user_gets_the_same_files() {
     assert!(said.contains("left out extended attributes (security.*: Operation not permitted"), "{said}");
     let except = Except { owners: true, ..Except::default() };
     assert_same(&folder.join("files"), &ours, except, "an ordinary user");
+}
+
+/// Runs what is added as an ordinary user with four million users of its own (subuid(5)), in a mount namespace where that is so.
+fn user_of_many(folder: &Path, words: &[&str]) -> Command {
+    let script = "mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
+        exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"";
+    fs::write(folder.join("ranges"), "65534:300000:4000000\n").expect("the ranges");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-euc", script, "sh"]).args(words).current_dir(folder);
+    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", folder);
+    command.env("DHOW_ROOT", folder.join("store")).env("XDG_RUNTIME_DIR", folder.join("run"));
+    command
+}
+
+/// What a listing says, to the last blank.
+fn told(mut command: Command) -> String {
+    let output = command.output().expect("a listing");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What only root of the machine can make, and whose times lie on the way to it.
+fn without_privileges(mut tree: Listing) -> Listing {
+    tree.retain(|path, cells| !path.is_empty() && !matches!(cells[0].as_str(), "char" | "block"));
+    for cells in tree.values_mut() {
+        let shown: Vec<&str> = cells[5].split(',').filter(|xattr| xattr.starts_with("system.posix_acl")).collect();
+        cells[5] = shown.join(",");
+    }
+    tree
+}
+
+/// An ordinary user with users of its own gets what root gets, owners too, and what podman makes of it for such a user; without,
+/// what umoci makes of it.
+#[test]
+fn an_ordinary_user_beside_podman_and_umoci() {
+    if !is_root() {
+        eprintln!("skipped: the image that is unpacked is made by root");
+        return;
+    }
+    let bench = Bench::new();
+    let image = odd_image(&bench);
+    let ours = listing(&by_dhow(&bench, &image), Except::default());
+    let folder = bench.path("of-a-user");
+    fs::create_dir_all(folder.join("run")).expect("a folder");
+    fs::copy(dhow_tests::binary::path(), folder.join("dhow")).expect("the program");
+    let layout = folder.join("layout");
+    must(Command::new("cp").arg("-r").arg(image.layout.root()).arg(&layout));
+    must(Command::new("chown").args(["-R", "65534:65534"]).arg(&folder));
+    must(Command::new("chmod").arg("a+x").arg(folder.parent().expect("the bench")));
+    must(&mut user_of_many(&folder, &["./dhow", "load", "-q", "-i", "layout"]));
+    must(&mut user_of_many(&folder, &["./dhow", "unshare", "./dhow", "unpack", &image.id(), "files"]));
+    let list = |by: &[&str], path: &str| {
+        let words = [by, &["python3", "-c", LIST, path]].concat();
+        listed(&told(user_of_many(&folder, &words)), Except::default())
+    };
+    let many = list(&["./dhow", "unshare"], "files");
+    assert_equal(&without_privileges(many.clone()), &without_privileges(ours), "root");
+    if available(peers::find("umoci")).is_some() {
+        must(&mut user_of_many(&folder, &["./dhow", "unpack", "--owners", "caller", &image.id(), "alone"]));
+        must(&mut user_of_many(&folder, &["umoci", "unpack", "--rootless", "--image", "layout:it", "bundle"]));
+        let except = Except { owners: true, root: true, ..Except::default() };
+        let mine = listing(&folder.join("alone"), except);
+        let theirs = listing(&folder.join("bundle/rootfs"), except);
+        // Where a device would be, umoci leaves an empty file.
+        let theirs = theirs.into_iter().filter(|(path, _)| !["/block", "/char"].contains(&path.as_str())).collect();
+        assert_equal(&mine, &theirs, "umoci");
+    }
+    if available(peers::find("podman")).is_some() {
+        let podman = ["podman", "--root", "podman", "--runroot", "podman-run", "--storage-driver", "vfs"];
+        let archive = "docker-archive:image.tar:localhost/it:1";
+        must(&mut user_of_many(&folder, &["skopeo", "copy", "-q", "oci:layout:it", archive]));
+        must(&mut user_of_many(&folder, &[&podman[..], &["load", "-q", "-i", "image.tar"]].concat()));
+        let mounted = [&podman[..], &["unshare"], &podman[..], &["image", "mount", "localhost/it:1"]].concat();
+        let mounted = must(&mut user_of_many(&folder, &mounted));
+        let except = Except { user_xattrs: true, habits: true, ..Except::default() };
+        let words = [&podman[..], &["unshare", "python3", "-c", LIST, mounted.trim()]].concat();
+        let theirs = listed(&told(user_of_many(&folder, &words)), except);
+        let words = ["./dhow", "unshare", "python3", "-c", LIST, "files"];
+        let mine = listed(&told(user_of_many(&folder, &words)), except);
+        assert_equal(&without_privileges(mine), &without_privileges(theirs), "podman");
+    }
+    must(&mut user_of_many(&folder, &["./dhow", "unshare", "sh", "-c", "rm -rf files podman"]));
 }
 
 /// Mounts the image, looks at it, and unmounts it whatever was seen.

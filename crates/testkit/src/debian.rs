@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::peers::{self, find, is_root};
@@ -43,6 +43,56 @@ pub fn tree(target: &Path, packages: &str) -> io::Result<()> {
         fs::create_dir_all(target.join(folder))?;
     }
     Ok(())
+}
+
+/// Packages with all that they need and the system at `tree` has not, each unpacked into a folder of its own below `target`, as an
+/// image's layers might have them; fetched unless they are there already. The folders, by name.
+///
+/// # Errors
+/// Why this machine has none: not Debian, or no mirror that answers.
+pub fn packages(tree: &Path, wanted: &[&str], target: &Path) -> io::Result<Vec<PathBuf>> {
+    let whole = target.join("whole");
+    if !whole.is_file() {
+        let _ = fs::remove_dir_all(target);
+        fs::create_dir_all(target)?;
+        let mut names = needed(tree, wanted)?;
+        names.sort();
+        let mut download = Command::new("timeout");
+        download.arg(PATIENCE_SECONDS).arg(find("apt-get")?).args(["-qq", "download"]).args(&names);
+        peers::run(download.current_dir(target))?;
+        // `/lib` and its like are links in the system, through which its package manager writes.
+        let script = "for deb in *.deb; do
+            folder=layer-${deb%%_*}; dpkg-deb -x \"$deb\" \"$folder\"; rm \"$deb\"
+            for name in bin sbin lib lib64; do
+                [ -d \"$folder/$name\" ] || continue
+                mkdir -p \"$folder/usr/$name\"; cp -a \"$folder/$name/.\" \"$folder/usr/$name/\"; rm -r \"$folder/$name\"
+            done
+        done";
+        peers::run(Command::new("sh").args(["-euc", script]).current_dir(target))?;
+        fs::write(whole, "")?;
+    }
+    let entries = fs::read_dir(target)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut folders: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
+    folders.retain(|folder| folder.is_dir());
+    folders.sort();
+    Ok(folders)
+}
+
+/// What packages depend on only to be set up, and other ways to be.
+const UNWANTED: [&str; 7] = ["perl", "debconf", "debian-installer", "newt", "slang", "textwrap", "install-info"];
+
+/// The names of packages and of all that they depend on, without those that a system has.
+fn needed(tree: &Path, wanted: &[&str]) -> io::Result<Vec<String>> {
+    let status = fs::read_to_string(tree.join("var/lib/dpkg/status"))?;
+    let has = |name: &str| status.lines().any(|line| line.strip_prefix("Package: ") == Some(name));
+    let mut apt = Command::new(find("apt-cache")?);
+    let quiet =
+        ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"].map(|kind| format!("--no-{kind}"));
+    let told = peers::stdout_of(apt.args(["depends", "--recurse", "--important"]).args(quiet).args(wanted))?;
+    let is_name = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    let is_wanted = |name: &&str| !UNWANTED.iter().any(|part| name.contains(part));
+    let names = told.lines().filter(is_name).map(str::trim).filter(|name| !name.contains(':') && !has(name));
+    Ok(names.filter(is_wanted).map(str::to_owned).collect())
 }
 
 /// The mirror and suite that this machine's apt is set up for.

@@ -128,17 +128,39 @@ fn an_archive_behind_a_url_is_fetched() {
     assert_eq!(imported.stdout.trim().len(), 71, "{imported}");
     let image = inspect(&scene, "acme/root:1");
     assert_eq!(image["RootFS"]["Layers"][0], sha256(&archive));
-    assert_eq!(image["Comment"], format!("Imported from {}", url("root.tar")), "secrets stay out of it");
+    assert_eq!(image["Comment"], "Imported from http://[WEB]/root.tar", "secrets stay out of it");
     // Docker tells on standard output; a redirect is followed, and a name and a password are for who is asked.
     let second = scene.docker(&["import", &url("moved")]);
     assert_eq!((second.code, second.stdout.lines().count()), (0, 2), "{second}");
     assert!(second.stdout.starts_with("Downloading from http://[WEB]/moved\n"), "{second}");
     assert_eq!(scene.dhow(&["import", &format!("http://me:secret@{address}/private.tar")]).code, 0);
-    assert_snapshot!(scene.dhow(&["import", &url("private.tar")]), @"");
-    assert_snapshot!(scene.docker(&["import", &url("nope.tar")]), @"");
-    assert_snapshot!(scene.dhow(&["import", &url("inwards")]), @"");
-    assert_snapshot!(scene.dhow(&["import", &url("cut.tar")]), @"");
-    assert_snapshot!(scene.dhow(&["import", "http://"]), @"");
+    assert_snapshot!(scene.dhow(&["import", &url("private.tar")]), @r"
+    exit 1
+    [err]
+    Downloading from http://[WEB]/private.tar
+    failed to GET http://[WEB]/private.tar with status 401 Unauthorized: who are you?
+    ");
+    assert_snapshot!(scene.docker(&["import", &url("nope.tar")]), @r"
+    exit 1
+    [out]
+    Downloading from http://[WEB]/nope.tar
+    [err]
+    Error response from daemon: failed to GET http://[WEB]/nope.tar with status 404 Not Found: nothing here
+    ");
+    assert_snapshot!(scene.dhow(&["import", &url("inwards")]), @r"
+    exit 1
+    [err]
+    Downloading from http://[WEB]/inwards
+    http://[WEB]/inwards: it is redirected to http://169.254.169.254/latest, which only this machine can see
+    ");
+    assert_snapshot!(scene.dhow(&["import", "http://"]), @r#"
+    exit 1
+    [err]
+    Downloading from http://
+    "http://": empty host
+    "#);
+    let cut = scene.dhow(&["import", &url("cut.tar")]);
+    assert!(cut.code == 1 && cut.stderr.contains("/cut.tar: the connection broke"), "{cut}");
     scene.must(&["system", "check"]);
 }
 

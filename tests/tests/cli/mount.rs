@@ -88,6 +88,36 @@ fn what_was_unmounted_by_others_is_forgotten_and_what_a_crash_left_is_taken_away
     );
 }
 
+/// After the machine was started anew nothing is mounted, whatever was noted before; what was unpacked instead is still there.
+#[test]
+fn a_mount_ends_with_the_machine_s_run() {
+    if peers::available(may_mount()).is_none() {
+        return;
+    }
+    let mounting = Mounting(Scene::new());
+    let scene = &mounting.0;
+    load(scene, "docker.io/acme/files:v1");
+    for (way, listed) in [("kernel", 0), ("tree", 1)] {
+        let mount = || {
+            let output = scene.command(&["image", "mount", "acme/files:v1"]).env("DHOW_MOUNT_BY", way).output();
+            PathBuf::from(String::from_utf8_lossy(&output.expect("dhow runs").stdout).trim_end())
+        };
+        let path = mount();
+        let record = path.parent().expect("a parent").join("mount.json");
+        let text = fs::read_to_string(&record).expect("a record");
+        let boot = text.split("\"boot\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a boot");
+        if way == "kernel" {
+            assert!(Command::new("umount").arg(&path).status().expect("umount").success());
+        }
+        fs::write(&record, text.replace(boot, "another")).expect("a record");
+        assert_eq!(scene.must(&["image", "mount"]).lines().count(), listed, "{way}");
+        assert_eq!(mount(), path);
+        assert_eq!(fs::read_to_string(path.join("lib/y")).expect("a file"), "library");
+        scene.must(&["image", "unmount", "--force", "acme/files:v1"]);
+        assert!(!path.exists());
+    }
+}
+
 #[test]
 fn arguments_are_podman_s() {
     let scene = Scene::new();
