@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Repetitions of each transfer; the median counts
     #[arg(long, default_value_t = 5)]
     repetitions: usize,
+    /// Move an image of more than 1 GB in more than 40,000 files instead of the usual one
+    #[arg(long)]
+    large: bool,
     /// Measure only this tool (several times: these)
     #[arg(long = "tool", value_name = "NAME")]
     tools: Vec<String>,
@@ -123,7 +126,9 @@ pub(crate) fn run(options: Options) -> Result<()> {
             shell::run(&mut shell::cargo(&["build", "--quiet", "--release", "--package", "dhow-cli"]))
         })?;
     }
-    let lab = shell::step("image and registry", || Lab::open(options.program).context("cannot prepare the benchmark"))?;
+    let lab = shell::step("image and registry", || {
+        Lab::open(options.program, options.large).context("cannot prepare the benchmark")
+    })?;
     let mut report = Report::new(&lab);
     println!("{}", report.heading());
     transfers::run(&lab, &plan, &mut report)?;

@@ -20,21 +20,28 @@ pub(crate) struct Lab {
     /// Serves the images to every tool.
     registry: Registry,
     dhow: PathBuf,
+    /// What the image is called in the registry.
+    name: &'static str,
     /// A home of its own, so that nobody's configuration is measured.
     home: tempfile::TempDir,
 }
 
 impl Lab {
-    /// Makes the images, or takes them from the cache, and serves them. The release build is measured, or `program`.
-    pub(crate) fn open(program: Option<PathBuf>) -> Result<Self> {
+    /// Makes the images, or takes them from the cache, and serves them. The release build is measured, or `program`; with the usual
+    /// image, or with the large one.
+    pub(crate) fn open(program: Option<PathBuf>, is_large: bool) -> Result<Self> {
         let cache = workspace::target().join("bench-cache");
         std::fs::create_dir_all(&cache)?;
-        let images = image::obtain(&cache)?;
+        let mut images = image::obtain(&cache)?;
+        if is_large {
+            images.main = image::large(&cache, &images.main)?;
+        }
         let registry = Registry::start(&cache.join("registry"))?;
         let lab = Self {
             limits: Limits::measure(&images.main)?,
             images,
             registry,
+            name: if is_large { "bench/large:latest" } else { "bench/debian:latest" },
             dhow: program.unwrap_or_else(|| workspace::target().join("release/dhow")),
             home: tempfile::tempdir()?,
         };
@@ -47,7 +54,7 @@ impl Lab {
 
     /// The image's name in the registry.
     pub(crate) fn reference(&self) -> String {
-        self.registry.name("bench/debian:latest")
+        self.registry.name(self.name)
     }
 
     /// The name of a variant.

@@ -57,7 +57,8 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()>
         ];
         let outcomes = race::run("pull-tree", contestants, plan, plan.transfers);
         let targets = [Target { peer: "docker", factor: 0.8 }, Target { peer: "podman", factor: 0.25 }];
-        report.race("pull --unpack=tree", &outcomes, &targets, None);
+        let ready = Work { hashed_bytes: stored + unpacked, written_bytes: stored + unpacked };
+        report.race("pull --unpack=tree", &outcomes, &targets, Some(ready));
     }
     if plan.runs("push") {
         push(lab, plan, report, keep).unwrap_or_else(|error| report.failed("push", &error));

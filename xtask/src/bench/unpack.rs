@@ -10,6 +10,7 @@ use dhow_testkit::peers::{self, Docker};
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
+use super::limits::Work;
 use super::measure::{Sample, median, timed, wall};
 use super::race::{self, Contestant};
 use super::report::{Report, Target};
@@ -58,7 +59,9 @@ fn unpack(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     ];
     let outcomes = race::run("unpack", contestants, plan, plan.transfers);
     let targets = [Target { peer: "umoci", factor: 0.2 }, Target { peer: "docker", factor: 0.7 }];
-    report.race("unpack to a folder", &outcomes, &targets, None);
+    let unpacked = lab.images.main.unpacked_bytes;
+    let work = Work { hashed_bytes: unpacked, written_bytes: unpacked };
+    report.race("unpack to a folder", &outcomes, &targets, Some(work));
     Ok(())
 }
 
@@ -98,7 +101,8 @@ fn export(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let outcomes = race::run("export", contestants, plan, plan.transfers);
     // At least 80 % of its rate.
     let targets = [Target { peer: "docker", factor: 0.4 }, Target { peer: "tar", factor: 1.25 }];
-    report.race("export", &outcomes, &targets, None);
+    let work = Work { hashed_bytes: 0, written_bytes: lab.images.main.unpacked_bytes };
+    report.race("export", &outcomes, &targets, Some(work));
     Ok(())
 }
 
@@ -118,7 +122,9 @@ fn cat(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
         }),
     ];
     let outcomes = race::run("cat", contestants, plan, plan.transfers);
-    report.race("cat of a packed image", &outcomes, &[Target { peer: "unpack", factor: 0.5 }], None);
+    let unpacked = lab.images.main.unpacked_bytes;
+    let work = Work { hashed_bytes: unpacked, written_bytes: unpacked };
+    report.race("cat of a packed image", &outcomes, &[Target { peer: "unpack", factor: 0.5 }], Some(work));
     let Stocked { disk, .. } = stocked_dhow(lab)?;
     shell::output(lab.dhow(&store(&disk)).args(["cat", &file]))?;
     let times = (0..plan.short_runs).map(|_| wall(lab.dhow(&store(&disk)).args(["cat", &file])));
@@ -138,12 +144,12 @@ fn rmi(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let layers = [layout.layer(&*tar_of(&entries)?, Format::Oci, Compression::Gzip)?];
     let manifest = layout.image(&layers, &Recipe::default())?;
     layout.name_images([(&manifest, "docker.io/bench/files:latest")])?;
-    let (laid_out, archive) = (folder.path().join("layout.tar"), folder.path().join("files.tar"));
-    layout.archive(&laid_out)?;
-    // Old docker reads no OCI archive; what dhow saves is a docker-archive as well.
-    let first = folder.path().join("store");
-    shell::output(lab.dhow(&first).args(["load", "--quiet", "--input"]).arg(&laid_out))?;
-    shell::output(lab.dhow(&first).args(["save", "--output"]).arg(&archive).arg("bench/files"))?;
+    let archive = folder.path().join("files.tar");
+    layout.archive(&archive)?;
+    // Older dockers only load what `docker save` writes, which this is too.
+    let (saver, for_docker) = (folder.path().join("saver"), folder.path().join("for-docker.tar"));
+    shell::output(lab.dhow(&saver).args(["load", "--quiet", "--input"]).arg(&archive))?;
+    shell::output(lab.dhow(&saver).args(["save", "--output"]).arg(&for_docker).arg("bench/files"))?;
     let contestants = vec![
         Contestant::new("dhow", || {
             let disk = Disk::fresh()?;
@@ -161,7 +167,7 @@ fn rmi(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
         Contestant::new("docker", || {
             let disk = Disk::fresh()?;
             let docker = Docker::start(&disk.path().join("docker"))?;
-            shell::output(docker.command().args(["load", "--quiet", "--input"]).arg(&archive))?;
+            shell::output(docker.command().args(["load", "--quiet", "--input"]).arg(&for_docker))?;
             disk.sync()?;
             timed(docker.command().args(["rmi", "bench/files"]), || disk.sync())
         }),
