@@ -47,7 +47,13 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
     durable::create_dir_all(&bottom)?;
     let mounts = layers
         .iter()
-        .map(|layer| layer_mount(layer, backing).map_err(|error| cannot(&format!("{layer:?}"), error)))
+        .map(|layer| {
+            layer_mount(layer, backing).map_err(|error| match error {
+                // Not for this one's sake.
+                Errno::PERM | Errno::ACCESS => cannot("the layers", error),
+                error => cannot(&format!("{layer:?}"), error),
+            })
+        })
         .collect::<Result<Vec<_>>>()?;
     let overlay = match overlay_of_mounts(&mounts, &bottom) {
         // Before Linux 6.15: overlayfs takes only what is somewhere.

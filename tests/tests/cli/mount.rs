@@ -332,7 +332,7 @@ fn where_nothing_can_be_mounted_an_ordinary_user_is_told_what_works() {
     assert_snapshot!(refused, @r"
     exit 1
     [err]
-    cannot mount image acme/files:v1: nothing can be mounted here (cannot mount what layers are mounted on: that takes root's rights; cannot mount over FUSE: neither fusermount3 nor fusermount is installed); `dhow ls`, `cat`, `cp`, `export` and `unpack` work without a mount
+    cannot mount image acme/files:v1: nothing can be mounted here (cannot mount the layers: that takes root's rights; cannot mount over FUSE: neither fusermount3 nor fusermount is installed); `dhow ls`, `cat`, `cp`, `export` and `unpack` work without a mount
     ");
     assert_eq!(Who::User.dhow(scene, &["image", "mount"]).to_string(), "exit 0\n");
     let mut command = Who::User.command(scene, &mut scene.command(&["image", "mount", "acme/files:v1"]));
