@@ -176,7 +176,7 @@ fn searching() {
     let json = scene.must(&["search", "--format", "json", &server.name("we")]);
     assert_eq!(
         json,
-        "{\"Description\":\"\",\"IsAutomated\":\"false\",\"IsOfficial\":\"false\",\"Name\":\"[REGISTRY]/acme/web\",\"StarCount\":\"0\"}\n"
+        "{\"Description\":\"\",\"IsOfficial\":\"false\",\"Name\":\"[REGISTRY]/acme/web\",\"StarCount\":\"0\"}\n"
     );
     assert_eq!(scene.must(&["search", "--format", "{{.Name}}", "--filter", "stars=1", &server.name("we")]), "");
     for (arguments, expected) in [

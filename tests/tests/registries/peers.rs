@@ -5,7 +5,8 @@ use std::process::Command;
 
 use dhow_testkit::images::{Compression, Format};
 use dhow_testkit::peers::{self, Docker};
-use dhow_testkit::registry::known::{Known, Recipe, recipes};
+use dhow_testkit::registry::known::{Known, Recipe, recipe, recipes};
+use dhow_testkit::registry::{Effect, Route, Rule};
 use dhow_tests::interop::{Bench, must};
 use dhow_tests::known::Stage;
 
@@ -105,6 +106,57 @@ fn docker_and_dhow_say_the_same() {
             };
             assert_eq!(said(&ours), said(&theirs), "{name}: {arguments:?}");
         }
+    }
+}
+
+/// Docker's client prints what its daemon finds at Docker Hub, dhow asks there itself.
+#[test]
+fn docker_and_dhow_find_the_same() {
+    let (bench, stage) = (Bench::new(), Stage::new(recipe("Docker Hub")));
+    let environment = environment(&stage.known, &bench);
+    let Some(docker) = peers::available(Docker::start_with(&bench.path("docker"), &[], &environment)) else { return };
+    let hit = |name: &str, description: &str, stars: u32, is_official: bool| {
+        serde_json::json!({ "name": name, "description": description, "star_count": stars,
+                            "is_official": is_official, "is_automated": false })
+    };
+    let hits = [
+        hit("acme/web", "Serves pages, and a line that is longer than what anybody wants to read of it", 3, false),
+        hit("web", "The official one\nof two lines", 1200, true),
+        hit("müller/web", "Größe: 中文 und mehr, so dass es über den Rand hinaus geht", 40, false),
+        hit("nobody/web", "", 0, false),
+    ];
+    let found = serde_json::json!({ "num_results": hits.len(), "query": "web", "results": hits });
+    let answer = Effect::Answer {
+        status: 200,
+        headers: vec![("Content-Type".into(), "application/json".into())],
+        body: found.to_string().into_bytes(),
+    };
+    stage.known.registry.script(Rule::on(Route::Other).path("/v1/search").effect(answer));
+    for options in [
+        &[][..],
+        &["--no-trunc"],
+        &["--filter", "stars=10"],
+        &["--filter", "is-official=true"],
+        &["-f", "is-official=false", "-f", "stars=1"],
+        &["--format", "{{.Name}}: {{.Description}} {{.StarCount}} {{.IsOfficial}}"],
+        &["--format", "table {{.Name}}\t{{.StarCount}}"],
+        &["--format", "{{json .}}"],
+        &["--format", "json"],
+        &["--format", "{{.IsAutomated}}"],
+        &["--filter", "nope=1"],
+        &["--filter", "stars=many"],
+        &["--limit", "101"],
+    ] {
+        let arguments = [&["search"][..], options, &["web"]].concat();
+        let theirs = docker.command().args(&arguments).output().expect("docker");
+        let mut ours = stage.scene.command_as("docker", &arguments);
+        let ours = ours.envs(environment.iter().map(|(name, value)| (*name, value))).output().expect("dhow");
+        let said = |output: &std::process::Output| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            // Older daemons begin their words in capitals.
+            (output.status.code(), text(&output.stdout), text(&output.stderr).to_lowercase())
+        };
+        assert_eq!(said(&ours), said(&theirs), "{options:?}");
     }
 }
 

@@ -1,8 +1,7 @@
 //! `search`
 
-use std::cmp::Reverse;
-
 use clap::Args;
+use dhow_base::{Error, Kind};
 use dhow_ops::search::{self, Hit, Request};
 
 use super::remote::{READ_ONLY, Reach, run};
@@ -17,15 +16,12 @@ use crate::verb::{Count, Verb};
 /// Docker shows so much of a description, in display columns.
 const DESCRIPTION_COLUMNS: usize = 45;
 
+/// Docker's word in tables and templates for what holds; in JSON it is `true`.
+const OK: &str = "[OK]";
+
 const COLUMNS: Columns = Columns {
-    type_name: "formatter.searchContext",
-    headers: &[
-        ("Name", "NAME"),
-        ("Description", "DESCRIPTION"),
-        ("StarCount", "STARS"),
-        ("IsOfficial", "OFFICIAL"),
-        ("IsAutomated", "AUTOMATED"),
-    ],
+    type_name: "registry.searchContext",
+    headers: &[("Name", "NAME"), ("Description", "DESCRIPTION"), ("StarCount", "STARS"), ("IsOfficial", "OFFICIAL")],
 };
 
 /// The arguments of `search`.
@@ -62,7 +58,7 @@ impl Verb for Search {
         let Some(term) = self.terms.first() else { return Ok(()) };
         if !(1..=search::HITS_MAX).contains(&self.limit) {
             let message = format!("limit {} is outside the range of [1, {}]", self.limit, search::HITS_MAX);
-            return Err(Failure::Client(message));
+            return Err(refused(message));
         }
         let mut request = Request { term: term.clone(), most: self.limit, stars_min: 0, official: None };
         for filter in &self.filter {
@@ -70,25 +66,18 @@ impl Verb for Search {
         }
         let domain = search::domain(term);
         let context = self.reach.context(session, [domain.as_str()])?;
-        let mut hits = run(READ_ONLY, search::search(&context, &request))?;
-        hits.sort_by_key(|hit| Reverse(hit.star_count));
-        let rows = hits.iter().map(|hit| self.row(hit));
+        // In the registry's order, as docker shows them: the likeliest first.
+        let hits = run(READ_ONLY, search::search(&context, &request))?;
+        let rows = hits.iter().map(|hit| self.row(hit, |is_so| if is_so { OK } else { "" }));
         let text = match ListFormat::parse(&self.format, false) {
-            ListFormat::Json => {
-                let mut text = String::new();
-                for row in rows {
-                    let object: std::collections::BTreeMap<_, _> = row.into_iter().collect();
-                    text.push_str(&json::line(&object).map_err(Failure::Client)?);
-                    text.push('\n');
-                }
-                text
-            }
+            ListFormat::Json => self.json(&hits)?,
+            ListFormat::Template(template) if template.trim() == "{{json .}}" => self.json(&hits)?,
             ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
             ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {
                 let mut table = Table::new(&["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]);
                 for hit in &hits {
-                    let official = if hit.is_official { "[OK]" } else { "" };
+                    let official = if hit.is_official { OK } else { "" };
                     table.row([&hit.name, &self.description(hit), &hit.star_count.to_string(), official]);
                 }
                 table.render()
@@ -100,14 +89,23 @@ impl Verb for Search {
 }
 
 impl Search {
-    fn row(&self, hit: &Hit) -> [(&'static str, String); 5] {
+    fn json(&self, hits: &[Hit]) -> Outcome<String> {
+        let mut text = String::new();
+        for hit in hits {
+            let row = self.row(hit, |is_so| if is_so { "true" } else { "false" });
+            let object: std::collections::BTreeMap<_, _> = row.into_iter().collect();
+            text.push_str(&json::line(&object).map_err(Failure::Client)?);
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    fn row(&self, hit: &Hit, shown: fn(bool) -> &'static str) -> [(&'static str, String); 4] {
         [
             ("Name", hit.name.clone()),
             ("Description", self.description(hit)),
             ("StarCount", hit.star_count.to_string()),
-            ("IsOfficial", hit.is_official.to_string()),
-            // Docker Hub stopped to tell.
-            ("IsAutomated", "false".to_owned()),
+            ("IsOfficial", shown(hit.is_official).to_owned()),
         ]
     }
 
@@ -118,23 +116,30 @@ impl Search {
 }
 
 fn apply(filter: &str, request: &mut Request) -> Outcome {
-    let invalid = |what: String| Err(Failure::Client(what));
     match filter.split_once('=').map(|(key, value)| (key.trim().to_lowercase(), value.trim())) {
-        None => invalid(format!("invalid argument {filter:?} for \"-f, --filter\" flag: invalid filter {filter:?}")),
+        None => {
+            let message = format!("invalid argument {filter:?} for \"-f, --filter\" flag: invalid filter {filter:?}");
+            Err(Failure::Client(message))
+        }
         Some((key, value)) if key == "stars" => match value.parse() {
             Ok(stars) => {
                 request.stars_min = stars;
                 Ok(())
             }
-            Err(_) => invalid(format!("invalid filter 'stars={value}'")),
+            Err(_) => Err(refused(format!("invalid filter 'stars={value}'"))),
         },
         Some((key, value)) if key == "is-official" => match value {
             "true" | "1" | "false" | "0" => {
                 request.official = Some(matches!(value, "true" | "1"));
                 Ok(())
             }
-            _ => invalid(format!("invalid filter 'is-official={value}'")),
+            _ => Err(refused(format!("invalid filter 'is-official={value}'"))),
         },
-        Some((key, _)) => invalid(format!("invalid filter '{key}'")),
+        Some((key, _)) => Err(refused(format!("invalid filter '{key}'"))),
     }
+}
+
+/// What docker's daemon refuses, not its client.
+fn refused(message: String) -> Failure {
+    Failure::Engine(Error::new(Kind::Invalid, message))
 }
