@@ -4,6 +4,8 @@
 //! finds again by such words are unpacked layers (by diff ID and chain ID), images (by the digest of their config) and the places
 //! that blobs are mounted from. Here an image claims another's layers, history and name, and has others.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use dhow_testkit::images::{Entry, tar_of};
 use dhow_testkit::registry::digest_of;
 use dhow_testkit::registry::known::recipe;
