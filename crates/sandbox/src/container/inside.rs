@@ -97,6 +97,11 @@ impl Inside {
                 so_far = below;
                 continue;
             };
+            // What links of the kernel's own say is no path: the kernel follows them itself, or is told not to (CVE-2024-21626).
+            if rustix::fs::fstatfs(&found).is_ok_and(|about| about.f_type == rustix::fs::PROC_SUPER_MAGIC) {
+                so_far = below;
+                continue;
+            }
             match rustix::fs::readlinkat(&found, "", Vec::new()) {
                 Ok(target) => {
                     links += 1;
