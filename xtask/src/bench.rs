@@ -22,6 +22,7 @@ mod mount;
 mod network;
 mod race;
 mod report;
+mod run;
 mod serve;
 mod transfers;
 mod unpack;
@@ -97,6 +98,7 @@ const SCENARIOS: &[&str] = &[
     "unpack",
     "export",
     "mount",
+    "run",
     "cat",
     "rmi-40000",
     "serve-manifest",
@@ -137,6 +139,7 @@ pub(crate) fn run(options: Options) -> Result<()> {
     network::run(&lab, &plan, &mut report);
     unpack::run(&lab, &plan, &mut report);
     mount::run(&lab, &plan, &mut report);
+    run::run(&lab, &plan, &mut report);
     serve::run(&lab, &plan, &mut report);
     println!("\n{}", report.table());
     report.verdict()
