@@ -1,0 +1,248 @@
+//! Containers beside the real docker: the same commands leave the same files, which come out as the same archive.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use dhow_testkit::peers::{self, Docker};
+use dhow_tests::crash::Dhow;
+use dhow_tests::interop::{Bench, must};
+
+/// Makes a root file system of busybox and of everything odd that an archive can hold.
+const ROOT: &str = r#"
+set -e
+umask 022
+mkdir -p bin etc root tmp data/deep usr/share dev proc sys
+cp /bin/busybox bin/busybox
+for name in sh cat ln mkdir rm touch chmod chown mkfifo sleep true id dd mv; do ln -s busybox bin/$name; done
+printf 'root:x:0:0:root:/root:/bin/sh\nbob:x:1000:100:Bob:/home/bob:/bin/sh\n' > etc/passwd
+printf 'root:x:0:\nusers:x:100:\n' > etc/group
+chmod 700 root; chmod 1777 tmp; chmod 2750 data
+echo seed > data/seed; ln data/seed data/deep/again
+echo tool > usr/share/setuid; chown 7:8 usr/share/setuid; chmod 4755 usr/share/setuid
+ln -s /data/nowhere data/dangling; ln -s ../etc etcetera
+mkfifo data/pipe; mknod data/null c 1 3
+name=$(printf 'n%.0s' $(seq 1 120)); mkdir -p "usr/share/$name"; echo long > "usr/share/$name/$name"
+printf 'unicode' > 'usr/share/grüße'
+find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
+"#;
+
+/// What containers of both do. Times are set, since they do not run at the same moment.
+const SCRIPT: &str = "echo new > /new; rm /data/seed; echo more >> /etc/group; mkdir -p /dir/sub; ln -s /new /dir/link; ln /new /dir/hard; \
+                      mkfifo /dir/pipe; chown 7:8 /dir/sub; chmod 4711 /new; rm -r /usr/share/n*; mkdir /tmp/opaque; \
+                      mv /data/deep /data/moved; touch -h -d @1700000001 /dir/link; \
+                      touch -d @1700000001 /new /etc/group /dir/sub /dir/pipe /tmp/opaque /data/moved /data /usr/share /tmp /dir /etc /";
+
+/// Lists an archive: a line for each member but the root, with nothing of dhow involved.
+const LIST: &str = r#"
+import sys, tarfile, hashlib
+archive = tarfile.open(sys.argv[1])
+own = {'.dockerenv', 'dev', 'dev/console', 'dev/pts', 'dev/shm', 'etc', 'etc/hosts', 'etc/hostname', 'etc/resolv.conf', 'etc/mtab', 'proc', 'sys'}
+rows, links = [], {}
+for member in archive:
+    name = member.name.removeprefix('./').rstrip('/')
+    if name in ('', '.'):
+        continue
+    if member.islnk():
+        links.setdefault(member.linkname.removeprefix('./'), []).append(name)
+        continue
+    content = hashlib.sha256(archive.extractfile(member).read()).hexdigest()[:16] if member.isreg() else ''
+    xattrs = sorted((key, value) for key, value in member.pax_headers.items() if key.startswith('SCHILY.xattr.'))
+    # What the runs themselves touched has their time.
+    when = 'now' if name in own or member.mtime > 1_750_000_000 else int(member.mtime)
+    rows.append((name, member.type.decode(), '%o' % (member.mode & 0o7777), member.uid, member.gid, member.size, member.linkname,
+                 member.devmajor, member.devminor, content, xattrs, when))
+groups = {name: sorted([name] + others) for name, others in links.items()}
+for row in rows:
+    # Whichever name of a file comes first has its content: all of them are one member here.
+    names = groups.get(row[0], [row[0]])
+    print(sorted(names), *row[1:])
+"#;
+
+struct Pair {
+    docker: Docker,
+    dhow: Dhow,
+}
+
+impl Pair {
+    fn docker(&self, arguments: &[&str]) -> Output {
+        self.docker.command().args(arguments).output().expect("docker")
+    }
+
+    fn dhow(&self, arguments: &[&str]) -> Output {
+        self.dhow.command(&[&["--compat", "docker"], arguments].concat()).output().expect("dhow")
+    }
+
+    /// Both do the same, with the same exit code and, but for where docker's daemon is older than its client, the same words.
+    #[track_caller]
+    fn both(&self, arguments: &[&str]) -> [Output; 2] {
+        let outputs = [self.docker(arguments), self.dhow(arguments)];
+        // Docker's client logs, besides, that it gave up reading what it does not send.
+        let said = |output: &Output| -> String {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            text.lines().filter(|line| !line.starts_with("time=")).collect::<Vec<_>>().join("\n")
+        };
+        let told = |output: &Output| (output.status.code(), said(output));
+        assert_eq!(told(&outputs[0]), told(&outputs[1]), "{arguments:?}");
+        outputs
+    }
+
+    #[track_caller]
+    fn say_the_same(&self, arguments: &[&str]) {
+        let [docker, dhow] = self.both(arguments);
+        // Docker's order is that of its walk.
+        let lines = |output: &Output| {
+            let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&docker), lines(&dhow), "{arguments:?}");
+    }
+}
+
+#[track_caller]
+fn listing(archive: &Path) -> Vec<String> {
+    let mut rows: Vec<String> =
+        must(Command::new("python3").args(["-c", LIST]).arg(archive)).lines().map(str::to_owned).collect();
+    rows.sort();
+    rows
+}
+
+#[track_caller]
+fn assert_equal_archives(docker: &Path, dhow: &Path) {
+    let (theirs, ours) = (listing(docker), listing(dhow));
+    let only =
+        |a: &[String], b: &[String]| a.iter().filter(|row| !b.contains(row)).cloned().collect::<Vec<_>>().join("\n");
+    assert!(theirs == ours, "docker alone:\n{}\ndhow alone:\n{}", only(&theirs, &ours), only(&ours, &theirs));
+    assert!(ours.len() > 20, "{} members", ours.len());
+}
+
+fn pair(bench: &Bench) -> Option<Pair> {
+    let docker = peers::available(Docker::start(&bench.path("docker")))?;
+    let root = bench.path("root");
+    fs::create_dir(&root).expect("a folder");
+    must(Command::new("sh").args(["-c", ROOT]).current_dir(&root));
+    must(
+        Command::new("tar")
+            .args(["--xattrs", "--format=pax", "-cf"])
+            .arg(bench.path("root.tar"))
+            .args(["-C"])
+            .arg(&root)
+            .arg("."),
+    );
+    Some(Pair { docker, dhow: bench.dhow("store") })
+}
+
+/// `import` of one archive gives the same layer; what containers do to it comes out of `diff`, `export` and `import` the same.
+#[test]
+fn a_container_s_files_are_docker_s() {
+    let bench = Bench::new();
+    let Some(pair) = pair(&bench) else { return };
+    let path = |name: &str| bench.path(name).to_string_lossy().into_owned();
+    let same_layers = |name: &str| {
+        let arguments = ["image", "inspect", "--format", "{{json .RootFS.Layers}}", name];
+        pair.say_the_same(&arguments);
+    };
+    pair.both(&["import", &path("root.tar"), "box"]);
+    same_layers("box");
+    pair.both(&["run", "--name", "work", "--network", "none", "box", "/bin/sh", "-c", SCRIPT]);
+    pair.say_the_same(&["diff", "work"]);
+    let (theirs, ours) = (bench.path("docker.tar"), bench.path("dhow.tar"));
+    must(pair.docker.command().args(["export", "-o"]).arg(&theirs).arg("work"));
+    pair.dhow.must(&["export", "-o", &path("dhow.tar"), "work"]);
+    assert_equal_archives(&theirs, &ours);
+    // Each other's export, back again.
+    for archive in ["docker.tar", "dhow.tar"] {
+        pair.both(&["import", &path(archive), "again"]);
+        same_layers("again");
+    }
+    // A container that was only made, of what was committed.
+    pair.both(&["commit", "--change", "ENV A=b", "work", "made"]);
+    pair.both(&["create", "--name", "idle", "--network", "none", "made", "/bin/true"]);
+    pair.say_the_same(&["diff", "idle"]);
+    must(pair.docker.command().args(["export", "-o"]).arg(&theirs).arg("idle"));
+    pair.dhow.must(&["export", "-o", &path("dhow.tar"), "idle"]);
+    assert_equal_archives(&theirs, &ours);
+}
+
+/// `cp` both ways: the same files, owners, words and exit codes.
+#[test]
+fn files_are_copied_as_docker_copies_them() {
+    let bench = Bench::new();
+    let Some(pair) = pair(&bench) else { return };
+    let path = |name: &str| bench.path(name).to_string_lossy().into_owned();
+    pair.both(&["import", "--change", "USER root", &path("root.tar"), "box"]);
+    pair.both(&["create", "--name", "work", "--network", "none", "-v", "/data", "box", "/bin/true"]);
+    let here = bench.path("here");
+    fs::create_dir_all(here.join("folder/sub")).expect("folders");
+    fs::write(here.join("folder/sub/file"), "file\n").expect("a file");
+    fs::write(here.join("one"), "one\n").expect("a file");
+    std::os::unix::fs::symlink("one", here.join("link")).expect("a link");
+    std::os::unix::fs::symlink("folder", here.join("to-folder")).expect("a link");
+    let script = "chown -R 1234:1235 . && chmod 640 one && find . -exec touch -h -d @1700000000 {} +";
+    must(Command::new("sh").args(["-c", script]).current_dir(&here));
+    let file = |name: &str| here.join(name).to_string_lossy().into_owned();
+    let into: [(&[&str], &str, &str); 18] = [
+        (&[], "one", "work:/tmp"),
+        (&[], "one", "work:/tmp/renamed"),
+        (&["-a"], "one", "work:/tmp/archived"),
+        (&[], "one", "work:root/relative"),
+        (&[], "folder", "work:/tmp"),
+        (&[], "folder", "work:/fresh"),
+        (&[], "folder/.", "work:/contents"),
+        (&[], "folder/.", "work:/tmp/renamed-folder"),
+        (&[], "folder", "work:/etcetera"),
+        (&[], "link", "work:/tmp"),
+        (&["-L"], "link", "work:/tmp/followed"),
+        (&["-L"], "to-folder", "work:/tmp"),
+        (&[], "one", "work:/data/in-volume"),
+        (&[], "one", "work:/nowhere/x"),
+        (&[], "one", "work:/nowhere/"),
+        (&[], "folder", "work:/etc/passwd"),
+        (&[], "folder/sub", "work:/tmp/one"),
+        (&[], "none", "work:/tmp"),
+    ];
+    for (flags, source, target) in into {
+        let source = file(source);
+        pair.both(&[&["cp"], flags, &[source.as_str(), target]].concat());
+    }
+    pair.both(&["cp", &file("one"), "nope:/x"]);
+    pair.both(&["cp", "nope:/x", "."]);
+    pair.both(&["cp", "work:/nope", &path("x")]);
+    pair.both(&["cp", "work:/x", "work:/y"]);
+    pair.both(&["cp", "", "work:/y"]);
+    // Out again, into folders of each. Docker refuses to make a link that leads out of its folder, and gives
+    // everything to who copies even with -a.
+    for (folder, is_docker) in [("theirs", true), ("ours", false)] {
+        fs::create_dir(bench.path(folder)).expect("a folder");
+        for (number, (flags, source)) in [
+            (&[][..], "work:/etc"),
+            (&[], "work:/tmp/renamed"),
+            (&["-L"], "work:/etcetera"),
+            (&[], "work:/etcetera/."),
+            (&[], "work:/usr"),
+            (&[], "work:/data/in-volume"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let target = bench.path(folder).join(number.to_string()).to_string_lossy().into_owned();
+            let arguments = [&["cp"], flags, &[source, target.as_str()]].concat();
+            let output = if is_docker { pair.docker(&arguments) } else { pair.dhow(&arguments) };
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let archive = bench.path(&format!("{folder}.tar"));
+        must(Command::new("tar").args(["--xattrs", "-cf"]).arg(&archive).arg("-C").arg(bench.path(folder)).arg("."));
+    }
+    assert_equal_archives(&bench.path("theirs.tar"), &bench.path("ours.tar"));
+    let exported = |command: &mut Command, archive: &str| {
+        must(command.args(["export", "-o", &path(archive), "work"]));
+        // The times of what was copied on the way are those of the copies.
+        bench.path(archive)
+    };
+    let theirs = exported(&mut pair.docker.command(), "docker.tar");
+    let ours = exported(&mut pair.dhow.command(&[]), "dhow.tar");
+    assert_equal_archives(&theirs, &ours);
+}
