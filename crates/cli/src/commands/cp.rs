@@ -70,7 +70,7 @@ impl Verb for Cp {
             }
             (End::Image(place), End::Here) => self.out_of_image(session, &context, place),
             (End::Container(record, path), End::Here) => self.out_of_container(session, &context, &record, path),
-            (End::Here, End::Container(record, path)) => self.into_container(session, &context, &record, path),
+            (End::Here, End::Container(record, path)) => self.put_in_container(session, &context, &record, path),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Cp {
         )
     }
 
-    fn into_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
+    fn put_in_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
         let Some(source) = self.names.first() else { return Ok(()) };
         let machine = machine_for(session, record)?;
         let documents = self.documents.open(session.console);
