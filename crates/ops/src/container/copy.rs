@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn what_is_copied_from_this_machine() {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = dhow_testkit::peers::scratch().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("d")).expect("a directory");
         dhow_base::fs::write_atomic(&path("f"), b"x", 0o644, dhow_base::fs::Durability::Cached).expect("a file");
