@@ -27,11 +27,14 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) {
     }
 }
 
+/// A tool, and how its command lines begin.
+type Way<'w> = (&'static str, Box<dyn Fn() -> Command + 'w>);
+
 /// All have the image, and have run it once: what is made of it then is there. Each run is on the disk when it ends.
 fn measure(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     let disk = Disk::fresh()?;
     let archive = disk.path().join("archive.tar");
-    make(&archive)?;
+    make(lab, &archive)?;
     let (store, own) = (store(&disk), disk.path().join("own"));
     shell::output(lab.dhow(&store).args(["load", "--quiet", "--input"]).arg(&archive))?;
     let program = disk.path().join("dhow");
@@ -49,8 +52,7 @@ fn measure(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     shell::output(user().args(["load", "--quiet", "--input"]).arg(&archive))?;
     let docker = plan.measures("docker").then(|| Docker::start(&disk.path().join("docker"))).transpose()?;
     let podman = plan.measures("podman").then(|| Podman::open(&disk.path().join("podman"))).transpose()?;
-    let mut ways: Vec<(&'static str, Box<dyn Fn() -> Command + '_>)> =
-        vec![("dhow", Box::new(|| lab.dhow(&store))), ("dhow-user", Box::new(user))];
+    let mut ways: Vec<Way<'_>> = vec![("dhow", Box::new(|| lab.dhow(&store))), ("dhow-user", Box::new(user))];
     if let Some(docker) = &docker {
         shell::output(docker.command().args(["load", "--quiet", "--input"]).arg(&archive))?;
         ways.push(("docker", Box::new(|| docker.command())));
@@ -84,8 +86,8 @@ fn measure(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     Ok(())
 }
 
-/// An image with the one program.
-fn make(archive: &std::path::Path) -> Result<()> {
+/// An image with the one program, as dhow saves it: docker 20 reads no OCI archive.
+fn make(lab: &Lab, archive: &std::path::Path) -> Result<()> {
     let folder = tempfile::tempdir_in(memory())?;
     let busybox = std::fs::read(peers::find("busybox")?)?;
     let mut layout = Layout::create(&folder.path().join("layout"))?;
@@ -93,6 +95,9 @@ fn make(archive: &std::path::Path) -> Result<()> {
     let layers = [layout.layer(&*tar_of(&entries)?, Format::Oci, Compression::Gzip)?];
     let manifest = layout.image(&layers, &Recipe::default())?;
     layout.name_images([(&manifest, IMAGE)])?;
-    layout.archive(archive)?;
+    let (laid_out, store) = (folder.path().join("layout.tar"), folder.path().join("store"));
+    layout.archive(&laid_out)?;
+    shell::output(lab.dhow(&store).args(["load", "--quiet", "--input"]).arg(&laid_out))?;
+    shell::output(lab.dhow(&store).args(["save", "--output"]).arg(archive).arg(IMAGE))?;
     Ok(())
 }
