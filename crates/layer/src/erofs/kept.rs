@@ -15,7 +15,7 @@ use crate::tar::{TarLimits, TarReader};
 /// [`convert_passing`](super::convert_passing) left and proved them. Nothing is inflated, hashed or written once more.
 ///
 /// # Errors
-/// Those of [`convert`](super::convert), but for another diff ID.
+/// Those of [`convert`](super::convert()), but for another diff ID.
 pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Workspace<'_, S>) -> Result<Converted> {
     let Workspace { target, scratch, below } = workspace;
     let end = HEAD_BYTES.saturating_add(tar_bytes);

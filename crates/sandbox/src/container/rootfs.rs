@@ -106,7 +106,7 @@ pub(crate) fn enter(inside: &Inside) -> Result<(), StartFailure> {
     rustix::process::chdir("/").map_err(failed("/"))
 }
 
-/// As [`super::look`], in a process that has left the machine's mounts.
+/// As [`super::look()`], in a process that has left the machine's mounts.
 ///
 /// # Errors
 /// As those of starting a container.
