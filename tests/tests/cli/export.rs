@@ -32,7 +32,7 @@ fn what_is_no_image_and_what_is_no_file() {
     assert_snapshot!(scene.docker(&["export", "nope"]), @r"
     exit 1
     [err]
-    Error response from daemon: No such image: nope:latest
+    Error response from daemon: No such container: nope
     ");
     scene.load("a", "docker.io/library/alpine:3.20");
     fs::create_dir(scene.path("folder")).expect("a folder");

@@ -221,9 +221,14 @@ fn server_of(path: &Path) -> Option<u32> {
 fn end(process: u32, signal: &str) {
     let status = Command::new("kill").args([signal, &process.to_string()]).status().expect("kill");
     assert!(status.success());
+    // Files are closed after the memory is gone, and only by the last thread.
+    let is_over = |task: &fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_none_or(|rest| rest.starts_with(['Z', 'X']) || rest.is_empty())
+    };
     wait_until(|| {
-        fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| line.is_empty())
-            || !Path::new(&format!("/proc/{process}")).exists()
+        let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+        tasks.into_iter().all(|task| is_over(&task))
     });
 }
 

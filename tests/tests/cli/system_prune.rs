@@ -21,6 +21,8 @@ fn full() -> Scene {
     rows::volume(&scene, "unused", true, &[&"cd".repeat(32)]);
     rows::volume(&scene, "named", false, &[]);
     rows::build_record(&scene, "abc", 2048);
+    // One that is recorded as running and has no folder has ended.
+    std::fs::create_dir_all(scene.path("store/containers").join("ab".repeat(32))).expect("a container");
     let folder = scene.path("store/containers").join("cd".repeat(32));
     std::fs::create_dir_all(&folder).expect("a container");
     std::fs::write(folder.join("written"), "by a container").expect("a file");
