@@ -37,7 +37,7 @@ fuzz_target!(|input: (&str, [Option<&[u8]>; 6], &[u8])| {
         let total = total.map_or("*".to_owned(), |total| total.to_string());
         assert_eq!(fuzzing::content_range(&format!("bytes {first}-{last}/{total}")), Some(range));
     }
-    if let Some(offset @ 1..u64::MAX) = fuzzing::upload_offset(text) {
+    if let Some(offset) = fuzzing::upload_offset(text).filter(|offset| (1..u64::MAX).contains(offset)) {
         assert_eq!(fuzzing::upload_offset(&format!("0-{}", offset - 1)), Some(offset));
     }
     assert!(fuzzing::token_length(body).is_none_or(|length| (1..=body.len()).contains(&length)));
