@@ -32,6 +32,7 @@ fn skopeo_pushes_and_pulls_to_the_byte() {
 }
 
 #[test]
+#[ignore = "fetches Azurite from npm's registry; CONTRIBUTING.md says how to run it"]
 fn azure_keeps_images_for_any_number_of_servers() {
     let (Some(store), Some(_)) = (available(Azurite::start()), available(peers::skopeo())) else { return };
     let bench = Bench::new();

