@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use dhow_base::Result;
 use dhow_spec::platform::Matcher;
@@ -13,13 +11,9 @@ use dhow_spec::{Digest, Platform, Reference, Repository, Tag};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use crate::db::{Database, Journal, Step};
+use crate::db::Step;
 use crate::find::{self, digest_at, shown};
 use crate::store::{Store, from_row};
-use crate::view;
-
-/// Images from which on names are read on another core.
-const MANY: usize = 2000;
 
 /// An image as lists show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,23 +54,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn images(&self) -> Result<Vec<Image>> {
-        if self.read_rows(expected)? < MANY {
-            return self.read_rows(|connection| list(connection, &self.inner.shown));
-        }
-        thread::scope(|scope| {
-            let reading = scope.spawn(|| names_beside(self.inner.database.path()));
-            self.read_rows(|connection| {
-                let generation = view::generation(connection)?;
-                list_by(connection, &self.inner.shown, |take| match reading.join() {
-                    Ok(Ok((same, names))) if same == generation => {
-                        names.iter().for_each(|(target, name)| take(*target, name.borrowed()));
-                        Ok(())
-                    }
-                    // Somebody gave or took a name in between.
-                    _ => for_each_name(connection, take),
-                })
-            })
-        })
+        self.read_rows(|connection| list(connection, &self.inner.shown))
     }
 
     /// One image by its whole ID, also one that lists do not show.
@@ -124,8 +102,8 @@ impl Hasher for NumberHasher {
 /// All images without their names, their positions, and for each target the position of the image that is shown.
 pub(crate) fn with_targets(connection: &Connection, matcher: &Matcher) -> Step<(Vec<Image>, ByNumber, ByNumber)> {
     let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
-    let mut index = ByNumber::with_capacity_and_hasher(expected(connection)?, Default::default());
-    let images = rows(connection, sql, [], expected(connection)?, |number, position| {
+    let mut index = ByNumber::default();
+    let images = rows(connection, sql, [], |number, position| {
         index.insert(number, position);
     })?;
     let shown_for = shown_by_target(connection, matcher, &images, &index)?;
@@ -134,21 +112,12 @@ pub(crate) fn with_targets(connection: &Connection, matcher: &Matcher) -> Step<(
 
 /// All images that are shown for some target.
 pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image>> {
-    list_by(connection, matcher, |take| for_each_name(connection, take))
-}
-
-/// As [`list`], with names from where `see_names` has them.
-fn list_by(
-    connection: &Connection,
-    matcher: &Matcher,
-    see_names: impl FnOnce(&mut dyn FnMut(i64, Name<'_>)) -> Step<()>,
-) -> Step<Vec<Image>> {
     let (mut images, index, shown_for) = with_targets(connection, matcher)?;
     let mut is_shown = vec![false; images.len()];
     for position in shown_for.values() {
         is_shown[*position] = true;
     }
-    see_names(&mut |target, name| {
+    for_each_name(connection, |target, name| {
         if let Some(position) = shown_for.get(&target) {
             name.add_to(&mut images[*position]);
         }
@@ -168,7 +137,7 @@ pub(crate) fn numbers_of_shown(connection: &Connection, matcher: &Matcher) -> St
     let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
     let mut index = ByNumber::default();
     let mut numbers: Vec<i64> = Vec::new();
-    let images = rows(connection, sql, [], expected(connection)?, |number, position| {
+    let images = rows(connection, sql, [], |number, position| {
         index.insert(number, position);
         numbers.push(number);
     })?;
@@ -198,7 +167,7 @@ pub(crate) fn targets_of_shown(connection: &Connection, matcher: &Matcher) -> St
 /// One image, shown or not.
 pub(crate) fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
     let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image WHERE id = ?1";
-    let Some(mut image) = rows(connection, sql, [id.as_str()], 1, |_, _| {})?.pop() else { return Ok(None) };
+    let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;
     image.repo_digests = repo_digests_of(connection, matcher, id)?;
     let sql = "SELECT count(*) FROM container WHERE image_id = ?1";
@@ -261,24 +230,15 @@ pub(crate) fn repo_digests_of(
     Ok(names)
 }
 
-/// How many images there are at most, as far as it is worth making room beforehand.
-fn expected(connection: &Connection) -> Step<usize> {
-    const MAX: usize = 1 << 16;
-    let last: Option<i64> =
-        connection.prepare_cached("SELECT max(number) FROM image")?.query_row([], |row| row.get(0))?;
-    Ok(usize::try_from(last.unwrap_or(0)).unwrap_or(0).min(MAX))
-}
-
 fn rows<P: rusqlite::Params>(
     connection: &Connection,
     sql: &str,
     parameters: P,
-    expected: usize,
     mut at: impl FnMut(i64, usize),
 ) -> Step<Vec<Image>> {
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(parameters)?;
-    let mut images = Vec::with_capacity(expected);
+    let mut images = Vec::new();
     let mut platform: Arc<Platform> = Arc::default();
     while let Some(row) = rows.next()? {
         at(row.get(6)?, images.len());
@@ -341,38 +301,6 @@ impl Name<'_> {
             Name::Digest(repository, digest) => image.repo_digests.push((repository.clone(), digest)),
         }
     }
-}
-
-/// A name that is kept.
-enum OwnedName {
-    Tag(Repository, Tag),
-    Digest(Repository, Digest),
-}
-
-impl OwnedName {
-    fn borrowed(&self) -> Name<'_> {
-        match self {
-            Self::Tag(repository, tag) => Name::Tag(repository, tag.clone()),
-            Self::Digest(repository, digest) => Name::Digest(repository, digest.clone()),
-        }
-    }
-}
-
-/// All names, read on a connection of its own, and the generation that they are of.
-fn names_beside(path: &Path) -> Result<(i64, Vec<(i64, OwnedName)>)> {
-    Database::open(path, Journal::Automatic, false)?.read(|connection| {
-        let mut names = Vec::with_capacity(expected(connection)?);
-        for_each_name(connection, |target, name| {
-            names.push((
-                target,
-                match name {
-                    Name::Tag(repository, tag) => OwnedName::Tag(repository.clone(), tag),
-                    Name::Digest(repository, digest) => OwnedName::Digest(repository.clone(), digest),
-                },
-            ));
-        })?;
-        Ok((view::generation(connection)?, names))
-    })
 }
 
 /// Calls `take` with every name, in order. Neighbours share their repository, which is parsed once.
