@@ -59,6 +59,9 @@ fn sizes_that_lie() {
             assert_eq!(stage.must(&["images", "--all", "--quiet"]), "", "{place} {size}");
         }
     }
+    // What these refused pulls fetched of good blobs is kept for the next one: a store that has none asks for each.
+    let stage = self::stage();
+    let registry = &stage.known.registry;
     let layer = good["layers"][1]["digest"].as_str().expect("a digest");
     for effect in [
         Effect::Body(vec![1; 100]),

@@ -197,8 +197,9 @@ async fn accounts_and_tokens_count_side_by_side() {
                 "{line} {path}"
             );
         }
-        // Browsers know passwords only.
-        for path in ["/", "/login", "/r/team/app"] {
+        // Browsers know passwords only, and are not asked for one where everybody may see something.
+        assert_eq!(registry.get("/").await.status(), 200);
+        for path in ["/login", "/r/team/app"] {
             let refused = registry.get(path).await;
             assert_eq!(
                 (refused.status().as_u16(), schemes(&refused)),
