@@ -78,6 +78,17 @@ impl Followers {
         Ok(Self { verified, inflated })
     }
 
+    /// Those of a blob that was hashed on its way, and is as it is uncompressed.
+    pub(crate) fn passed(verified: oneshot::Receiver<Result<Verified>>, task: &Task) -> Self {
+        let inflated = task.inflate.then(|| {
+            let (sender, receiver) = oneshot::channel();
+            // The receiver is here.
+            let _ = sender.send(Ok((uncompressed(&task.blob), None)));
+            receiver
+        });
+        Self { verified, inflated }
+    }
+
     /// Waits for the threads. They end soon after the last byte was written.
     pub(crate) async fn finish(self) -> Result<Proven> {
         let verified = self.verified.await.unwrap_or_else(|_| Err(panicked()))?;
@@ -125,18 +136,21 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
 }
 
 fn inflate(tail: Tail, task: &Task) -> Inflated {
-    let Descriptor { digest, size, .. } = &task.blob;
     if let Some(passing) = &task.unpack {
-        return passing.unpack(digest, tail);
+        return passing.unpack(&task.blob.digest, tail);
     }
     let mut first = [0; Compression::DETECT_BYTES];
     let length = tail.peek(&mut first).map_err(|error| Error::io("cannot read back what was fetched", error))?;
     let compression = Compression::detect(&first[..length]);
-    if compression == Compression::None && digest.algorithm() == Algorithm::Sha256 {
-        // Its own digest is the diff ID, and the other thread proves that.
-        return Ok((Uncompressed { compression, diff_id: digest.clone(), size: *size }, None));
+    if compression == Compression::None && task.blob.digest.algorithm() == Algorithm::Sha256 {
+        return Ok((uncompressed(&task.blob), None));
     }
     Ok((uncompressed_digest(tail, Limits::LAYER)?, None))
+}
+
+/// What is known of a layer that is not compressed: its own digest is the diff ID, and whoever hashes it proves that.
+fn uncompressed(blob: &Descriptor) -> Uncompressed {
+    Uncompressed { compression: Compression::None, diff_id: blob.digest.clone(), size: blob.size }
 }
 
 /// Works out what a stored layer inflates to, hashed with `algorithm`.

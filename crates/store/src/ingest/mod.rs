@@ -2,6 +2,7 @@
 
 mod follow;
 mod parts;
+mod passing;
 mod progress;
 
 use std::ops::Range;
@@ -14,11 +15,13 @@ use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Begin, Ingest, LocalBlob};
 use dhow_spec::Descriptor;
+use dhow_spec::digest::Algorithm;
 
 pub(crate) use follow::inflate_file;
 use follow::{Followers, INLINE_BYTES_MAX, Proven, Task};
 pub(crate) use parts::Parts;
 use parts::PartsFile;
+use passing::Copier;
 use progress::Progress;
 
 use crate::session::Lease;
@@ -112,6 +115,59 @@ impl StoreIngest {
         Ok(())
     }
 
+    /// Whether hashing the bytes of a local file is all that proves the blob, and the kernel has no shorter way to copy them.
+    fn passes(&self, local: &LocalBlob) -> bool {
+        let Task { blob, inflate, unpack, .. } = &self.task;
+        let is_hashed_only = !inflate || (blob.digest.algorithm() == Algorithm::Sha256 && passing::is_plain(local));
+        blob.size > INLINE_BYTES_MAX
+            && unpack.is_none()
+            && is_hashed_only
+            && passing::is_elsewhere(local, self.file.file())
+    }
+
+    /// Copies a local file, and hashes its bytes as they pass.
+    async fn pass(&self, local: &LocalBlob) -> Result<()> {
+        let (mut copier, verified) = Copier::start(&self.task.blob)?;
+        let mut copied = 0;
+        while copied < local.length {
+            let range = copied..copied + (local.length - copied).min(COPY_BYTES);
+            copied = range.end;
+            let (task, file, source) = (self.task.clone(), self.file.clone(), local.clone());
+            copier = wait::on_thread("copy", move || {
+                let write = || copier.copy(&source, range.clone(), file.file(), &task.path);
+                task.progress.write(range.clone(), write)?;
+                Ok(copier)
+            })
+            .await?;
+        }
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        *followers = Some(Followers::passed(verified, &self.task));
+        Ok(())
+    }
+
+    /// Copies a local file in the kernel; the threads that prove it read behind.
+    async fn copy(&self, local: &LocalBlob) -> Result<()> {
+        let (task, local) = (self.task.clone(), local.clone());
+        // A handle of its own has a position of its own.
+        let mut target = durable::open_or_create(&task.path)?;
+        let mut copied = 0;
+        while copied < local.length {
+            let length = (local.length - copied).min(COPY_BYTES);
+            let (source, progress) = (local.clone(), task.progress.clone());
+            target = wait::on_thread("copy", move || {
+                let from = source.offset + copied;
+                progress.write(copied..copied + length, || {
+                    durable::copy_range(&source.file, &source.path, from, length, &mut target)
+                })?;
+                Ok(target)
+            })
+            .await?;
+            copied += length;
+            self.follow()?;
+        }
+        Ok(())
+    }
+
     async fn prove(&self) -> Result<Proven> {
         let followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner).take();
         match followers {
@@ -173,23 +229,9 @@ impl Ingest for StoreIngest {
         if whole != local.length {
             return Ok(false);
         }
-        let (task, local) = (self.task.clone(), local.clone());
-        // A handle of its own has a position of its own.
-        let mut target = durable::open_or_create(&task.path)?;
-        let mut copied = 0;
-        while copied < local.length {
-            let length = (local.length - copied).min(COPY_BYTES);
-            let (source, progress) = (local.clone(), task.progress.clone());
-            target = wait::on_thread("copy", move || {
-                let from = source.offset + copied;
-                progress.write(copied..copied + length, || {
-                    durable::copy_range(&source.file, &source.path, from, length, &mut target)
-                })?;
-                Ok(target)
-            })
-            .await?;
-            copied += length;
-            self.follow()?;
+        match self.passes(local) {
+            true => self.pass(local).await?,
+            false => self.copy(local).await?,
         }
         Ok(true)
     }
