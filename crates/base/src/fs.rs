@@ -222,6 +222,17 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("cannot rename {from:?} to {to:?}"), error))
 }
 
+/// Swaps what two names stand for, in one step. Not durable by itself: sync the directories.
+///
+/// # Errors
+/// The operating system's, with both paths; some file systems cannot (rename(2), `RENAME_EXCHANGE`).
+pub fn exchange(one: &Path, other: &Path) -> Result<()> {
+    let exchanged = fault::point("fs.rename").and_then(|()| {
+        Ok(rustix::fs::renameat_with(rustix::fs::CWD, one, rustix::fs::CWD, other, rustix::fs::RenameFlags::EXCHANGE)?)
+    });
+    exchanged.map_err(|error| Error::io(format_args!("cannot exchange {one:?} and {other:?}"), error))
+}
+
 /// Deletes a file; a missing file is fine. Returns whether there was one.
 ///
 /// # Errors
@@ -231,6 +242,18 @@ pub fn remove_file(path: &Path) -> Result<bool> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::io(format_args!("cannot remove {path:?}"), error)),
+    }
+}
+
+/// Deletes a directory; one that is missing is fine, and one that has something in it stays.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn remove_empty_dir(path: &Path) -> Result<()> {
+    match fault::point("fs.remove").and_then(|()| std_fs::remove_dir(path)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(error) => Err(Error::io(format_args!("cannot remove {path:?}"), error)),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use dhow_spec::Digest;
 
 use crate::collect::{dead_leases, names_in, stale_ingests};
 use crate::paths::parse_flat;
-use crate::recover;
+use crate::recover::{self, Trashed};
 use crate::store::Store;
 
 /// What a check found.
@@ -282,7 +282,7 @@ impl Store {
                 report.add(ProblemCode::DamagedCopy, path.display(), message, removed());
             }
         }
-        for digest in recover::trashed(self)? {
+        for Trashed { digest, .. } in recover::trashed(self)? {
             let message = format!("{digest} lies in the trash of another collection");
             report.add(ProblemCode::TrashLeft, digest, message, None);
         }

@@ -2,17 +2,20 @@
 
 mod below;
 mod leftovers;
+mod trash;
 
 use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
 pub(crate) use leftovers::{cut_transfers, dead_leases, names_in, stale_ingests};
+use trash::FEW;
+pub(crate) use trash::in_halves;
 
 use crate::db::{Durability, Step};
 use crate::find::digest_at;
@@ -22,9 +25,6 @@ use crate::store::{Store, from_row};
 
 /// How long to wait for another collection.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Blobs for which no thread is begun.
-const FEW: usize = 256;
 
 /// Everything that is reached from a kept target or from a pin.
 pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
@@ -38,6 +38,15 @@ pub struct Collected {
     pub blobs: u64,
     /// Their length in bytes, and what the unpacked layers had on disk that nothing needs any more.
     pub bytes: u64,
+}
+
+/// What a collection chose.
+#[derive(Debug, Default)]
+struct Garbage {
+    /// Blobs and documents, with their lengths in bytes.
+    blobs: Vec<(Digest, u64)>,
+    /// Whether it is all that the database knows of, and no operation is under way.
+    is_all: bool,
 }
 
 impl Store {
@@ -55,6 +64,9 @@ impl Store {
             let garbage = garbage(self, transaction)?;
             // What a kept image needs and has lost still has its edges: they keep the rest of the image, and say where
             // the lost can be fetched again.
+            if garbage.is_all {
+                return Ok(garbage);
+            }
             for (table, digest) in [("edge", "parent"), ("blob_home", "digest")] {
                 let sql = format!(
                     "DELETE FROM {table} WHERE {digest} NOT IN (SELECT digest FROM blob) \
@@ -76,83 +88,30 @@ impl Store {
     /// # Errors
     /// As there.
     pub fn collect_below(&self, documents: &[Digest]) -> Result<Collected> {
-        self.collect_by(|transaction| below::garbage(transaction, documents))
+        self.collect_by(|transaction| Ok(Garbage { blobs: below::garbage(transaction, documents)?, is_all: false }))
     }
 
-    fn collect_by(&self, choose: impl FnOnce(&Transaction<'_>) -> Step<Vec<(Digest, u64)>>) -> Result<Collected> {
+    fn collect_by(&self, choose: impl FnOnce(&Transaction<'_>) -> Step<Garbage>) -> Result<Collected> {
         self.require_writable()?;
         let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
         recover::restore_locked(self)?;
-        let mut garbage: Vec<(Digest, u64)> = Vec::new();
+        let (mut garbage, mut moved_whole) = (Garbage::default(), Vec::new());
         let taken = self.inner.database.write(Durability::Power, |transaction| {
             dead_leases(self, transaction, true)?;
             garbage = choose(transaction)?;
-            at_once(garbage.len(), || self.trash(&garbage), || drop_rows(transaction, &garbage))
+            let count = garbage.blobs.len();
+            moved_whole = at_once(count, || self.trash(&garbage), || drop_rows(transaction, &garbage))?;
+            Ok(())
         });
         if let Err(error) = taken {
-            self.put_back(&garbage);
+            self.put_back();
             return Err(error);
         }
-        let mut collected = self.empty_trash(&garbage);
+        let mut collected = self.empty_trash(&garbage, &moved_whole);
         collected.bytes += self.drop_unpacked();
         stale_ingests(self, true)?;
         room::lay_by(self.paths());
         Ok(collected)
-    }
-
-    /// Moves blobs into the trash; a row may have lost its file.
-    fn trash(&self, blobs: &[(Digest, u64)]) -> Step<()> {
-        for (digest, _) in blobs {
-            match durable::rename(&self.paths().blob(digest), &self.paths().trashed(digest)) {
-                Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Moves what came into the trash of these blobs back.
-    fn put_back(&self, blobs: &[(Digest, u64)]) {
-        for (digest, _) in blobs {
-            match durable::rename(&self.paths().trashed(digest), &self.paths().blob(digest)) {
-                Err(error) if error.kind() != Kind::NotFound => {
-                    tracing::warn!(%digest, %error, "a blob is put back when the store is opened again");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Deletes what came into the trash of these blobs, and what was worked out about them.
-    fn empty_trash(&self, blobs: &[(Digest, u64)]) -> Collected {
-        // Half of what a deletion takes happens outside of the directory's lock.
-        let (first, second) = blobs.split_at(if blobs.len() > FEW { blobs.len() / 2 } else { 0 });
-        thread::scope(|scope| {
-            let half = (!first.is_empty()).then(|| scope.spawn(|| self.delete_trashed(first)));
-            let mut collected = self.delete_trashed(second);
-            if let Some(Ok(Collected { blobs, bytes })) = half.map(thread::ScopedJoinHandle::join) {
-                collected.blobs += blobs;
-                collected.bytes += bytes;
-            }
-            collected
-        })
-    }
-
-    fn delete_trashed(&self, blobs: &[(Digest, u64)]) -> Collected {
-        let mut collected = Collected::default();
-        for (digest, size) in blobs {
-            match durable::remove_file(&self.paths().trashed(digest)) {
-                Ok(true) => {
-                    collected.blobs += 1;
-                    collected.bytes += size;
-                }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%digest, %error, "a file stays in the trash for now"),
-            }
-            // Only a cache: what is left behind harms nobody.
-            let _ = durable::remove_file(&self.paths().facts(digest));
-        }
-        collected
     }
 
     /// Every file below `blobs/` that is named like a digest, with its length.
@@ -188,26 +147,36 @@ impl Store {
 }
 
 /// Runs both, on two cores where it is worth a thread. The first failure counts.
-fn at_once(count: usize, first: impl FnOnce() -> Step<()> + Send, second: impl FnOnce() -> Step<()>) -> Step<()> {
+fn at_once<T: Send>(
+    count: usize,
+    first: impl FnOnce() -> Step<T> + Send,
+    second: impl FnOnce() -> Step<()>,
+) -> Step<T> {
     if count <= FEW {
-        return first().and_then(|()| second());
+        let value = first()?;
+        return second().map(|()| value);
     }
     thread::scope(|scope| {
         let first = scope.spawn(first);
         let second = second();
         let panicked = || Error::new(Kind::Internal, "the thread that fills the trash panicked");
-        first.join().map_err(|_| panicked())?.and(second)
+        let value = first.join().map_err(|_| panicked())??;
+        second.map(|()| value)
     })
 }
 
-fn drop_rows(transaction: &Transaction<'_>, blobs: &[(Digest, u64)]) -> Step<()> {
+fn drop_rows(transaction: &Transaction<'_>, garbage: &Garbage) -> Step<()> {
+    if garbage.is_all {
+        // Without a condition SQLite gives back the pages of a table and looks at none of its rows.
+        return Ok(transaction.execute_batch("DELETE FROM blob; DELETE FROM edge; DELETE FROM blob_home")?);
+    }
     for sql in [
         "DELETE FROM blob WHERE digest = ?1",
         "DELETE FROM edge WHERE parent = ?1",
         "DELETE FROM blob_home WHERE digest = ?1",
     ] {
         let mut delete = transaction.prepare_cached(sql)?;
-        for (digest, _) in blobs {
+        for (digest, _) in &garbage.blobs {
             delete.execute([digest.as_str()])?;
         }
     }
@@ -216,7 +185,7 @@ fn drop_rows(transaction: &Transaction<'_>, blobs: &[(Digest, u64)]) -> Step<()>
 
 /// Rows that nothing reaches, and files without a row that nobody has pinned. What is reached is in the temporary table
 /// `live` then.
-fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Vec<(Digest, u64)>> {
+fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Garbage> {
     transaction.execute_batch(&format!(
         "DROP TABLE IF EXISTS temp.live; CREATE TEMP TABLE live (digest TEXT PRIMARY KEY) WITHOUT ROWID; \
          INSERT INTO temp.live {LIVE} SELECT digest FROM live"
@@ -224,9 +193,9 @@ fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Vec<(Digest, u6
     let sql = "SELECT digest, size FROM blob WHERE digest NOT IN (SELECT digest FROM temp.live)";
     let mut select = transaction.prepare(sql)?;
     let mut rows = select.query([])?;
-    let mut garbage = Vec::new();
+    let mut blobs = Vec::new();
     while let Some(row) = rows.next()? {
-        garbage.push((digest_at(row, 0)?, from_row(row.get(1)?)));
+        blobs.push((digest_at(row, 0)?, from_row(row.get(1)?)));
     }
     // Nearly every file has a row: no more is asked about those.
     let mut has_row = transaction.prepare("SELECT 1 FROM blob WHERE digest = ?1")?;
@@ -238,9 +207,11 @@ fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Vec<(Digest, u6
             && !is_needed.query_row([digest.as_str()], |row| row.get::<_, bool>(0))?
             && let Ok(metadata) = entry.metadata()
         {
-            garbage.push((digest, metadata.len()));
+            blobs.push((digest, metadata.len()));
         }
         Ok(())
     })?;
-    Ok(garbage)
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM temp.live) AND NOT EXISTS (SELECT 1 FROM lease)";
+    let is_all = transaction.query_row(sql, [], |row| row.get(0))?;
+    Ok(Garbage { blobs, is_all })
 }

@@ -4,12 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 
+use crate::collect::in_halves;
 use crate::find::digest_at;
 use crate::paths::parse_flat;
 use crate::store::Store;
@@ -97,10 +99,14 @@ impl Store {
             }
             Ok(present)
         })?;
-        for image_id in noted.keys().filter(|image_id| !present.contains(image_id)) {
-            durable::remove_file(&self.paths().use_of(image_id))?;
-        }
-        Ok(())
+        let gone: Vec<&Digest> = noted.keys().filter(|image_id| !present.contains(image_id)).collect();
+        let failed = OnceLock::new();
+        in_halves(&gone, |image_id| {
+            if let Err(error) = durable::remove_file(&self.paths().use_of(image_id)) {
+                failed.get_or_init(|| error);
+            }
+        });
+        failed.into_inner().map_or(Ok(()), Err)
     }
 }
 

@@ -96,6 +96,16 @@ impl Paths {
         self.trash().join(flat(digest))
     }
 
+    /// What was the directory of all blobs of an algorithm, before all went at once.
+    pub(crate) fn trashed_directory(&self, algorithm: Algorithm) -> PathBuf {
+        self.trash().join(algorithm.as_str())
+    }
+
+    /// A blob in that directory.
+    pub(crate) fn trashed_within(&self, digest: &Digest) -> PathBuf {
+        self.trashed_directory(digest.algorithm()).join(digest.hex())
+    }
+
     /// For what is damaged but might be the only copy.
     pub(crate) fn damaged_directory(&self) -> PathBuf {
         self.root.join("damaged")
@@ -112,7 +122,11 @@ impl Paths {
 
     /// What was worked out about a blob. The version is part of the path: another one never reads it.
     pub(crate) fn facts(&self, digest: &Digest) -> PathBuf {
-        self.root.join("facts/v1").join(digest.algorithm().as_str()).join(digest.hex())
+        self.facts_of(digest.algorithm()).join(digest.hex())
+    }
+
+    pub(crate) fn facts_of(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("facts/v1").join(algorithm.as_str())
     }
 
     /// Lists of manifests that are being put together; made when it is first needed.
@@ -173,6 +187,11 @@ impl Paths {
     /// The labels of images, worked out from their configs.
     pub(crate) fn labels(&self) -> PathBuf {
         self.root.join("facts/v1/labels.db")
+    }
+
+    /// The list that was last made of all names.
+    pub(crate) fn rows(&self) -> PathBuf {
+        self.root.join("facts/v1/rows")
     }
 
     /// Directories that are made with the store.

@@ -20,7 +20,7 @@ use crate::db::{Database, Durability, Journal, schema};
 use crate::open::{OpenOptions, open_existing};
 use crate::paths::Paths;
 use crate::plan::Plan;
-use crate::recover;
+use crate::recover::{self, Trashed};
 use crate::store::Store;
 
 /// How long to wait for a collection that is under way.
@@ -112,6 +112,8 @@ impl Store {
         for name in LOGS {
             durable::remove_file(&root.join(name))?;
         }
+        // The new database counts its generations from the beginning.
+        durable::remove_file(&paths.rows())?;
         durable::rename(&database, &paths.database())?;
         durable::sync_dir(root)?;
         durable::remove_dir_all(&workshop)?;
@@ -189,10 +191,10 @@ const LOGS: [&str; 3] = ["meta.db-wal", "meta.db-shm", "meta.db-journal"];
 
 /// Moves what an interrupted collection took away back into `blobs/`: without rows nobody can tell what was content.
 fn recover_trash(store: &Store) -> Result<()> {
-    for digest in recover::trashed(store)? {
+    for Trashed { digest, path } in recover::trashed(store)? {
         let blob = store.paths().blob(&digest);
         if !blob.exists() {
-            durable::rename(&store.paths().trashed(&digest), &blob)?;
+            durable::rename(&path, &blob)?;
         }
     }
     Ok(())

@@ -85,16 +85,7 @@ impl Update<'_> {
     /// # Errors
     /// Those of the database.
     pub fn remove(&mut self, removals: Vec<Removal>) -> Result<Vec<Removed>> {
-        let present: HashMap<Digest, Image> =
-            self.images()?.into_iter().map(|image| (image.id.clone(), image)).collect();
-        let unchanged = |listed: &Image| {
-            present.get(&listed.id).is_some_and(|image| {
-                image.containers == 0
-                    && image.references == listed.references
-                    && image.repo_digests == listed.repo_digests
-            })
-        };
-        let removals: Vec<Removal> = removals.into_iter().filter(|removal| unchanged(&removal.image)).collect();
+        let removals = self.unchanged(removals)?;
         for removal in &removals {
             for tag in &removal.tags {
                 self.untag(tag)?;
@@ -111,6 +102,20 @@ impl Update<'_> {
             Removed { removal, chains }
         });
         Ok(removed.collect())
+    }
+
+    /// Those whose images are as they were listed, and of which there is no container.
+    fn unchanged(&mut self, mut removals: Vec<Removal>) -> Result<Vec<Removal>> {
+        let present: HashMap<Digest, Image> =
+            self.images()?.into_iter().map(|image| (image.id.clone(), image)).collect();
+        removals.retain(|Removal { image: listed, .. }| {
+            present.get(&listed.id).is_some_and(|image| {
+                image.containers == 0
+                    && image.references == listed.references
+                    && image.repo_digests == listed.repo_digests
+            })
+        });
+        Ok(removals)
     }
 
     /// Length of all content that nothing names or uses after this transaction, and of those of the

@@ -46,6 +46,37 @@ fn many_images_go_as_one_by_one() {
     }
 }
 
+/// When all goes, the directory of the blobs goes as one, unless somebody else has something in it or is at work.
+#[test]
+fn all_goes_at_once() {
+    use std::os::unix::fs::MetadataExt;
+
+    let directory = scratch();
+    let store = open(&directory);
+    let root = root_of(&directory);
+    let blobs = root.join("blobs/sha256");
+    let number = || std::fs::metadata(&blobs).unwrap().ino();
+    let empty = |what: &str| {
+        Remote::small(what).pull(&store, &["app:1"]).unwrap();
+        let before = (number(), std::fs::read_dir(&blobs).unwrap().count());
+        let listed = store.images().unwrap();
+        store.update(|update| update.remove(listed.into_iter().map(Removal::whole).collect())).unwrap();
+        let collected = store.collect().unwrap();
+        assert_eq!(std::fs::read_dir(root.join("trash")).unwrap().count(), 1, "{what}: only the lock is left");
+        assert_sound(&store, what);
+        (number() != before.0, before.1 as u64 - collected.blobs)
+    };
+    assert_eq!(empty("all"), (true, 0));
+    let session = store.begin("pull").unwrap();
+    Remote::small("being pulled").fetch(&session).unwrap();
+    assert_eq!(empty("somebody works"), (false, 4));
+    drop(session);
+    assert_eq!(empty("nobody works"), (true, 0));
+    std::fs::write(blobs.join("notes"), "not ours").unwrap();
+    assert_eq!(empty("a file of others"), (false, 1));
+    assert!(blobs.join("notes").exists());
+}
+
 #[test]
 fn what_changed_since_it_was_listed_stays() {
     let directory = scratch();
