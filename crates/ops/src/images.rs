@@ -1,5 +1,7 @@
 //! `images`: what is here.
 
+mod kept;
+
 use std::cmp::Reverse;
 
 use dhow_base::{Kind, Result};
@@ -52,7 +54,7 @@ pub struct Row {
     pub repository: Option<Repository>,
     /// The tag.
     pub tag: Option<Tag>,
-    /// Digest of the manifest or index that the name recorded.
+    /// Digest of the manifest or index that the name recorded; only told when it was asked for.
     pub digest: Option<Digest>,
     /// When the image was made, in nanoseconds since the Unix epoch.
     pub created: Option<i64>,
@@ -77,9 +79,53 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
         }
     }
     let store = context.store()?;
+    let mut rows = match request.is_plain() {
+        true => plain(store)?,
+        false => chosen(store, &filter, request)?,
+    };
+    match request.sort {
+        Sort::Created => {}
+        Sort::Id => rows.sort_by(|a, b| a.id.cmp(&b.id)),
+        Sort::Repository => rows.sort_by(|a, b| familiar(a).cmp(&familiar(b))),
+        Sort::Size => rows.sort_by_key(|row| row.size),
+        Sort::Tag => rows.sort_by(|a, b| a.tag.cmp(&b.tag)),
+    }
+    Ok(rows)
+}
+
+impl Request {
+    /// Whether nothing but names, sizes and times of all images is asked for.
+    fn is_plain(&self) -> bool {
+        let Self { reference, filters, with_digests, only_tagged, with_last_use, sort: _ } = self;
+        reference.is_none() && filters.is_empty() && !(*with_digests || *only_tagged || *with_last_use)
+    }
+}
+
+/// All rows, newest first, as they were kept or made anew.
+fn plain(store: &Store) -> Result<Vec<Row>> {
+    let version = store.names_version()?;
+    if let Some(rows) = kept::read(store, &version) {
+        return Ok(rows);
+    }
+    let images = store.images()?;
+    // A size that is measured makes no new version.
+    let are_measured = images.iter().all(|image| image.size.is_some());
+    let rows = rows(store, &images, &Filter::default(), &Request::default())?;
+    if are_measured {
+        kept::keep(store, &version, &rows);
+    }
+    Ok(rows)
+}
+
+/// The rows of those that fit, newest first.
+fn chosen(store: &Store, filter: &Filter, request: &Request) -> Result<Vec<Row>> {
     let mut images = filter.select(store, store.images()?)?;
     images.retain(|image| !(request.only_tagged && image.is_dangling()));
-    let order = newest_first(&images);
+    rows(store, &images, filter, request)
+}
+
+fn rows(store: &Store, images: &[Image], filter: &Filter, request: &Request) -> Result<Vec<Row>> {
+    let order = newest_first(images);
     let uses = if request.with_last_use { Some(store.last_uses()?) } else { None };
     let mut rows = Vec::with_capacity(images.iter().map(|image| image.references.len().max(1)).sum());
     for image in order.into_iter().map(|place| &images[place]) {
@@ -88,14 +134,7 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
             None => measure(store, &image.id)?,
         };
         let last_used = uses.as_ref().map(|uses| last_use::of(image, uses));
-        rows_of(image, (size, last_used), &filter, request.with_digests, &mut rows);
-    }
-    match request.sort {
-        Sort::Created => {}
-        Sort::Id => rows.sort_by(|a, b| a.id.cmp(&b.id)),
-        Sort::Repository => rows.sort_by(|a, b| familiar(a).cmp(&familiar(b))),
-        Sort::Size => rows.sort_by_key(|row| row.size),
-        Sort::Tag => rows.sort_by(|a, b| a.tag.cmp(&b.tag)),
+        rows_of(image, (size, last_used), filter, request.with_digests, &mut rows);
     }
     Ok(rows)
 }
@@ -155,8 +194,8 @@ fn rows_of(
     let before = rows.len();
     for reference in image.references.iter().filter(|reference| filter.takes_name(reference)) {
         let (repository, tag) = (reference.repository(), reference.tag());
-        let mut digests = image.repo_digests.iter().filter(|(home, _)| home == repository).map(|(_, digest)| digest);
         if with_digests {
+            let digests = image.repo_digests.iter().filter(|(home, _)| home == repository).map(|(_, digest)| digest);
             let before = rows.len();
             let digests = digests.map(|digest| row(Some(repository), tag, Some(digest.clone())));
             rows.extend(digests);
@@ -164,14 +203,14 @@ fn rows_of(
                 rows.push(row(Some(repository), tag, None));
             }
         } else {
-            rows.push(row(Some(repository), tag, digests.next().cloned()));
+            rows.push(row(Some(repository), tag, None));
         }
     }
     for (repository, digest) in &image.repo_digests {
         let has_tag = image.references.iter().any(|reference| reference.repository() == repository);
         let name = Reference::from_digest(repository.clone(), digest.clone());
         if !has_tag && filter.takes_name(&name) {
-            rows.push(row(Some(repository), None, Some(digest.clone())));
+            rows.push(row(Some(repository), None, with_digests.then(|| digest.clone())));
         }
     }
     if rows.len() == before && image.is_nameless() && !filter.has_references() {

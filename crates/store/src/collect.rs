@@ -110,6 +110,7 @@ impl Store {
         let mut collected = self.empty_trash(&garbage, &moved_whole);
         collected.bytes += self.drop_unpacked();
         stale_ingests(self, true)?;
+        self.forget_rows();
         room::lay_by(self.paths());
         Ok(collected)
     }

@@ -86,7 +86,7 @@ pub(crate) fn repair(store: &Store) {
     }
 }
 
-fn generation(connection: &Connection) -> Step<i64> {
+pub(crate) fn generation(connection: &Connection) -> Step<i64> {
     let sql = "SELECT value FROM meta WHERE key = 'generation'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }

@@ -218,3 +218,34 @@ fn a_typing_mistake_gets_a_hint() {
     No images found matching "ls": did you mean "docker image ls"?
     "#);
 }
+
+/// From a thousand rows on the list is kept; nobody sees that but by the time it takes.
+#[test]
+fn a_long_list_is_always_that_of_now() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    let names: Vec<String> = (0..1200).map(|number| format!("acme/web:v{number}")).collect();
+    scene.must(&["tag", "alpine:3.20"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>());
+    let kept = scene.path("store/facts/v1/rows");
+    let list = || {
+        let lists = [scene.must(&["images", "--no-trunc"]), scene.must(&["images", "--no-trunc"])];
+        assert_eq!(lists[0], lists[1]);
+        assert!(kept.exists());
+        // With a filter that takes all, everything is put together anew.
+        assert_eq!(lists[0], scene.must(&["images", "--no-trunc", "-f", "label!=none"]));
+        lists[0].clone()
+    };
+    assert_eq!(list().lines().count(), 1202);
+    scene.must(&["untag", "alpine:3.20", "acme/web:v7"]);
+    let less = list();
+    assert_eq!((less.lines().count(), less.contains(" v7 ")), (1201, false));
+    let sorted = scene.must(&["images", "--sort", "tag", "--format", "{{.Tag}}"]);
+    assert_eq!(sorted.lines().take(3).collect::<Vec<_>>(), ["3.20", "v0", "v1"]);
+    scene.load("b", "docker.io/acme/web:v8");
+    assert_eq!(scene.must(&["images", "-q", "acme/web:v8"]), "id-b--------\n");
+    assert!(list().contains("<id-b>"), "the new image");
+    // What was damaged counts for nothing.
+    let text = std::fs::read_to_string(&kept).expect("a list");
+    std::fs::write(&kept, &text[..text.len() / 2]).expect("a cut list");
+    assert_eq!(scene.must(&["images"]).lines().count(), 1201);
+}
