@@ -7,12 +7,15 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u32, u32, &[u8])| {
     let (size, on_disk, bytes) = (u64::from(input.0), u64::from(input.1), input.2);
-    // With the right head in front, the fuzzer gets at the slots at once.
-    let mut head = [0; 32];
-    head[..8].copy_from_slice(b"dhowpart");
-    head[8] = 1;
-    head[16..24].copy_from_slice(&size.to_le_bytes());
-    for bytes in [bytes.to_vec(), [&head[..], bytes].concat()] {
+    // With the right head in front, the fuzzer gets at the slots at once: the head of this version, and of the one before it.
+    let head = |version: u8, length: usize| {
+        let mut head = vec![0; length];
+        head[..8].copy_from_slice(b"dhowpart");
+        head[8] = version;
+        head[16..24].copy_from_slice(&size.to_le_bytes());
+        head
+    };
+    for bytes in [bytes.to_vec(), [&head(1, 32)[..], bytes].concat(), [&head(2, 1056)[..], bytes].concat()] {
         let (frontier, missing) = fuzzing::parts(&bytes, size, on_disk);
         assert!(frontier <= size.min(on_disk));
         let mut position = 0;

@@ -376,6 +376,62 @@ fn what_one_copy_into_a_folder_began_the_next_one_ends() {
     }
 }
 
+/// What was asked for of a blob, in order: whether a range, on what condition, and how the registry answered.
+fn asked(registry: &ScriptedRegistry, digest: &str) -> Vec<(bool, Option<String>, u16)> {
+    let requests = registry.requests().into_iter().filter(|request| request.path.ends_with(digest));
+    requests
+        .map(|request| {
+            let condition = request.header("if-range").map(|tag| tag.trim_matches('"').to_owned());
+            (request.header("range").is_some(), condition, request.status)
+        })
+        .collect()
+}
+
+#[test]
+fn a_blob_that_changed_since_the_run_before_is_begun_anew() {
+    const LAYER: usize = 4 << 20;
+    let (bench, registry) = (Bench::new(), ScriptedRegistry::start());
+    let image = registry.put_image("app", "v1", &[pattern(LAYER, 3)]);
+    let digest = &image.layers[0];
+    let (dhow, name) = (bench.dhow(), format!("{}/app:v1", registry.authority()));
+    let from = format!("docker://{name}");
+    let [oci, dir] = ["oci", "dir"].map(|kind| format!("{kind}:{}", bench.folder.path().join(kind).display()));
+    let run = |ways: &[&str], is_cut: bool| {
+        let words: Vec<&str> = ways.iter().copied().filter(|word| is_cut || !word.starts_with("--retry")).collect();
+        match is_cut {
+            true => assert!(!dhow.run(&words).is_acknowledged(), "{words:?} is cut"),
+            false => drop(dhow.must(&words)),
+        }
+    };
+    for words in [
+        vec!["copy", "--retry-times=0", &from, &oci],
+        vec!["copy", "--retry-times=0", &from, &dir],
+        vec!["pull", "--retry=0", &name],
+    ] {
+        let cut = Rule::on(Route::Blob).method("GET").path(digest).effect(Effect::CutAfter(3 << 20));
+        let other = cut.clone().effect(Effect::Body(pattern(LAYER, 9)));
+        registry.script(other.effect(Effect::SetHeader("ETag".into(), "\"old\"".into())));
+        run(&words, true);
+        registry.clear_script();
+        registry.clear_log();
+        // The registry has the right bytes by now, under another tag: it says so itself, and no digest has to.
+        registry.script(cut.times(2));
+        run(&words, true);
+        let [first, second] = asked(&registry, digest).try_into().expect("two requests");
+        assert_eq!(first, (true, Some("old".to_owned()), 200), "{words:?}");
+        assert_eq!(second, (false, None, 200), "{words:?}: from the first byte");
+        registry.clear_script();
+        registry.clear_log();
+        run(&words, false);
+        assert_eq!(
+            asked(&registry, digest),
+            [(true, Some(digest.clone()), 206)],
+            "{words:?}: what is the same goes on"
+        );
+    }
+    dhow.must_be_clean("after a pull of what had changed");
+}
+
 #[test]
 fn what_one_registry_began_another_ends() {
     let layer = pattern(1_000_000, 7);

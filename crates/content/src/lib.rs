@@ -7,6 +7,7 @@
 
 pub mod copy;
 pub mod memory;
+mod origin;
 mod pause;
 mod place;
 pub mod suite;
@@ -14,6 +15,7 @@ mod transfer;
 mod verify;
 
 pub use copy::{Copied, CopyOptions, Select, copy, copy_blob, documents_below};
+pub use origin::Origin;
 pub use place::{
     Begin, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document, read_small,
 };

@@ -12,6 +12,7 @@ use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Descriptor, Reference};
 use futures::{Stream, TryStreamExt};
 
+use crate::origin::Origin;
 use crate::verify::{VerifiedDocument, Verifier, verify_document};
 
 /// Bytes of one blob, in order, as they arrive.
@@ -66,6 +67,24 @@ pub trait Source: Send + Sync {
     /// Is told that what it gave last for a digest was no good. Whether better may come when it is asked again: there are
     /// sources of several places.
     fn distrust(&self, descriptor: &Descriptor) -> bool {
+        let _ = descriptor;
+        false
+    }
+
+    /// Which entity of which server the newest bytes of a blob came from, where that is known.
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        let _ = descriptor;
+        None
+    }
+
+    /// Is told where the bytes came from that an earlier run left of a blob: the rest is to be of the same entity.
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        let _ = (descriptor, origin);
+    }
+
+    /// Whether a read failed because the blob is another entity by now than the one recalled: what an earlier run left is of
+    /// no use then. It is told once.
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
         let _ = descriptor;
         false
     }
@@ -164,6 +183,31 @@ pub trait Ingest: Send + Sync {
         async { Ok(false) }
     }
 
+    /// Where the bytes came from that an earlier run left, where it noted that.
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+
+    /// Notes for the next run where the bytes come from; `None` when that is not known, or no longer to be relied on.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        let _ = origin;
+        Ok(())
+    }
+
+    /// Gives up what is there: the next one begins with nothing.
+    ///
+    /// # Errors
+    /// Those of the place.
+    fn discard(self) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
+
     /// Proves the digest of what was written and makes the blob visible.
     ///
     /// # Errors
@@ -215,6 +259,18 @@ impl<S: Source> Source for Prefetched<'_, S> {
 
     fn distrust(&self, descriptor: &Descriptor) -> bool {
         self.source.distrust(descriptor)
+    }
+
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        self.source.origin(descriptor)
+    }
+
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        self.source.recall(descriptor, origin);
+    }
+
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
+        self.source.has_changed(descriptor)
     }
 
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {

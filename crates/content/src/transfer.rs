@@ -62,10 +62,18 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
         };
         let missing = missing_bytes(&ingest.missing());
         let resumed = missing < blob.size;
+        if resumed && let Some(origin) = ingest.origin() {
+            source.recall(blob, &origin);
+        }
         let outcome = match fill(source, &ingest, blob, &options, &read).await {
             Ok(()) => {
                 options.observer.event(Event::Verifying { digest });
                 ingest.commit().await
+            }
+            Err(Broken::Source(error)) if resumed && source.has_changed(blob) => {
+                tracing::debug!(digest, %error, "what an earlier run left is of no use, starting over");
+                ingest.discard()?;
+                continue;
             }
             Err(Broken::Source(error)) if error.kind() != Kind::Corrupt => return Err(error),
             Err(Broken::Source(error)) if !source.distrust(blob) => return Err(error),
@@ -240,6 +248,7 @@ async fn fill_once<S: Source, I: Ingest>(
 ) -> Result<(), Broken> {
     let digest = &progress.blob.digest;
     let mut stream = source.read(progress.blob, *position..end).await.map_err(Broken::Source)?;
+    ingest.note_origin(source.origin(progress.blob).as_ref()).map_err(Broken::Sink)?;
     while let Some(bytes) = stream.try_next().await.map_err(Broken::Source)? {
         let length = bytes.len() as u64;
         if length > end - *position {

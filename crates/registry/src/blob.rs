@@ -1,49 +1,23 @@
 //! Reading blobs and documents, whole or in ranges.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{ByteStream, Parts};
+use dhow_spec::Descriptor;
 use dhow_spec::media_type::MANIFEST_ACCEPT;
-use dhow_spec::{Descriptor, Digest};
 use futures::StreamExt;
-use reqwest::header::{ACCEPT, CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE, RANGE};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, StatusCode};
 
+use crate::endpoint::Call;
 use crate::exact::Exact;
 use crate::remote::Remote;
 use crate::transport::Answer;
+use crate::validators::Validator;
 
 /// A body of so many bytes is worth a connection of its own.
 pub(crate) const BULK_BYTES_MIN: u64 = 8 << 20;
-
-/// The entity tag that each blob's first answer had, so that a range of another entity is noticed. `None` for a blob
-/// whose servers do not agree on one: then it is no use, and the digest tells in the end.
-#[derive(Debug, Default)]
-pub(crate) struct EntityTags {
-    tags: Mutex<HashMap<Digest, Option<HeaderValue>>>,
-}
-
-impl EntityTags {
-    fn get(&self, digest: &Digest) -> Option<HeaderValue> {
-        self.tags.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned().flatten()
-    }
-
-    /// Remembers the first strong tag (a weak one cannot be used with `If-Range`, RFC 9110 §13.1.5).
-    fn note(&self, digest: &Digest, answer: &Answer) {
-        let strong = answer.headers().get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
-        if let Some(tag) = strong {
-            let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-            tags.entry(digest.clone()).or_insert_with(|| Some(tag.clone()));
-        }
-    }
-
-    fn distrust(&self, digest: &Digest) {
-        self.tags.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), None);
-    }
-}
 
 /// How a blob is best fetched from this registry.
 pub(crate) fn parts(remote: &Remote, descriptor: &Descriptor) -> Parts {
@@ -65,57 +39,65 @@ pub(crate) async fn read(remote: &Remote, descriptor: &Descriptor, range: Range<
         return Ok(futures::stream::empty().boxed());
     }
     let is_whole = range == (0..size);
+    let mut wanted = if is_whole { None } else { remote.validators.get(digest) };
+    let (answer, skip) = loop {
+        let answer = remote.send(&call(remote, descriptor, &range, wanted.as_ref())?).await?;
+        match answer.status() {
+            StatusCode::OK => {
+                check_length(&answer, descriptor)?;
+                if let Some(wanted) = wanted.take_if(|wanted| Validator::of(&answer).as_ref() != Some(wanted)) {
+                    remote.validators.contradicted(digest, &wanted, &answer)?;
+                    // The whole of what may be the same blob after all: the part is asked for without a condition.
+                    continue;
+                }
+                if !is_whole {
+                    tracing::debug!(domain = remote.endpoint.domain(), "the registry has no ranges");
+                    remote.endpoint.note_ignored_range();
+                }
+                break (answer, range.start);
+            }
+            StatusCode::PARTIAL_CONTENT if !is_whole => {
+                check_range(&answer, descriptor, &range)?;
+                if let (Some(wanted), Some(found)) = (&wanted, Validator::of(&answer))
+                    && found.is_other(wanted)
+                {
+                    remote.validators.contradicted(digest, wanted, &answer)?;
+                }
+                break (answer, 0);
+            }
+            status => return Err(refused(remote, descriptor, answer, status).await),
+        }
+    };
+    remote.validators.note(digest, &answer);
+    let is_cut = answer.status() == StatusCode::OK && !is_whole;
+    let stream = answer.stream(remote.client.transport().options.body_patience);
+    let length = range.end - range.start;
+    Ok(Exact::new(stream, digest.clone(), length).skipping(skip, is_cut).boxed())
+}
+
+/// The request for a range of a blob or document, on the condition that it is of that entity.
+fn call(remote: &Remote, descriptor: &Descriptor, range: &Range<u64>, wanted: Option<&Validator>) -> Result<Call> {
     let kind = if descriptor.media_type.is_document() { "manifests" } else { "blobs" };
-    let mut call = remote.call(Method::GET, &format!("{kind}/{digest}"));
+    let mut call = remote.call(Method::GET, &format!("{kind}/{}", descriptor.digest));
     if kind == "manifests" {
         for media_type in MANIFEST_ACCEPT {
             call.headers.append(ACCEPT, HeaderValue::from_static(media_type));
         }
     }
-    call.bulk = range.end - range.start >= BULK_BYTES_MIN;
-    let entity_tag = remote.entity_tags.get(digest);
-    if !is_whole {
+    let length = range.end - range.start;
+    call.bulk = length >= BULK_BYTES_MIN;
+    if length < descriptor.size {
         let value = format!("bytes={}-{}", range.start, range.end - 1);
         call.headers.insert(RANGE, HeaderValue::try_from(value).map_err(|error| internal(&error))?);
-        if let Some(tag) = &entity_tag {
-            call.headers.insert(IF_RANGE, tag.clone());
+        if let Some(wanted) = wanted {
+            call.headers.insert(IF_RANGE, wanted.value());
         }
     }
-    let answer = remote.send(&call).await?;
-    let is_whole_answer = answer.status() == StatusCode::OK;
-    let skip = match answer.status() {
-        StatusCode::OK => {
-            check_length(&answer, descriptor)?;
-            if !is_whole {
-                note_whole_answer(remote, digest, entity_tag.is_some());
-            }
-            range.start
-        }
-        StatusCode::PARTIAL_CONTENT if !is_whole => {
-            check_range(&answer, descriptor, &range)?;
-            0
-        }
-        status => return Err(refused(remote, descriptor, answer, status).await),
-    };
-    remote.entity_tags.note(digest, &answer);
-    let stream = answer.stream(remote.client.transport().options.body_patience);
-    let length = range.end - range.start;
-    Ok(Exact::new(stream, digest.clone(), length).skipping(skip, is_whole_answer && !is_whole).boxed())
+    Ok(call)
 }
 
 fn internal(error: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Internal, format!("cannot form a request: {error}"))
-}
-
-/// A range was asked for and the whole came: the entity changed, or the server has no ranges.
-fn note_whole_answer(remote: &Remote, digest: &Digest, was_conditional: bool) {
-    if was_conditional {
-        tracing::debug!(%digest, "the server's entity tag changed");
-        remote.entity_tags.distrust(digest);
-    } else {
-        tracing::debug!(domain = remote.endpoint.domain(), "the registry has no ranges");
-        remote.endpoint.note_ignored_range();
-    }
 }
 
 fn check_length(answer: &Answer, descriptor: &Descriptor) -> Result<()> {

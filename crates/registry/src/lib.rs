@@ -40,6 +40,7 @@ mod traffic;
 mod transport;
 mod trusted;
 mod upload;
+mod validators;
 mod warning;
 mod whole;
 mod window;

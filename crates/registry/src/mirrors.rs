@@ -82,6 +82,17 @@ impl Mirrors {
         self.usable().filter(fresh).map(|(index, mirror)| (index, &mirror.remote))
     }
 
+    /// All of them, also those that are not asked any more.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Remote> {
+        self.all.iter().map(|mirror| &mirror.remote)
+    }
+
+    /// Who of them gave the newest bytes of a digest.
+    pub(crate) fn server(&self, digest: &Digest) -> Option<&Remote> {
+        let index = *self.state().served.get(digest)?;
+        self.all.get(index).map(|mirror| &mirror.remote)
+    }
+
     /// The first that would be asked for a blob.
     pub(crate) fn first(&self) -> Option<&Remote> {
         self.usable().next().map(|(_, mirror)| &mirror.remote)

@@ -7,12 +7,11 @@ use std::task::Poll;
 
 use dhow_base::Result;
 use dhow_base::progress::Observer;
-use dhow_content::{Begin, ByteStream, Parts, Resolve, Sink, Source, TagSink, VerifiedDocument};
+use dhow_content::{Begin, ByteStream, Origin, Parts, Resolve, Sink, Source, TagSink, VerifiedDocument};
 use dhow_spec::{Descriptor, Digest, Reference, Repository, Tag};
 use futures::StreamExt;
 use reqwest::Method;
 
-use crate::blob::EntityTags;
 use crate::client::Client;
 use crate::endpoint::{Call, Endpoint, Target};
 use crate::ingest::Upload;
@@ -21,6 +20,7 @@ use crate::mirrors::Mirrors;
 use crate::resumption::{Noted, UploadNotes};
 use crate::transport::Answer;
 use crate::upload::Suspended;
+use crate::validators::Validators;
 use crate::{blob, manifest, referrers, tags, upload};
 
 /// Large blobs uploaded at once, as docker does.
@@ -48,7 +48,7 @@ pub struct Remote {
     pub(crate) repository: Repository,
     access: Access,
     mount_hints: Arc<HashMap<Digest, Vec<Repository>>>,
-    pub(crate) entity_tags: Arc<EntityTags>,
+    pub(crate) validators: Arc<Validators>,
     pub(crate) suspended: Arc<Mutex<HashMap<Digest, Suspended>>>,
     notes: Option<Arc<dyn UploadNotes>>,
     /// Who is asked before the registry itself.
@@ -63,7 +63,7 @@ impl Remote {
             repository,
             access,
             mount_hints: Arc::default(),
-            entity_tags: Arc::default(),
+            validators: Arc::default(),
             suspended: Arc::default(),
             notes: None,
             mirrors: Arc::default(),
@@ -300,6 +300,8 @@ impl Source for Remote {
                     });
                     return Ok(stream.chain(end).boxed());
                 }
+                // Elsewhere the blob may be sound, but what an earlier run left is not.
+                Err(error) if mirror.validators.has_changed(digest) => return Err(error),
                 Err(error) => self.mirrors.failed(index, &error),
             }
         }
@@ -318,6 +320,23 @@ impl Source for Remote {
 
     fn distrust(&self, descriptor: &Descriptor) -> bool {
         self.mirrors.distrust(&descriptor.digest)
+    }
+
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        let digest = &descriptor.digest;
+        let served = self.mirrors.server(digest).unwrap_or(self);
+        served.validators.origin(served.endpoint.domain(), digest)
+    }
+
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        for remote in self.mirrors.all().chain([self]) {
+            remote.validators.recall(remote.endpoint.domain(), &descriptor.digest, origin);
+        }
+    }
+
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
+        let changed = |remote: &Remote| remote.validators.take_changed(&descriptor.digest);
+        self.mirrors.all().chain([self]).map(changed).fold(false, |one, other| one || other)
     }
 }
 

@@ -10,7 +10,7 @@ use common::{options, reference, remote, remote_with, run};
 use dhow_base::Kind;
 use dhow_base::progress::Silent;
 use dhow_content::memory::MemoryPlace;
-use dhow_content::{CopyOptions, Resolve, Source, copy};
+use dhow_content::{CopyOptions, Origin, Resolve, Source, copy};
 use dhow_registry::{Access, ClientOptions, PartPolicy, Remote};
 use dhow_spec::{Descriptor, Digest, MediaType};
 use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
@@ -179,13 +179,113 @@ fn a_changed_entity_is_noticed() {
     run(async {
         read(&remote, &blob, 0..10_000).await.unwrap();
         // Another cache of the same content: its own tag makes the server send the whole.
-        registry.script(Rule::on(Route::Blob).effect(Effect::IgnoreRange).times(1));
+        registry.script(Rule::on(Route::Blob).effect(Effect::IgnoreRange).effect(tag("other")).times(1));
         assert_eq!(read(&remote, &blob, 10_000..20_000).await.unwrap(), bytes[10_000..20_000]);
         read(&remote, &blob, 20_000..30_000).await.unwrap();
     });
-    let conditions: Vec<bool> =
-        registry.requests().iter().map(|request| request.header("if-range").is_some()).collect();
-    assert_eq!(conditions, [false, true, false], "a tag that servers do not agree on is not used again");
+    assert_eq!(conditions(&registry), ["", "\"$\"", "", ""], "a tag that servers do not agree on is not used again");
+    assert_eq!(remote.origin(&blob), None, "and the next run is not told of it");
+}
+
+fn tag(name: &str) -> Effect {
+    Effect::SetHeader("ETag".into(), format!("\"{name}\""))
+}
+
+/// The `If-Range` of each request for a blob, in order; `$` stands for the digest, which is the registry's tag.
+fn conditions(registry: &ScriptedRegistry) -> Vec<String> {
+    let blobs = registry.requests().into_iter().filter(|request| request.route == Route::Blob);
+    let digest = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    blobs.map(|request| request.header("if-range").unwrap_or_default().replace(&digest(&request.path), "$")).collect()
+}
+
+/// What a run learns of a blob's origin, for the next one.
+fn origin(registry: &ScriptedRegistry, blob: &Descriptor) -> Origin {
+    let remote = remote(registry, "app", Access::Pull);
+    run(read(&remote, blob, 0..10)).unwrap();
+    registry.clear_log();
+    remote.origin(blob).unwrap()
+}
+
+#[test]
+fn what_an_earlier_run_began_goes_on_where_it_is_the_same() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(50_000);
+    let blob = blob(&registry, &bytes);
+    let origin = origin(&registry, &blob);
+    assert_eq!(origin.as_str(), format!("{}\n{}\n\"{}\"", registry.authority(), registry.url(), blob.digest));
+    let resumed = || {
+        let remote = remote(&registry, "app", Access::Pull);
+        remote.recall(&blob, &origin);
+        remote
+    };
+    let same = resumed();
+    assert_eq!(run(read(&same, &blob, 10_000..20_000)).unwrap(), bytes[10_000..20_000]);
+    assert!(!same.has_changed(&blob));
+    // The whole under the same tag: there are no ranges here, but what is there is still right.
+    registry.script(Rule::on(Route::Blob).effect(Effect::IgnoreRange).times(1));
+    let whole = resumed();
+    assert_eq!(run(read(&whole, &blob, 10_000..20_000)).unwrap(), bytes[10_000..20_000]);
+    assert_eq!(conditions(&registry), ["\"$\"", "\"$\""]);
+    assert_eq!(whole.origin(&blob), Some(origin));
+}
+
+#[test]
+fn what_an_earlier_run_began_is_given_up_where_the_blob_has_changed() {
+    let registry = ScriptedRegistry::start();
+    let bytes = pattern(50_000);
+    let blob = blob(&registry, &bytes);
+    registry.script(Rule::on(Route::Blob).effect(tag("old")));
+    let origin = origin(&registry, &blob);
+    let no_tag = Effect::RemoveHeader("ETag".into());
+    let ways = [(vec![], Some("$")), (vec![tag("new")], Some("new")), (vec![Effect::IgnoreRange, no_tag], None)];
+    for (effects, next) in ways {
+        registry.clear_script();
+        registry.clear_log();
+        if !effects.is_empty() {
+            registry.script(effects.into_iter().fold(Rule::on(Route::Blob).times(1), Rule::effect));
+        }
+        let remote = remote(&registry, "app", Access::Pull);
+        remote.recall(&blob, &origin);
+        run(async {
+            let error = read(&remote, &blob, 10_000..20_000).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+            assert!(remote.has_changed(&blob) && !remote.has_changed(&blob), "it is told once");
+            remote.recall(&blob, &origin);
+            let again = read(&remote, &blob, 10_000..20_000).await;
+            // Nothing is known of an entity that had no tag, so that the old one is recalled.
+            assert_eq!(again.is_ok(), next.is_some(), "{next:?}");
+        });
+        assert_eq!(conditions(&registry)[0], "\"old\"");
+    }
+    // A partial answer of another entity, from a server that knows no conditions.
+    registry.clear_script();
+    let remote = remote(&registry, "app", Access::Pull);
+    remote.recall(&blob, &Origin::new(origin.as_str().replace("old", blob.digest.as_str())).unwrap());
+    registry.script(Rule::on(Route::Blob).effect(tag("new")).times(1));
+    assert_eq!(run(read(&remote, &blob, 10_000..20_000)).unwrap_err().kind(), Kind::Corrupt);
+    assert!(remote.has_changed(&blob));
+}
+
+#[test]
+fn what_one_registry_said_is_no_condition_for_another() {
+    let (registry, other) = (ScriptedRegistry::start(), ScriptedRegistry::start());
+    let bytes = pattern(50_000);
+    let blob = blob(&registry, &bytes);
+    other.put_blob("app", &bytes);
+    let origin = origin(&registry, &blob);
+    let remote = remote(&other, "app", Access::Pull);
+    remote.recall(&blob, &origin);
+    run(async {
+        assert_eq!(read(&remote, &blob, 10_000..20_000).await.unwrap(), bytes[10_000..20_000]);
+    });
+    assert_eq!(conditions(&other), [""]);
+    // The same registry, but it leads to another storage by now: its tags say nothing of the old one's.
+    let elsewhere = Origin::new(origin.as_str().replace(&registry.url(), "https://storage.example")).unwrap();
+    let remote = common::remote(&registry, "app", Access::Pull);
+    remote.recall(&blob, &Origin::new(elsewhere.as_str().replace(blob.digest.as_str(), "there")).unwrap());
+    assert_eq!(run(read(&remote, &blob, 10_000..20_000)).unwrap(), bytes[10_000..20_000]);
+    assert_eq!(conditions(&registry), ["\"there\"", ""]);
+    assert!(!remote.has_changed(&blob));
 }
 
 #[test]

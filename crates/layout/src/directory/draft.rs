@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use dhow_base::fs::{AtomicFile, Durability, FileLock, LockMode};
 use dhow_base::{Error, Result, fs};
-use dhow_content::{LocalBlob, Verifier};
+use dhow_content::{LocalBlob, Origin, Verifier};
 
 use crate::local::hash;
 
@@ -17,6 +17,9 @@ const KEPT_BYTES_MIN: u64 = 1 << 20;
 
 /// What the name of a file with a part of a blob ends with; it begins with a dot and the blob's own name.
 const SUFFIX: &str = ".partial";
+
+/// What the name of the file ends with that says where such a part comes from.
+const ORIGIN_SUFFIX: &str = ".origin";
 
 /// How long a part is kept that nobody goes on with.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -40,6 +43,8 @@ pub(super) struct Partial {
     target: PathBuf,
     lock: FileLock,
     written: u64,
+    /// Where it comes from, as its file says.
+    origin: Option<Origin>,
     /// Whether nothing of it is left to be kept.
     is_done: bool,
 }
@@ -56,6 +61,25 @@ impl Draft {
             return Ok(Self::Partial(partial));
         }
         Ok(Self::Temporary(AtomicFile::create(target, MODE)?))
+    }
+
+    /// Where the bytes come from that an earlier run left.
+    pub(super) fn origin(&self) -> Option<Origin> {
+        match self {
+            Self::Temporary(_) => None,
+            Self::Partial(partial) => partial.origin.clone(),
+        }
+    }
+
+    /// Notes where the bytes come from.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(super) fn note_origin(&mut self, origin: Option<&Origin>) -> Result<()> {
+        match self {
+            Self::Partial(partial) if partial.origin.as_ref() != origin => partial.note_origin(origin),
+            _ => Ok(()),
+        }
     }
 
     /// Appends bytes.
@@ -100,7 +124,7 @@ impl Draft {
             Self::Partial(mut partial) => {
                 fs::rename(&partial.path, &partial.target)?;
                 partial.is_done = true;
-                Ok(())
+                partial.note_origin(None)
             }
         }
     }
@@ -143,14 +167,43 @@ impl Partial {
             let file = Arc::new(lock.file().try_clone().map_err(failed)?);
             hash(&LocalBlob { file, path: path.clone(), offset: 0, length: written }, verifier)?;
         }
-        Ok(Some(Self { path, target: target.to_owned(), lock, written, is_done: false }))
+        let mut partial = Self { path, target: target.to_owned(), lock, written, origin: None, is_done: false };
+        let said = fs::read_limited(&partial.origin_path(), Origin::BYTES_MAX as u64);
+        partial.origin = said.ok().and_then(|bytes| String::from_utf8(bytes).ok()).and_then(Origin::new);
+        if written == 0 {
+            partial.note_origin(None)?;
+        }
+        Ok(Some(partial))
     }
+
+    /// The file that says where the part comes from.
+    fn origin_path(&self) -> PathBuf {
+        origin_path(&self.path)
+    }
+
+    fn note_origin(&mut self, origin: Option<&Origin>) -> Result<()> {
+        match origin {
+            Some(origin) => {
+                fs::write_atomic(&self.origin_path(), origin.as_str().as_bytes(), MODE, Durability::Cached)?;
+            }
+            None if self.origin.is_some() => drop(fs::remove_file(&self.origin_path())?),
+            None => {}
+        }
+        self.origin = origin.cloned();
+        Ok(())
+    }
+}
+
+/// The file that says where a part comes from.
+fn origin_path(part: &Path) -> PathBuf {
+    part.with_extension(&ORIGIN_SUFFIX[1..])
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.is_done && self.written < KEPT_BYTES_MIN {
             // Nothing useful can be done about a failure: the next run writes over it.
+            let _ = self.note_origin(None);
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -160,9 +213,10 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Whether a file holds a part of a blob.
+/// Whether a file holds a part of a blob, or says where one comes from.
 fn is_partial(name: &str) -> bool {
-    let stem = name.strip_prefix('.').and_then(|name| name.strip_suffix(SUFFIX));
+    let stem = name.strip_prefix('.');
+    let stem = stem.and_then(|name| name.strip_suffix(SUFFIX).or_else(|| name.strip_suffix(ORIGIN_SUFFIX)));
     stem.is_some_and(|stem| matches!(stem.len(), 64 | 96 | 128) && stem.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
@@ -170,12 +224,19 @@ fn is_partial(name: &str) -> bool {
 pub(crate) fn sweep(folder: &Path, all: bool) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_partial)) {
+        let path = entry.path();
+        let part = path.with_extension(&SUFFIX[1..]);
+        // What says where a part comes from goes with the part.
+        if path != part && part.exists() {
+            continue;
+        }
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
         let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
         if (all || age.is_some_and(|age| age > KEPT))
-            && let Ok(Some(_lock)) = FileLock::try_acquire(&entry.path(), LockMode::Exclusive)
+            && let Ok(Some(_lock)) = FileLock::try_acquire(&path, LockMode::Exclusive)
         {
-            let _ = fs::remove_file(&entry.path());
+            let _ = fs::remove_file(&origin_path(&path));
+            let _ = fs::remove_file(&path);
         }
     }
 }
@@ -227,6 +288,42 @@ mod tests {
         draft.commit().expect("a name");
         assert_eq!(std::fs::read(&target).expect("the blob"), bytes());
         assert_eq!(names(&folder), [blob.digest.hex()]);
+    }
+
+    #[test]
+    fn where_a_part_comes_from_goes_with_it() {
+        let origin = |text: &str| Origin::new(text.to_owned()).expect("an origin");
+        let (folder, target, blob) = place();
+        let named = || {
+            let mut names = names(&folder);
+            names.sort();
+            names
+        };
+        let (part, note) = (format!(".{}.partial", blob.digest.hex()), format!(".{}.origin", blob.digest.hex()));
+        let (mut draft, _) = open(&target, &blob);
+        draft.note_origin(Some(&origin("one"))).expect("noted");
+        draft.note_origin(Some(&origin("other"))).expect("noted");
+        draft.write_all(&bytes()[..2_000_000]).expect("written");
+        drop(draft);
+        assert_eq!(named(), [note.clone(), part.clone()]);
+        let (draft, _) = open(&target, &blob);
+        assert_eq!(draft.origin(), Some(origin("other")));
+        draft.discard();
+        assert_eq!(named(), Vec::<String>::new());
+        let (mut draft, _) = open(&target, &blob);
+        assert_eq!(draft.origin(), None);
+        draft.note_origin(Some(&origin("one"))).expect("noted");
+        draft.write_all(&bytes()).expect("written");
+        draft.commit().expect("a name");
+        assert_eq!(named(), [blob.digest.hex()]);
+        let (mut draft, _) = open(&target, &blob);
+        draft.note_origin(Some(&origin("one"))).expect("noted");
+        draft.write_all(&bytes()[..2_000_000]).expect("written");
+        drop(draft);
+        sweep(folder.path(), false);
+        assert_eq!(named(), [note, part, blob.digest.hex().to_owned()], "it may be gone on with");
+        sweep(folder.path(), true);
+        assert_eq!(named(), [blob.digest.hex()]);
     }
 
     #[test]

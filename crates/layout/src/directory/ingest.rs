@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use dhow_base::{Error, Kind, Result, fs};
-use dhow_content::{Ingest, LocalBlob, Verifier};
+use dhow_content::{Ingest, LocalBlob, Origin, Verifier};
 use dhow_spec::Descriptor;
 
 use super::draft::Draft;
@@ -89,6 +89,19 @@ impl Ingest for DirectoryIngest {
         let Pending { draft, verifier } = &mut *pending;
         copy_and_hash(blob, verifier, || draft.copy(blob))?;
         Ok(true)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.pending().draft.origin()
+    }
+
+    fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        self.pending().draft.note_origin(origin)
+    }
+
+    fn discard(self) -> Result<()> {
+        self.pending.into_inner().unwrap_or_else(PoisonError::into_inner).draft.discard();
+        Ok(())
     }
 
     async fn commit(self) -> Result<()> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{Begin, Ingest, LocalBlob, Sink, VerifiedDocument};
+use dhow_content::{Begin, Ingest, LocalBlob, Origin, Sink, VerifiedDocument};
 use dhow_layout::{ArchiveIngest, ArchiveWriter, DirectoryIngest, OciDirectory, Output, SavedImage, SkopeoDirectory};
 use dhow_registry::{Remote, Upload};
 use dhow_spec::{Descriptor, Digest, Reference, Repository};
@@ -284,6 +284,30 @@ impl Ingest for AnyIngest {
             AnyIngest::Registry(upload) => upload.write_local(blob).await,
             AnyIngest::Archive(ingest) => ingest.write_local(blob).await,
             AnyIngest::Directory(ingest) => ingest.write_local(blob).await,
+        }
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        match self {
+            AnyIngest::Registry(upload) => upload.origin(),
+            AnyIngest::Archive(ingest) => ingest.origin(),
+            AnyIngest::Directory(ingest) => ingest.origin(),
+        }
+    }
+
+    fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        match self {
+            AnyIngest::Registry(upload) => upload.note_origin(origin),
+            AnyIngest::Archive(ingest) => ingest.note_origin(origin),
+            AnyIngest::Directory(ingest) => ingest.note_origin(origin),
+        }
+    }
+
+    fn discard(self) -> Result<()> {
+        match self {
+            AnyIngest::Registry(upload) => upload.discard(),
+            AnyIngest::Archive(ingest) => ingest.discard(),
+            AnyIngest::Directory(ingest) => ingest.discard(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{ByteStream, LocalBlob, Parts, Sink, Source, VerifiedDocument};
+use dhow_content::{ByteStream, LocalBlob, Origin, Parts, Sink, Source, VerifiedDocument};
 use dhow_layout::{Archive, OciDirectory, SkopeoDirectory};
 use dhow_registry::Remote;
 use dhow_spec::{Descriptor, Digest};
@@ -70,6 +70,26 @@ impl Source for AnySource {
         }
     }
 
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        match self {
+            AnySource::Registry(remote) => remote.origin(descriptor),
+            _ => None,
+        }
+    }
+
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        if let AnySource::Registry(remote) = self {
+            remote.recall(descriptor, origin);
+        }
+    }
+
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
+        match self {
+            AnySource::Registry(remote) => remote.has_changed(descriptor),
+            _ => false,
+        }
+    }
+
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
         match self {
             AnySource::Registry(_) => None,
@@ -126,6 +146,28 @@ impl Source for Joined<'_> {
         self.find(&descriptor.digest).map_or(Parts::WHOLE, |source| source.parts(descriptor))
     }
 
+    fn small_at_once(&self) -> usize {
+        self.all().map(Source::small_at_once).max().unwrap_or(1)
+    }
+
+    fn distrust(&self, descriptor: &Descriptor) -> bool {
+        self.find(&descriptor.digest).is_some_and(|source| source.distrust(descriptor))
+    }
+
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        self.find(&descriptor.digest)?.origin(descriptor)
+    }
+
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        if let Some(source) = self.find(&descriptor.digest) {
+            source.recall(descriptor, origin);
+        }
+    }
+
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
+        self.find(&descriptor.digest).is_some_and(|source| source.has_changed(descriptor))
+    }
+
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {
         self.find(&descriptor.digest)?.local(descriptor)
     }
@@ -164,6 +206,18 @@ impl<S: Source> Source for Overlay<'_, S> {
 
     fn distrust(&self, descriptor: &Descriptor) -> bool {
         !self.blobs.contains_key(&descriptor.digest) && self.source.distrust(descriptor)
+    }
+
+    fn origin(&self, descriptor: &Descriptor) -> Option<Origin> {
+        self.source.origin(descriptor)
+    }
+
+    fn recall(&self, descriptor: &Descriptor, origin: &Origin) {
+        self.source.recall(descriptor, origin);
+    }
+
+    fn has_changed(&self, descriptor: &Descriptor) -> bool {
+        self.source.has_changed(descriptor)
     }
 
     fn local(&self, descriptor: &Descriptor) -> Option<LocalBlob> {

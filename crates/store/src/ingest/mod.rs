@@ -13,7 +13,7 @@ use bytes::Bytes;
 use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{Begin, Ingest, LocalBlob};
+use dhow_content::{Begin, Ingest, LocalBlob, Origin};
 use dhow_spec::Descriptor;
 use dhow_spec::digest::Algorithm;
 
@@ -90,11 +90,11 @@ impl StoreIngest {
         let map = lease.store().paths().ingest_map(&blob.digest);
         let metadata =
             lock.file().metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?;
-        let (record, parts) = PartsFile::open(&map, blob.size, metadata.len())?;
+        let (record, parts, origin) = PartsFile::open(&map, blob.size, metadata.len())?;
         if metadata.len() > blob.size || (metadata.len() > 0 && parts == Parts::default()) {
             durable::set_length(lock.file(), &path, 0)?;
         }
-        let progress = Arc::new(Progress::new(blob.size, record, parts));
+        let progress = Arc::new(Progress::new(blob.size, record, parts, origin));
         let inflate = lease.proves() && blob.media_type.is_layer();
         let unpack = lease.passing().filter(|_| inflate);
         let task = Task { progress, path, blob, inflate, unpack };
@@ -234,6 +234,18 @@ impl Ingest for StoreIngest {
             false => self.copy(local).await?,
         }
         Ok(true)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        self.task.progress.origin()
+    }
+
+    fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        self.task.progress.note_origin(origin)
+    }
+
+    fn discard(self) -> Result<()> {
+        self.forget()
     }
 
     async fn commit(self) -> Result<()> {

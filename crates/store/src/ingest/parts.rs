@@ -1,8 +1,9 @@
 //! Which bytes of an ingest are on disk, and the small file that remembers it when the process is killed.
 //!
-//! The file is a head of 32 bytes and then slots of 16 bytes, each one range (see `docs/formats/store.md`). After every
-//! write one slot is written in place: it grows with the part that is being fetched, so there are about as many slots as
-//! parts. A slot is never ahead of the bytes. After a power cut it may be; the digest tells then.
+//! The file is a head of 1,056 bytes, which also says where the bytes come from, and then slots of 16 bytes, each one range
+//! (see `docs/formats/store.md`). After every write one slot is written in place: it grows with the part that is being
+//! fetched, so there are about as many slots as parts. A slot is never ahead of the bytes. After a power cut it may be; the
+//! digest tells then.
 
 use std::fs::File;
 use std::ops::Range;
@@ -10,10 +11,17 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::Result;
 use dhow_base::fs as durable;
+use dhow_content::Origin;
 
 const MAGIC: &[u8; 8] = b"dhowpart";
-const VERSION: u32 = 1;
-const HEAD_BYTES: usize = 32;
+const VERSION: u32 = 2;
+
+/// Where the text begins that says where the bytes come from; it ends the head.
+const ORIGIN_AT: usize = 32;
+const HEAD_BYTES: usize = ORIGIN_AT + Origin::BYTES_MAX;
+
+/// The version before this one had no such text.
+const VERSION_WITHOUT_ORIGIN: u32 = 1;
 const SLOT_BYTES: usize = 16;
 
 /// Most slots kept on disk. Ranges beyond that are fetched again after a crash.
@@ -35,10 +43,7 @@ impl Parts {
     /// nothing there: the bytes are fetched again then.
     pub(crate) fn parse(bytes: &[u8], size: u64, on_disk: u64) -> Self {
         let mut parts = Self::default();
-        let Some((head, slots)) = bytes.split_at_checked(HEAD_BYTES) else { return parts };
-        if head[..8] != *MAGIC || head[8..12] != VERSION.to_le_bytes() || head[16..24] != size.to_le_bytes() {
-            return parts;
-        }
+        let Some((_, slots)) = head_of(bytes, size) else { return parts };
         for slot in slots.chunks_exact(SLOT_BYTES).take(SLOTS_MAX) {
             let (Some(start), Some(end)) = (number(&slot[..8]), number(&slot[8..])) else { return Self::default() };
             let range = start..end.min(on_disk);
@@ -54,14 +59,6 @@ impl Parts {
         }
         parts.advance();
         parts
-    }
-
-    fn head(size: u64) -> [u8; HEAD_BYTES] {
-        let mut head = [0; HEAD_BYTES];
-        head[..8].copy_from_slice(MAGIC);
-        head[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        head[16..24].copy_from_slice(&size.to_le_bytes());
-        head
     }
 
     /// Whether any byte of `range` is there.
@@ -115,30 +112,79 @@ impl Parts {
     }
 }
 
+/// The head of the file of a blob of `size` bytes, and the slots behind it.
+fn head_of(bytes: &[u8], size: u64) -> Option<(&[u8], &[u8])> {
+    let version = u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?);
+    let length = match version {
+        VERSION => HEAD_BYTES,
+        VERSION_WITHOUT_ORIGIN => ORIGIN_AT,
+        _ => return None,
+    };
+    let (head, slots) = bytes.split_at_checked(length)?;
+    (head[..8] == *MAGIC && head[16..24] == size.to_le_bytes()).then_some((head, slots))
+}
+
+/// Where the bytes come from, as the head says.
+fn origin_in(bytes: &[u8], size: u64) -> Option<Origin> {
+    let (head, _) = head_of(bytes, size)?;
+    let length = u32::from_le_bytes(head[12..16].try_into().ok()?);
+    let text = head.get(ORIGIN_AT..)?.get(..usize::try_from(length).ok()?)?;
+    Origin::new(std::str::from_utf8(text).ok()?.to_owned())
+}
+
+fn head(size: u64, origin: Option<&Origin>) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    head[..8].copy_from_slice(MAGIC);
+    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    head[16..24].copy_from_slice(&size.to_le_bytes());
+    let text = origin.map(Origin::as_str).unwrap_or_default().as_bytes();
+    // An origin is never longer than the room for it.
+    head[12..16].copy_from_slice(&u32::try_from(text.len()).unwrap_or_default().to_le_bytes());
+    head[ORIGIN_AT..ORIGIN_AT + text.len()].copy_from_slice(text);
+    head
+}
+
+fn slot_of(range: &Range<u64>) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..8].copy_from_slice(&range.start.to_le_bytes());
+    slot[8..].copy_from_slice(&range.end.to_le_bytes());
+    slot
+}
+
 fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// The file that remembers [`Parts`].
+/// The file that remembers [`Parts`], and where they come from.
 #[derive(Debug)]
 pub(crate) struct PartsFile {
     path: PathBuf,
     file: File,
+    size: u64,
 }
 
 impl PartsFile {
-    /// Opens the file and reads what is there of a blob of `size` bytes.
-    pub(crate) fn open(path: &Path, size: u64, on_disk: u64) -> Result<(Self, Parts)> {
+    /// Opens the file and reads what is there of a blob of `size` bytes, and where it came from.
+    pub(crate) fn open(path: &Path, size: u64, on_disk: u64) -> Result<(Self, Parts, Option<Origin>)> {
         let file = durable::open_or_create(path)?;
         // A file too long to be one is none.
         let bytes = durable::read_limited(path, MAP_BYTES_MAX).unwrap_or_default();
         let parts = Parts::parse(&bytes, size, on_disk);
-        let this = Self { path: path.to_owned(), file };
-        if parts.slots.is_empty() {
+        let origin = origin_in(&bytes, size).filter(|_| !parts.slots.is_empty());
+        let this = Self { path: path.to_owned(), file, size };
+        let is_current = bytes.get(8..12) == Some(VERSION.to_le_bytes().as_slice());
+        if parts.slots.is_empty() || !is_current {
             durable::set_length(&this.file, &this.path, 0)?;
-            durable::write_at(&this.file, &this.path, &Parts::head(size), 0)?;
+            let mut bytes = head(size, None).to_vec();
+            parts.slots.iter().for_each(|range| bytes.extend(slot_of(range)));
+            durable::write_at(&this.file, &this.path, &bytes, 0)?;
         }
-        Ok((this, parts))
+        Ok((this, parts, origin))
+    }
+
+    /// Notes where the bytes come from.
+    pub(crate) fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        durable::write_at(&self.file, &self.path, &head(self.size, origin), 0)
     }
 
     /// Notes that `range` was written.
@@ -147,9 +193,7 @@ impl PartsFile {
         if index >= SLOTS_MAX {
             return Ok(());
         }
-        let mut slot = [0; SLOT_BYTES];
-        slot[..8].copy_from_slice(&parts.slots[index].start.to_le_bytes());
-        slot[8..].copy_from_slice(&parts.slots[index].end.to_le_bytes());
+        let slot = slot_of(&parts.slots[index]);
         durable::write_at(&self.file, &self.path, &slot, (HEAD_BYTES + index * SLOT_BYTES) as u64)
     }
 }
@@ -161,11 +205,8 @@ mod tests {
     use super::*;
 
     fn bytes_of(parts: &Parts, size: u64) -> Vec<u8> {
-        let mut bytes = Parts::head(size).to_vec();
-        for slot in &parts.slots {
-            bytes.extend(slot.start.to_le_bytes());
-            bytes.extend(slot.end.to_le_bytes());
-        }
+        let mut bytes = head(size, None).to_vec();
+        parts.slots.iter().for_each(|slot| bytes.extend(slot_of(slot)));
         bytes
     }
 
@@ -183,12 +224,51 @@ mod tests {
     }
 
     #[test]
+    fn where_the_bytes_come_from_is_kept_with_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("map");
+        let open = || PartsFile::open(&path, 100, 100).expect("the file");
+        let origin = Origin::new("registry\nhttps://server\n\"tag\"".to_owned());
+        let (file, mut parts, none) = open();
+        assert_eq!(none, None);
+        file.note_origin(origin.as_ref()).expect("noted");
+        file.add(&mut parts, 0..10).expect("noted");
+        let (file, parts, found) = open();
+        assert_eq!((&found, parts.missing(100)), (&origin, vec![10..100]));
+        file.note_origin(None).expect("noted");
+        assert_eq!(open().2, None);
+        // Without bytes, it says nothing.
+        file.note_origin(origin.as_ref()).expect("noted");
+        assert_eq!(PartsFile::open(&path, 99, 100).expect("another blob").2, None);
+        assert_eq!(open().2, None);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the file of an older program")]
+    fn the_file_of_the_version_before_is_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("map");
+        let mut old = head(100, None)[..ORIGIN_AT].to_vec();
+        old[8] = 1;
+        [0..10_u64, 50..60].iter().for_each(|range| old.extend(slot_of(range)));
+        std::fs::write(&path, &old).expect("a file");
+        for _ in 0..2 {
+            let (_, parts, origin) = PartsFile::open(&path, 100, 100).expect("the file");
+            assert_eq!((parts.missing(100), origin), (vec![10..50, 60..100], None));
+        }
+        let (file, mut parts, _) = PartsFile::open(&path, 100, 100).expect("the file");
+        file.add(&mut parts, 10..20).expect("noted");
+        let (_, parts, _) = PartsFile::open(&path, 100, 100).expect("the file");
+        assert_eq!(parts.missing(100), [20..50, 60..100]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_nothing() {
         let mut parts = Parts::default();
         parts.add(0..10);
         let bytes = bytes_of(&parts, 100);
         assert_eq!(Parts::parse(&bytes, 99, 100), Parts::default(), "another size");
-        assert_eq!(Parts::parse(&bytes[..31], 100, 100), Parts::default(), "cut in the head");
+        assert_eq!(Parts::parse(&bytes[..HEAD_BYTES - 1], 100, 100), Parts::default(), "cut in the head");
         assert_eq!(Parts::parse(&bytes, 100, 4).missing(100), std::iter::once(4..100).collect::<Vec<_>>(), "data cut");
         parts.slots.push(5..20);
         assert_eq!(Parts::parse(&bytes_of(&parts, 100), 100, 100), Parts::default(), "overlap");
@@ -197,7 +277,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_parse(bytes in proptest::collection::vec(any::<u8>(), 0..200), size in 0_u64..1000) {
-            let mut file = Parts::head(size).to_vec();
+            let mut file = head(size, None).to_vec();
             file.extend(&bytes);
             for bytes in [&bytes, &file] {
                 let parts = Parts::parse(bytes, size, size);

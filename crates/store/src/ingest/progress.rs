@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
+use dhow_content::Origin;
 
 use super::parts::{Parts, PartsFile};
 
@@ -27,14 +28,16 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 struct State {
     parts: Parts,
+    /// Where they come from.
+    origin: Option<Origin>,
     /// Ranges that are being written at this moment.
     writing: Vec<Range<u64>>,
     stopped: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(size: u64, record: PartsFile, parts: Parts) -> Self {
-        let state = State { parts, writing: Vec::new(), stopped: false };
+    pub(crate) fn new(size: u64, record: PartsFile, parts: Parts, origin: Option<Origin>) -> Self {
+        let state = State { parts, origin, writing: Vec::new(), stopped: false };
         Self { size, record, state: Mutex::new(state), grown: Condvar::new() }
     }
 
@@ -49,6 +52,21 @@ impl Progress {
     /// How many bytes are there without a gap from the beginning.
     pub(crate) fn frontier(&self) -> u64 {
         self.lock().parts.frontier()
+    }
+
+    /// Where the bytes come from that are there.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.lock().origin.clone()
+    }
+
+    /// Notes where the bytes come from.
+    pub(crate) fn note_origin(&self, origin: Option<&Origin>) -> Result<()> {
+        let mut state = self.lock();
+        if state.origin.as_ref() != origin {
+            self.record.note_origin(origin)?;
+            state.origin = origin.cloned();
+        }
+        Ok(())
     }
 
     /// Writes a range through `write` and notes it.
