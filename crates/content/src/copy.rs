@@ -13,6 +13,7 @@ use futures::stream::{self, TryStreamExt};
 use crate::place::{Sink, Source, read_document};
 use crate::transfer::{Transferred, transfer};
 use crate::verify::VerifiedDocument;
+use crate::window::Window;
 
 /// Which members of an index are copied.
 #[derive(Clone, Copy)]
@@ -101,12 +102,13 @@ async fn move_blobs<S: Source, D: Sink>(
     blobs: &[Blob],
     options: &CopyOptions<'_>,
 ) -> Result<Vec<(bool, Transferred)>> {
+    let window = &Window::default();
     let move_one = |blob: &Blob| {
         // A config is bookkeeping of its manifest: users follow layers.
         let observer: &dyn Observer = if blob.is_layer { options.observer } else { &Silent };
         let (descriptor, is_layer) = (blob.descriptor.clone(), blob.is_layer);
         let options = CopyOptions { observer, ..*options };
-        async move { transfer(source, sink, &descriptor, options).await.map(|outcome| (is_layer, outcome)) }
+        async move { transfer(source, sink, &descriptor, options, window).await.map(|outcome| (is_layer, outcome)) }
     };
     let at_once = options.blobs_at_once.min(sink.blobs_at_once()).max(1);
     if at_once == 1 {
@@ -164,7 +166,7 @@ pub async fn copy_blob<S: Source, D: Sink>(
     blob: &Descriptor,
     options: &CopyOptions<'_>,
 ) -> Result<()> {
-    transfer(source, sink, blob, *options).await.map(|_| ())
+    transfer(source, sink, blob, *options, &Window::default()).await.map(|_| ())
 }
 
 /// Reads the documents of the graph below `root` that `options` select, each proven, children before parents.

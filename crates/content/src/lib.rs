@@ -13,6 +13,7 @@ mod place;
 pub mod suite;
 mod transfer;
 mod verify;
+mod window;
 
 pub use copy::{Copied, CopyOptions, Select, copy, copy_blob, documents_below};
 pub use origin::Origin;

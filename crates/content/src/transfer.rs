@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use dhow_base::progress::Event;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Descriptor;
@@ -11,8 +12,10 @@ use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 
 use crate::copy::CopyOptions;
+use crate::origin::Origin;
 use crate::pause::pause;
-use crate::place::{Begin, Ingest, Parts, Sink, Source};
+use crate::place::{Begin, Ingest, Sink, Source};
+use crate::window::{self, Window};
 
 /// What became of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,8 @@ const SETBACKS_PER_RETRY: u64 = 4;
 const BYTES_PER_SETBACK: u64 = 64 << 10;
 
 /// Which side of a transfer failed: a source is asked again for the rest, a sink is asked what it has.
-enum Broken {
+#[derive(Debug)]
+pub(crate) enum Broken {
     Source(Error),
     Sink(Error),
 }
@@ -42,6 +46,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
     sink: &D,
     blob: &Descriptor,
     options: CopyOptions<'_>,
+    window: &Window,
 ) -> Result<Transferred> {
     let digest = blob.digest.as_str();
     let mut refetched = false;
@@ -65,7 +70,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
         if resumed && let Some(origin) = ingest.origin() {
             source.recall(blob, &origin);
         }
-        let outcome = match fill(source, &ingest, blob, &options, &read).await {
+        let outcome = match fill((source, &ingest), blob, &options, &read, window).await {
             Ok(()) => {
                 options.observer.event(Event::Verifying { digest });
                 ingest.commit().await
@@ -159,11 +164,11 @@ fn missing_bytes(ranges: &[Range<u64>]) -> u64 {
 }
 
 async fn fill<S: Source, I: Ingest>(
-    source: &S,
-    ingest: &I,
+    (source, ingest): (&S, &I),
     blob: &Descriptor,
     options: &CopyOptions<'_>,
     read: &AtomicU64,
+    window: &Window,
 ) -> Result<(), Broken> {
     let missing = ingest.missing();
     if missing_bytes(&missing) == blob.size
@@ -174,13 +179,40 @@ async fn fill<S: Source, I: Ingest>(
         options.observer.event(Event::Moved { digest: blob.digest.as_str(), done: blob.size, total: blob.size });
         return Ok(());
     }
-    let parts = if ingest.takes_any_order() { source.parts(blob) } else { Parts::WHOLE };
+    let parts = source.parts(blob);
     let progress = Progress { blob, options, done: AtomicU64::new(blob.size - missing_bytes(&missing)), read };
+    if !ingest.takes_any_order() && parts.at_once > 1 {
+        let ranges = split(missing, parts.size.min(window::PART_BYTES_MAX));
+        return window::fill((source, ingest), ranges, parts.at_once, window.share(), &progress).await;
+    }
+    let target = Direct(ingest);
     stream::iter(split(missing, parts.size))
-        .map(|range| fill_range(source, ingest, range, &progress))
+        .map(|range| fill_range(source, &target, range, &progress))
         .buffer_unordered(parts.at_once.max(1))
         .try_collect()
         .await
+}
+
+/// What the bytes of a range are written to.
+pub(crate) trait Target: Sync {
+    /// Is told where the next bytes come from.
+    fn comes_from(&self, origin: Option<&Origin>) -> Result<()>;
+
+    /// Takes bytes.
+    fn put(&self, offset: u64, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// The place itself.
+struct Direct<'a, I>(&'a I);
+
+impl<I: Ingest> Target for Direct<'_, I> {
+    fn comes_from(&self, origin: Option<&Origin>) -> Result<()> {
+        self.0.note_origin(origin)
+    }
+
+    fn put(&self, offset: u64, bytes: Bytes) -> impl Future<Output = Result<()>> + Send {
+        self.0.write(offset, bytes)
+    }
 }
 
 /// Cuts ranges into parts of at most `size` bytes, at multiples of `size`, so that every run asks for the same parts.
@@ -196,8 +228,9 @@ fn split(ranges: Vec<Range<u64>>, size: u64) -> impl Iterator<Item = Range<u64>>
     })
 }
 
-struct Progress<'a> {
-    blob: &'a Descriptor,
+/// How far a blob is.
+pub(crate) struct Progress<'a> {
+    pub(crate) blob: &'a Descriptor,
     options: &'a CopyOptions<'a>,
     /// Bytes of the blob at the destination.
     done: AtomicU64,
@@ -215,9 +248,9 @@ impl Progress<'_> {
 }
 
 /// Fetches one range, going on behind the last byte received when the connection breaks.
-async fn fill_range<S: Source, I: Ingest>(
+pub(crate) async fn fill_range<S: Source, T: Target>(
     source: &S,
-    ingest: &I,
+    target: &T,
     range: Range<u64>,
     progress: &Progress<'_>,
 ) -> Result<(), Broken> {
@@ -225,7 +258,7 @@ async fn fill_range<S: Source, I: Ingest>(
     let mut setbacks = Setbacks::new(progress.options.retries);
     while position < range.end {
         let before = position;
-        let error = match fill_once(source, ingest, &mut position, range.end, progress).await {
+        let error = match fill_once(source, target, &mut position, range.end, progress).await {
             Ok(()) => break,
             Err(Broken::Sink(error)) => return Err(Broken::Sink(error)),
             Err(Broken::Source(error)) => error,
@@ -239,23 +272,23 @@ async fn fill_range<S: Source, I: Ingest>(
     Ok(())
 }
 
-async fn fill_once<S: Source, I: Ingest>(
+async fn fill_once<S: Source, T: Target>(
     source: &S,
-    ingest: &I,
+    target: &T,
     position: &mut u64,
     end: u64,
     progress: &Progress<'_>,
 ) -> Result<(), Broken> {
     let digest = &progress.blob.digest;
     let mut stream = source.read(progress.blob, *position..end).await.map_err(Broken::Source)?;
-    ingest.note_origin(source.origin(progress.blob).as_ref()).map_err(Broken::Sink)?;
+    target.comes_from(source.origin(progress.blob).as_ref()).map_err(Broken::Sink)?;
     while let Some(bytes) = stream.try_next().await.map_err(Broken::Source)? {
         let length = bytes.len() as u64;
         if length > end - *position {
             let message = format!("{digest}: more bytes came than were asked for");
             return Err(Broken::Source(Error::new(Kind::Corrupt, message)));
         }
-        ingest.write(*position, bytes).await.map_err(Broken::Sink)?;
+        target.put(*position, bytes).await.map_err(Broken::Sink)?;
         *position += length;
         progress.moved(length);
     }

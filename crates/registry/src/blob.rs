@@ -19,6 +19,9 @@ use crate::validators::Validator;
 /// A body of so many bytes is worth a connection of its own.
 pub(crate) const BULK_BYTES_MIN: u64 = 8 << 20;
 
+/// So is a part of so many bytes of a blob that comes in parts: others of it are under way beside it.
+const PART_BYTES_MIN: u64 = 1 << 20;
+
 /// How a blob is best fetched from this registry.
 pub(crate) fn parts(remote: &Remote, descriptor: &Descriptor) -> Parts {
     let policy = &remote.client.transport().options.parts;
@@ -85,7 +88,8 @@ fn call(remote: &Remote, descriptor: &Descriptor, range: &Range<u64>, wanted: Op
         }
     }
     let length = range.end - range.start;
-    call.bulk = length >= BULK_BYTES_MIN;
+    let is_part = length >= PART_BYTES_MIN && length < descriptor.size && parts(remote, descriptor).at_once > 1;
+    call.bulk = is_part || length >= BULK_BYTES_MIN;
     if length < descriptor.size {
         let value = format!("bytes={}-{}", range.start, range.end - 1);
         call.headers.insert(RANGE, HeaderValue::try_from(value).map_err(|error| internal(&error))?);

@@ -12,7 +12,8 @@ use dhow_base::progress::Silent;
 use dhow_content::memory::MemoryPlace;
 use dhow_content::{CopyOptions, Origin, Resolve, Source, copy};
 use dhow_registry::{Access, ClientOptions, PartPolicy, Remote};
-use dhow_spec::{Descriptor, Digest, MediaType};
+use dhow_spec::{Descriptor, Digest, MediaType, Reference};
+use dhow_testkit::line::{Faults, Line, Shape};
 use dhow_testkit::registry::{Effect, Image, Route, Rule, ScriptedRegistry};
 use futures::TryStreamExt;
 
@@ -286,6 +287,37 @@ fn what_one_registry_said_is_no_condition_for_another() {
     assert_eq!(run(read(&remote, &blob, 10_000..20_000)).unwrap(), bytes[10_000..20_000]);
     assert_eq!(conditions(&registry), ["\"there\"", ""]);
     assert!(!remote.has_changed(&blob));
+}
+
+#[test]
+fn a_place_that_wants_its_bytes_in_order_gets_parts_too() {
+    const LAYER: usize = 4 << 20;
+    let registry = ScriptedRegistry::start();
+    let image = registry.put_image("app", "v1", &[pattern(LAYER)]);
+    // A connection carries 2 MiB a second: alone, it would need two seconds.
+    let shape = Shape { bytes_per_second_of_one: 2 << 20, ..Shape::default() };
+    let line = Line::start(registry.address(), shape, Faults::default(), 1);
+    let parts = PartPolicy { blob_bytes_min: 1 << 20, size: 256 << 10, at_once: 8, loopback: true };
+    let client = common::client(ClientOptions { parts, ..options() });
+    let name = Reference::parse(&format!("{}/app:v1", line.authority())).unwrap();
+    let remote = client.repository(&name.repository().clone(), Access::Pull).unwrap();
+    // One part breaks off, and goes on where it did.
+    let cut = Rule::on(Route::Blob).method("GET").path(&image.layers[0]).effect(Effect::CutAfter(100_000));
+    registry.script(cut.after(3).times(1));
+    let place = MemoryPlace::new();
+    let start = Instant::now();
+    run(async {
+        let root = remote.resolve(&name).await.unwrap();
+        let options = CopyOptions { retry_pause: Some(Duration::from_millis(1)), ..CopyOptions::new(&Silent) };
+        copy(&remote, &place, &root, &options).await.unwrap();
+    });
+    let elapsed = start.elapsed();
+    check(&registry, &place, &image);
+    assert_eq!(registry.bytes_sent_of(&image.layers[0]), LAYER as u64, "no byte is fetched twice");
+    let requests = registry.requests().iter().filter(|request| request.path.ends_with(&image.layers[0])).count();
+    assert_eq!(requests, 16 + 1);
+    assert!((6..=10).contains(&line.counts().connections), "{:?}", line.counts());
+    assert!(elapsed < Duration::from_millis(1200), "{elapsed:?}");
 }
 
 #[test]
