@@ -69,6 +69,8 @@ pub(crate) struct Security {
     /// Certificates. Those of this client are shown to the registry's own host alone.
     tls: Arc<Tls>,
     host: Option<String>,
+    /// How long a connection may take to be made, where that is configured.
+    dial_timeout: Option<Duration>,
 }
 
 impl Security {
@@ -81,12 +83,12 @@ impl Security {
             None => Url::parse(&format!("https://{}/", api_authority(&site.domain))).ok(),
         };
         let host = at.and_then(|url| url.host_str().map(str::to_owned));
-        Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host }
+        Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host, dial_timeout: site.dial_timeout }
     }
 
     /// For a URL that the user gave, whatever it is of: with no certificates but the system's.
     pub(crate) fn of_address(verify: bool) -> Self {
-        Self { verify, trusts_plain: true, tls: Arc::default(), host: None }
+        Self { verify, trusts_plain: true, tls: Arc::default(), host: None, dial_timeout: None }
     }
 
     /// The host that the registry's API is at, when it is an address.
@@ -114,6 +116,7 @@ struct Kinds {
     /// Certificates, where there are any.
     tls: Option<Arc<Tls>>,
     identifies: bool,
+    dial_timeout: Option<Duration>,
     /// Which of several connections with HTTP/2, where one would carry everything.
     lane: usize,
 }
@@ -157,7 +160,8 @@ impl Transport {
         let lane = if has_lanes { 1 + self.turns.fetch_add(1, Ordering::Relaxed) % LANES } else { 0 };
         let tls = Some(&security.tls).filter(|tls| !tls.is_empty() && url.scheme() == "https").cloned();
         let identifies = security.identifies_at(url);
-        let kinds = Kinds { is_loopback, verify: security.verify && !is_loopback, tls, identifies, lane };
+        let (verify, dial_timeout) = (security.verify && !is_loopback, security.dial_timeout);
+        let kinds = Kinds { is_loopback, verify, tls, identifies, dial_timeout, lane };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kinds) {
             return Ok(client.clone());
@@ -175,7 +179,7 @@ impl Transport {
             .user_agent(&self.options.user_agent)
             .redirect(Policy::none())
             .referer(false)
-            .connect_timeout(CONNECT_PATIENCE)
+            .connect_timeout(kinds.dial_timeout.unwrap_or(CONNECT_PATIENCE))
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE)
             .tcp_keepalive_retries(3)

@@ -261,6 +261,25 @@ fn a_location_is_where_it_really_is() {
 }
 
 #[test]
+fn a_host_is_waited_for_as_long_as_hosts_toml_says() {
+    let scene = Scene::new();
+    // Connections are made there, but nobody takes them, and nobody answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = scene.primary.authority();
+    let hosts = format!(
+        "server = '{}'\n[host.'https://{}']\ndial_timeout = '200ms'\n",
+        scene.primary.url(),
+        silent.local_addr().unwrap()
+    );
+    scene.write(&format!("{name}/hosts.toml"), &hosts);
+    let files = ConfigFiles { hosts: vec![scene.folder.path().to_owned()], ..ConfigFiles::default() };
+    let start = std::time::Instant::now();
+    scene.pull(&configured(files, options())).unwrap();
+    let elapsed = start.elapsed();
+    assert!((200..5000).contains(&elapsed.as_millis()), "{elapsed:?}");
+}
+
+#[test]
 fn hosts_toml_says_what_a_host_is_for() {
     let scene = Scene::new();
     let [pulls, resolves] = &scene.mirrors;

@@ -3,6 +3,7 @@
 //! The form is that of containerd's `docs/hosts.md`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dhow_base::Result;
 use dhow_base::secret::Secret;
@@ -38,6 +39,8 @@ pub(super) struct Host {
     /// Files of client certificates, and of keys where these are apart.
     pub(super) clients: Vec<(PathBuf, Option<PathBuf>)>,
     pub(super) headers: Vec<(String, Secret)>,
+    /// How long a connection may take to be made.
+    pub(super) dial_timeout: Option<Duration>,
 }
 
 #[derive(Deserialize, Default)]
@@ -49,6 +52,7 @@ struct RawHost {
     skip_verify: bool,
     header: Table,
     override_path: bool,
+    dial_timeout: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -104,8 +108,36 @@ impl RawHost {
         let authorities = ca.transpose()?.unwrap_or_default().iter().map(|path| folder.join(path)).collect();
         let clients = self.client.as_ref().map(|value| clients(value, folder)).transpose()?.unwrap_or_default();
         let (resolves, pulls) = (can("resolve"), can("pull"));
-        Ok(Host { api, resolves, pulls, skip_verify: self.skip_verify, authorities, clients, headers })
+        let dial_timeout = match self.dial_timeout.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(duration(text).ok_or_else(|| {
+                invalid(format!("dial_timeout {text:?} is no duration such as \"500ms\", \"5s\" or \"1m30s\""))
+            })?),
+        };
+        // None at all is containerd's way to say that it does not matter.
+        let dial_timeout = dial_timeout.filter(|timeout| !timeout.is_zero());
+        Ok(Host { api, resolves, pulls, skip_verify: self.skip_verify, authorities, clients, headers, dial_timeout })
     }
+}
+
+/// A duration as Go writes it: numbers with units, one after another.
+fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, f64); 7] =
+        [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let (mut rest, mut seconds) = (text, 0.0);
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|letter: char| letter.is_ascii_digit() || letter == '.').unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(letters);
+        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        seconds += number.parse::<f64>().ok()? * factor;
+        rest = next;
+    }
+    Duration::try_from_secs_f64(seconds).ok().filter(|_| !text.is_empty())
 }
 
 /// The root of a host's API: `/v2` below its address, unless that is the root already.
@@ -161,6 +193,16 @@ mod tests {
         Hosts::parse(text.as_bytes(), Path::new("/etc/containerd/certs.d/r"))
     }
 
+    #[test]
+    fn durations_are_those_of_go() {
+        for (text, milliseconds) in [("500ms", 500), ("3s", 3000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("0", 0)] {
+            assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "3", "s", "3 s", "-3s", "3d", "1..5s", "9999999999999999999h", "3s5"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
     const FULL: &str = r#"
 server = "https://registry.example"
 
@@ -176,6 +218,7 @@ server = "https://registry.example"
   capabilities = ["pull"]
   override_path = true
   skip_verify = true
+  dial_timeout = "2s"
 "#;
 
     #[test]
@@ -186,6 +229,7 @@ server = "https://registry.example"
         let [first, second] = hosts.hosts.as_slice() else { panic!("{hosts:?}") };
         assert!(first.resolves && first.pulls && !first.skip_verify);
         assert!(!second.resolves && second.pulls && second.skip_verify);
+        assert_eq!((first.dial_timeout, second.dial_timeout), (None, Some(Duration::from_secs(2))));
         assert_eq!(first.authorities, ["/etc/containerd/certs.d/r/ca.crt", "/abs/ca.crt"].map(PathBuf::from));
         let folder = Path::new("/etc/containerd/certs.d/r");
         assert_eq!(
@@ -226,6 +270,10 @@ server = "https://registry.example"
             ("[host.'https://u:hunter2@x']", "host \"https://x\": only scheme, host, port and path are taken"),
             ("[host.x]\ncapabilities = ['fly']", "unknown capability \"fly\""),
             ("[host.x]\nclient = 5", "client is neither a path, nor a list of paths or of pairs of them"),
+            (
+                "[host.x]\ndial_timeout = '3'",
+                "dial_timeout \"3\" is no duration such as \"500ms\", \"5s\" or \"1m30s\"",
+            ),
             ("[host.x]\nca = [1]", "ca is neither a path nor a list of paths"),
             ("[host.x.header]\na = 1", "header \"a\" is neither a text nor a list of texts"),
         ] {

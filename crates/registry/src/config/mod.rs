@@ -281,6 +281,7 @@ impl Registries {
         // The registry itself is found by its name where the address says nothing else.
         site.api = host.api.clone().filter(|api| domain != of || api.scheme() != "https" || api.path() != "/v2");
         site.headers.clone_from(&host.headers);
+        site.dial_timeout = host.dial_timeout;
         Ok(site)
     }
 

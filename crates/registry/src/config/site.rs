@@ -1,6 +1,7 @@
 //! Where an image may be fetched from: one of the answers that the configuration gives for a name.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dhow_base::secret::Secret;
 use dhow_spec::Repository;
@@ -18,6 +19,8 @@ pub(crate) struct Site {
     /// Whether it need not prove who it is.
     pub(crate) insecure: bool,
     pub(crate) tls: Arc<Tls>,
+    /// How long a connection to it may take to be made, where the configuration says.
+    pub(crate) dial_timeout: Option<Duration>,
     /// Headers for it alone.
     pub(crate) headers: Vec<(String, Secret)>,
     /// The registry that it is asked for the content of, where it is a proxy of several (distribution spec, `ns`).
@@ -34,6 +37,7 @@ impl Site {
             api: None,
             insecure: false,
             tls: Arc::default(),
+            dial_timeout: None,
             headers: Vec::new(),
             namespace: None,
             is_mirror: false,
