@@ -6,7 +6,7 @@ use clap::{ArgAction, Args};
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind};
 use dhow_ops::transfers::Transfers;
-use dhow_ops::{Account, ConfigFiles, Context, Places, Settings};
+use dhow_ops::{Account, ConfigFiles, Context, Places, Settings, Who};
 
 use crate::console::Console;
 use crate::environment::Environment;
@@ -56,7 +56,7 @@ impl Session<'_> {
     /// # Errors
     /// When nothing tells where the store is.
     pub(crate) fn context(&self, network: &Network) -> Outcome<Context> {
-        self.handles(network, None, Transfers::default())
+        self.handles(network, Who::Stored, Transfers::default())
     }
 
     /// As [`Session::context`], as whom the user wants to be at the registries of this run, which must be one.
@@ -83,14 +83,14 @@ impl Session<'_> {
         domains: impl IntoIterator<Item = &'d str>,
         transfers: Transfers,
     ) -> Outcome<Context> {
-        self.handles(network, identity.account(self.console, domains)?, transfers)
+        self.handles(network, identity.who(self.console, domains)?, transfers)
     }
 
-    fn handles(&self, network: &Network, account: Option<Account>, transfers: Transfers) -> Outcome<Context> {
+    fn handles(&self, network: &Network, who: Who, transfers: Transfers) -> Outcome<Context> {
         Ok(Context::new(Settings {
             store_root: self.store_root()?,
             credentials: self.credentials(network),
-            account,
+            who,
             tls_verify: network.tls_verify,
             registries: ConfigFiles {
                 cert_dir: network.cert_dir.clone(),
@@ -173,6 +173,12 @@ pub(crate) struct Identity {
     /// Use this account instead of a stored one; without a password, ask for it
     #[arg(long, value_name = "user[:password]")]
     creds: Option<String>,
+    /// Use no account, whatever is stored
+    #[arg(long)]
+    no_creds: bool,
+    /// What stands before "creds" in the names of the options.
+    #[arg(skip)]
+    side: &'static str,
 }
 
 /// By hand, since there may be a password in it.
@@ -183,31 +189,37 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// An account that came by an option of another name.
-    pub(crate) fn of(creds: Option<String>) -> Self {
-        Self { creds }
+    /// What came by the options of one `side` of a copy: `src-` or `dest-`.
+    pub(crate) fn of(side: &'static str, creds: Option<String>, no_creds: bool) -> Self {
+        Self { creds, no_creds, side }
     }
 
-    /// The account, bound to the one registry that all names are of: another one must not get to see it.
-    fn account<'d>(&self, console: &Console, domains: impl IntoIterator<Item = &'d str>) -> Outcome<Option<Account>> {
-        let Some(given) = &self.creds else { return Ok(None) };
+    /// Who to be. An account is bound to the one registry that all names are of: another one must not get to see it.
+    fn who<'d>(&self, console: &Console, domains: impl IntoIterator<Item = &'d str>) -> Outcome<Who> {
+        let Some(given) = &self.creds else { return Ok(if self.no_creds { Who::Nobody } else { Who::Stored }) };
+        let side = self.side;
+        if self.no_creds {
+            let message = format!("conflicting options: --{side}creds and --{side}no-creds exclude each other");
+            return Err(Failure::Client(message));
+        }
         let mut domains = domains.into_iter();
-        let Some(domain) = domains.next() else { return Ok(None) };
+        let Some(domain) = domains.next() else { return Ok(Who::Stored) };
         if let Some(other) = domains.find(|other| *other != domain) {
-            let message = format!("--creds is for one registry, but the names are of {domain} and {other}");
+            let message = format!("--{side}creds is for one registry, but the names are of {domain} and {other}");
             return Err(Failure::Client(message));
         }
         let (username, password) = match given.split_once(':') {
             Some((username, password)) => (username, Secret::new(password)),
             None if terminal::input_is_terminal() => (given.as_str(), terminal::ask_secret(console, "Password: ")?),
             None => {
-                let message = "--creds has no password, and there is no terminal to ask for it".to_owned();
+                let message = format!("--{side}creds has no password, and there is no terminal to ask for it");
                 return Err(Failure::Client(message));
             }
         };
         if username.is_empty() || password.is_empty() {
-            return Err(Failure::Client("--creds needs a user name and a password: user:password".to_owned()));
+            let message = format!("--{side}creds needs a user name and a password: user:password");
+            return Err(Failure::Client(message));
         }
-        Ok(Some(Account { domain: domain.to_owned(), username: username.to_owned(), password }))
+        Ok(Who::Account(Account { domain: domain.to_owned(), username: username.to_owned(), password }))
     }
 }

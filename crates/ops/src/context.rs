@@ -7,8 +7,8 @@ use std::sync::Arc;
 use dhow_base::Result;
 use dhow_base::secret::Secret;
 use dhow_registry::{
-    Access, Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places, Proxies,
-    Registries, Remote,
+    Access, Anonymous, Client, ClientOptions, ConfigFiles, Credential, CredentialSource, Given, Keychain, Places,
+    Proxies, Registries, Remote,
 };
 use dhow_spec::{Reference, Repository};
 use dhow_store::{Found, OpenOptions, Store};
@@ -24,8 +24,8 @@ pub struct Settings {
     pub store_root: PathBuf,
     /// Where credentials may be.
     pub credentials: Places,
-    /// Who to be at one registry in this run, whatever is stored.
-    pub account: Option<Account>,
+    /// Who to be at registries in this run.
+    pub who: Who,
     /// Whether registries must prove who they are, whatever is configured of them; without it plain HTTP is accepted too.
     pub tls_verify: Option<bool>,
     /// Where registries are configured.
@@ -49,6 +49,18 @@ pub struct ProxySettings {
     pub https: Option<Secret>,
     /// What is reached without one.
     pub except: String,
+}
+
+/// Who to be at registries.
+#[derive(Clone, Debug, Default)]
+pub enum Who {
+    /// Whoever the stored credentials say.
+    #[default]
+    Stored,
+    /// Nobody in particular, whatever is stored.
+    Nobody,
+    /// This account at its registry, whatever is stored for that one.
+    Account(Account),
 }
 
 /// An account that the user gave for this run.
@@ -184,11 +196,12 @@ impl Context {
     }
 
     fn identity(&self, stored: Keychain) -> Arc<dyn CredentialSource> {
-        match self.settings.account.clone() {
-            Some(Account { domain, username, password }) => {
+        match self.settings.who.clone() {
+            Who::Account(Account { domain, username, password }) => {
                 Arc::new(Given { domain, credential: Credential::password(username, password), stored })
             }
-            None => Arc::new(stored),
+            Who::Nobody => Arc::new(Anonymous),
+            Who::Stored => Arc::new(stored),
         }
     }
 

@@ -68,7 +68,7 @@ mod uploads;
 pub mod validate;
 pub mod wholes;
 
-pub use context::{Account, Context, ProxySettings, Settings};
+pub use context::{Account, Context, ProxySettings, Settings, Who};
 pub use dhow_registry::{ConfigFiles, Family, Places};
 pub use extent::Extent;
 pub use naming::Naming;

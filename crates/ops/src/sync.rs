@@ -10,7 +10,7 @@ use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Reference, Tag};
 use regex::Regex;
 
-use crate::context::{Account, Context};
+use crate::context::{Account, Context, Who};
 use crate::copy::Location;
 use crate::remote;
 
@@ -132,7 +132,7 @@ fn own_context(context: &Context, registry: &Listed, contexts: &mut Vec<Context>
     let mut settings = context.settings().clone();
     settings.tls_verify = tls_verify.or(settings.tls_verify);
     if let (Some((username, password)), Some(domain)) = (account, registry.domain()) {
-        settings.account = Some(Account { domain, username: username.clone(), password: password.clone() });
+        settings.who = Who::Account(Account { domain, username: username.clone(), password: password.clone() });
     }
     contexts.push(Context::new(settings));
     Some(contexts.len() - 1)

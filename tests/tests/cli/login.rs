@@ -382,6 +382,32 @@ fn an_account_for_one_run() {
 }
 
 #[test]
+fn nobody_for_one_run() {
+    let scene = Scene::new();
+    let registry = protected(&scene);
+    let address = registry.authority();
+    scene.configure(&format!(r#"{{"auths":{{"{address}":{{"auth":"Ym9iOmh1bnRlcjI="}}}}}}"#));
+    let source = format!("docker://{address}/acme/app:v1");
+    let target = format!("oci:{}", scene.path("image").display());
+    for refused in [
+        vec!["pull", "--no-creds", &source["docker://".len()..]],
+        vec!["tags", "--no-creds", &source["docker://".len()..source.len() - ":v1".len()]],
+        vec!["copy", "--src-no-creds", &source, &target],
+    ] {
+        registry.clear_log();
+        let output = scene.dhow(&refused);
+        assert!(output.code == 1 && output.stderr.contains("unauthorized"), "{refused:?}: {output}");
+        let told = registry.requests().iter().filter(|request| request.header("authorization").is_some()).count();
+        assert_eq!(told, 0, "{refused:?}: nobody is told who asks");
+    }
+    scene.must(&["copy", "--dest-no-creds", &source, &target]);
+    let output = scene.dhow(&["pull", "--no-creds", "--creds", "bob:hunter2", &source["docker://".len()..]]);
+    assert_eq!(output.stderr, "conflicting options: --creds and --no-creds exclude each other\n");
+    let output = scene.dhow(&["copy", "--src-creds", "bob", &source, &target]);
+    assert_eq!(output.stderr, "--src-creds has no password, and there is no terminal to ask for it\n");
+}
+
+#[test]
 fn the_environment_comes_before_all_files() {
     let scene = Scene::new();
     let registry = protected(&scene);

@@ -113,6 +113,12 @@ pub(super) struct Sides {
     /// Use this account at the destination instead of a stored one
     #[arg(long, value_name = "user[:password]")]
     dest_creds: Option<String>,
+    /// Use no account at the source, whatever is stored
+    #[arg(long)]
+    src_no_creds: bool,
+    /// Use no account at the destination, whatever is stored
+    #[arg(long)]
+    dest_no_creds: bool,
     /// Folder of certificates for the source's registry
     #[arg(long, value_name = "string")]
     src_cert_dir: Option<PathBuf>,
@@ -144,7 +150,8 @@ impl Sides {
     ) -> Outcome<Context> {
         let authfile = self.src_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.src_cert_dir.clone(), tls_verify: self.src_tls_verify };
-        session.context_moving(&network, &Identity::of(self.src_creds.clone()), domain, transfers.clone())
+        let identity = Identity::of("src-", self.src_creds.clone(), self.src_no_creds);
+        session.context_moving(&network, &identity, domain, transfers.clone())
     }
 
     /// As [`Sides::source`], of the destination.
@@ -156,7 +163,8 @@ impl Sides {
     ) -> Outcome<Context> {
         let authfile = self.dest_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.dest_cert_dir.clone(), tls_verify: self.dest_tls_verify };
-        session.context_moving(&network, &Identity::of(self.dest_creds.clone()), domain, transfers.clone())
+        let identity = Identity::of("dest-", self.dest_creds.clone(), self.dest_no_creds);
+        session.context_moving(&network, &identity, domain, transfers.clone())
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Remote {
     /// Ask the registry instead of this machine
     #[arg(long)]
     pub(super) remote: bool,
-    /// With --remote: show the manifest exactly as the registry keeps it (with --config, the config)
+    /// With --remote: show the manifest exactly as the registry keeps it (with --image-config, the config)
     #[arg(long)]
     raw: bool,
     /// With --remote: show the image's config
