@@ -38,3 +38,66 @@ pub fn upload_offset(value: &str) -> Option<u64> {
 pub fn token_length(body: &[u8]) -> Option<usize> {
     crate::token::of_answer(body.to_vec()).ok().map(|token| token.access.expose().len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    const NAMES: [&str; 6] = [
+        "retry-after",
+        "x-retry-after",
+        "x-ratelimit-reset",
+        "ratelimit-reset",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+    ];
+
+    /// Texts that are nearly what the parsers look for, and any others.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[-0-9;w=. ,GMTa-z:]{0,24}",
+            r#"(299|[0-9]{1,4}) [-a-z.]{0,6} ?"[ -~\n\t\x1b]{0,20}"?,? ?(299 - "[a-z]{0,9}")?"#,
+            r#"<?[/a-z?=&.:]{0,20}>?; ?(rel=)?"?(next|prev)?"?"#,
+            "(bytes )?[0-9]{0,20}-[0-9]{0,20}(/([0-9]{0,20}|\\*))?",
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        /// What the fuzz target `registry_headers` says of any input, tried in every run of the tests.
+        #[test]
+        fn headers_of_answers(text in text(), values in proptest::collection::vec(proptest::option::of(text()), 6)) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in NAMES.into_iter().zip(&values) {
+                if let Some(Ok(value)) = value.as_ref().map(|value| HeaderValue::from_bytes(value.as_bytes())) {
+                    headers.insert(name, value);
+                }
+            }
+            let (pause, words) = pause(&headers);
+            prop_assert!(pause.is_none() || words.is_some() || pause >= Some(Duration::from_secs(365 * 86_400)));
+            let _ = limit("registry.example", &headers);
+            for warning in warnings(&text) {
+                prop_assert!(!warning.chars().any(char::is_control));
+                let written = format!("299 - \"{}\"", warning.replace('\\', "\\\\").replace('"', "\\\""));
+                prop_assert_eq!(warnings(&written), [warning]);
+            }
+            if let Some(target) = next_link(&text) {
+                prop_assert_eq!(next_link(&format!("<{target}>; rel=\"next\"")), Some(target));
+            }
+            if let Some((first, last, total)) = content_range(&text) {
+                let total_text = total.map_or("*".to_owned(), |total| total.to_string());
+                let again = content_range(&format!("bytes {first}-{last}/{total_text}"));
+                prop_assert_eq!(again, Some((first, last, total)));
+            }
+            if let Some(offset) = upload_offset(&text).filter(|offset| (1..u64::MAX).contains(offset)) {
+                prop_assert_eq!(upload_offset(&format!("0-{}", offset - 1)), Some(offset));
+            }
+            prop_assert!(token_length(text.as_bytes()).is_none_or(|length| (1..=text.len()).contains(&length)));
+        }
+    }
+}
