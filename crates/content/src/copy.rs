@@ -10,7 +10,7 @@ use dhow_spec::{Descriptor, Digest, Document};
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
 
-use crate::place::{Sink, Source, read_document};
+use crate::place::{BlobOrder, Sink, Source, read_document};
 use crate::transfer::{Transferred, transfer};
 use crate::verify::VerifiedDocument;
 use crate::window::Window;
@@ -89,7 +89,8 @@ pub async fn copy<S: Source, D: Sink>(
         let descriptor = &blob.descriptor;
         options.observer.event(Event::Queued { digest: descriptor.digest.as_str(), size: descriptor.size });
     }
-    let outcomes = move_blobs(source, sink, &blobs, options).await?;
+    let order = sink.expect(&documents);
+    let outcomes = move_blobs(source, sink, &blobs, order, options).await?;
     let left = options.leave_root.then_some(&root.digest);
     put_documents(sink, documents.iter().filter(|document| Some(&document.descriptor().digest) != left)).await?;
     Ok(tally(documents, &outcomes))
@@ -100,6 +101,7 @@ async fn move_blobs<S: Source, D: Sink>(
     source: &S,
     sink: &D,
     blobs: &[Blob],
+    order: BlobOrder,
     options: &CopyOptions<'_>,
 ) -> Result<Vec<(bool, Transferred)>> {
     let window = &Window::default();
@@ -114,11 +116,12 @@ async fn move_blobs<S: Source, D: Sink>(
     if at_once == 1 {
         return stream::iter(blobs).map(move_one).buffer_unordered(1).try_collect().await;
     }
-    let mut order: Vec<&Blob> = blobs.iter().collect();
-    // The last ones under way share the end among them: a large one alone would leave the other cores idle.
-    order.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    let mut blobs: Vec<&Blob> = blobs.iter().collect();
+    if order == BlobOrder::LargestFirst {
+        blobs.sort_by_key(|blob| Reverse(blob.descriptor.size));
+    }
     let (small, large): (Vec<&Blob>, Vec<&Blob>) =
-        order.into_iter().partition(|blob| blob.descriptor.size <= SMALL_BYTES_MAX);
+        blobs.into_iter().partition(|blob| blob.descriptor.size <= SMALL_BYTES_MAX);
     let small_at_once = source.small_at_once().max(sink.small_at_once()).max(1);
     let small = stream::iter(small).map(move_one).buffer_unordered(small_at_once).try_collect::<Vec<_>>();
     let large = stream::iter(large).map(move_one).buffer_unordered(at_once).try_collect::<Vec<_>>();

@@ -18,6 +18,7 @@ mod window;
 pub use copy::{Copied, CopyOptions, Select, copy, copy_blob, documents_below};
 pub use origin::Origin;
 pub use place::{
-    Begin, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document, read_small,
+    Begin, BlobOrder, ByteStream, Ingest, LocalBlob, Parts, Prefetched, Resolve, Sink, Source, TagSink, read_document,
+    read_small,
 };
 pub use verify::{Verified, VerifiedDocument, Verifier, verify_document};

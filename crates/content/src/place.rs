@@ -105,6 +105,15 @@ pub trait Resolve: Send + Sync {
     fn resolve(&self, reference: &Reference) -> impl Future<Output = Result<Descriptor>> + Send;
 }
 
+/// In which order blobs are begun where several are under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobOrder {
+    /// The last ones under way share the end among them: a large one alone would leave the other cores idle.
+    LargestFirst,
+    /// As the documents name them: for who makes something of each above the one before.
+    Listed,
+}
+
 /// A place that content is written to.
 pub trait Sink: Send + Sync {
     /// One blob under way into this place.
@@ -115,6 +124,12 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// Those of asking.
     fn holds(&self, document: &Descriptor) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Is told of the documents whose blobs come next, before any of them does, and says in which order it wants those.
+    fn expect(&self, documents: &[VerifiedDocument]) -> BlobOrder {
+        let _ = documents;
+        BlobOrder::LargestFirst
+    }
 
     /// Begins a blob, or goes on with what an earlier run left.
     ///

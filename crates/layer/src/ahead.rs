@@ -58,7 +58,7 @@ pub fn inflate_ahead<T>(
 }
 
 /// As [`inflate_ahead`], for a layer called `name` in errors, whose diff ID proves what it inflates to: no other checksum is worked
-/// out.
+/// out. What is found is the diff ID, with length and compression.
 ///
 /// # Errors
 /// As there; [`Kind::Corrupt`] when it has another diff ID.
@@ -67,14 +67,14 @@ pub fn inflate_proven<T>(
     diff_id: &Digest,
     reader: impl Read + Send,
     consume: impl FnOnce(Ahead) -> Result<T>,
-) -> Result<T> {
+) -> Result<(T, Uncompressed)> {
     let decoder = || Decoder::new(reader, Limits::LAYER).map(Decoder::ignoring_checksums);
     let (consumed, found) = run(diff_id.algorithm(), decoder, consume)?;
     if found.diff_id != *diff_id {
         let message = format!("{name}: unpacked diff ID mismatch: expected {diff_id}, got {}", found.diff_id);
         return Err(Error::new(Kind::Corrupt, message));
     }
-    Ok(consumed)
+    Ok((consumed, found))
 }
 
 fn run<T, R: Read + Send>(
@@ -177,7 +177,8 @@ mod tests {
             (Kind::Corrupt, "layer: the gzip stream ends too early".to_owned())
         );
         let diff_id = Digest::sha256(&original);
-        assert!(inflate_proven("layer", &diff_id, &packed[..], read).expect("it is what it should be") == original);
+        let (bytes, _) = inflate_proven("layer", &diff_id, &packed[..], read).expect("it is what it should be");
+        assert!(bytes == original);
         let other = inflate_proven("layer", &Digest::sha256(b"other"), &packed[..], read).expect_err("it is not");
         assert!(other.to_string().starts_with("layer: unpacked diff ID mismatch"), "{other}");
         // A reader that gives up ends the thread.

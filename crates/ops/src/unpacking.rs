@@ -41,7 +41,7 @@ impl Form {
         match form {
             None | Some(Self::TreeBy(_)) => session,
             Some(Self::Layers) => session.unpack_layers(true),
-            Some(Self::Tree(_)) => session.keep_tars(true),
+            Some(Self::Tree(ownership)) => session.grow_trees(*ownership),
         }
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn unpack(session: &Session, form: Option<&Form>, target: &Digest) ->
             Form::Layers => session.unpack(&image_id).map(drop),
             // An artifact has no files.
             Form::Tree(_) | Form::TreeBy(_) if !has_layers()? => Ok(()),
-            Form::Tree(ownership) => session.unpack_tree(&image_id, *ownership).map(drop),
+            Form::Tree(ownership) => store.unpack_tree(&image_id, *ownership).map(drop),
             Form::TreeBy(helper) => by_helper(store, helper, &image_id),
         };
         unpacked.map_err(|error| error.context("the image is here, but cannot be unpacked"))?;

@@ -77,6 +77,7 @@ impl Session {
     /// [`Kind::Invalid`] for a name without tag or with a digest; those of flushing and of the database.
     pub fn commit(&self, targets: &[NewTarget]) -> Result<Committed> {
         let store = self.store();
+        self.lease.finish_trees();
         let mut plans = Vec::with_capacity(targets.len());
         for target in targets {
             check_names(target)?;

@@ -10,7 +10,7 @@ use dhow_spec::{Descriptor, Digest, Repository};
 
 use crate::plan;
 use crate::store::Store;
-use crate::trees::{Ownership, PlainTree};
+use crate::trees::{Growing, Ownership};
 
 pub(crate) use lease::{Lease, Proof};
 
@@ -53,26 +53,15 @@ impl Session {
         self
     }
 
-    /// Whether the uncompressed tars of layers are kept as they arrive, for [`Session::unpack_tree`]; they go with the session.
+    /// Has a plain tree made of each image while its layers arrive; the commit waits for them. What did not come about, also
+    /// because another process makes the same tree, [`Store::unpack_tree`] makes or says why not. Only before anything
+    /// comes, and not without [proofs](Session::prove_diff_ids).
     #[must_use]
-    pub fn keep_tars(self, keep: bool) -> Self {
-        if keep {
-            self.store().sweep_parts();
+    pub fn grow_trees(self, ownership: Ownership) -> Self {
+        if self.store().is_writable() && self.lease.proves() {
+            self.lease.set_growing(Growing::new(ownership));
         }
-        self.lease.set_keeps_tars(keep);
         self
-    }
-
-    /// As [`Store::unpack_tree`], of what came through this session: layers whose tars it keeps are not inflated once more.
-    ///
-    /// # Errors
-    /// As [`Store::unpack_tree`].
-    pub fn unpack_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<PlainTree> {
-        let tars = self.lease.take_unnamed(false);
-        let made = self.store().unpack_tree_of(image_id, ownership, &tars);
-        // Other images of this session may have them too.
-        tars.into_iter().for_each(|tar| self.lease.keep_unnamed(tar));
-        made
     }
 
     /// The store it works on.

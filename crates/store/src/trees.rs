@@ -1,28 +1,33 @@
 //! Plain trees: the files of an image as files, for who must use them without a mount. Made on demand, beside the layer files,
 //! and a cache as they are.
 
+mod growing;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use dhow_base::beneath::Dir;
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::inflate_proven;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
+use dhow_layer::{Uncompressed, inflate_proven};
 use dhow_spec::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::parse_flat;
 use crate::read::{Layer, MEND};
 use crate::store::Store;
-use crate::unpacked::Unnamed;
 use crate::usage::below;
 use crate::wait;
+
+pub(crate) use growing::Growing;
 
 /// How long to wait for another process that makes the same tree.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -103,16 +108,6 @@ impl Store {
     /// # Errors
     /// Those of [`Store::unpack`]; [`Kind::Invalid`] for an image without layers.
     pub fn unpack_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<PlainTree> {
-        self.unpack_tree_of(image_id, ownership, &[])
-    }
-
-    /// The same, with tars of layers.
-    pub(crate) fn unpack_tree_of(
-        &self,
-        image_id: &Digest,
-        ownership: Ownership,
-        tars: &[Unnamed],
-    ) -> Result<PlainTree> {
         let layers = self.layers(image_id)?;
         let Some(top) = layers.last() else {
             return Err(Error::new(Kind::Invalid, format!("image {image_id} has no files: it has no layers")));
@@ -128,7 +123,7 @@ impl Store {
         let made = match known(&home, ownership) {
             // Another process was faster.
             Some(found) => Ok(found),
-            None => self.make_tree(&layers, &home, ownership, tars),
+            None => self.make_tree(&layers, &home, ownership, self),
         };
         durable::remove_file(&lock_path)?;
         made
@@ -145,11 +140,17 @@ impl Store {
     }
 
     /// Makes a tree under another name; the caller holds the lock.
-    fn make_tree(&self, layers: &[Layer], home: &Path, ownership: Ownership, tars: &[Unnamed]) -> Result<PlainTree> {
+    fn make_tree(
+        &self,
+        layers: &[Layer],
+        home: &Path,
+        ownership: Ownership,
+        source: &dyn LayerSource,
+    ) -> Result<PlainTree> {
         let part = beside(home, PART_SUFFIX);
         self.trash_tree(&part)?;
         self.trash_tree(home)?;
-        let made = self.fill_tree(layers, &part, ownership, tars);
+        let made = self.fill_tree(layers, &part, ownership, source);
         let notes = match made {
             Ok(notes) => notes,
             Err(error) => {
@@ -162,32 +163,36 @@ impl Store {
         Ok(PlainTree { path: home.join("root"), ownership, notes })
     }
 
-    fn fill_tree(&self, layers: &[Layer], part: &Path, ownership: Ownership, tars: &[Unnamed]) -> Result<Vec<Note>> {
+    fn fill_tree(
+        &self,
+        layers: &[Layer],
+        part: &Path,
+        ownership: Ownership,
+        source: &dyn LayerSource,
+    ) -> Result<Vec<Note>> {
         let root = part.join("root");
         durable::create_dir_all(&root)?;
         let dir = Dir::open(&root).map_err(|error| Error::io(format_args!("cannot open {root:?}"), error))?;
         let mut unpacker = Unpacker::new(dir, ownership.owners())?;
         for layer in layers {
             let name = format!("layer {}", layer.blob.digest);
-            if let Some(tar) = tars.iter().find(|tar| tar.is_of(layer)) {
-                unpacker.layer(tar.tar()?, &name, TarLimits::LAYER)?;
-                continue;
-            }
-            let blob = match durable::open(&self.paths().blob(&layer.blob.digest)) {
-                Err(error) if error.kind() == Kind::NotFound => {
-                    return Err(Error::new(Kind::NotFound, format!("{name}: it is not in the store")).with_hint(MEND));
-                }
-                other => other?,
-            };
+            let blob = source.open(layer).map_err(|error| error.context(&name))?;
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-            inflate_proven(&name, &layer.diff_id, blob, unpack)?;
+            let ((), uncompressed) = inflate_proven(&name, &layer.diff_id, blob, unpack)?;
+            source.inflated(layer, uncompressed);
         }
         let unpacked = unpacker.finish()?;
-        let record = Record { ownership, bytes: below(part).1 };
-        let text = serde_json::to_vec(&record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
-        durable::write_atomic(&part.join("tree.json"), &text, 0o600, Durability::Cached)?;
-        // One sync for everything, the record too: a name stands for a whole tree.
-        unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
+        let (bytes, synced) = thread::scope(|scope| {
+            // The disk has the files to write meanwhile.
+            let counting = scope.spawn(|| below(part).1);
+            let synced = unpacked.root.sync_file_system();
+            (counting.join().unwrap_or_default(), synced)
+        });
+        synced.map_err(|error| Error::io("cannot write the files to the disk", error))?;
+        let text = serde_json::to_vec(&Record { ownership, bytes });
+        let text = text.map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        // A name stands for a whole tree, the record too.
+        durable::write_atomic(&part.join("tree.json"), &text, 0o600, Durability::Durable)?;
         Ok(unpacked.notes)
     }
 
@@ -259,6 +264,28 @@ impl Store {
         let entries = fs::read_dir(self.paths().trash()).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.starts_with(TRASHED))
     }
+}
+
+/// Where the layers of a tree come from.
+trait LayerSource {
+    /// Opens a layer as it is stored, whether it is proven or not.
+    fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// Is told what it inflated to, which was the diff ID that it should have.
+    fn inflated(&self, layer: &Layer, uncompressed: Uncompressed);
+}
+
+impl LayerSource for Store {
+    fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send + '_>> {
+        match durable::open(&self.paths().blob(&layer.blob.digest)) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                Err(Error::new(Kind::NotFound, "it is not in the store").with_hint(MEND))
+            }
+            other => Ok(Box::new(other?)),
+        }
+    }
+
+    fn inflated(&self, _: &Layer, _: Uncompressed) {}
 }
 
 /// A whole tree of that kind.

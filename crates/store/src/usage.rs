@@ -132,7 +132,7 @@ impl Store {
         for name in PARTS {
             add(name, 0, 0);
         }
-        add(OTHER, 0, allocated(self.root()));
+        add(OTHER, 0, fs::symlink_metadata(self.root()).map_or(0, |found| allocated(&found)));
         for entry in fs::read_dir(self.root()).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let part = PARTS.iter().find(|part| name.to_str().is_some_and(|name| belongs(name, part)));
@@ -186,9 +186,9 @@ fn below_on(path: &Path, device: u64) -> (u64, u64) {
         return (0, 0);
     }
     if !metadata.is_dir() {
-        return (1, allocated(path));
+        return (1, allocated(&metadata));
     }
-    let (mut files, mut bytes) = (0, allocated(path));
+    let (mut files, mut bytes) = (0, allocated(&metadata));
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         let (more_files, more_bytes) = below_on(&entry.path(), device);
         files += more_files;
@@ -198,8 +198,8 @@ fn below_on(path: &Path, device: u64) -> (u64, u64) {
 }
 
 /// Bytes allocated for one file or directory: blocks of 512 bytes, whatever the file system's own are.
-fn allocated(path: &Path) -> u64 {
-    fs::symlink_metadata(path).map_or(0, |metadata| metadata.blocks() * 512)
+fn allocated(metadata: &fs::Metadata) -> u64 {
+    metadata.blocks() * 512
 }
 
 /// Documents, blobs and which need which, by number.

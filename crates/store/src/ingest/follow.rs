@@ -105,7 +105,7 @@ fn panicked() -> Error {
 }
 
 impl Task {
-    fn tail(&self) -> Result<Tail> {
+    pub(super) fn tail(&self) -> Result<Tail> {
         Ok(Tail::new(self.progress.clone(), durable::open(&self.path)?))
     }
 

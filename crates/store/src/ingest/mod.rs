@@ -23,6 +23,7 @@ pub(crate) use parts::Parts;
 use parts::PartsFile;
 use passing::Copier;
 use progress::Progress;
+pub(crate) use progress::Tail;
 
 use crate::session::Lease;
 use crate::store::Store;
@@ -95,7 +96,8 @@ impl StoreIngest {
             durable::set_length(lock.file(), &path, 0)?;
         }
         let progress = Arc::new(Progress::new(blob.size, record, parts, origin));
-        let inflate = lease.proves() && blob.media_type.is_layer();
+        let is_grown = lease.growing().is_some_and(|growing| growing.inflates(&blob.digest));
+        let inflate = lease.proves() && blob.media_type.is_layer() && !is_grown;
         let unpack = lease.passing().filter(|_| inflate);
         let task = Task { progress, path, blob, inflate, unpack };
         let this = Self { lease, task, file: Arc::new(lock), followers: Mutex::new(None) };
@@ -111,6 +113,9 @@ impl StoreIngest {
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         if followers.is_none() {
             *followers = Some(Followers::start(&self.task)?);
+            if let Some(growing) = self.lease.growing() {
+                growing.coming(&self.task.blob.digest, self.task.tail()?);
+            }
         }
         Ok(())
     }
@@ -186,12 +191,16 @@ impl StoreIngest {
     fn publish(&self, proven: Proven) -> Result<()> {
         let (store, digest) = (self.lease.store(), proven.verified.digest());
         durable::rename(&self.task.path, &store.paths().blob(digest))?;
+        self.task.progress.prove();
         store.vouch(&proven.verified)?;
         if let Some(uncompressed) = proven.uncompressed {
             self.lease.note(digest, uncompressed);
         }
         if let Some(unnamed) = proven.unnamed {
             self.lease.keep_unnamed(unnamed);
+        }
+        if let Some(growing) = self.lease.growing() {
+            growing.here(digest);
         }
         durable::remove_file(&store.paths().ingest_map(digest))?;
         Ok(())

@@ -33,11 +33,13 @@ struct State {
     /// Ranges that are being written at this moment.
     writing: Vec<Range<u64>>,
     stopped: bool,
+    /// All is there and proven: whoever still reads may do so to the end.
+    proven: bool,
 }
 
 impl Progress {
     pub(crate) fn new(size: u64, record: PartsFile, parts: Parts, origin: Option<Origin>) -> Self {
-        let state = State { parts, origin, writing: Vec::new(), stopped: false };
+        let state = State { parts, origin, writing: Vec::new(), stopped: false, proven: false };
         Self { size, record, state: Mutex::new(state), grown: Condvar::new() }
     }
 
@@ -108,11 +110,16 @@ impl Progress {
         self.grown.notify_all();
     }
 
+    /// Lets the readers behind go on whatever becomes of who wrote it.
+    pub(crate) fn prove(&self) {
+        self.lock().proven = true;
+    }
+
     /// Waits until there is something at `position`, and returns up to where.
     fn wait_beyond(&self, position: u64) -> io::Result<u64> {
         let mut state = self.lock();
         loop {
-            if state.stopped {
+            if state.stopped && !state.proven {
                 return Err(io::Error::other("the transfer was given up"));
             }
             let frontier = state.parts.frontier();

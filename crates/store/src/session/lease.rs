@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::{Kind, Result};
@@ -11,6 +11,7 @@ use dhow_spec::Digest;
 
 use crate::facts::Facts;
 use crate::store::{Store, now};
+use crate::trees::Growing;
 use crate::unpacked::{Passing, Unnamed};
 use crate::wait;
 
@@ -30,7 +31,7 @@ pub(crate) struct Lease {
     purpose: String,
     proves: AtomicBool,
     unpacks: AtomicBool,
-    keeps_tars: AtomicBool,
+    growing: OnceLock<Growing>,
     state: Mutex<State>,
 }
 
@@ -57,7 +58,7 @@ impl Lease {
             purpose: purpose.to_owned(),
             proves: AtomicBool::new(true),
             unpacks: AtomicBool::new(false),
-            keeps_tars: AtomicBool::new(false),
+            growing: OnceLock::new(),
             state: Mutex::default(),
         }
     }
@@ -76,16 +77,28 @@ impl Lease {
 
     /// How layers are unpacked as they arrive, if they are.
     pub(crate) fn passing(&self) -> Option<Passing> {
-        let as_tar = self.keeps_tars.load(Ordering::Relaxed);
-        (as_tar || self.unpacks.load(Ordering::Relaxed)).then(|| Passing { store: self.store.clone(), as_tar })
+        self.unpacks.load(Ordering::Relaxed).then(|| Passing { store: self.store.clone() })
     }
 
     pub(crate) fn set_unpacks(&self, unpacks: bool) {
         self.unpacks.store(unpacks, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_keeps_tars(&self, keeps: bool) {
-        self.keeps_tars.store(keeps, Ordering::Relaxed);
+    /// The trees that are made as layers arrive, if any are.
+    pub(crate) fn growing(&self) -> Option<&Growing> {
+        self.growing.get()
+    }
+
+    pub(crate) fn set_growing(&self, growing: Growing) {
+        self.growing.get_or_init(|| growing);
+    }
+
+    /// Waits for the trees that were begun; what their layers inflated to is proven then, since the layers are.
+    pub(crate) fn finish_trees(&self) {
+        let shown = self.growing().map(Growing::finish).unwrap_or_default();
+        for (digest, uncompressed) in shown {
+            self.note(&digest, Ok(uncompressed));
+        }
     }
 
     /// Keeps the file of a layer until the commit flushes it.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dhow_base::fs as durable;
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{Begin, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
+use dhow_content::{Begin, BlobOrder, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
 use dhow_spec::{Descriptor, Reference};
 
 use super::Session;
@@ -66,9 +66,21 @@ impl Sink for Session {
         }
     }
 
+    fn expect(&self, documents: &[VerifiedDocument]) -> BlobOrder {
+        let Some(growing) = self.lease.growing() else { return BlobOrder::LargestFirst };
+        growing.expect(self.store(), documents);
+        BlobOrder::Listed
+    }
+
     async fn ingest(&self, blob: &Descriptor, observer: &dyn Observer) -> Result<Begin<StoreIngest>> {
         self.lease.pin([&blob.digest])?;
-        ingest::begin(&self.lease, blob, observer).await
+        let begun = ingest::begin(&self.lease, blob, observer).await?;
+        if matches!(begun, Begin::Present)
+            && let Some(growing) = self.lease.growing()
+        {
+            growing.present(&blob.digest);
+        }
+        Ok(begun)
     }
 
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {

@@ -9,9 +9,7 @@ use std::thread;
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
 use dhow_base::{Error, Result};
-use dhow_layer::erofs::{
-    FileStorage, HEAD_BYTES, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing,
-};
+use dhow_layer::erofs::{FileStorage, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing};
 use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
@@ -36,7 +34,7 @@ pub(crate) struct Unnamed {
     lock: FileLock,
     /// Length of the tar in it.
     tar_bytes: u64,
-    /// Whether the file only lacks a name. If not there is the tar alone: the layer needs those below it, or nobody wants its file.
+    /// Whether the file only lacks a name. If not there is the tar alone: the layer needs those below it.
     is_whole: bool,
     is_named: bool,
 }
@@ -45,8 +43,6 @@ pub(crate) struct Unnamed {
 #[derive(Clone, Debug)]
 pub(crate) struct Passing {
     pub(crate) store: Store,
-    /// Only for the tar, which is read again soon and never gets a name.
-    pub(crate) as_tar: bool,
 }
 
 impl Unnamed {
@@ -60,12 +56,6 @@ impl Unnamed {
 
     pub(crate) fn is_of(&self, layer: &Layer) -> bool {
         self.diff_id == layer.diff_id
-    }
-
-    /// The tar, proven by its diff ID.
-    pub(crate) fn tar(&self) -> Result<impl Read + Send + '_> {
-        let file = durable::open(&self.part)?;
-        Ok(Tar { file, position: HEAD_BYTES, end: HEAD_BYTES + self.tar_bytes })
     }
 
     fn named(&self) -> Result<(PathBuf, File)> {
@@ -113,22 +103,6 @@ fn remove_part(part: &Path, lock: &FileLock) {
     }
 }
 
-/// Reads a part of a file.
-struct Tar {
-    file: File,
-    position: u64,
-    end: u64,
-}
-
-impl Read for Tar {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(buffer.len());
-        let read = ReadAt::read_at(&self.file, &mut buffer[..most], self.position)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
 impl Passing {
     /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself, else its tar.
     ///
@@ -145,7 +119,7 @@ impl Passing {
                 Ok((uncompressed, None))
             }
             Ok((uncompressed, passed)) => {
-                let is_whole = passed == Left::Whole && !self.as_tar;
+                let is_whole = passed == Left::Whole;
                 let (tar_bytes, diff_id) = (uncompressed.size, uncompressed.diff_id.clone());
                 Ok((uncompressed, Some(Unnamed { part, diff_id, lock, tar_bytes, is_whole, is_named: false })))
             }
@@ -162,7 +136,7 @@ impl Passing {
         let failed = |error| decode_error("cannot inflate layer", error);
         // The digest of the content proves it.
         let mut decoder = Decoder::new(stream, Limits::LAYER).map_err(failed)?.ignoring_checksums();
-        let mut target = Target::Part(WritingBack::new(file, part, !self.as_tar)?);
+        let mut target = Target::Part(WritingBack::new(file, part)?);
         let scratch = || self.store.scratch_file().map(Target::Scratch);
         let passed = convert_passing(&mut decoder, Algorithm::Sha256, &mut target, &scratch)?;
         let left = match &passed.made {
@@ -272,7 +246,7 @@ impl Store {
 
     fn unpack_alone(&self, layer: &Layer) -> Option<Unnamed> {
         let file = durable::open(&self.paths().blob(&layer.blob.digest)).ok()?;
-        let passing = Passing { store: self.clone(), as_tar: false };
+        let passing = Passing { store: self.clone() };
         let (uncompressed, unnamed) = passing.unpack(&layer.blob.digest, file).ok()?;
         if uncompressed.diff_id != layer.diff_id {
             return None;
@@ -328,21 +302,19 @@ struct WritingBack {
     file: File,
     /// Up to where the disk was asked to take it.
     asked: u64,
-    /// Whether it is worth asking: what is soon removed need not get there.
-    asks: bool,
 }
 
 impl WritingBack {
-    fn new(file: File, path: &Path, asks: bool) -> Result<Self> {
+    fn new(file: File, path: &Path) -> Result<Self> {
         let other = file.try_clone();
         let other = other.map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))?;
-        Ok(Self { storage: FileStorage::new(file, path), file: other, asked: 0, asks })
+        Ok(Self { storage: FileStorage::new(file, path), file: other, asked: 0 })
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> Result<()> {
         self.storage.write_at(bytes, offset)?;
         let end = offset + bytes.len() as u64;
-        if self.asks && end >= self.asked + WRITEBACK_BYTES {
+        if end >= self.asked + WRITEBACK_BYTES {
             durable::start_writeback(&self.file, self.asked..end);
             self.asked = end;
         }

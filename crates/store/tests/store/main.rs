@@ -10,6 +10,7 @@ mod child;
 mod common;
 mod crash;
 mod finding;
+mod growing;
 mod health;
 mod ingest;
 mod model;
