@@ -22,7 +22,9 @@ use crate::fault;
 mod open;
 
 use open::{collect_xattrs, read_growing, timestamps};
-pub use open::{remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, write_at, xattrs};
+pub use open::{
+    remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, stat_open, umask, write_at, xattrs,
+};
 
 /// How often openat2(2) is asked again when a rename elsewhere made the kernel unsure (`EAGAIN`).
 const RESOLVE_ATTEMPTS: u32 = 1000;
@@ -200,9 +202,17 @@ impl Dir {
     /// # Errors
     /// The operating system's.
     pub fn make_file(&self, name: &OsStr) -> io::Result<File> {
+        self.make_file_with(name, 0o600)
+    }
+
+    /// The same with another mode, of which the [`umask`] takes bits away.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn make_file_with(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         fault::point("beneath.create")?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(fs::openat(&self.descriptor, name, flags, Mode::RUSR | Mode::WUSR)?))
+        Ok(File::from(fs::openat(&self.descriptor, name, flags, Mode::from_raw_mode(mode))?))
     }
 
     /// Makes a symbolic link that says `target`.

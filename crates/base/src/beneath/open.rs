@@ -5,11 +5,32 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{self, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::Stat;
 use crate::fault;
+use crate::fs as durable;
+
+/// What an open file or directory is.
+///
+/// # Errors
+/// The operating system's.
+pub fn stat_open(file: impl AsFd) -> io::Result<Stat> {
+    Ok(super::stat(&fs::fstat(file)?))
+}
+
+/// The bits that this process takes away from the modes of what it makes; nothing where the system does not tell (Linux 4.7).
+pub fn umask() -> Option<u32> {
+    /// Longer than any.
+    const STATUS_BYTES_MAX: u64 = 1 << 20;
+    let status = durable::read_limited(Path::new("/proc/self/status"), STATUS_BYTES_MAX).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(line.trim(), 8).ok()
+}
 
 /// Sets owner and group of an open file or directory.
 ///

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
-use dhow_base::beneath::{self, Dir};
+use dhow_base::beneath::{self, Dir, Stat};
 use dhow_base::{Error, Result};
 
 use super::entry::Failure;
@@ -29,6 +30,8 @@ pub(super) struct OpenDirectory {
     mode: Cell<u32>,
     modified: Cell<(i64, u32)>,
     default_acl: RefCell<Option<Vec<u8>>>,
+    /// Whose files are that are made in it, once one was; nothing where they are not made as they are asked for.
+    gives: Cell<Option<Option<(u32, u32)>>>,
     path: RelativePath,
 }
 
@@ -49,8 +52,38 @@ impl OpenDirectory {
             mode: Cell::new(mode),
             modified: Cell::new(found.modified),
             default_acl: RefCell::new(default_acl.map(|(_, value)| value)),
+            gives: Cell::default(),
             path: path.clone(),
         })
+    }
+
+    /// Takes over a directory that was made a moment ago in one that is open, so that nothing is set on it.
+    fn take_new(dir: Dir, found: &Stat, path: &RelativePath) -> Self {
+        Self {
+            dir,
+            mode: Cell::new(found.mode),
+            modified: Cell::new(found.modified),
+            default_acl: RefCell::default(),
+            gives: Cell::default(),
+            path: path.clone(),
+        }
+    }
+
+    /// Owner and group of a file that was just made in it, if it also has the mode it was asked for with: the first one is
+    /// looked at, and shows what all are like.
+    pub(super) fn gives(&self, file: &File, mode: u32) -> io::Result<Option<(u32, u32)>> {
+        if let Some(known) = self.gives.get() {
+            return Ok(known);
+        }
+        let found = beneath::stat_open(file)?;
+        let gives = (found.mode == mode).then_some((found.uid, found.gid));
+        self.gives.set(Some(gives));
+        Ok(gives)
+    }
+
+    /// Owner and group of what is made in it, if that is known.
+    pub(super) fn owner_of_new(&self) -> Option<(u32, u32)> {
+        self.gives.get().flatten()
     }
 
     /// What it shall look like.
@@ -58,6 +91,8 @@ impl OpenDirectory {
         self.mode.set(mode);
         self.modified.set((modified.seconds, modified.nanoseconds));
         *self.default_acl.borrow_mut() = default_acl;
+        // With another group, or the bit that hands it down, it gives something else.
+        self.gives.set(None);
     }
 
     fn settle(&self) -> Result<()> {
@@ -159,6 +194,26 @@ impl Directories {
         let mode = above.dir.stat_of(name).map_err(failed)?.map(|found| found.mode);
         let dir = above.dir.child_with_rights(name).map_err(failed)?;
         self.keep(path, dir, mode)
+    }
+
+    /// Opens a directory that was just made under this name in `above`. Returns its owner and group as well.
+    pub(super) fn adopt_new(
+        &mut self,
+        above: &OpenDirectory,
+        path: &RelativePath,
+        name: &OsStr,
+    ) -> Result<(Rc<OpenDirectory>, Option<(u32, u32)>), Failure> {
+        let opened = above.dir.child(name).and_then(|dir| Ok((dir.stat()?, dir)));
+        match opened {
+            Ok((found, dir)) if found.mode & 0o700 == 0o700 => {
+                let opened = Rc::new(OpenDirectory::take_new(dir, &found, path));
+                self.by_path.insert(path.clone(), Rc::clone(&opened));
+                self.by_identity.insert(found.identity, Rc::clone(&opened));
+                Ok((opened, Some((found.uid, found.gid))))
+            }
+            // An odd umask.
+            _ => Ok((self.adopt(above, path, name)?, None)),
+        }
     }
 
     fn keep(&mut self, path: &RelativePath, dir: Dir, mode: Option<u32>) -> Result<Rc<OpenDirectory>, Failure> {

@@ -11,7 +11,7 @@ use dhow_base::{Error, Kind};
 
 use super::Unpacker;
 use super::directories::{DEFAULT_ACL, OpenDirectory};
-use super::files::{self, Job, SMALL_BYTES_MAX};
+use super::files::{self, Born, Job, SMALL_BYTES_MAX};
 use super::owners::Owners;
 use crate::tar::{Entry, EntryKind, RelativePath, SparseMap, TarError, TarReader};
 
@@ -61,7 +61,7 @@ impl Unpacker {
             self.hide(&entry.path, true)?;
         }
         let root = self.directories.open(&RelativePath::root(), false)?;
-        self.dress(entry, &root)
+        self.dress(entry, &root, None)
     }
 
     fn make_directory(
@@ -72,7 +72,10 @@ impl Unpacker {
         opaque: bool,
     ) -> Result<(), Failure> {
         match above.dir.make_dir(name) {
-            Ok(()) => {}
+            Ok(()) => {
+                let (opened, owner) = self.directories.adopt_new(above, &entry.path, name)?;
+                return self.dress(entry, &opened, owner);
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let found = above.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
                 if found.is_none_or(|found| found.kind != FileKind::Directory) {
@@ -85,20 +88,29 @@ impl Unpacker {
             self.hide(&entry.path, true)?;
         }
         let opened = self.directories.adopt(above, &entry.path, name)?;
-        self.dress(entry, &opened)
+        self.dress(entry, &opened, None)
     }
 
-    /// Gives an open directory what its entry says; rights and times come when it is settled.
-    fn dress(&mut self, entry: &Entry, directory: &Rc<OpenDirectory>) -> Result<(), Failure> {
+    /// Gives an open directory what its entry says; rights and times come when it is settled. A new one, whose owner is given,
+    /// has nothing that has to go.
+    fn dress(
+        &mut self,
+        entry: &Entry,
+        directory: &Rc<OpenDirectory>,
+        new_owner: Option<(u32, u32)>,
+    ) -> Result<(), Failure> {
         let failed = |error| Failure::io("cannot replace the extended attributes", error);
-        for (name, _) in beneath::xattrs(&directory.dir).map_err(failed)? {
+        let stale = if new_owner.is_some() { Vec::new() } else { beneath::xattrs(&directory.dir).map_err(failed)? };
+        for (name, _) in stale {
             if !KEPT_XATTRS.contains(&name.as_slice()) && !entry.xattrs.iter().any(|xattr| xattr.name == name) {
                 beneath::remove_xattr(&directory.dir, &name).map_err(failed)?;
             }
         }
-        files::set_metadata(&directory.dir, entry, &self.owners, &self.notes)?;
+        let is_plain = new_owner.is_some() && entry.xattrs.is_empty();
+        let born = Born { owner: new_owner, mode: is_plain.then_some(entry.mode) };
+        files::set_metadata(&directory.dir, entry, born, &self.owners, &self.notes)?;
         // Until it is settled, files are made in it.
-        if entry.mode & 0o700 != 0o700 {
+        if !is_plain && entry.mode & 0o700 != 0o700 {
             beneath::set_mode(&directory.dir, entry.mode | 0o700)
                 .map_err(|error| Failure::io("cannot set the mode", error))?;
         }
@@ -116,7 +128,10 @@ impl Unpacker {
         sparse: Option<&SparseMap>,
         reader: &mut TarReader<R>,
     ) -> Result<(), Failure> {
-        let file = self.replacing(above, name, |dir| dir.make_file(name))?;
+        let mode = self.mode_at_birth(entry);
+        let file = self.replacing(above, name, |dir| dir.make_file_with(name, mode))?;
+        let owner = above.gives(&file, mode).map_err(|error| Failure::io("cannot look at it", error))?;
+        let born = Born { owner, mode: owner.map(|_| mode) };
         let mut content = Vec::new();
         match sparse {
             Some(map) => {
@@ -146,7 +161,13 @@ impl Unpacker {
                 }
             }
         }
-        self.writers.push(Job { file, content, entry: entry.clone(), layer: Arc::clone(&self.layer_name) })
+        self.writers.push(Job { file, born, content, entry: entry.clone(), layer: Arc::clone(&self.layer_name) })
+    }
+
+    /// The mode that a file is made with: its own, if it then has that. The root keeps everybody else out.
+    fn mode_at_birth(&self, entry: &Entry) -> u32 {
+        let is_given = self.umask.is_some_and(|umask| entry.mode & umask == 0) && entry.mode & !0o777 == 0;
+        if is_given { entry.mode } else { 0o600 }
     }
 
     fn make_link(&mut self, target: &RelativePath, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
@@ -182,7 +203,8 @@ impl Unpacker {
         if self.owners == Owners::Record {
             // The attribute says what it is; without root's rights nothing else can.
             let file = self.replacing(above, name, |dir| dir.make_file(name))?;
-            let job = Job { file, content: Vec::new(), entry: entry.clone(), layer: Arc::clone(&self.layer_name) };
+            let (born, layer) = (Born::default(), Arc::clone(&self.layer_name));
+            let job = Job { file, born, content: Vec::new(), entry: entry.clone(), layer };
             return self.writers.push(job);
         }
         match self.replacing(above, name, |dir| dir.make_node(name, kind, device)) {
@@ -207,7 +229,9 @@ impl Unpacker {
         match &self.owners {
             Owners::Keep(map) => {
                 let (uid, gid) = map.map(entry.uid, entry.gid)?;
-                dir.set_owner_of(name, uid, gid).map_err(|error| files::cannot_chown(uid, gid, error))?;
+                if above.owner_of_new() != Some((uid, gid)) {
+                    dir.set_owner_of(name, uid, gid).map_err(|error| files::cannot_chown(uid, gid, error))?;
+                }
             }
             Owners::Record if (entry.uid, entry.gid) != (0, 0) => {
                 // The kernel keeps user attributes off symbolic links.

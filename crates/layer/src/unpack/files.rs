@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -16,8 +17,12 @@ use super::owners::{self, Owners};
 use super::report::Notes;
 use crate::tar::{Entry, Xattr};
 
-/// Files that wait for a thread: with their content at most 16 MiB.
-const QUEUE_MAX: usize = 64;
+/// Files travel to a thread together, so many or with so much content: to wake it for each takes longer than to fill it.
+const BATCH_MAX: usize = 16;
+const BATCH_BYTES_MAX: usize = 512 << 10;
+
+/// Batches that wait for a thread.
+const QUEUE_MAX: usize = 4;
 
 /// Content up to this length travels to another thread; longer files are written where they are read.
 pub(super) const SMALL_BYTES_MAX: u64 = 256 << 10;
@@ -25,9 +30,17 @@ pub(super) const SMALL_BYTES_MAX: u64 = 256 << 10;
 /// Most threads that write: beyond them the one that reads sets the pace.
 const THREADS_MAX: usize = 4;
 
+/// What a file or directory has since it was made, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Born {
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) mode: Option<u32>,
+}
+
 /// A file that has its name already.
 pub(super) struct Job {
     pub(super) file: File,
+    pub(super) born: Born,
     /// Content that is not in the file yet.
     pub(super) content: Vec<u8>,
     pub(super) entry: Entry,
@@ -36,14 +49,16 @@ pub(super) struct Job {
 
 /// The threads.
 pub(super) struct Writers {
-    queue: Option<SyncSender<Job>>,
+    queue: Option<SyncSender<Vec<Job>>>,
+    batch: Vec<Job>,
+    batch_bytes: usize,
     threads: Vec<JoinHandle<()>>,
     failed: Arc<Mutex<Option<Error>>>,
 }
 
 impl Writers {
     pub(super) fn start(owners: &Owners, notes: &Notes) -> Result<Self> {
-        let (queue, jobs) = sync_channel::<Job>(QUEUE_MAX);
+        let (queue, jobs) = sync_channel::<Vec<Job>>(QUEUE_MAX);
         let jobs = Arc::new(Mutex::new(jobs));
         let failed = Arc::new(Mutex::new(None));
         let count = thread::available_parallelism().map_or(2, usize::from).clamp(2, THREADS_MAX);
@@ -54,11 +69,19 @@ impl Writers {
             let thread = thread.spawn(move || work(&jobs, &failed, &owners, &notes));
             threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
         }
-        Ok(Self { queue: Some(queue), threads, failed })
+        Ok(Self { queue: Some(queue), batch: Vec::new(), batch_bytes: 0, threads, failed })
     }
 
-    pub(super) fn push(&self, job: Job) -> Result<(), Failure> {
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(job).is_ok());
+    pub(super) fn push(&mut self, job: Job) -> Result<(), Failure> {
+        self.batch_bytes += job.content.len();
+        self.batch.push(job);
+        if self.batch.len() < BATCH_MAX && self.batch_bytes < BATCH_BYTES_MAX { Ok(()) } else { self.send() }
+    }
+
+    fn send(&mut self) -> Result<(), Failure> {
+        self.batch_bytes = 0;
+        let batch = mem::replace(&mut self.batch, Vec::with_capacity(BATCH_MAX));
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(batch).is_ok());
         if sent { Ok(()) } else { Err(Failure::say("the writing threads are gone".to_owned())) }
     }
 
@@ -72,6 +95,8 @@ impl Writers {
 
     /// Waits until all files are written.
     pub(super) fn finish(&mut self) -> Result<()> {
+        // That the threads are gone is told below.
+        let _ = self.send();
         self.queue = None;
         for thread in self.threads.drain(..) {
             thread.join().map_err(|_| Error::new(Kind::Internal, "a writing thread panicked"))?;
@@ -96,14 +121,16 @@ impl fmt::Debug for Writers {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, failed: &Mutex<Option<Error>>, owners: &Owners, notes: &Notes) {
+fn work(jobs: &Mutex<Receiver<Vec<Job>>>, failed: &Mutex<Option<Error>>, owners: &Owners, notes: &Notes) {
     loop {
-        let Ok(Ok(job)) = jobs.lock().map(|jobs| jobs.recv()) else { return };
-        if let Err(failure) = fill(&job, owners, notes)
-            && let Ok(mut failed) = failed.lock()
-            && failed.is_none()
-        {
-            *failed = Some(failure.named(&job.layer, &job.entry));
+        let Ok(Ok(batch)) = jobs.lock().map(|jobs| jobs.recv()) else { return };
+        for job in batch {
+            if let Err(failure) = fill(&job, owners, notes)
+                && let Ok(mut failed) = failed.lock()
+                && failed.is_none()
+            {
+                *failed = Some(failure.named(&job.layer, &job.entry));
+            }
         }
     }
 }
@@ -112,20 +139,28 @@ fn fill(job: &Job, owners: &Owners, notes: &Notes) -> Result<(), Failure> {
     if !job.content.is_empty() {
         beneath::write_at(&job.file, &job.content, 0).map_err(|error| Failure::io("cannot write", error))?;
     }
-    set_metadata(&job.file, &job.entry, owners, notes)?;
+    set_metadata(&job.file, &job.entry, job.born, owners, notes)?;
     let time = job.entry.mtime;
     beneath::set_modified(&job.file, time.seconds, time.nanoseconds)
         .map_err(|error| Failure::io("cannot set the time", error))
 }
 
 /// Sets owner, attributes and rights of an open file or directory, in an order in which none undoes another: chown(2) drops
-/// set-user-ID bits and capabilities.
-pub(super) fn set_metadata(file: impl AsFd, entry: &Entry, owners: &Owners, notes: &Notes) -> Result<(), Failure> {
+/// set-user-ID bits and capabilities, and an access control list changes the rights. What it has already is not set again.
+pub(super) fn set_metadata(
+    file: impl AsFd,
+    entry: &Entry,
+    born: Born,
+    owners: &Owners,
+    notes: &Notes,
+) -> Result<(), Failure> {
     let file = file.as_fd();
     match owners {
         Owners::Keep(map) => {
             let (uid, gid) = map.map(entry.uid, entry.gid)?;
-            beneath::set_owner(file, uid, gid).map_err(|error| cannot_chown(uid, gid, error))?;
+            if born.owner != Some((uid, gid)) {
+                beneath::set_owner(file, uid, gid).map_err(|error| cannot_chown(uid, gid, error))?;
+            }
         }
         Owners::Record => {
             let stat = owners::override_stat(entry);
@@ -139,6 +174,9 @@ pub(super) fn set_metadata(file: impl AsFd, entry: &Entry, owners: &Owners, note
             let set = beneath::set_xattr(file, &xattr.name, &xattr.value);
             set.or_else(|error| tolerate(xattr, error, entry, notes))?;
         }
+    }
+    if born.mode == Some(entry.mode) && entry.xattrs.is_empty() {
+        return Ok(());
     }
     beneath::set_mode(file, entry.mode).map_err(|error| Failure::io("cannot set the mode", error))
 }

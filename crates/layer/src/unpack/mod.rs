@@ -18,7 +18,7 @@ mod way;
 use std::io::Read;
 use std::sync::Arc;
 
-use dhow_base::beneath::Dir;
+use dhow_base::beneath::{self, Dir};
 use dhow_base::{Error, Result};
 
 use crate::tar::{Entry, TarLimits, TarReader};
@@ -39,6 +39,7 @@ pub struct Unpacker {
     writers: Writers,
     owners: Owners,
     notes: Notes,
+    umask: Option<u32>,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
     layers: u64,
@@ -55,7 +56,17 @@ impl Unpacker {
         let directories = Directories::new(root).map_err(|error| Error::io("cannot use the directory", error))?;
         let notes = Notes::default();
         let writers = Writers::start(&owners, &notes)?;
-        Ok(Self { directories, writers, owners, notes, seen: None, layers: 0, layer_name: Arc::from(""), entries: 0 })
+        Ok(Self {
+            directories,
+            writers,
+            owners,
+            notes,
+            umask: beneath::umask(),
+            seen: None,
+            layers: 0,
+            layer_name: Arc::from(""),
+            entries: 0,
+        })
     }
 
     /// Makes all that an uncompressed layer says, above the layers before; errors call it `name`. The stream is read to its
