@@ -63,6 +63,24 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
     attach(&overlay, target).map_err(|error| cannot("the layers", error))
 }
 
+/// Mounts the file of a stack of layers at `target`, read-only; the layers' files, the lowest first, are where the data is.
+///
+/// # Errors
+/// [`Kind::Unsupported`] when the kernel cannot (Linux 6.12), and why. Nothing is mounted then.
+pub fn mount_stack(stack: &Path, layers: &[PathBuf], target: &Path) -> Result<()> {
+    let mount = || -> Result<OwnedFd, Errno> {
+        let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(context.as_fd(), "source", stack)?;
+        for layer in layers {
+            fsconfig_set_string(context.as_fd(), "device", layer)?;
+        }
+        fsconfig_set_flag(context.as_fd(), "ro")?;
+        fsconfig_create(context.as_fd())?;
+        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+    };
+    mount().and_then(|mount| attach(&mount, target)).map_err(|error| cannot("the stack of the layers", error))
+}
+
 /// Overlayfs over mounts that are nowhere.
 fn overlay_of_mounts(mounts: &[OwnedFd], bottom: &Path) -> Result<OwnedFd, Errno> {
     let context = overlay_context()?;

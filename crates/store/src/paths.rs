@@ -164,6 +164,16 @@ impl Paths {
         self.unpacked_directory().join(format!("{}{suffix}", flat(id)))
     }
 
+    /// The file of a stack of unpacked layers, by the chain ID of the topmost.
+    pub(crate) fn stack(&self, chain_id: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.stack.erofs", flat(chain_id)))
+    }
+
+    /// The same while it is being made, locked by who does it.
+    pub(crate) fn unpacked_part_of_stack(&self, chain_id: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.stack.part", flat(chain_id)))
+    }
+
     /// A layer that is being unpacked, locked by who does it.
     pub(crate) fn unpacked_part(&self, diff_id: &Digest) -> PathBuf {
         self.unpacked_directory().join(format!("{}.part", flat(diff_id)))

@@ -1,6 +1,7 @@
 //! Unpacked layers: one file each below `layers/`, made when it is first needed and shared by all images. Only a cache.
 
 mod passing;
+mod stack;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -296,7 +297,7 @@ pub fn union(layers: &[UnpackedLayer]) -> Union<File> {
 /// The diff ID or chain ID in a file's name.
 fn digest_of(name: &OsString) -> Option<Digest> {
     let name = name.to_str()?.strip_suffix(".erofs")?;
-    let name = name.strip_suffix(".chain").unwrap_or(name);
+    let name = name.strip_suffix(".chain").or_else(|| name.strip_suffix(".stack")).unwrap_or(name);
     Digest::parse(&name.replacen('-', ":", 1)).ok()
 }
 

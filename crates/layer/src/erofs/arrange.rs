@@ -99,7 +99,8 @@ pub(super) fn arrange<S: Storage>(
         inodes: u64::from(writer.inodes),
         blocks,
         time: (time.seconds, time.nanoseconds),
-        has_chunks: !writer.sparse.is_empty(),
+        has_chunks: writer.has_placed_chunks || !writer.sparse.is_empty(),
+        devices: writer.devices,
     };
     target.write_at(&head.encode(), 0)?;
     Ok(Summary { inodes: head.inodes, bytes: end, needs_below: head.needs_below })

@@ -27,10 +27,17 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 const COMPAT_CHECKSUM: u32 = 1;
 const COMPAT_MTIME: u32 = 2;
 const INCOMPAT_CHUNKED: u32 = 4;
+const INCOMPAT_DEVICES: u32 = 8;
+
+/// The table of devices begins behind the head; its place is counted in its own entries of 128 bytes.
+const DEVICES_SLOT: u16 = (HEAD_BYTES / 128) as u16;
 
 /// What the part of the head before the superblock begins with.
 const OWN_MAGIC: &[u8; 8] = b"dhowlayr";
 const OWN_VERSION: u32 = 1;
+
+/// The same in the file of a stack of layers.
+const STACK_MAGIC: &[u8; 8] = b"dhowstck";
 const DIFF_ID_OFFSET: usize = 40;
 const DIFF_ID_BYTES_MAX: usize = 160;
 
@@ -82,6 +89,8 @@ pub(super) struct Head {
     pub(super) time: (i64, u32),
     /// Whether an inode consists of chunks.
     pub(super) has_chunks: bool,
+    /// How many other files the data is in: none but for a stack of layers.
+    pub(super) devices: u16,
 }
 
 const NAMES_ROOT: u32 = 1;
@@ -91,7 +100,7 @@ impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES as usize];
         let mut own = Vec::with_capacity(SUPER_OFFSET);
-        own.extend(OWN_MAGIC);
+        own.extend(if self.devices > 0 { STACK_MAGIC } else { OWN_MAGIC });
         own.extend(OWN_VERSION.to_le_bytes());
         let flags = u32::from(self.names_root) * NAMES_ROOT + u32::from(self.needs_below) * NEEDS_BELOW;
         own.extend(flags.to_le_bytes());
@@ -112,7 +121,13 @@ impl Head {
         put(36, &self.blocks.to_le_bytes());
         put(40, &self.meta_block.to_le_bytes());
         put(48, &uuid(&self.diff_id));
-        put(80, &(u32::from(self.has_chunks) * INCOMPAT_CHUNKED).to_le_bytes());
+        let has_devices = self.devices > 0;
+        let incompatible = u32::from(self.has_chunks) * INCOMPAT_CHUNKED + u32::from(has_devices) * INCOMPAT_DEVICES;
+        put(80, &incompatible.to_le_bytes());
+        if has_devices {
+            put(86, &self.devices.to_le_bytes());
+            put(88, &DEVICES_SLOT.to_le_bytes());
+        }
         let checksum = crc32c(superblock);
         superblock[4..8].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -154,8 +169,17 @@ impl Head {
             blocks,
             time: (u64_at(superblock, 24).cast_signed(), u32_at(superblock, 32)),
             has_chunks: incompatible & INCOMPAT_CHUNKED != 0,
+            devices: 0,
         })
     }
+}
+
+/// Whether these bytes are the head of the file of a stack, of this version and so many layers.
+pub(super) fn is_stack_head(bytes: &[u8], devices: usize) -> bool {
+    let superblock = bytes.get(SUPER_OFFSET..SUPER_OFFSET + BLOCK_BYTES as usize);
+    superblock.is_some_and(|superblock| usize::from(u16_at(superblock, 86)) == devices)
+        && bytes.starts_with(STACK_MAGIC)
+        && u32_at(bytes, 8) == OWN_VERSION
 }
 
 /// What is wrong with a layer file.
@@ -212,6 +236,7 @@ mod tests {
             blocks: 40,
             time: (-1, 999_999_999),
             has_chunks: true,
+            devices: 0,
         };
         let mut bytes = head.encode();
         assert_eq!(Head::decode(&bytes).expect("own head"), head);

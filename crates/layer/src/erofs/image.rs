@@ -17,6 +17,9 @@ use super::xattr;
 /// Longest target of a symbolic link that is read: Linux has none longer.
 const LINK_BYTES_MAX: u64 = 4096;
 
+/// Most chunks of a file: the writer makes them longer in large files.
+const CHUNKS_MAX: usize = 1 << 18;
+
 /// One name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
@@ -79,6 +82,11 @@ impl<R: ReadAt> Image<R> {
     /// The open file.
     pub fn file(&self) -> &R {
         &self.file
+    }
+
+    /// Blocks of the whole file.
+    pub(super) fn blocks(&self) -> u32 {
+        self.head.blocks
     }
 
     /// The root directory.
@@ -176,6 +184,19 @@ impl<R: ReadAt> Image<R> {
         let behind = inode.own_bytes + xattr::area_bytes(inode.xattr_count);
         self.file.read_exact_at(buffer, self.position(inode.nid)? + behind as u64 + (offset - tail_start))?;
         Ok(buffer.len())
+    }
+
+    /// The first block of each chunk of a file.
+    pub(super) fn chunk_table(&self, inode: &Inode) -> Result<Vec<u32>> {
+        if inode.union & !0x1f != 0 {
+            return Err(damaged("an inode has chunks of an unknown kind"));
+        }
+        let count = inode.size.div_ceil(BLOCK_BYTES << inode.union);
+        let count = usize::try_from(count).ok().filter(|count| *count <= CHUNKS_MAX);
+        let mut table = vec![0; 4 * count.ok_or_else(|| damaged("a file has too many chunks"))?];
+        let behind = (inode.own_bytes + xattr::area_bytes(inode.xattr_count)) as u64;
+        self.file.read_exact_at(&mut table, self.position(inode.nid)? + behind)?;
+        Ok(table.chunks_exact(4).map(|block| u32_at(block, 0)).collect())
     }
 
     fn read_chunk(&self, inode: &Inode, buffer: &mut [u8], offset: u64) -> Result<usize> {

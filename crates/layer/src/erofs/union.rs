@@ -74,6 +74,11 @@ impl<R: ReadAt> Union<R> {
         Self { layers }
     }
 
+    /// The layers, lowest first.
+    pub(super) fn layers(&self) -> &[Arc<Image<R>>] {
+        &self.layers
+    }
+
     /// Number of inodes of all layers together, as they say.
     pub fn inodes(&self) -> u64 {
         self.layers.iter().map(|image| image.inodes()).sum()

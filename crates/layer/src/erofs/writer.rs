@@ -64,6 +64,10 @@ pub struct LayerWriter<'a, S> {
     /// Symbolic links too long to stand behind their inode: where the inode is, and its data, both among the leaves.
     pub(super) long_links: Vec<(u64, u64)>,
     pub(super) needs_below: bool,
+    /// Files whose data is in that of other devices: how many of those there are.
+    pub(super) devices: u16,
+    /// Whether the chunks of a file were given as they are.
+    pub(super) has_placed_chunks: bool,
     pub(super) inodes: u32,
     parts: usize,
     tables_bytes: u64,
@@ -90,6 +94,8 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             borrowed: Vec::new(),
             long_links: Vec::new(),
             needs_below: false,
+            devices: 0,
+            has_placed_chunks: false,
             inodes: 0,
             parts: 0,
             tables_bytes: 0,
@@ -161,6 +167,30 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         sparse.table = self.leaves.position();
         self.leaves.append_zeros(sparse.table_bytes(), self.make)?;
         self.sparse.push(sparse);
+        self.put(path, NodeKind::Leaf(FileType::File), place).map(drop)
+    }
+
+    /// A regular file whose data stands in consecutive blocks from `block` on.
+    pub(super) fn placed_file(&mut self, path: &[u8], attributes: &Attributes, size: u64, block: u32) -> Result<()> {
+        let record = Record { size, union: block, ..Record::new(FileType::File, attributes) };
+        let place = self.leaf(record, attributes, &[])?;
+        self.put(path, NodeKind::Leaf(FileType::File), place).map(drop)
+    }
+
+    /// A regular file of a size and a format of chunks, whose chunks begin at these blocks.
+    pub(super) fn placed_chunks(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        (size, format): (u64, u32),
+        table: &[u32],
+    ) -> Result<()> {
+        self.has_placed_chunks = true;
+        let layout = DataLayout::Chunks;
+        let record = Record { size, union: format, layout, ..Record::new(FileType::File, attributes) };
+        let place = self.leaf(record, attributes, &[])?;
+        let table: Vec<u8> = table.iter().flat_map(|block| block.to_le_bytes()).collect();
+        self.leaves.append(&table, self.make)?;
         self.put(path, NodeKind::Leaf(FileType::File), place).map(drop)
     }
 

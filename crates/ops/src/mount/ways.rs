@@ -6,7 +6,7 @@ use dhow_base::beneath::Dir;
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Attributes, FileStorage, LayerWriter};
-use dhow_sandbox::{Backing, Server, mount_layers, mount_over_fuse};
+use dhow_sandbox::{Backing, Server, mount_layers, mount_over_fuse, mount_stack};
 use dhow_spec::Digest;
 use dhow_store::{Found, MountedBy, Store, UnpackedLayer};
 
@@ -15,7 +15,8 @@ use crate::unpack::{Flush, IdMap, Owners, unpack_into};
 /// One way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The kernel: EROFS from the files themselves or over loop devices, and overlayfs.
+    /// The kernel: EROFS from the files themselves, of the stack of all layers or of each one with overlayfs over them, or over
+    /// loop devices.
     Kernel,
     /// The same, over loop devices.
     Loop,
@@ -83,6 +84,7 @@ impl Shown<'_> {
             Ok(MountedBy::Kernel)
         };
         match way {
+            Way::Kernel if self.by_stack(&merged) => Ok(MountedBy::Kernel),
             Way::Kernel => by_kernel(Backing::Any),
             Way::Loop => by_kernel(Backing::Loop),
             Way::Fuse => {
@@ -105,6 +107,16 @@ impl Shown<'_> {
                 Ok(MountedBy::Tree)
             }
         }
+    }
+}
+
+impl Shown<'_> {
+    /// Whether the kernel mounts all layers as one file system.
+    fn by_stack(&self, merged: &Path) -> bool {
+        let Some(stack) = self.store.stack(&self.found.image_id, self.layers) else { return false };
+        let files: Vec<PathBuf> = self.layers.iter().map(|layer| layer.path.clone()).collect();
+        let mounted = mount_stack(&stack, &files, merged);
+        mounted.inspect_err(|error| tracing::debug!(%error, "mounting the layers one by one")).is_ok()
     }
 }
 
