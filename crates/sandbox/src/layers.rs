@@ -63,6 +63,11 @@ pub fn mount_layers(layers: &[PathBuf], work: &Path, target: &Path, backing: Bac
     attach(&overlay, target).map_err(|error| cannot("the layers", error))
 }
 
+/// Whether this process may open EROFS at all; what it can mount then shows when it tries.
+pub fn opens_erofs() -> bool {
+    fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC).is_ok()
+}
+
 /// Mounts the file of a stack of layers at `target`, read-only; the layers' files, the lowest first, are where the data is.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use dhow_base::beneath::Dir;
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Attributes, FileStorage, LayerWriter};
-use dhow_sandbox::{Backing, Server, mount_layers, mount_over_fuse, mount_stack};
+use dhow_sandbox::{Backing, Server, mount_layers, mount_over_fuse, mount_stack, opens_erofs};
 use dhow_spec::Digest;
 use dhow_store::{Found, MountedBy, Store, UnpackedLayer};
 
@@ -113,6 +113,9 @@ impl Shown<'_> {
 impl Shown<'_> {
     /// Whether the kernel mounts all layers as one file system.
     fn by_stack(&self, merged: &Path) -> bool {
+        if !opens_erofs() {
+            return false;
+        }
         let Some(stack) = self.store.stack(&self.found.image_id, self.layers) else { return false };
         let files: Vec<PathBuf> = self.layers.iter().map(|layer| layer.path.clone()).collect();
         let mounted = mount_stack(&stack, &files, merged);
