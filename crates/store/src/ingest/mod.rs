@@ -126,6 +126,7 @@ impl StoreIngest {
         let is_hashed_only = !inflate || (blob.digest.algorithm() == Algorithm::Sha256 && passing::is_plain(local));
         blob.size > INLINE_BYTES_MAX
             && unpack.is_none()
+            && self.lease.growing().is_none()
             && is_hashed_only
             && passing::is_elsewhere(local, self.file.file())
     }
