@@ -204,6 +204,11 @@ fn layers_replace_hide_and_merge() {
     // In the first layer nothing is hidden.
     let first = Layer::new().file("a", "1").file(".wh.a", "").file(".wh..wh..opq", "").file(".wh..wh.plnk/1", "");
     check(vec![first], &[("a", "f 644 1")]);
+    // A directory that only whiteouts speak of is there all the same, in whatever layer, as with docker, podman and layers as files.
+    let first = Layer::new().file("b/.wh.x", "").file("c/d/.wh..wh..opq", "");
+    let upper = Layer::new().file("e/.wh.x", "").file("f/g/.wh..wh..opq", "");
+    let made = ["b", "c", "c/d", "e", "f", "f/g"].map(|path| (path, "d 755"));
+    check(vec![first, upper], &made);
 }
 
 /// As in engines on overlayfs, which see one layer at a time: `erofs::overlay` has the same of layers as files.

@@ -281,11 +281,12 @@ impl Unpacker {
 
     /// Removes what lower layers have at a path, or in the directory there.
     fn hide(&mut self, path: &RelativePath, only_below: bool) -> Result<(), Failure> {
-        if self.seen.is_none() {
-            return Ok(());
-        }
         let Some((above, name)) = path.split() else { return self.hide_below(path, path) };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
+        if self.seen.is_none() {
+            // There is nothing to hide, but docker and podman make the directory that is spoken of, and so does a layer's file.
+            return self.open_above(if only_below { path } else { &above }).map(drop);
+        }
         if only_below {
             self.open_above(path)?;
             return self.hide_below(path, path);
@@ -299,6 +300,9 @@ impl Unpacker {
 
     /// Removes all in a directory that the layer under way does not have itself; the directory stays, and so do links.
     fn hide_below(&mut self, top: &RelativePath, path: &RelativePath) -> Result<(), Failure> {
+        if self.seen.is_none() {
+            return Ok(());
+        }
         let mut pending = vec![path.clone()];
         while let Some(path) = pending.pop() {
             self.directories.trim()?;
