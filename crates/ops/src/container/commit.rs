@@ -8,12 +8,12 @@ use dhow_base::fs::unnamed_file;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Sink, verify_document};
 use dhow_layer::diff::write_upper_directory;
-use dhow_sandbox::container::pause;
 use dhow_spec::config::{History, RunConfig};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{NewTarget, Store};
 use serde_json::{Value, json};
 
+use super::pause::pause;
 use super::settings::Configuration;
 use super::{Record, directory, hold, running};
 use crate::context::Context;
@@ -57,7 +57,7 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let paused = match is_running && request.pause {
         true => {
             let process = running(&directory, name)?;
-            Some(pause(process.id, || process.is_there())?)
+            Some(pause(&directory, &process)?)
         }
         false => None,
     };

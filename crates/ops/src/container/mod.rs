@@ -11,6 +11,7 @@ mod details;
 mod files;
 mod mounts;
 mod names;
+mod pause;
 mod remove;
 mod run;
 mod settings;
@@ -123,14 +124,18 @@ pub(crate) fn find_among(records: Vec<Record>, text: &str) -> Result<Record> {
     }
 }
 
-/// Records what became of containers whose watcher was killed, and takes away what a crash left of those that were never recorded.
+/// Records what became of containers whose watcher was killed, and lets those go on that somebody stopped who was killed.
 pub(crate) fn recover(store: &Store) -> Result<()> {
     let records = store.containers()?;
-    let lost: Vec<&ContainerRecord> = records
-        .iter()
-        .filter(|record| record.container.state == ContainerState::Running)
-        .filter(|record| directory(store, &record.container.id).is_ok_and(|directory| is_free(&directory)))
-        .collect();
+    let mut lost: Vec<&ContainerRecord> = Vec::new();
+    for record in records.iter().filter(|record| record.container.state == ContainerState::Running) {
+        let directory = directory(store, &record.container.id)?;
+        if is_free(&directory) {
+            lost.push(record);
+        } else if store.is_writable() {
+            pause::resume_left(&directory);
+        }
+    }
     if lost.is_empty() || !store.is_writable() {
         return Ok(());
     }

@@ -157,9 +157,9 @@ fn watch(
     let spec = spec(store, record, &configuration, &directory, machine)?;
     last_use::note(store, [&record.image_id]);
     let group = limited(id, &configuration, &directory, witness)?;
-    let ended = container::run(&spec, group.as_ref(), streams, &mut |process| {
-        write_record(&directory.join("process"), &Process::of(process))
-    });
+    let mut started = |process| write_record(&directory.join("process"), &Process::of(process));
+    let ended =
+        container::run(&spec, group.as_ref(), streams, &mut started, &|| super::pause::resume_in_time(&directory));
     if let Some(group) = group {
         remove_groups(group.directories());
         let _ = remove_file(&directory.join(GROUPS));
@@ -193,7 +193,7 @@ pub(crate) fn remove_recorded_groups(directory: &Path) {
     }
 }
 
-fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
+pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec(record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
     write_atomic(path, &text, 0o600, Durability::Cached)
 }

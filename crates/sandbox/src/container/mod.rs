@@ -23,7 +23,7 @@ mod watch;
 pub use cgroup::{Group, Limits, remove_groups};
 pub use init::first_process;
 pub use look::{Look, files_of_running, look, root_of_running, user_in};
-pub use pause::{Paused, pause};
+pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, DEFAULT_CAPABILITIES, capability_number};
 pub use spec::{MountSource, MountSpec, RootFiles, Spec, StartCause, StartFailure};
 pub use streams::Streams;

@@ -1,6 +1,7 @@
 //! Processes of a container that stand still for a while, so that its files do too.
 //!
-//! They are stopped by SIGSTOP, which takes no cgroup and no rights but those to signal them. What was stopped already is left alone.
+//! They are stopped by SIGSTOP, which takes no cgroup and no rights but those to signal them. What was stopped already is left alone. Who
+//! stops them is told of each before, so that somebody else can let them go on if this process is killed meanwhile.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -13,6 +14,7 @@ use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
 use super::calls::HeldSignals;
 
@@ -36,23 +38,48 @@ pub struct Paused {
     _signals: HeldSignals,
 }
 
-impl Drop for Paused {
-    fn drop(&mut self) {
-        for process in self.stopped.iter().rev() {
+impl Paused {
+    /// Lets the processes go on. Signals wait for the drop still.
+    pub fn resume(&mut self) {
+        for process in self.stopped.drain(..).rev() {
             // One that was killed meanwhile does not go on.
-            let _ = pidfd_send_signal(process, Signal::CONT);
+            let _ = pidfd_send_signal(&process, Signal::CONT);
         }
     }
 }
 
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.resume();
+    }
+}
+
+/// A process that was asked to stand still, told apart from others that get its number later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Its number.
+    id: u32,
+    /// When it was started, in ticks since the machine was (proc_pid_stat(5), field 22).
+    start: u64,
+}
+
+/// Lets processes go on that were stopped by somebody who is not there any more to do it.
+pub fn resume(stopped: &[Stopped]) {
+    for process in stopped.iter().rev() {
+        // Gone, or somebody else's by now: then it was nobody's to go on.
+        let _ = process.send(Signal::CONT);
+    }
+}
+
 /// Has all processes of a container stand still: its first process, which is still the one that `is_it` knows, and all that come of it.
+/// `note` is told of all that are stopped, before the last of them are.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when it has ended, or when something in it does not stand still; all go on then.
-pub fn pause(first: u32, is_it: impl Fn() -> bool) -> Result<Paused> {
+/// [`Kind::Conflict`] when it has ended, or when something in it does not stand still; those of `note`. All go on then.
+pub fn pause(first: u32, is_it: impl Fn() -> bool, note: &mut dyn FnMut(&[Stopped]) -> Result<()>) -> Result<Paused> {
     let signals = HeldSignals::hold(&HELD).map_err(|error| Error::io("cannot hold signals back", error))?;
     let mut paused = Paused { stopped: Vec::new(), _signals: signals };
-    let mut asked: HashSet<(u32, u64)> = HashSet::new();
+    let (mut asked, mut noted) = (HashSet::new(), Vec::new());
     let (begin, mut was_still) = (Instant::now(), false);
     loop {
         let processes = descendants(first);
@@ -65,9 +92,17 @@ pub fn pause(first: u32, is_it: impl Fn() -> bool) -> Result<Paused> {
             return Ok(paused);
         }
         was_still = moving.is_empty();
-        for process in moving {
-            if asked.insert((process.id, process.start)) {
-                paused.stopped.extend(process.stop()?);
+        let new: Vec<Stopped> =
+            moving.iter().map(|process| process.stopped()).filter(|one| asked.insert(*one)).collect();
+        if !new.is_empty() {
+            noted.extend_from_slice(&new);
+            note(&noted)?;
+        }
+        for process in new {
+            match process.send(Signal::STOP) {
+                Ok(handle) => paused.stopped.push(handle),
+                Err(Errno::SRCH | Errno::INVAL) => {}
+                Err(error) => return Err(Error::io("cannot stop a process of the container", error.into())),
             }
         }
         if begin.elapsed() > PATIENCE {
@@ -100,23 +135,22 @@ impl Process {
         states.all(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
     }
 
-    /// Asks it to stop; nothing when it is gone.
-    fn stop(&self) -> Result<Option<OwnedFd>> {
-        let Some(id) = i32::try_from(self.id).ok().and_then(Pid::from_raw) else { return Ok(None) };
-        let stop = || {
-            let handle = pidfd_open(id, PidfdFlags::empty())?;
-            // The handle stands for one process: this one, or another that got its number since.
-            if Self::read(self.id).is_none_or(|now| now.start != self.start) {
-                return Err(Errno::SRCH);
-            }
-            pidfd_send_signal(&handle, Signal::STOP)?;
-            Ok(handle)
-        };
-        match stop() {
-            Ok(handle) => Ok(Some(handle)),
-            Err(Errno::SRCH | Errno::INVAL) => Ok(None),
-            Err(error) => Err(Error::io("cannot stop a process of the container", error.into())),
+    fn stopped(&self) -> Stopped {
+        Stopped { id: self.id, start: self.start }
+    }
+}
+
+impl Stopped {
+    /// Sends a signal to this very process. Returns what stands for it.
+    fn send(&self, signal: Signal) -> Result<OwnedFd, Errno> {
+        let id = i32::try_from(self.id).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        let handle = pidfd_open(id, PidfdFlags::empty())?;
+        // The handle stands for one process: this one, or another that got its number since.
+        if Process::read(self.id).is_none_or(|now| now.start != self.start) {
+            return Err(Errno::SRCH);
         }
+        pidfd_send_signal(&handle, signal)?;
+        Ok(handle)
     }
 }
 
@@ -179,15 +213,33 @@ mod tests {
         }
         let states = || descendants(child.id()).iter().map(Process::stands_still).collect::<Vec<_>>();
         let sleeper = descendants(child.id()).last().map(|process| process.id).expect("a sleeper");
-        let paused = pause(child.id(), || true).expect("a pause");
+        let goes_on = || {
+            let begin = Instant::now();
+            while states().contains(&true) && begin.elapsed() < PATIENCE {
+                sleep(BREATH);
+            }
+            assert_eq!(states(), [false, false]);
+        };
+        let mut noted = Vec::new();
+        let mut note = |stopped: &[Stopped]| {
+            noted = stopped.to_vec();
+            Ok(())
+        };
+        let paused = pause(child.id(), || true, &mut note).expect("a pause");
         assert_eq!(states(), [true, true]);
         drop(paused);
-        let begin = Instant::now();
-        while states().contains(&true) && begin.elapsed() < PATIENCE {
-            sleep(BREATH);
-        }
-        assert_eq!(states(), [false, false]);
-        assert!(pause(child.id(), || false).is_err(), "another process");
+        goes_on();
+        // Who stopped them is gone without a word: somebody else lets them go on, by what was noted.
+        let mut paused = pause(child.id(), || true, &mut note).expect("a pause");
+        paused.stopped.clear();
+        drop(paused);
+        assert_eq!(states(), [true, true]);
+        let later: Vec<Stopped> = noted.iter().map(|one| Stopped { start: one.start + 1, ..*one }).collect();
+        resume(&later);
+        assert_eq!(states(), [true, true], "others of the same numbers");
+        resume(&noted);
+        goes_on();
+        assert!(pause(child.id(), || false, &mut |_| Ok(())).is_err(), "another process");
         let _ = crate::kill(sleeper, || true);
         let _ = child.kill();
         let _ = child.wait();

@@ -37,8 +37,8 @@ pub enum Ended {
     NotStarted(StartFailure),
 }
 
-/// Runs a container to its end, in a control group if there is one. `started` is told the number of its first process once its program runs; when that fails, the container
-/// is killed.
+/// Runs a container to its end, in a control group if there is one. `started` is told the number of its first process once its program runs;
+/// when that fails, the container is killed. `stopped` hears whenever that process was stopped, or goes on.
 ///
 /// # Errors
 /// Those of starting a process; nothing runs then.
@@ -47,6 +47,7 @@ pub fn run(
     group: Option<&Group>,
     streams: Streams,
     started: &mut dyn FnMut(u32) -> Result<()>,
+    stopped: &dyn Fn(),
 ) -> Result<Ended> {
     let cannot = |error| Error::io("cannot start a container", error);
     let held = PASSED_ON.iter().copied().chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
@@ -91,7 +92,7 @@ pub fn run(
         (None, Some(pipes)) => pipes.connect(streams),
         (None, None) => Vec::new(),
     };
-    let status = wait(&mut first, &signals, terminal.as_ref()).map_err(cannot)?;
+    let status = wait(&mut first, &signals, terminal.as_ref(), stopped).map_err(cannot)?;
     // With the first process all others of the container ended, and with them their ends of the streams.
     moving.into_iter().for_each(|thread| drop(thread.join()));
     Ok(Ended::Exited(code(status)))
@@ -203,13 +204,23 @@ fn begin(spec: &Spec, first: &mut Child, orders: &mut File, mut reports: BufRead
 }
 
 /// Waits for the end, and passes signals on meanwhile.
-fn wait(first: &mut Child, signals: &HeldSignals, terminal: Option<&Terminal>) -> io::Result<ExitStatus> {
-    let mut interruptions = 0;
+fn wait(
+    first: &mut Child,
+    signals: &HeldSignals,
+    terminal: Option<&Terminal>,
+    stopped: &dyn Fn(),
+) -> io::Result<ExitStatus> {
+    let (mut interruptions, mut is_child) = (0, false);
     loop {
         if let Some(status) = first.try_wait()? {
             return Ok(status);
         }
-        match signals.wait()? {
+        if is_child {
+            stopped();
+        }
+        let signal = signals.wait()?;
+        is_child = signal == libc::SIGCHLD;
+        match signal {
             libc::SIGCHLD => {}
             libc::SIGWINCH => terminal.into_iter().for_each(Terminal::resize),
             signal => {
