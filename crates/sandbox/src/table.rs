@@ -28,6 +28,16 @@ pub fn mount_points() -> Result<Vec<MountPoint>> {
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse).collect())
 }
 
+/// Whether a process that can be looked at is in a mount namespace, which is named as `/proc/<pid>/ns/mnt` names it.
+pub fn is_mount_namespace_in_use(name: &str) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_number =
+        |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+    let mut namespaces =
+        processes.filter(is_number).filter_map(|entry| std::fs::read_link(entry.path().join("ns/mnt")).ok());
+    namespaces.any(|namespace| namespace.as_os_str() == name)
+}
+
 /// A line of mountinfo (proc_pid_mountinfo(5)): the mount point is the fifth field, the type the first behind a dash.
 fn parse(line: &[u8]) -> Option<MountPoint> {
     let mut fields = line.split(|byte| *byte == b' ');
@@ -69,6 +79,13 @@ mod tests {
         assert_eq!(parse(line), Some(expected));
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"98 23 0:51 / /x rw"), None);
+    }
+
+    #[test]
+    fn one_s_own_namespace_is_in_use() {
+        let own = std::fs::read_link("/proc/self/ns/mnt").expect("a namespace");
+        assert!(is_mount_namespace_in_use(&own.to_string_lossy()));
+        assert!(!is_mount_namespace_in_use("mnt:[1]"));
     }
 
     #[test]

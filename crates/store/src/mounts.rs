@@ -50,7 +50,7 @@ pub struct MountRecord {
 /// The right to change mounts; one process has it at a time.
 #[derive(Debug)]
 pub struct Mounts<'s> {
-    store: &'s Store,
+    pub(crate) store: &'s Store,
     _lock: FileLock,
 }
 
@@ -113,7 +113,7 @@ fn read(directory: &Path) -> Option<MountRecord> {
     serde_json::from_slice(&bytes).ok()
 }
 
-fn namespace() -> String {
+pub(crate) fn namespace() -> String {
     fs::read_link("/proc/self/ns/mnt").map_or_else(|_| String::new(), |link| link.to_string_lossy().into_owned())
 }
 

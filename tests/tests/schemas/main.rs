@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 29] = [
+const WITHOUT: [(&str, &str); 31] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
@@ -28,6 +28,7 @@ const WITHOUT: [(&str, &str); 29] = [
     ("manifest annotate", "prints nothing"),
     ("manifest exists", "prints nothing: its exit code is the answer"),
     ("manifest rm", "prints nothing"),
+    ("mount", "has podman's rows, as `json`"),
     ("ps", "has docker's rows: `json`, or a template over them"),
     ("rm", "prints names, one a line"),
     ("run", "prints what the program prints"),
@@ -35,6 +36,7 @@ const WITHOUT: [(&str, &str); 29] = [
     ("sync", "has skopeo's `--format`, for manifests; `--quiet` prints the names of what was copied, one a line"),
     ("system sync-view", "prints nothing"),
     ("tag", "prints nothing"),
+    ("unmount", "prints names, one a line"),
     ("unpack", "prints nothing"),
     ("unshare", "prints what the command prints"),
     ("untag", "prints nothing"),
@@ -46,7 +48,7 @@ const WITHOUT: [(&str, &str); 29] = [
 ];
 
 /// Verbs whose `--format` is about what they make, or over docker's own documents of containers and volumes.
-const OTHER_FORMAT: [&str; 6] = ["container inspect", "copy", "ps", "sync", "volume inspect", "volume ls"];
+const OTHER_FORMAT: [&str; 7] = ["container inspect", "copy", "mount", "ps", "sync", "volume inspect", "volume ls"];
 
 /// Every way to say a verb, as words.
 fn verbs(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<(String, bool)>) {

@@ -97,6 +97,9 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
     Node::verb::<container::List>("ps", &[], PS),
+    Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
+    Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"])
+        .called_in_podman("umount"),
     Node::verb::<container::Remove>("rm", &[], &["container rm", "rm"]),
     Node::verb::<search::Search>("search", &[], &[]),
     Node::verb::<tags::Tags>("tags", &[], &[]),
@@ -149,10 +152,12 @@ const CONTAINER: &[Node] = &[
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<container::ContainerInspect>("inspect", &[], &[]),
     Node::verb::<container::List>("ls", &["list", "ps"], PS),
+    Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Prune>("prune", &[], &[]),
     Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
+    Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"]),
 ];
 
 const IMAGE: &[Node] = &[

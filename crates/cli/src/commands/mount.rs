@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use dhow_ops::Context;
 use dhow_ops::mount::{self, Listed, MountRequest, Mounted, Server, UnmountRequest, Way};
 
 use crate::errors::{Failure, Outcome};
@@ -43,20 +44,37 @@ impl Verb for Mount {
         let is_one = self.names.len() == 1;
         let mounted = if self.all || !self.names.is_empty() {
             let request = MountRequest { names: self.names, all: self.all, ways: ways(session)?, server: server() };
-            mount::mount(&context, &request)
+            mount::mount(&context, &request).map_err(Failure::from)
         } else {
-            mount::list(&context).map(|Listed { mounted, dead }| {
-                dead.iter().for_each(|dead| session.console.notice(warning(dead)));
-                mounted
-            })
+            warned_of_dead(session, &context)
         };
-        let mounted = documents.settle(None, mounted.map_err(Failure::from))?;
+        let mounted = documents.settle(None, mounted)?;
         if documents.are_wanted() {
             return mounted.iter().try_for_each(|mounted| documents.put(&schema::Mounted::from(mounted)));
         }
         session.console.text(shown(&mounted, is_one));
         Ok(())
     }
+}
+
+/// What is mounted of images; says what would be if the process that served it were not dead.
+pub(super) fn warned_of_dead(session: &Session<'_>, context: &Context) -> Outcome<Vec<Mounted>> {
+    let Listed { mounted, dead } = mount::list(context)?;
+    dead.iter().for_each(|dead| session.console.notice(warning(dead)));
+    Ok(mounted)
+}
+
+/// Mounts one image.
+pub(super) fn of_image(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounted> {
+    let request = MountRequest { names: vec![name.to_owned()], all: false, ways: ways(session)?, server: server() };
+    let mounted = mount::mount(context, &request)?.pop();
+    mounted.ok_or_else(|| Failure::Client(format!("nothing was mounted of {name}")))
+}
+
+/// Unmounts one image.
+pub(super) fn unmount_image(context: &Context, name: &str, force: bool) -> Outcome {
+    let request = UnmountRequest { names: vec![name.to_owned()], all: false, force };
+    Ok(mount::unmount(context, &request).map(drop)?)
 }
 
 /// How to mount: as the environment says, else whatever works.

@@ -9,6 +9,7 @@ mod copy;
 mod create;
 mod details;
 mod files;
+mod mount;
 mod mounts;
 mod names;
 mod pause;
@@ -36,6 +37,7 @@ pub use dhow_sandbox::container::{
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
+pub use mount::{MountedContainer, mount, mounted, unmount};
 pub use mounts::{Mount, MountKind, bytes as size};
 pub use remove::{RemoveOptions, prune, remove};
 pub use run::{Run, Witness, run, start};
@@ -165,6 +167,12 @@ pub(crate) fn remove_left(store: &Store) -> Result<()> {
         }
     }
     Ok(())
+    for mount in store.container_mounts() {
+        if !records.iter().any(|record| record.container.id == mount.container) {
+            // Whoever still works in it keeps it until they are done.
+            let _ = mount::end(store, &mount.container);
+        }
+    }
 }
 
 /// Removes a directory in which a container may have left what cannot be listed.

@@ -7,6 +7,7 @@ use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_store::Store;
 
+use super::mount::end as end_mount;
 use super::{Record, directory, discard, hold, kill, root};
 use crate::context::Context;
 use crate::df::Configuration;
@@ -61,6 +62,7 @@ fn end(directory: &std::path::Path, name: &str) -> Result<FileLock> {
 
 /// Takes a container away whose lock is held: first its record, so that nothing half removed is ever listed.
 pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> {
+    end_mount(store, id)?;
     let volumes = store.update(|update| {
         let volumes = if with_volumes { update.volumes_of(id)? } else { Vec::new() };
         update.remove_container(id)?;
@@ -83,6 +85,7 @@ pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> 
 
 /// As [`forget`], for a container that has no volumes and was to be removed when it ends: a power cut may bring its record back.
 pub(crate) fn forget_passing(store: &Store, id: &str) -> Result<()> {
+    end_mount(store, id)?;
     store.update_passing(|update| update.remove_container(id))?;
     discard(&directory(store, id)?)
 }

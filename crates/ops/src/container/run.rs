@@ -252,6 +252,7 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         work: directory.join("work"),
         scratch: directory.join("scratch"),
     })
+        mounted: super::mount::place(store, &record.container.id)?,
 }
 
 /// The layers, without those that a layer above hides as a whole, which overlayfs would not see.

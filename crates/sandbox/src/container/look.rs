@@ -55,6 +55,13 @@ pub fn root_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd
 /// # Errors
 /// As [`root_of_running`].
 pub fn files_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
+    let seen = view_of_running(process, is_it)?;
+    restrict(&seen, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(|error| cannot(&"its files", error))?;
+    Ok(seen)
+}
+
+/// The files of a container that runs, without those that are mounted in it, attached nowhere yet.
+pub(super) fn view_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
     let mounts = Directory::open(process, is_it)?.at("ns/mnt", OFlags::RDONLY)?;
     // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
     let seen = thread::scope(|scope| scope.spawn(|| root_in(&mounts)).join());
@@ -67,9 +74,7 @@ fn root_in(mounts: &OwnedFd) -> Result<OwnedFd, Errno> {
     calls::unshare(UnshareFlags::FS).map_err(errno)?;
     move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let seen = view(&root, false)?;
-    restrict(&seen, MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-    Ok(seen)
+    view(&root, false)
 }
 
 /// User and group that a name or number stands for in a container's files; root for an empty one.

@@ -15,6 +15,7 @@ mod rootfs;
 mod seccomp;
 #[cfg(target_arch = "x86_64")]
 mod seccomp32;
+mod shown;
 mod spec;
 mod streams;
 mod users;
@@ -25,6 +26,7 @@ pub use init::first_process;
 pub use look::{Look, files_of_running, look, root_of_running, user_in};
 pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, DEFAULT_CAPABILITIES, capability_number};
+pub use shown::{show, show_running};
 pub use spec::{MountSource, MountSpec, RootFiles, Spec, StartCause, StartFailure};
 pub use streams::Streams;
 pub use watch::{Ended, run};

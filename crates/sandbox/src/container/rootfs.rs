@@ -62,6 +62,9 @@ const STUBS: [&str; 9] = [
     "etc/hostname",
 ];
 
+/// What overlayfs is known by (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+
 const NOTHING_SPECIAL: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC).union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
@@ -129,7 +132,7 @@ pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
 }
 
 /// Docker's words around an error of a mount.
-fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
+pub(crate) fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
     move |error| {
         let hint = match error {
             Errno::PERM | Errno::ACCESS => ": this machine does not let containers mount what they need",
@@ -150,7 +153,10 @@ fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
 }
 
 /// The image, what every container finds, and what this one changed, as one file system that is attached nowhere yet.
-fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+    if let Some(point) = &files.mounted {
+        return mounted_at(point);
+    }
     let lower = lower(files)?;
     let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
     let whole = |error| failed("the files of the image")(error);
@@ -173,6 +179,16 @@ fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
         let point = files.scratch.join(number.to_string());
         match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => {}
+/// A second view of what is mounted already.
+fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
+    let told = |error| failed("the files of the image")(error);
+    let found = open_directory(point).map_err(told)?;
+    if rustix::fs::fstatfs(&found).map_err(told)?.f_type != OVERLAY {
+        return Err(StartFailure::setup("the container was unmounted just now: try again"));
+    }
+    view(&found, false).map_err(told)
+}
+
             Err(error) => return Err(failed("the files of the image")(error)),
         }
         let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
@@ -463,6 +479,6 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-fn attach_at(mount: &OwnedFd, path: &Path) -> Result<(), Errno> {
+pub(crate) fn attach_at(mount: &OwnedFd, path: &Path) -> Result<(), Errno> {
     move_mount(mount.as_fd(), "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }

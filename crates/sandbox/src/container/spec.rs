@@ -66,6 +66,9 @@ pub struct RootFiles {
 
 /// Something to mount in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    /// Where all of it is mounted already, where everybody sees it: a second time, overlayfs would promise nothing.
+    #[serde(default)]
+    pub mounted: Option<PathBuf>,
 pub struct MountSpec {
     /// Where, as the container sees it.
     pub target: String,

@@ -1,0 +1,227 @@
+//! `mount` and `unmount` of containers, as podman has them; a name that no container has may be an image's.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::Context;
+use dhow_ops::container::{self, MountedContainer, Record};
+use serde_json::{Value, json};
+
+use super::super::mount::{of_image, unmount_image, warned_of_dead};
+use super::super::targets;
+use super::{machine, missing};
+use crate::errors::{Failure, Outcome};
+use crate::format::podman;
+use crate::personality::Personality;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `mount`.
+#[derive(Args, Debug)]
+pub(crate) struct Mount {
+    /// Mount all containers
+    #[arg(short, long)]
+    all: bool,
+    /// Write as "json"
+    #[arg(long, value_name = "string", default_value = "")]
+    format: String,
+    /// Show whole IDs
+    #[arg(long, alias = "notruncate")]
+    no_trunc: bool,
+    #[arg(value_name = "CONTAINER")]
+    names: Vec<String>,
+}
+
+/// Something that is mounted.
+struct Mounted {
+    id: String,
+    /// What tables show.
+    shown: String,
+    names: Vec<String>,
+    path: PathBuf,
+}
+
+impl Verb for Mount {
+    const ABOUT: &'static str = "Mount the files of containers and show where, or show what is mounted";
+    const OPERANDS: &'static str = "[CONTAINER...]";
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        check_names(self.all, &self.names)?;
+        if !matches!(self.format.as_str(), "" | "json") {
+            return Err(Failure::Client(format!("unknown --format argument: {:?}", self.format)));
+        }
+        let context = session.local_context()?;
+        let is_list = !self.all && self.names.is_empty();
+        let mut mounted = Vec::new();
+        let mut failure = Ok(());
+        match (is_list, self.all) {
+            (true, _) => mounted = self.list(session, &context)?,
+            (false, true) => {
+                failure = targets::each(container::list(&context)?, |record| {
+                    mounted.push(of_container(session, &context, &record)?);
+                    Ok(())
+                });
+            }
+            (false, false) => {
+                failure = targets::each(&self.names, |name| {
+                    mounted.push(mount(session, &context, name)?);
+                    Ok(())
+                });
+            }
+        }
+        if self.format == "json" {
+            let rows: Vec<Value> = mounted.iter().map(document).collect();
+            session.console.line(podman::indented(&rows, " ")?);
+            return failure;
+        }
+        let width = mounted.iter().map(|mounted| mounted.shown.len()).max().unwrap_or(0);
+        for Mounted { shown, path, .. } in &mounted {
+            let path = path.display();
+            session.console.line(if is_list { format!("{shown:width$}  {path}") } else { path.to_string() });
+        }
+        failure
+    }
+}
+
+impl Mount {
+    /// Containers first; images only where the name of one could be given.
+    fn list(&self, session: &Session<'_>, context: &Context) -> Outcome<Vec<Mounted>> {
+        let is_whole = self.no_trunc || self.format == "json";
+        let shown = |record: &Record| match is_whole {
+            true => record.container.id.clone(),
+            false => record.container.short_id().to_owned(),
+        };
+        let containers = container::mounted(context)?.into_iter();
+        let mut mounted: Vec<Mounted> = containers
+            .map(|MountedContainer { record, path }| Mounted { shown: shown(&record), ..described(&record, path) })
+            .collect();
+        if takes_images(session) {
+            let images = warned_of_dead(session, context)?.into_iter();
+            mounted.extend(images.map(|image| Mounted {
+                id: image.id.as_str().to_owned(),
+                shown: image.name,
+                names: image.references,
+                path: image.path,
+            }));
+        }
+        Ok(mounted)
+    }
+}
+
+/// The arguments of `unmount`.
+#[derive(Args, Debug)]
+pub(crate) struct Unmount {
+    /// Unmount all containers
+    #[arg(short, long)]
+    all: bool,
+    /// Unmount however often a container was mounted, and even if it is in use
+    #[arg(short, long)]
+    force: bool,
+    #[arg(value_name = "CONTAINER")]
+    names: Vec<String>,
+}
+
+impl Verb for Unmount {
+    const ABOUT: &'static str = "Unmount containers";
+    const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        check_names(self.all, &self.names)?;
+        if !self.all && self.names.is_empty() {
+            return Err(Failure::Client("you must provide at least one name or id".to_owned()));
+        }
+        let context = session.local_context()?;
+        if self.all {
+            return targets::each(container::mounted(&context)?, |mounted| {
+                container::unmount(&context, &mounted.record, self.force)?;
+                session.console.line(mounted.record.container.id);
+                Ok(())
+            });
+        }
+        targets::each(&self.names, |name| {
+            match container::find(&context, name) {
+                Ok(record) => {
+                    may_mount(session, "umount")?;
+                    container::unmount(&context, &record, self.force)?;
+                }
+                Err(error) if is_image(session, &context, name, &error) => unmount_image(&context, name, self.force)?,
+                Err(error) => return Err(missing(session.personality, name, error).into()),
+            }
+            session.console.line(name);
+            Ok(())
+        })
+    }
+}
+
+fn check_names(all: bool, names: &[String]) -> Outcome {
+    match all && !names.is_empty() {
+        true => Err(Failure::Client("no arguments are needed with --all".to_owned())),
+        false => Ok(()),
+    }
+}
+
+fn mount(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounted> {
+    match container::find(context, name) {
+        Ok(record) => of_container(session, context, &record),
+        Err(error) if is_image(session, context, name, &error) => {
+            let image = of_image(session, context, name)?;
+            Ok(Mounted {
+                id: image.id.as_str().to_owned(),
+                shown: image.name,
+                names: image.references,
+                path: image.path,
+            })
+        }
+        Err(error) => Err(missing(session.personality, name, error).into()),
+    }
+}
+
+fn of_container(session: &Session<'_>, context: &Context, record: &Record) -> Outcome<Mounted> {
+    may_mount(session, "mount")?;
+    let path = container::mount(context, record, machine(session)?)?;
+    Ok(described(record, path))
+}
+
+fn described(record: &Record, path: PathBuf) -> Mounted {
+    let id = record.container.id.clone();
+    Mounted { shown: id.clone(), id, names: record.container.name.iter().cloned().collect(), path }
+}
+
+/// As podman has it.
+fn document(mounted: &Mounted) -> Value {
+    json!({ "id": mounted.id, "Names": mounted.names, "mountpoint": mounted.path })
+}
+
+/// Refuses who is not root and would mount where nobody else sees it.
+fn may_mount(session: &Session<'_>, verb: &str) -> Outcome {
+    let environment = &session.environment;
+    if environment.user == 0 || environment.in_user_namespace.is_some() {
+        return Ok(());
+    }
+    let program = session.personality.program();
+    let message =
+        format!("cannot run command \"{program} {verb}\" in rootless mode, must execute `{program} unshare` first");
+    Err(Error::new(Kind::Denied, message)
+        .with_hint(format!("`{program} cp`, `diff` and `export` look into containers without a mount"))
+        .into())
+}
+
+/// Whether a name that no container has is taken for an image's, which podman does not do.
+fn is_image(session: &Session<'_>, context: &Context, name: &str, error: &Error) -> bool {
+    takes_images(session) && error.kind() == Kind::NotFound && container::image_of(context, name).is_ok()
+}
+
+fn takes_images(session: &Session<'_>) -> bool {
+    session.personality != Personality::Podman
+}

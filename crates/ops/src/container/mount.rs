@@ -1,0 +1,134 @@
+//! `mount` and `unmount` of containers, as podman has them: all files of a container as a directory of this machine.
+//!
+//! Overlayfs promises nothing of files that are mounted twice. So whoever else needs the files of a container that is mounted takes a second
+//! view of that mount, which the kernel's table tells of, and a container that runs is mounted as a view of what it has.
+
+use std::path::{Path, PathBuf};
+
+use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::{show, show_running};
+use dhow_sandbox::{is_mount_namespace_in_use, mount_points, unmount as unmount_path};
+use dhow_store::Store;
+
+use super::run::files;
+use super::{Machine, Record, directory, hold, recover, running};
+use crate::context::Context;
+
+/// A container that is mounted.
+#[derive(Clone, Debug)]
+pub struct MountedContainer {
+    /// Its record.
+    pub record: Record,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+/// Mounts a container's files, without its volumes, so that they can be read and written. One that is mounted already is counted once more.
+///
+/// # Errors
+/// [`Kind::Conflict`] when somebody else works on it or has it mounted where it is not seen from here; [`Kind::Unsupported`] where nothing can
+/// be mounted.
+pub fn mount(context: &Context, record: &Record, machine: Machine) -> Result<PathBuf> {
+    let store = context.store()?;
+    let id = &record.container.id;
+    let mounts = store.change_mounts()?;
+    if let Some(path) = place(store, id)? {
+        let count = store.container_mount(id).map_or(0, |mount| mount.count);
+        mounts.note_container(id, count.saturating_add(1))?;
+        return Ok(path);
+    }
+    // Before it is there: whatever becomes of this process, the mount is known.
+    mounts.note_container(id, 1)?;
+    let point = store.container_mount_point(id)?;
+    let shown = show_at(store, record, machine, &point);
+    if shown.is_err() {
+        let _ = mounts.forget_container(id);
+    }
+    shown.map(|()| point)
+}
+
+fn show_at(store: &Store, record: &Record, machine: Machine, point: &Path) -> Result<()> {
+    let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
+    let directory = directory(store, &record.container.id)?;
+    if record.container.is_running() {
+        let process = running(&directory, name)?;
+        return show_running(process.id, || process.is_there(), point);
+    }
+    let _lock = hold(&directory, name)?;
+    show(&files(store, record, &directory, machine)?, machine.in_user_namespace, point)
+}
+
+/// Unmounts a container: once, or with `force` however often it was mounted and even if it is in use. One that is not mounted is left alone.
+///
+/// # Errors
+/// [`Kind::Conflict`] when it is in use, or mounted where it is not seen from here.
+pub fn unmount(context: &Context, record: &Record, force: bool) -> Result<()> {
+    let store = context.store()?;
+    let id = &record.container.id;
+    let Some(known) = store.container_mount(id) else { return Ok(()) };
+    let mounts = store.change_mounts()?;
+    let Some(path) = place(store, id)? else { return mounts.forget_container(id) };
+    if known.count > 1 && !force {
+        return mounts.note_container(id, known.count - 1);
+    }
+    unmount_path(&path, force)?;
+    mounts.forget_container(id)
+}
+
+/// The containers that are mounted, by their IDs.
+///
+/// # Errors
+/// Those of the store and of reading the kernel's table.
+pub fn mounted(context: &Context) -> Result<Vec<MountedContainer>> {
+    let store = context.store()?;
+    recover(store)?;
+    let records = store.containers()?;
+    let mut mounted = Vec::new();
+    for mount in store.container_mounts() {
+        let path = store.container_mount_point(&mount.container)?;
+        if let Some(record) = records.iter().find(|record| record.container.id == mount.container)
+            && is_mounted(&path)?
+        {
+            mounted.push(MountedContainer { record: record.clone(), path });
+        }
+    }
+    Ok(mounted)
+}
+
+/// Where a container's files are mounted already.
+///
+/// # Errors
+/// [`Kind::Conflict`] when that is where it cannot be seen from here.
+pub(super) fn place(store: &Store, id: &str) -> Result<Option<PathBuf>> {
+    let Some(mount) = store.container_mount(id) else { return Ok(None) };
+    let path = store.container_mount_point(id)?;
+    if is_mounted(&path)? {
+        return Ok(Some(path));
+    }
+    if store.may_be_elsewhere(&mount) && is_mount_namespace_in_use(&mount.namespace) {
+        let message = format!("container {} is mounted in another mount namespace, {}", &id[..12], mount.namespace);
+        return Err(Error::new(Kind::Conflict, message).with_hint(
+            "unmount it there with `dhow umount`, or end the shell of `dhow unshare` that it was mounted in",
+        ));
+    }
+    Ok(None)
+}
+
+/// Ends the mount of a container that is about to be removed.
+///
+/// # Errors
+/// As [`unmount`].
+pub(super) fn end(store: &Store, id: &str) -> Result<()> {
+    if store.container_mount(id).is_none() {
+        return Ok(());
+    }
+    let mounts = store.change_mounts()?;
+    if let Some(path) = place(store, id)? {
+        unmount_path(&path, true)?;
+    }
+    mounts.forget_container(id)
+}
+
+fn is_mounted(path: &Path) -> Result<bool> {
+    Ok(mount_points()?.iter().any(|point| point.path == path))
+}
