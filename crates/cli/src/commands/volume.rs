@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use dhow_base::Kind;
+use dhow_base::{Error, Kind};
 use dhow_ops::container::{self, VolumeDetails};
 use dhow_template::{Options, Template, Value};
 use serde_json::json;
@@ -44,10 +44,10 @@ impl Verb for Create {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         if self.driver != "local" {
-            return Err(Failure::Client(format!(
-                "volume driver {:?} is not supported: there is \"local\" only",
-                self.driver
-            )));
+            let (name, driver) = (self.names.first().map_or("", String::as_str), &self.driver);
+            let message =
+                format!("create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found");
+            return Err(Error::new(Kind::NotFound, message).with_hint("there is the driver \"local\" only").into());
         }
         if !self.opt.is_empty() {
             return Err(Failure::Client("--opt is not supported: a volume is a directory of the store".to_owned()));
@@ -109,14 +109,21 @@ impl Verb for List {
                 "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),
                 "driver" => volumes.retain(|_| value == "local"),
                 "dangling" => {
-                    let wanted = matches!(value.as_str(), "1" | "true");
+                    let wanted = match value.as_str() {
+                        "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => {
+                            let message = format!("invalid filter 'dangling=[{value}]'");
+                            return Err(Error::new(Kind::Invalid, message).into());
+                        }
+                    };
                     volumes.retain(|volume| (volume.volume.links == 0) == wanted);
                 }
                 "label" => volumes.retain(|volume| match value.split_once('=') {
                     Some((key, wanted)) => volume.labels.get(key).is_some_and(|value| value == wanted),
                     None => volume.labels.contains_key(&value),
                 }),
-                _ => return Err(dhow_base::Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
+                _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
             }
         }
         if self.quiet && self.format.is_empty() {

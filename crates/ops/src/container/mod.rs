@@ -31,14 +31,14 @@ pub use copy::{CopyOptions, Incoming, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
-    CAPABILITIES, DEFAULT_CAPABILITIES, Ended, FIRST_PROCESS, Limits, StartCause, StartFailure, Streams,
+    CAPABILITIES, DEFAULT_CAPABILITIES, Ended, FIRST_PROCESS, Limits, StartCause, StartFailure, StartStage, Streams,
     capability_number, first_process,
 };
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
 pub use mount::{MountedContainer, mount, mounted, unmount};
-pub use mounts::{Mount, MountKind, bytes as size};
+pub use mounts::{Mount, MountKind, Refusal, bytes as size};
 pub use remove::{RemoveOptions, prune, remove};
 pub use run::{Run, Witness, run, start};
 pub use settings::{Capabilities, Network, Options, Settings};

@@ -30,6 +30,9 @@ pub struct Mount {
     /// Whether programs in memory can be started.
     #[serde(default)]
     pub executable: bool,
+    /// Whether programs in memory can give the rights of their owners.
+    #[serde(default)]
+    pub gives_rights: bool,
     /// Whether the volume got its name by chance.
     #[serde(default)]
     pub anonymous: bool,
@@ -60,6 +63,7 @@ impl Mount {
             make_source: false,
             options: Vec::new(),
             executable: false,
+            gives_rights: false,
             anonymous: false,
         }
     }
@@ -69,31 +73,29 @@ impl Mount {
     /// # Errors
     /// [`Kind::Invalid`] in docker's words.
     pub fn volume(text: &str) -> Result<Self> {
-        let invalid = |what: &str| Error::new(Kind::Invalid, format!("invalid spec: {text}: {what}"));
+        let invalid = || Error::new(Kind::Invalid, format!("invalid volume specification: '{text}'"));
         let parts: Vec<&str> = text.split(':').collect();
         let (source, target, options) = match parts.as_slice() {
             [target] => ("", *target, ""),
             [source, target] => (*source, *target, ""),
             [source, target, options] => (*source, *target, *options),
-            _ => return Err(invalid("too many colons")),
+            _ => return Err(invalid()),
         };
         if parts.iter().any(|part| part.is_empty()) {
-            return Err(invalid("empty section between colons"));
-        }
-        let target = cleaned(target).ok_or_else(|| {
-            let message = format!("invalid volume specification: '{text}': invalid mount config for type \"volume\"");
-            Error::new(Kind::Invalid, format!("{message}: invalid mount path: '{target}' mount path must be absolute"))
-        })?;
-        if target == "/" {
-            let message = format!("invalid volume specification: '{text}': invalid mount config for type \"volume\"");
-            return Err(Error::new(
-                Kind::Invalid,
-                format!("{message}: invalid specification: destination can't be '/'"),
-            ));
+            return Err(invalid());
         }
         let kind = if source.starts_with('/') { MountKind::Bind } else { MountKind::Volume };
+        let of = |what: &str| {
+            let message = format!("invalid volume specification: '{text}': invalid mount config for type");
+            Error::new(Kind::Invalid, format!("{message} {:?}: {what}", kind.word()))
+        };
+        let target = cleaned(target)
+            .ok_or_else(|| of(&format!("invalid mount path: '{target}' mount path must be absolute")))?;
+        if target == "/" {
+            return Err(of("invalid specification: destination can't be '/'"));
+        }
         if kind == MountKind::Volume && !source.is_empty() {
-            check_volume_name(source)?;
+            check_named(source)?;
         }
         let mut mount = Self { make_source: kind == MountKind::Bind, ..Self::new(kind, source, &target) };
         mount.anonymous = kind == MountKind::Volume && source.is_empty();
@@ -117,57 +119,29 @@ impl Mount {
     /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] in docker's words.
-    pub fn long(text: &str) -> Result<Self> {
-        let invalid = |message: String| Error::new(Kind::Invalid, message);
-        let mut mount = Self::new(MountKind::Volume, "", "");
+    /// In the words of docker's client, or of its engine.
+    pub fn long(text: &str) -> Result<Self, Refusal> {
+        let mut long = Long { mount: Self::new(MountKind::Volume, "", ""), unknown: None, used: None };
         for field in text.split(',') {
-            let (key, value) = match field.split_once('=') {
-                Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
-                None => (field.to_ascii_lowercase(), None),
-            };
-            let flag = || match value {
-                None | Some("true" | "1") => Ok(true),
-                Some("false" | "0") => Ok(false),
-                Some(value) => Err(invalid(format!("invalid value for {key}: {value}"))),
-            };
-            let needed = || value.ok_or_else(|| invalid(format!("invalid field '{field}' must be a key=value pair")));
-            match key.as_str() {
-                "type" => {
-                    mount.kind = match needed()?.to_ascii_lowercase().as_str() {
-                        "bind" => MountKind::Bind,
-                        "volume" => MountKind::Volume,
-                        "tmpfs" => MountKind::Tmpfs,
-                        other => {
-                            return Err(invalid(format!(
-                                "invalid mount config for type {other:?}: mount type unknown"
-                            )));
-                        }
-                    }
-                }
-                "source" | "src" => mount.source = needed()?.to_owned(),
-                "target" | "dst" | "destination" => mount.target = needed()?.to_owned(),
-                "readonly" | "ro" => mount.read_only = flag()?,
-                "volume-nocopy" => mount.no_copy = flag()?,
-                "tmpfs-size" => mount.options.push(("size".to_owned(), bytes(needed()?)?.to_string())),
-                "tmpfs-mode" => mount.options.push(("mode".to_owned(), needed()?.to_owned())),
-                "consistency" => {}
-                "bind-propagation" if matches!(value, Some("private" | "rprivate")) => {}
-                "bind-propagation" | "bind-recursive" | "bind-nonrecursive" | "volume-driver" | "volume-opt"
-                | "volume-label" | "volume-subpath" | "image-subpath" => {
-                    return Err(Error::new(Kind::Unsupported, format!("mount option '{key}' is not supported")));
-                }
-                _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
-            }
+            long.read(field).map_err(Refusal::Client)?;
         }
-        mount.checked()
+        let Long { mount, unknown, used } = long;
+        let client = |message: String| Refusal::Client(Error::new(Kind::Invalid, message));
+        let kind = unknown.as_deref().unwrap_or(mount.kind.word());
+        if mount.target.is_empty() {
+            return Err(client("target is required".to_owned()));
+        }
+        if let Some(used) = used.map(MountKind::word).filter(|used| *used != kind) {
+            return Err(client(format!("cannot mix '{used}-*' options with mount type '{kind}'")));
+        }
+        if let Some(kind) = unknown {
+            let message = format!("invalid mount config for type {kind:?}: mount type unknown");
+            return Err(Refusal::Engine(Error::new(Kind::Invalid, message)));
+        }
+        mount.checked().map_err(Refusal::Engine)
     }
 
     fn checked(mut self) -> Result<Self> {
-        let invalid = |message: &str| Error::new(Kind::Invalid, message.to_owned());
-        if self.target.is_empty() {
-            return Err(invalid("target is required"));
-        }
         let kind = self.kind.word();
         let of = |what: &str| Error::new(Kind::Invalid, format!("invalid mount config for type {kind:?}: {what}"));
         self.target = cleaned(&self.target)
@@ -182,7 +156,7 @@ impl Mount {
             }
             MountKind::Tmpfs if !self.source.is_empty() => return Err(of("field Source must not be specified")),
             MountKind::Volume if self.source.is_empty() => self.anonymous = true,
-            MountKind::Volume => check_volume_name(&self.source)?,
+            MountKind::Volume => check_named(&self.source)?,
             _ => {}
         }
         Ok(self)
@@ -194,7 +168,10 @@ impl Mount {
     /// [`Kind::Invalid`] for paths and options that there are not.
     pub fn tmpfs(text: &str) -> Result<Self> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
-        let mut mount = Self { target: target.to_owned(), ..Self::new(MountKind::Tmpfs, "", "") };
+        let target = cleaned(target).ok_or_else(|| {
+            Error::new(Kind::Invalid, format!("invalid mount path: '{target}' mount path must be absolute"))
+        })?;
+        let mut mount = Self::new(MountKind::Tmpfs, "", &target);
         for option in options.split(',').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some((name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)) => {
@@ -203,7 +180,14 @@ impl Mount {
                 None if option == "ro" => mount.read_only = true,
                 None if option == "rw" => mount.read_only = false,
                 None if option == "exec" => mount.executable = true,
-                None if matches!(option, "noexec" | "nosuid" | "nodev" | "noatime" | "relatime") => {}
+                None if option == "noexec" => mount.executable = false,
+                None if option == "suid" => mount.gives_rights = true,
+                None if option == "nosuid" => mount.gives_rights = false,
+                None if option == "dev" => {
+                    return Err(Error::new(Kind::Unsupported, "tmpfs option \"dev\" is not supported")
+                        .with_hint("--device shows a device in the container"));
+                }
+                None if matches!(option, "nodev" | "noatime" | "relatime") => {}
                 _ => return Err(Error::new(Kind::Invalid, format!("invalid tmpfs option [{option:?}]"))),
             }
         }
@@ -232,6 +216,77 @@ impl Mount {
     }
 }
 
+/// Who refuses a mount.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Whoever reads the command line: it cannot be understood.
+    Client(Error),
+    /// Whoever mounts: there is no such thing.
+    Engine(Error),
+}
+
+/// What `--mount` says, as far as it was read.
+struct Long {
+    mount: Mount,
+    /// A type that there is not.
+    unknown: Option<String>,
+    /// The type whose own options were used.
+    used: Option<MountKind>,
+}
+
+impl Long {
+    fn read(&mut self, field: &str) -> Result<()> {
+        let invalid = |message: String| Error::new(Kind::Invalid, message);
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+            None => (field.to_ascii_lowercase(), None),
+        };
+        let wrong = || invalid(format!("invalid value for {key}: {}", value.unwrap_or_default()));
+        let flag = || match value {
+            None | Some("true" | "1") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            Some(_) => Err(wrong()),
+        };
+        let needed = || value.ok_or_else(|| invalid(format!("invalid field '{field}' must be a key=value pair")));
+        let mount = &mut self.mount;
+        match key.as_str() {
+            "type" => match needed()?.to_ascii_lowercase().as_str() {
+                "bind" => mount.kind = MountKind::Bind,
+                "volume" => mount.kind = MountKind::Volume,
+                "tmpfs" => mount.kind = MountKind::Tmpfs,
+                other => self.unknown = Some(other.to_owned()),
+            },
+            "source" | "src" => needed()?.clone_into(&mut mount.source),
+            "target" | "dst" | "destination" => needed()?.clone_into(&mut mount.target),
+            "readonly" | "ro" => mount.read_only = flag()?,
+            "volume-nocopy" => {
+                mount.no_copy = flag()?;
+                self.used = Some(MountKind::Volume);
+            }
+            "tmpfs-size" => {
+                let size = bytes(needed()?).map_err(|_| wrong())?;
+                mount.options.push(("size".to_owned(), size.to_string()));
+                self.used = Some(MountKind::Tmpfs);
+            }
+            "tmpfs-mode" => {
+                let mode = needed()?;
+                u32::from_str_radix(mode, 8).map_err(|_| wrong())?;
+                mount.options.push(("mode".to_owned(), mode.to_owned()));
+                self.used = Some(MountKind::Tmpfs);
+            }
+            "consistency" => {}
+            "bind-propagation" if matches!(value, Some("private" | "rprivate")) => self.used = Some(MountKind::Bind),
+            "bind-propagation" | "bind-recursive" | "bind-nonrecursive" | "volume-driver" | "volume-opt"
+            | "volume-label" | "volume-subpath" | "image-subpath" => {
+                return Err(Error::new(Kind::Unsupported, format!("mount option '{key}' is not supported")));
+            }
+            _ if value.is_none() => drop(needed()?),
+            _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+        }
+        Ok(())
+    }
+}
+
 impl MountKind {
     /// Docker's word.
     pub fn word(self) -> &'static str {
@@ -255,6 +310,11 @@ pub(crate) fn cleaned(path: &str) -> Option<String> {
         }
     }
     Some(format!("/{}", parts.join("/")))
+}
+
+/// As [`check_volume_name`], of a volume that a container is to use.
+pub(crate) fn check_named(name: &str) -> Result<()> {
+    check_volume_name(name).map_err(|error| error.context(format_args!("create {name}")))
 }
 
 /// Refuses what is no name of a volume, in docker's words.
@@ -332,36 +392,49 @@ mod tests {
         check("/a:/b/../c:ro,z", "bind /a->/c ro");
         check("name:/b:nocopy", "volume name->/b nocopy");
         check("/a:/b:odd", "invalid mode: odd");
-        check("a:b:c:d", "invalid spec: a:b:c:d: too many colons");
-        check(":/b", "invalid spec: :/b: empty section between colons");
+        check("a:b:c:d", "invalid volume specification: 'a:b:c:d'");
+        check(":/b", "invalid volume specification: ':/b'");
         check(
             "/a:b",
-            "invalid volume specification: '/a:b': invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute",
+            "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute",
         );
         check(
             "/a:/",
-            "invalid volume specification: '/a:/': invalid mount config for type \"volume\": invalid specification: destination can't be '/'",
+            "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
         );
         check(
             "./x:/b",
-            "\"./x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
+            "create ./x: \"./x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
              If you intended to pass a host directory, use absolute path",
         );
     }
 
     #[test]
     fn long_mounts_read_as_docker_reads_them() {
-        let check = |text: &str, expected: &str| assert_eq!(shown(Mount::long(text)), expected, "{text}");
+        let check = |text: &str, expected: &str| {
+            let read = Mount::long(text).map_err(|refusal| match refusal {
+                Refusal::Client(error) => error.context("client"),
+                Refusal::Engine(error) => error,
+            });
+            assert_eq!(shown(read), expected, "{text}");
+        };
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
         check("target=/b", "volume ->/b anonymous");
         check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
-        check("source=v,target=/b", "volume name is too short, names should be at least two alphanumeric characters");
+        check(
+            "source=v,target=/b",
+            "create v: volume name is too short, names should be at least two alphanumeric characters",
+        );
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
         check("type=odd,target=/b", "invalid mount config for type \"odd\": mount type unknown");
-        check("type=bind,source=/a", "target is required");
-        check("odd=1", "unexpected key 'odd' in 'odd=1'");
-        check("type", "invalid field 'type' must be a key=value pair");
+        check("type=bind,source=/a", "client: target is required");
+        check("odd=1", "client: unexpected key 'odd' in 'odd=1'");
+        check("odd", "client: invalid field 'odd' must be a key=value pair");
+        check("type", "client: invalid field 'type' must be a key=value pair");
+        check("type=tmpfs,dst=/x,tmpfs-mode=9", "client: invalid value for tmpfs-mode: 9");
+        check("type=tmpfs,dst=/x,tmpfs-size=z", "client: invalid value for tmpfs-size: z");
+        check("type=bind,src=/a,dst=/x,tmpfs-size=1", "client: cannot mix 'tmpfs-*' options with mount type 'bind'");
     }
 
     #[test]
@@ -369,6 +442,8 @@ mod tests {
         let tmpfs = |text: &str, expected: &str| assert_eq!(shown(Mount::tmpfs(text)), expected, "{text}");
         tmpfs("/run", "tmpfs ->/run");
         tmpfs("/run:rw,exec,size=64k,mode=1777", "tmpfs ->/run exec size=64k mode=1777");
+        tmpfs("x", "invalid mount path: 'x' mount path must be absolute");
+        tmpfs("/run:dev", "tmpfs option \"dev\" is not supported");
         tmpfs("/run:odd", "invalid tmpfs option [\"odd\"]");
         let device = |text: &str, expected: &str| assert_eq!(shown(Mount::device(text)), expected, "{text}");
         device("/dev/fuse", "device /dev/fuse->/dev/fuse");

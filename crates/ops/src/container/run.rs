@@ -219,6 +219,7 @@ fn spec(
         user: config.user.clone(),
         groups: settings.groups.clone(),
         working_directory: config.working_dir.clone(),
+        needs_working_directory: settings.needs_working_directory.then(|| record.container.id.clone()),
         terminal: config.tty,
         read_only: settings.read_only,
         capabilities: settings.capabilities.numbers()?,
@@ -251,8 +252,8 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         upper: directory.join("upper"),
         work: directory.join("work"),
         scratch: directory.join("scratch"),
-    })
         mounted: super::mount::place(store, &record.container.id)?,
+    })
 }
 
 /// The layers, without those that a layer above hides as a whole, which overlayfs would not see.
@@ -332,7 +333,11 @@ fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
             create_dir_all(&source)?;
             MountSource::Bind { source, recursive: false }
         }
-        MountKind::Tmpfs => MountSource::Tmpfs { options: mount.options.clone(), executable: mount.executable },
+        MountKind::Tmpfs => MountSource::Tmpfs {
+            options: mount.options.clone(),
+            executable: mount.executable,
+            gives_rights: mount.gives_rights,
+        },
         MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
     };
     Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only })

@@ -62,6 +62,8 @@ pub struct Settings {
     pub unfiltered: bool,
     /// Whether nothing of `/proc` and `/sys` is hidden.
     pub unmasked: bool,
+    /// Whether the working directory must be there; it is made otherwise.
+    pub needs_working_directory: bool,
     /// Bytes of `/dev/shm`; 0 for docker's 64 MiB.
     pub shm_bytes: u64,
     /// `name:address`, for its `/etc/hosts`.
@@ -199,11 +201,31 @@ pub(crate) fn merged(options: &Options, image: Option<&RunConfig>) -> Result<Run
     if !options.labels.is_empty() {
         config.labels.get_or_insert_default().extend(options.labels.clone());
     }
+    if let Some(signal) = options.stop_signal.as_deref().filter(|signal| !is_signal(signal)) {
+        return Err(Error::new(Kind::Invalid, format!("invalid signal: {signal}")));
+    }
     config.stop_signal = options.stop_signal.clone().or(config.stop_signal);
     config.tty = options.terminal;
     config.open_stdin = options.interactive;
     config.image.clone_from(&options.image);
     Ok(config)
+}
+
+/// Names of signals (signal(7)), without those of real time.
+const SIGNALS: [&str; 34] = [
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
+    "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+];
+
+/// Whether a text is a signal's number or name (moby `signal.ParseSignal`).
+fn is_signal(text: &str) -> bool {
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    match text.parse::<u8>() {
+        Ok(number) => (1..=64).contains(&number),
+        Err(_) => SIGNALS.contains(&name) || name.starts_with("RTMIN") || name.starts_with("RTMAX"),
+    }
 }
 
 /// The program and its arguments.
@@ -268,5 +290,7 @@ mod tests {
         check(Some("sh"), "-c x", "sh -c x");
         check(Some(""), "a", "a");
         check(Some(""), "", "no command specified");
+        let signals = ["9", "TERM", "sigkill", "SIGRTMIN+3"].into_iter().all(is_signal);
+        assert!(signals && !["0", "65", "odd", ""].into_iter().any(is_signal));
     }
 }

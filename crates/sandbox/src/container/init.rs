@@ -17,7 +17,7 @@ use rustix::pty::OpenptFlags;
 use rustix::thread::UnshareFlags;
 
 use super::inside::Inside;
-use super::spec::{Report, Spec, StartFailure};
+use super::spec::{Report, Spec, StartCause, StartFailure, words};
 use super::users::Identity;
 use super::{calls, privileges, rootfs, seccomp, users};
 
@@ -209,8 +209,8 @@ fn give_streams(terminal: Option<&OwnedFd>, identity: &Identity) -> Result<(), S
 fn enter_working_directory(path: &str) -> Result<(), StartFailure> {
     let path = if path.is_empty() { "/" } else { path };
     let cannot = |error: Errno| {
-        let error = words(&error.into());
-        StartFailure::setup(format!("chdir to cwd ({path:?}) set in config.json failed: {error}"))
+        let why = words(&error.into());
+        StartFailure::building(format!("chdir to cwd ({path:?}) set in config.json failed: {why}"), error)
     };
     rustix::process::chdir(path).map_err(cannot)?;
     let reached = rustix::process::getcwd(Vec::new()).map_err(cannot)?;
@@ -243,11 +243,15 @@ fn look_up_program(arguments: &[String], environment: &[String]) -> Result<PathB
     if name.contains('/') {
         return match is_program(Path::new(name)) {
             Ok(()) => Ok(PathBuf::from(name)),
-            Err(Errno::NOENT | Errno::NOTDIR) => {
-                Err(StartFailure::not_found(format!("exec: {name:?}: stat {name}: no such file or directory")))
+            Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                let message = format!("exec: {name:?}: stat {name}: {}", words(&error.into()));
+                Err(StartFailure::program(message, StartCause::NotFound))
             }
-            Err(Errno::ISDIR) => Err(StartFailure::not_executable(format!("exec: {name:?}: is a directory"))),
-            Err(error) => Err(StartFailure::not_executable(format!("exec: {name:?}: {}", words(&error.into())))),
+            Err(Errno::ISDIR) => Err(StartFailure::program(format!("exec: {name:?}"), StartCause::IsDirectory)),
+            Err(error) => {
+                let message = format!("exec: {name:?}: {}", words(&error.into()));
+                Err(StartFailure::program(message, StartCause::NotExecutable))
+            }
         };
     }
     let search = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(SEARCH_PATH);
@@ -262,9 +266,10 @@ fn look_up_program(arguments: &[String], environment: &[String]) -> Result<PathB
         }
     }
     if denied {
-        return Err(StartFailure::not_executable(format!("exec: {name:?}: permission denied")));
+        let message = format!("exec: {name:?}: permission denied");
+        return Err(StartFailure::program(message, StartCause::NotExecutable));
     }
-    Err(StartFailure::not_found(format!("exec: {name:?}: executable file not found in $PATH")))
+    Err(StartFailure::program(format!("exec: {name:?}: executable file not found in $PATH"), StartCause::NotFound))
 }
 
 fn is_program(path: &Path) -> Result<(), Errno> {
@@ -274,14 +279,6 @@ fn is_program(path: &Path) -> Result<(), Errno> {
         FileType::RegularFile => rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS),
         _ => Err(Errno::ACCESS),
     }
-}
-
-/// The system's words without their number, which Go leaves out.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
 }
 
 fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {

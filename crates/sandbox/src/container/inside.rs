@@ -162,8 +162,10 @@ pub(crate) fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
 /// A new file system, attached nowhere yet.
 pub(crate) fn file_system(kind: &str, options: &[(&str, &str)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // What lists of mounts show it as; docker's call it by its kind.
-    fsconfig_set_string(context.as_fd(), "source", kind)?;
+    // What lists of mounts show it as; docker's call it by its kind, unless told.
+    if !options.iter().any(|(name, _)| *name == "source") {
+        fsconfig_set_string(context.as_fd(), "source", kind)?;
+    }
     for (name, value) in options {
         if value.is_empty() {
             fsconfig_set_flag(context.as_fd(), *name)?;

@@ -14,7 +14,7 @@ use rustix::mount::{
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
-use super::spec::{MountSource, MountSpec, RootFiles, Spec, StartFailure};
+use super::spec::{MountSource, MountSpec, RootFiles, Spec, StartFailure, words};
 use crate::layers::{erofs_or_loop, lower_directories};
 
 /// Devices that every container has.
@@ -83,22 +83,32 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
     if spec.masked {
         mask(&processes, system.as_ref(), &nodes)?;
     }
-    if !spec.working_directory.is_empty() {
-        inside.directory(Path::new(&spec.working_directory)).map_err(|error| match error {
-            Errno::NOTDIR => {
-                StartFailure::setup(format!("Cannot mkdir: {} is not a directory", spec.working_directory))
-            }
-            error => StartFailure::setup(format!(
-                "cannot make working directory {:?}: {}",
-                spec.working_directory,
-                std::io::Error::from(error)
-            )),
-        })?;
-    }
+    working_directory(spec, &inside)?;
     if spec.read_only {
         restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("/"))?;
     }
     Ok((inside, devices))
+}
+
+/// Makes the directory that the program starts in, or makes sure that it is there.
+fn working_directory(spec: &Spec, inside: &Inside) -> Result<(), StartFailure> {
+    let path = &spec.working_directory;
+    if path.is_empty() {
+        return Ok(());
+    }
+    if let Some(id) = &spec.needs_working_directory {
+        return match inside.open(Path::new(path), OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(_) => Ok(()),
+            Err(Errno::NOTDIR) => {
+                Err(StartFailure::setup(format!("workdir {path:?} exists on container {id}, but is not a directory")))
+            }
+            Err(_) => Err(StartFailure::setup(format!("workdir {path:?} does not exist on container {id}"))),
+        };
+    }
+    inside.directory(Path::new(path)).map(drop).map_err(|error| match error {
+        Errno::NOTDIR => StartFailure::setup(format!("Cannot mkdir: {path} is not a directory")),
+        error => StartFailure::setup(format!("cannot make working directory {path:?}: {}", words(&error.into()))),
+    })
 }
 
 /// Enters the root; what was there is out of reach afterwards (pivot_root(2), "pivot_root(".", ".")").
@@ -138,7 +148,7 @@ pub(crate) fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
             Errno::PERM | Errno::ACCESS => ": this machine does not let containers mount what they need",
             _ => "",
         };
-        StartFailure::setup(format!("error mounting {what:?} to rootfs: {}{hint}", std::io::Error::from(error)))
+        StartFailure::building(format!("error mounting {what:?} to rootfs: {}{hint}", words(&error.into())), error)
     }
 }
 
@@ -169,16 +179,6 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     overlay(&with_stubs, Some((&files.upper, &files.work)), in_user_namespace).map_err(whole)
 }
 
-/// Directories of the image's layers, the lowest first.
-fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
-    if files.lower_is_directory {
-        return Ok(files.lower.clone());
-    }
-    let mut points = Vec::new();
-    for (number, layer) in files.lower.iter().enumerate() {
-        let point = files.scratch.join(number.to_string());
-        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
 /// A second view of what is mounted already.
 fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
     let told = |error| failed("the files of the image")(error);
@@ -189,6 +189,16 @@ fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
     view(&found, false).map_err(told)
 }
 
+/// Directories of the image's layers, the lowest first.
+fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
+    if files.lower_is_directory {
+        return Ok(files.lower.clone());
+    }
+    let mut points = Vec::new();
+    for (number, layer) in files.lower.iter().enumerate() {
+        let point = files.scratch.join(number.to_string());
+        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(failed("the files of the image")(error)),
         }
         let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
@@ -363,7 +373,12 @@ fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFail
         pts.push(("gid", "5"));
     }
     below("pts", "devpts", &pts, quiet)?;
-    below("shm", "tmpfs", &[("mode", "1777"), ("size", &spec.shm_bytes.to_string())], NOTHING_SPECIAL)?;
+    below(
+        "shm",
+        "tmpfs",
+        &[("source", "shm"), ("mode", "1777"), ("size", &spec.shm_bytes.to_string())],
+        NOTHING_SPECIAL,
+    )?;
     below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
     Ok((dev, nodes))
 }
@@ -386,10 +401,15 @@ fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> R
     let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
     let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
     let point = if is_directory { inside.directory(path) } else { inside.file(path) };
-    let point = point.map_err(|error| misfit(error, mount))?;
+    let misfits = |error| misfit(error, source, &mount.target);
+    let point = point.map_err(misfits)?;
+    let is_on_directory = FileType::from_raw_mode(fstat(&point).map_err(told)?.st_mode) == FileType::Directory;
+    if is_on_directory != is_directory {
+        return Err(misfits(Errno::NOTDIR));
+    }
     let seen = view(&found, recursive).map_err(told)?;
     restrict(&seen, restriction(mount) | MountAttrFlags::MOUNT_ATTR_NODEV, recursive).map_err(told)?;
-    attach(&seen, &point).map_err(|error| misfit(error, mount))
+    attach(&seen, &point).map_err(misfits)
 }
 
 fn restriction(mount: &MountSpec) -> MountAttrFlags {
@@ -409,11 +429,14 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
             restrict(&seen, read_only | restricted, false).map_err(told)?;
             attach(&seen, &point).map_err(told)
         }
-        MountSource::Tmpfs { options, executable } => {
-            let point = inside.directory(path).map_err(|error| misfit(error, mount))?;
+        MountSource::Tmpfs { options, executable, gives_rights } => {
+            let point = inside.directory(path).map_err(|error| misfit(error, Path::new("tmpfs"), &mount.target))?;
             let options: Vec<(&str, &str)> =
                 options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NODEV;
+            if !gives_rights {
+                attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID;
+            }
             if !executable {
                 attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
             }
@@ -423,14 +446,16 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
     }
 }
 
-fn misfit(error: Errno, mount: &MountSpec) -> StartFailure {
+fn misfit(error: Errno, source: &Path, target: &str) -> StartFailure {
     match error {
-        Errno::NOTDIR => StartFailure::setup(format!(
-            "error mounting to rootfs at {:?}: not a directory: Are you trying to mount a directory onto a file (or vice-versa)? \
-             Check if the specified host path exists and is the expected type",
-            mount.target
-        )),
-        error => failed(&mount.target)(error),
+        Errno::NOTDIR => StartFailure::building(
+            format!(
+                "error mounting {source:?} to rootfs at {target:?}: not a directory: Are you trying to mount a directory onto a file \
+                 (or vice-versa)? Check if the specified host path exists and is the expected type"
+            ),
+            error,
+        ),
+        error => failed(target)(error),
     }
 }
 

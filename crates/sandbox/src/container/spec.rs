@@ -1,7 +1,9 @@
 //! What a container's first process is told before it becomes the program.
 
+use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Everything about a container that its first process has to know.
@@ -21,8 +23,10 @@ pub struct Spec {
     pub user: String,
     /// Groups besides, by name or number.
     pub groups: Vec<String>,
-    /// The directory that the program starts in; made if it is missing.
+    /// The directory that the program starts in.
     pub working_directory: String,
+    /// The container's ID, where that directory must be there; it is made if it is missing otherwise.
+    pub needs_working_directory: Option<String>,
     /// Whether the program gets a terminal.
     pub terminal: bool,
     /// Whether its files can only be read.
@@ -62,13 +66,13 @@ pub struct RootFiles {
     pub work: PathBuf,
     /// Directories over which layer files are mounted on the way, where nobody else sees it.
     pub scratch: PathBuf,
+    /// Where all of it is mounted already, where everybody sees it: a second time, overlayfs would promise nothing.
+    #[serde(default)]
+    pub mounted: Option<PathBuf>,
 }
 
 /// Something to mount in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-    /// Where all of it is mounted already, where everybody sees it: a second time, overlayfs would promise nothing.
-    #[serde(default)]
-    pub mounted: Option<PathBuf>,
 pub struct MountSpec {
     /// Where, as the container sees it.
     pub target: String,
@@ -96,6 +100,8 @@ pub enum MountSource {
         options: Vec<(String, String)>,
         /// Whether programs in it can be started.
         executable: bool,
+        /// Whether programs in it can give the rights of their owners.
+        gives_rights: bool,
     },
 }
 
@@ -106,31 +112,60 @@ pub struct StartFailure {
     pub message: String,
     /// Whose fault it is.
     pub cause: StartCause,
+    /// How far it came: engines tell who found it out.
+    pub stage: StartStage,
 }
 
 /// Whose fault it is that a program was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StartCause {
-    /// There is no such program.
+    /// There is no such program, or something else is not there.
     NotFound,
-    /// The program cannot be started.
+    /// The program cannot be started, or something else is not allowed.
     NotExecutable,
+    /// The program is a directory, which the message leaves to who shows it: engines differ.
+    IsDirectory,
     /// Everything else.
     Setup,
 }
 
+/// What was being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartStage {
+    /// What was asked for was looked at.
+    Request,
+    /// The container was built.
+    Container,
+    /// The program was looked for.
+    Program,
+}
+
 impl StartFailure {
     pub(crate) fn setup(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: StartCause::Setup }
+        Self { message: message.into(), cause: StartCause::Setup, stage: StartStage::Request }
     }
 
-    pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: StartCause::NotFound }
+    /// While the container was built.
+    pub(crate) fn building(message: impl Into<String>, error: Errno) -> Self {
+        let cause = match error {
+            Errno::NOENT => StartCause::NotFound,
+            Errno::ACCESS => StartCause::NotExecutable,
+            _ => StartCause::Setup,
+        };
+        Self { message: message.into(), cause, stage: StartStage::Container }
     }
 
-    pub(crate) fn not_executable(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: StartCause::NotExecutable }
+    pub(crate) fn program(message: impl Into<String>, cause: StartCause) -> Self {
+        Self { message: message.into(), cause, stage: StartStage::Program }
     }
+}
+
+/// The system's words as Go has them: without their number, and small.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
 }
 
 /// What the first process says to the one that watches it.

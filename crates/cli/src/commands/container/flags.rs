@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, read_limited, write_atomic};
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Settings, size};
+use dhow_ops::container::{
+    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, capability_number, size,
+};
 use dhow_ops::pull::Policy;
 
+use super::super::podman::container as podman;
 use super::super::{pull, targets};
 use super::proxies;
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FLAG_ERROR, Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::{Network, Session};
 
 /// Longest file of variables or labels that is read, in bytes.
@@ -196,6 +200,9 @@ impl Flags {
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
         self.engine.check()?;
+        if session.personality == Personality::Podman {
+            self.check_as_podman()?;
+        }
         let (image, command) =
             words.split_first().map_or((String::new(), &[][..]), |(image, rest)| (image.clone(), rest));
         let network = match self.network.as_deref() {
@@ -216,20 +223,41 @@ impl Flags {
             entrypoint: self.entrypoint.as_ref().map(|word| vec![word.clone()]),
             environment: variables(session, &self.env_file, &self.env)?,
             user: self.user.clone(),
-            working_directory: self.working_directory()?,
+            working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()),
-            labels: labels(&self.label_file, &self.label)?,
+            labels: labels(session, &self.label_file, &self.label)?,
             name: self.name.clone().filter(|name| !name.is_empty()),
             interactive: self.interactive,
             terminal: self.tty,
             stop_signal: self.stop_signal.clone(),
-            settings: self.settings(network)?,
+            settings: Settings {
+                needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),
+                ..self.settings(session, network)?
+            },
         })
     }
 
-    fn working_directory(&self) -> Outcome<Option<String>> {
+    fn check_as_podman(&self) -> Outcome {
+        self.volume.iter().try_for_each(|text| podman::check_volume(text))?;
+        self.mount.iter().try_for_each(|text| podman::check_mount(text))?;
+        self.tmpfs.iter().try_for_each(|text| podman::check_tmpfs(text))?;
+        self.name.iter().try_for_each(|name| podman::check_name(name))?;
+        let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
+        if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {
+            let name = name.to_ascii_uppercase();
+            let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
+            return Err(Failure::Client(format!("{name:?}: unknown capability")));
+        }
+        match self.env.iter().find(|variable| variable.starts_with('=') || variable.is_empty()) {
+            Some(variable) => Err(Failure::Client(format!("invalid environment variable: {variable:?}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn working_directory(&self, session: &Session<'_>) -> Outcome<Option<String>> {
         match self.workdir.as_deref() {
-            Some(path) if !path.is_empty() && !path.starts_with('/') => {
+            // Podman looks for it in the container.
+            Some(path) if !path.is_empty() && !path.starts_with('/') && session.personality != Personality::Podman => {
                 let message = format!("the working directory '{path}' is invalid, it needs to be an absolute path");
                 Err(Error::new(Kind::Invalid, message).into())
             }
@@ -237,18 +265,24 @@ impl Flags {
         }
     }
 
-    fn settings(&self, network: ContainerNetwork) -> Outcome<Settings> {
-        type Reader = fn(&str) -> dhow_base::Result<Mount>;
+    fn settings(&self, session: &Session<'_>, network: ContainerNetwork) -> Outcome<Settings> {
+        type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
+        let long = |text: &str| {
+            Mount::long(text).map_err(|refusal| match refusal {
+                Refusal::Client(error) => misread(session, text, "--mount", &error.to_string()),
+                Refusal::Engine(error) => error.into(),
+            })
+        };
         let mut mounts: Vec<Mount> = Vec::new();
-        let kinds: [(&[String], Reader); 4] = [
-            (&self.volume, Mount::volume),
-            (&self.mount, Mount::long),
-            (&self.tmpfs, Mount::tmpfs),
-            (&self.device, Mount::device),
+        let kinds: [(&[String], Reader<'_>); 4] = [
+            (&self.volume, &|text| Ok(Mount::volume(text)?)),
+            (&self.mount, &long),
+            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text)?)),
+            (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
         ];
         for (texts, read) in kinds {
             for text in texts {
-                let mount = read(text).map_err(|error| Failure::Client(error.to_string()))?;
+                let mount = read(text)?;
                 if mounts.iter().any(|other| other.target == mount.target) {
                     return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());
                 }
@@ -280,7 +314,7 @@ impl Flags {
         }
         let bad = settings.extra_hosts.iter().find(|host| !host.contains([':', '=']));
         match bad {
-            Some(host) => Err(Failure::Client(format!("bad format for add-host: {host:?}"))),
+            Some(host) => Err(misread(session, host, "--add-host", &format!("bad format for add-host: {host:?}"))),
             None => Ok(settings),
         }
     }
@@ -308,8 +342,13 @@ impl Flags {
     pub(super) fn fetch(&self, session: &Session<'_>, options: &Options) -> Outcome {
         let policy = match self.pull.as_str() {
             "always" => Policy::Always,
+            // Podman's word for it; what is as new is not fetched again.
+            "newer" if session.personality == Personality::Podman => Policy::Always,
             "missing" | "" => Policy::Missing,
             "never" => Policy::Never,
+            other if session.personality == Personality::Podman => {
+                return Err(Failure::Client(format!("unsupported pull policy {other:?}")));
+            }
             other => {
                 let message =
                     format!("invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\"");
@@ -326,7 +365,14 @@ impl Flags {
                 Err(error) if error.kind() == Kind::NotFound && policy == Policy::Missing => {
                     let name = targets::reference(&options.image).map(|name| name.with_default_tag().familiar());
                     let name = name.unwrap_or_else(|_| options.image.clone());
-                    session.console.notice(format!("Unable to find image '{name}' locally"));
+                    if session.personality != Personality::Podman {
+                        session.console.notice(format!("Unable to find image '{name}' locally"));
+                    }
+                }
+                // No engine is asked for what cannot be a name.
+                Err(error) if error.kind() == Kind::Invalid => return Err(Failure::Client(error.to_string())),
+                Err(error) if error.kind() == Kind::NotFound && session.personality == Personality::Podman => {
+                    return Err(Error::new(Kind::NotFound, format!("{}: image not known", options.image)).into());
                 }
                 found => return Ok(found?),
             }
@@ -357,6 +403,13 @@ impl Flags {
     }
 }
 
+/// Says of a flag's value what docker's client says while it reads the command line.
+fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str) -> Failure {
+    let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
+    let what = format!("invalid argument {value:?} for {flag:?} flag: {why}");
+    Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
+}
+
 fn bytes(text: &str) -> Result<u64, String> {
     size(text).map_err(|error| error.to_string())
 }
@@ -380,7 +433,7 @@ fn nano_cpus(text: &str) -> Result<u64, String> {
     format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
 }
 
-/// Variables of files, then those of options; one without a value has that of this process.
+/// Variables of files, then those of options; one without a value has that of this process, or takes away the image's.
 fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<Vec<String>> {
     let mut variables: Vec<String> = Vec::new();
     let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
@@ -401,9 +454,12 @@ fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outc
     variables.extend(proxies::of_config(session, given)?);
     for variable in given {
         if variable.starts_with('=') || variable.is_empty() {
-            return Err(Failure::Client(format!("invalid environment variable: {variable}")));
+            let why = format!("invalid environment variable: {variable}");
+            return Err(misread(session, variable, "-e, --env", &why));
         }
-        variables.extend(if variable.contains('=') { Some(variable.clone()) } else { own(variable) });
+        // One that is not set goes to docker's engine by its name alone, which takes away what the image says of it.
+        let unset = || Some(variable.clone()).filter(|_| session.personality != Personality::Podman);
+        variables.extend(if variable.contains('=') { Some(variable.clone()) } else { own(variable).or_else(unset) });
     }
     let mut last: Vec<String> = Vec::new();
     for variable in variables {
@@ -416,12 +472,12 @@ fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outc
     Ok(last)
 }
 
-fn labels(files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
+fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     let mut add = |text: &str| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         if name.is_empty() {
-            return Err(Failure::Client(format!("invalid label '{text}': empty name")));
+            return Err(misread(session, text, "-l, --label", &format!("invalid label '{text}': empty name")));
         }
         labels.insert(name.to_owned(), value.to_owned());
         Ok(())

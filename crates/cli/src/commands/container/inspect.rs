@@ -132,13 +132,32 @@ pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) 
         "HostConfig": host_config(&known.settings),
         "GraphDriver": { "Data": { "UpperDir": known.directory.join("upper") }, "Name": "dhow" },
         "Mounts": known.settings.mounts.iter().filter_map(|mount| shown(context, mount)).collect::<Vec<_>>(),
-        "Config": known.config,
+        "Config": config(&known)?,
         "NetworkSettings": { "Networks": {} },
     });
     if with_size {
         value["SizeRw"] = json!(container::changed_bytes(context, &record.container.id));
     }
     Ok(value)
+}
+
+/// How it runs: docker writes all members that a container has, empty ones too.
+fn config(known: &container::Details) -> Outcome<Value> {
+    let written = serde_json::to_value(&known.config).map_err(|error| Failure::Client(error.to_string()))?;
+    let is_open = known.config.open_stdin;
+    let mut config = json!({
+        "Hostname": "", "Domainname": "", "User": "", "AttachStdin": is_open, "AttachStdout": true, "AttachStderr": true,
+        "Tty": false, "OpenStdin": false, "StdinOnce": is_open, "Env": null, "Cmd": null, "Image": "", "Volumes": null,
+        "WorkingDir": "", "Entrypoint": null, "OnBuild": null, "Labels": {},
+    });
+    if let (Value::Object(config), Value::Object(written)) = (&mut config, written) {
+        config.extend(written);
+    }
+    // The user's volumes without a name are the container's as those of its image are.
+    for mount in known.settings.mounts.iter().filter(|mount| mount.anonymous) {
+        config["Volumes"][&mount.target] = json!({});
+    }
+    Ok(config)
 }
 
 fn host_config(settings: &container::Settings) -> Value {
@@ -175,12 +194,12 @@ fn shown(context: &Context, mount: &Mount) -> Option<Value> {
     let writable = !mount.read_only;
     match mount.kind {
         MountKind::Bind => Some(json!({
-            "Type": "bind", "Source": mount.source, "Destination": mount.target, "Mode": "", "RW": writable,
+            "Type": "bind", "Source": mount.source, "Destination": mount.target, "Mode": if writable { "" } else { "ro" }, "RW": writable,
             "Propagation": "rprivate",
         })),
         MountKind::Volume => Some(json!({
             "Type": "volume", "Name": mount.source, "Source": container::volume_directory(context, &mount.source),
-            "Destination": mount.target, "Driver": "local", "Mode": "", "RW": writable, "Propagation": "",
+            "Destination": mount.target, "Driver": "local", "Mode": if !writable { "ro" } else if mount.anonymous { "" } else { "z" }, "RW": writable, "Propagation": "",
         })),
         MountKind::Tmpfs => Some(json!({
             "Type": "tmpfs", "Source": "", "Destination": mount.target, "Mode": "", "RW": writable, "Propagation": "",

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Ended, StartCause, StartFailure, Streams, Witness};
+use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Streams, Witness};
 
 use super::flags::Flags;
 use super::found::taken;
 use super::machine;
 use crate::errors::{Failure, Outcome};
+use crate::format::ago;
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
@@ -84,7 +85,7 @@ impl Verb for Run {
 impl Run {
     fn to_its_end(&self, session: &Session<'_>) -> Outcome {
         let options = self.flags.options(session, &self.words)?;
-        check_terminal(options.interactive, options.terminal)?;
+        check_terminal(session, options.interactive, options.terminal)?;
         self.flags.check_cidfile()?;
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
@@ -114,11 +115,16 @@ impl Witness for Told<'_> {
     }
 }
 
-/// Refuses what docker's client refuses: a terminal for the container, and none for who types.
-pub(super) fn check_terminal(interactive: bool, wants_terminal: bool) -> Outcome {
-    if interactive && wants_terminal && !terminal::input_is_terminal() {
+/// Refuses what docker's client refuses: a terminal for the container, and none for who types. Podman warns of it.
+pub(super) fn check_terminal(session: &Session<'_>, interactive: bool, wants_terminal: bool) -> Outcome {
+    if !interactive || !wants_terminal || terminal::input_is_terminal() {
+        return Ok(());
+    }
+    if session.personality != Personality::Podman {
         return Err(Failure::Client("the input device is not a TTY".to_owned()));
     }
+    let message = "The input device is not a TTY. The --tty and --interactive flags might not work properly";
+    session.console.notice(format!("time={:?} level=warning msg={message:?}", ago::rfc3339(ago::now())));
     Ok(())
 }
 
@@ -141,23 +147,45 @@ pub(super) fn ended(session: &Session<'_>, ended: Ended) -> Outcome {
         Ended::NotStarted(failure) => {
             let code = match failure.cause {
                 StartCause::NotFound => NOT_FOUND,
-                StartCause::NotExecutable => NOT_EXECUTABLE,
+                StartCause::NotExecutable | StartCause::IsDirectory => NOT_EXECUTABLE,
+                // Podman has no code for what it finds out when the container is there.
+                StartCause::Setup if session.personality == Personality::Podman => NOT_EXECUTABLE,
                 StartCause::Setup => CANNOT,
             };
-            Err(refused(session, Failure::Engine(Error::new(Kind::Invalid, start_message(session, &failure))), code))
+            let message = start_message(session.personality, &failure);
+            Err(refused(session, Failure::Engine(Error::new(Kind::Invalid, message)), code))
         }
     }
 }
 
-/// Docker's daemon tells through whom it heard of a program that cannot be started.
-fn start_message(session: &Session<'_>, failure: &StartFailure) -> String {
-    let message = &failure.message;
-    match (session.personality, failure.cause) {
-        (Personality::Docker | Personality::Docker29, StartCause::NotFound | StartCause::NotExecutable) => format!(
-            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: \
-             unable to start container process: {message}: unknown"
-        ),
-        _ => message.clone(),
+/// Engines tell through whom they heard of a program that cannot be started.
+fn start_message(personality: Personality, failure: &StartFailure) -> String {
+    let message = match (failure.cause, personality) {
+        (StartCause::IsDirectory, Personality::Podman) => format!("{}: permission denied", failure.message),
+        (StartCause::IsDirectory, _) => format!("{}: is a directory", failure.message),
+        _ => failure.message.clone(),
+    };
+    let during = match failure.stage {
+        StartStage::Request => return message,
+        StartStage::Container => "error during container init: ",
+        StartStage::Program => "",
+    };
+    let by_runc = format!("runc create failed: unable to start container process: {during}{message}");
+    match (personality, failure.cause) {
+        (Personality::Dhow, _) => message,
+        (Personality::Docker | Personality::Docker29, cause) => {
+            // Docker's client knows what may not be started by these words.
+            let denied = if cause == StartCause::IsDirectory { ": permission denied" } else { "" };
+            let by_containerd = "failed to create task for container: failed to create shim task";
+            format!("{by_containerd}: OCI runtime create failed: {by_runc}: unknown{denied}")
+        }
+        (Personality::Podman, StartCause::NotFound) => {
+            format!("runc: {by_runc}: OCI runtime attempted to invoke a command that was not found")
+        }
+        (Personality::Podman, StartCause::NotExecutable | StartCause::IsDirectory) => {
+            format!("runc: {by_runc}: OCI permission denied")
+        }
+        (Personality::Podman, StartCause::Setup) => format!("OCI runtime error: runc: {by_runc}"),
     }
 }
 

@@ -42,7 +42,7 @@ impl Verb for Start {
         let record = found(session, &context, name)?;
         let (wants_input, wants_terminal) = container::streams_of(&record)?;
         let interactive = self.interactive && wants_input;
-        check_terminal(interactive, wants_terminal)?;
+        check_terminal(session, interactive, wants_terminal)?;
         let streams = streams(session, interactive)?;
         let mut told = Told { session, flags: None };
         let run = container::start(&context, &record, machine, streams, &mut told)

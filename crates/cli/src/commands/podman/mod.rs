@@ -1,5 +1,6 @@
 //! The verbs as podman has them, where its arguments or its answers are not docker's.
 
+pub(super) mod container;
 pub(super) mod df;
 pub(super) mod history;
 pub(super) mod images;

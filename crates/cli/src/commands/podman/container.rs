@@ -1,0 +1,185 @@
+//! What podman says of options of `create` and `run` that it does not understand, where docker has other words.
+
+use std::path::Path;
+
+use crate::errors::{Failure, Outcome};
+
+/// Podman's rule for names of volumes and containers.
+pub(in crate::commands) const NAMES: &str = "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument";
+
+/// Options of `--volume` (podman, `pkg/util/mountOpts.go`).
+const VOLUME_OPTIONS: [&str; 26] = [
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "U",
+    "O",
+    "exec",
+    "noexec",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "bind",
+    "rbind",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "copy",
+    "nocopy",
+    "cached",
+    "delegated",
+    "consistent",
+    "idmap",
+];
+
+/// Options of `--tmpfs` that have no value.
+const MEMORY_OPTIONS: [&str; 12] =
+    ["ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "rprivate", "private", "relatime", "noatime"];
+
+fn refuse(message: String) -> Outcome {
+    Err(Failure::Client(message))
+}
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn check_target(target: &str) -> Outcome {
+    match target.starts_with('/') {
+        true => Ok(()),
+        false => refuse(format!("invalid container path {target:?}, must be an absolute path")),
+    }
+}
+
+/// Podman makes no directories on the machine.
+fn check_source(source: &str) -> Outcome {
+    match Path::new(source).exists() {
+        true => Ok(()),
+        false => refuse(format!("statfs {source}: no such file or directory")),
+    }
+}
+
+/// Refuses what podman refuses of `--volume`.
+///
+/// # Errors
+/// Its words.
+pub(in crate::commands) fn check_volume(text: &str) -> Outcome {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts.as_slice() {
+        [target] => (None, *target, ""),
+        [source, target] => (Some(*source), *target, ""),
+        [source, target, options] => (Some(*source), *target, *options),
+        _ => return refuse(format!("{text}: incorrect volume format, should be [host-dir:]ctr-dir[:option]")),
+    };
+    if source == Some("") {
+        return refuse("host directory cannot be empty".to_owned());
+    }
+    check_target(target)?;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        if !VOLUME_OPTIONS.contains(&option) {
+            return refuse(format!("invalid option type {option:?}"));
+        }
+    }
+    match source {
+        Some(path) if path.starts_with('/') => check_source(path),
+        Some(name) if !is_name(name) => {
+            refuse(format!("creating named volume {name:?}: running volume create option: {NAMES}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what podman refuses of `--mount`.
+///
+/// # Errors
+/// Its words.
+pub(in crate::commands) fn check_mount(text: &str) -> Outcome {
+    let mut fields = text.split(',').map(|field| field.split_once('=').unwrap_or((field, "")));
+    let kind = fields.clone().find(|(key, _)| *key == "type").map_or("volume", |(_, value)| value);
+    if !matches!(kind, "bind" | "volume" | "tmpfs") {
+        return refuse(format!("invalid filesystem type {kind:?}"));
+    }
+    let target = fields.clone().find(|(key, _)| matches!(*key, "target" | "dst" | "destination"));
+    let Some((_, target)) = target else { return refuse("must set volume destination".to_owned()) };
+    check_target(target)?;
+    match fields.find(|(key, _)| matches!(*key, "source" | "src")) {
+        Some((_, source)) if kind == "bind" => check_source(source),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what podman refuses of `--tmpfs`.
+///
+/// # Errors
+/// Its words.
+pub(in crate::commands) fn check_tmpfs(text: &str) -> Outcome {
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    check_target(target)?;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let name = option.split_once('=').map_or(option, |(name, _)| name);
+        if !MEMORY_OPTIONS.contains(&name)
+            && !matches!(name, "size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks")
+        {
+            return refuse(format!("unknown mount option {option:?}: invalid mount option"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what is no name of a container.
+///
+/// # Errors
+/// Podman's words.
+pub(in crate::commands) fn check_name(name: &str) -> Outcome {
+    match is_name(name) {
+        true => Ok(()),
+        false => refuse(format!("running container create option: {NAMES}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(outcome: Outcome, expected: &str) {
+        let text = match outcome {
+            Ok(()) => String::new(),
+            Err(Failure::Client(message)) => message,
+            Err(other) => format!("{other:?}"),
+        };
+        assert_eq!(text, expected);
+    }
+
+    /// What podman 4.3.1 says.
+    #[test]
+    fn refusals_are_podman_s() {
+        check(check_volume("/etc:/x:ro,z"), "");
+        check(check_volume("name:/x"), "");
+        check(check_volume("/x"), "");
+        check(check_volume("/not/there:/x"), "statfs /not/there: no such file or directory");
+        check(
+            check_volume("rel/x:/x"),
+            "creating named volume \"rel/x\": running volume create option: names must match \
+             [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument",
+        );
+        check(check_volume("a:b:c:d"), "a:b:c:d: incorrect volume format, should be [host-dir:]ctr-dir[:option]");
+        check(check_volume("/etc:/x:odd"), "invalid option type \"odd\"");
+        check(check_volume("/etc:x"), "invalid container path \"x\", must be an absolute path");
+        check(check_mount("type=bind,src=/not/there,dst=/x"), "statfs /not/there: no such file or directory");
+        check(check_mount("type=odd,dst=/x"), "invalid filesystem type \"odd\"");
+        check(check_mount("type=bind"), "must set volume destination");
+        check(check_tmpfs("/x:size=1m,odd"), "unknown mount option \"odd\": invalid mount option");
+        check(check_tmpfs("/x:size=1m,mode=1777,noexec"), "");
+        check(check_name("a_b"), "");
+        check(
+            check_name("a b"),
+            "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument",
+        );
+    }
+}
