@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use dhow_testkit::peers::{self, Docker};
+use dhow_testkit::peers::{self, Docker, Podman};
 use dhow_tests::crash::Dhow;
 use dhow_tests::interop::{Bench, must};
 
@@ -245,4 +245,106 @@ fn files_are_copied_as_docker_copies_them() {
     let theirs = exported(&mut pair.docker.command(), "docker.tar");
     let ours = exported(&mut pair.dhow.command(&[]), "dhow.tar");
     assert_equal_archives(&theirs, &ours);
+}
+
+/// What a command said and how it ended, without what differs from store to store and from moment to moment.
+fn told(output: &Output, volumes: &Path) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace(&*volumes.to_string_lossy(), "<volumes>");
+        let is_id = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let lines = text.lines().map(|line| match line.split_once("\"CreatedAt\": ") {
+            Some((before, _)) => format!("{before}\"CreatedAt\": <time>"),
+            None => {
+                let words = line.split(' ').map(|word| if is_id(word.trim_end_matches(':')) { "<id>" } else { word });
+                words.collect::<Vec<_>>().join(" ")
+            }
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Called as podman, `volume` and mistakes of `create` read as podman's.
+#[test]
+fn volumes_and_mistakes_are_podman_s() {
+    let bench = Bench::new();
+    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
+    let dhow = bench.dhow("store");
+    let archive = bench.path("empty.tar");
+    must(Command::new("tar").arg("-cf").arg(&archive).args(["-C", "/etc", "hostname"]));
+    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
+    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let commands: [&[&str]; 58] = [
+        &["volume", "ls"],
+        &["volume", "create", "alpha"],
+        &["volume", "create", "alpha"],
+        &["volume", "create", "--label", "a=b", "--label", "c=", "albert"],
+        &["volume", "create", "a b"],
+        &["volume", "create", "--label", "=x"],
+        &["volume", "create", "--driver", "nope", "other"],
+        &["volume", "create", "a", "b"],
+        &["volume", "create"],
+        &["volume", "ls", "--filter", "name=al"],
+        &["volume", "ls", "--filter", "name=^alb", "-q"],
+        &["volume", "ls", "--filter", "label=a", "--noheading"],
+        &["volume", "ls", "--filter", "label=a=x"],
+        &["volume", "ls", "--filter", "dangling=x"],
+        &["volume", "ls", "--filter", "bad=x"],
+        &["volume", "ls", "--filter", "odd"],
+        &["volume", "ls", "--filter", "name=al", "--format", "json"],
+        &["volume", "ls", "--filter", "name=al", "--format", "{{.Name}} {{.Driver}} {{.Labels}} {{.MountCount}}"],
+        &["volume", "ls", "--filter", "name=al", "--format", "table {{.Name}}\\t{{.Driver}}\\t{{.Scope}}"],
+        &["volume", "ls", "--format", "{{.Nope}}"],
+        &["volume", "inspect", "albert"],
+        &["volume", "inspect", "alp"],
+        &["volume", "inspect", "al"],
+        &["volume", "inspect", "alpha", "nope"],
+        &["volume", "inspect", "nope", "none"],
+        &["volume", "inspect", "--format", "{{.Name}} {{.Labels}} {{.NeedsCopyUp}}", "alpha", "albert"],
+        &["volume", "inspect", "--format", "{{.Nope}}", "alpha"],
+        &["volume", "inspect"],
+        &["volume", "exists", "alpha"],
+        &["volume", "exists", "nope"],
+        &["volume", "rm"],
+        &["volume", "rm", "nope"],
+        &["volume", "rm", "al"],
+        &["volume", "rm", "-f", "nope"],
+        &["volume", "rm", "-a", "alpha"],
+        &["create", "--name", "user", "--network", "none", "-v", "albert:/x", "box", "/true"],
+        &["create", "--name", "user", "--network", "none", "box", "/true"],
+        &["create", "--name", "a b", "box", "/true"],
+        &["create", "-v", "/not/there:/x", "box", "/true"],
+        &["create", "-v", "rel/x:/x", "box", "/true"],
+        &["create", "-v", "a:b:c:d", "box", "/true"],
+        &["create", "-v", "/etc:/x:odd", "box", "/true"],
+        &["create", "-v", "/etc:x", "box", "/true"],
+        &["create", "--mount", "type=bind,src=/not/there,dst=/x", "box", "/true"],
+        &["create", "--mount", "type=odd,dst=/x", "box", "/true"],
+        &["create", "--mount", "type=bind", "box", "/true"],
+        &["create", "--tmpfs", "/x:odd", "box", "/true"],
+        &["create", "--cap-add", "nope", "box", "/true"],
+        &["create", "--pull", "never", "absent", "/true"],
+        &["create", "--pull", "odd", "box", "/true"],
+        &["create", "-e", "=x", "box", "/true"],
+        &["volume", "rm", "albert"],
+        &["volume", "ls", "--filter", "dangling=false"],
+        &["rm", "nope"],
+        &["mount", "nope"],
+        &["umount"],
+        &["volume", "rm", "-f", "albert"],
+        &["ps", "-aq"],
+    ];
+    let last: [&[&str]; 4] = [
+        &["volume", "prune", "--filter", "odd"],
+        &["volume", "prune", "--filter", "bad=x", "-f"],
+        &["volume", "prune", "-f"],
+        &["volume", "prune"],
+    ];
+    for arguments in commands.into_iter().chain(last) {
+        let theirs = podman.command().args(arguments).output().expect("podman");
+        let ours = dhow.command(&[&["--compat", "podman"], arguments].concat()).output().expect("dhow");
+        let (theirs, ours) =
+            (told(&theirs, &bench.path("podman/root/volumes")), told(&ours, &bench.path("store/volumes")));
+        assert_eq!(ours, theirs, "{arguments:?}");
+    }
 }

@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 31] = [
+const WITHOUT: [(&str, &str); 32] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
@@ -41,6 +41,7 @@ const WITHOUT: [(&str, &str); 31] = [
     ("unshare", "prints what the command prints"),
     ("untag", "prints nothing"),
     ("volume create", "prints the name of the volume and nothing else"),
+    ("volume exists", "prints nothing: its exit code is the answer"),
     ("volume inspect", "prints docker's document of a volume"),
     ("volume ls", "has docker's rows: `json`, or a template over them"),
     ("volume prune", "prints docker's text"),

@@ -87,13 +87,14 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
     Node::verb::<files::Diff>("diff", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
-    Node::verb::<import::Import>("import", &[], IMPORT),
+    Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),
     Node::verb::<unpack::Unpack>("unpack", &[], &[]),
     Node::verb::<unshare::Unshare>("unshare", &[], &[]),
     Node::verb::<copy::Copy>("copy", &[], &[]),
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
-    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"]),
+    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
+        .in_podman::<podman::import::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
     Node::verb::<container::List>("ps", &[], PS),
@@ -145,7 +146,8 @@ const ARTIFACT: &[Node] = &[
 ];
 
 const CONTAINER: &[Node] = &[
-    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"]),
+    Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
+        .in_podman::<podman::import::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
     Node::verb::<files::Diff>("diff", &[], &[]),
@@ -163,7 +165,7 @@ const CONTAINER: &[Node] = &[
 const IMAGE: &[Node] = &[
     Node::verb::<exists::Exists>("exists", &[], &[]).in_podman::<podman::tag::Exists>(),
     Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
-    Node::verb::<import::Import>("import", &[], IMPORT),
+    Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),
     Node::verb::<inspect::ImageInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ImageInspect>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<images::Images>("ls", &["list"], LIST).in_podman::<podman::images::Images>().called_in_podman("list"),
@@ -194,11 +196,12 @@ const MANIFEST: &[Node] = &[
 ];
 
 const VOLUME: &[Node] = &[
-    Node::verb::<volume::Create>("create", &[], &[]),
-    Node::verb::<volume::Inspect>("inspect", &[], &[]),
-    Node::verb::<volume::List>("ls", &["list"], &[]),
-    Node::verb::<volume::Prune>("prune", &[], &[]),
-    Node::verb::<volume::Remove>("rm", &["remove"], &[]),
+    Node::verb::<volume::Create>("create", &[], &[]).in_podman::<podman::volume::Create>(),
+    Node::verb::<podman::volume::Exists>("exists", &[], &[]),
+    Node::verb::<volume::Inspect>("inspect", &[], &[]).in_podman::<podman::volume::Inspect>(),
+    Node::verb::<volume::List>("ls", &["list"], &[]).in_podman::<podman::volume::List>(),
+    Node::verb::<volume::Prune>("prune", &[], &[]).in_podman::<podman::volume::Prune>(),
+    Node::verb::<volume::Remove>("rm", &["remove"], &[]).in_podman::<podman::volume::Remove>(),
 ];
 
 const SYSTEM: &[Node] = &[

@@ -42,7 +42,7 @@ pub use mounts::{Mount, MountKind, Refusal, bytes as size};
 pub use remove::{RemoveOptions, prune, remove};
 pub use run::{Run, Witness, run, start};
 pub use settings::{Capabilities, Network, Options, Settings};
-pub use volumes::{VolumeDetails, create_volume, prune_volumes, remove_volume, volume, volumes};
+pub use volumes::{VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes};
 
 use crate::context::Context;
 
@@ -166,13 +166,13 @@ pub(crate) fn remove_left(store: &Store) -> Result<()> {
             discard(&entry.path())?;
         }
     }
-    Ok(())
     for mount in store.container_mounts() {
         if !records.iter().any(|record| record.container.id == mount.container) {
             // Whoever still works in it keeps it until they are done.
             let _ = mount::end(store, &mount.container);
         }
     }
+    Ok(())
 }
 
 /// Removes a directory in which a container may have left what cannot be listed.

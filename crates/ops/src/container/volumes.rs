@@ -7,7 +7,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_store::Volume;
 use serde_json::json;
 
-use super::mounts::check_volume_name;
+use super::mounts::check_named;
 use super::{discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
@@ -36,7 +36,7 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
         Some(name) => name.to_owned(),
         None => new_id()?,
     };
-    check_volume_name(&name)?;
+    check_named(&name)?;
     if !store.volumes()?.iter().any(|volume| volume.name == name) {
         create_dir_all(&root(store, "volumes")?.join(&name).join("_data"))?;
         let configuration = json!({ "Labels": labels }).to_string();
@@ -59,6 +59,11 @@ pub fn volumes(context: &Context) -> Result<Vec<VolumeDetails>> {
         volume,
     };
     Ok(store.volumes()?.into_iter().map(described).collect())
+}
+
+/// Whether nothing is in a volume.
+pub fn is_empty_volume(volume: &VolumeDetails) -> bool {
+    std::fs::read_dir(&volume.directory).is_ok_and(|mut files| files.next().is_none())
 }
 
 /// Finds a volume.

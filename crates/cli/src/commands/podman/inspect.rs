@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::summary::{self, Description};
+use dhow_ops::{Context, container};
 use dhow_spec::config::{Healthcheck, NameSet};
 use dhow_template::{Field, Type, Value};
 use serde::Serialize;
 
+use super::super::container::show as show_container;
+use super::volume;
 use crate::errors::{Failure, Outcome};
 use crate::format::object;
 use crate::format::podman::{self, Filled, Report};
@@ -29,12 +32,11 @@ pub(crate) struct Inspect {
     /// Write as "json" or by a Go template
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
-    /// Show the newest container; there are none
+    /// Show the newest container
     #[arg(short, long)]
     latest: bool,
-    /// Accepted for old scripts; it is about containers
+    /// Show how much space containers take; images always have their size
     #[arg(short, long)]
-    #[allow(dead_code, reason = "images always have their size")]
     size: bool,
     /// Look only for objects of this type
     #[arg(short = 't', long = "type", value_name = "string", default_value = "all")]
@@ -59,6 +61,11 @@ impl Verb for Inspect {
                 Kind::NotFound | Kind::Invalid => format!("no such object: {name:?}"),
                 _ => error.to_string(),
             },
+            "container" if self.latest => return self.latest(session),
+            "container" if !self.names.is_empty() => {
+                return self.containers(session, &session.local_context()?, &self.names);
+            }
+            "volume" if !self.names.is_empty() => return volume::inspect(session, &self.format, &self.names),
             kind if KINDS.contains(&kind) => return self.find_none(session, kind),
             kind => {
                 let message = format!(
@@ -68,14 +75,55 @@ impl Verb for Inspect {
             }
         };
         if self.latest {
-            session.console.line("[]");
-            return Err(Failure::Client("inspecting object: no containers to inspect: no such container".to_owned()));
+            return self.latest(session);
+        }
+        if self.kind == "all" && !self.names.is_empty() {
+            let context = session.local_context()?;
+            if self.names.iter().all(|name| container::find(&context, name).is_ok()) {
+                return self.containers(session, &context, &self.names);
+            }
         }
         show(session, &self.format, &self.names, missing)
     }
 }
 
 impl Inspect {
+    fn latest(&self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let Some(newest) = container::list(&context)?.into_iter().next() else {
+            session.console.line("[]");
+            return Err(Failure::Client("inspecting object: no containers to inspect: no such container".to_owned()));
+        };
+        self.containers(session, &context, &[newest.container.id])
+    }
+
+    /// Docker's document, with podman's names for the container and its image.
+    fn containers(&self, session: &Session<'_>, context: &Context, names: &[String]) -> Outcome {
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for name in names {
+            match show_container(context, name, self.size) {
+                Ok(mut value) => {
+                    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+                    let name = text(&value["Name"]);
+                    value["Name"] = name.trim_start_matches('/').into();
+                    value["ImageName"] = value["Config"]["Image"].clone();
+                    value["Image"] = text(&value["Image"]).trim_start_matches("sha256:").into();
+                    found.push(value);
+                }
+                Err(failure) if failure.is_not_found() => {
+                    failures.push(format!("inspecting object: no such container {name}"))
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        if self.format.is_empty() || podman::is_json(&self.format) {
+            session.console.line(podman::indented(&found, INDENT)?);
+        } else {
+            fill(session, &self.format, found.iter().map(Value::from).collect())?;
+        }
+        failures.into_iter().next().map_or(Ok(()), |message| Err(Failure::Client(message)))
+    }
+
     /// There are no objects of other kinds here.
     fn find_none(&self, session: &Session<'_>, kind: &str) -> Outcome {
         let Some(name) = self.names.first() else { return Err(nothing_named()) };
@@ -138,17 +186,19 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
         let shown: Vec<Json<'_>> = found.iter().map(Json::of).collect();
         session.console.line(podman::indented(&shown, INDENT)?);
     } else {
-        let rows = found.iter().map(template_object).collect();
-        let Filled { text, outcome } = REPORT.fill(format, false, rows)?;
-        session.console.text(text);
-        outcome.map_err(|failure| match failure {
-            Failure::Client(message) => {
-                Failure::Client(format!("inspecting object: printing inspect output: {message}"))
-            }
-            other => other,
-        })?;
+        fill(session, format, found.iter().map(template_object).collect())?;
     }
     failures.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Prints objects through a template.
+pub(super) fn fill(session: &Session<'_>, format: &str, objects: Vec<Value>) -> Outcome {
+    let Filled { text, outcome } = REPORT.fill(format, false, objects)?;
+    session.console.text(text);
+    outcome.map_err(|failure| match failure {
+        Failure::Client(message) => Failure::Client(format!("inspecting object: printing inspect output: {message}")),
+        other => other,
+    })
 }
 
 /// What podman says of an image, in its order.

@@ -4,6 +4,7 @@ pub(super) mod container;
 pub(super) mod df;
 pub(super) mod history;
 pub(super) mod images;
+pub(super) mod import;
 pub(super) mod info;
 pub(super) mod inspect;
 pub(super) mod load;
@@ -18,6 +19,7 @@ pub(super) mod system_prune;
 pub(super) mod tag;
 pub(super) mod tree;
 pub(super) mod version;
+pub(super) mod volume;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

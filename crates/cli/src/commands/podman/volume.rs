@@ -1,0 +1,481 @@
+//! `volume` of podman
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use dhow_base::Kind;
+use dhow_ops::Context;
+use dhow_ops::container::{self, RemoveOptions, VolumeDetails};
+use dhow_template::{Field, Type, Value};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::super::container::machine;
+use super::super::targets;
+use super::container::NAMES;
+use super::filters;
+use super::inspect::fill;
+use super::prune::{confirm, refusal};
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::format::object;
+use crate::format::podman::{self, Filled, Report};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// Exit code of podman's for a volume that a container uses.
+const IN_USE: u8 = 2;
+
+/// By how much podman indents what it inspects.
+const INDENT: &str = "     ";
+
+const LISTED: Report = Report {
+    name: "ls",
+    row: Type::Named("*entities.VolumeListReport"),
+    headers: &[
+        ("CreatedAt", "CREATED AT"),
+        ("Driver", "DRIVER"),
+        ("Labels", "LABELS"),
+        ("MountCount", "MOUNT COUNT"),
+        ("Mountpoint", "MOUNTPOINT"),
+        ("Name", "VOLUME NAME"),
+        ("NeedsChown", "NEEDS CHOWN"),
+        ("NeedsCopyUp", "NEEDS COPY UP"),
+        ("Options", "OPTIONS"),
+        ("Scope", "SCOPE"),
+    ],
+};
+
+/// The arguments of `volume create`.
+#[derive(Args, Debug)]
+pub(crate) struct Create {
+    /// Driver of the volume; there is "local" only
+    #[arg(short, long, value_name = "string", default_value = "local", hide_default_value = true)]
+    driver: String,
+    /// Set labels on the volume
+    #[arg(short, long, value_name = "stringArray")]
+    label: Vec<String>,
+    #[arg(short, long, value_name = "stringArray", hide = true)]
+    opt: Vec<String>,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Create {
+    const ABOUT: &'static str = "Make a volume";
+    const OPERANDS: &'static str = "[NAME]";
+    const COUNT: Count = Count::AtMost(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let name = self.names.first().map(String::as_str).filter(|name| !name.is_empty());
+        if self.driver != "local" {
+            let (name, driver) = (name.unwrap_or_default(), &self.driver);
+            let why = format!("no volume plugin with name {driver} available: required plugin missing");
+            let message = format!("volume {name} uses volume plugin {driver} but it could not be retrieved: {why}");
+            return Err(Failure::Client(message));
+        }
+        if !self.opt.is_empty() {
+            return Err(Failure::Client("--opt is not supported: a volume is a directory of the store".to_owned()));
+        }
+        let mut labels = BTreeMap::new();
+        for label in &self.label {
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            if name.is_empty() {
+                return Err(Failure::Client(format!("unable to process labels: invalid label format: {label:?}")));
+            }
+            labels.insert(name.to_owned(), value.to_owned());
+        }
+        machine(session)?;
+        let context = session.local_context()?;
+        if let Some(name) = name
+            && container::volumes(&context)?.iter().any(|volume| volume.volume.name == name)
+        {
+            let message = format!("volume with name {name} already exists: volume already exists");
+            return Err(Failure::Client(message));
+        }
+        let made = container::create_volume(&context, name, &labels);
+        session.console.line(made.map_err(|error| match error.kind() {
+            Kind::Invalid => Failure::Client(format!("running volume create option: {NAMES}")),
+            _ => error.into(),
+        })?);
+        Ok(())
+    }
+}
+
+/// The arguments of `volume ls`.
+#[derive(Args, Debug)]
+pub(crate) struct List {
+    /// Show only what fits: "name", "label", "dangling", "driver", "scope"
+    #[arg(short, long, value_name = "stringArray")]
+    filter: Vec<String>,
+    /// Write as "json" or by a Go template, "table TEMPLATE" under a header
+    #[arg(long, value_name = "string", default_value = "")]
+    format: String,
+    /// Leave the table's header out
+    #[arg(long)]
+    noheading: bool,
+    /// Show names only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for List {
+    const ABOUT: &'static str = "List volumes";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let volumes = chosen(&context, &filters(&self.filter, refusal)?)?;
+        let shown = shown(&context, &volumes)?;
+        let console = session.console;
+        if podman::is_json(&self.format) {
+            // What is empty has a line of its own here, as podman's encoder leaves it.
+            let text = podman::indented(&shown, "  ")?.replace(": {}", ": {\n      \n    }");
+            console.line(text);
+            return Ok(());
+        }
+        if self.quiet {
+            volumes.iter().for_each(|volume| console.line(&volume.volume.name));
+            return Ok(());
+        }
+        if !self.format.is_empty() {
+            let rows = shown.iter().map(|shown| shown.value("*entities.VolumeListReport")).collect();
+            let Filled { text, outcome } = LISTED.fill(&self.format, !self.noheading, rows)?;
+            console.text(text);
+            return outcome;
+        }
+        let rows: Vec<Vec<String>> =
+            volumes.iter().map(|volume| vec!["local".to_owned(), volume.volume.name.clone()]).collect();
+        if !rows.is_empty() {
+            console.text(podman::table(&["DRIVER", "VOLUME NAME"], rows, !self.noheading));
+        }
+        Ok(())
+    }
+}
+
+/// The volumes that fit all filters; of several values of one name, any will do.
+fn chosen(context: &Context, terms: &[(String, String)]) -> Outcome<Vec<VolumeDetails>> {
+    let mut volumes = container::volumes(context)?;
+    let mut names: Vec<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let values: Vec<&str> =
+            terms.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
+        check_filter(name, &values)?;
+        volumes.retain(|volume| match name {
+            "label" => values.iter().all(|value| fits(volume, name, value)),
+            _ => values.iter().any(|value| fits(volume, name, value)),
+        });
+    }
+    Ok(volumes)
+}
+
+fn check_filter(name: &str, values: &[&str]) -> Outcome {
+    let bad = values.iter().find(|value| name == "dangling" && !matches!(**value, "true" | "1" | "false" | "0"));
+    match (name, bad) {
+        (_, Some(value)) => {
+            let message = format!("{value:?} is not a valid value for the \"dangling\" filter - must be true or false");
+            Err(Failure::Client(message))
+        }
+        ("name" | "label" | "dangling" | "driver" | "scope", None) => Ok(()),
+        _ => Err(Failure::Client(format!("{name:?} is an invalid volume filter"))),
+    }
+}
+
+fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
+    let own = volume.volume.name.as_str();
+    match name {
+        "name" => match (value.strip_prefix('^'), value.strip_suffix('$')) {
+            (Some(rest), None) => own.starts_with(rest),
+            (None, Some(rest)) => own.ends_with(rest),
+            (Some(rest), Some(_)) => Some(own) == rest.strip_suffix('$'),
+            (None, None) => own.contains(value),
+        },
+        "label" => match value.split_once('=') {
+            Some((key, wanted)) => volume.labels.get(key).is_some_and(|value| value == wanted),
+            None => volume.labels.contains_key(value),
+        },
+        "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
+        _ => value == "local",
+    }
+}
+
+/// The arguments of `volume inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct Inspect {
+    /// All volumes
+    #[arg(short, long)]
+    all: bool,
+    /// Write as "json" or by a Go template
+    #[arg(short, long, value_name = "string", default_value = "")]
+    format: String,
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Inspect {
+    const ABOUT: &'static str = "Show everything that is known about volumes";
+    const OPERANDS: &'static str = "VOLUME [VOLUME...]";
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        if self.all != self.names.is_empty() {
+            return Err(Failure::Client("provide one or more volume names or use --all".to_owned()));
+        }
+        inspect(session, &self.format, &self.names)
+    }
+}
+
+/// Shows volumes; without names all of them.
+///
+/// # Errors
+/// Podman's words for those that are not there.
+pub(super) fn inspect(session: &Session<'_>, format: &str, names: &[String]) -> Outcome {
+    let context = session.local_context()?;
+    let mut volumes = container::volumes(&context)?;
+    let mut missing = Vec::new();
+    if !names.is_empty() {
+        let mut found = Vec::new();
+        for name in names {
+            match named(&volumes, name) {
+                Ok(Some(volume)) => found.push(volume.clone()),
+                Ok(None) => missing.push(format!("inspecting object: no such volume {name}")),
+                Err(several) => return Err(Failure::Client(format!("inspecting volume {name}: {several}"))),
+            }
+        }
+        volumes = found;
+    }
+    let shown = shown(&context, &volumes)?;
+    if format.is_empty() || podman::is_json(format) {
+        session.console.line(podman::indented(&shown, INDENT)?);
+    } else {
+        fill(session, format, shown.iter().map(|shown| shown.value("interface {}")).collect())?;
+    }
+    missing.iter().skip(1).for_each(|message| session.console.notice(format!("error {message}")));
+    missing.into_iter().next().map_or(Ok(()), |message| Err(Failure::Client(message)))
+}
+
+/// Finds a volume by its name, or by the beginning of it.
+fn named<'v>(volumes: &'v [VolumeDetails], name: &str) -> Result<Option<&'v VolumeDetails>, String> {
+    if let Some(found) = volumes.iter().find(|volume| volume.volume.name == name) {
+        return Ok(Some(found));
+    }
+    let mut matches = volumes.iter().filter(|volume| !name.is_empty() && volume.volume.name.starts_with(name));
+    match (matches.next(), matches.next()) {
+        (Some(_), Some(_)) => Err(format!("more than one result for volume name {name:?}: volume already exists")),
+        (found, _) => Ok(found),
+    }
+}
+
+/// What podman says of a volume, in its order.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown<'a> {
+    name: &'a str,
+    driver: &'static str,
+    mountpoint: &'a str,
+    created_at: String,
+    labels: &'a BTreeMap<String, String>,
+    scope: &'static str,
+    options: BTreeMap<(), ()>,
+    mount_count: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    needs_copy_up: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    needs_chown: bool,
+}
+
+fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outcome<Vec<Shown<'a>>> {
+    let containers = container::list(context)?;
+    let running: Vec<_> = containers.iter().filter(|record| record.container.is_running()).collect();
+    let shown = |volume: &'a VolumeDetails| {
+        let name = volume.volume.name.as_str();
+        // Whoever uses it first fills it.
+        let is_fresh = volume.volume.links == 0 && container::is_empty_volume(volume);
+        Shown {
+            name,
+            driver: "local",
+            mountpoint: &volume.directory,
+            created_at: Timestamp::from_nanosecond(volume.volume.created.into()).unwrap_or_default().to_string(),
+            labels: &volume.labels,
+            scope: "local",
+            options: BTreeMap::new(),
+            mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
+            needs_copy_up: is_fresh,
+            needs_chown: is_fresh,
+        }
+    };
+    Ok(volumes.iter().map(shown).collect())
+}
+
+impl Shown<'_> {
+    fn value(&self, kind: &'static str) -> Value {
+        let text = |name, text: &str| Field::new(name, Value::from(text));
+        let labels = self.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+        let fields = vec![
+            text("Name", self.name),
+            text("Driver", self.driver),
+            text("Mountpoint", self.mountpoint),
+            Field::new("CreatedAt", object::time(&self.created_at)),
+            Field::new("Labels", Value::map(Type::Text, Some(labels))),
+            text("Scope", self.scope),
+            Field::new("Options", Value::map::<&str>(Type::Text, Some(Vec::new()))),
+            Field::new("MountCount", Value::Int64(i64::try_from(self.mount_count).unwrap_or(i64::MAX))),
+            Field::new("NeedsCopyUp", Value::from(self.needs_copy_up)),
+            Field::new("NeedsChown", Value::from(self.needs_chown)),
+        ];
+        Value::structure(kind, fields)
+    }
+}
+
+/// The arguments of `volume rm`.
+#[derive(Args, Debug)]
+pub(crate) struct Remove {
+    /// Remove all volumes
+    #[arg(short, long)]
+    all: bool,
+    /// Remove containers that use the volumes, too, and do not mind volumes that are not there
+    #[arg(short, long)]
+    force: bool,
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Remove {
+    const ABOUT: &'static str = "Remove volumes";
+    const OPERANDS: &'static str = "VOLUME [VOLUME...]";
+    const COUNT: Count = Count::AtLeast(0);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        if self.all != self.names.is_empty() {
+            return Err(Failure::Client("choose either one or more volumes or all".to_owned()));
+        }
+        machine(session)?;
+        let context = session.local_context()?;
+        let names = match self.all {
+            true => container::volumes(&context)?.into_iter().map(|volume| volume.volume.name).collect(),
+            false => self.names.clone(),
+        };
+        targets::each(&names, |name| self.remove(session, &context, name))
+    }
+}
+
+impl Remove {
+    fn remove(&self, session: &Session<'_>, context: &Context, name: &str) -> Outcome {
+        let volumes = container::volumes(context)?;
+        let Some(volume) = named(&volumes, name).map_err(Failure::Client)? else {
+            let message = format!("Error: no volume with name {name:?} found: no such volume");
+            return if self.force { Ok(()) } else { Err(Failure::Usage { message, code: FAILED }) };
+        };
+        let name = &volume.volume.name;
+        let containers = container::list(context)?;
+        let users: Vec<_> = containers.iter().filter(|record| container::uses_volume(record, name)).collect();
+        if self.force {
+            for record in users {
+                container::remove(context, record, RemoveOptions { force: true, volumes: false })?;
+            }
+        } else if !users.is_empty() {
+            let users: Vec<&str> = users.iter().map(|record| record.container.id.as_str()).collect();
+            let what = format!("volume {name} is being used by the following container(s): {}", users.join(", "));
+            return Err(Failure::Usage { message: format!("Error: {what}: volume is being used"), code: IN_USE });
+        }
+        container::remove_volume(context, name)?;
+        session.console.line(name);
+        Ok(())
+    }
+}
+
+/// The arguments of `volume prune`.
+#[derive(Args, Debug)]
+pub(crate) struct Prune {
+    /// Remove only what fits: "label=KEY=VALUE", "label!=KEY"
+    #[arg(long, value_name = "stringArray")]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Prune {
+    const ABOUT: &'static str = "Remove all volumes that no container uses";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        machine(session)?;
+        let filters = filters(&self.filter, refusal)?;
+        if let Some((name, _)) = filters.iter().find(|(name, _)| !matches!(name.as_str(), "label" | "label!")) {
+            return Err(Failure::Client(format!("{name:?} is an invalid volume filter")));
+        }
+        let context = session.local_context()?;
+        if !self.force {
+            let warning = "WARNING! This will remove all volumes not used by at least one container. \
+                           The following volumes will be removed:";
+            let unused: Vec<String> = container::volumes(&context)?
+                .into_iter()
+                .filter(|volume| volume.volume.links == 0)
+                .map(|volume| volume.volume.name)
+                .collect();
+            if unused.is_empty() {
+                session.console.line(warning);
+                session.console.line("No dangling volumes found");
+                return Ok(());
+            }
+            if !confirm(session, &format!("{warning}\n{}", unused.join("\n")))? {
+                return Ok(());
+            }
+        }
+        let (removed, _) = container::prune_volumes(&context, true, &filters)?;
+        removed.iter().for_each(|name| session.console.line(name));
+        Ok(())
+    }
+}
+
+/// The arguments of `volume exists`.
+#[derive(Args, Debug)]
+pub(crate) struct Exists {
+    #[arg(value_name = "VOLUME")]
+    names: Vec<String>,
+}
+
+impl Verb for Exists {
+    const ABOUT: &'static str = "Tell by the exit code whether a volume is here: 0 yes, 1 no, 125 cannot tell";
+    const OPERANDS: &'static str = "VOLUME";
+    const COUNT: Count = Count::Exactly(1);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let [name] = self.names.as_slice() else { return Ok(()) };
+        let volumes = container::volumes(&session.local_context()?)?;
+        let is_here = volumes.iter().any(|volume| volume.volume.name == *name);
+        if is_here { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
