@@ -43,7 +43,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] when a newer dhow made the store, [`Kind::Invalid`] when `root` holds something else,
-    /// [`Kind::Corrupt`] when the database is damaged or missing, [`Kind::NotFound`] when there is no store and none is
+    /// [`Kind::Corrupt`] when the database is damaged, missing or older than `index.json`, [`Kind::NotFound`] when there is no store and none is
     /// to be made, and those of the file system.
     pub fn open(root: &Path, options: &OpenOptions) -> Result<Self> {
         let paths = Paths::new(root);
@@ -70,7 +70,10 @@ pub(crate) fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Opti
     let format =
         database.read(|connection| Ok(connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?))?;
     match format {
-        schema::FORMAT => Ok(Some(database)),
+        schema::FORMAT => {
+            view::refuse_stale(paths, &database)?;
+            Ok(Some(database))
+        }
         0 => Ok(None),
         newer if newer > schema::FORMAT => Err(Error::new(
             Kind::Unsupported,
@@ -103,7 +106,10 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     durable::write_atomic(&paths.marker(), OCI_LAYOUT_CONTENT.as_bytes(), 0o600, durable::Durability::Durable)?;
     durable::sync_dir(&paths.blobs())?;
     let database = Database::open(&paths.database(), options.journal, true)?;
-    database.write(Durability::Power, schema::create)?;
+    database.write(Durability::Power, |transaction| {
+        schema::create(transaction)?;
+        view::go_on_counting(paths, transaction)
+    })?;
     durable::sync_dir(root)?;
     sync_ancestors(root)?;
     room::lay_by(paths);

@@ -22,6 +22,7 @@ use crate::paths::Paths;
 use crate::plan::Plan;
 use crate::recover::{self, Trashed};
 use crate::store::Store;
+use crate::view;
 
 /// How long to wait for a collection that is under way.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,7 +60,7 @@ impl fmt::Display for Incomplete {
 }
 
 impl Store {
-    /// Whether the database at `root` can be opened and is consistent in itself. A store without one that has content is
+    /// Whether the database at `root` can be opened, is consistent in itself and no older than `index.json`. A store without one that has content is
     /// not sound either.
     ///
     /// # Errors
@@ -79,7 +80,7 @@ impl Store {
     }
 
     /// Makes the database of the store at `root` anew. Names come from the old database as far as it can be read, else
-    /// from `index.json`; content from `blobs/`, every byte proven. Images that nothing names any more come back without
+    /// from `index.json`, and from that first where it is newer; content from `blobs/`, every byte proven. Images that nothing names any more come back without
     /// a name.
     ///
     /// # Errors
@@ -102,7 +103,10 @@ impl Store {
         let mut rebuilt = Rebuilt::default();
         {
             let new = Database::open(&database, Journal::Rollback, true)?;
-            new.write(Durability::Process, schema::create)?;
+            new.write(Durability::Process, |transaction| {
+                schema::create(transaction)?;
+                view::go_on_counting(&paths, transaction)
+            })?;
             let store = Store::from_parts(paths.clone(), new, options);
             store.fill(&mut rebuilt)?;
         }

@@ -11,8 +11,9 @@ use dhow_spec::{Descriptor, MediaType};
 use rusqlite::Connection;
 use serde_json::{Map, Value, json};
 
-use crate::db::Step;
+use crate::db::{Database, Step};
 use crate::find::{descriptor_at, text_at};
+use crate::paths::Paths;
 use crate::store::Store;
 
 /// Beyond this many names or targets the view is only written when asked for: writing it takes as long as a commit then.
@@ -43,7 +44,7 @@ impl Store {
     /// Whether `index.json` shows the present state.
     pub(crate) fn view_is_current(&self) -> Result<bool> {
         let generation = self.read_rows(generation)?;
-        Ok(written_generation(self) == Some(generation))
+        Ok(written_generation(self.paths()) == Some(generation))
     }
 
     /// Whether there are so few names that the view is kept current.
@@ -86,14 +87,50 @@ pub(crate) fn repair(store: &Store) {
     }
 }
 
+/// Refuses a database that is older than the view. The view is written after a commit is on the disk: if it is ahead, the log
+/// of the database was lost or cut, or an old copy was put in its place, and content that only the lost changes name would be
+/// taken for garbage.
+///
+/// # Errors
+/// [`Kind::Corrupt`] naming both.
+pub(crate) fn refuse_stale(paths: &Paths, database: &Database) -> Result<()> {
+    // In this order: what another process commits meanwhile puts the database ahead, never the view.
+    let Some(written) = written_generation(paths) else { return Ok(()) };
+    let present = database.read(generation)?;
+    if written <= present {
+        return Ok(());
+    }
+    let message = format!(
+        "the database {:?} is older than index.json (state {present}, and {written} there): its latest changes are missing, \
+         which were in meta.db-wal",
+        paths.database()
+    );
+    Err(Error::new(Kind::Corrupt, message)
+        .with_hint("`dhow system check --repair` takes the names from index.json, and deletes nothing"))
+}
+
+/// Whether a database is older than the view, as [`refuse_stale`] has it.
+pub(crate) fn is_ahead_of(paths: &Paths, old: &Connection) -> bool {
+    written_generation(paths).is_some_and(|written| generation(old).is_ok_and(|present| written > present))
+}
+
+/// Has a new database go on counting where the view that it finds has stopped: a lower number would be taken for an old state.
+pub(crate) fn go_on_counting(paths: &Paths, connection: &Connection) -> Step<()> {
+    if let Some(written) = written_generation(paths) {
+        let sql = "UPDATE meta SET value = ?1 WHERE key = 'generation'";
+        connection.execute(sql, [written.saturating_add(1)])?;
+    }
+    Ok(())
+}
+
 pub(crate) fn generation(connection: &Connection) -> Step<i64> {
     let sql = "SELECT value FROM meta WHERE key = 'generation'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
 }
 
-fn written_generation(store: &Store) -> Option<i64> {
+fn written_generation(paths: &Paths) -> Option<i64> {
     let mut head = Vec::new();
-    File::open(store.paths().index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    File::open(paths.index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     parse_generation(&head)
 }
 

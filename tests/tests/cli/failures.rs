@@ -190,6 +190,33 @@ fn a_damaged_database_is_named_by_every_verb() {
     assert_eq!(stage.scene.must(&["images", "-q"]).lines().count(), 2);
 }
 
+/// The log with the latest changes is lost. Without a word, the image that only they name would be taken for garbage.
+#[test]
+fn a_database_without_its_latest_changes_is_named_by_every_verb() {
+    let stage = Stage::new();
+    stage.offer_new();
+    let database = stage.scene.path("store/meta.db");
+    let connection = rusqlite::Connection::open(&database).expect("meta.db");
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a short log");
+    drop(connection);
+    stage.scene.load("d", "acme/latest:1");
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(stage.scene.path("store").join(format!("meta.db{suffix}")));
+    }
+    let mut verbs = [stage.reading(), stage.writing()].concat();
+    verbs.retain(|line| line.join(" ") != "system check --repair");
+    for arguments in verbs {
+        let told = stage.run(&arguments);
+        assert_ne!(told.code, 0, "{arguments:?}: {told}");
+        let expected = "the database \"[FOLDER]/store/meta.db\" is older than index.json (state ";
+        assert!(told.stderr.contains(expected), "{arguments:?}: {told}");
+    }
+    let mended = stage.scene.dhow(&["system", "check", "--repair"]);
+    assert!(mended.code == 0 && mended.stdout.contains("lost: the latest changes in meta.db; "), "{mended}");
+    stage.scene.must(&["image", "prune", "-f"]);
+    stage.scene.must(&["save", "-o", &stage.saved(), "acme/latest:1", "acme/web:1"]);
+}
+
 #[test]
 fn the_labels_are_checked_too() {
     let stage = Stage::new();

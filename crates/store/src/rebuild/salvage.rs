@@ -12,18 +12,22 @@ use crate::commit::NewTarget;
 use crate::db::Step;
 use crate::find::{descriptor_at, text_at};
 use crate::store::Store;
+use crate::view;
 
 /// Tables whose rows nothing else in the store repeats, those that others point to first.
 const ONLY_HERE: [&str; 5] = ["volume", "container", "container_volume", "build_cache", "blob_home"];
 
 /// What was kept, with its names: as the old database says, and where that cannot be read to its end, as `index.json`
-/// says besides.
+/// says besides. Of two that tell different states the newer one counts.
 pub(super) fn targets(store: &Store, losses: &mut Vec<String>) -> Result<Vec<NewTarget>> {
     let mut found = Found::default();
-    let whole = match open(store) {
-        Some(old) => found.read_database(&old).is_ok(),
-        None => false,
-    };
+    let old = open(store);
+    if old.as_ref().is_some_and(|old| view::is_ahead_of(store.paths(), old)) {
+        let loss = "the latest changes in meta.db; names are those of index.json, and those that had just been removed may be back";
+        losses.push(loss.to_owned());
+        found.read_view(store, losses)?;
+    }
+    let whole = old.is_some_and(|old| found.read_database(&old).is_ok());
     if !whole {
         losses.push("meta.db could not be read to its end; names are those of index.json".to_owned());
         found.read_view(store, losses)?;
@@ -68,7 +72,7 @@ fn open(store: &Store) -> Option<Connection> {
 #[derive(Debug, Default)]
 struct Found {
     targets: BTreeMap<String, NewTarget>,
-    /// Names that have their target. The first to claim one gets it: the database is newer than `index.json`.
+    /// Names that have their target. The first to claim one gets it: what is newer is read first.
     named: BTreeSet<Reference>,
 }
 

@@ -76,6 +76,69 @@ fn what_the_old_database_still_says_wins() {
     assert_eq!((image.containers, image.repo_digests.len()), (1, 2));
 }
 
+/// The log of the database is lost, or an old copy of both is put in their place: what only the lost changes name is no garbage.
+#[test]
+fn a_database_that_is_older_than_the_view_is_refused_and_made_anew() {
+    for lost in ["the log", "both"] {
+        let directory = scratch();
+        let root = root_of(&directory);
+        let (named, nameless) = stocked(&root);
+        let before = DATABASE.map(|file| (root.join(file), std::fs::read(root.join(file)).unwrap_or_default()));
+        let newest = Remote::small("newest");
+        {
+            let store = open_at(&root).unwrap();
+            newest.pull(&store, &["app:new", "app:1"]).unwrap();
+        }
+        if lost == "the log" {
+            checkpoint(&root, &before);
+        } else {
+            before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+        }
+        let _ = std::fs::remove_file(root.join("meta.db-shm"));
+        let view = std::fs::read(root.join("index.json")).unwrap();
+
+        let error = open_at(&root).unwrap_err();
+        assert_eq!(error.kind(), dhow_base::Kind::Corrupt, "{lost}: {error}");
+        assert!(error.to_string().contains("meta.db") && error.to_string().contains("index.json"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("system check --repair")), "{error:?}");
+        assert_eq!(std::fs::read(root.join("index.json")).unwrap(), view, "{lost}: the newest names stay");
+        assert!(!Store::database_is_sound(&root, &options()).unwrap());
+
+        let rebuilt = rebuild(&root);
+        assert!(rebuilt.losses.iter().any(|loss| loss.contains("latest changes")), "{lost}: {rebuilt:#?}");
+        let store = open_at(&root).unwrap();
+        for (name, image) in [("app:new", &newest), ("app:1", &newest), ("registry.example/acme/app:2", &named)] {
+            assert_eq!(store.find(name).unwrap().target.digest, image.root.digest, "{lost}: {name}");
+        }
+        assert_eq!(store.find(nameless.root.digest.as_str()).unwrap().target.digest, nameless.root.digest);
+        assert_eq!(store.collect().unwrap().blobs, 0, "{lost}: everything belongs to an image");
+        store.update(|update| update.untag(&reference("app:new"))).unwrap();
+        open_at(&root).expect("the new database goes on counting");
+    }
+}
+
+/// Puts the database in the state of `before` with all of it written back, and no log.
+fn checkpoint(root: &Path, before: &[(std::path::PathBuf, Vec<u8>)]) {
+    before.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+    let _ = std::fs::remove_file(root.join("meta.db-shm"));
+    let connection = rusqlite::Connection::open(root.join("meta.db")).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(connection);
+    let _ = std::fs::remove_file(root.join("meta.db-wal"));
+}
+
+#[test]
+fn a_store_that_is_made_where_one_was_emptied_does_not_look_old() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    stocked(&root);
+    DATABASE.iter().for_each(|file| drop(std::fs::remove_file(root.join(file))));
+    std::fs::remove_dir_all(root.join("blobs")).unwrap();
+    let store = open_at(&root).expect("a new store");
+    assert_eq!(store.images().unwrap().len(), 0);
+    open_at(&root).expect("and it opens again");
+}
+
 #[test]
 fn without_any_names_the_images_come_back_nameless() {
     let directory = scratch();
