@@ -57,7 +57,7 @@ pub fn export(context: &Context, request: &Request) -> Result<()> {
         check_target(path)?;
     }
     let store = context.store()?;
-    let session = store.begin("export")?;
+    let session = store.begin("export")?.only_reads();
     session.pin(&found.manifest)?;
     unpack::image_manifest(store, &found)?;
     let layers = store.unpack(&found.image_id).map_err(|error| explain(&request.image, error))?;

@@ -69,6 +69,7 @@ pub struct Imported {
 pub fn import(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Imported> {
     let config = changes::apply(&request.changes)?;
     let store = context.store()?;
+    store.require_writable()?;
     let session = store.begin("import")?;
     let (file, diff_id, size) = spool(context, store, &request.input, observer)?;
     let layer = Descriptor::new(MediaType::OciLayer, diff_id.clone(), size);

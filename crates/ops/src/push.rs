@@ -8,6 +8,7 @@ use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
+use crate::content_error::explain;
 use crate::context::Context;
 use crate::extent::Extent;
 use crate::last_use;
@@ -130,7 +131,8 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });
     };
     let outgoing = outgoing::choose(store, &target, &request.platforms, &reference.familiar())?;
-    let documents = outgoing::documents(store, &outgoing)?;
+    let told = |error| explain(&reference.familiar(), error);
+    let documents = outgoing::documents(store, &outgoing).map_err(told)?;
     let root = documents.last().cloned().ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))?;
     let mut uploads: Vec<Digest> = Vec::new();
     for layer in layers(&documents) {
@@ -171,7 +173,7 @@ impl Prepared {
     /// Those of the registry, in docker's words.
     pub async fn run(self, context: &Context, observer: &dyn Observer) -> Result<Pushed> {
         let store = context.store()?;
-        let session = store.begin("push")?;
+        let session = store.begin("push")?.only_reads();
         // What is pushed may lose its name meanwhile: it is looked at now.
         let image_id = store.find_target(&self.target)?.image_id;
         let extent = Extent::of(store, &self.target, &self.documents)?;
@@ -198,7 +200,13 @@ impl Prepared {
         if self.is_shown && store.is_writable() && store.resolve(&self.reference)?.is_some() {
             let named =
                 NewTarget { digest_repositories: vec![repository.clone()], ..NewTarget::default_for(root.clone()) };
-            session.commit(&[named])?;
+            match session.commit(&[named]) {
+                // The image is where it should be, and the disk here is full.
+                Err(error) if error.kind() == Kind::NoSpace => {
+                    tracing::warn!(%error, "cannot note the digest that the image has in the registry");
+                }
+                committed => drop(committed?),
+            }
         }
         last_use::note(store, [&image_id]);
         let Descriptor { digest, media_type, size, .. } = root.clone();

@@ -81,7 +81,7 @@ struct Chosen {
 /// those of writing.
 pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
-    let session = store.begin("save")?;
+    let session = store.begin("save")?.only_reads();
     let images = choose(context, arguments, platforms)?;
     write_to(context, &session, &images, output)
 }
@@ -92,7 +92,7 @@ pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, outp
 /// As [`save`].
 pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
-    let session = store.begin("save")?;
+    let session = store.begin("save")?.only_reads();
     let mut chosen: Vec<Chosen> = Vec::with_capacity(images.len());
     for named in images {
         let found = context.find(&named.image)?;

@@ -6,8 +6,8 @@ mod names;
 use std::fmt;
 use std::path::PathBuf;
 
-use dhow_base::Result;
 use dhow_base::fs as durable;
+use dhow_base::{Kind, Result};
 use dhow_spec::Digest;
 
 use crate::collect::{dead_leases, names_in, stale_ingests};
@@ -227,7 +227,15 @@ impl Store {
     }
 
     fn check_labels(&self, repair: bool, report: &mut Report) -> Result<()> {
-        if let Some(fault) = self.inner.labels.fault()? {
+        let fault = match self.inner.labels.fault() {
+            // Without any room it cannot even be opened. It says nothing of what the store holds.
+            Err(error) if error.kind() == Kind::NoSpace => {
+                tracing::debug!(%error, "the labels are not checked");
+                None
+            }
+            fault => fault?,
+        };
+        if let Some(fault) = fault {
             if repair {
                 self.inner.labels.remove()?;
             }

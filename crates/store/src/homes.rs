@@ -1,6 +1,6 @@
 //! Which repositories of registries have a blob: hints for mounting it instead of uploading it.
 
-use dhow_base::Result;
+use dhow_base::{Kind, Result};
 use dhow_spec::{Digest, Repository};
 use rusqlite::Connection;
 
@@ -9,7 +9,8 @@ use crate::find::text_at;
 use crate::store::Store;
 
 impl Store {
-    /// Remembers that a repository has blobs: it was pulled from there, or pushed to it.
+    /// Remembers that a repository has blobs: it was pulled from there, or pushed to it. Only a hint, which is not kept where
+    /// nothing can be written.
     ///
     /// # Errors
     /// Those of the database.
@@ -18,14 +19,21 @@ impl Store {
             return Ok(());
         }
         let name = repository.name();
-        self.write_rows(|transaction| {
+        let recorded = self.write_rows(|transaction| {
             let sql = "INSERT OR IGNORE INTO blob_home (digest, repository) VALUES (?1, ?2)";
             let mut insert = transaction.prepare_cached(sql)?;
             for digest in digests {
                 insert.execute((digest.as_str(), &name))?;
             }
             Ok(())
-        })
+        });
+        match recorded {
+            Err(error) if error.kind() == Kind::NoSpace => {
+                tracing::debug!(%error, repository = name, "what the repository has is not noted");
+                Ok(())
+            }
+            recorded => recorded,
+        }
     }
 
     /// The repositories that had a blob when it was last pulled or pushed, sorted. They may have lost it since.

@@ -96,11 +96,11 @@ impl Store {
     /// Every document below `root` (with it) that is here, children before parents.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when `root` is not here.
+    /// [`Kind::NotFound`] when `root` is not here, or a blob that it needs.
     pub fn documents_below(&self, root: &Descriptor) -> Result<Vec<VerifiedDocument>> {
         let plan = Plan::read(self, None, root)?;
         if plan.documents.is_empty() {
-            return Err(Error::new(Kind::NotFound, format!("manifest {} is not in the store", root.digest)));
+            plan.require_usable(self)?;
         }
         Ok(plan.documents)
     }

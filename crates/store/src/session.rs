@@ -42,6 +42,13 @@ impl Session {
         self
     }
 
+    /// Only reads the store. Without any room for pins it goes on without them: a collection may then take away what it reads.
+    #[must_use]
+    pub fn only_reads(self) -> Self {
+        self.lease.set_reads();
+        self
+    }
+
     /// Whether the files of layers are written as the layers arrive, as far as they do not need each other; the commit
     /// flushes and names them. [`Store::unpack`] makes the rest. Without [proofs](Session::prove_diff_ids) none are.
     #[must_use]

@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Kind::Denied`] naming the store.
-    pub(crate) fn require_writable(&self) -> Result<()> {
+    pub fn require_writable(&self) -> Result<()> {
         if self.is_writable() {
             return Ok(());
         }

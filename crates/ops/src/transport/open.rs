@@ -85,7 +85,7 @@ async fn registry(context: &Context, reference: &Reference) -> Result<Opened> {
 
 fn store(context: &Context, name: &str) -> Result<Opened> {
     let store = context.store()?;
-    let session = store.begin("copy")?;
+    let session = store.begin("copy")?.only_reads();
     let found = context.find(name)?;
     session.pin(&found.target)?;
     let root = store.document(&found.target.digest)?;

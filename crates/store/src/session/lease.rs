@@ -32,6 +32,7 @@ pub(crate) struct Lease {
     proves: AtomicBool,
     unpacks: AtomicBool,
     growing: OnceLock<Growing>,
+    reads: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -40,6 +41,8 @@ struct State {
     /// Made with the first pin: an operation that finds everything in place leaves no trace.
     held: Option<Held>,
     pins: HashSet<Digest>,
+    /// There was no room for pins, and what is only read goes on without.
+    unpinned: bool,
     proofs: HashMap<Digest, Proof>,
     /// Layers that were unpacked on their way in.
     unnamed: Vec<Unnamed>,
@@ -59,6 +62,7 @@ impl Lease {
             proves: AtomicBool::new(true),
             unpacks: AtomicBool::new(false),
             growing: OnceLock::new(),
+            reads: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -101,6 +105,10 @@ impl Lease {
         }
     }
 
+    pub(crate) fn set_reads(&self) {
+        self.reads.store(true, Ordering::Relaxed);
+    }
+
     /// Keeps the file of a layer until the commit flushes it.
     pub(crate) fn keep_unnamed(&self, unnamed: Unnamed) {
         self.lock().unnamed.push(unnamed);
@@ -123,9 +131,21 @@ impl Lease {
     pub(crate) fn pin<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> Result<()> {
         let mut state = self.lock();
         let new: Vec<&Digest> = digests.into_iter().filter(|digest| !state.pins.contains(*digest)).collect();
-        if new.is_empty() || !self.store.is_writable() {
+        if new.is_empty() || state.unpinned || !self.store.is_writable() {
             return Ok(());
         }
+        match self.pin_new(&mut state, &new) {
+            // On a full disk, what is here can still be carried away. If it is removed meanwhile, the reader finds that out.
+            Err(error) if error.kind() == Kind::NoSpace && self.reads.load(Ordering::Relaxed) => {
+                tracing::debug!(%error, purpose = self.purpose, "nothing is pinned");
+                state.unpinned = true;
+                Ok(())
+            }
+            pinned => pinned,
+        }
+    }
+
+    fn pin_new(&self, state: &mut State, new: &[&Digest]) -> Result<()> {
         if state.held.is_none() {
             state.held = Some(self.take()?);
         }
@@ -133,13 +153,12 @@ impl Lease {
         self.store.write_rows(|transaction| {
             let mut insert =
                 transaction.prepare_cached("INSERT OR IGNORE INTO lease_pin (lease, digest) VALUES (?1, ?2)")?;
-            for digest in &new {
+            for digest in new {
                 insert.execute((&held.id, digest.as_str()))?;
             }
             Ok(())
         })?;
-        let new: Vec<Digest> = new.into_iter().cloned().collect();
-        state.pins.extend(new);
+        state.pins.extend(new.iter().map(|digest| (*digest).clone()));
         Ok(())
     }
 
