@@ -6,6 +6,7 @@
 mod background;
 mod commands;
 mod console;
+mod daemon_flags;
 mod environment;
 mod errors;
 mod format;
@@ -94,7 +95,8 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
             return Err(usage::explain(personality, &error, &root, &located, arguments));
         }
     };
-    let globals = Globals::from_arg_matches(&matches).map_err(|error| Failure::Client(error.to_string()))?;
+    let mut globals = Globals::from_arg_matches(&matches).map_err(|error| Failure::Client(error.to_string()))?;
+    globals.log_level = globals.log_level.or_else(|| daemon_flags::level(&matches));
     logging::start(&globals)?;
     if matches.get_flag("version") {
         console.line(commands::version::line());
@@ -102,6 +104,9 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
     }
     if let Some(flag) = tree::remote_flag(personality, &matches) {
         let message = format!("--{flag} is not supported: dhow works on this machine and has no service to ask");
+        return Err(Failure::Client(message));
+    }
+    if let Some(message) = daemon_flags::refusal(&matches) {
         return Err(Failure::Client(message));
     }
     match tree::verb_of(personality, &matches) {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
+use crate::daemon_flags;
 use crate::personality::Personality;
 use crate::session::Globals;
 use crate::verb::{Handle, Node, like_pflag};
@@ -84,7 +85,10 @@ fn bare_root(personality: Personality) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print version information and quit"),
         );
-    let command = if personality == Personality::Podman { with_podman_s_globals(command) } else { command };
+    let command = match personality {
+        Personality::Podman => with_podman_s_globals(command),
+        Personality::Dhow | Personality::Docker | Personality::Docker29 => daemon_flags::add_to(command),
+    };
     Globals::augment_args(command)
         .about("Pulls, pushes, lists, archives and serves container images without a daemon")
         .long_about(None)
@@ -152,7 +156,9 @@ impl Located {
             if is_value {
                 is_value = false;
             } else if argument.starts_with('-') {
-                is_value = GLOBALS_WITH_VALUE.contains(&argument) || PODMAN_S_GLOBALS.contains(&argument);
+                is_value = GLOBALS_WITH_VALUE.contains(&argument)
+                    || PODMAN_S_GLOBALS.contains(&argument)
+                    || (words.is_empty() && personality != Personality::Podman && daemon_flags::takes_next(argument));
             } else {
                 words.push(argument);
             }
@@ -250,6 +256,7 @@ mod tests {
         assert_eq!(located(&["--root", "images", "-D", "image", "ls", "pull"]), "dhow image ls");
         assert_eq!(located(&["--config=x", "pull", "images"]), "dhow pull");
         assert_eq!(located(&["image", "nope"]), "dhow image");
+        assert_eq!(located(&["-H", "unix:///x", "-c", "default", "-l", "info", "image", "ls"]), "dhow image ls");
         assert_eq!(located(&[]), "dhow");
     }
 }

@@ -209,6 +209,26 @@ fn global_options_stand_anywhere() {
 }
 
 #[test]
+fn docker_s_flags_about_its_daemon_count_where_they_name_another_machine() {
+    let scene = Scene::new();
+    scene.load("a", "acme/web:1");
+    let here = ["-H", "unix:///var/run/docker.sock", "-c", "default", "--tlsverify", "-l", "error", "images", "-q"];
+    assert_eq!(scene.docker(&here).stdout, "<id-a>\n");
+    assert_snapshot!(scene.docker(&["--host", "tcp://10.0.0.1:2375", "images"]), @r#"
+    exit 1
+    [err]
+    --host "tcp://10.0.0.1:2375" is not supported: dhow works on this machine and has no daemon to ask
+    "#);
+    assert_snapshot!(scene.docker(&["-c", "there", "images"]), @r#"
+    exit 1
+    [err]
+    --context "there" is not supported: dhow works on this machine and has no daemon to ask
+    "#);
+    // Behind a command they are flags of that command, as with docker.
+    assert_eq!(scene.docker(&["images", "-H", "unix:///x"]).code, 125);
+}
+
+#[test]
 fn flags_are_read_as_docker_reads_them() {
     let scene = Scene::new();
     let table = scene.must(&["images"]);
