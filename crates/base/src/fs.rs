@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::fault;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, interrupt};
 
 /// Whether a write must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,11 +353,13 @@ pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
 /// Copies `length` bytes from `source` at `offset` to the current position of `target`, in the kernel where it can.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when the source ends early, else the operating system's; the paths only name the files.
+/// [`Kind::Corrupt`] when the source ends early, [`Kind::Cancelled`] when the user wishes to end, else the operating system's; the
+/// paths only name the files.
 pub fn copy_range(source: &File, source_path: &Path, offset: u64, length: u64, target: &mut File) -> Result<()> {
     let failed = |error: io::Error| Error::io(format_args!("cannot copy {source_path:?}"), error);
     let (mut position, end) = (offset, offset + length);
     while position < end {
+        interrupt::check()?;
         let mut from = position;
         let chunk = usize::try_from((end - position).min(64 << 20)).unwrap_or(64 << 20);
         match rustix::fs::copy_file_range(source, Some(&mut from), &*target, None, chunk) {
@@ -385,6 +387,7 @@ pub fn copy_buffered(
     let mut buffer = vec![0; 256 << 10];
     let (mut position, end) = (offset, offset + length);
     while position < end {
+        interrupt::check()?;
         let want = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
         let read = source
             .read_at(&mut buffer[..want], position)

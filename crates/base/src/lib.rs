@@ -8,6 +8,7 @@ pub mod beneath;
 pub mod error;
 pub mod fault;
 pub mod fs;
+pub mod interrupt;
 pub mod limits;
 pub mod priority;
 pub mod progress;

@@ -1,10 +1,17 @@
-//! SIGINT and SIGTERM, while a network is waited for.
+//! SIGINT and SIGTERM, while a network is waited for or many bytes are moved.
 
 use std::future::Future;
+use std::process;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use dhow_base::Error;
+use dhow_base::{Error, interrupt};
+use dhow_ops::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
+use crate::console::Console;
 use crate::errors::{Failure, Outcome};
 
 /// What asks the program to end.
@@ -44,10 +51,68 @@ pub(crate) async fn interruptible<T, E: Into<Failure>>(
     let mut signals = Signals::listen()?;
     tokio::select! {
         result = future => result.map_err(Into::into),
-        kind = signals.next() => {
-            let what = if kind == SignalKind::interrupt() { "interrupted" } else { "terminated" };
-            let code = u8::try_from(128 + kind.as_raw_value()).unwrap_or(crate::errors::FAILED);
-            Err(Failure::Interrupted { message: format!("{what}: {resumable}"), code })
+        kind = signals.next() => Err(interrupted(kind, resumable)),
+    }
+}
+
+fn interrupted(kind: SignalKind, resumable: &str) -> Failure {
+    let what = if kind == SignalKind::interrupt() { "interrupted" } else { "terminated" };
+    let code = u8::try_from(128 + kind.as_raw_value()).unwrap_or(crate::errors::FAILED);
+    Failure::Interrupted { message: format!("{what}: {resumable}"), code }
+}
+
+/// How long work is waited for that is to end: it may stand still at a pipe, and then ends with the process.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Does work on this thread that a signal ends early, as [`interruptible`] has it for what waits for a network.
+///
+/// # Errors
+/// [`Failure::Interrupted`] on a signal, else the work's.
+pub(crate) fn heeding<T>(console: &Console, resumable: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let (done, is_done) = oneshot::channel::<()>();
+    let (ready, is_ready) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let listening = scope.spawn(move || {
+            let mut heard = None;
+            let listened = runtime::block_on(async {
+                let mut signals = Signals::listen()?;
+                drop(ready);
+                heard = watch(&mut signals, is_done, console, resumable).await;
+                Ok(())
+            });
+            if let Err(error) = listened {
+                tracing::debug!(%error, "a signal ends the process at once");
+            }
+            heard
+        });
+        // Ends when it listens, or when it cannot.
+        let _ = is_ready.recv();
+        let outcome = work();
+        drop(done);
+        match (outcome, listening.join()) {
+            (Err(_), Ok(Some(kind))) => Err(interrupted(kind, resumable)),
+            (outcome, _) => outcome,
+        }
+    })
+}
+
+/// Waits for a signal or for the end of the work, which a signal ends. Work that stands still is not waited for: at a pipe, say.
+async fn watch(
+    signals: &mut Signals,
+    mut is_done: oneshot::Receiver<()>,
+    console: &Console,
+    resumable: &str,
+) -> Option<SignalKind> {
+    let kind = tokio::select! {
+        _ = &mut is_done => return None,
+        kind = signals.next() => kind,
+    };
+    interrupt::request();
+    if tokio::time::timeout(PATIENCE, is_done).await.is_err() {
+        if let Failure::Interrupted { message, code } = interrupted(kind, resumable) {
+            console.notice(message);
+            process::exit(code.into());
         }
     }
+    Some(kind)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use dhow_base::{Error, Kind, Result, fs};
+use dhow_base::{Error, Kind, Result, fs, interrupt};
 use dhow_content::{ByteStream, LocalBlob, Verifier};
 use dhow_spec::Descriptor;
 use futures::stream;
@@ -153,6 +153,7 @@ pub(crate) fn hash(blob: &LocalBlob, verifier: &mut Verifier) -> Result<()> {
     let mut cursor = fs::Cursor::new(&blob.file, blob.offset);
     let mut left = blob.length;
     while left > 0 {
+        interrupt::check()?;
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(chunk.len());
         cursor
             .read_exact(&mut chunk[..length])

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dhow_base::fs::AtomicFile;
-use dhow_base::{Error, Result, fs, limits};
+use dhow_base::{Error, Result, fs, interrupt, limits};
 use dhow_content::LocalBlob;
 use dhow_layer::{Compression, Decoder, Limits, decode_error};
 
@@ -29,6 +29,7 @@ pub(crate) fn spool(reader: impl Read, name: &Path, directory: &Path) -> Result<
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut length = 0;
     loop {
+        interrupt::check()?;
         match decoder.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => {

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dhow_testkit::images::{Entry, tar_of};
 use dhow_tests::scene::{Scene, signal};
 use insta::assert_snapshot;
 
@@ -26,6 +27,39 @@ fn an_interrupted_pull_says_what_is_kept() {
         assert!(output.stderr.contains("what has arrived is kept, and the next pull goes on from there"), "{output}");
         assert_eq!(output.stderr.lines().count(), 1, "{output}");
     }
+}
+
+#[test]
+fn an_interrupted_load_or_save_says_what_is_left() {
+    let scene = Scene::new();
+    let content = vec![7; 1 << 20];
+    let files = tar_of(&[Entry { path: "big", mode: 0o644, content: &content }]).expect("a tar");
+    scene.fed(&["import", "-", "acme/web:1"], &files);
+    let whole = scene.path("whole.tar");
+    scene.must(&["save", "-o", &whole.to_string_lossy(), "acme/web:1"]);
+    let archive = std::fs::read(&whole).expect("the archive");
+    for (arguments, left) in [
+        // One waits for the rest of the archive, the other for a reader: neither comes.
+        (&["load"][..], "no image was loaded; what has arrived is kept for the next load"),
+        (&["save", "acme/web:1"], "the archive is not whole"),
+    ] {
+        let mut command = scene.command(arguments);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dhow");
+        let mut input = child.stdin.take().expect("a pipe");
+        if arguments == ["load"] {
+            std::io::Write::write_all(&mut input, &archive[..archive.len() / 2]).expect("half of the archive");
+        }
+        // Signals are heeded from before the first byte on; the pause lets it come to its standstill.
+        std::thread::sleep(Duration::from_millis(300));
+        signal(&child, "INT");
+        // What it wrote is only read when it has ended.
+        let code = child.wait().expect("its end").code();
+        let output = scene.transcript(&child.wait_with_output().expect("its output"));
+        assert_eq!((code, output.stderr.as_str()), (Some(130), format!("interrupted: {left}\n").as_str()), "{output}");
+    }
+    scene.must(&["load", "-i", &whole.to_string_lossy()]);
+    scene.must(&["system", "check"]);
 }
 
 #[test]

@@ -16,8 +16,12 @@ use crate::format::schema;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
+use crate::signals;
 use crate::terminal;
 use crate::verb::{Count, Verb};
+
+/// What a user who interrupts can count on.
+pub(super) const KEPT: &str = "no image was loaded; what has arrived is kept for the next load";
 
 /// The arguments of `load`.
 #[derive(Args, Debug)]
@@ -74,7 +78,8 @@ impl Load {
         let report = {
             let progress = Progress::new(session.console, Direction::Load, self.quiet);
             // Docker's daemon answers before it reads: what fails is part of its report.
-            load::load(&context, &request, &progress).map_err(Failure::Reported)?
+            let work = || load::load(&context, &request, &progress).map_err(Failure::Reported);
+            signals::heeding(session.console, KEPT, work)?
         };
         for image in &report.loaded {
             if documents.are_wanted() {

@@ -15,6 +15,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, text};
 use crate::session::Session;
+use crate::signals;
 use crate::verb::{Count, Verb};
 
 /// The arguments of `save`.
@@ -52,7 +53,9 @@ impl Save {
         let output = self.output(session, documents)?;
         let platforms = self.platforms.platforms(None)?;
         let context = session.local_context()?;
-        let saved = save::save(&context, &self.names, &platforms, &output).map_err(quiet_broken_pipe)?;
+        let saved = signals::heeding(session.console, unfinished(&output), || {
+            save::save(&context, &self.names, &platforms, &output).map_err(quiet_broken_pipe)
+        })?;
         if let save::Output::Path(path) = &output {
             saved.iter().try_for_each(|image| documents.put(&schema::Saved::new(path, image)))?;
         }
@@ -78,6 +81,15 @@ impl Save {
             }
             None => Ok(save::Output::Stdout),
         }
+    }
+}
+
+/// What a user who interrupts can count on.
+pub(super) fn unfinished(output: &save::Output) -> &'static str {
+    match output {
+        save::Output::Stdout => "the archive is not whole",
+        save::Output::Path(_) => "no archive was written",
+        save::Output::Directory(_) => "what is in the directory is whole, and the next save goes on from there",
     }
 }
 

@@ -9,8 +9,10 @@ use dhow_base::{Error, Kind};
 use dhow_ops::{Platforms, load};
 
 use super::Copying;
+use crate::commands::load::KEPT;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
+use crate::signals;
 use crate::terminal;
 use crate::verb::{Count, Verb};
 
@@ -52,7 +54,8 @@ impl Verb for Load {
         };
         let context = session.local_context()?;
         let request = load::Request { input, platforms: Platforms::Default, unpack: None };
-        let report = load::load(&context, &request, &Silent).map_err(explained)?;
+        let work = || load::load(&context, &request, &Silent).map_err(explained);
+        let report = signals::heeding(session.console, KEPT, work)?;
         let copying = Copying::new(session.console, self.quiet);
         let loaded: Vec<String> = report
             .loaded

@@ -7,10 +7,11 @@ use dhow_ops::Platforms;
 use dhow_ops::save::{self, Named};
 
 use super::Copying;
-use crate::commands::save::quiet_broken_pipe;
+use crate::commands::save::{quiet_broken_pipe, unfinished};
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::Session;
+use crate::signals;
 use crate::verb::{Count, Verb};
 
 /// What can be written. The archive is both kinds at once.
@@ -62,7 +63,9 @@ impl Verb for Save {
             false => vec![Named { image: first.clone(), further: others.to_vec() }],
         };
         let output = self.output(session)?;
-        let saved = save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)?;
+        let saved = signals::heeding(session.console, unfinished(&output), || {
+            save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)
+        })?;
         // Standard output is the archive's alone, which podman takes for a wish to be left in peace.
         let quiet = self.quiet || matches!(output, save::Output::Stdout);
         let copying = Copying::new(session.console, quiet);
