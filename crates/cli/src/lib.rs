@@ -11,6 +11,8 @@ mod environment;
 mod errors;
 mod format;
 mod help;
+#[cfg(test)]
+mod known_flags;
 mod logging;
 mod personality;
 mod progress;

@@ -11,6 +11,7 @@ use dhow_store::{List, ListMember};
 
 use crate::context::Context;
 use crate::names;
+use crate::naming::Naming;
 
 pub use edit::{Changes, add, annotate, create, exists, remove, rm};
 pub use index::index_of;
@@ -54,8 +55,11 @@ pub async fn inspect(context: &Context, list: Option<&str>, name: &str, verbose:
     match context.store()?.list(&name)? {
         Some(list) => {
             let members: Vec<Member> = list.members.into_iter().map(Member::from).collect();
-            let check = index::check_registries(&members, &name);
-            check.map_err(|error| error.context("failed to assemble ManifestDescriptor"))?;
+            // Podman's lists get a registry only when they are pushed.
+            if context.naming() == Naming::Docker {
+                let check = index::check_registries(&members, &name);
+                check.map_err(|error| error.context("failed to assemble ManifestDescriptor"))?;
+            }
             Ok(Found::List(members))
         }
         None => fetch::find(context, &name, verbose).await,

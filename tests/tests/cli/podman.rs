@@ -1,5 +1,7 @@
 //! What only a link named `podman` does; `tests/parity/podman` compares the rest with the real one.
 
+#![allow(clippy::disallowed_methods, reason = "archives to import are scratch files")]
+
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
 
@@ -102,5 +104,178 @@ fn lists_go_by_their_names() {
     Untagged: localhost/list:latest
     [err]
     Error: nope: image not known
+    ");
+}
+
+#[test]
+fn images_are_pushed_to_files_and_changed_on_the_way() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    scene.load("a", "localhost/web:1");
+    let whole = scene.podman(&["push", "--digestfile", "digest", "web:1", "oci-archive:web.tar:web:2"]);
+    assert_eq!((whole.code, whole.stdout.as_str()), (0, ""), "{whole}");
+    assert!(whole.stderr.starts_with("Getting image source signatures\nCopying blob sha256:"), "{whole}");
+    let end = "Copying config sha256:<id-a>\nWriting manifest to image destination\nStoring signatures\n";
+    assert!(whole.stderr.ends_with(end), "{whole}");
+    let digest = std::fs::read_to_string(scene.path("digest")).expect("the digest");
+    let inspected = scene.must(&["copy", "-q", "--digestfile", "copied", "oci-archive:web.tar:web:2", "copied:1"]);
+    let copied = std::fs::read_to_string(scene.path("copied")).expect("the digest");
+    assert_eq!((inspected.as_str(), copied), ("", digest));
+    assert_snapshot!(scene.podman(&["load", "-q", "-i", "web.tar"]), @r"
+    exit 0
+    [out]
+    Loaded image: localhost/web:2
+    ");
+    let name = server.name("web:3");
+    for (flags, media_type) in [
+        (&["--format", "v2s2"][..], "application/vnd.docker.distribution.manifest.v2+json"),
+        (&["--format=oci", "--compression-format", "gzip"], "application/vnd.oci.image.manifest.v1+json"),
+        (
+            &["--compress", "--force-compression", "--disable-content-trust"],
+            "application/vnd.oci.image.manifest.v1+json",
+        ),
+    ] {
+        let pushed = scene.podman(&[&["push", "-q"], flags, &["web:1", &name]].concat());
+        assert_eq!((pushed.code, pushed.stderr.as_str()), (0, ""), "{flags:?}: {pushed}");
+        let shown = scene.must(&["manifest", "inspect", &name]);
+        assert!(shown.contains(media_type), "{flags:?}: {shown}");
+    }
+    for (arguments, told) in [
+        (&["--sign-by", "me"][..], "--sign-by is not supported: images are not signed yet"),
+        (
+            &["--encryption-key", "k"],
+            "--encryption-key is not supported: layers are pushed as they are, and not encrypted",
+        ),
+        (&["--format", "v2s1"], "--format \"v2s1\" is not supported: it is \"oci\" or \"v2s2\""),
+        (&["--compression-format=lz4"], "--compression-format \"lz4\" is not supported: it is \"gzip\" or \"zstd\""),
+    ] {
+        let refused = scene.podman(&[&["push"], arguments, &["web:1", &name]].concat());
+        assert_eq!((refused.code, refused.stderr), (125, format!("Error: {told}\n")), "{arguments:?}");
+    }
+    let unknown = scene.podman(&["push", "web:1", "ftp:/x"]);
+    let told = "Error: Invalid image name \"ftp:/x\", unknown transport \"ftp\"\n";
+    assert!(unknown.code == 125 && unknown.stderr.ends_with(told), "{unknown}");
+}
+
+#[test]
+fn archives_of_files_are_imported_as_podman_imports_them() {
+    let scene = Scene::new();
+    std::fs::write(scene.path("files.tar"), [0; 1024]).expect("an archive");
+    let imported = scene.podman(&[
+        "import",
+        "--arch",
+        "arm64",
+        "--variant",
+        "v8",
+        "-c",
+        "CMD=ls",
+        "-c",
+        "ENV=A=b",
+        "-m",
+        "files",
+        "files.tar",
+        "web:1",
+    ]);
+    assert_eq!(imported.code, 0, "{imported}");
+    assert!(imported.stderr.starts_with("Getting image source signatures\nCopying blob sha256:"), "{imported}");
+    assert!(imported.stderr.ends_with("Writing manifest to image destination\nStoring signatures\n"), "{imported}");
+    let shown = "{{.Architecture}} {{.Config.Cmd}} {{.Config.Env}} {{.Comment}} {{.RepoTags}}";
+    assert_snapshot!(scene.podman(&["image", "inspect", "-f", shown, "localhost/web:1"]), @r"
+    exit 0
+    [out]
+    arm64 [/bin/sh -c ls] [A=b] files [localhost/web:1]
+    ");
+    assert_snapshot!(scene.podman(&["import", "-q", "-c", "FOO=ls", "files.tar"]), @r#"
+    exit 125
+    [err]
+    Error: invalid change "FOO=ls" - invalid instruction FOO
+    "#);
+    assert_snapshot!(scene.podman(&["import", "nothing.tar"]), @r#"
+    exit 125
+    [err]
+    Error: error opening "nothing.tar": open nothing.tar: no such file or directory
+    "#);
+    assert_snapshot!(scene.podman(&["import", "files.tar", "Bad:Name"]), @r#"
+    exit 125
+    [err]
+    Error: normalizing name "Bad:Name": normalizing name "Bad:Name": repository name must be lowercase
+    "#);
+}
+
+#[test]
+fn differences_have_no_sizes_and_podman_s_json() {
+    let scene = Scene::new();
+    scene.load("a", "localhost/web:1");
+    scene.load("b", "localhost/web:2");
+    assert_snapshot!(scene.podman(&["image", "diff", "web:1", "web:2"]), @r"
+    exit 0
+    [out]
+    C /etc/salt
+    ");
+    assert_snapshot!(scene.podman(&["diff", "--format", "json", "web:1"]), @r#"
+    exit 0
+    [out]
+    {
+         "added": [
+              "/etc/salt"
+         ]
+    }
+    "#);
+    assert_snapshot!(scene.podman(&["image", "diff", "--format", "table", "web:1"]), @r"
+    exit 125
+    [err]
+    Error: only supported value for '--format' is 'json'
+    ");
+    assert_snapshot!(scene.podman(&["image", "diff", "nope"]), @r"
+    exit 125
+    [err]
+    Error: nope not found: nope: image not known
+    ");
+}
+
+#[test]
+fn lists_take_what_podman_says_of_them() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let (image, list) = (server.name("web:1"), server.name("list:1"));
+    scene.load("a", &image);
+    scene.must(&["push", "-q", &image]);
+    assert_eq!(scene.podman(&["manifest", "create", "--all", &list, &image]).code, 0);
+    let pushed = scene.podman(&[
+        "manifest",
+        "push",
+        "-q",
+        "--digestfile",
+        "digest",
+        "--creds",
+        "a:b",
+        "--remove-signatures",
+        &list,
+    ]);
+    assert_eq!((pushed.code, pushed.stderr.as_str()), (0, ""), "{pushed}");
+    let digest = std::fs::read_to_string(scene.path("digest")).expect("the digest");
+    assert_eq!(scene.must(&["digest", &list]).trim(), digest);
+    let failed = scene.podman(&["manifest", "create", "--all", "new", &image, &server.name("nope:1")]);
+    assert_eq!(failed.code, 125, "{failed}");
+    assert_eq!(scene.podman(&["manifest", "exists", "new"]).code, 1, "half a list is none");
+    assert_eq!(scene.podman(&["manifest", "rm", "--ignore", "new", &list]).code, 0);
+    assert_eq!(scene.podman(&["manifest", "inspect", "-v", &list]).code, 0, "the registry has it");
+    // A list is of this machine until it is pushed.
+    assert_eq!(scene.podman(&["manifest", "create", "here", &image]).code, 0);
+    assert!(scene.podman(&["manifest", "inspect", "here"]).stdout.contains("sha256:<manifest-a>"));
+    for (arguments, flag) in [
+        (&["manifest", "create", "--annotation", "a=b", "list"][..], "--annotation"),
+        (&["manifest", "annotate", "--index", "list", "x"], "--index"),
+        (&["manifest", "push", "--format", "oci", "list"], "--format"),
+        (&["manifest", "push", "--sign-by", "me", "list"], "--sign-by"),
+    ] {
+        let refused = scene.podman(arguments);
+        let told = format!("Error: {flag} is not supported: ");
+        assert!(refused.code == 125 && refused.stderr.starts_with(&told), "{arguments:?}: {refused}");
+    }
+    assert_snapshot!(scene.podman(&["system", "prune", "--external"]), @r"
+    exit 0
+    [out]
+    Total reclaimed space: 0B
     ");
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::import::{self, Input, Request};
-use dhow_spec::Digest;
 
 use super::targets;
 use crate::errors::{Failure, Outcome};
@@ -44,68 +43,46 @@ impl Verb for Import {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Self { change, message, platform, operands } = self;
-        let image_id = import_as(session, Given { change, message, platform, operands })?;
-        session.console.line(image_id.to_string());
+        let Some(source) = self.operands.first() else { return Ok(()) };
+        let input = match source.as_str() {
+            "-" => Input::Stdin,
+            url if url.starts_with("http://") || url.starts_with("https://") => Input::Url(url.to_owned()),
+            path => Input::Path(PathBuf::from(path)),
+        };
+        let context = session.local_context()?;
+        let name = self.operands.get(1).filter(|name| !name.is_empty());
+        let reference = name.map(|name| {
+            // Docker's client checks the name before it sends anything.
+            context.naming().given(name).map_err(|error| Failure::Client(error.to_string()))
+        });
+        let platform = self.platform.as_deref().or(session.environment.default_platform.as_deref());
+        let message = self.message.filter(|message| !message.is_empty()).unwrap_or_else(|| match &input {
+            Input::Url(url) => format!("Imported from {}", import::shown_url(url)),
+            Input::Path(_) | Input::Stdin => MESSAGE.to_owned(),
+        });
+        let request = Request {
+            input,
+            changes: self.change,
+            message,
+            platform: targets::platform(platform)?,
+            reference: reference.transpose()?,
+        };
+        let imported = {
+            let is_fetched = matches!(request.input, Input::Url(_));
+            if let Input::Url(url) = &request.input {
+                announce(session, url);
+            }
+            let progress = Progress::new(session.console, Direction::Pull, !is_fetched);
+            import::import(&context, &request, &progress)
+        };
+        let imported = imported.map_err(|error| match error.kind() {
+            // Docker's client opens the file itself.
+            Kind::NotFound if !matches!(request.input, Input::Url(_)) => Failure::Reported(error),
+            _ => Failure::Engine(error),
+        })?;
+        session.console.line(imported.image_id.to_string());
         Ok(())
     }
-}
-
-/// What the user says of an image that is made of an archive.
-pub(super) struct Given {
-    /// Instructions.
-    pub(super) change: Vec<String>,
-    /// What the history says.
-    pub(super) message: Option<String>,
-    /// What the files run on.
-    pub(super) platform: Option<String>,
-    /// The archive, and perhaps the image's name.
-    pub(super) operands: Vec<String>,
-}
-
-/// Makes an image of an archive. Returns its ID.
-///
-/// # Errors
-/// Those of reading the archive, in docker's words.
-pub(super) fn import_as(session: &Session<'_>, given: Given) -> Outcome<Digest> {
-    let source = given.operands.first().map(String::as_str).unwrap_or_default();
-    let input = match source {
-        "-" => Input::Stdin,
-        url if url.starts_with("http://") || url.starts_with("https://") => Input::Url(url.to_owned()),
-        path => Input::Path(PathBuf::from(path)),
-    };
-    let context = session.local_context()?;
-    let name = given.operands.get(1).filter(|name| !name.is_empty());
-    let reference = name.map(|name| {
-        // Docker's client checks the name before it sends anything.
-        context.naming().given(name).map_err(|error| Failure::Client(error.to_string()))
-    });
-    let platform = given.platform.as_deref().or(session.environment.default_platform.as_deref());
-    let message = given.message.filter(|message| !message.is_empty()).unwrap_or_else(|| match &input {
-        Input::Url(url) => format!("Imported from {}", import::shown_url(url)),
-        Input::Path(_) | Input::Stdin => MESSAGE.to_owned(),
-    });
-    let request = Request {
-        input,
-        changes: given.change,
-        message,
-        platform: targets::platform(platform)?,
-        reference: reference.transpose()?,
-    };
-    let imported = {
-        let is_fetched = matches!(request.input, Input::Url(_));
-        if let Input::Url(url) = &request.input {
-            announce(session, url);
-        }
-        let progress = Progress::new(session.console, Direction::Pull, !is_fetched);
-        import::import(&context, &request, &progress)
-    };
-    let imported = imported.map_err(|error| match error.kind() {
-        // Docker's client opens the file itself.
-        Kind::NotFound if !matches!(request.input, Input::Url(_)) => Failure::Reported(error),
-        _ => Failure::Engine(error),
-    })?;
-    Ok(imported.image_id)
 }
 
 /// Docker tells on standard output where it fetches from; else that is for the ID alone.

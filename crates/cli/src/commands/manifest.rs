@@ -7,6 +7,7 @@ use std::future::Future;
 
 use clap::Args;
 use dhow_base::Error;
+use dhow_ops::transfers::Transfers;
 use dhow_ops::{Context, manifest, runtime};
 use dhow_spec::{Digest, Reference};
 
@@ -15,7 +16,7 @@ use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::schema;
 use crate::personality::Personality;
-use crate::session::{Network, Session};
+use crate::session::{Identity, Network, Session};
 use crate::signals;
 use crate::verb::{Count, Verb};
 
@@ -34,8 +35,33 @@ pub(crate) struct Reach {
 
 impl Reach {
     pub(super) fn context(&self, session: &Session<'_>) -> Outcome<Context> {
+        session.context(&self.network())
+    }
+
+    /// As [`Reach::context`], as whom the user wants to be at the registries.
+    pub(super) fn context_as<'d>(
+        &self,
+        session: &Session<'_>,
+        identity: &Identity,
+        domains: impl IntoIterator<Item = &'d str>,
+    ) -> Outcome<Context> {
+        session.context_as(&self.network(), identity, domains)
+    }
+
+    /// As [`Reach::context_as`], with what the user says about transfers.
+    pub(super) fn context_moving<'d>(
+        &self,
+        session: &Session<'_>,
+        identity: &Identity,
+        domains: impl IntoIterator<Item = &'d str>,
+        transfers: Transfers,
+    ) -> Outcome<Context> {
+        session.context_moving(&self.network(), identity, domains, transfers)
+    }
+
+    fn network(&self) -> Network {
         let tls_verify = if self.insecure { Some(false) } else { self.network.tls_verify };
-        session.context(&Network { tls_verify, ..self.network.clone() })
+        Network { tls_verify, ..self.network.clone() }
     }
 }
 

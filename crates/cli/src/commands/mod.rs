@@ -68,6 +68,7 @@ const SAVE: &[&str] = &["image save", "save"];
 const LOAD: &[&str] = &["image load", "load"];
 const IMPORT: &[&str] = &["image import", "import"];
 const PS: &[&str] = &["container ls", "container list", "container ps", "ps"];
+const SEARCH: &[&str] = &["image search", "search"];
 const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
@@ -85,7 +86,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<files::List>("ls", &[], &[]),
     Node::verb::<files::Cat>("cat", &[], &[]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
-    Node::verb::<files::Diff>("diff", &[], &[]),
+    Node::verb::<files::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),
     Node::verb::<unpack::Unpack>("unpack", &[], &[]),
@@ -94,7 +95,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<sync::Sync>("sync", &[], &[]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
     Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
-        .in_podman::<podman::import::Commit>(),
+        .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
     Node::verb::<container::List>("ps", &[], PS),
@@ -102,7 +103,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"])
         .called_in_podman("umount"),
     Node::verb::<container::Remove>("rm", &[], &["container rm", "rm"]),
-    Node::verb::<search::Search>("search", &[], &[]),
+    Node::verb::<search::Search>("search", &[], SEARCH),
     Node::verb::<tags::Tags>("tags", &[], &[]),
     Node::verb::<digest::Digest>("digest", &[], &[]),
     Node::verb::<referrers::Referrers>("referrers", &[], &[]),
@@ -147,7 +148,7 @@ const ARTIFACT: &[Node] = &[
 
 const CONTAINER: &[Node] = &[
     Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
-        .in_podman::<podman::import::Commit>(),
+        .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
     Node::verb::<files::Diff>("diff", &[], &[]),
@@ -163,6 +164,7 @@ const CONTAINER: &[Node] = &[
 ];
 
 const IMAGE: &[Node] = &[
+    Node::verb::<files::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
     Node::verb::<exists::Exists>("exists", &[], &[]).in_podman::<podman::tag::Exists>(),
     Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
     Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),
@@ -175,6 +177,7 @@ const IMAGE: &[Node] = &[
     Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
     Node::verb::<rmi::Rmi>("rm", &["remove"], REMOVE).in_podman::<podman::rmi::Rmi>(),
     Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
+    Node::verb::<search::Search>("search", &[], SEARCH),
     Node::verb::<tag::Tag>("tag", &[], TAG).in_podman::<podman::tag::Tag>(),
     Node::verb::<tree::Tree>("tree", &[], &[]).in_podman::<podman::tree::ImageTree>(),
     Node::verb::<mount::Unmount>("unmount", &["umount"], &[]),

@@ -27,6 +27,10 @@ const COLUMNS: Columns = Columns {
 /// The arguments of `search`.
 #[derive(Args, Debug)]
 pub(crate) struct Search {
+    /// Accepted for podman's scripts; the columns are docker's anyway
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "podman's other table is not drawn")]
+    compatible: bool,
     /// Show only what fits: "stars=NUMBER", "is-official=BOOL"
     #[arg(short, long, value_name = "filter")]
     filter: Vec<String>,
@@ -39,6 +43,8 @@ pub(crate) struct Search {
     /// Show whole descriptions
     #[arg(long)]
     no_trunc: bool,
+    #[arg(long, hide = true)]
+    list_tags: bool,
     #[command(flatten)]
     reach: Reach,
     #[arg(value_name = "TERM")]
@@ -56,6 +62,11 @@ impl Verb for Search {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some(term) = self.terms.first() else { return Ok(()) };
+        if self.list_tags {
+            let program = session.personality.program();
+            let message = format!("--list-tags is not supported: `{program} tags {term}` lists tags");
+            return Err(Failure::Client(message));
+        }
         if !(1..=search::HITS_MAX).contains(&self.limit) {
             let message = format!("limit {} is outside the range of [1, {}]", self.limit, search::HITS_MAX);
             return Err(refused(message));

@@ -1,48 +1,48 @@
-//! `import` and `commit` of podman
-
-use std::path::{Path, PathBuf};
+//! `import` of podman
 
 use clap::Args;
-use dhow_base::Kind;
-use dhow_base::fs::{Durability, write_atomic};
-use dhow_ops::container::{self, CommitRequest};
-use dhow_spec::{Digest, Platform};
+use dhow_base::progress::Silent;
+use dhow_base::{Error, Kind};
+use dhow_ops::import::{self, Input, Request};
+use dhow_spec::Platform;
 
-use super::super::container::{found, machine_for};
-use super::super::import::{Given, import_as};
 use super::Copying;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
+/// The instructions that podman knows.
+const INSTRUCTIONS: [&str; 10] =
+    ["USER", "EXPOSE", "ENV", "ENTRYPOINT", "CMD", "VOLUME", "WORKDIR", "LABEL", "STOPSIGNAL", "ONBUILD"];
+
 /// The arguments of `import`.
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// Say what architecture the files run on
+    /// Say that the files are for this architecture
     #[arg(long, value_name = "string")]
     arch: Option<String>,
-    /// Apply a Dockerfile instruction to the image, such as 'CMD ["sh"]' or 'ENV A=b'
-    #[arg(short, long, value_name = "stringArray")]
+    /// Apply a Dockerfile instruction to the image, such as CMD=/bin/sh or 'ENV A=b'
+    #[arg(short, long, value_name = "strings")]
     change: Vec<String>,
     /// Say in the history what it is
-    #[arg(short, long, value_name = "string")]
-    message: Option<String>,
-    /// Say what operating system the files run on
+    #[arg(short, long, value_name = "string", default_value = "", hide_default_value = true)]
+    message: String,
+    /// Say that the files are for this operating system
     #[arg(long, value_name = "string")]
     os: Option<String>,
-    /// Print the ID only
+    /// Print nothing but the ID of the image
     #[arg(short, long)]
     quiet: bool,
-    /// Say what variant of the architecture the files run on
+    /// Say that the files are for this variant of the architecture
     #[arg(long, value_name = "string")]
     variant: Option<String>,
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "ARCHIVE")]
     operands: Vec<String>,
 }
 
 impl Verb for Import {
     const ABOUT: &'static str = "Make an image of a tar archive of files";
-    const OPERANDS: &'static str = "PATH|URL|- [REFERENCE]";
+    const OPERANDS: &'static str = "PATH [REFERENCE]";
     const COUNT: Count = Count::Between(1, 2);
 
     fn operands(&self) -> &[String] {
@@ -50,100 +50,84 @@ impl Verb for Import {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let platform = self.platform();
-        let Self { change, message, operands, quiet, .. } = self;
-        let source = operands.first().cloned().unwrap_or_default();
-        let given = Given { change, message, platform, operands };
-        let image_id = import_as(session, given).map_err(|failure| match failure {
-            Failure::Reported(error) if error.kind() == Kind::NotFound => {
-                Failure::Reported(error.context(format_args!("error opening {source:?}")))
-            }
-            other => other,
+        let Some(source) = self.operands.first() else { return Ok(()) };
+        let context = session.local_context()?;
+        let name = self.operands.get(1).filter(|name| !name.is_empty());
+        let reference = name.map(|name| context.naming().given(name)).transpose()?;
+        let input = match source.as_str() {
+            "-" => Input::Stdin,
+            url if url.starts_with("http://") || url.starts_with("https://") => Input::Url(url.to_owned()),
+            path => Input::Path(path.into()),
+        };
+        let is_file = matches!(input, Input::Path(_));
+        let request = Request {
+            input,
+            changes: self.change.iter().map(|text| instruction(text)).collect::<Outcome<_>>()?,
+            message: self.message.clone(),
+            platform: self.platform(),
+            reference,
+        };
+        let imported = import::import(&context, &request, &Silent).map_err(|error| match error.kind() {
+            Kind::NotFound if is_file => Failure::Client(format!("error opening {source:?}: {error}")),
+            _ => Failure::Engine(error),
         })?;
-        told(session, &image_id, quiet)?;
-        session.console.line(image_id.to_string());
+        Copying::new(session.console, self.quiet).whole(&context, imported.image_id.as_str(), true)?;
+        session.console.line(imported.image_id.to_string());
         Ok(())
     }
 }
 
 impl Import {
-    /// What was said, and this machine's for the rest; nothing when nothing was said.
-    fn platform(&self) -> Option<String> {
-        if self.os.is_none() && self.arch.is_none() && self.variant.is_none() {
+    /// What the files are for, where anything is said of it.
+    fn platform(&self) -> Option<Platform> {
+        if self.arch.is_none() && self.os.is_none() && self.variant.is_none() {
             return None;
         }
-        let own = Platform::host();
-        let (os, arch) = (self.os.as_deref().unwrap_or(&own.os), self.arch.as_deref().unwrap_or(&own.architecture));
-        let variant = self.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
-        Some(format!("{os}/{arch}{variant}"))
+        let host = Platform::host();
+        let given = |text: &Option<String>, host: String| text.clone().filter(|text| !text.is_empty()).unwrap_or(host);
+        let platform = Platform::new(given(&self.os, host.os), given(&self.arch, host.architecture));
+        Some(Platform { variant: self.variant.clone().filter(|variant| !variant.is_empty()), ..platform })
     }
 }
 
-/// The arguments of `commit`.
-#[derive(Args, Debug)]
-pub(crate) struct Commit {
-    /// Say who made the image
-    #[arg(short, long, value_name = "string", default_value = "")]
-    author: String,
-    /// Apply a Dockerfile instruction to the image, such as 'CMD ["sh"]' or 'ENV A=b'
-    #[arg(short, long, value_name = "stringArray")]
-    change: Vec<String>,
-    /// Write the image ID to a file
-    #[arg(long, value_name = "file")]
-    iidfile: Option<PathBuf>,
-    /// Say in the history what it is
-    #[arg(short, long, value_name = "string", default_value = "")]
-    message: String,
-    /// Have a container that runs stand still while its files are read
-    #[arg(short = 'p', long = "pause")]
-    stands_still: bool,
-    /// Print the ID only
-    #[arg(short, long)]
-    quiet: bool,
-    #[arg(value_name = "CONTAINER")]
-    operands: Vec<String>,
+/// An instruction as docker writes it: podman also takes an equals sign behind the word.
+pub(super) fn instruction(text: &str) -> Outcome<String> {
+    let refused = |why: String| Failure::Engine(Error::new(Kind::Invalid, format!("invalid change {text:?} - {why}")));
+    let split = text.split_once(' ').or_else(|| text.split_once('='));
+    let (word, value) = split.ok_or_else(|| refused("must be formatted as KEY VALUE".to_owned()))?;
+    let word = word.trim().to_uppercase();
+    if !INSTRUCTIONS.contains(&word.as_str()) {
+        return Err(refused(format!("invalid instruction {word}")));
+    }
+    Ok(format!("{word} {}", value.trim()))
 }
 
-impl Verb for Commit {
-    const ABOUT: &'static str = "Make an image of what a container changed";
-    const OPERANDS: &'static str = "CONTAINER [IMAGE]";
-    const COUNT: Count = Count::Between(1, 2);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn operands(&self) -> &[String] {
-        &self.operands
-    }
-
-    fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.operands.first() else { return Ok(()) };
-        let context = session.local_context()?;
-        let reference = self.operands.get(1).filter(|name| !name.is_empty());
-        let reference = reference
-            .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
-            .transpose()?;
-        let record = found(session, &context, name)?;
-        machine_for(session, &record)?;
-        let request = CommitRequest {
-            author: self.author,
-            message: self.message,
-            changes: self.change,
-            pause: self.stands_still,
-            reference,
-        };
-        let image_id = container::commit(&context, &record, &request)?;
-        if let Some(path) = &self.iidfile {
-            write_id(path, &image_id)?;
+    #[test]
+    fn instructions_take_a_space_or_an_equals_sign() {
+        for (given, expected) in [
+            ("CMD=ls", "CMD ls"),
+            ("cmd ls -l", "CMD ls -l"),
+            ("ENV=A=b", "ENV A=b"),
+            ("LABEL a=b c", "LABEL a=b c"),
+            ("ENTRYPOINT=[\"a\",\"b\"]", "ENTRYPOINT [\"a\",\"b\"]"),
+        ] {
+            assert_eq!(instruction(given).expect(given), expected, "{given}");
         }
-        told(session, &image_id, self.quiet)?;
-        session.console.line(image_id.hex());
-        Ok(())
+        // Recorded from podman 4.3.1.
+        for (given, expected) in [
+            ("FOO=ls", "invalid change \"FOO=ls\" - invalid instruction FOO"),
+            ("FOO ls", "invalid change \"FOO ls\" - invalid instruction FOO"),
+            ("FOO", "invalid change \"FOO\" - must be formatted as KEY VALUE"),
+            ("CMD=a b", "invalid change \"CMD=a b\" - invalid instruction CMD=A"),
+        ] {
+            match instruction(given) {
+                Err(Failure::Engine(error)) => assert_eq!(error.to_string(), expected, "{given}"),
+                other => panic!("{given}: {other:?}"),
+            }
+        }
     }
-}
-
-fn write_id(path: &Path, image_id: &Digest) -> dhow_base::Result<()> {
-    write_atomic(path, image_id.hex().as_bytes(), 0o644, Durability::Cached)
-}
-
-/// Podman copies what it made into its store, and says so.
-fn told(session: &Session<'_>, image_id: &Digest, quiet: bool) -> Outcome {
-    Copying::new(session.console, quiet).whole(&session.local_context()?, image_id.as_str(), true)
 }

@@ -1,16 +1,31 @@
 //! `manifest` of podman. Lists are kept apart from images here and have no ID: podman's verbs print one, these the list's
 //! name, by which scripts can go on.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use dhow_base::Kind;
-use dhow_ops::{Naming, manifest};
-use dhow_spec::Digest;
+use dhow_base::fs::{self, Durability};
+use dhow_ops::{Context, Naming, manifest};
+use dhow_spec::{Digest, Reference};
 
+use super::refused::{Signing, refuse};
 use crate::commands::manifest::{Inspect as Shown, Reach, Said, run};
 use crate::commands::targets;
+use crate::commands::transfers::Retries;
 use crate::errors::{FAILED, Failure, Outcome};
-use crate::session::Session;
+use crate::session::{Identity, Session};
 use crate::verb::{Count, Verb};
+
+/// Why nothing is said of a list as a whole.
+const ONLY_MANIFESTS: &str = "annotations and subjects are of the manifests in a list, not of the list";
+
+/// Why manifests are not changed on their way.
+const AS_THEY_ARE: &str = "manifests are pushed as their registries have them; `copy` converts images";
+
+/// Why there are no features but those of the operating system.
+const NO_FEATURES: &str =
+    "only docker's manifest lists have room for features of processors; --os-features is for others";
 
 /// The whole name of a list.
 fn list_name(text: &str) -> Outcome<String> {
@@ -19,6 +34,11 @@ fn list_name(text: &str) -> Outcome<String> {
 
 fn bare(image: &str) -> &str {
     image.strip_prefix("docker://").unwrap_or(image)
+}
+
+/// The registry of a name.
+fn domain_of(image: &str) -> Option<String> {
+    Reference::parse(bare(image)).ok().map(|reference| reference.repository().domain().to_owned())
 }
 
 /// Fails when there is no such list.
@@ -33,9 +53,14 @@ fn must_exist(session: &Session<'_>, list: &str) -> Outcome<String> {
 /// The arguments of `manifest create`.
 #[derive(Args, Debug)]
 pub(crate) struct Create {
+    /// Add all manifests of indexes
+    #[arg(long)]
+    all: bool,
     /// Add to a list that is there
     #[arg(short, long)]
     amend: bool,
+    #[arg(long, value_name = "key=value", hide = true)]
+    annotation: Vec<String>,
     #[command(flatten)]
     reach: Reach,
     #[arg(value_name = "MANIFEST")]
@@ -53,6 +78,7 @@ impl Verb for Create {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
+        refuse(&[(!self.annotation.is_empty(), "--annotation", ONLY_MANIFESTS)])?;
         let name = list_name(list)?;
         let context = self.reach.context(session)?;
         if !self.amend && manifest::exists(&context, &name)? {
@@ -62,10 +88,29 @@ impl Verb for Create {
             );
             return Err(Failure::Client(message));
         }
-        let names: Vec<String> = names.iter().map(|name| bare(name).to_owned()).collect();
-        let created = run(manifest::create(&context, &name, &names, self.amend))?;
+        let created = if self.all {
+            self.with_all(&context, &name, names)?
+        } else {
+            let names: Vec<String> = names.iter().map(|name| bare(name).to_owned()).collect();
+            run(manifest::create(&context, &name, &names, self.amend))?
+        };
         session.console.line(created.to_string());
         Ok(())
+    }
+}
+
+impl Create {
+    /// Makes a list of all that indexes have. A list that is new goes again when one of them cannot be read.
+    fn with_all(&self, context: &Context, name: &str, images: &[String]) -> Outcome<Reference> {
+        let was_there = manifest::exists(context, name)?;
+        let created = run(manifest::create(context, name, &[], self.amend))?;
+        let added = images.iter().try_for_each(|image| {
+            run(manifest::add(context, name, bare(image), true, &manifest::Changes::default())).map(drop)
+        });
+        if added.is_err() && !was_there {
+            manifest::rm(context, name)?;
+        }
+        added.map(|()| created)
     }
 }
 
@@ -75,6 +120,14 @@ pub(crate) struct Add {
     /// Add all manifests of an index
     #[arg(long)]
     all: bool,
+    #[arg(long, hide = true)]
+    artifact: bool,
+    #[arg(long, value_name = "string", hide = true)]
+    artifact_type: Option<String>,
+    #[arg(long, value_name = "strings", hide = true)]
+    features: Vec<String>,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -94,8 +147,13 @@ impl Verb for Add {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, images)) = self.names.split_first() else { return Ok(()) };
+        refuse(&[
+            (self.artifact || self.artifact_type.is_some(), "--artifact", "`artifact push` makes artifacts"),
+            (!self.features.is_empty(), "--features", NO_FEATURES),
+        ])?;
         let name = must_exist(session, list)?;
-        let context = self.reach.context(session)?;
+        let domains: Vec<String> = images.iter().filter_map(|image| domain_of(image)).collect();
+        let context = self.reach.context_as(session, &self.identity, domains.iter().map(String::as_str))?;
         let changes = self.said.changes();
         for image in images {
             run(manifest::add(&context, &name, bare(image), self.all, &changes))?;
@@ -108,6 +166,12 @@ impl Verb for Add {
 /// The arguments of `manifest annotate`.
 #[derive(Args, Debug)]
 pub(crate) struct Annotate {
+    #[arg(long, value_name = "strings", hide = true)]
+    features: Vec<String>,
+    #[arg(long, hide = true)]
+    index: bool,
+    #[arg(long, value_name = "string", hide = true)]
+    subject: Option<String>,
     #[command(flatten)]
     said: Said,
     #[arg(value_name = "MANIFEST")]
@@ -125,6 +189,11 @@ impl Verb for Annotate {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [list, image] = self.names.as_slice() else { return Ok(()) };
+        refuse(&[
+            (!self.features.is_empty(), "--features", NO_FEATURES),
+            (self.index, "--index", ONLY_MANIFESTS),
+            (self.subject.is_some(), "--subject", ONLY_MANIFESTS),
+        ])?;
         let name = must_exist(session, list)?;
         let context = session.local_context()?;
         manifest::annotate(&context, &name, bare(image), &self.said.changes())?;
@@ -138,6 +207,10 @@ impl Verb for Annotate {
 pub(crate) struct Inspect {
     #[command(flatten)]
     reach: Reach,
+    /// Accepted for docker's scripts, as podman does
+    #[arg(short, long, hide = true)]
+    #[allow(dead_code, reason = "podman shows the same with it")]
+    verbose: bool,
     #[arg(value_name = "MANIFEST")]
     names: Vec<String>,
 }
@@ -167,12 +240,35 @@ pub(crate) struct Push {
     #[arg(long)]
     #[allow(dead_code, reason = "a list without its manifests would be of no use")]
     all: bool,
+    #[arg(long, value_name = "strings", hide = true)]
+    add_compression: Vec<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    compression_format: Option<String>,
+    #[arg(long, value_name = "int", hide = true, allow_negative_numbers = true)]
+    compression_level: Option<i32>,
+    #[arg(long, hide = true)]
+    force_compression: bool,
+    /// Write the digest of the index to this file
+    #[arg(long, value_name = "string")]
+    digestfile: Option<PathBuf>,
+    #[arg(short, long, value_name = "string", hide = true)]
+    format: Option<String>,
     /// Print nothing
     #[arg(short, long)]
     quiet: bool,
+    /// Accepted for old scripts; signatures are not copied
+    #[arg(long)]
+    #[allow(dead_code, reason = "there are no signatures to leave behind")]
+    remove_signatures: bool,
     /// Remove the list here when it is pushed
     #[arg(short = 'p', long, alias = "purge")]
     rm: bool,
+    #[command(flatten)]
+    retries: Retries,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     reach: Reach,
     #[arg(value_name = "MANIFEST_LIST")]
@@ -190,13 +286,24 @@ impl Verb for Push {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, destination)) = self.names.split_first() else { return Ok(()) };
+        self.signing.refuse()?;
+        refuse(&[
+            (!self.add_compression.is_empty(), "--add-compression", AS_THEY_ARE),
+            (self.compression_format.is_some(), "--compression-format", AS_THEY_ARE),
+            (self.compression_level.is_some(), "--compression-level", AS_THEY_ARE),
+            (self.force_compression, "--force-compression", AS_THEY_ARE),
+            (self.format.is_some(), "--format", AS_THEY_ARE),
+        ])?;
         let name = must_exist(session, list).map_err(|failure| match failure {
             Failure::Client(message) => {
                 Failure::Client(format!("retrieving local image from image name {list}: {message}"))
             }
             other => other,
         })?;
-        let context = self.reach.context(session)?;
+        let place = destination.first().map_or(name.as_str(), String::as_str);
+        let domain = domain_of(place);
+        let transfers = self.retries.transfers()?;
+        let context = self.reach.context_moving(session, &self.identity, domain.as_deref(), transfers)?;
         let say = |line: &str| {
             if !self.quiet {
                 session.console.notice(line);
@@ -205,7 +312,10 @@ impl Verb for Push {
         say("Getting image list signatures");
         let pushed = |_: &_, digest: &Digest| say(&format!("Copying image {digest}"));
         let destination = destination.first().map(String::as_str);
-        run(manifest::push(&context, &name, destination, self.rm, &pushed))?;
+        let (_, digest) = run(manifest::push(&context, &name, destination, self.rm, &pushed))?;
+        if let Some(path) = &self.digestfile {
+            fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
+        }
         say("Writing manifest list to image destination");
         say("Storing list signatures");
         Ok(())
@@ -215,6 +325,9 @@ impl Verb for Push {
 /// The arguments of `manifest rm`.
 #[derive(Args, Debug)]
 pub(crate) struct Rm {
+    /// Say nothing about lists that are not there
+    #[arg(short, long)]
+    ignore: bool,
     #[arg(value_name = "MANIFEST_LIST")]
     names: Vec<String>,
 }
@@ -231,7 +344,10 @@ impl Verb for Rm {
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
         let outcome = targets::each(&self.names, |list| {
-            let name = must_exist(session, list)?;
+            let name = match must_exist(session, list) {
+                Err(Failure::Client(_)) if self.ignore => return Ok(()),
+                found => found?,
+            };
             manifest::rm(&context, &name)?;
             session.console.line(format!("Untagged: {name}"));
             Ok(())

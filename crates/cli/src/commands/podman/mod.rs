@@ -1,7 +1,9 @@
 //! The verbs as podman has them, where its arguments or its answers are not docker's.
 
+pub(super) mod commit;
 pub(super) mod container;
 pub(super) mod df;
+pub(super) mod diff;
 pub(super) mod history;
 pub(super) mod images;
 pub(super) mod import;
@@ -13,6 +15,7 @@ pub(super) mod manifest;
 pub(super) mod prune;
 pub(super) mod pull;
 pub(super) mod push;
+mod refused;
 pub(super) mod rmi;
 pub(super) mod save;
 pub(super) mod system_prune;

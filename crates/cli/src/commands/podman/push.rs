@@ -6,10 +6,13 @@ use clap::Args;
 use dhow_base::Kind;
 use dhow_base::fs::{self, Durability};
 use dhow_base::progress::Silent;
+use dhow_ops::copy::{self, Changes, Location, Recompression};
 use dhow_ops::{Context, Platforms, push, runtime, summary, summary::Description};
-use dhow_spec::Reference;
+use dhow_spec::{Digest, Reference};
 
+use super::refused::Signing;
 use super::{Copying, remote};
+use crate::commands::copy::{RETRIES, family};
 use crate::commands::transfers::Retries;
 use crate::errors::{Failure, Outcome};
 use crate::format::text;
@@ -20,15 +23,37 @@ use crate::verb::{Count, Verb};
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
 
-/// Places that podman can push to and dhow saves to.
-const ARCHIVES: [&str; 6] = ["docker-archive", "oci-archive", "oci", "dir", "docker-daemon", "containers-storage"];
+/// Transports other than that of registries.
+const TRANSPORTS: [&str; 6] = ["docker-archive", "oci-archive", "oci", "dir", "docker-daemon", "containers-storage"];
 
 /// The arguments of `push`.
 #[derive(Args, Debug)]
 pub(crate) struct Push {
+    /// Accepted for old scripts; folders get layers as they are
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "layers are compressed already")]
+    compress: bool,
+    /// Compress layers anew with "gzip" or "zstd"; changes the digest
+    #[arg(long, value_name = "string")]
+    compression_format: Option<String>,
+    /// Accepted for old scripts; the level is always the same
+    #[arg(long, value_name = "int", hide = true, allow_negative_numbers = true)]
+    #[allow(dead_code, reason = "bytes are to depend on nothing but the layer")]
+    compression_level: Option<i32>,
+    /// Accepted for old scripts; --compression-format alone does so
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "it is forced anyway")]
+    force_compression: bool,
     /// Write the digest of what was pushed to this file
     #[arg(long, value_name = "string")]
     digestfile: Option<PathBuf>,
+    /// Accepted for old scripts; there is no Docker content trust
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "there is nothing to disable")]
+    disable_content_trust: bool,
+    /// Turn manifests into this family's: "oci", or "v2s2" for docker's; changes the digest
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
     /// Print nothing
     #[arg(short, long)]
     quiet: bool,
@@ -36,6 +61,8 @@ pub(crate) struct Push {
     #[arg(long)]
     #[allow(dead_code, reason = "there are no signatures to leave behind")]
     remove_signatures: bool,
+    #[command(flatten)]
+    signing: Signing,
     #[command(flatten)]
     retries: Retries,
     #[command(flatten)]
@@ -57,47 +84,96 @@ impl Verb for Push {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((source, destination)) = self.names.split_first() else { return Ok(()) };
+        self.signing.refuse()?;
+        let changes = self.changes()?;
         let local = session.local_context()?;
         let description = summary::describe(&local, source)?;
-        let reference = match destination {
-            [text, ..] => place(text)?,
+        let place = match destination {
+            [text, ..] => place(session, text)?,
             // Without a destination the image goes where its name says.
             [] => match push::name_of(&local, source)? {
-                Some(name) => name,
+                Some(name) => Location::Registry(name),
                 None => return Err(Failure::Client(format!("{source}: no destination and no name to tell it by"))),
             },
         };
-        let context = session.context_moving(
-            &self.network,
-            &self.identity,
-            [reference.repository().domain()],
-            self.retries.transfers()?,
-        )?;
+        let transfers = self.retries.transfers()?;
+        let context = session.context_moving(&self.network, &self.identity, place.domain(), transfers)?;
         let copying = Copying::new(session.console, self.quiet);
         copying.begin();
         description.config.rootfs.diff_ids.iter().for_each(|diff_id| copying.blob(diff_id.as_str()));
-        let request = push::Request { reference, platforms: Platforms::Default, source: Some(source.to_owned()) };
         let mut outcome = Ok(());
         runtime::block_on(async {
-            outcome = signals::interruptible(self.send(session, &context, &request), RESUMABLE).await;
+            let sent = async {
+                match &place {
+                    Location::Registry(reference) if changes == Changes::default() => {
+                        self.send(session, &context, source, reference).await
+                    }
+                    place => self.copy(session, &context, source, place, changes).await,
+                }
+            };
+            outcome = signals::interruptible(sent, RESUMABLE).await;
             Ok(())
         })?;
-        outcome.map_err(|failure| refused(failure, &description, &request.reference))?;
+        outcome.map_err(|failure| match &place {
+            Location::Registry(reference) => refused(failure, &description, reference),
+            _ => failure,
+        })?;
         copying.end(&description.summary.id);
         Ok(())
     }
 }
 
 impl Push {
-    async fn send(&self, session: &Session<'_>, context: &Context, request: &push::Request) -> Outcome {
-        let prepared = push::prepare(context, request)?;
+    /// What is to change on the way.
+    fn changes(&self) -> Outcome<Changes> {
+        let recompress = match self.compression_format.as_deref() {
+            None | Some("") => None,
+            Some("gzip") => Some(Recompression::Gzip),
+            Some("zstd") => Some(Recompression::Zstd),
+            Some(other) => {
+                let message = format!("--compression-format {other:?} is not supported: it is \"gzip\" or \"zstd\"");
+                return Err(Failure::Client(message));
+            }
+        };
+        Ok(Changes { format: family(self.format.as_deref())?, recompress })
+    }
+
+    async fn send(&self, session: &Session<'_>, context: &Context, source: &str, reference: &Reference) -> Outcome {
+        let (reference, source) = (reference.clone(), Some(source.to_owned()));
+        let request = push::Request { reference, platforms: Platforms::Default, source };
+        let prepared = push::prepare(context, &request)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = prepared.run(context, &Silent).await?;
+        self.tell(session, &pushed.digest, note.as_deref())
+    }
+
+    /// To another place than a registry, or changed.
+    async fn copy(
+        &self,
+        session: &Session<'_>,
+        context: &Context,
+        source: &str,
+        destination: &Location,
+        changes: Changes,
+    ) -> Outcome {
+        let request = copy::Request {
+            source: Location::Store(source.to_owned()),
+            destination: destination.clone(),
+            platforms: Platforms::Default,
+            referrers: false,
+            changes,
+            retries: RETRIES,
+        };
+        let copied = copy::copy(context, context, &request, &Silent).await?;
+        self.tell(session, &copied.digest, copied.note.as_deref())
+    }
+
+    fn tell(&self, session: &Session<'_>, digest: &Digest, note: Option<&str>) -> Outcome {
         if let Some(note) = note {
-            session.console.notice(text::note(&note));
+            session.console.notice(text::note(note));
         }
         if let Some(path) = &self.digestfile {
-            fs::write_atomic(path, pushed.digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
+            fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
         Ok(())
     }
@@ -117,18 +193,18 @@ fn refused(failure: Failure, description: &Description, reference: &Reference) -
 }
 
 /// Where podman would push to.
-fn place(text: &str) -> Outcome<Reference> {
+fn place(session: &Session<'_>, text: &str) -> Outcome<Location> {
     if let Some((transport, _)) = text.split_once(':')
-        && ARCHIVES.contains(&transport)
+        && TRANSPORTS.contains(&transport)
     {
-        let message = format!("cannot push to {text:?}: {transport} is no registry; use save");
-        return Err(Failure::Client(message));
+        return Ok(Location::parse(text)?.at_engine(session.environment.docker_host.as_deref()));
     }
-    remote(text).map_err(|failure| match text.split_once(':') {
+    let reference = remote(text).map_err(|failure| match text.split_once(':') {
         // Podman takes what is no name for a place of a kind that it does not know.
         Some((transport, _)) if !text.starts_with("docker://") => {
             Failure::Client(format!("Invalid image name {text:?}, unknown transport {transport:?}"))
         }
         _ => failure,
-    })
+    })?;
+    Ok(Location::Registry(reference))
 }

@@ -5,7 +5,7 @@ use dhow_ops::{summary, system_prune};
 
 use super::filters;
 use super::prune::{confirm, refusal};
-use crate::errors::Outcome;
+use crate::errors::{Failure, Outcome};
 use crate::format::units;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -20,6 +20,9 @@ pub(crate) struct SystemPrune {
     #[arg(long)]
     #[allow(dead_code, reason = "what builds leave behind is removed anyway")]
     build: bool,
+    /// Accepted for old scripts, and removes nothing: nobody else keeps containers here
+    #[arg(long)]
+    external: bool,
     /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
     #[arg(long, value_name = "strings")]
     filter: Vec<String>,
@@ -43,6 +46,14 @@ impl Verb for SystemPrune {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        if self.external {
+            if self.all || self.volumes || !self.filter.is_empty() {
+                let message = "--external cannot be combined with other options";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            session.console.line(format!("Total reclaimed space: {}", units::human_size(0)));
+            return Ok(());
+        }
         if !self.force && !confirm(session, &self.warning())? {
             return Ok(());
         }

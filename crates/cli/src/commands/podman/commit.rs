@@ -1,0 +1,80 @@
+//! `commit` of podman
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use dhow_base::fs::{Durability, write_atomic};
+use dhow_ops::container::{self, CommitRequest};
+use dhow_spec::Digest;
+
+use super::super::container::{found, machine_for};
+use super::Copying;
+use super::import::instruction;
+use crate::errors::{Failure, Outcome};
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `commit`.
+#[derive(Args, Debug)]
+pub(crate) struct Commit {
+    /// Say who made the image
+    #[arg(short, long, value_name = "string", default_value = "")]
+    author: String,
+    /// Apply a Dockerfile instruction to the image, such as 'CMD ["sh"]' or 'ENV A=b'
+    #[arg(short, long, value_name = "stringArray")]
+    change: Vec<String>,
+    /// Write the image ID to a file
+    #[arg(long, value_name = "file")]
+    iidfile: Option<PathBuf>,
+    /// Say in the history what it is
+    #[arg(short, long, value_name = "string", default_value = "")]
+    message: String,
+    /// Have a container that runs stand still while its files are read
+    #[arg(short = 'p', long = "pause")]
+    stands_still: bool,
+    /// Print the ID only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(value_name = "CONTAINER")]
+    operands: Vec<String>,
+}
+
+impl Verb for Commit {
+    const ABOUT: &'static str = "Make an image of what a container changed";
+    const OPERANDS: &'static str = "CONTAINER [IMAGE]";
+    const COUNT: Count = Count::Between(1, 2);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let Some(name) = self.operands.first() else { return Ok(()) };
+        let context = session.local_context()?;
+        let reference = self.operands.get(1).filter(|name| !name.is_empty());
+        let reference = reference
+            .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
+            .transpose()?;
+        let record = found(session, &context, name)?;
+        machine_for(session, &record)?;
+        let request = CommitRequest {
+            author: self.author,
+            message: self.message,
+            changes: self.change.iter().map(|text| instruction(text)).collect::<Outcome<_>>()?,
+            pause: self.stands_still,
+            reference,
+        };
+        let image_id = container::commit(&context, &record, &request)?;
+        if let Some(path) = &self.iidfile {
+            write_id(path, &image_id)?;
+        }
+        // Podman copies what it made into its store, and says so.
+        Copying::new(session.console, self.quiet).whole(&context, image_id.as_str(), true)?;
+        session.console.line(image_id.hex());
+        Ok(())
+    }
+}
+
+fn write_id(path: &Path, image_id: &Digest) -> dhow_base::Result<()> {
+    write_atomic(path, image_id.hex().as_bytes(), 0o644, Durability::Cached)
+}

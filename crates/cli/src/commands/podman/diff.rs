@@ -1,0 +1,99 @@
+//! `image diff` of podman, and `diff` of images: without sizes, and JSON in podman's form.
+
+use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::container;
+use dhow_ops::diff::{self, Change};
+use serde::Serialize;
+
+use crate::commands::container::machine;
+use crate::errors::{Failure, Outcome};
+use crate::format::podman::indented;
+use crate::session::Session;
+use crate::verb::{Count, Verb};
+
+/// The arguments of `diff`.
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    /// Write as "json"
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    format: String,
+    #[arg(value_name = "IMAGE")]
+    names: Vec<String>,
+}
+
+/// What changed, in podman's order.
+#[derive(Debug, Default, Serialize)]
+struct Changes {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deleted: Vec<String>,
+}
+
+impl Verb for Diff {
+    const ABOUT: &'static str =
+        "Show which files differ between two images, or what a container or the last layer of an image changed";
+    const OPERANDS: &'static str = "IMAGE|CONTAINER [IMAGE]";
+    const COUNT: Count = Count::Between(1, 2);
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let [first, rest @ ..] = self.names.as_slice() else { return Ok(()) };
+        if !["", "json"].contains(&self.format.as_str()) {
+            return Err(Failure::Client("only supported value for '--format' is 'json'".to_owned()));
+        }
+        let mut changes = Changes::default();
+        let mut tell = |change: Change, path: &[u8]| {
+            if self.format.is_empty() {
+                session.console.bytes(&[format!("{} ", change.letter()).as_bytes(), path, b"\n"].concat());
+                return;
+            }
+            let list = match change {
+                Change::Changed => &mut changes.changed,
+                Change::Added => &mut changes.added,
+                Change::Deleted => &mut changes.deleted,
+            };
+            list.push(String::from_utf8_lossy(path).into_owned());
+        };
+        let context = session.local_context()?;
+        let record = if rest.is_empty() && !session.path.ends_with("image diff") {
+            container::find(&context, first).ok()
+        } else {
+            None
+        };
+        match record {
+            Some(record) => {
+                machine(session)?;
+                container::changes(&context, &record)?.iter().for_each(|(change, path)| tell(*change, path));
+            }
+            None => {
+                // Podman tells of two images what the first has beside the second.
+                let (before, after) = match rest.first() {
+                    Some(second) => (second, Some(first.as_str())),
+                    None => (first, None),
+                };
+                diff::diff(&context, before, after, |difference| {
+                    tell(difference.change, &difference.path);
+                    Ok(())
+                })
+                .map_err(|error| missing(&self.names, error))?;
+            }
+        }
+        if self.format.is_empty() { Ok(()) } else { Ok(session.console.line(indented(&changes, "     ")?)) }
+    }
+}
+
+/// Podman has words of its own for what it cannot find.
+fn missing(names: &[String], error: Error) -> Failure {
+    let message = error.to_string();
+    match names.iter().find(|name| error.kind() == Kind::NotFound && message.contains(name.as_str())) {
+        Some(name) => Failure::Client(format!("{name} not found: {name}: image not known")),
+        None => Failure::Engine(error),
+    }
+}
