@@ -22,6 +22,9 @@ const AUTOMATIC_MAX: i64 = 1000;
 /// Annotation of the index that says which state of the database it shows.
 const GENERATION: &str = "dhow.generation";
 
+/// Larger numbers are nobody's: no store changes so often, and one can be added for ever.
+const GENERATION_MAX: i64 = 1 << 60;
+
 /// The generation stands in the first bytes of the file, so that opening a store need not read it all.
 const HEAD_BYTES: u64 = 256;
 
@@ -131,7 +134,7 @@ pub(crate) fn generation(connection: &Connection) -> Step<i64> {
 fn written_generation(paths: &Paths) -> Option<i64> {
     let mut head = Vec::new();
     File::open(paths.index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
-    parse_generation(&head)
+    parse_generation(&head).filter(|generation| (0..=GENERATION_MAX).contains(generation))
 }
 
 /// The generation in the first bytes of an `index.json` that was written here.
