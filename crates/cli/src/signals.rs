@@ -108,11 +108,16 @@ async fn watch(
         kind = signals.next() => kind,
     };
     interrupt::request();
-    if tokio::time::timeout(PATIENCE, is_done).await.is_err() {
-        if let Failure::Interrupted { message, code } = interrupted(kind, resumable) {
-            console.notice(message);
-            process::exit(code.into());
-        }
+    if tokio::time::timeout(PATIENCE, is_done).await.is_err()
+        && let Failure::Interrupted { message, code } = interrupted(kind, resumable)
+    {
+        console.notice(message);
+        leave(code);
     }
     Some(kind)
+}
+
+#[allow(clippy::exit, reason = "the thread that would end the process stands still")]
+fn leave(code: u8) -> ! {
+    process::exit(code.into())
 }
