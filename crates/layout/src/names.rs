@@ -5,6 +5,21 @@ use std::collections::BTreeMap;
 use dhow_spec::layout::{ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME};
 use dhow_spec::{Descriptor, Reference};
 
+/// The registry of names that have none, and how archives spell it out.
+const HUB: &str = "docker.io";
+const HUB_SPELLED: [&str; 2] = ["docker.io/", "index.docker.io/"];
+
+/// Whether a name was spelled without a registry.
+pub(crate) fn is_bare(reference: &Reference, text: &str) -> bool {
+    reference.repository().domain() == HUB && !HUB_SPELLED.iter().any(|spelled| text.starts_with(spelled))
+}
+
+/// Whether the name an entry of `index.json` carries is spelled without a registry, as skopeo and podman write it.
+pub(crate) fn is_bare_entry(annotations: &BTreeMap<String, String>, name: &Reference) -> bool {
+    let whole = annotations.get(ANNOTATION_IMAGE_NAME).filter(|name| !name.is_empty());
+    whole.or_else(|| annotations.get(ANNOTATION_REF_NAME)).is_some_and(|text| is_bare(name, text))
+}
+
 /// The name an entry of `index.json` carries.
 ///
 /// containerd's annotation holds the whole name. The OCI one often holds a bare tag, which is no name: it only counts

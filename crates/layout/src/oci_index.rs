@@ -9,7 +9,7 @@ use dhow_spec::{Descriptor, Digest, Document, MediaType};
 use crate::image::ArchiveImage;
 use crate::local::{Located, read_all};
 use crate::members::Members;
-use crate::names::{reference_of, unnamed};
+use crate::names::{is_bare_entry, reference_of, unnamed};
 
 /// Longest marker file accepted, in bytes.
 pub(crate) const MARKER_BYTES_MAX: u64 = 4 << 10;
@@ -38,6 +38,7 @@ pub(crate) fn images_of(index: &Document) -> Result<Vec<ArchiveImage>> {
     let entries = index.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default();
     for entry in entries.iter().filter(|entry| entry.media_type.is_document() && !entry.is_attestation()) {
         let name = reference_of(&entry.annotations);
+        let bare = name.clone().filter(|name| is_bare_entry(&entry.annotations, name));
         let label = entry.annotations.get(ANNOTATION_REF_NAME).filter(|label| !label.is_empty()).cloned();
         match images.iter_mut().find(|image| image.root.digest == entry.digest) {
             Some(image) if image.root.size != entry.size || image.root.media_type != entry.media_type => {
@@ -46,13 +47,14 @@ pub(crate) fn images_of(index: &Document) -> Result<Vec<ArchiveImage>> {
             }
             Some(image) => {
                 image.names.extend(name.filter(|name| !image.names.contains(name)));
+                image.bare_names.extend(bare);
                 image.labels.extend(label);
             }
             None => images.push(ArchiveImage {
                 root: unnamed(entry),
                 names: name.into_iter().collect(),
                 labels: label.into_iter().collect(),
-                bare_names: Vec::new(),
+                bare_names: bare.into_iter().collect(),
             }),
         }
     }

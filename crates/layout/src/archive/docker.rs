@@ -13,10 +13,7 @@ use super::{DOCKER_MANIFEST_FILE, Made};
 use crate::image::ArchiveImage;
 use crate::local::read_all;
 use crate::members::Members;
-
-/// The registry of names that have none, and how archives spell it out.
-const HUB: &str = "docker.io";
-const HUB_SPELLED: [&str; 2] = ["docker.io/", "index.docker.io/"];
+use crate::names::is_bare;
 
 /// One entry of `manifest.json`, with the fields docker reads.
 #[derive(Debug, Deserialize)]
@@ -99,8 +96,7 @@ fn names(entry: &Entry) -> Result<Vec<(Reference, bool)>> {
         .filter(|tag| !tag.is_empty())
         .map(|tag| match Reference::parse(tag) {
             Ok(reference) => {
-                let domain = reference.repository().domain();
-                let is_bare = domain == HUB && !HUB_SPELLED.iter().any(|spelled| tag.starts_with(spelled));
+                let is_bare = is_bare(&reference, tag);
                 Ok((reference.with_default_tag(), is_bare))
             }
             Err(error) => Err(Error::from(error).context(format_args!("invalid tag {tag:?}"))),
