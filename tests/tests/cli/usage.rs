@@ -213,7 +213,7 @@ fn docker_s_flags_about_its_daemon_count_where_they_name_another_machine() {
     let scene = Scene::new();
     scene.load("a", "acme/web:1");
     let here = ["-H", "unix:///var/run/docker.sock", "-c", "default", "--tlsverify", "-l", "error", "images", "-q"];
-    assert_eq!(scene.docker(&here).stdout, "<id-a>\n");
+    assert_eq!(scene.docker(&here).stdout, "id-a--------\n");
     assert_snapshot!(scene.docker(&["--host", "tcp://10.0.0.1:2375", "images"]), @r#"
     exit 1
     [err]
