@@ -85,7 +85,10 @@ impl Verb for Diff {
                 .map_err(|error| missing(&self.names, error))?;
             }
         }
-        if self.format.is_empty() { Ok(()) } else { Ok(session.console.line(indented(&changes, "     ")?)) }
+        if !self.format.is_empty() {
+            session.console.line(indented(&changes, "     ")?);
+        }
+        Ok(())
     }
 }
 
