@@ -155,21 +155,42 @@ pub(crate) fn recover(store: &Store) -> Result<()> {
     })
 }
 
-/// Removes directories of containers that are not recorded and that nobody works in.
+/// Removes directories of containers and of volumes that are not recorded and that nobody works in, and mounts of containers that are gone.
 pub(crate) fn remove_left(store: &Store) -> Result<()> {
-    let Ok(entries) = fs::read_dir(root(store, "containers")?) else { return Ok(()) };
+    let names = |part: &str| -> Result<Vec<String>> {
+        let entries = fs::read_dir(root(store, part)?).into_iter().flatten().flatten();
+        Ok(entries.filter_map(|entry| entry.file_name().into_string().ok()).collect())
+    };
+    // First: whoever makes one of these is at it, or has recorded it, when that is asked for below.
+    let volumes = names("volumes")?;
     let records = store.containers()?;
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let is_known = records.iter().any(|record| name == record.container.id.as_str());
-        if !is_known && let Ok(Some(_lock)) = FileLock::try_acquire(&entry.path().join("lock"), LockMode::Exclusive) {
-            discard(&entry.path())?;
+    let mut is_anybody_at_it = false;
+    for id in names("containers")? {
+        if records.iter().any(|record| record.container.id == id) {
+            continue;
+        }
+        let directory = directory(store, &id)?;
+        match FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive) {
+            // It may have been recorded, and have ended, since.
+            Ok(Some(_lock)) if !store.containers()?.iter().any(|record| record.container.id == id) => {
+                discard(&directory)?;
+            }
+            _ => is_anybody_at_it = true,
         }
     }
     for mount in store.container_mounts() {
         if !records.iter().any(|record| record.container.id == mount.container) {
             // Whoever still works in it keeps it until they are done.
             let _ = mount::end(store, &mount.container);
+        }
+    }
+    if is_anybody_at_it {
+        return Ok(());
+    }
+    let known = store.volumes()?;
+    for name in volumes {
+        if !known.iter().any(|volume| volume.name == name) {
+            discard(&root(store, "volumes")?.join(name))?;
         }
     }
     Ok(())

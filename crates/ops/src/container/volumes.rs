@@ -38,10 +38,11 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
     };
     check_named(&name)?;
     if !store.volumes()?.iter().any(|volume| volume.name == name) {
-        create_dir_all(&root(store, "volumes")?.join(&name).join("_data"))?;
         let configuration = json!({ "Labels": labels }).to_string();
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
+        // Before its directory is there, or it would look like one that nobody knows.
         store.update(|update| update.put_volume(&volume, &[]))?;
+        create_dir_all(&root(store, "volumes")?.join(&name).join("_data"))?;
     }
     Ok(name)
 }

@@ -55,26 +55,27 @@ pub fn root_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd
 /// # Errors
 /// As [`root_of_running`].
 pub fn files_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
-    let seen = view_of_running(process, is_it)?;
-    restrict(&seen, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(|error| cannot(&"its files", error))?;
-    Ok(seen)
+    view_of_running(process, is_it, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 /// The files of a container that runs, without those that are mounted in it, attached nowhere yet.
-pub(super) fn view_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
+pub(super) fn view_of_running(process: u32, is_it: impl Fn() -> bool, attributes: MountAttrFlags) -> Result<OwnedFd> {
     let mounts = Directory::open(process, is_it)?.at("ns/mnt", OFlags::RDONLY)?;
     // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
-    let seen = thread::scope(|scope| scope.spawn(|| root_in(&mounts)).join());
+    let seen = thread::scope(|scope| scope.spawn(|| root_in(&mounts, attributes)).join());
     let seen = seen.map_err(|_| Error::new(Kind::Internal, "the thread that looks at a container panicked"))?;
     seen.map_err(|error| cannot(&"its files", error))
 }
 
-fn root_in(mounts: &OwnedFd) -> Result<OwnedFd, Errno> {
+fn root_in(mounts: &OwnedFd, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     calls::unshare(UnshareFlags::FS).map_err(errno)?;
     move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    view(&root, false)
+    let seen = view(&root, false)?;
+    // Here, where this thread has the rights to: elsewhere it may have none.
+    restrict(&seen, attributes, false)?;
+    Ok(seen)
 }
 
 /// User and group that a name or number stands for in a container's files; root for an empty one.

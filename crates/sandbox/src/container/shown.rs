@@ -32,7 +32,7 @@ pub fn show(files: &RootFiles, in_user_namespace: bool, target: &Path) -> Result
 /// # Errors
 /// As [`super::root_of_running`]; [`Kind::Unsupported`] where nothing can be mounted.
 pub fn show_running(process: u32, is_it: impl Fn() -> bool, target: &Path) -> Result<()> {
-    let seen = view_of_running(process, is_it)?;
+    let seen = view_of_running(process, is_it, MountAttrFlags::MOUNT_ATTR_NODEV)?;
     attach(&seen, target).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
 }
 

@@ -152,7 +152,7 @@ impl Verb for Unmount {
         targets::each(&self.names, |name| {
             match container::find(&context, name) {
                 Ok(record) => {
-                    may_mount(session, "umount")?;
+                    may_mount(session)?;
                     container::unmount(&context, &record, self.force)?;
                 }
                 Err(error) if is_image(session, &context, name, &error) => unmount_image(&context, name, self.force)?,
@@ -188,7 +188,7 @@ fn mount(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounte
 }
 
 fn of_container(session: &Session<'_>, context: &Context, record: &Record) -> Outcome<Mounted> {
-    may_mount(session, "mount")?;
+    may_mount(session)?;
     let path = container::mount(context, record, machine(session)?)?;
     Ok(described(record, path))
 }
@@ -203,16 +203,14 @@ fn document(mounted: &Mounted) -> Value {
     json!({ "id": mounted.id, "Names": mounted.names, "mountpoint": mounted.path })
 }
 
-/// Refuses who is not root and would mount where nobody else sees it.
-fn may_mount(session: &Session<'_>, verb: &str) -> Outcome {
+/// Refuses who is not root: a mount in a user namespace is seen by nobody else, and would be in the way of whoever starts the container.
+fn may_mount(session: &Session<'_>) -> Outcome {
     let environment = &session.environment;
-    if environment.user == 0 || environment.in_user_namespace.is_some() {
+    if environment.user == 0 && environment.in_user_namespace.is_none() {
         return Ok(());
     }
     let program = session.personality.program();
-    let message =
-        format!("cannot run command \"{program} {verb}\" in rootless mode, must execute `{program} unshare` first");
-    Err(Error::new(Kind::Denied, message)
+    Err(Error::new(Kind::Denied, "mounting a container takes root's rights")
         .with_hint(format!("`{program} cp`, `diff` and `export` look into containers without a mount"))
         .into())
 }
