@@ -33,6 +33,7 @@ mod rmi;
 mod rows;
 mod run;
 mod run_files;
+mod run_mounts;
 mod save;
 mod serve;
 mod signals;
