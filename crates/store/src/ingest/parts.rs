@@ -234,7 +234,8 @@ mod tests {
         file.note_origin(origin.as_ref()).expect("noted");
         file.add(&mut parts, 0..10).expect("noted");
         let (file, parts, found) = open();
-        assert_eq!((&found, parts.missing(100)), (&origin, vec![10..100]));
+        assert_eq!(found, origin);
+        assert_eq!(parts.missing(100), std::iter::once(10..100).collect::<Vec<_>>());
         file.note_origin(None).expect("noted");
         assert_eq!(open().2, None);
         // Without bytes, it says nothing.
