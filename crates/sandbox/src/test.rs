@@ -129,7 +129,7 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
             let hash = Digest::sha256(&content);
             let has_xattrs = metadata.is_file() || metadata.is_dir();
             let xattrs =
-                if has_xattrs { xattrs(&File::open(&path).expect("it opens")).expect("xattrs") } else { Vec::new() };
+                if has_xattrs { xattrs(File::open(&path).expect("it opens")).expect("xattrs") } else { Vec::new() };
             let facts =
                 format!("{mode:o} {uid}:{gid} {time}.{nanoseconds} {device:x} {links} {} {hash}", content.len());
             found.insert(name, format!("{facts} {xattrs:?}"));

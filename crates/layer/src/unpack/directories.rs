@@ -109,6 +109,13 @@ impl OpenDirectory {
     }
 }
 
+/// A directory that was just made.
+pub(super) struct Made {
+    pub(super) directory: Rc<OpenDirectory>,
+    /// Its owner and group, if it has what new ones have.
+    pub(super) owner: Option<(u32, u32)>,
+}
+
 /// The directories of a tree.
 #[derive(Debug)]
 pub(super) struct Directories {
@@ -196,23 +203,23 @@ impl Directories {
         self.keep(path, dir, mode)
     }
 
-    /// Opens a directory that was just made under this name in `above`. Returns its owner and group as well.
+    /// Opens a directory that was just made under this name in `above`.
     pub(super) fn adopt_new(
         &mut self,
         above: &OpenDirectory,
         path: &RelativePath,
         name: &OsStr,
-    ) -> Result<(Rc<OpenDirectory>, Option<(u32, u32)>), Failure> {
+    ) -> Result<Made, Failure> {
         let opened = above.dir.child(name).and_then(|dir| Ok((dir.stat()?, dir)));
         match opened {
             Ok((found, dir)) if found.mode & 0o700 == 0o700 => {
                 let opened = Rc::new(OpenDirectory::take_new(dir, &found, path));
                 self.by_path.insert(path.clone(), Rc::clone(&opened));
                 self.by_identity.insert(found.identity, Rc::clone(&opened));
-                Ok((opened, Some((found.uid, found.gid))))
+                Ok(Made { directory: opened, owner: Some((found.uid, found.gid)) })
             }
             // An odd umask.
-            _ => Ok((self.adopt(above, path, name)?, None)),
+            _ => Ok(Made { directory: self.adopt(above, path, name)?, owner: None }),
         }
     }
 

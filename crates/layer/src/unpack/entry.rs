@@ -73,8 +73,8 @@ impl Unpacker {
     ) -> Result<(), Failure> {
         match above.dir.make_dir(name) {
             Ok(()) => {
-                let (opened, owner) = self.directories.adopt_new(above, &entry.path, name)?;
-                return self.dress(entry, &opened, owner);
+                let made = self.directories.adopt_new(above, &entry.path, name)?;
+                return self.dress(entry, &made.directory, made.owner);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let found = above.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
