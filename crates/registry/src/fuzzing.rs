@@ -87,7 +87,8 @@ mod tests {
                 prop_assert_eq!(warnings(&written), [warning]);
             }
             if let Some(target) = next_link(&text) {
-                prop_assert_eq!(next_link(&format!("<{target}>; rel=\"next\"")), Some(target));
+                let link = format!("<{target}>; rel=\"next\"");
+                prop_assert_eq!(next_link(&link), Some(target));
             }
             if let Some((first, last, total)) = content_range(&text) {
                 let total_text = total.map_or("*".to_owned(), |total| total.to_string());

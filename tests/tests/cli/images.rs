@@ -220,6 +220,7 @@ fn a_typing_mistake_gets_a_hint() {
 }
 
 /// From a thousand rows on the list is kept; nobody sees that but by the time it takes.
+#[allow(clippy::disallowed_methods, reason = "damages a scratch file")]
 #[test]
 fn a_long_list_is_always_that_of_now() {
     let scene = Scene::new();

@@ -32,7 +32,7 @@ fn a_container_is_mounted_and_unmounted() {
     assert!(is_mounted(&path), "{path}");
     assert_eq!(fs::read_to_string(format!("{path}/data/seed")).expect("a file"), "seed\n");
     fs::write(format!("{path}/from-outside"), "out\n").expect("a file");
-    let shown = path.replace(&*scene.path("").to_string_lossy().trim_end_matches('/'), "[FOLDER]");
+    let shown = path.replace(scene.path("").to_string_lossy().trim_end_matches('/'), "[FOLDER]");
     assert_eq!(scene.must(&["mount"]), format!("{}  {shown}\n", &id[..12]));
     let json = scene.must(&["mount", "--format", "json"]);
     assert_eq!(

@@ -107,9 +107,8 @@ pub(super) fn place(store: &Store, id: &str) -> Result<Option<PathBuf>> {
     }
     if store.may_be_elsewhere(&mount) && is_mount_namespace_in_use(&mount.namespace) {
         let message = format!("container {} is mounted in another mount namespace, {}", &id[..12], mount.namespace);
-        return Err(Error::new(Kind::Conflict, message).with_hint(
-            "unmount it there with `dhow umount`, or end the shell of `dhow unshare` that it was mounted in",
-        ));
+        return Err(Error::new(Kind::Conflict, message)
+            .with_hint("unmount it there with `dhow umount`, or end the processes of that namespace"));
     }
     Ok(None)
 }
