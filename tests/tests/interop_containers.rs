@@ -255,7 +255,8 @@ fn told(output: &Output, volumes: &Path) -> (Option<i32>, String, String) {
         let lines = text.lines().map(|line| match line.split_once("\"CreatedAt\": ") {
             Some((before, _)) => format!("{before}\"CreatedAt\": <time>"),
             None => {
-                let words = line.split(' ').map(|word| if is_id(word.trim_end_matches(':')) { "<id>" } else { word });
+                let words =
+                    line.split(' ').map(|word| if is_id(word.trim_end_matches([':', '.'])) { "<id>" } else { word });
                 words.collect::<Vec<_>>().join(" ")
             }
         });
