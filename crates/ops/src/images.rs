@@ -3,6 +3,7 @@
 mod kept;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use dhow_base::{Kind, Result};
 use dhow_spec::{Digest, Reference, Repository, Tag};
@@ -79,8 +80,8 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
         }
     }
     let store = context.store()?;
-    let mut rows = match request.is_plain() {
-        true => plain(store)?,
+    let mut rows = match request.is_plain() && filter.is_of_labels() {
+        true => labelled(store, plain(store)?, &filter)?,
         false => chosen(store, &filter, request)?,
     };
     match request.sort {
@@ -94,11 +95,26 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Row>> {
 }
 
 impl Request {
-    /// Whether nothing but names, sizes and times of all images is asked for.
+    /// Whether nothing but names, sizes and times is asked for, of whatever the filters take.
     fn is_plain(&self) -> bool {
-        let Self { reference, filters, with_digests, only_tagged, with_last_use, sort: _ } = self;
-        reference.is_none() && filters.is_empty() && !(*with_digests || *only_tagged || *with_last_use)
+        let Self { reference, filters: _, with_digests, only_tagged, with_last_use, sort: _ } = self;
+        reference.is_none() && !(*with_digests || *only_tagged || *with_last_use)
     }
+}
+
+/// The rows of images that have the labels asked for.
+fn labelled(store: &Store, mut rows: Vec<Row>, filter: &Filter) -> Result<Vec<Row>> {
+    // The rows of an image stand together.
+    let mut ids: Vec<&Digest> = rows.iter().map(|row| &row.id).collect();
+    ids.dedup();
+    let is_taken = filter.take_by_labels(store, &ids)?;
+    if is_taken.iter().all(|is_taken| *is_taken) {
+        return Ok(rows);
+    }
+    let taken: HashSet<Digest> =
+        ids.into_iter().zip(is_taken).filter(|(_, is_taken)| *is_taken).map(|(id, _)| id.clone()).collect();
+    rows.retain(|row| taken.contains(&row.id));
+    Ok(rows)
 }
 
 /// All rows, newest first, as they were kept or made anew.

@@ -232,8 +232,10 @@ fn a_long_list_is_always_that_of_now() {
         let lists = [scene.must(&["images", "--no-trunc"]), scene.must(&["images", "--no-trunc"])];
         assert_eq!(lists[0], lists[1]);
         assert!(kept.exists());
-        // With a filter that takes all, everything is put together anew.
+        // With this filter, which takes all, everything is put together anew.
+        assert_eq!(lists[0], scene.must(&["images", "--no-trunc", "-f", "dangling=false"]));
         assert_eq!(lists[0], scene.must(&["images", "--no-trunc", "-f", "label!=none"]));
+        assert_eq!(scene.must(&["images", "-q", "-f", "label=none"]), "");
         lists[0].clone()
     };
     assert_eq!(list().lines().count(), 1202);

@@ -152,10 +152,7 @@ impl Filter {
         }
         if !self.labels.is_empty() {
             let ids: Vec<&Digest> = images.iter().map(|image| &image.id).collect();
-            // Of an image that cannot be read nothing is known: neither that it has a label nor that it has not.
-            let mut is_taken = vec![false; ids.len()];
-            store.see_labels(&ids, |place, labels| is_taken[place] = self.takes_labels(&labels))?;
-            let mut is_taken = is_taken.into_iter();
+            let mut is_taken = self.take_by_labels(store, &ids)?.into_iter();
             images.retain(|_| is_taken.next().unwrap_or(false));
         }
         for digest in &self.digests {
@@ -167,6 +164,25 @@ impl Filter {
             images.retain(|image| !taken.contains(&image.id));
         }
         Ok(images)
+    }
+
+    /// Whether nothing is asked of an image but its labels, or nothing at all.
+    pub(crate) fn is_of_labels(&self) -> bool {
+        *self == Self { labels: self.labels.clone(), naming: self.naming, ..Self::default() }
+    }
+
+    /// Which of these images have the labels asked for.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn take_by_labels(&self, store: &Store, ids: &[&Digest]) -> Result<Vec<bool>> {
+        if self.labels.is_empty() {
+            return Ok(vec![true; ids.len()]);
+        }
+        // Of an image that cannot be read nothing is known: neither that it has a label nor that it has not.
+        let mut is_taken = vec![false; ids.len()];
+        store.see_labels(ids, |place, labels| is_taken[place] = self.takes_labels(&labels))?;
+        Ok(is_taken)
     }
 
     fn takes_row(&self, image: &Image) -> bool {

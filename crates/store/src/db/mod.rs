@@ -48,7 +48,7 @@ const CHECKPOINT_PAGES: i64 = 256;
 
 /// Memory for pages at most, in KiB: with less, a removal of ten thousand images reads and spills the same pages again and
 /// again.
-const CACHE_KIB: i64 = 24 << 10;
+const CACHE_KIB: i64 = 20 << 10;
 
 /// An open database, shared by the threads of this process.
 #[derive(Debug)]
