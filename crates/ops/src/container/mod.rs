@@ -19,6 +19,7 @@ mod settings;
 mod volumes;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{FileLock, LockMode, create_dir_all, read_limited};
@@ -196,11 +197,20 @@ pub(crate) fn remove_left(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Removes a directory in which a container may have left what cannot be listed.
+/// Removes a directory in which a container may have left what cannot be listed. Two may do so at once: who watches a
+/// container that is removed when it ends, and who forces it to.
 pub(crate) fn discard(directory: &Path) -> Result<()> {
+    const TRIES: usize = 100;
     let cannot = |error| Error::io(format_args!("cannot remove {directory:?}"), error);
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else { return Ok(()) };
-    dhow_base::beneath::Dir::open(parent).and_then(|parent| parent.remove_tree(name)).map_err(cannot)
+    let parent = dhow_base::beneath::Dir::open(parent).map_err(cannot)?;
+    for _ in 1..TRIES {
+        match parent.remove_tree(name) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {}
+            removed => return removed.map_err(cannot),
+        }
+    }
+    parent.remove_tree(name).map_err(cannot)
 }
 
 /// Whether there is a lock that nobody holds. Without one nothing is known, but for a container whose directory alone is missing: a power cut

@@ -40,17 +40,19 @@ pub fn remove(context: &Context, record: &Record, options: RemoveOptions) -> Res
         return Err(Error::new(Kind::Conflict, message));
     }
     let directory = directory(store, id)?;
-    let _lock = if options.force { end(&directory, name)? } else { hold(&directory, name)? };
+    let _lock = if options.force { end(&directory, name)? } else { Some(hold(&directory, name)?) };
     forget(store, id, options.volumes)
 }
 
-/// Kills what runs and waits for whoever watches it.
-fn end(directory: &std::path::Path, name: &str) -> Result<FileLock> {
+/// Kills what runs and waits for whoever watches it. There is no lock when that one has removed the container (`run --rm`).
+fn end(directory: &std::path::Path, name: &str) -> Result<Option<FileLock>> {
     let begin = Instant::now();
     dhow_base::fs::create_dir_all(directory)?;
     loop {
-        if let Some(lock) = FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive)? {
-            return Ok(lock);
+        match FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Ok(None) => {}
+            ended => return ended,
         }
         kill(directory);
         if begin.elapsed() > PATIENCE {
