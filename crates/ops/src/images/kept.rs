@@ -1,5 +1,5 @@
-//! The rows of the plain list as text, which is kept until a name changes: to read ten thousand rows takes a fifth of the time
-//! that it takes to put them together.
+//! The rows of the plain list as text, which is kept until a name changes: a list of ten thousand rows takes a third of the time
+//! that it takes when they are put together anew.
 
 use std::fmt::Write as _;
 
