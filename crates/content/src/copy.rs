@@ -43,9 +43,9 @@ pub struct CopyOptions<'a> {
 }
 
 impl<'a> CopyOptions<'a> {
-    /// Everything, four blobs at once, five retries.
+    /// Everything, six blobs at once, five retries.
     pub fn new(observer: &'a dyn Observer) -> Self {
-        Self { select: Select::All, observer, blobs_at_once: 4, retries: 5, retry_pause: None, leave_root: false }
+        Self { select: Select::All, observer, blobs_at_once: 6, retries: 5, retry_pause: None, leave_root: false }
     }
 }
 
