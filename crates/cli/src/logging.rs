@@ -82,8 +82,8 @@ where
 
 fn parse(text: &str) -> Outcome<LevelFilter> {
     Ok(match text.to_ascii_lowercase().as_str() {
-        "trace" => LevelFilter::TRACE,
-        "debug" => LevelFilter::DEBUG,
+        // Nothing here is told at a finer level.
+        "trace" | "debug" => LevelFilter::DEBUG,
         "info" => LevelFilter::INFO,
         "warn" | "warning" => LevelFilter::WARN,
         "error" => LevelFilter::ERROR,

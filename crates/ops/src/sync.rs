@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::secret::Secret;
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Reference, Tag};
-use regex::Regex;
+use regex_lite::Regex;
 
 use crate::context::{Account, Context, Who};
 use crate::copy::Location;
