@@ -23,7 +23,8 @@ pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Wor
     target.set_length(end)?;
     let mut writer = LayerWriter::new(below, scratch);
     let kept = Kept { target: &*target, position: HEAD_BYTES, end };
-    let mut reader = TarReader::new(kept, format!("layer {diff_id}"), TarLimits::LAYER);
+    let mut reader = TarReader::new(kept, format!("layer {diff_id}"), TarLimits::LAYER)
+        .passing_over(|kept, count| Ok(kept.pass_over(count)));
     while let Some(entry) = reader.next_entry()? {
         note(&mut writer, entry)?;
     }
@@ -31,6 +32,9 @@ pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Wor
     let summary = writer.finish(target, tar_bytes, diff_id)?;
     Ok(Converted { tar_bytes, summary })
 }
+
+/// Bytes that are read at once: the headers of a few small files, and little of a large one, whose content nobody asks for.
+const READ_BYTES_MAX: usize = 16 << 10;
 
 /// The tar in a layer's file.
 struct Kept<'a, S> {
@@ -42,9 +46,17 @@ struct Kept<'a, S> {
 impl<S: Storage> Read for Kept<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let most = buffer.len().min(left);
+        let most = buffer.len().min(left).min(READ_BYTES_MAX);
         let read = self.target.read_at(&mut buffer[..most], self.position)?;
         self.position += read as u64;
         Ok(read)
+    }
+}
+
+impl<S> Kept<'_, S> {
+    fn pass_over(&mut self, count: u64) -> u64 {
+        let passed = count.min(self.end - self.position);
+        self.position += passed;
+        passed
     }
 }

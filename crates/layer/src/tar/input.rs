@@ -5,8 +5,12 @@ use std::io::{self, Read};
 /// Bytes asked from the reader at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// Moves a reader on without reading: by how many bytes it could, of those asked for.
+pub(super) type PassOver<R> = fn(&mut R, u64) -> io::Result<u64>;
+
 pub(super) struct Input<R> {
     reader: R,
+    pass_over: Option<PassOver<R>>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -18,7 +22,13 @@ pub(super) struct Input<R> {
 impl<R: Read> Input<R> {
     pub(super) fn new(reader: R) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { reader, buffer, start: 0, end: 0, offset: 0, ended: false }
+        Self { reader, pass_over: None, buffer, start: 0, end: 0, offset: 0, ended: false }
+    }
+
+    /// Has what is skipped beyond the buffer passed over instead of read.
+    pub(super) fn passing_over(mut self, pass_over: PassOver<R>) -> Self {
+        self.pass_over = Some(pass_over);
+        self
     }
 
     /// Bytes handed out so far.
@@ -81,6 +91,12 @@ impl<R: Read> Input<R> {
 
     /// Passes over `count` bytes; returns how many of them the stream lacked.
     pub(super) fn skip(&mut self, mut count: u64) -> io::Result<u64> {
+        if let Some(pass_over) = self.pass_over {
+            count -= self.chunk_here(count);
+            let passed = pass_over(&mut self.reader, count)?;
+            self.offset += passed;
+            count -= passed;
+        }
         while count > 0 {
             let skipped = self.chunk(count)?.len() as u64;
             if skipped == 0 {
@@ -89,6 +105,13 @@ impl<R: Read> Input<R> {
             count -= skipped;
         }
         Ok(count)
+    }
+
+    /// Hands out what the buffer has of the next `max` bytes: how many they are.
+    fn chunk_here(&mut self, max: u64) -> u64 {
+        let count = usize::try_from(max).unwrap_or(usize::MAX).min(self.end - self.start);
+        self.consume(count);
+        count as u64
     }
 
     fn consume(&mut self, count: usize) {

@@ -1,7 +1,7 @@
 //! The state machine over a stream.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use dhow_base::limits;
@@ -76,6 +76,14 @@ impl<R: Read> TarReader<R> {
             current: (0, Vec::new(), 0),
             ended: false,
         }
+    }
+
+    /// Has the data of entries that nobody reads passed over by `pass_over`, which moves the reader on by as many bytes as it can of
+    /// those asked for, and says how many: for tars that need not be read from end to end.
+    #[must_use]
+    pub fn passing_over(mut self, pass_over: fn(&mut R, u64) -> io::Result<u64>) -> Self {
+        self.input = self.input.passing_over(pass_over);
+        self
     }
 
     /// Takes names as they are: for archives that are no layers, in which nothing stands for a removal.

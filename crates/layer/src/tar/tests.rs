@@ -1,5 +1,7 @@
 //! Archives made byte by byte: what each writer's oddities mean, and what is refused.
 
+use std::io::Cursor;
+
 use super::*;
 
 /// A header as GNU tar writes it; fields are set by position.
@@ -286,4 +288,39 @@ fn overlay_attributes_never_come_through() {
     let records = [("SCHILY.xattr.trusted.overlay.opaque", "y"), ("SCHILY.xattr.trusted.overlay.redirect", "/etc")];
     let (entry, _) = one(&[pax(&records), Block::new(b"d", b'5', 0).done()].concat());
     assert_eq!((entry.kind, entry.xattrs.len()), (EntryKind::Directory { opaque: true }, 0));
+}
+
+/// Entries, and the error that ends them, are the same whether the data between them is read or passed over.
+#[test]
+fn what_is_passed_over_needs_no_reading() {
+    let entries = |archive: &[u8], is_passed_over: bool| {
+        let mut reader = TarReader::new(Cursor::new(archive), "stream", TarLimits::LAYER);
+        if is_passed_over {
+            reader = reader.passing_over(|reader, count| {
+                let passed = count.min(reader.get_ref().len() as u64 - reader.position());
+                reader.set_position(reader.position() + passed);
+                Ok(passed)
+            });
+        }
+        let mut entries = Vec::new();
+        loop {
+            match reader.next_entry() {
+                Ok(Some(entry)) => entries.push(entry),
+                Ok(None) => return (entries, reader.finish().err().map(|error| error.to_string())),
+                Err(error) => return (entries, Some(error.to_string())),
+            }
+        }
+    };
+    let large = vec![7; 700_001];
+    let archive = [
+        file("large", &large),
+        pax(&[("path", "b")]),
+        file("x", b"small"),
+        file("c", &large[..300_000]),
+        vec![0; 1024],
+    ]
+    .concat();
+    for end in (0..=archive.len()).step_by(509).chain([archive.len()]) {
+        assert_eq!(entries(&archive[..end], true), entries(&archive[..end], false), "cut at {end}");
+    }
 }
