@@ -1,7 +1,9 @@
 //! `commit`
 
 use clap::Args;
-use dhow_ops::container::{self, CommitRequest};
+use dhow_ops::Context;
+use dhow_ops::container::{self, CommitRequest, Record};
+use dhow_spec::Reference;
 
 use super::{found, machine_for};
 use crate::errors::{Failure, Outcome};
@@ -40,14 +42,9 @@ impl Verb for Commit {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.operands.first() else { return Ok(()) };
+        let [container, image @ ..] = self.operands.as_slice() else { return Ok(()) };
         let context = session.local_context()?;
-        let reference = self.operands.get(1).filter(|name| !name.is_empty());
-        let reference = reference
-            .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
-            .transpose()?;
-        let record = found(session, &context, name)?;
-        machine_for(session, &record)?;
+        let (record, reference) = subject(session, &context, container, image.first())?;
         let pause = self.pause && !self.no_pause;
         let request =
             CommitRequest { author: self.author, message: self.message, changes: self.change, pause, reference };
@@ -55,4 +52,23 @@ impl Verb for Commit {
         session.console.line(image_id.to_string());
         Ok(())
     }
+}
+
+/// Finds the container that an image is made of, with the right to read its files, and parses the image's name, where it is to have one.
+///
+/// # Errors
+/// Docker's words for what is no name; those of finding the container, and of entering its user namespace.
+pub(in crate::commands) fn subject(
+    session: &Session<'_>,
+    context: &Context,
+    container: &str,
+    image: Option<&String>,
+) -> Outcome<(Record, Option<Reference>)> {
+    let reference = image
+        .filter(|name| !name.is_empty())
+        .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
+        .transpose()?;
+    let record = found(session, context, container)?;
+    machine_for(session, &record)?;
+    Ok((record, reference))
 }

@@ -13,7 +13,7 @@ mod remove;
 mod run;
 mod start;
 
-pub(super) use commit::Commit;
+pub(super) use commit::{Commit, subject};
 pub(super) use found::{found, missing};
 pub(super) use inspect::{ContainerInspect, inspect, show};
 pub(super) use machine::{machine, machine_for};

@@ -7,10 +7,10 @@ use dhow_base::fs::{Durability, write_atomic};
 use dhow_ops::container::{self, CommitRequest};
 use dhow_spec::Digest;
 
-use super::super::container::{found, machine_for};
+use super::super::container::subject;
 use super::Copying;
 use super::import::instruction;
-use crate::errors::{Failure, Outcome};
+use crate::errors::Outcome;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -49,14 +49,9 @@ impl Verb for Commit {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.operands.first() else { return Ok(()) };
+        let [container, image @ ..] = self.operands.as_slice() else { return Ok(()) };
         let context = session.local_context()?;
-        let reference = self.operands.get(1).filter(|name| !name.is_empty());
-        let reference = reference
-            .map(|name| context.naming().given(name).map_err(|error| Failure::Client(error.to_string())))
-            .transpose()?;
-        let record = found(session, &context, name)?;
-        machine_for(session, &record)?;
+        let (record, reference) = subject(session, &context, container, image.first())?;
         let request = CommitRequest {
             author: self.author,
             message: self.message,
