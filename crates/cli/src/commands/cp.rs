@@ -9,8 +9,8 @@ use dhow_ops::Context;
 use dhow_ops::container::{self, CopyOptions, Incoming, Record};
 use dhow_ops::cp::{self, Copied, Failed, Place, Request};
 
+use super::cat::Raw;
 use super::container::machine_for;
-use super::files::Raw;
 use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};

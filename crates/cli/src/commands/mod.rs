@@ -2,15 +2,16 @@
 
 mod append;
 mod artifact;
+mod cat;
 mod completion;
 mod container;
 mod copy;
 mod cp;
 mod df;
+mod diff;
 mod digest;
 mod exists;
 mod export;
-mod files;
 mod filters;
 mod flatten;
 mod help;
@@ -22,6 +23,7 @@ mod inspect;
 mod load;
 mod login;
 mod logout;
+mod ls;
 mod manifest;
 mod mount;
 mod mutate;
@@ -83,10 +85,10 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<rmi::Rmi>("rmi", &[], REMOVE).in_podman::<podman::rmi::Rmi>(),
     Node::verb::<save::Save>("save", &[], SAVE).in_podman::<podman::save::Save>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
-    Node::verb::<files::List>("ls", &[], &[]),
-    Node::verb::<files::Cat>("cat", &[], &[]),
+    Node::verb::<ls::List>("ls", &[], &[]),
+    Node::verb::<cat::Cat>("cat", &[], &[]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
-    Node::verb::<files::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
+    Node::verb::<diff::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),
     Node::verb::<unpack::Unpack>("unpack", &[], &[]),
@@ -151,7 +153,7 @@ const CONTAINER: &[Node] = &[
         .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
-    Node::verb::<files::Diff>("diff", &[], &[]),
+    Node::verb::<diff::Diff>("diff", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<container::ContainerInspect>("inspect", &[], &[]),
     Node::verb::<container::List>("ls", &["list", "ps"], PS),
@@ -164,7 +166,7 @@ const CONTAINER: &[Node] = &[
 ];
 
 const IMAGE: &[Node] = &[
-    Node::verb::<files::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
+    Node::verb::<diff::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
     Node::verb::<exists::Exists>("exists", &[], &[]).in_podman::<podman::tag::Exists>(),
     Node::verb::<history::History>("history", &[], HISTORY).in_podman::<podman::history::History>(),
     Node::verb::<import::Import>("import", &[], IMPORT).in_podman::<podman::import::Import>(),

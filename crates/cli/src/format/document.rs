@@ -4,6 +4,7 @@
 //! Whatever else the verb says, questions and progress, goes to standard error then: standard output is for a program.
 
 use clap::Args;
+use dhow_base::{Error, Kind};
 use dhow_template::{Options, Template, Value};
 use serde::Serialize;
 
@@ -121,6 +122,24 @@ impl Documents<'_> {
     pub(crate) fn settle<T>(&self, name: Option<&str>, outcome: Outcome<T>) -> Outcome<T> {
         outcome.inspect_err(|failure| self.fail(name, failure))
     }
+}
+
+/// Runs what hands its results over one by one, each of which is shown at once. A result that cannot be shown ends it, and is the failure
+/// that counts then: only a template can fail, and its text says how.
+///
+/// # Errors
+/// The first failure to show a result, else those of `operation`.
+pub(crate) fn one_by_one(
+    operation: impl FnOnce(&mut dyn FnMut(Outcome) -> dhow_base::Result<()>) -> dhow_base::Result<()>,
+) -> Outcome {
+    let mut failed = None;
+    let done = operation(&mut |shown: Outcome| {
+        shown.map_err(|failure| {
+            failed = Some(failure);
+            Error::new(Kind::Invalid, "the template failed")
+        })
+    });
+    failed.map_or_else(|| done.map_err(Failure::from), Err)
 }
 
 fn fill(template: &str, document: &impl Serialize) -> Outcome<String> {

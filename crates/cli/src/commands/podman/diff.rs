@@ -7,6 +7,7 @@ use dhow_ops::diff::{self, Change};
 use serde::Serialize;
 
 use crate::commands::container::machine;
+use crate::commands::diff::Diff as DockersDiff;
 use crate::errors::{Failure, Outcome};
 use crate::format::podman::indented;
 use crate::session::Session;
@@ -34,10 +35,9 @@ struct Changes {
 }
 
 impl Verb for Diff {
-    const ABOUT: &'static str =
-        "Show which files differ between two images, or what a container or the last layer of an image changed";
-    const OPERANDS: &'static str = "IMAGE|CONTAINER [IMAGE]";
-    const COUNT: Count = Count::Between(1, 2);
+    const ABOUT: &'static str = DockersDiff::ABOUT;
+    const OPERANDS: &'static str = DockersDiff::OPERANDS;
+    const COUNT: Count = DockersDiff::COUNT;
 
     fn operands(&self) -> &[String] {
         &self.names
