@@ -108,10 +108,7 @@ fn summary(lines: &[df::Summary], format: &ListFormat) -> Outcome<String> {
 fn write(columns: Columns, rows: Vec<Row>, format: &ListFormat) -> Outcome<String> {
     match format {
         ListFormat::Table => Ok(table(columns.headers, &rows)),
-        ListFormat::Json => {
-            let lines = rows.iter().map(|row| json::line(row).map(|line| line + "\n"));
-            lines.collect::<Result<String, String>>().map_err(Failure::Client)
-        }
+        ListFormat::Json => json::lines(&rows).map_err(Failure::Client),
         ListFormat::Raw => Ok(rows.iter().map(|row| raw(columns, row)).collect()),
         ListFormat::Template(template) => list::render(columns, template, false, rows),
         ListFormat::TableTemplate(template) => list::render(columns, template, true, rows),

@@ -84,8 +84,8 @@ impl History {
         let rows = rows.iter().map(|row| Shown::new(row, self, now));
         match format {
             ListFormat::Json => {
-                let lines = rows.map(|row| json::line(&row.object()).map(|line| line + "\n"));
-                lines.collect::<Result<String, String>>().map_err(Failure::Client)
+                let rows: Vec<Shown> = rows.collect();
+                json::lines(rows.iter().map(Shown::object)).map_err(Failure::Client)
             }
             ListFormat::Table | ListFormat::Raw if self.quiet => Ok(rows.map(|row| row.id + "\n").collect()),
             ListFormat::Table | ListFormat::Raw => {

@@ -182,10 +182,7 @@ impl Images {
         match format {
             ListFormat::Table => Ok(rows.map(|row| format!("{}\n", row.id)).collect()),
             ListFormat::Raw => Ok(rows.map(|row| self.raw(&row)).collect()),
-            ListFormat::Json => {
-                let lines = rows.map(|row| json::line(&object(row)).map(|line| line + "\n"));
-                lines.collect::<Result<String, String>>().map_err(Failure::Client)
-            }
+            ListFormat::Json => json::lines(rows.map(object)).map_err(Failure::Client),
             ListFormat::Template(template) | ListFormat::TableTemplate(template) => {
                 let columns = if asks_for(format, LAST_USED) { COLUMNS_AND_USE } else { COLUMNS };
                 let is_table = matches!(format, ListFormat::TableTemplate(_));

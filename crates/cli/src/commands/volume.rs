@@ -132,10 +132,7 @@ impl Verb for List {
         }
         let rows: Vec<BTreeMap<&'static str, String>> = volumes.iter().map(row).collect();
         session.console.text(match ListFormat::parse(&self.format, false) {
-            ListFormat::Json => {
-                let lines: Result<Vec<String>, String> = rows.iter().map(encode::line).collect();
-                lines.map_err(Failure::Client)?.into_iter().map(|line| line + "\n").collect()
-            }
+            ListFormat::Json => encode::lines(&rows).map_err(Failure::Client)?,
             ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
             ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {

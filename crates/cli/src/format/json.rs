@@ -12,6 +12,14 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String, String> {
     Ok(escape(&text, true))
 }
 
+/// Each value as [`line`] writes it, every one with its line break.
+///
+/// # Errors
+/// Those of serialising a value.
+pub(crate) fn lines(values: impl IntoIterator<Item = impl Serialize>) -> Result<String, String> {
+    values.into_iter().map(|value| line(&value).map(|line| line + "\n")).collect()
+}
+
 /// One compact line without escaping HTML: what `inspect --format json` prints.
 ///
 /// # Errors

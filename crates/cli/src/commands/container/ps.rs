@@ -93,10 +93,7 @@ impl Verb for List {
         let now = ago::now();
         let rows: Vec<Row> = records.into_iter().map(|record| self.row(&context, record, now, wants_size)).collect();
         session.console.text(match format {
-            ListFormat::Json => {
-                let lines: Result<Vec<String>, String> = rows.iter().map(json::line).collect();
-                lines.map_err(Failure::Client)?.into_iter().map(|line| line + "\n").collect()
-            }
+            ListFormat::Json => json::lines(&rows).map_err(Failure::Client)?,
             ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
             ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {
