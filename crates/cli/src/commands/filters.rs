@@ -1,5 +1,7 @@
 //! The value of `--filter`, for every verb that has it.
 
+use std::collections::BTreeMap;
+
 /// One `--filter`; docker's client takes an empty one for none, while one without a name goes to the engine, which refuses it.
 pub(crate) type Given = Option<(String, String)>;
 
@@ -17,6 +19,23 @@ pub(crate) fn given(filters: &[Given]) -> Vec<(String, String)> {
     filters.iter().flatten().cloned().collect()
 }
 
+/// The values of each filter, by the filters' names.
+pub(crate) fn by_name(terms: &[(String, String)]) -> BTreeMap<&str, Vec<&str>> {
+    let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, value) in terms {
+        values.entry(name).or_default().push(value);
+    }
+    values
+}
+
+/// Whether labels have what a filter `label` asks for: a name, or `name=value`.
+pub(crate) fn has_label(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        Some((name, value)) => labels.get(name).is_some_and(|found| found == value),
+        None => labels.contains_key(wanted),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +48,13 @@ mod tests {
         assert_eq!(parse("="), is("", ""));
         assert_eq!(parse(""), Ok(None));
         assert_eq!(parse("foo").unwrap_err(), "bad format of filter (expected name=value)");
+    }
+
+    #[test]
+    fn labels_are_asked_for_by_name_or_with_a_value() {
+        let labels = BTreeMap::from([("a".to_owned(), "b=c".to_owned()), ("empty".to_owned(), String::new())]);
+        for (wanted, expected) in [("a", true), ("a=b=c", true), ("a=b", false), ("empty=", true), ("b", false)] {
+            assert_eq!(has_label(&labels, wanted), expected, "{wanted}");
+        }
     }
 }

@@ -18,6 +18,12 @@ use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Verb};
 
+/// The only driver that there is, and the only scope of a volume.
+pub(super) const LOCAL: &str = "local";
+
+/// What is said of options for the driver.
+pub(super) const OPTIONS_REFUSED: &str = "--opt is not supported: a volume is a directory of the store";
+
 /// The arguments of `volume create`.
 #[derive(Args, Debug)]
 pub(crate) struct Create {
@@ -43,25 +49,34 @@ impl Verb for Create {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if self.driver != "local" {
-            let (name, driver) = (self.names.first().map_or("", String::as_str), &self.driver);
+        let name = operand(&self.names);
+        if self.driver != LOCAL {
+            let (name, driver) = (name.unwrap_or_default(), &self.driver);
             let message =
                 format!("create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found");
             return Err(Error::new(Kind::NotFound, message).with_hint("there is the driver \"local\" only").into());
         }
         if !self.opt.is_empty() {
-            return Err(Failure::Client("--opt is not supported: a volume is a directory of the store".to_owned()));
-        }
-        let mut labels = BTreeMap::new();
-        for label in &self.label {
-            let (name, value) = label.split_once('=').unwrap_or((label, ""));
-            labels.insert(name.to_owned(), value.to_owned());
+            return Err(Failure::Client(OPTIONS_REFUSED.to_owned()));
         }
         machine(session)?;
-        let name = self.names.first().map(String::as_str).filter(|name| !name.is_empty());
-        session.console.line(container::create_volume(&session.local_context()?, name, &labels)?);
+        session.console.line(container::create_volume(&session.local_context()?, name, &labels(&self.label))?);
         Ok(())
     }
+}
+
+/// The name that `create` is given, if it is given one.
+pub(super) fn operand(names: &[String]) -> Option<&str> {
+    names.first().map(String::as_str).filter(|name| !name.is_empty())
+}
+
+/// Labels as options give them: `name=value`, or a name alone. Of several with one name, the last counts.
+pub(super) fn labels(given: &[String]) -> BTreeMap<String, String> {
+    let split = |label: &String| match label.split_once('=') {
+        Some((name, value)) => (name.to_owned(), value.to_owned()),
+        None => (label.clone(), String::new()),
+    };
+    given.iter().map(split).collect()
 }
 
 /// The arguments of `volume ls`.
@@ -103,29 +118,7 @@ impl Verb for List {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let mut volumes = container::volumes(&session.local_context()?)?;
-        for (name, value) in filters::given(&self.filter) {
-            match name.as_str() {
-                "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),
-                "driver" => volumes.retain(|_| value == "local"),
-                "dangling" => {
-                    let wanted = match value.as_str() {
-                        "1" | "true" => true,
-                        "0" | "false" => false,
-                        _ => {
-                            let message = format!("invalid filter 'dangling=[{value}]'");
-                            return Err(Error::new(Kind::Invalid, message).into());
-                        }
-                    };
-                    volumes.retain(|volume| (volume.volume.links == 0) == wanted);
-                }
-                "label" => volumes.retain(|volume| match value.split_once('=') {
-                    Some((key, wanted)) => volume.labels.get(key).is_some_and(|value| value == wanted),
-                    None => volume.labels.contains_key(&value),
-                }),
-                _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
-            }
-        }
+        let volumes = self.chosen(session)?;
         if self.quiet && self.format.is_empty() {
             volumes.iter().for_each(|volume| session.console.line(&volume.volume.name));
             return Ok(());
@@ -145,17 +138,44 @@ impl Verb for List {
     }
 }
 
+impl List {
+    /// The volumes that fit all filters.
+    fn chosen(&self, session: &Session<'_>) -> Outcome<Vec<VolumeDetails>> {
+        let mut volumes = container::volumes(&session.local_context()?)?;
+        for (name, value) in filters::given(&self.filter) {
+            match name.as_str() {
+                "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),
+                "driver" => volumes.retain(|_| value == LOCAL),
+                "dangling" => {
+                    let wanted = match value.as_str() {
+                        "1" | "true" => true,
+                        "0" | "false" => false,
+                        _ => {
+                            let message = format!("invalid filter 'dangling=[{value}]'");
+                            return Err(Error::new(Kind::Invalid, message).into());
+                        }
+                    };
+                    volumes.retain(|volume| (volume.volume.links == 0) == wanted);
+                }
+                "label" => volumes.retain(|volume| filters::has_label(&volume.labels, &value)),
+                _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
+            }
+        }
+        Ok(volumes)
+    }
+}
+
 fn row(volume: &VolumeDetails) -> BTreeMap<&'static str, String> {
     let labels: Vec<String> = volume.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     BTreeMap::from([
         ("Availability", "N/A".to_owned()),
-        ("Driver", "local".to_owned()),
+        ("Driver", LOCAL.to_owned()),
         ("Group", "N/A".to_owned()),
         ("Labels", labels.join(",")),
         ("Links", "N/A".to_owned()),
         ("Mountpoint", volume.directory.clone()),
         ("Name", volume.volume.name.clone()),
-        ("Scope", "local".to_owned()),
+        ("Scope", LOCAL.to_owned()),
         ("Size", "N/A".to_owned()),
         ("Status", "N/A".to_owned()),
     ])
@@ -213,12 +233,12 @@ impl Verb for Inspect {
 fn shown(volume: &VolumeDetails) -> serde_json::Value {
     json!({
         "CreatedAt": ago::rfc3339(volume.volume.created.into()),
-        "Driver": "local",
+        "Driver": LOCAL,
         "Labels": if volume.labels.is_empty() { serde_json::Value::Null } else { json!(volume.labels) },
         "Mountpoint": volume.directory,
         "Name": volume.volume.name,
         "Options": null,
-        "Scope": "local",
+        "Scope": LOCAL,
     })
 }
 

@@ -1,7 +1,5 @@
 //! `ps`: containers.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
@@ -121,13 +119,8 @@ impl List {
         if !self.all && newest == 0 && !asks_state {
             records.retain(|record| record.container.is_running());
         }
-        let mut names: Vec<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
+        for (name, values) in filters::by_name(terms) {
             // Of several values of one name, any will do; labels must all be there.
-            let values: Vec<&str> =
-                terms.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
             let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
             records.retain(|record| match name {
                 "label" => tests.iter().all(|test| test(record)),
@@ -169,13 +162,9 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             let name = record.container.name.as_deref().unwrap_or_default();
             name.contains(value.trim_start_matches('/'))
         }),
-        "label" => Box::new(move |record| {
-            let labels: BTreeMap<String, String> = Configuration::parse(&record.configuration).labels;
-            match value.split_once('=') {
-                Some((key, wanted)) => labels.get(key).is_some_and(|value| value == wanted),
-                None => labels.contains_key(&value),
-            }
-        }),
+        "label" => {
+            Box::new(move |record| filters::has_label(&Configuration::parse(&record.configuration).labels, &value))
+        }
         "status" => {
             const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
             let known = STATES.iter().any(|state| state.as_str() == value);

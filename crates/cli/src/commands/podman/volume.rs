@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::super::container::machine;
+use super::super::filters::{by_name, has_label};
 use super::super::targets;
+use super::super::volume::{LOCAL, OPTIONS_REFUSED, labels, operand};
 use super::container::NAMES;
 use super::filters;
 use super::inspect::fill;
@@ -70,23 +72,18 @@ impl Verb for Create {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let name = self.names.first().map(String::as_str).filter(|name| !name.is_empty());
-        if self.driver != "local" {
+        let name = operand(&self.names);
+        if self.driver != LOCAL {
             let (name, driver) = (name.unwrap_or_default(), &self.driver);
             let why = format!("no volume plugin with name {driver} available: required plugin missing");
             let message = format!("volume {name} uses volume plugin {driver} but it could not be retrieved: {why}");
             return Err(Failure::Client(message));
         }
         if !self.opt.is_empty() {
-            return Err(Failure::Client("--opt is not supported: a volume is a directory of the store".to_owned()));
+            return Err(Failure::Client(OPTIONS_REFUSED.to_owned()));
         }
-        let mut labels = BTreeMap::new();
-        for label in &self.label {
-            let (name, value) = label.split_once('=').unwrap_or((label, ""));
-            if name.is_empty() {
-                return Err(Failure::Client(format!("unable to process labels: invalid label format: {label:?}")));
-            }
-            labels.insert(name.to_owned(), value.to_owned());
+        if let Some(label) = self.label.iter().find(|label| label.is_empty() || label.starts_with('=')) {
+            return Err(Failure::Client(format!("unable to process labels: invalid label format: {label:?}")));
         }
         machine(session)?;
         let context = session.local_context()?;
@@ -96,7 +93,7 @@ impl Verb for Create {
             let message = format!("volume with name {name} already exists: volume already exists");
             return Err(Failure::Client(message));
         }
-        let made = container::create_volume(&context, name, &labels);
+        let made = container::create_volume(&context, name, &labels(&self.label));
         session.console.line(made.map_err(|error| match error.kind() {
             Kind::Invalid => Failure::Client(format!("running volume create option: {NAMES}")),
             _ => error.into(),
@@ -155,7 +152,7 @@ impl Verb for List {
             return outcome;
         }
         let rows: Vec<Vec<String>> =
-            volumes.iter().map(|volume| vec!["local".to_owned(), volume.volume.name.clone()]).collect();
+            volumes.iter().map(|volume| vec![LOCAL.to_owned(), volume.volume.name.clone()]).collect();
         if !rows.is_empty() {
             console.text(podman::table(&["DRIVER", "VOLUME NAME"], rows, !self.noheading));
         }
@@ -166,12 +163,7 @@ impl Verb for List {
 /// The volumes that fit all filters; of several values of one name, any will do.
 fn chosen(context: &Context, terms: &[(String, String)]) -> Outcome<Vec<VolumeDetails>> {
     let mut volumes = container::volumes(context)?;
-    let mut names: Vec<&str> = terms.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        let values: Vec<&str> =
-            terms.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
+    for (name, values) in by_name(terms) {
         check_filter(name, &values)?;
         volumes.retain(|volume| match name {
             "label" => values.iter().all(|value| fits(volume, name, value)),
@@ -202,12 +194,9 @@ fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
             (Some(rest), Some(_)) => Some(own) == rest.strip_suffix('$'),
             (None, None) => own.contains(value),
         },
-        "label" => match value.split_once('=') {
-            Some((key, wanted)) => volume.labels.get(key).is_some_and(|value| value == wanted),
-            None => volume.labels.contains_key(value),
-        },
+        "label" => has_label(&volume.labels, value),
         "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
-        _ => value == "local",
+        _ => value == LOCAL,
     }
 }
 
@@ -309,11 +298,11 @@ fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outcome<Vec<Sho
         let is_fresh = volume.volume.links == 0 && container::is_empty_volume(volume);
         Shown {
             name,
-            driver: "local",
+            driver: LOCAL,
             mountpoint: &volume.directory,
             created_at: Timestamp::from_nanosecond(volume.volume.created.into()).unwrap_or_default().to_string(),
             labels: &volume.labels,
-            scope: "local",
+            scope: LOCAL,
             options: BTreeMap::new(),
             mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
             needs_copy_up: is_fresh,
