@@ -1,34 +1,25 @@
 //! The files of a container: its image, what it changed, and what every container finds.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, mknodat, openat, openat2, symlinkat,
-};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, unmount,
+    MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
+
+use devices::{Nodes, mount_dev};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
-use super::spec::{MountSource, MountSpec, RootFiles, Spec, StartFailure, words};
-use crate::layers::{erofs_or_loop, lower_directories};
+use super::spec::{MountSource, MountSpec, Spec, StartFailure, words};
 
-/// Devices that every container has.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+mod devices;
+mod layers;
 
-/// Links that every `/dev` has.
-const LINKS: [(&str, &str); 6] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
-    ("ptmx", "pts/ptmx"),
-];
+pub(crate) use devices::add_console;
+pub(crate) use layers::lay_over;
 
 /// What tells of the machine or reaches into it (moby, `oci/defaults.go`).
 const MASKED: [(&str, &str); 12] = [
@@ -48,22 +39,6 @@ const MASKED: [(&str, &str); 12] = [
 
 /// What may be read and not written.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-
-/// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
-const STUBS: [&str; 9] = [
-    "dev/pts/",
-    "dev/shm/",
-    "proc/",
-    "sys/",
-    ".dockerenv",
-    "dev/console",
-    "etc/resolv.conf",
-    "etc/hosts",
-    "etc/hostname",
-];
-
-/// What overlayfs is known by (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
-const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 
 const NOTHING_SPECIAL: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC).union(MountAttrFlags::MOUNT_ATTR_NODEV);
@@ -162,92 +137,6 @@ fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
     Ok((root, mounted))
 }
 
-/// The image, what every container finds, and what this one changed, as one file system that is attached nowhere yet.
-pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
-    if let Some(point) = &files.mounted {
-        return mounted_at(point);
-    }
-    let lower = lower(files)?;
-    let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
-    let whole = |error| failed("the files of the image")(error);
-    if is_empty(&files.stubs) {
-        // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
-        let mounted = overlay(&lower, Some((&files.stubs, &files.work)), in_user_namespace).map_err(whole)?;
-        make_stubs(&mounted)?;
-    }
-    let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
-    overlay(&with_stubs, Some((&files.upper, &files.work)), in_user_namespace).map_err(whole)
-}
-
-/// A second view of what is mounted already.
-fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
-    let told = |error| failed("the files of the image")(error);
-    let found = open_directory(point).map_err(told)?;
-    if rustix::fs::fstatfs(&found).map_err(told)?.f_type != OVERLAY {
-        return Err(StartFailure::setup("the container was unmounted just now: try again"));
-    }
-    view(&found, false).map_err(told)
-}
-
-/// Directories of the image's layers, the lowest first.
-fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
-    if files.lower_is_directory {
-        return Ok(files.lower.clone());
-    }
-    let mut points = Vec::new();
-    for (number, layer) in files.lower.iter().enumerate() {
-        let point = files.scratch.join(number.to_string());
-        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed("the files of the image")(error)),
-        }
-        let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
-        attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
-        points.push(point);
-    }
-    Ok(points)
-}
-
-fn is_empty(directory: &Path) -> bool {
-    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// `lower` are directories, the lowest first.
-fn overlay(lower: &[&Path], upper: Option<(&Path, &Path)>, in_user_namespace: bool) -> Result<OwnedFd, Errno> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
-    lower_directories(&context, lower.iter().rev().copied())?;
-    if let Some((upper, work)) = upper {
-        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
-        fsconfig_set_string(context.as_fd(), "workdir", work)?;
-    }
-    if in_user_namespace {
-        fsconfig_set_flag(context.as_fd(), "userxattr")?;
-    }
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-}
-
-fn make_stubs(mounted: &OwnedFd) -> Result<(), StartFailure> {
-    let root =
-        openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
-    let inside = Inside::new(root.map_err(failed("/"))?);
-    for stub in STUBS {
-        let path = Path::new("/").join(stub);
-        let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
-        // What the image has in its place stays: it is told when something is to be mounted there.
-        match made {
-            Ok(_) | Err(Errno::NOTDIR | Errno::EXIST | Errno::LOOP) => {}
-            Err(error) => return Err(failed(stub)(error)),
-        }
-    }
-    let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
-    match symlinkat("/proc/mounts", &etc, "mtab") {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(failed("/etc/mtab")(error)),
-    }
-}
-
 fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
     let target = inside.plain_directory("proc").map_err(failed("proc"))?;
     let mounted = file_system("proc", &[], NOTHING_SPECIAL).map_err(failed("proc"))?;
@@ -297,100 +186,6 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
 
 fn is_unified() -> bool {
     std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok()
-}
-
-/// Where device nodes of the container's own come from. They lie below `/dev`, out of reach: the machine's own nodes would change their
-/// owners and rights with the container's.
-struct Nodes {
-    /// Nothing in a user namespace, where nobody can make nodes, nor change those of the machine.
-    directory: Option<OwnedFd>,
-}
-
-impl Nodes {
-    fn new(spec: &Spec, target: &OwnedFd) -> Result<Self, Errno> {
-        if spec.in_user_namespace {
-            return Ok(Self { directory: None });
-        }
-        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        let nodes = file_system("tmpfs", &[("mode", "700"), ("size", "64k")], attributes)?;
-        attach(&nodes, target)?;
-        Ok(Self { directory: Some(beneath(&nodes, ".")?) })
-    }
-
-    /// A device like one of this machine, attached nowhere yet.
-    fn like(&self, source: &Path) -> Result<OwnedFd, StartFailure> {
-        let told = |error| failed(&source.to_string_lossy())(error);
-        let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
-        let stat = fstat(&found).map_err(told)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
-            let what = format!("{source:?}: not a device node");
-            return Err(StartFailure::setup(format!(
-                "error gathering device information while adding custom device {what}"
-            )));
-        }
-        let Some(directory) = &self.directory else { return view(&found, false).map_err(told) };
-        let name = format!("{:o}-{}", stat.st_mode, stat.st_rdev);
-        match mknodat(directory, &name, kind, Mode::from_raw_mode(stat.st_mode), stat.st_rdev) {
-            Ok(()) => {
-                chmodat(directory, &name, Mode::from_raw_mode(stat.st_mode), AtFlags::empty()).map_err(told)?;
-            }
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(told(error)),
-        }
-        view(beneath(directory, &name).map_err(told)?, false).map_err(told)
-    }
-}
-
-fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFailure> {
-    let target = inside.plain_directory("dev").map_err(failed("tmpfs"))?;
-    let nodes = Nodes::new(spec, &target).map_err(failed("tmpfs"))?;
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
-    let dev = file_system("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes).map_err(failed("tmpfs"))?;
-    attach(&dev, &target).map_err(failed("tmpfs"))?;
-    let dev = beneath(&dev, ".").map_err(failed("tmpfs"))?;
-    for name in DEVICES {
-        add_device(&dev, name, &nodes.like(&Path::new("/dev").join(name))?)?;
-    }
-    for (name, leads_to) in LINKS {
-        symlinkat(leads_to, &dev, name).map_err(failed(name))?;
-    }
-    let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {
-        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(failed(kind))?;
-        let point = beneath(&dev, name).map_err(failed(kind))?;
-        match file_system(kind, options, attributes) {
-            Ok(mounted) => attach(&mounted, &point).map_err(failed(kind)),
-            // A kernel without message queues: programs are told by the kernel.
-            Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
-            Err(error) => Err(failed(kind)(error)),
-        }
-    };
-    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    // The group of terminals, where groups can be told apart.
-    let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
-    if spec.has_groups {
-        pts.push(("gid", "5"));
-    }
-    below("pts", "devpts", &pts, quiet)?;
-    below(
-        "shm",
-        "tmpfs",
-        &[("source", "shm"), ("mode", "1777"), ("size", &spec.shm_bytes.to_string())],
-        NOTHING_SPECIAL,
-    )?;
-    below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
-    Ok((dev, nodes))
-}
-
-/// Shows a device. Only such a view is one: the file system around it has none.
-fn add_device(directory: &OwnedFd, name: &str, device: &OwnedFd) -> Result<(), StartFailure> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(directory, name, flags, Mode::from_raw_mode(0o666)).map_err(failed(name))?;
-    let point = beneath(directory, name).map_err(failed(name))?;
-    restrict(device, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC, false)
-        .map_err(failed(name))?;
-    attach(device, &point).map_err(failed(name))
 }
 
 /// Shows a file or directory of the machine.
@@ -489,15 +284,6 @@ fn mask(processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<
         attach(cover.map_err(failed(name))?, &found).map_err(failed(name))?;
     }
     Ok(())
-}
-
-/// Shows the terminal as the container's console. Both are descriptors: no link is followed (CVE-2025-52565).
-pub(crate) fn add_console(dev: &OwnedFd, terminal: &OwnedFd) -> Result<(), StartFailure> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(dev, "console", flags, Mode::from_raw_mode(0o620)).map_err(failed("console"))?;
-    let point = beneath(dev, "console").map_err(failed("console"))?;
-    let seen = view(terminal, false).map_err(failed("console"))?;
-    attach(&seen, &point).map_err(failed("console"))
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {

@@ -1,0 +1,128 @@
+//! A container's `/dev`: devices like the machine's, terminals, shared memory, message queues.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkdirat, mknodat, openat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+
+use super::super::inside::{Inside, attach, file_system, restrict, view};
+use super::super::spec::{Spec, StartFailure};
+use super::{NOTHING_SPECIAL, beneath, failed};
+
+/// Devices that every container has.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links that every `/dev` has.
+const LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Where device nodes of the container's own come from. They lie below `/dev`, out of reach: the machine's own nodes would change their
+/// owners and rights with the container's.
+pub(super) struct Nodes {
+    /// Nothing in a user namespace, where nobody can make nodes, nor change those of the machine.
+    directory: Option<OwnedFd>,
+}
+
+impl Nodes {
+    fn new(spec: &Spec, target: &OwnedFd) -> Result<Self, Errno> {
+        if spec.in_user_namespace {
+            return Ok(Self { directory: None });
+        }
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let nodes = file_system("tmpfs", &[("mode", "700"), ("size", "64k")], attributes)?;
+        attach(&nodes, target)?;
+        Ok(Self { directory: Some(beneath(&nodes, ".")?) })
+    }
+
+    /// A device like one of this machine, attached nowhere yet.
+    pub(super) fn like(&self, source: &Path) -> Result<OwnedFd, StartFailure> {
+        let told = |error| failed(&source.to_string_lossy())(error);
+        let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
+        let stat = fstat(&found).map_err(told)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+            let what = format!("{source:?}: not a device node");
+            return Err(StartFailure::setup(format!(
+                "error gathering device information while adding custom device {what}"
+            )));
+        }
+        let Some(directory) = &self.directory else { return view(&found, false).map_err(told) };
+        let name = format!("{:o}-{}", stat.st_mode, stat.st_rdev);
+        match mknodat(directory, &name, kind, Mode::from_raw_mode(stat.st_mode), stat.st_rdev) {
+            Ok(()) => {
+                chmodat(directory, &name, Mode::from_raw_mode(stat.st_mode), AtFlags::empty()).map_err(told)?;
+            }
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(told(error)),
+        }
+        view(beneath(directory, &name).map_err(told)?, false).map_err(told)
+    }
+}
+
+pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFailure> {
+    let target = inside.plain_directory("dev").map_err(failed("tmpfs"))?;
+    let nodes = Nodes::new(spec, &target).map_err(failed("tmpfs"))?;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    let dev = file_system("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes).map_err(failed("tmpfs"))?;
+    attach(&dev, &target).map_err(failed("tmpfs"))?;
+    let dev = beneath(&dev, ".").map_err(failed("tmpfs"))?;
+    for name in DEVICES {
+        add_device(&dev, name, &nodes.like(&Path::new("/dev").join(name))?)?;
+    }
+    for (name, leads_to) in LINKS {
+        symlinkat(leads_to, &dev, name).map_err(failed(name))?;
+    }
+    let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {
+        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(failed(kind))?;
+        let point = beneath(&dev, name).map_err(failed(kind))?;
+        match file_system(kind, options, attributes) {
+            Ok(mounted) => attach(&mounted, &point).map_err(failed(kind)),
+            // A kernel without message queues: programs are told by the kernel.
+            Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
+            Err(error) => Err(failed(kind)(error)),
+        }
+    };
+    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    // The group of terminals, where groups can be told apart.
+    let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    if spec.has_groups {
+        pts.push(("gid", "5"));
+    }
+    below("pts", "devpts", &pts, quiet)?;
+    below(
+        "shm",
+        "tmpfs",
+        &[("source", "shm"), ("mode", "1777"), ("size", &spec.shm_bytes.to_string())],
+        NOTHING_SPECIAL,
+    )?;
+    below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
+    Ok((dev, nodes))
+}
+
+/// Shows a device. Only such a view is one: the file system around it has none.
+fn add_device(directory: &OwnedFd, name: &str, device: &OwnedFd) -> Result<(), StartFailure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(directory, name, flags, Mode::from_raw_mode(0o666)).map_err(failed(name))?;
+    let point = beneath(directory, name).map_err(failed(name))?;
+    restrict(device, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC, false)
+        .map_err(failed(name))?;
+    attach(device, &point).map_err(failed(name))
+}
+
+/// Shows the terminal as the container's console. Both are descriptors: no link is followed (CVE-2025-52565).
+pub(crate) fn add_console(dev: &OwnedFd, terminal: &OwnedFd) -> Result<(), StartFailure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(dev, "console", flags, Mode::from_raw_mode(0o620)).map_err(failed("console"))?;
+    let point = beneath(dev, "console").map_err(failed("console"))?;
+    let seen = view(terminal, false).map_err(failed("console"))?;
+    attach(&seen, &point).map_err(failed("console"))
+}

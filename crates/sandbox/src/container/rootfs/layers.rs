@@ -1,0 +1,117 @@
+//! A container's own files: the layers of its image, what every container finds, and what this one changed, laid over each other.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::super::inside::{Inside, view};
+use super::super::spec::{RootFiles, StartFailure};
+use super::{attach_at, failed, open_directory};
+use crate::layers::{erofs_or_loop, lower_directories};
+
+/// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
+const STUBS: [&str; 9] = [
+    "dev/pts/",
+    "dev/shm/",
+    "proc/",
+    "sys/",
+    ".dockerenv",
+    "dev/console",
+    "etc/resolv.conf",
+    "etc/hosts",
+    "etc/hostname",
+];
+
+/// What overlayfs is known by (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
+const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
+
+/// The image, what every container finds, and what this one changed, as one file system that is attached nowhere yet.
+pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
+    if let Some(point) = &files.mounted {
+        return mounted_at(point);
+    }
+    let lower = lower(files)?;
+    let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
+    let whole = |error| failed("the files of the image")(error);
+    if is_empty(&files.stubs) {
+        // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
+        let mounted = overlay(&lower, Some((&files.stubs, &files.work)), in_user_namespace).map_err(whole)?;
+        make_stubs(&mounted)?;
+    }
+    let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
+    overlay(&with_stubs, Some((&files.upper, &files.work)), in_user_namespace).map_err(whole)
+}
+
+/// A second view of what is mounted already.
+fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
+    let told = |error| failed("the files of the image")(error);
+    let found = open_directory(point).map_err(told)?;
+    if rustix::fs::fstatfs(&found).map_err(told)?.f_type != OVERLAY {
+        return Err(StartFailure::setup("the container was unmounted just now: try again"));
+    }
+    view(&found, false).map_err(told)
+}
+
+/// Directories of the image's layers, the lowest first.
+fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
+    if files.lower_is_directory {
+        return Ok(files.lower.clone());
+    }
+    let mut points = Vec::new();
+    for (number, layer) in files.lower.iter().enumerate() {
+        let point = files.scratch.join(number.to_string());
+        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(failed("the files of the image")(error)),
+        }
+        let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
+        attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
+        points.push(point);
+    }
+    Ok(points)
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// `lower` are directories, the lowest first.
+fn overlay(lower: &[&Path], upper: Option<(&Path, &Path)>, in_user_namespace: bool) -> Result<OwnedFd, Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
+    lower_directories(&context, lower.iter().rev().copied())?;
+    if let Some((upper, work)) = upper {
+        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
+        fsconfig_set_string(context.as_fd(), "workdir", work)?;
+    }
+    if in_user_namespace {
+        fsconfig_set_flag(context.as_fd(), "userxattr")?;
+    }
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+fn make_stubs(mounted: &OwnedFd) -> Result<(), StartFailure> {
+    let root =
+        openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
+    let inside = Inside::new(root.map_err(failed("/"))?);
+    for stub in STUBS {
+        let path = Path::new("/").join(stub);
+        let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
+        // What the image has in its place stays: it is told when something is to be mounted there.
+        match made {
+            Ok(_) | Err(Errno::NOTDIR | Errno::EXIST | Errno::LOOP) => {}
+            Err(error) => return Err(failed(stub)(error)),
+        }
+    }
+    let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
+    match symlinkat("/proc/mounts", &etc, "mtab") {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(failed("/etc/mtab")(error)),
+    }
+}
