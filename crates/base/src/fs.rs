@@ -5,15 +5,22 @@
 #![allow(clippy::disallowed_methods, reason = "this module is the door that the ban points to")]
 
 use std::fs::{self as std_fs, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::fault;
-use crate::{Error, Kind, Result, interrupt};
+use crate::{Error, Kind, Result};
+
+mod atomic;
+mod copy;
+mod lock;
+
+pub use atomic::{AtomicFile, write_atomic};
+pub use copy::{Cursor, copy_buffered, copy_range};
+pub use lock::{FileLock, LockMode};
 
 /// Whether a write must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,90 +42,6 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
-}
-
-/// Replaces `path` by `bytes` in one step: readers see the old or the new content, never a mixture.
-///
-/// The temporary file stands beside the target, because a rename is only atomic within one file system.
-///
-/// # Errors
-/// The operating system's, with the path; the old content is untouched then.
-pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
-    let mut pending = AtomicFile::create(path, mode)?;
-    pending.write_all(bytes)?;
-    pending.commit(durability)
-}
-
-/// A file that takes its final name only at [`AtomicFile::commit`]; dropped before that, it leaves nothing behind.
-#[derive(Debug)]
-pub struct AtomicFile {
-    file: File,
-    temporary: PathBuf,
-    target: PathBuf,
-    committed: bool,
-}
-
-impl AtomicFile {
-    /// Opens a temporary file beside `target`.
-    ///
-    /// # Errors
-    /// The operating system's, with the path.
-    pub fn create(target: &Path, mode: u32) -> Result<Self> {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        loop {
-            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let temporary = target.with_file_name(format!(".{name}.{}-{serial}.tmp", std::process::id()));
-            match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary) {
-                Ok(file) => return Ok(Self { file, temporary, target: target.to_owned(), committed: false }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io(format_args!("cannot write {target:?}"), error)),
-            }
-        }
-    }
-
-    /// The open file, for callers that write through other means (such as [`copy_range`]).
-    pub fn file(&mut self) -> &mut File {
-        &mut self.file
-    }
-
-    /// Appends bytes.
-    ///
-    /// # Errors
-    /// The operating system's, with the target's path.
-    pub fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        fault::point("fs.atomic.write")
-            .and_then(|()| self.file.write_all(bytes))
-            .map_err(|error| Error::io(format_args!("cannot write {:?}", self.target), error))
-    }
-
-    /// Gives the file its final name.
-    ///
-    /// # Errors
-    /// The operating system's, with the target's path; the target is untouched then.
-    pub fn commit(mut self, durability: Durability) -> Result<()> {
-        let failed = |error| Error::io(format_args!("cannot write {:?}", self.target), error);
-        if durability == Durability::Durable {
-            fault::point("fs.atomic.sync").and_then(|()| self.file.sync_all()).map_err(failed)?;
-        }
-        fault::point("fs.atomic.rename")
-            .and_then(|()| std_fs::rename(&self.temporary, &self.target))
-            .map_err(failed)?;
-        self.committed = true;
-        if durability == Durability::Durable {
-            sync_dir(self.target.parent().unwrap_or(Path::new(".")))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.committed {
-            // Nothing useful can be done about a failure here; the name tells a later clean-up what it is.
-            let _ = std_fs::remove_file(&self.temporary);
-        }
-    }
 }
 
 /// Opens a file for reading and writing, making it (mode 0600) when it is not there; the content is kept.
@@ -155,8 +78,8 @@ pub fn unnamed_file(directory: &Path) -> Result<File> {
         Ok(file) => Ok(File::from(file)),
         // NFS and some others: a name that goes at once, though not when the power does in between.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
-            let pending = AtomicFile::create(&directory.join("unnamed"), 0o600)?;
-            let file = pending.file.try_clone();
+            let mut pending = AtomicFile::create(&directory.join("unnamed"), 0o600)?;
+            let file = pending.file().try_clone();
             file.map_err(|error| Error::io(format_args!("cannot write to {directory:?}"), error))
         }
         Err(error) => Err(Error::io(format_args!("cannot write to {directory:?}"), error.into())),
@@ -348,160 +271,6 @@ pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
         })?;
     }
     directories.iter().try_for_each(|directory| sync_dir(directory))
-}
-
-/// Copies `length` bytes from `source` at `offset` to the current position of `target`, in the kernel where it can.
-///
-/// # Errors
-/// [`Kind::Corrupt`] when the source ends early, [`Kind::Cancelled`] when the user wishes to end, else the operating system's; the
-/// paths only name the files.
-pub fn copy_range(source: &File, source_path: &Path, offset: u64, length: u64, target: &mut File) -> Result<()> {
-    let failed = |error: io::Error| Error::io(format_args!("cannot copy {source_path:?}"), error);
-    let (mut position, end) = (offset, offset + length);
-    while position < end {
-        interrupt::check()?;
-        let mut from = position;
-        let chunk = usize::try_from((end - position).min(64 << 20)).unwrap_or(64 << 20);
-        match rustix::fs::copy_file_range(source, Some(&mut from), &*target, None, chunk) {
-            Ok(0) => return Err(ends_early(source_path, position, end)),
-            Ok(copied) => position += copied as u64,
-            // Pipes, other file systems and old kernels: the plain way.
-            Err(_) if position == offset => return copy_buffered(source, source_path, offset, length, target),
-            Err(error) => return Err(failed(error.into())),
-        }
-    }
-    Ok(())
-}
-
-/// Copies `length` bytes from `source` at `offset` to any writer.
-///
-/// # Errors
-/// As [`copy_range`].
-pub fn copy_buffered(
-    source: &File,
-    source_path: &Path,
-    offset: u64,
-    length: u64,
-    target: &mut impl Write,
-) -> Result<()> {
-    let mut buffer = vec![0; 256 << 10];
-    let (mut position, end) = (offset, offset + length);
-    while position < end {
-        interrupt::check()?;
-        let want = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
-        let read = source
-            .read_at(&mut buffer[..want], position)
-            .map_err(|error| Error::io(format_args!("cannot read {source_path:?}"), error))?;
-        if read == 0 {
-            return Err(ends_early(source_path, position, end));
-        }
-        target.write_all(&buffer[..read]).map_err(|error| Error::io("cannot write", error))?;
-        position += read as u64;
-    }
-    Ok(())
-}
-
-fn ends_early(path: &Path, position: u64, end: u64) -> Error {
-    Error::new(Kind::Corrupt, format!("{path:?} ends at byte {position}, expected {end}"))
-}
-
-/// Reads from `file` at its own cursor, which other readers of the same descriptor do not move.
-#[derive(Debug)]
-pub struct Cursor<'a> {
-    file: &'a File,
-    position: u64,
-}
-
-impl<'a> Cursor<'a> {
-    /// Starts at `position`.
-    pub fn new(file: &'a File, position: u64) -> Self {
-        Self { file, position }
-    }
-}
-
-impl Read for Cursor<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
-        self.position += read as u64;
-        Ok(read)
-    }
-}
-
-impl Seek for Cursor<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
-            SeekFrom::End(delta) => self.file.metadata()?.len().checked_add_signed(delta),
-        };
-        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
-    }
-}
-
-/// An advisory lock (`flock`) on a file, freed when dropped or when the process dies.
-#[derive(Debug)]
-pub struct FileLock {
-    file: File,
-}
-
-/// How a lock is shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockMode {
-    /// One holder.
-    Exclusive,
-    /// Any number of holders, none of them exclusive.
-    Shared,
-}
-
-impl FileLock {
-    /// Takes the lock if it is free; `Ok(None)` when somebody holds it.
-    ///
-    /// # Errors
-    /// The operating system's, with the path.
-    pub fn try_acquire(path: &Path, mode: LockMode) -> Result<Option<Self>> {
-        Self::try_lock(open_or_create(path)?, path, mode)
-    }
-
-    /// As [`FileLock::try_acquire`], of a file that is open.
-    ///
-    /// # Errors
-    /// The operating system's, with the path.
-    pub fn try_lock(file: File, path: &Path, mode: LockMode) -> Result<Option<Self>> {
-        let locked = match mode {
-            LockMode::Exclusive => file.try_lock(),
-            LockMode::Shared => file.try_lock_shared(),
-        };
-        match locked {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(std_fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std_fs::TryLockError::Error(error)) => Err(Error::io(format_args!("cannot lock {path:?}"), error)),
-        }
-    }
-
-    /// Waits for the lock, at most `patience`.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] naming the file when the time is over, else the operating system's.
-    pub fn acquire(path: &Path, mode: LockMode, patience: Duration) -> Result<Self> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(lock) = Self::try_acquire(path, mode)? {
-                return Ok(lock);
-            }
-            if Instant::now() >= deadline {
-                let message = format!("{path:?} is locked by another process for more than {patience:?}");
-                let hint = "wait for that process, or end it: `fuser` names it";
-                return Err(Error::new(Kind::Unavailable, message).with_hint(hint));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// The locked file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
 }
 
 #[cfg(test)]
