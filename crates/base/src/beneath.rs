@@ -7,79 +7,33 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{
-    self, AtFlags, Dir as Listing, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Uid,
-    XattrFlags,
-};
+use rustix::fs::{self, AtFlags, Dir as Listing, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::fault;
 
+mod named;
 mod open;
+mod remove;
+mod stat;
 
-use open::{collect_xattrs, read_growing, timestamps};
 pub use open::{
     remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, stat_open, umask, write_at, xattrs,
 };
+use stat::stat;
+pub use stat::{FileKind, Stat};
 
 /// How often openat2(2) is asked again when a rename elsewhere made the kernel unsure (`EAGAIN`).
 const RESOLVE_ATTEMPTS: u32 = 1000;
-
-/// How deep a tree is removed before what is below is moved up: descriptors are scarce, and names nest 2,000 deep.
-const REMOVE_DEPTH_MAX: usize = 64;
 
 /// An open directory.
 #[derive(Debug)]
 pub struct Dir {
     descriptor: OwnedFd,
-}
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stat {
-    /// Its type.
-    pub kind: FileKind,
-    /// Permission bits, at most 0o7777.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Length in bytes; of a symbolic link, that of its target.
-    pub size: u64,
-    /// Bytes allocated on disk.
-    pub allocated_bytes: u64,
-    /// Time of the last change of content: seconds since 1970 and nanoseconds.
-    pub modified: (i64, u32),
-    /// Device and inode number: the same for two names of one file.
-    pub identity: (u64, u64),
-    /// Names of this file.
-    pub links: u64,
-    /// Major and minor number of a device.
-    pub device: (u32, u32),
-}
-
-/// The types of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A named pipe.
-    Fifo,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A socket, which archives do not hold.
-    Socket,
 }
 
 impl Dir {
@@ -258,67 +212,6 @@ impl Dir {
         missing_is_fine(fs::unlinkat(&self.descriptor, name, AtFlags::empty()))
     }
 
-    /// Removes whatever has this name with all below it; a missing one is fine. Needs no more than some dozen descriptors,
-    /// however deep it goes, and gives itself the rights of an owner where they are missing.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn remove_tree(&self, name: &OsStr) -> io::Result<()> {
-        match self.stat_of(name)? {
-            None => return Ok(()),
-            Some(found) if found.kind != FileKind::Directory => return self.remove_file(name),
-            Some(_) => {}
-        }
-        let mut moved = 0_u64;
-        let top = self.child_with_rights(name)?;
-        let mut pending = vec![(top, Vec::new())];
-        loop {
-            let Some((dir, _)) = pending.last() else { return Ok(()) };
-            match next_child(dir)? {
-                Some(child) => {
-                    let child = OsStr::from_bytes(&child);
-                    if pending.len() < REMOVE_DEPTH_MAX {
-                        let opened = pending[pending.len() - 1].0.child_with_rights(child)?;
-                        pending.push((opened, child.as_bytes().to_vec()));
-                    } else {
-                        // Up to the top, which is emptied again before it is removed.
-                        moved += 1;
-                        let new = format!(".dhow-moved-up-{}-{moved}", std::process::id());
-                        let below = &pending[pending.len() - 1].0;
-                        below.child_with_rights(child)?;
-                        fs::renameat(&below.descriptor, child, &pending[0].0.descriptor, new.as_str())?;
-                    }
-                }
-                None => {
-                    let Some((_, removed)) = pending.pop() else { return Ok(()) };
-                    match pending.last() {
-                        Some((above, _)) => rmdir(above, OsStr::from_bytes(&removed))?,
-                        None => return rmdir(self, name),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Opens the directory of that name and sees to it that its owner may change it.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn child_with_rights(&self, name: &OsStr) -> io::Result<Self> {
-        let opened = match self.child(name) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.set_mode_of(name, 0o700)?;
-                self.child(name)?
-            }
-            other => other?,
-        };
-        let mode = opened.stat()?.mode;
-        if mode & 0o700 != 0o700 {
-            set_mode(&opened, mode | 0o700)?;
-        }
-        Ok(opened)
-    }
-
     /// Gives `name` the name `new` in `other`, which must be free.
     ///
     /// # Errors
@@ -344,63 +237,6 @@ impl Dir {
     pub fn exchange(&self, name: &OsStr, other: &OsStr) -> io::Result<()> {
         fault::point("beneath.exchange")?;
         Ok(fs::renameat_with(&self.descriptor, name, &self.descriptor, other, RenameFlags::EXCHANGE)?)
-    }
-
-    /// Sets owner and group of what has this name, not following a link.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn set_owner_of(&self, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
-        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        Ok(fs::chownat(&self.descriptor, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    /// Sets the permission bits of a file of any type but a symbolic link, which has none.
-    ///
-    /// # Errors
-    /// The operating system's; `ELOOP` for a link.
-    pub fn set_mode_of(&self, name: &OsStr, mode: u32) -> io::Result<()> {
-        // chmod(2) has no form that does not follow: the file is pinned first, and the pinned one is changed.
-        let pinned =
-            fs::openat(&self.descriptor, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        if stat(&fs::fstat(&pinned)?).kind == FileKind::Symlink {
-            return Err(Errno::LOOP.into());
-        }
-        Ok(fs::chmod(format!("/proc/self/fd/{}", pinned.as_raw_fd()), Mode::from_raw_mode(mode))?)
-    }
-
-    /// Sets the time of the last change (and access) of what has this name, not following a link.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn set_modified_of(&self, name: &OsStr, seconds: i64, nanoseconds: u32) -> io::Result<()> {
-        let times = timestamps(seconds, nanoseconds);
-        Ok(fs::utimensat(&self.descriptor, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    /// Sets an extended attribute of what has this name, not following a link.
-    ///
-    /// # Errors
-    /// The operating system's; user attributes are for files and directories only.
-    pub fn set_xattr_of(&self, name: &OsStr, xattr: &[u8], value: &[u8]) -> io::Result<()> {
-        Ok(fs::lsetxattr(self.proc_path(name), OsStr::from_bytes(xattr), value, XattrFlags::empty())?)
-    }
-
-    /// The extended attributes of what has this name, sorted, not following a link.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn xattrs_of(&self, name: &OsStr) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        let path = self.proc_path(name);
-        let list = read_growing(|buffer| fs::llistxattr(&path, buffer))?;
-        collect_xattrs(&list, |xattr| read_growing(|buffer| fs::lgetxattr(&path, xattr, buffer)))
-    }
-
-    /// A single name behind an open directory: the kernel goes from the descriptor on, not through the path it once had.
-    fn proc_path(&self, name: &OsStr) -> Vec<u8> {
-        let mut path = format!("/proc/self/fd/{}/", self.descriptor.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name.as_bytes());
-        path
     }
 
     /// Takes the directory for oneself, as a mark for later runs that somebody works in it; whether it was free. The mark
@@ -450,58 +286,10 @@ impl AsFd for Dir {
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Removes files of a directory until one is a directory itself, whose name is returned; nothing when it is empty.
-fn next_child(dir: &Dir) -> io::Result<Option<Vec<u8>>> {
-    for entry in Listing::read_from(&dir.descriptor)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        match fs::unlinkat(&dir.descriptor, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(Errno::ISDIR) => return Ok(Some(name.to_bytes().to_vec())),
-            // POSIX's answer for directories; Linux has it for files of others in a sticky directory too.
-            Err(Errno::PERM) if entry.file_type() == FileType::Directory => return Ok(Some(name.to_bytes().to_vec())),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
-}
-
-fn rmdir(dir: &Dir, name: &OsStr) -> io::Result<()> {
-    fault::point("beneath.rmdir")?;
-    missing_is_fine(fs::unlinkat(&dir.descriptor, name, AtFlags::REMOVEDIR))
-}
-
 fn missing_is_fine(outcome: rustix::io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(Errno::NOENT) => Ok(()),
         other => Ok(other?),
-    }
-}
-
-fn stat(found: &fs::Stat) -> Stat {
-    let kind = match FileType::from_raw_mode(found.st_mode) {
-        FileType::Directory => FileKind::Directory,
-        FileType::Symlink => FileKind::Symlink,
-        FileType::Fifo => FileKind::Fifo,
-        FileType::CharacterDevice => FileKind::CharDevice,
-        FileType::BlockDevice => FileKind::BlockDevice,
-        FileType::Socket => FileKind::Socket,
-        FileType::RegularFile | FileType::Unknown => FileKind::File,
-    };
-    Stat {
-        kind,
-        mode: found.st_mode & 0o7777,
-        uid: found.st_uid,
-        gid: found.st_gid,
-        size: u64::try_from(found.st_size).unwrap_or(0),
-        allocated_bytes: u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(512),
-        modified: (found.st_mtime, u32::try_from(found.st_mtime_nsec).unwrap_or(0)),
-        identity: (found.st_dev, found.st_ino),
-        links: found.st_nlink,
-        device: (fs::major(found.st_rdev), fs::minor(found.st_rdev)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{self, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::Stat;
+use super::stat::{Stat, stat};
 use crate::fault;
 use crate::fs as durable;
 
@@ -19,7 +19,7 @@ use crate::fs as durable;
 /// # Errors
 /// The operating system's.
 pub fn stat_open(file: impl AsFd) -> io::Result<Stat> {
-    Ok(super::stat(&fs::fstat(file)?))
+    Ok(stat(&fs::fstat(file)?))
 }
 
 /// The bits that this process takes away from the modes of what it makes; nothing where the system does not tell (Linux 4.7).
