@@ -1,31 +1,28 @@
 //! The options that `create` and `run` share.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use dhow_base::fs::{Durability, read_limited, write_atomic};
+use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{
-    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, capability_number, size,
+    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, capability_number,
 };
 use dhow_ops::pull::Policy;
 
 use super::super::podman::container as podman;
 use super::super::{pull, targets};
-use super::proxies;
-use crate::errors::{FLAG_ERROR, Failure, Outcome};
+use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
+use engine::Engine;
+use values::{NANO, bytes, integer, labels, misread, nano_cpus, variables};
 
-/// Longest file of variables or labels that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+mod engine;
+mod values;
 
 /// Least memory that a container can be limited to, in bytes, as with docker.
 const MEMORY_BYTES_MIN: u64 = 6 << 20;
-
-/// A processor, in its billionths.
-const NANO: u64 = 1_000_000_000;
 
 /// Least time of processors that a container can be limited to, as with docker.
 const NANO_CPUS_MIN: u64 = NANO / 100;
@@ -142,57 +139,6 @@ pub(super) struct Flags {
     registry: Network,
 }
 
-/// Options of docker's that a container engine is needed for.
-#[derive(Args, Debug)]
-struct Engine {
-    #[arg(short, long, hide = true)]
-    detach: bool,
-    #[arg(short, long, hide = true, value_name = "list")]
-    publish: Vec<String>,
-    #[arg(short = 'P', long, hide = true)]
-    publish_all: bool,
-    #[arg(long, hide = true, value_name = "string")]
-    restart: Option<String>,
-    #[arg(long, hide = true)]
-    init: bool,
-    #[arg(long, hide = true)]
-    privileged: bool,
-    #[arg(long, hide = true, value_name = "string")]
-    pid: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    ipc: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    userns: Option<String>,
-}
-
-impl Engine {
-    /// Refuses what is given, and says what there is instead.
-    fn check(&self) -> Outcome {
-        let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
-        let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
-        match () {
-            () if self.detach => refuse("--detach", services),
-            () if self.restart.as_deref().is_some_and(|policy| policy != "no") => refuse("--restart", services),
-            () if self.publish_all || !self.publish.is_empty() => refuse(
-                "--publish",
-                "a container has this machine's network, where its ports are open as they are, or none",
-            ),
-            () if self.init => refuse("--init", "the program is the container's first process"),
-            () if self.privileged => {
-                refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
-            }
-            () if self.pid.is_some() => refuse("--pid", "a container sees its own processes"),
-            () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
-                refuse("--ipc", "a container shares no memory with others")
-            }
-            () if self.userns.is_some() => {
-                refuse("--userns", "root's containers have none, those of other users always have one")
-            }
-            () => Ok(()),
-        }
-    }
-}
-
 impl Flags {
     /// The container that the options and the words behind them describe.
     ///
@@ -207,7 +153,7 @@ impl Flags {
             words.split_first().map_or((String::new(), &[][..]), |(image, rest)| (image.clone(), rest));
         let network = match self.network.as_deref() {
             None | Some("host" | "") => ContainerNetwork::Host,
-            // A network of its own that leads nowhere is what «private» can be without an engine.
+            // A network of its own that leads nowhere is what `private` can be without an engine.
             Some("none" | "private") => ContainerNetwork::None,
             Some(other) => {
                 let message = format!("network {other:?} is not supported: networks are for a container engine");
@@ -266,6 +212,38 @@ impl Flags {
     }
 
     fn settings(&self, session: &Session<'_>, network: ContainerNetwork) -> Outcome<Settings> {
+        let mut settings = Settings {
+            network,
+            read_only: self.read_only,
+            auto_remove: self.rm,
+            capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
+            groups: self.group_add.clone(),
+            shm_bytes: self.shm_size.unwrap_or(0),
+            extra_hosts: self.add_host.clone(),
+            name_servers: self.dns.clone(),
+            mounts: self.mounts(session)?,
+            limits: self.limits()?,
+            ..Settings::default()
+        };
+        for option in &self.security_opt {
+            match option.replacen(':', "=", 1).as_str() {
+                "no-new-privileges" | "no-new-privileges=true" => settings.no_new_privileges = true,
+                "no-new-privileges=false" => settings.no_new_privileges = false,
+                "seccomp=unconfined" => settings.unfiltered = true,
+                "systempaths=unconfined" => settings.unmasked = true,
+                "apparmor=unconfined" | "label=disable" => {}
+                _ => return Err(Failure::Client(format!("security option {option:?} is not supported"))),
+            }
+        }
+        let bad = settings.extra_hosts.iter().find(|host| !host.contains([':', '=']));
+        match bad {
+            Some(host) => Err(misread(session, host, "--add-host", &format!("bad format for add-host: {host:?}"))),
+            None => Ok(settings),
+        }
+    }
+
+    /// What is to be mounted, each at a place of its own.
+    fn mounts(&self, session: &Session<'_>) -> Outcome<Vec<Mount>> {
         type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
         let long = |text: &str| {
             Mount::long(text).map_err(|refusal| match refusal {
@@ -289,34 +267,7 @@ impl Flags {
                 mounts.push(mount);
             }
         }
-        let mut settings = Settings {
-            network,
-            read_only: self.read_only,
-            auto_remove: self.rm,
-            capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
-            groups: self.group_add.clone(),
-            shm_bytes: self.shm_size.unwrap_or(0),
-            extra_hosts: self.add_host.clone(),
-            name_servers: self.dns.clone(),
-            limits: self.limits()?,
-            mounts,
-            ..Settings::default()
-        };
-        for option in &self.security_opt {
-            match option.replacen(':', "=", 1).as_str() {
-                "no-new-privileges" | "no-new-privileges=true" => settings.no_new_privileges = true,
-                "no-new-privileges=false" => settings.no_new_privileges = false,
-                "seccomp=unconfined" => settings.unfiltered = true,
-                "systempaths=unconfined" => settings.unmasked = true,
-                "apparmor=unconfined" | "label=disable" => {}
-                _ => return Err(Failure::Client(format!("security option {option:?} is not supported"))),
-            }
-        }
-        let bad = settings.extra_hosts.iter().find(|host| !host.contains([':', '=']));
-        match bad {
-            Some(host) => Err(misread(session, host, "--add-host", &format!("bad format for add-host: {host:?}"))),
-            None => Ok(settings),
-        }
+        Ok(mounts)
     }
 
     /// Docker's checks of limits (moby, `verifyPlatformContainerResources`).
@@ -340,21 +291,7 @@ impl Flags {
     /// # Errors
     /// Those of pulling it.
     pub(super) fn fetch(&self, session: &Session<'_>, options: &Options) -> Outcome {
-        let policy = match self.pull.as_str() {
-            "always" => Policy::Always,
-            // Podman's word for it; what is as new is not fetched again.
-            "newer" if session.personality == Personality::Podman => Policy::Always,
-            "missing" | "" => Policy::Missing,
-            "never" => Policy::Never,
-            other if session.personality == Personality::Podman => {
-                return Err(Failure::Client(format!("unsupported pull policy {other:?}")));
-            }
-            other => {
-                let message =
-                    format!("invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\"");
-                return Err(Failure::Client(message));
-            }
-        };
+        let policy = self.policy(session.personality)?;
         // The process outside of the namespace has done so.
         if session.environment.in_user_namespace.is_some() {
             return Ok(());
@@ -380,6 +317,22 @@ impl Flags {
         pull::for_container(session, &self.registry, &options.image, self.platform.as_deref(), self.quiet)
     }
 
+    fn policy(&self, personality: Personality) -> Outcome<Policy> {
+        match self.pull.as_str() {
+            "always" => Ok(Policy::Always),
+            // Podman's word for it; what is as new is not fetched again.
+            "newer" if personality == Personality::Podman => Ok(Policy::Always),
+            "missing" | "" => Ok(Policy::Missing),
+            "never" => Ok(Policy::Never),
+            other if personality == Personality::Podman => {
+                Err(Failure::Client(format!("unsupported pull policy {other:?}")))
+            }
+            other => Err(Failure::Client(format!(
+                "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
+            ))),
+        }
+    }
+
     /// Says that a file is in the way of the container's ID, before anything is done.
     pub(super) fn check_cidfile(&self) -> Outcome {
         match self.cidfile.as_deref().filter(|path| path.exists()) {
@@ -400,129 +353,5 @@ impl Flags {
             Some(path) => write_atomic(path, id.as_bytes(), 0o644, Durability::Cached),
             None => Ok(()),
         }
-    }
-}
-
-/// Says of a flag's value what docker's client says while it reads the command line.
-fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str) -> Failure {
-    let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
-    let what = format!("invalid argument {value:?} for {flag:?} flag: {why}");
-    Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
-}
-
-fn bytes(text: &str) -> Result<u64, String> {
-    size(text).map_err(|error| error.to_string())
-}
-
-/// Go's `strconv.ParseInt`.
-fn integer(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-}
-
-/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`).
-fn nano_cpus(text: &str) -> Result<u64, String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
-        return Err(format!("failed to parse {text} as a rational number"));
-    }
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > 9 {
-        return Err("value is too precise".to_owned());
-    }
-    format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
-}
-
-/// Variables of files, then those of options; one without a value has that of this process, or takes away the image's.
-fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<Vec<String>> {
-    let mut variables: Vec<String> = Vec::new();
-    let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
-    for path in files {
-        for line in lines(path)? {
-            let name = line.split('=').next().unwrap_or_default();
-            if name.is_empty() || name.contains(char::is_whitespace) {
-                let what = if name.is_empty() {
-                    "no variable name on line".to_owned()
-                } else {
-                    format!("variable '{name}' contains whitespaces")
-                };
-                return Err(Failure::Client(format!("invalid env file ({}): {what}", path.display())));
-            }
-            variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
-        }
-    }
-    variables.extend(proxies::of_config(session, given)?);
-    for variable in given {
-        if variable.starts_with('=') || variable.is_empty() {
-            let why = format!("invalid environment variable: {variable}");
-            return Err(misread(session, variable, "-e, --env", &why));
-        }
-        // One that is not set goes to docker's engine by its name alone, which takes away what the image says of it.
-        let unset = || Some(variable.clone()).filter(|_| session.personality != Personality::Podman);
-        variables.extend(if variable.contains('=') { Some(variable.clone()) } else { own(variable).or_else(unset) });
-    }
-    let mut last: Vec<String> = Vec::new();
-    for variable in variables {
-        let name = variable.split('=').next().unwrap_or_default().to_owned();
-        match last.iter_mut().find(|known| known.split('=').next() == Some(&name)) {
-            Some(known) => *known = variable,
-            None => last.push(variable),
-        }
-    }
-    Ok(last)
-}
-
-fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
-    let mut labels = BTreeMap::new();
-    let mut add = |text: &str| {
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        if name.is_empty() {
-            return Err(misread(session, text, "-l, --label", &format!("invalid label '{text}': empty name")));
-        }
-        labels.insert(name.to_owned(), value.to_owned());
-        Ok(())
-    };
-    for path in files {
-        lines(path)?.iter().try_for_each(|line| add(line))?;
-    }
-    given.iter().try_for_each(|label| add(label))?;
-    Ok(labels)
-}
-
-/// The lines of a file that say something.
-fn lines(path: &Path) -> Outcome<Vec<String>> {
-    let bytes = read_limited(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
-        Kind::NotFound => Failure::Client(format!("open {}: no such file or directory", path.display())),
-        _ => Failure::Client(error.to_string()),
-    })?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::Client(format!("invalid env file ({}): it is no UTF-8", path.display())))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let says = |line: &&str| !line.is_empty() && !line.starts_with('#');
-    Ok(text.lines().map(str::trim_start).filter(says).map(str::to_owned).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processors_are_decimals() {
-        let check = |text: &str, expected: Result<u64, &str>| {
-            assert_eq!(
-                nano_cpus(text).as_ref().map_err(String::as_str),
-                expected.as_ref().map_err(|text| *text),
-                "{text}"
-            );
-        };
-        check("1", Ok(1_000_000_000));
-        check("1.5", Ok(1_500_000_000));
-        check(".01", Ok(10_000_000));
-        check("2.", Ok(2_000_000_000));
-        check("0.1234567890", Ok(123_456_789));
-        check("0.1234567891", Err("value is too precise"));
-        check("x", Err("failed to parse x as a rational number"));
-        check("-1", Err("failed to parse -1 as a rational number"));
-        check("", Err("failed to parse  as a rational number"));
     }
 }

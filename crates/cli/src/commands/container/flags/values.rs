@@ -1,0 +1,143 @@
+//! How values of options are read: sizes, numbers, variables, labels, and the files that hold them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use dhow_base::Kind;
+use dhow_base::fs::read_limited;
+use dhow_ops::container::size;
+
+use super::super::proxies;
+use crate::errors::{FLAG_ERROR, Failure, Outcome};
+use crate::personality::Personality;
+use crate::session::Session;
+
+/// Longest file of variables or labels that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A processor, in its billionths.
+pub(super) const NANO: u64 = 1_000_000_000;
+
+/// Says of a flag's value what docker's client says while it reads the command line.
+pub(super) fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str) -> Failure {
+    let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
+    let what = format!("invalid argument {value:?} for {flag:?} flag: {why}");
+    Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
+}
+
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    size(text).map_err(|error| error.to_string())
+}
+
+/// Go's `strconv.ParseInt`.
+pub(super) fn integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+}
+
+/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`).
+pub(super) fn nano_cpus(text: &str) -> Result<u64, String> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
+        return Err(format!("failed to parse {text} as a rational number"));
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 9 {
+        return Err("value is too precise".to_owned());
+    }
+    format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
+}
+
+/// Variables of files, then those of options; one without a value has that of this process, or takes away the image's.
+pub(super) fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<Vec<String>> {
+    let mut variables: Vec<String> = Vec::new();
+    let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
+    for path in files {
+        for line in lines(path)? {
+            let name = line.split('=').next().unwrap_or_default();
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                let what = if name.is_empty() {
+                    "no variable name on line".to_owned()
+                } else {
+                    format!("variable '{name}' contains whitespaces")
+                };
+                return Err(Failure::Client(format!("invalid env file ({}): {what}", path.display())));
+            }
+            variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
+        }
+    }
+    variables.extend(proxies::of_config(session, given)?);
+    for variable in given {
+        if variable.starts_with('=') || variable.is_empty() {
+            let why = format!("invalid environment variable: {variable}");
+            return Err(misread(session, variable, "-e, --env", &why));
+        }
+        // One that is not set goes to docker's engine by its name alone, which takes away what the image says of it.
+        let unset = || Some(variable.clone()).filter(|_| session.personality != Personality::Podman);
+        variables.extend(if variable.contains('=') { Some(variable.clone()) } else { own(variable).or_else(unset) });
+    }
+    let mut last: Vec<String> = Vec::new();
+    for variable in variables {
+        let name = variable.split('=').next().unwrap_or_default().to_owned();
+        match last.iter_mut().find(|known| known.split('=').next() == Some(&name)) {
+            Some(known) => *known = variable,
+            None => last.push(variable),
+        }
+    }
+    Ok(last)
+}
+
+pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    let mut add = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.is_empty() {
+            return Err(misread(session, text, "-l, --label", &format!("invalid label '{text}': empty name")));
+        }
+        labels.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    };
+    for path in files {
+        lines(path)?.iter().try_for_each(|line| add(line))?;
+    }
+    given.iter().try_for_each(|label| add(label))?;
+    Ok(labels)
+}
+
+/// The lines of a file that say something.
+fn lines(path: &Path) -> Outcome<Vec<String>> {
+    let bytes = read_limited(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        Kind::NotFound => Failure::Client(format!("open {}: no such file or directory", path.display())),
+        _ => Failure::Client(error.to_string()),
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| Failure::Client(format!("invalid env file ({}): it is no UTF-8", path.display())))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let says = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    Ok(text.lines().map(str::trim_start).filter(says).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_decimals() {
+        let check = |text: &str, expected: Result<u64, &str>| {
+            assert_eq!(
+                nano_cpus(text).as_ref().map_err(String::as_str),
+                expected.as_ref().map_err(|text| *text),
+                "{text}"
+            );
+        };
+        check("1", Ok(1_000_000_000));
+        check("1.5", Ok(1_500_000_000));
+        check(".01", Ok(10_000_000));
+        check("2.", Ok(2_000_000_000));
+        check("0.1234567890", Ok(123_456_789));
+        check("0.1234567891", Err("value is too precise"));
+        check("x", Err("failed to parse x as a rational number"));
+        check("-1", Err("failed to parse -1 as a rational number"));
+        check("", Err("failed to parse  as a rational number"));
+    }
+}
