@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-use crate::{docs, layers, shell, tidy};
+use crate::{docs, layers, pages, shell, tidy};
 
 /// How much to check.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,11 +13,12 @@ pub(crate) enum Extent {
     BesideTests,
 }
 
-/// Checks formatting, lints, layers, house rules, rustdoc and generated pages.
+/// Checks formatting, lints, layers, house rules, links and paths of pages, rustdoc and generated pages.
 pub(crate) fn run(extent: Extent) -> Result<()> {
     shell::step("formatting", || shell::run(&mut shell::cargo(&["fmt", "--all", "--check"])))?;
     shell::step("layers", || none(layers::problems()?))?;
     shell::step("house rules", || none(tidy::problems()?))?;
+    shell::step("pages", || none(pages::problems()?))?;
     shell::step("clippy", || {
         shell::run(&mut shell::cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;

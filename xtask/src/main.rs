@@ -12,6 +12,7 @@ mod check;
 mod demo;
 mod docs;
 mod layers;
+mod pages;
 mod provision;
 mod shell;
 mod test;
@@ -27,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Formatting, lints, layers, house rules, rustdoc and generated pages
+    /// Formatting, lints, layers, house rules, pages, rustdoc and generated pages
     Check,
     /// Install what the tests need (as root), check, then run every test
     Test,
