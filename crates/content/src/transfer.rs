@@ -54,17 +54,7 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
     let mut least_missing = u64::MAX;
     let read = AtomicU64::new(0);
     loop {
-        let ingest = match sink.ingest(blob, options.observer).await? {
-            Begin::Present => {
-                options.observer.event(Event::Present { digest });
-                return Ok(Transferred::Present);
-            }
-            Begin::Mounted { from } => {
-                options.observer.event(Event::Mounted { digest, from: &from });
-                return Ok(Transferred::Present);
-            }
-            Begin::Write(ingest) => ingest,
-        };
+        let Some(ingest) = begin(sink, blob, &options).await? else { return Ok(Transferred::Present) };
         let missing = missing_bytes(&ingest.missing());
         let resumed = missing < blob.size;
         if resumed && let Some(origin) = ingest.origin() {
@@ -113,6 +103,17 @@ pub(crate) async fn transfer<S: Source, D: Sink>(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Begins to write a blob; nothing where the sink has it already, which is told.
+async fn begin<D: Sink>(sink: &D, blob: &Descriptor, options: &CopyOptions<'_>) -> Result<Option<D::Ingest>> {
+    let digest = blob.digest.as_str();
+    match sink.ingest(blob, options.observer).await? {
+        Begin::Write(ingest) => return Ok(Some(ingest)),
+        Begin::Present => options.observer.event(Event::Present { digest }),
+        Begin::Mounted { from } => options.observer.event(Event::Mounted { digest, from: &from }),
+    }
+    Ok(None)
 }
 
 /// The failures of one transfer, and whether it may go on.

@@ -123,10 +123,13 @@ impl<S: Storage> Registry<S> {
         if self.read_only || self.images.is_some() {
             return Err(Failure::method("GET, HEAD", "the registry is read-only"));
         }
-        let receiver = call.receiver(body, &self.limits);
-        // A task of its own: it goes on to a defined end when the client goes away and this future is dropped.
+        self.write_to_its_end(call, route, body).await
+    }
+
+    /// Does what changes something in a task of its own: it goes on to a defined end when the client goes away and this future is dropped.
+    async fn write_to_its_end(self: Arc<Self>, call: Call, route: Route, body: Incoming) -> Outcome<Response<Body>> {
+        let mut receiver = call.receiver(body, &self.limits);
         let task = tokio::spawn(async move {
-            let mut receiver = receiver;
             let outcome = self.write(&call, route, &mut receiver).await;
             if outcome.is_err() && !receiver.ended() {
                 receiver.drain().await;
