@@ -2,46 +2,32 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dhow_base::{Error, Kind, Result, limits};
-use futures::{Stream, StreamExt};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::redirect::Policy;
-use reqwest::{ClientBuilder, Method, StatusCode};
+use dhow_base::{Error, Kind, Result};
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::client::ClientOptions;
 use crate::config::certs::Tls;
 use crate::config::site::Site;
 use crate::courtesy::RateLimits;
-use crate::error::WireError;
 use crate::failure::{Failure, classify};
 use crate::gate::Permit;
 use crate::host::{Reach, api_authority, reach, shown};
 use crate::retry::{is_overload, is_retryable, retry_after};
-use crate::traffic::{Traffic, Way};
+use crate::traffic::Way;
 use crate::warning::Warnings;
+use connections::Kinds;
 
-/// How long a connection may take to be made.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
+mod answer;
+mod connections;
 
-/// After so long without a byte the other side is asked whether it still knows the connection. One whose reset got lost would
-/// be waited for until the end of all patience; a server that is only slow answers.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-
-/// Flow-control windows of HTTP/2 in bytes. The protocol's default of 64 KiB would hold a transfer over 50 ms to 1.3 MB/s.
-/// All windows together are the most that waits in memory when the store is slower than the network.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
-
-/// Connections with HTTP/2 that long bodies have beside the first: registries and the networks before them hold single
-/// connections to a rate, and on a lossy way the congestion window of one is not enough.
-const LANES: usize = 8;
-const LANE_WINDOW: u32 = 3 << 20;
+pub(crate) use answer::Answer;
 
 /// A request that can be sent again.
 #[derive(Clone, Debug)]
@@ -108,19 +94,6 @@ impl Security {
     }
 }
 
-/// What tells connections apart that must not be mixed.
-#[derive(Debug, PartialEq, Eq)]
-struct Kinds {
-    is_loopback: bool,
-    verify: bool,
-    /// Certificates, where there are any.
-    tls: Option<Arc<Tls>>,
-    identifies: bool,
-    dial_timeout: Option<Duration>,
-    /// Which of several connections with HTTP/2, where one would carry everything.
-    lane: usize,
-}
-
 /// The connections of a client. Building a TLS client means loading root certificates, so each kind is built when it is
 /// first needed: a run that only speaks plain HTTP never pays for it.
 #[derive(Debug)]
@@ -149,71 +122,6 @@ impl Transport {
             reached: Mutex::default(),
             warnings: Warnings::default(),
             limits: RateLimits::default(),
-        })
-    }
-
-    fn client(&self, attempt: &Attempt) -> Result<reqwest::Client> {
-        let (url, security) = (&attempt.url, &attempt.security);
-        let is_loopback = reach(url) == Reach::Loopback;
-        // With HTTP/1.1 every request under way has a connection anyway; over TLS it may be HTTP/2, where all share one.
-        let has_lanes = attempt.bulk && (!is_loopback || self.options.parts.loopback) && url.scheme() == "https";
-        let lane = if has_lanes { 1 + self.turns.fetch_add(1, Ordering::Relaxed) % LANES } else { 0 };
-        let tls = Some(&security.tls).filter(|tls| !tls.is_empty() && url.scheme() == "https").cloned();
-        let identifies = security.identifies_at(url);
-        let (verify, dial_timeout) = (security.verify && !is_loopback, security.dial_timeout);
-        let kinds = Kinds { is_loopback, verify, tls, identifies, dial_timeout, lane };
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kinds) {
-            return Ok(client.clone());
-        }
-        let client = self.build(&kinds)?;
-        clients.push((kinds, client.clone()));
-        Ok(client)
-    }
-
-    fn build(&self, kinds: &Kinds) -> Result<reqwest::Client> {
-        // With HTTP/2 a stream that stands still is given up, its connection is not: without pings every further attempt
-        // would go into the same silence. Both waits together end before the stream's own patience does.
-        let ping = self.options.body_patience / 3;
-        let builder = reqwest::Client::builder()
-            .user_agent(&self.options.user_agent)
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(kinds.dial_timeout.unwrap_or(CONNECT_PATIENCE))
-            .tcp_keepalive(KEEPALIVE)
-            .tcp_keepalive_interval(KEEPALIVE)
-            .tcp_keepalive_retries(3)
-            .http2_initial_stream_window_size(if kinds.lane == 0 { STREAM_WINDOW } else { LANE_WINDOW })
-            .http2_initial_connection_window_size(if kinds.lane == 0 { CONNECTION_WINDOW } else { LANE_WINDOW })
-            .http2_keep_alive_interval(ping)
-            .http2_keep_alive_timeout(ping)
-            // Certificates prove nothing on this machine that plain HTTP, allowed there too, would not give away.
-            .tls_danger_accept_invalid_certs(!kinds.verify);
-        // Proxies have no way to reach what is local here.
-        let builder = if kinds.is_loopback { builder.no_proxy() } else { self.options.proxies.apply(builder) };
-        let tls = kinds.tls.as_deref();
-        let builder = match tls {
-            Some(tls) => with_certificates(builder, tls, kinds)?,
-            None => builder,
-        };
-        builder.build().map_err(|error| {
-            let error = error.without_url();
-            let why = match crate::failure::innermost(&error) {
-                // What `openssl x509 -req` makes without extensions.
-                why if why.contains("UnsupportedCertVersion") => {
-                    "a certificate is of X.509 version 1; version 3 is needed (openssl x509 -req -extfile …)".to_owned()
-                }
-                why => why,
-            };
-            match tls {
-                Some(tls) => {
-                    Error::new(Kind::Invalid, format!("cannot use the certificates in {}: {why}", tls.files()))
-                        .with_source(error)
-                }
-                None => Error::new(Kind::Internal, format!("cannot set up TLS: {why}"))
-                    .with_hint("are the system's root certificates (ca-certificates) installed?")
-                    .with_source(error),
-            }
         })
     }
 
@@ -332,23 +240,6 @@ impl Transport {
     }
 }
 
-/// Adds the certificates of a registry: authorities to those of the system, and this client's for the registry itself.
-fn with_certificates(mut builder: ClientBuilder, tls: &Tls, kinds: &Kinds) -> Result<ClientBuilder> {
-    let unusable = |path: &Path| Error::new(Kind::Invalid, format!("cannot use the certificates in {path:?}"));
-    for (path, pem) in tls.authorities.iter().filter(|_| kinds.verify) {
-        let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| unusable(path))?;
-        builder = builder.tls_certs_merge(found);
-    }
-    if let Some((path, pem)) = tls.identities.first().filter(|_| kinds.identifies) {
-        if tls.identities.len() > 1 {
-            tracing::debug!(?path, "the first of several client certificates is shown");
-        }
-        let identity = reqwest::Identity::from_pem(pem.expose().as_bytes()).map_err(|_| unusable(path))?;
-        builder = builder.identity(identity);
-    }
-    Ok(builder)
-}
-
 /// Headers that the user configured. Their values may be secrets, so that they are in no message.
 fn registry_headers(pairs: &[(String, String)]) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -370,125 +261,3 @@ fn host(url: &Url) -> String {
 fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
-
-/// The answer to a request; its body is still to be read.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    response: reqwest::Response,
-    pub(crate) method: Method,
-    /// Where the answer came from: the last of the redirects.
-    pub(crate) url: Url,
-    /// Whether that is another origin than the registry's.
-    pub(crate) is_foreign: bool,
-    /// Held until the body has come.
-    permit: Option<Permit>,
-    traffic: Traffic,
-}
-
-impl Answer {
-    pub(crate) fn status(&self) -> StatusCode {
-        self.response.status()
-    }
-
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        self.response.headers()
-    }
-
-    /// A header as text; unreadable ones count as absent.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers().get(name)?.to_str().ok()
-    }
-
-    /// The `Location` header as an absolute URL (it may be relative, RFC 9110 §10.2.2).
-    pub(crate) fn location(&self) -> Result<Option<Url>> {
-        let Some(text) = self.header(LOCATION.as_str()) else { return Ok(None) };
-        let target = self.url.join(text).ok().filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
-        match target {
-            Some(target) => Ok(Some(target)),
-            None => {
-                let message = format!("{}: the answer leads to what is no HTTP address", shown(&self.url));
-                Err(Error::new(Kind::Invalid, message))
-            }
-        }
-    }
-
-    /// The length that the answer announces, in bytes. Also right for HEAD.
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        self.header("content-length")?.trim().parse().ok()
-    }
-
-    /// The body as it comes. Each wait is limited, the length is not.
-    pub(crate) fn stream(self, patience: Duration) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-        let name = shown(&self.url);
-        let failed = move |why: String| Error::new(Kind::Unavailable, format!("{name}: {why}"));
-        let (stream, permit, traffic) = (Box::pin(self.response.bytes_stream()), self.permit, self.traffic);
-        futures::stream::unfold(Some((stream, permit, traffic, failed)), move |state| async move {
-            let (mut stream, permit, traffic, failed) = state?;
-            match tokio::time::timeout(patience, stream.next()).await {
-                Ok(None) => None,
-                Ok(Some(Ok(bytes))) => {
-                    if let Some(permit) = &permit {
-                        permit.moved(bytes.len());
-                    }
-                    traffic.pace(bytes.len()).await;
-                    Some((Ok(bytes), Some((stream, permit, traffic, failed))))
-                }
-                Ok(Some(Err(error))) => {
-                    let why = format!("the connection broke: {}", crate::failure::innermost(&error.without_url()));
-                    Some((Err(failed(why)), None))
-                }
-                Err(_) => {
-                    if let Some(permit) = &permit {
-                        permit.overloaded(None);
-                    }
-                    Some((Err(failed(format!("no bytes came for {} seconds", patience.as_secs()))), None))
-                }
-            }
-        })
-    }
-
-    /// The whole body.
-    ///
-    /// # Errors
-    /// [`Kind::LimitExceeded`] when it is longer than `bytes_max`; [`Kind::Unavailable`] when it breaks off.
-    pub(crate) async fn bytes(self, bytes_max: u64) -> Result<Vec<u8>> {
-        let name = shown(&self.url);
-        let too_long =
-            || Error::new(Kind::LimitExceeded, format!("{name}: the answer is longer than {bytes_max} bytes"));
-        if self.method != Method::HEAD && self.content_length().is_some_and(|length| length > bytes_max) {
-            return Err(too_long());
-        }
-        let mut body = Vec::new();
-        let mut stream = Box::pin(self.stream(BODY_PATIENCE));
-        while let Some(bytes) = stream.next().await {
-            body.extend_from_slice(&bytes?);
-            if body.len() as u64 > bytes_max {
-                return Err(too_long());
-            }
-        }
-        Ok(body)
-    }
-
-    /// The error that this answer is. A body that cannot be read counts as empty.
-    pub(crate) async fn wire_error(self) -> WireError {
-        let (status, headers) = (self.status(), self.headers().clone());
-        if self.is_foreign {
-            return WireError::foreign(status, self.url.host_str().unwrap_or_default());
-        }
-        let mut body = Vec::new();
-        let mut stream = Box::pin(self.stream(ERROR_BODY_PATIENCE));
-        while let Some(Ok(bytes)) = stream.next().await {
-            body.extend_from_slice(&bytes);
-            if body.len() as u64 > limits::ERROR_BODY_BYTES_MAX {
-                break;
-            }
-        }
-        WireError::read(status, &headers, &body)
-    }
-}
-
-/// How long each read of a small body may take.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long each read of an error's body may take: the error is known without it.
-const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(5);
