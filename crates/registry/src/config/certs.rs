@@ -30,7 +30,7 @@ impl Tls {
     /// Adds what a folder has for the registry that it is of: authorities in `*.crt`, certificates of this client in
     /// `*.cert` with their keys in `*.key`. A folder that is not there, or not for this user, has nothing.
     pub(super) fn add_folder(&mut self, folder: &Path) -> Result<()> {
-        if super::is_absent(folder) {
+        if super::read::is_absent(folder) {
             return Ok(());
         }
         let names = match names_in(folder) {
