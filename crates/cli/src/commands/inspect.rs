@@ -21,10 +21,10 @@ pub(crate) struct Inspect {
     /// Write as "json" (one line) or by a Go template; without it, JSON is indented
     #[arg(short, long, value_name = "string", default_value = "")]
     format: String,
-    /// Accepted for old scripts; it is about containers
+    /// Show how much space containers take
     #[arg(short, long)]
     size: bool,
-    /// Look only for objects of this type; there are only images here
+    /// Look only for objects of this type: "image" or "container"
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
     #[command(flatten)]
