@@ -10,7 +10,7 @@ use dhow_spec::{Descriptor, Digest, Document};
 use futures::StreamExt;
 use futures::stream::{self, TryStreamExt};
 
-use crate::place::{BlobOrder, Sink, Source, read_document};
+use crate::place::{AT_ONCE_DEFAULT, BlobOrder, Sink, Source, read_document};
 use crate::transfer::{Transferred, transfer};
 use crate::verify::VerifiedDocument;
 use crate::window::Window;
@@ -45,9 +45,13 @@ pub struct CopyOptions<'a> {
 impl<'a> CopyOptions<'a> {
     /// Everything, six blobs at once, five retries.
     pub fn new(observer: &'a dyn Observer) -> Self {
-        Self { select: Select::All, observer, blobs_at_once: 6, retries: 5, retry_pause: None, leave_root: false }
+        let (blobs_at_once, retries) = (AT_ONCE_DEFAULT, RETRIES_DEFAULT);
+        Self { select: Select::All, observer, blobs_at_once, retries, retry_pause: None, leave_root: false }
     }
 }
+
+/// How often a transfer that stands still is tried again, unless the user says otherwise.
+const RETRIES_DEFAULT: u32 = 5;
 
 /// Blobs of at most so many bytes count as small: over a way of 50 ms and 200 Mbit/s their bytes take as long as the question.
 const SMALL_BYTES_MAX: u64 = 1 << 20;
@@ -83,7 +87,7 @@ pub async fn copy<S: Source, D: Sink>(
     if matches!(options.select, Select::All) && sink.holds(root).await? {
         return Ok(Copied::default());
     }
-    let documents = discover(source, root, options).await?;
+    let documents = documents_below(source, root, options).await?;
     let blobs = blobs_of(&documents);
     for blob in blobs.iter().filter(|blob| blob.is_layer) {
         let descriptor = &blob.descriptor;
@@ -177,15 +181,6 @@ pub async fn copy_blob<S: Source, D: Sink>(
 /// # Errors
 /// As [`copy`].
 pub async fn documents_below<S: Source>(
-    source: &S,
-    root: &Descriptor,
-    options: &CopyOptions<'_>,
-) -> Result<Vec<VerifiedDocument>> {
-    discover(source, root, options).await
-}
-
-/// Reads the documents of the graph, children before parents.
-async fn discover<S: Source>(
     source: &S,
     root: &Descriptor,
     options: &CopyOptions<'_>,

@@ -15,6 +15,10 @@ use futures::{Stream, TryStreamExt};
 use crate::origin::Origin;
 use crate::verify::{VerifiedDocument, Verifier, verify_document};
 
+/// How many transfers a place is asked for at once unless it says otherwise, as many as containers/image: enough to fill a link and
+/// two cores to the end.
+pub(crate) const AT_ONCE_DEFAULT: usize = 6;
+
 /// Bytes of one blob, in order, as they arrive.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
@@ -61,7 +65,7 @@ pub trait Source: Send + Sync {
 
     /// How many documents and small blobs are best asked for at once: many where each question is a wait, not work.
     fn small_at_once(&self) -> usize {
-        4
+        AT_ONCE_DEFAULT
     }
 
     /// Is told that what it gave last for a digest was no good. Whether better may come when it is asked again: there are
@@ -149,12 +153,12 @@ pub trait Sink: Send + Sync {
 
     /// How many blobs may be on their way in at once: 1 where they form one stream, as in an archive.
     fn blobs_at_once(&self) -> usize {
-        4
+        AT_ONCE_DEFAULT
     }
 
     /// How many small blobs it takes at once, unless blobs form one stream.
     fn small_at_once(&self) -> usize {
-        4
+        AT_ONCE_DEFAULT
     }
 }
 
