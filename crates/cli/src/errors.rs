@@ -1,5 +1,7 @@
 //! From failures to messages and exit codes.
 
+use std::fmt::Display;
+
 use dhow_base::{Error, Kind};
 
 use crate::console::Console;
@@ -54,6 +56,14 @@ impl Failure {
             0 => Ok(()),
             1 => failures.pop().map_or(Ok(()), Err),
             _ => Err(Failure::Several(failures)),
+        }
+    }
+
+    /// Puts what it was about before what the command line says.
+    pub(crate) fn about(self, what: impl Display) -> Self {
+        match self {
+            Failure::Client(message) => Failure::Client(format!("{what}: {message}")),
+            other => other,
         }
     }
 

@@ -192,8 +192,5 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
 pub(super) fn fill(session: &Session<'_>, format: &str, objects: Vec<Value>) -> Outcome {
     let Filled { text, outcome } = REPORT.fill(format, false, objects)?;
     session.console.text(text);
-    outcome.map_err(|failure| match failure {
-        Failure::Client(message) => Failure::Client(format!("inspecting object: printing inspect output: {message}")),
-        other => other,
-    })
+    outcome.map_err(|failure| failure.about("inspecting object: printing inspect output"))
 }

@@ -294,12 +294,8 @@ impl Verb for Push {
             (self.force_compression, "--force-compression", AS_THEY_ARE),
             (self.format.is_some(), "--format", AS_THEY_ARE),
         ])?;
-        let name = must_exist(session, list).map_err(|failure| match failure {
-            Failure::Client(message) => {
-                Failure::Client(format!("retrieving local image from image name {list}: {message}"))
-            }
-            other => other,
-        })?;
+        let about = format_args!("retrieving local image from image name {list}");
+        let name = must_exist(session, list).map_err(|failure| failure.about(about))?;
         let place = destination.first().map_or(name.as_str(), String::as_str);
         let domain = domain_of(place);
         let transfers = self.retries.transfers()?;
@@ -380,10 +376,8 @@ impl Verb for Remove {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let [list, digest] = self.names.as_slice() else { return Ok(()) };
-        let name = must_exist(session, list).map_err(|failure| match failure {
-            Failure::Client(message) => Failure::Client(format!("removing from manifest list {list}: {message}")),
-            other => other,
-        })?;
+        let about = format_args!("removing from manifest list {list}");
+        let name = must_exist(session, list).map_err(|failure| failure.about(about))?;
         manifest::remove(&session.local_context()?, &name, digest)
             .map_err(Failure::Engine)
             .map_err(explained_removal(list, digest))?;
