@@ -18,6 +18,7 @@ mod login;
 mod manifest;
 mod mount;
 mod names;
+mod nobody;
 mod personality;
 mod platforms;
 mod podman;

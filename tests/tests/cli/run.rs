@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use dhow_testkit::peers;
 use dhow_tests::scene::{Scene, Transcript, signal};
 
+use super::nobody::Nobody;
+
 /// Programs of the image, all of them busybox.
 const PROGRAMS: &[&str] = &[
     "sh", "true", "false", "cat", "id", "env", "ls", "ps", "sleep", "pwd", "hostname", "mount", "mkdir", "mknod",
@@ -525,37 +527,19 @@ print('33 77' in said.decode())
 
 #[test]
 fn who_is_not_root_runs_containers_too() {
-    if scene().is_none() {
-        return;
-    }
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
-    fs::copy(dhow_tests::binary::path(), path("dhow")).expect("the program");
-    fs::write(path("root.tar"), archive(&[])).expect("an archive");
-    std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("an owner");
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path("dhow")).args(arguments);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("DHOW_ROOT", path("store")).env("HOME", folder.path());
-        let output = command.current_dir(folder.path()).output().expect("setpriv");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
-    };
-    let says = |arguments: &[&str], expected: &str| {
-        let (code, out, err) = run(arguments);
-        assert_eq!((code, out.as_str()), (Some(0), expected), "{arguments:?}: {err}");
-    };
-    assert_eq!(run(&["import", "-c", "CMD [\"sh\"]", "root.tar", "box"]).0, Some(0));
+    let Some(nobody) = Nobody::new() else { return };
+    let says = |arguments: &[&str], expected: &str| assert_eq!(nobody.must(arguments), expected, "{arguments:?}");
+    nobody.must(&["import", "-c", "CMD [\"sh\"]", "root.tar", "box"]);
     says(&["run", "--rm", "box", "sh", "-c", "id -u; echo $$; cat /data/seed"], "0\n1\nseed\n");
     says(&["run", "--rm", "--network", "none", "box", "ls", "/sys/class/net"], "lo\n");
-    assert_eq!(run(&["run", "--rm", "box", "nope"]).0, Some(127));
+    assert_eq!(nobody.run(&["run", "--rm", "box", "nope"]).0, Some(127));
     says(&["run", "--rm", "-v", "kept:/data", "box", "sh", "-c", "echo two > /data/two; cat /data/seed"], "seed\n");
     says(&["run", "--rm", "-v", "kept:/data", "box", "cat", "/data/two"], "two\n");
     says(&["run", "--name", "work", "box", "sh", "-c", "echo new > /new; rm /data/seed"], "");
     says(&["diff", "work"], "C /data\nD /data/seed\nA /new\n");
-    assert_eq!(run(&["commit", "work", "made"]).0, Some(0));
+    nobody.must(&["commit", "work", "made"]);
     says(&["run", "--rm", "made", "cat", "/new"], "new\n");
     says(&["rm", "work"], "work\n");
     says(&["ps", "-aq"], "");
-    assert!(fs::read_dir(path("store/containers")).expect("a folder").next().is_none());
+    assert!(fs::read_dir(nobody.path("store/containers")).expect("a folder").next().is_none());
 }

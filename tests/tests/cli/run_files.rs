@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use dhow_base::beneath::Dir;
 use dhow_tests::scene::{Scene, Transcript};
 
-use super::run::{archive, import, is_running, says, scene, wait};
+use super::nobody::Nobody;
+use super::run::{import, is_running, says, scene, wait};
 
 /// A container that runs a script, in the background of the test.
 fn begin(scene: &Scene, arguments: &[&str]) -> Child {
@@ -293,28 +294,9 @@ fn limits_are_those_of_a_control_group() {
 
 #[test]
 fn who_is_not_root_shares_a_tree_and_looks_into_what_runs() {
-    if scene().is_none() {
-        return;
-    }
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
-    fs::copy(dhow_tests::binary::path(), path("dhow")).expect("the program");
-    fs::write(path("root.tar"), archive(&[])).expect("an archive");
+    let Some(nobody) = Nobody::new() else { return };
+    let (path, must) = (|name: &str| nobody.path(name), |arguments: &[&str]| nobody.must(arguments));
     fs::write(path("go"), "gone\n").expect("a file");
-    std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("an owner");
-    let command = |arguments: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path("dhow")).args(arguments);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("DHOW_ROOT", path("store")).env("HOME", folder.path());
-        command.current_dir(folder.path());
-        command
-    };
-    let must = |arguments: &[&str]| {
-        let output = command(arguments).output().expect("setpriv");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    };
     must(&["import", "-c", "CMD [\"sh\"]", "root.tar", "box"]);
     let trees = || -> Vec<u64> {
         let entries = fs::read_dir(path("store/layers/trees-v1")).expect("trees").flatten();
@@ -326,7 +308,7 @@ fn who_is_not_root_shares_a_tree_and_looks_into_what_runs() {
     assert_eq!(must(&["run", "--rm", "box", "cat", "/data/seed"]), "seed\n");
     assert_eq!(trees(), first);
     let script = "echo new > /new; while ! test -e /go; do sleep 0.02; done; cat /go";
-    let mut running = command(&["run", "--name", "work", "box", "sh", "-c", script]);
+    let mut running = nobody.command(&["run", "--name", "work", "box", "sh", "-c", script]);
     let child = running.stdout(Stdio::piped()).spawn().expect("start dhow");
     wait("it runs", || !must(&["ps", "-q"]).is_empty() && must(&["diff", "work"]).contains("A /new\n"));
     must(&["cp", "work:/new", "new"]);

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::run::{archive, import, is_running, says, scene, wait};
+use super::nobody::Nobody;
+use super::run::{import, is_running, says, scene, wait};
 
 /// The state of a process: `S` sleeps, `R` runs, `T` stands still.
 fn state(process: &str) -> String {
@@ -90,30 +91,15 @@ fn a_container_is_mounted_and_unmounted() {
 
 #[test]
 fn who_is_not_root_mounts_no_containers() {
-    if scene().is_none() {
-        return;
-    }
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let path = |name: &str| folder.path().join(name);
-    fs::copy(dhow_tests::binary::path(), path("dhow")).expect("the program");
-    fs::write(path("root.tar"), archive(&[])).expect("an archive");
-    std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("an owner");
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(path("dhow")).args(arguments);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("DHOW_ROOT", path("store")).env("HOME", folder.path());
-        let output = command.current_dir(folder.path()).output().expect("setpriv");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
-    };
-    assert_eq!(run(&["import", "root.tar", "box"]).0, Some(0));
-    assert_eq!(run(&["create", "--name", "work", "box", "cat", "/x"]).0, Some(0));
-    let (code, _, said) = run(&["mount", "work"]);
+    let Some(nobody) = Nobody::new() else { return };
+    nobody.must(&["import", "root.tar", "box"]);
+    nobody.must(&["create", "--name", "work", "box", "cat", "/x"]);
+    let (code, _, said) = nobody.run(&["mount", "work"]);
     assert_eq!((code, said.as_str()), (Some(1), "mounting a container takes root's rights\n"));
-    let program = path("dhow").to_string_lossy().into_owned();
-    let (code, _, said) = run(&["unshare", &program, "mount", "work"]);
+    let program = nobody.path("dhow").to_string_lossy().into_owned();
+    let (code, _, said) = nobody.run(&["unshare", &program, "mount", "work"]);
     assert_eq!((code, said.as_str()), (Some(1), "mounting a container takes root's rights\n"));
-    assert_eq!(run(&["rm", "work"]).0, Some(0));
+    nobody.must(&["rm", "work"]);
 }
 
 /// Whoever has a container stand still is killed: it goes on at once, and the next one who looks finds nothing odd.
