@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use dhow_testkit::images::{self, Blob, Compression, Format, Layout};
+use dhow_testkit::images::{self, Blob, Compression, Entry, Format, Layout, Recipe, tar_of};
 use dhow_testkit::peers;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -102,6 +102,25 @@ impl Bench {
             images::small(&self.path(&format!("layout-{salt}")), salt, format, compression).expect("an image");
         layout.name(&manifest, &["it"]).expect("its name");
         Sample { layout, manifest }
+    }
+
+    /// An index over two architectures, with a small image for each.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn index(&self, format: Format) -> Sample {
+        let mut layout = Layout::create(&self.path(&format!("index-{format:?}"))).expect("a layout");
+        let mut manifests = Vec::new();
+        for architecture in ["amd64", "arm64"] {
+            let file = Entry { path: "etc/arch", mode: 0o644, content: architecture.as_bytes() };
+            let tar = tar_of(&[file]).expect("a tar");
+            let layer = layout.layer(&*tar, format, Compression::Gzip).expect("a layer");
+            let recipe = Recipe { format, architecture: architecture.to_owned(), ..Recipe::default() };
+            manifests.push((layout.image(&[layer], &recipe).expect("an image"), architecture));
+        }
+        let index = layout.index(&manifests, format).expect("an index");
+        layout.name(&index, &["it"]).expect("its name");
+        Sample { layout, manifest: index }
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dhow_testkit::images::{Compression, Entry, Format, Layout, Recipe, sha256, tar_of};
+use dhow_testkit::images::{Compression, Format, sha256};
 use dhow_testkit::peers::{self, Registry};
-use dhow_tests::interop::{Bench, Sample, Served, must, remote_digest};
+use dhow_tests::interop::{Bench, Served, must, remote_digest};
 
 const KINDS: [(Format, Compression); 5] = [
     (Format::Oci, Compression::Gzip),
@@ -35,21 +35,6 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let read = |path: &Path| fs::read(path).expect("a file");
     entries.map(|path| (path.file_name().expect("a name").to_string_lossy().into_owned(), read(&path))).collect()
-}
-
-/// An index over two architectures, with an image for each.
-fn index(bench: &Bench, format: Format) -> Sample {
-    let mut layout = Layout::create(&bench.path(&format!("index-{format:?}"))).expect("a layout");
-    let mut manifests = Vec::new();
-    for architecture in ["amd64", "arm64"] {
-        let tar = tar_of(&[Entry { path: "etc/arch", mode: 0o644, content: architecture.as_bytes() }]).expect("a tar");
-        let layer = layout.layer(&*tar, format, Compression::Gzip).expect("a layer");
-        let recipe = Recipe { format, architecture: architecture.to_owned(), ..Recipe::default() };
-        manifests.push((layout.image(&[layer], &recipe).expect("an image"), architecture));
-    }
-    let index = layout.index(&manifests, format).expect("an index");
-    layout.name(&index, &["it"]).expect("its name");
-    Sample { layout, manifest: index }
 }
 
 #[test]
@@ -105,7 +90,7 @@ fn folders_are_those_of_skopeo_file_by_file() {
     for (number, format) in [Format::Oci, Format::Docker].into_iter().enumerate() {
         for (what, image, all) in [
             ("image", bench.image(&format!("folder-{number}"), format, Compression::Gzip), None),
-            ("index", index(&bench, format), Some("--all")),
+            ("index", bench.index(format), Some("--all")),
         ] {
             let (theirs, ours) =
                 (bench.path(&format!("theirs-{what}-{number}")), bench.path(&format!("ours-{what}-{number}")));
@@ -166,7 +151,7 @@ fn an_index_whole_or_the_image_for_one_platform() {
     let served = Served::start(&dhow, &bench.path("registry"));
     let debian = Registry::start(&bench.path("debian")).expect("docker-registry");
     for format in [Format::Oci, Format::Docker] {
-        let sample = index(&bench, format);
+        let sample = bench.index(format);
         let tag = format!("{format:?}").to_lowercase();
         let origin = served.name(&format!("acme/multi:{tag}"));
         sample.publish(&origin);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use dhow_testkit::images::{Compression, Entry, Format, Layout, Recipe, sha256, tar_of};
+use dhow_testkit::images::{Compression, Format, sha256};
 use dhow_testkit::peers;
-use dhow_tests::interop::{Bench, Sample, Served, assert_image, must, remote_digest};
+use dhow_tests::interop::{Bench, Served, assert_image, must, remote_digest};
 
 const KINDS: [(Format, Compression); 5] = [
     (Format::Oci, Compression::Gzip),
@@ -134,21 +134,6 @@ fn skopeo_reads_the_store_in_place() {
     copy(&format!("oci:{}", text(dhow.root())), &format!("dir:{}", text(&bench.path("copy"))));
 }
 
-/// An index over two architectures, with an image for each.
-fn index(bench: &Bench, format: Format) -> Sample {
-    let mut layout = Layout::create(&bench.path(&format!("index-{format:?}"))).expect("a layout");
-    let mut manifests = Vec::new();
-    for architecture in ["amd64", "arm64"] {
-        let tar = tar_of(&[Entry { path: "etc/arch", mode: 0o644, content: architecture.as_bytes() }]).expect("a tar");
-        let layer = layout.layer(&*tar, format, Compression::Gzip).expect("a layer");
-        let recipe = Recipe { format, architecture: architecture.to_owned(), ..Recipe::default() };
-        manifests.push((layout.image(&[layer], &recipe).expect("an image"), architecture));
-    }
-    let index = layout.index(&manifests, format).expect("an index");
-    layout.name(&index, &["it"]).expect("its name");
-    Sample { layout, manifest: index }
-}
-
 #[test]
 fn an_index_keeps_its_digest_and_each_platform_can_be_pulled() {
     if peers::available(peers::skopeo()).is_none() {
@@ -158,7 +143,7 @@ fn an_index_keeps_its_digest_and_each_platform_can_be_pulled() {
     let dhow = bench.dhow("store");
     let served = Served::start(&dhow, &bench.path("registry"));
     for format in [Format::Oci, Format::Docker] {
-        let sample = index(&bench, format);
+        let sample = bench.index(format);
         let name = served.name(&format!("acme/multi:{}", format!("{format:?}").to_lowercase()));
         sample.publish(&name);
         for platform in ["linux/amd64", "linux/arm64"] {

@@ -354,17 +354,23 @@ fn an_entry_hides_a_link_of_a_lower_layer() {
     against_docker(&bench, &ours);
 }
 
-#[test]
-fn a_real_distribution() {
+/// Debian in two layers, and what `unpack` makes of it; nothing where it cannot be had.
+fn distribution() -> Option<(Bench, Sample, PathBuf)> {
     let test = std::env::current_exe().expect("the test's own path");
     let tree = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs");
     if let Err(error) = debian::tree(&tree, "") {
         eprintln!("skipped: {error}");
-        return;
+        return None;
     }
     let bench = Bench::new();
     let image = application::debian(&bench, &tree);
     let ours = by_dhow(&bench, &image);
+    Some((bench, image, ours))
+}
+
+#[test]
+fn a_real_distribution() {
+    let Some((bench, image, ours)) = distribution() else { return };
     against_umoci(&bench, &image, &ours);
     against_podman(&bench, &image, &ours);
     against_docker(&bench, &ours);
@@ -578,14 +584,6 @@ fn a_mount_of_everything_is_what_is_unpacked() {
 
 #[test]
 fn a_mount_of_a_real_distribution_is_what_is_unpacked() {
-    let test = std::env::current_exe().expect("the test's own path");
-    let tree = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs");
-    if let Err(error) = debian::tree(&tree, "") {
-        eprintln!("skipped: {error}");
-        return;
-    }
-    let bench = Bench::new();
-    let image = application::debian(&bench, &tree);
-    let ours = by_dhow(&bench, &image);
+    let Some((bench, image, ours)) = distribution() else { return };
     every_mount_is_what_is_unpacked(&bench, &image, &ours);
 }
