@@ -49,7 +49,8 @@ fn run(command: &mut Command) -> Result<()> {
     if let Some(mut stderr) = child.stderr.take() {
         // What is beyond the limit is read and dropped, so that podman does not wait for a reader.
         let read = stderr.by_ref().take(SAID_BYTES_MAX).read_to_end(&mut said);
-        read.and_then(|_| io::copy(&mut stderr, &mut io::sink())).map_err(|error| Error::io("podman", error))?;
+        read.and_then(|_| io::copy(&mut stderr, &mut io::sink()))
+            .map_err(|error| Error::io("cannot read what podman says", error))?;
     }
     let status = child.wait().map_err(|error| Error::io("cannot wait for podman", error))?;
     if status.success() {

@@ -58,7 +58,9 @@ pub fn copy_buffered(
         if read == 0 {
             return Err(ends_early(source_path, position, end));
         }
-        target.write_all(&buffer[..read]).map_err(|error| Error::io("cannot write", error))?;
+        target
+            .write_all(&buffer[..read])
+            .map_err(|error| Error::io(format_args!("cannot copy {source_path:?}"), error))?;
         position += read as u64;
     }
     Ok(())
