@@ -45,7 +45,7 @@ pub(crate) struct Environment {
     pub(crate) search_path: OsString,
     /// `DOCKER_HOST`: where the Docker engine is.
     pub(crate) docker_host: Option<String>,
-    /// `DOCKER_DEFAULT_PLATFORM`: what `pull` takes for `--platform`.
+    /// `DOCKER_DEFAULT_PLATFORM`: what `pull`, `import`, `run` and `create` take for `--platform`.
     pub(crate) default_platform: Option<String>,
     /// `SOURCE_DATE_EPOCH`: when what is made was made (<https://reproducible-builds.org/specs/source-date-epoch>).
     pub(crate) source_date_epoch: Option<String>,
@@ -273,6 +273,20 @@ mod tests {
         assert_eq!(environment.store_root(), Some("/var/lib/dhow".into()));
         environment.root = Some("/srv/dhow".into());
         assert_eq!(environment.store_root(), Some("/srv/dhow".into()));
+    }
+
+    #[test]
+    fn the_page_names_every_variable() {
+        /// For tests, and for this program when it starts anew.
+        const INTERNAL: [&str; 2] = ["DHOW_FAULT", "DHOW_IN_USER_NAMESPACE"];
+        let page = include_str!("../../../docs/reference/environment.md");
+        let is_name =
+            |text: &&str| text.len() > 3 && text.chars().all(|letter| letter == '_' || letter.is_ascii_uppercase());
+        let names: Vec<&str> = include_str!("environment.rs").split('"').filter(is_name).collect();
+        assert!(names.contains(&"DHOW_ROOT") && names.contains(&"AWS_"), "{names:?}");
+        for name in names.into_iter().filter(|name| !INTERNAL.contains(name)) {
+            assert!(page.contains(&format!("`{name}")), "docs/reference/environment.md does not name {name}");
+        }
     }
 
     #[test]
