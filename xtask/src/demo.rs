@@ -12,7 +12,7 @@ use crate::{shell, workspace};
 mod image;
 mod stage;
 
-use image::Cargo;
+use image::Sample;
 use stage::Stage;
 
 /// How to build what is shown.
@@ -27,10 +27,10 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let program = shell::step("build dhow", || build(options.release))?;
     let stage = Stage::set(program.clone())?;
-    let cargo = shell::step("make images", || image::make(&program, &stage.path("layouts")))?;
+    let samples = shell::step("make images", || image::make(&program, &stage.path("layouts")))?;
     let mut times = Vec::new();
-    for cargo in &cargo {
-        times.push((cargo.name, show(&stage, cargo)?));
+    for sample in &samples {
+        times.push((sample.name, show(&stage, sample)?));
     }
     println!("\n── every digest is the same everywhere; the times:\n");
     println!("   {:<14}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "load", "push", "pull", "save", "load");
@@ -49,41 +49,41 @@ fn build(release: bool) -> Result<PathBuf> {
 }
 
 /// One image through all of it. Returns the times of load, push, pull, save and load.
-fn show(stage: &Stage, cargo: &Cargo) -> Result<[Duration; 5]> {
-    println!("\n── {}: {}\n", cargo.name, cargo.what);
+fn show(stage: &Stage, sample: &Sample) -> Result<[Duration; 5]> {
+    println!("\n── {}: {}\n", sample.name, sample.what);
     let (here, there, third) = (stage.store("first"), stage.store("second"), stage.store("third"));
-    let local = format!("demo/{}:1.0", cargo.name);
+    let local = format!("demo/{}:1.0", sample.name);
     let remote = stage.registry_name(&local);
-    let archive = stage.path(&format!("{}.tar", cargo.name));
+    let archive = stage.path(&format!("{}.tar", sample.name));
 
-    let loaded = here.show(&["load", "--quiet", "--input", text(&cargo.layout)?])?;
+    let loaded = here.show(&["load", "--quiet", "--input", text(&sample.layout)?])?;
     here.show(&["tag", &local, &remote])?;
     let pushed = here.show(&["push", &remote])?;
     let pulled = there.show(&["pull", &remote])?;
     there.show(&["images"])?;
     there.show(&["history", &remote])?;
     let inspected = there.inspect(&remote)?;
-    ensure!(inspected["Id"] == cargo.id, "the second store has image {}, made was {}", inspected["Id"], cargo.id);
+    ensure!(inspected["Id"] == sample.id, "the second store has image {}, made was {}", inspected["Id"], sample.id);
     let digests = inspected["RepoDigests"].to_string();
-    ensure!(digests.contains(&cargo.digest), "the second store knows {digests}, made was {}", cargo.digest);
+    ensure!(digests.contains(&sample.digest), "the second store knows {digests}, made was {}", sample.digest);
 
     let saved = there.show(&["save", "--output", text(&archive)?, &remote])?;
     let loaded_again = third.show(&["load", "--quiet", "--input", text(&archive)?])?;
-    ensure!(third.inspect(&remote)?["Id"] == cargo.id, "the third store has another image");
-    let blobs = compare_blobs(cargo, there.root())? + compare_blobs(cargo, third.root())?;
+    ensure!(third.inspect(&remote)?["Id"] == sample.id, "the third store has another image");
+    let blobs = compare_blobs(sample, there.root())? + compare_blobs(sample, third.root())?;
     println!("   {blobs} blobs compared byte for byte with those the image was made of");
     for store in [&here, &there, &third] {
         store.show(&["system", "check"])?;
     }
-    read_with_skopeo(&archive, cargo)?;
+    read_with_skopeo(&archive, sample)?;
     std::fs::remove_file(&archive).context("save wrote no archive")?;
     Ok([loaded, pushed, pulled, saved, loaded_again])
 }
 
 /// Every blob that the image was made of is in the store, with the same bytes.
-fn compare_blobs(cargo: &Cargo, store: &Path) -> Result<usize> {
+fn compare_blobs(sample: &Sample, store: &Path) -> Result<usize> {
     let mut compared = 0;
-    for entry in std::fs::read_dir(cargo.layout.join("blobs/sha256"))? {
+    for entry in std::fs::read_dir(sample.layout.join("blobs/sha256"))? {
         let made = entry?.path();
         let name = made.file_name().unwrap_or_default();
         let kept = store.join("blobs/sha256").join(name);
@@ -96,14 +96,14 @@ fn compare_blobs(cargo: &Cargo, store: &Path) -> Result<usize> {
 }
 
 /// Another tool's word for it, where one is there.
-fn read_with_skopeo(archive: &Path, cargo: &Cargo) -> Result<()> {
+fn read_with_skopeo(archive: &Path, sample: &Sample) -> Result<()> {
     let Ok(mut skopeo) = peers::skopeo() else {
         println!("   (skopeo is not installed: no second opinion on the archive)");
         return Ok(());
     };
     let raw = peers::run(skopeo.args(["inspect", "--raw"]).arg(format!("oci-archive:{}", archive.display())))?;
     let digest = dhow_testkit::images::sha256(&raw.stdout);
-    ensure!(digest == cargo.digest, "skopeo reads {digest} from the archive, made was {}", cargo.digest);
+    ensure!(digest == sample.digest, "skopeo reads {digest} from the archive, made was {}", sample.digest);
     println!("   skopeo reads the same digest from the archive");
     Ok(())
 }

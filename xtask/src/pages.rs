@@ -18,13 +18,16 @@ pub(crate) fn problems() -> Result<Vec<String>> {
     let files = workspace::tracked_files()?;
     let tree = Tree::of(&files);
     let mut problems = Vec::new();
-    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "md") && !file.ends_with(HISTORY)) {
+    for file in
+        files.iter().filter(|file| file.extension().is_some_and(|kind| kind == "md") && !file.ends_with(HISTORY))
+    {
         let text = std::fs::read_to_string(workspace::root().join(file))
             .with_context(|| format!("cannot read {}", file.display()))?;
         let headings = |page: &Path| std::fs::read_to_string(workspace::root().join(page)).map(|text| slugs(&text));
         problems.extend(lost(&tree, file, &text, |page| headings(page).unwrap_or_default()));
     }
-    let table = std::fs::read_to_string(workspace::root().join(DEPENDENCIES)).context("cannot read the dependencies")?;
+    let table =
+        std::fs::read_to_string(workspace::root().join(DEPENDENCIES)).context("cannot read the dependencies")?;
     problems.extend(dependencies(&table, &workspace::packages()?));
     Ok(problems)
 }
@@ -38,8 +41,12 @@ struct Tree {
 
 impl Tree {
     fn of(files: &[PathBuf]) -> Self {
-        let paths: BTreeSet<PathBuf> =
-            files.iter().flat_map(|file| file.ancestors()).filter(|path| *path != Path::new("")).map(Path::to_owned).collect();
+        let paths: BTreeSet<PathBuf> = files
+            .iter()
+            .flat_map(|file| file.ancestors())
+            .filter(|path| *path != Path::new(""))
+            .map(Path::to_owned)
+            .collect();
         let first = |file: &PathBuf| file.parent()?.components().next().map(|top| PathBuf::from(top.as_os_str()));
         Self { tops: files.iter().filter_map(first).collect(), paths }
     }

@@ -11,7 +11,7 @@ use dhow_testkit::images::{Compression, Format, Layer, Layout, Recipe};
 use crate::workspace;
 
 /// An image that was made without dhow.
-pub(crate) struct Cargo {
+pub(crate) struct Sample {
     pub(crate) name: &'static str,
     pub(crate) what: String,
     /// The OCI layout that it is in.
@@ -23,7 +23,7 @@ pub(crate) struct Cargo {
 }
 
 /// Makes the images; says which it cannot make, and why.
-pub(crate) fn make(binary: &Path, folder: &Path) -> Result<Vec<Cargo>> {
+pub(crate) fn make(binary: &Path, folder: &Path) -> Result<Vec<Sample>> {
     let mut made = vec![program(binary, &folder.join("program"))?];
     let tree = workspace::target().join("demo-cache/rootfs");
     println!(
@@ -36,7 +36,7 @@ pub(crate) fn make(binary: &Path, folder: &Path) -> Result<Vec<Cargo>> {
     Ok(made)
 }
 
-fn program(binary: &Path, folder: &Path) -> Result<Cargo> {
+fn program(binary: &Path, folder: &Path) -> Result<Sample> {
     let size_bytes = fs::metadata(binary)?.len();
     let layout = Layout::create(folder)?;
     let source = binary.parent().context("the program is in no folder")?;
@@ -45,7 +45,7 @@ fn program(binary: &Path, folder: &Path) -> Result<Cargo> {
     finish(layout, "dhow", what, &[layer], "/usr/bin/dhow")
 }
 
-fn distribution(tree: &Path, folder: &Path) -> Result<Cargo> {
+fn distribution(tree: &Path, folder: &Path) -> Result<Sample> {
     let layout = Layout::create(folder)?;
     let base = layer(&layout, tree, &["--exclude=./usr/share/*", "."])?;
     let shared = layer(&layout, tree, &["usr/share"])?;
@@ -68,11 +68,11 @@ fn layer(layout: &Layout, folder: &Path, arguments: &[&str]) -> Result<Layer> {
     Ok(layer)
 }
 
-fn finish(mut layout: Layout, name: &'static str, what: String, layers: &[Layer], entrypoint: &str) -> Result<Cargo> {
+fn finish(mut layout: Layout, name: &'static str, what: String, layers: &[Layer], entrypoint: &str) -> Result<Sample> {
     let recipe = Recipe { entrypoint: vec![entrypoint.to_owned()], ..Recipe::default() };
     let manifest = layout.image(layers, &recipe)?;
     layout.name_images([(&manifest, format!("docker.io/demo/{name}:1.0").as_str())])?;
     let document: serde_json::Value = serde_json::from_slice(&fs::read(layout.path(&manifest.digest))?)?;
     let id = document["config"]["digest"].as_str().context("a manifest without a config")?.to_owned();
-    Ok(Cargo { name, what, layout: layout.root().to_owned(), digest: manifest.digest, id })
+    Ok(Sample { name, what, layout: layout.root().to_owned(), digest: manifest.digest, id })
 }
