@@ -369,7 +369,7 @@ fn distribution() -> Option<(Bench, Sample, PathBuf)> {
 }
 
 #[test]
-fn a_real_distribution() {
+fn a_real_distribution_is_the_same_as_others_unpack_it() {
     let Some((bench, image, ours)) = distribution() else { return };
     against_umoci(&bench, &image, &ours);
     against_podman(&bench, &image, &ours);
