@@ -23,8 +23,8 @@ pub(crate) const PART_BYTES_MAX: u64 = 3 << 19;
 /// part would need memory of its own.
 const PIECE_BYTES: usize = 128 << 10;
 
-/// Parts that all blobs of a copy together may have in memory, beside the one that each may have in any case. Four blobs at
-/// once then hold 18 MiB: the rest of the program fits beside that into 64 MiB.
+/// Parts that all blobs of a copy together may have in memory, beside the one that each may have in any case. Six blobs at
+/// once then hold 21 MiB: the rest of the program fits beside that into 64 MiB.
 const AHEAD_MAX: usize = 8;
 
 /// The memory for parts, which the blobs of one copy share.
