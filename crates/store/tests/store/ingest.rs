@@ -358,34 +358,3 @@ fn an_image_without_its_layers_gets_no_name() {
     assert_eq!(document.descriptor().media_type, MediaType::OciManifest);
     assert!(store.resolve(&reference("a")).unwrap().is_none());
 }
-
-/// Shows how fast a large layer comes in; run it by name with `--ignored --nocapture`.
-#[test]
-#[ignore = "takes long and asserts no time"]
-fn timing_of_a_large_layer() {
-    let directory = scratch();
-    let layout = Layout::create(&directory.path().join("layout")).unwrap();
-    let noise = images::pseudo_random("timing", 1 << 20);
-    // A third noise, two thirds runs: about what the layers of a distribution compress to.
-    let mixed: Vec<u8> = (0..300_u32)
-        .flat_map(|part| {
-            let mut piece = noise[..350 << 10].to_vec();
-            piece.rotate_left(part as usize * 1000);
-            piece.resize(1 << 20, part as u8);
-            piece
-        })
-        .collect();
-    let tar = images::tar_of(&[Entry { path: "file", mode: 0o644, content: &mixed }]).unwrap();
-    let layer = layout.layer(tar.as_slice(), Format::Oci, Compression::Gzip).unwrap();
-    let manifest = layout.image(&[layer], &Recipe::default()).unwrap();
-    let remote = Remote::from_layout(&layout, &manifest);
-    for prove in [false, true] {
-        let fresh = scratch();
-        let store = open(&fresh);
-        let session = store.begin("pull").unwrap().prove_diff_ids(prove);
-        let start = std::time::Instant::now();
-        remote.fetch(&session).unwrap();
-        session.commit(&[remote.target(&["big:1"])]).unwrap();
-        println!("diff ID proven: {prove}, {} MB in {:?}", tar.len() / 1_000_000, start.elapsed());
-    }
-}
