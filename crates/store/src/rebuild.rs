@@ -204,7 +204,8 @@ fn recover_trash(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Copies the old database and `index.json` to a new directory in `damaged/`; returns it if there was anything to copy.
+/// Copies the old database and `index.json` to a new directory in `damaged/`, or moves what stands there instead; returns it if
+/// there was anything.
 fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
     let damaged = paths.damaged_directory();
     let is_free = |number: &u32| !damaged.join(format!("meta-{number}")).exists();
@@ -217,6 +218,11 @@ fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
     durable::create_dir_all(&directory)?;
     for name in present {
         let (from, to) = (paths.root().join(name), directory.join(name));
+        if !from.is_file() {
+            // Whatever has taken the place of a file there.
+            durable::rename(&from, &to)?;
+            continue;
+        }
         let mut copy = AtomicFile::create(&to, 0o600)?;
         let copied = std::io::copy(&mut durable::open(&from)?, copy.file());
         copied.map_err(|error| Error::io(format_args!("cannot copy {from:?} to {to:?}"), error))?;

@@ -170,6 +170,21 @@ fn a_damaged_manifest_comes_back_by_load_and_by_pull() {
 }
 
 #[test]
+fn a_directory_in_the_place_of_the_database_is_named_and_moved_aside() {
+    let stage = Stage::new();
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(stage.scene.path("store").join(format!("meta.db{suffix}")));
+    }
+    fs::create_dir_all(stage.scene.path("store/meta.db/mine")).expect("a directory");
+    let told = stage.scene.dhow(&["images"]);
+    assert_eq!(told.code, 1, "{told}");
+    assert_eq!(told.stderr, "the database \"[FOLDER]/store/meta.db\" is damaged: it is no file\n");
+    stage.scene.must(&["system", "check", "--repair"]);
+    assert_eq!(stage.scene.must(&["images", "-q"]).lines().count(), 2);
+    assert!(stage.scene.path("store/damaged/meta-1/meta.db/mine").is_dir());
+}
+
+#[test]
 fn a_damaged_database_is_named_by_every_verb() {
     let stage = Stage::new();
     stage.offer_new();

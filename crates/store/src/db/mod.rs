@@ -70,20 +70,24 @@ impl Database {
     pub(crate) fn open(path: &Path, journal: Journal, create: bool) -> Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
-        match Self::open_with(path, flags, journal, false) {
-            Ok(database) => Ok(database),
-            // A place where nothing can be written, nor memory be shared: the file does not change either, as far as we
-            // can tell.
-            Err(failure) if failure.is_read_only() && path.exists() => {
-                Self::open_immutable(path).map_err(|second| second.at(path))
-            }
-            // A full disk: whoever has the database alone needs no memory to share. What is here can be read, and removed.
-            Err(failure) if failure.is_without_shared_memory() => {
-                tracing::debug!(?path, ?failure, "opening the database alone");
-                Self::open_with(path, flags, journal, true).map_err(|second| second.at(path))
-            }
-            Err(failure) => Err(failure.at(path)),
+        let failure = match Self::open_with(path, flags, journal, false) {
+            Ok(database) => return Ok(database),
+            Err(failure) => failure,
+        };
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            // SQLite only says that it cannot read it.
+            return Err(Failure::Row("it is no file".to_owned()).at(path));
         }
+        // A place where nothing can be written, nor memory be shared: the file does not change either, as far as we can tell.
+        if failure.is_read_only() && path.exists() {
+            return Self::open_immutable(path).map_err(|second| second.at(path));
+        }
+        // A full disk: whoever has the database alone needs no memory to share. What is here can be read, and removed.
+        if failure.is_without_shared_memory() {
+            tracing::debug!(?path, ?failure, "opening the database alone");
+            return Self::open_with(path, flags, journal, true).map_err(|second| second.at(path));
+        }
+        Err(failure.at(path))
     }
 
     fn open_with(path: &Path, flags: OpenFlags, journal: Journal, alone: bool) -> Step<Self> {
