@@ -134,10 +134,11 @@ fn sync_ancestors(root: &Path) -> Result<()> {
 
 /// Keeps a store from being made among somebody's own files.
 fn refuse_foreign(paths: &Paths) -> Result<()> {
-    const OURS: [&str; 12] = [
-        "oci-layout",
+    /// Of these one is enough: nobody else has them, or it is an OCI image layout.
+    const MARKS: [&str; 3] = ["oci-layout", "blobs", "meta.db"];
+    /// Others have such names too: in `/etc` there is a `containers`. Who was cut making a store left nothing else.
+    const OURS: [&str; 10] = [
         "index.json",
-        "blobs",
         "lock",
         "ingest",
         "leases",
@@ -146,13 +147,14 @@ fn refuse_foreign(paths: &Paths) -> Result<()> {
         "layers",
         "containers",
         "volumes",
-        "meta.db",
+        // Of a file system that was made for the store.
+        "lost+found",
     ];
     let root = paths.root();
     let Ok(entries) = fs::read_dir(root) else { return Ok(()) };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    let ours = |name: &String| OURS.contains(&name.as_str()) || name.starts_with("meta.db-");
-    if names.is_empty() || names.iter().any(ours) {
+    let marks = |name: &String| MARKS.contains(&name.as_str()) || name.starts_with("meta.db-");
+    if names.iter().any(marks) || names.iter().all(|name| OURS.contains(&name.as_str())) {
         return Ok(());
     }
     Err(Error::new(Kind::Invalid, format!("{root:?} is not empty and holds no dhow store"))

@@ -238,6 +238,13 @@ fn a_store_is_not_made_over_something_else() {
     let directory = scratch();
     std::fs::write(directory.path().join("letter.txt"), "dear").unwrap();
     assert_eq!(open_at(directory.path()).unwrap_err().kind(), Kind::Invalid);
+    for name in ["containers", "volumes", "lock", "index.json"] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+        assert_eq!(open_at(directory.path()).unwrap_err().kind(), Kind::Invalid, "{name} is no store by itself");
+    }
+    let mounted = directory.path().join("mounted");
+    std::fs::create_dir_all(mounted.join("lost+found")).unwrap();
+    drop(open_at(&mounted).unwrap());
     let store = open(&directory);
     Remote::small("lost").pull(&store, &["app"]).unwrap();
     drop(store);
