@@ -1,7 +1,8 @@
 //! What is wrong with the content of an image, told with the image's name.
 
-use dhow_base::{Error, Kind};
-use dhow_store::MEND;
+use dhow_base::{Error, Kind, Result};
+use dhow_spec::Descriptor;
+use dhow_store::{MEND, Store};
 
 /// Names the image and the way out when its content is damaged or missing. To be asked only once the image was found.
 pub(crate) fn explain(name: &str, error: Error) -> Error {
@@ -11,4 +12,43 @@ pub(crate) fn explain(name: &str, error: Error) -> Error {
     let is_explained = error.hint().is_some();
     let error = error.context(format_args!("image {name}"));
     if is_explained { error } else { error.with_hint(MEND) }
+}
+
+/// As [`explain`] for an image whose manifest or index is `root` in the store: names what is damaged or missing there.
+pub(crate) fn explain_stored(store: &Store, name: &str, root: &Descriptor, error: Error) -> Error {
+    damage(store, name, root, error).unwrap_or_else(|error| explain(name, error))
+}
+
+/// As [`explain_stored`] where the other side of a transfer may be at fault as well: its errors come back as they are.
+pub(crate) fn blame(store: &Store, name: &str, root: &Descriptor, error: Error) -> Error {
+    damage(store, name, root, error).unwrap_or_else(|error| error)
+}
+
+/// What is damaged or missing in the store, if an error may come of that and something is; else the error.
+fn damage(store: &Store, name: &str, root: &Descriptor, error: Error) -> Result<Error> {
+    if !matches!(error.kind(), Kind::Corrupt | Kind::NotFound | Kind::Invalid) {
+        return Err(error);
+    }
+    let damaged = match store.examine(&root.digest) {
+        Ok(damaged) => damaged,
+        Err(second) => {
+            tracing::debug!(digest = %root.digest, error = %second, "cannot look at the image again");
+            return Err(error);
+        }
+    };
+    let others = match damaged.len() {
+        0 | 1 => String::new(),
+        several => format!(", and {} more", several - 1),
+    };
+    match damaged.into_iter().next() {
+        Some(first) => {
+            let message = format!("image {name}: {first}{others}");
+            Ok(Error::new(Kind::Corrupt, message).with_hint(MEND).with_source(error))
+        }
+        None if error.kind() == Kind::NotFound => match store.documents_below(root) {
+            Err(missing) if missing.kind() == Kind::NotFound => Ok(explain(name, missing)),
+            _ => Err(error),
+        },
+        None => Err(error),
+    }
 }

@@ -8,7 +8,7 @@ use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
-use crate::content_error::explain;
+use crate::content_error::{blame, explain};
 use crate::context::Context;
 use crate::extent::Extent;
 use crate::last_use;
@@ -32,7 +32,7 @@ pub struct Request {
 pub struct Prepared {
     reference: Reference,
     /// What is pushed, as the store names it.
-    target: Digest,
+    target: Descriptor,
     root: VerifiedDocument,
     /// Documents that lie in no store.
     made: Vec<VerifiedDocument>,
@@ -144,16 +144,7 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
     let note = outgoing.narrowed.map(|narrowed| narrowed.note("pushed"));
     let is_shown = !matches!(request.platforms, Platforms::These(_)) && outgoing.made.is_empty();
     let made = outgoing.made;
-    Ok(Prepared {
-        reference: reference.clone(),
-        target: target.digest,
-        root,
-        made,
-        documents,
-        layers: uploads,
-        note,
-        is_shown,
-    })
+    Ok(Prepared { reference: reference.clone(), target, root, made, documents, layers: uploads, note, is_shown })
 }
 
 impl Prepared {
@@ -175,8 +166,8 @@ impl Prepared {
         let store = context.store()?;
         let session = store.begin("push")?.only_reads();
         // What is pushed may lose its name meanwhile: it is looked at now.
-        let image_id = store.find_target(&self.target)?.image_id;
-        let extent = Extent::of(store, &self.target, &self.documents)?;
+        let image_id = store.find_target(&self.target.digest)?.image_id;
+        let extent = Extent::of(store, &self.target.digest, &self.documents)?;
         let repository = self.reference.repository();
         let remote = context.push_to(repository)?.with_mount_hints(mount_hints(store, repository, &self.documents)?);
         let root = self.root.descriptor();
@@ -186,7 +177,7 @@ impl Prepared {
             Err(error) => {
                 // The others are noted for the next run; these would stay open until the registry forgets them.
                 remote.cancel_uploads().await;
-                return Err(error);
+                return Err(blame(store, &self.reference.familiar(), &self.target, error));
             }
         };
         if copied.documents.is_empty() {
@@ -211,7 +202,7 @@ impl Prepared {
         last_use::note(store, [&image_id]);
         let Descriptor { digest, media_type, size, .. } = root.clone();
         Ok(Pushed {
-            narrowed_from: Some(self.target).filter(|target| *target != digest),
+            narrowed_from: Some(self.target.digest).filter(|target| *target != digest),
             digest,
             media_type,
             size,

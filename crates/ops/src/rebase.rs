@@ -66,7 +66,8 @@ pub async fn rebase(context: &Context, request: &Request) -> Result<Remade> {
     };
     let destination = Destination::of(context, location, common)?;
     let note = is_same.then(|| format!("{location} has the base already: nothing was changed"));
-    finish(&shop, vec![document], destination, Some(original.digest), note).await
+    let finished = finish(&shop, vec![document], destination, Some(original.digest), note).await;
+    finished.map_err(|error| base.opened.explain(chosen.opened.explain(error)))
 }
 
 /// The old and the new base, as the user or the image's annotations name them.

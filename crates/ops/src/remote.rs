@@ -71,7 +71,7 @@ async fn of_platform(
     platforms: &Platforms,
     reference: &Reference,
 ) -> Result<(AnySource, VerifiedDocument)> {
-    let opened = Opened { source: AnySource::Registry(remote), root, shown: None, archived: None };
+    let opened = Opened { source: AnySource::Registry(remote), root, shown: None, archived: None, stored_as: None };
     let chosen = choose(&opened, platforms, &reference.familiar()).await?;
     Ok((opened.source, chosen.root))
 }

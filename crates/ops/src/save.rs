@@ -14,7 +14,7 @@ use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedIma
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{Session, Store};
 
-use crate::content_error::explain;
+use crate::content_error::{explain, explain_stored};
 use crate::context::Context;
 use crate::extent::Extent;
 use crate::last_use;
@@ -66,7 +66,7 @@ pub struct Saved {
 #[derive(Debug)]
 struct Chosen {
     /// What the name stands for.
-    target: Digest,
+    target: Descriptor,
     outgoing: Outgoing,
     names: Vec<Reference>,
     /// The image that lists show for it.
@@ -103,7 +103,7 @@ pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, ou
         }
         match chosen.iter_mut().find(|image| image.outgoing.root.digest == outgoing.root.digest) {
             Some(image) => image.names.extend(names),
-            None => chosen.push(Chosen { target: found.target.digest, image_id: found.image_id, outgoing, names }),
+            None => chosen.push(Chosen { target: found.target, image_id: found.image_id, outgoing, names }),
         }
     }
     write_to(context, &session, &chosen, output)
@@ -140,16 +140,21 @@ impl Chosen {
         self.names.first().map_or_else(|| self.image_id.to_string(), Reference::familiar)
     }
 
+    /// Tells what is damaged or missing in the store where an error comes of that.
+    fn explain(&self, store: &Store, error: Error) -> Error {
+        explain_stored(store, &self.name(), &self.target, error)
+    }
+
     fn described(&self, store: &Store) -> Result<Saved> {
         let documents = outgoing::documents(store, &self.outgoing)?;
         let Descriptor { digest, media_type, .. } = self.outgoing.root.clone();
         Ok(Saved {
             names: self.names.clone(),
-            narrowed_from: Some(self.target.clone()).filter(|target| *target != digest),
+            narrowed_from: Some(self.target.digest.clone()).filter(|target| *target != digest),
             digest,
             media_type,
             image_id: self.image_id.clone(),
-            extent: Extent::of(store, &self.target, &documents)?,
+            extent: Extent::of(store, &self.target.digest, &documents)?,
             note: self.outgoing.narrowed.as_ref().map(|less| less.note("saved")),
         })
     }
@@ -202,7 +207,8 @@ fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
         let root = &image.outgoing.root;
-        copied.push(futures::executor::block_on(copy(&source, &directory, root, &options))?);
+        let result = futures::executor::block_on(copy(&source, &directory, root, &options));
+        copied.push(result.map_err(|error| image.explain(session.store(), error))?);
         let made = image.outgoing.made.iter().find(|made| made.descriptor().digest == root.digest);
         let document = match made {
             Some(made) => made.clone(),
@@ -225,7 +231,7 @@ fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names
     for image in images {
         let source = Prefetched::new(session, &image.outgoing.made);
         let result = futures::executor::block_on(copy(&source, &writer, &image.outgoing.root, &options));
-        copied.push(result.map_err(|error| explain(&image.name(), error))?);
+        copied.push(result.map_err(|error| image.explain(session.store(), error))?);
     }
     let saved: Vec<SavedImage> = images
         .iter()
@@ -254,7 +260,6 @@ fn choose(context: &Context, arguments: &[String], platforms: &Platforms) -> Res
             let image_id = store.find_target(&target.digest)?.image_id;
             let outgoing =
                 outgoing::choose(store, &target, platforms, argument).map_err(|error| told(argument, error))?;
-            let target = target.digest;
             let known = images.iter().position(|image| image.outgoing.root.digest == outgoing.root.digest);
             let index = known.unwrap_or_else(|| {
                 images.push(Chosen { target, outgoing, names: Vec::new(), image_id });

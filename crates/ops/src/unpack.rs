@@ -17,7 +17,7 @@ use dhow_store::{Found, Session, Store};
 
 pub use dhow_layer::unpack::{IdMap, IdRange, Note, Owners};
 
-use crate::content_error::explain;
+use crate::content_error::explain_stored;
 use crate::context::Context;
 use crate::last_use;
 use crate::select;
@@ -64,7 +64,7 @@ pub fn unpack(context: &Context, request: &Request, observer: &dyn Observer) -> 
     let existing = if request.force { Existing::Replace } else { Existing::Refuse };
     let (pending, work) = Pending::new(&without_slash(&request.target), existing)?;
     let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), Flush::Now, observer)
-        .map_err(|error| explain(&request.image, error))?;
+        .map_err(|error| explain_stored(session.store(), &request.image, &found.manifest, error))?;
     pending.place(existing)?;
     last_use::note(session.store(), [&found.image_id]);
     Ok(Done { image_id: found.image_id, layers, entries: unpacked.entries, notes: unpacked.notes })

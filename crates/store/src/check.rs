@@ -15,6 +15,8 @@ use crate::paths::parse_flat;
 use crate::recover::{self, Trashed};
 use crate::store::Store;
 
+pub(crate) use content::{Fault, fault, set_aside};
+
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {

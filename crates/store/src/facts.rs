@@ -75,6 +75,6 @@ impl Store {
 
     fn inflate(&self, blob: &Descriptor, algorithm: Algorithm) -> Result<Uncompressed> {
         inflate_file(&self.paths().blob(&blob.digest), blob, algorithm)
-            .map_err(|error| error.context(format_args!("layer {}", blob.digest)))
+            .map_err(|error| self.told_of(&blob.digest, error.context(format_args!("layer {}", blob.digest))))
     }
 }

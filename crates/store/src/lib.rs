@@ -17,6 +17,7 @@ mod collect;
 mod commit;
 mod container_mounts;
 mod db;
+mod examine;
 mod facts;
 mod find;
 #[doc(hidden)]
@@ -55,6 +56,7 @@ pub use collect::Collected;
 pub use commit::{Committed, CommittedTarget, NewTarget};
 pub use container_mounts::ContainerMount;
 pub use db::Journal;
+pub use examine::Damaged;
 pub use find::{Found, MatchedBy};
 pub use holdings::{HeldMember, Holding};
 pub use images::Image;

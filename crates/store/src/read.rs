@@ -140,10 +140,21 @@ impl Store {
             None if platform.is_some() => return Ok(self.manifest_for(digest, platform)?.is_some()),
             None => Some(digest),
         };
-        Ok(match wanted {
+        let is_here = match wanted {
             Some(wanted) => plan.members.iter().any(|member| member.descriptor.digest == *wanted),
             None => plan.presence == Presence::Whole,
-        })
+        };
+        // Without its config nothing can be done with an image, and proving one costs nothing.
+        let is_used = |digest: &Digest| wanted.is_none_or(|wanted| digest == wanted);
+        for member in
+            plan.members.iter().filter(|member| is_used(&member.descriptor.digest) && member.manifest.is_image())
+        {
+            match self.read_small(&member.manifest.config, limits::CONFIG_BYTES_MAX) {
+                Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::NotFound) => return Ok(false),
+                read => drop(read?),
+            }
+        }
+        Ok(is_here)
     }
 
     /// The config of an image. An artifact has none; its is empty.

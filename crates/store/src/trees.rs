@@ -178,7 +178,8 @@ impl Store {
             let name = format!("layer {}", layer.blob.digest);
             let blob = source.open(layer).map_err(|error| error.context(&name))?;
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-            let ((), uncompressed) = inflate_proven(&name, &layer.diff_id, blob, unpack)?;
+            let inflated = inflate_proven(&name, &layer.diff_id, blob, unpack);
+            let ((), uncompressed) = inflated.map_err(|error| self.told_of(&layer.blob.digest, error))?;
             source.inflated(layer, uncompressed);
         }
         let unpacked = unpacker.finish()?;

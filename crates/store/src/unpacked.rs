@@ -141,7 +141,8 @@ impl Store {
         if made.is_err() {
             let _ = durable::remove_file(&part);
         }
-        made.map_err(|error| error.context(format_args!("layer {}", layer.blob.digest)))?;
+        let digest = &layer.blob.digest;
+        made.map_err(|error| self.told_of(digest, error.context(format_args!("layer {digest}"))))?;
         let message =
             || Error::new(Kind::Internal, format!("the unpacked layer {} cannot be read back", layer.diff_id));
         self.unpacked(layer)?.ok_or_else(message)

@@ -17,6 +17,7 @@ struct Stage {
     server: Server,
     image: Sample,
     archive: String,
+    other: Sample,
 }
 
 impl Stage {
@@ -25,9 +26,9 @@ impl Stage {
         let server = scene.serve();
         let image = scene.load("a", NAME);
         let archive = image.archive(&[NAME]).to_string_lossy().into_owned();
-        scene.load("b", &server.name("acme/other:1"));
+        let other = scene.load("b", &server.name("acme/other:1"));
         scene.must(&["push", &server.name("acme/other:1")]);
-        Self { scene, server, image, archive }
+        Self { scene, server, image, archive, other }
     }
 
     fn blob(&self, digest: &str) -> PathBuf {
@@ -167,6 +168,45 @@ fn a_damaged_manifest_comes_back_by_load_and_by_pull() {
     stage.scene.must(&["pull", &other]);
     stage.scene.must(&["inspect", &other]);
     stage.scene.must(&["system", "check"]);
+}
+
+/// A flipped bit shows in no size: whoever reads the layer finds it, and from then on a load or pull brings it again.
+#[test]
+fn a_damaged_layer_that_was_met_comes_back_by_load_and_by_pull() {
+    let stage = Stage::new();
+    let named = "image acme/web:1: layer sha256:<upper-a> is damaged in the store: its bytes are not those of its digest \
+                 (moved aside to damaged/)\n";
+    let new = stage.server.name("acme/moved:1");
+    for verb in [
+        "export acme/web:1 -o out.tar",
+        "unpack acme/web:1 out",
+        "save acme/web:1 -o out.tar",
+        "copy -q acme/web:1 oci:out",
+        "copy -q --recompress zstd acme/web:1 dir:out",
+        &format!("copy -q acme/web:1 docker://{new}"),
+        "mutate --label a=b acme/web:1 -o out.tar",
+        "flatten acme/web:1 -t acme/flat:1",
+    ] {
+        stage.flip(&stage.image.upper);
+        let told = stage.scene.dhow(&verb.split(' ').collect::<Vec<_>>());
+        assert_eq!(told.code, 1, "{verb}: {told}");
+        assert!(told.stderr.ends_with(named), "{verb}: {told}");
+        let again = stage.scene.dhow(&["save", "acme/web:1", "-o", "out.tar"]);
+        assert!(again.code == 1 && again.stderr.starts_with("image acme/web:1: blob sha256:<upper-a> "), "{again}");
+        stage.scene.must(&["load", "-i", &stage.archive]);
+        stage.scene.must(&["save", "acme/web:1", "-o", "whole.tar"]);
+    }
+    let other = stage.server.name("acme/other:1");
+    stage.flip(&stage.other.upper);
+    let up_to_date = stage.scene.must(&["pull", &other]);
+    assert!(up_to_date.contains("Image is up to date"), "nobody has read it yet: {up_to_date}");
+    assert_eq!(stage.scene.dhow(&["save", &other, "-o", "out.tar"]).code, 1);
+    stage.scene.must(&["pull", &other]);
+    stage.scene.must(&["save", &other, "-o", "out.tar"]);
+    let checked = stage.scene.must(&["system", "check", "--repair"]);
+    assert!(!checked.contains("missing"), "{checked}");
+    let checked = stage.scene.must(&["system", "check"]);
+    assert!(checked.ends_with("): no problems\n"), "the damaged copies are gone: {checked}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
         let (sender, chunks) = waiting_chunks();
         let hashing = scope.spawn(move || digest_of(algorithm, chunks));
         let tee = Tee::new(stream, &mut *target, sender);
-        let mut reader = TarReader::new(tee, format!("layer {diff_id}"), TarLimits::LAYER);
+        let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
             note(&mut writer, entry)?;
         }

@@ -154,7 +154,8 @@ pub(crate) async fn remake(context: &Context, common: &Common, change: &mut impl
     let (shop, documents, note) = changed.map_err(|error| chosen.opened.explain(error))?;
     let note = chosen.note.clone().into_iter().chain(note).reduce(|first, second| format!("{first}\n{second}"));
     let destination = Destination::of(context, location, common)?;
-    finish(&shop, documents, destination, Some(chosen.root.descriptor().digest.clone()), note).await
+    let from = Some(chosen.root.descriptor().digest.clone());
+    finish(&shop, documents, destination, from, note).await.map_err(|error| chosen.opened.explain(error))
 }
 
 /// Delivers documents that were made, the root last.

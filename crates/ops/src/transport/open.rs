@@ -9,6 +9,7 @@ use dhow_layout::{Archive, ArchiveImage, ArchiveInput, OciDirectory, SkopeoDirec
 use dhow_spec::{Descriptor, Reference};
 
 use super::{AnySource, Location};
+use crate::content_error::{blame, explain};
 use crate::context::Context;
 use crate::{daemon, podman};
 
@@ -22,11 +23,13 @@ pub(crate) struct Opened {
     pub(crate) shown: Option<Descriptor>,
     /// The image of an archive, which knows the words for what is wrong with it.
     pub(crate) archived: Option<ArchiveImage>,
+    /// What the user calls an image of the local store.
+    pub(crate) stored_as: Option<String>,
 }
 
 impl Opened {
     fn new(source: AnySource, root: VerifiedDocument) -> Self {
-        Self { source, root, shown: None, archived: None }
+        Self { source, root, shown: None, archived: None, stored_as: None }
     }
 
     /// The repository of the registry that the image is in.
@@ -37,10 +40,11 @@ impl Opened {
         }
     }
 
-    /// Says what is wrong with an archive in the words that fit it.
+    /// Says what is wrong with an archive in the words that fit it, and with an image of the store what is damaged.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        match (&self.source, &self.archived) {
-            (AnySource::Archive(archive), Some(image)) => archive.explain(image, error),
+        match (&self.source, &self.archived, &self.stored_as) {
+            (AnySource::Archive(archive), Some(image), _) => archive.explain(image, error),
+            (AnySource::Store(session), _, Some(name)) => blame(session.store(), name, self.root.descriptor(), error),
             _ => error,
         }
     }
@@ -87,9 +91,10 @@ fn store(context: &Context, name: &str) -> Result<Opened> {
     let store = context.store()?;
     let session = store.begin("copy")?.only_reads();
     let found = context.find(name)?;
-    session.pin(&found.target)?;
-    let root = store.document(&found.target.digest)?;
-    Ok(Opened { shown: Some(found.manifest), ..Opened::new(AnySource::Store(session), root) })
+    session.pin(&found.target).map_err(|error| explain(name, error))?;
+    let root = store.document(&found.target.digest).map_err(|error| explain(name, error))?;
+    let stored_as = Some(name.to_owned());
+    Ok(Opened { shown: Some(found.manifest), stored_as, ..Opened::new(AnySource::Store(session), root) })
 }
 
 async fn oci_directory(path: &Path, name: Option<&str>, place: &str) -> Result<Opened> {

@@ -19,14 +19,14 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
     for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
-        let Some((code, message)) = fault(store, digest, *size)? else { continue };
+        let Some(found) = fault(store, digest, *size)? else { continue };
         // It may have been collected since its row was read.
         if !store.read_rows(|connection| has_row(connection, digest))? {
             continue;
         }
         if *is_trusted {
-            let repaired = if repair { Some(set_aside(store, digest)?) } else { None };
-            report.add_content(code, digest, message, repaired);
+            let repaired = if repair { Some(set_aside_told(store, digest)?) } else { None };
+            report.add_content(found.code(), digest, found.message(digest, *size), repaired);
             continue;
         }
         // Nothing that was committed needs it: a commit flushes first.
@@ -80,26 +80,53 @@ fn descriptor(digest: &Digest, size: u64) -> Descriptor {
 }
 
 /// What is wrong with a blob that has a row.
-fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<(ProblemCode, String)>> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It has no file.
+    Missing,
+    /// Its file cannot be read, and why.
+    Unreadable(String),
+    /// Its file has another length, in bytes.
+    Size(u64),
+    /// Its bytes are not those of its digest.
+    Bytes,
+}
+
+impl Fault {
+    fn code(&self) -> ProblemCode {
+        match self {
+            Fault::Missing => ProblemCode::BlobMissing,
+            Fault::Unreadable(_) => ProblemCode::BlobUnreadable,
+            Fault::Size(_) => ProblemCode::BlobSize,
+            Fault::Bytes => ProblemCode::BlobCorrupt,
+        }
+    }
+
+    fn message(&self, digest: &Digest, size: u64) -> String {
+        match self {
+            Fault::Missing => format!("blob {digest} is missing"),
+            Fault::Unreadable(cause) => format!("blob {digest} cannot be read: {cause}"),
+            Fault::Size(length) => format!("blob {digest} has {length} bytes, {size} were stored"),
+            Fault::Bytes => format!("the bytes of blob {digest} are not those of its digest"),
+        }
+    }
+}
+
+/// Reads a blob through of which so many bytes were stored.
+///
+/// # Errors
+/// None of the blob itself.
+pub(crate) fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<Fault>> {
     let path = store.paths().blob(digest);
     Ok(match path.metadata() {
-        Err(error) => {
-            let is_gone = error.kind() == std::io::ErrorKind::NotFound;
-            let code = if is_gone { ProblemCode::BlobMissing } else { ProblemCode::BlobUnreadable };
-            Some((code, format!("blob {digest} cannot be read: {error}")))
-        }
-        Ok(metadata) if metadata.len() != size => {
-            Some((ProblemCode::BlobSize, format!("blob {digest} has {} bytes, {size} were stored", metadata.len())))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Fault::Missing),
+        Err(error) => Some(Fault::Unreadable(error.to_string())),
+        Ok(metadata) if metadata.len() != size => Some(Fault::Size(metadata.len())),
         Ok(_) => match prove_file(&path, &descriptor(digest, size)) {
             Ok(Some(_)) => None,
-            Ok(None) => {
-                Some((ProblemCode::BlobCorrupt, format!("the bytes of blob {digest} are not those of its digest")))
-            }
-            Err(error) if error.kind() == Kind::NotFound => {
-                Some((ProblemCode::BlobMissing, format!("blob {digest} is missing")))
-            }
-            Err(error) => Some((ProblemCode::BlobUnreadable, format!("blob {digest}: {error}"))),
+            Ok(None) => Some(Fault::Bytes),
+            Err(error) if error.kind() == Kind::NotFound => Some(Fault::Missing),
+            Err(error) => Some(Fault::Unreadable(error.to_string())),
         },
     })
 }
@@ -113,22 +140,26 @@ fn forget(store: &Store, digest: &Digest) -> Result<()> {
     })
 }
 
-/// Moves a damaged blob out of the way and forgets it. What is left of it stays for whoever wants to look.
-fn set_aside(store: &Store, digest: &Digest) -> Result<String> {
+fn set_aside_told(store: &Store, digest: &Digest) -> Result<String> {
+    Ok(match set_aside(store, digest)? {
+        true => format!("moved aside to damaged/{}", flat(digest)),
+        false => "its row is removed".to_owned(),
+    })
+}
+
+/// Moves a damaged blob out of the way and forgets it. What is left of it stays for whoever wants to look. Returns whether
+/// there was a file.
+pub(crate) fn set_aside(store: &Store, digest: &Digest) -> Result<bool> {
     durable::create_dir_all(&store.paths().damaged_directory())?;
-    let moved = durable::rename(&store.paths().blob(digest), &store.paths().damaged(digest));
-    match moved {
+    let moved = match durable::rename(&store.paths().blob(digest), &store.paths().damaged(digest)) {
         Err(error) if error.kind() != Kind::NotFound => return Err(error),
-        _ => {}
-    }
+        moved => moved.is_ok(),
+    };
     store.write_names(|transaction| {
         transaction.prepare_cached("DELETE FROM blob WHERE digest = ?1")?.execute([digest.as_str()])?;
         Ok(())
     })?;
-    Ok(match moved {
-        Ok(()) => format!("moved aside to damaged/{}", flat(digest)),
-        Err(_) => "its row is removed".to_owned(),
-    })
+    Ok(moved)
 }
 
 /// A file that nothing vouches for: left by a process that died between renaming it and writing its row.

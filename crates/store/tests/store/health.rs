@@ -58,6 +58,43 @@ fn damage_is_named_and_mended_by_the_next_pull() {
 }
 
 #[test]
+fn a_second_look_moves_aside_what_no_size_shows() {
+    let directory = scratch();
+    let (store, root) = (open(&directory), root_of(&directory));
+    let remote = Remote::small("look");
+    remote.pull(&store, &["app:1"]).unwrap();
+    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+    let image = store.find("app:1").unwrap().image_id;
+    let layer = store.layers(&image).unwrap()[1].blob.digest.clone();
+    let flip = |digest: &dhow_spec::Digest| {
+        let path = blob_path(&root, digest);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        bytes
+    };
+    let damaged = flip(&layer);
+    assert!(store.is_complete_for(&remote.root.digest, None).unwrap(), "nobody has read it");
+    let found = store.examine(&remote.root.digest).unwrap();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!((found[0].role, &found[0].digest, found[0].is_aside), ("layer", &layer, true));
+    let kept = std::fs::read(root.join("damaged").join(format!("sha256-{}", layer.hex()))).unwrap();
+    assert_eq!(kept, damaged, "nothing is deleted");
+    assert!(std::fs::read_dir(root.join("ingest")).unwrap().next().is_none(), "no lock is left");
+    assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
+    remote.pull(&store, &["app:1"]).unwrap();
+    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+
+    // A config is proven whenever an image comes.
+    flip(&image);
+    assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
+    remote.pull(&store, &["app:1"]).unwrap();
+    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+    assert!(store.check(true).unwrap().is_sound());
+    assert_sound(&store, "after both");
+}
+
+#[test]
 fn what_is_left_of_a_damaged_image_is_kept_and_told() {
     let directory = scratch();
     let (store, root) = (open(&directory), root_of(&directory));
