@@ -73,17 +73,20 @@ pub fn opens_erofs() -> bool {
 /// # Errors
 /// [`Kind::Unsupported`] when the kernel cannot (Linux 6.12), and why. Nothing is mounted then.
 pub fn mount_stack(stack: &Path, layers: &[PathBuf], target: &Path) -> Result<()> {
-    let mount = || -> Result<OwnedFd, Errno> {
-        let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(context.as_fd(), "source", stack)?;
-        for layer in layers {
-            fsconfig_set_string(context.as_fd(), "device", layer)?;
-        }
-        fsconfig_set_flag(context.as_fd(), "ro")?;
-        fsconfig_create(context.as_fd())?;
-        fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
-    };
-    mount().and_then(|mount| attach(&mount, target)).map_err(|error| cannot("the stack of the layers", error))
+    let mounted = stack_mount(stack, layers).and_then(|mount| attach(&mount, target));
+    mounted.map_err(|error| cannot("the stack of the layers", error))
+}
+
+/// The file of a stack as a mount that is attached nowhere yet.
+pub(crate) fn stack_mount(stack: &Path, layers: &[PathBuf]) -> Result<OwnedFd, Errno> {
+    let context = fsopen("erofs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", stack)?;
+    for layer in layers {
+        fsconfig_set_string(context.as_fd(), "device", layer)?;
+    }
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 /// Overlayfs over mounts that are nowhere.

@@ -35,6 +35,7 @@ mod rows;
 mod run;
 mod run_files;
 mod run_mounts;
+mod run_options;
 mod save;
 mod serve;
 mod signals;

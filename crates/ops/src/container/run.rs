@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{Durability, FileLock, create_dir_all, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{self, Ended, Group, MountSource, MountSpec, RootFiles, Spec, Streams, remove_groups};
+use dhow_sandbox::container::{
+    self, Ended, Group, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
+};
+use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, UnpackedLayer};
 use serde::Serialize;
 
@@ -30,6 +33,9 @@ const SEARCH_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// Docker's hosts of a container that has no network of the machine's.
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
                      ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+
+/// Fewest layers that are mounted as one stack: making its file, once, is not worth it for fewer.
+const STACK_LAYERS_MIN: usize = 4;
 
 /// Where the control groups of a container that runs are on record.
 const GROUPS: &str = "groups";
@@ -242,14 +248,20 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     let explained = |error| explain(record.image_id.as_str(), error);
     let lower = match (has_own, machine.in_user_namespace) {
         (true, _) => vec![own],
+    let mut stack = None;
         (false, true) => vec![tree(store, &record.image_id, directory, machine).map_err(explained)?],
-        (false, false) => visible(&store.unpack(&record.image_id).map_err(explained)?)?,
+        (false, false) => {
+            let layers = store.unpack(&record.image_id).map_err(explained)?;
+            stack = stack_of(store, &record.image_id, &layers);
+            visible(&layers)?
+        }
     };
     Ok(RootFiles {
         lower,
         lower_is_directory: has_own || machine.in_user_namespace,
         stubs: directory.join("stubs"),
         upper: directory.join("upper"),
+        stack,
         work: directory.join("work"),
         scratch: directory.join("scratch"),
         mounted: super::mount::place(store, &record.container.id)?,
@@ -258,6 +270,15 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
 
 /// The layers, without those that a layer above hides as a whole, which overlayfs would not see.
 fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
+/// All layers as one file system, where there are so many that it is worth it.
+fn stack_of(store: &Store, image_id: &Digest, layers: &[UnpackedLayer]) -> Option<Stack> {
+    if layers.len() < STACK_LAYERS_MIN {
+        return None;
+    }
+    let file = store.stack(image_id, layers)?;
+    Some(Stack { file, layers: layers.iter().map(|layer| layer.path.clone()).collect() })
+}
+
     let mut first = 0;
     for (number, layer) in layers.iter().enumerate() {
         if layer.image.is_opaque(&layer.image.root()?)? {

@@ -27,7 +27,7 @@ pub use look::{Look, files_of_running, look, root_of_running, user_in};
 pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, DEFAULT_CAPABILITIES, capability_number};
 pub use shown::{show, show_running};
-pub use spec::{MountSource, MountSpec, RootFiles, Spec, StartCause, StartFailure, StartStage};
+pub use spec::{MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage};
 pub use streams::Streams;
 pub use watch::{Ended, run};
 

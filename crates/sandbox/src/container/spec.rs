@@ -64,6 +64,9 @@ pub struct RootFiles {
     pub upper: PathBuf,
     /// Scratch space of overlayfs, on the same file system as `upper`.
     pub work: PathBuf,
+    /// The layers as one file system, which is tried before `lower`.
+    #[serde(default)]
+    pub stack: Option<Stack>,
     /// Directories over which layer files are mounted on the way, where nobody else sees it.
     pub scratch: PathBuf,
     /// Where all of it is mounted already, where everybody sees it: a second time, overlayfs would promise nothing.
@@ -77,6 +80,15 @@ pub struct MountSpec {
     /// Where, as the container sees it.
     pub target: String,
     /// What.
+/// All layers of an image as one file system (EROFS), of which the kernel needs one mount.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stack {
+    /// The file that says where everything is.
+    pub file: PathBuf,
+    /// The layers' own files, the lowest first, with the data.
+    pub layers: Vec<PathBuf>,
+}
+
     pub what: MountSource,
     /// Whether it can only be read.
     pub read_only: bool,

@@ -10,9 +10,9 @@ use rustix::mount::{
 };
 
 use super::super::inside::{Inside, view};
-use super::super::spec::{RootFiles, StartFailure};
+use super::super::spec::{RootFiles, Stack, StartFailure};
 use super::{attach_at, failed, open_directory};
-use crate::layers::{erofs_or_loop, lower_directories};
+use crate::layers::{erofs_or_loop, lower_directories, stack_mount};
 
 /// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
 const STUBS: [&str; 9] = [
@@ -62,18 +62,36 @@ fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
     if files.lower_is_directory {
         return Ok(files.lower.clone());
     }
+    // What a kernel cannot mount so (before Linux 6.12), it mounts layer by layer.
+    if let Some(stack) = &files.stack
+        && let Ok(point) = stacked(stack, &files.scratch)
+    {
+        return Ok(vec![point]);
+    }
     let mut points = Vec::new();
     for (number, layer) in files.lower.iter().enumerate() {
-        let point = files.scratch.join(number.to_string());
-        match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(failed("the files of the image")(error)),
-        }
+        let point = mount_point(&files.scratch, &number.to_string()).map_err(failed("the files of the image"))?;
         let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
         attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
         points.push(point);
     }
     Ok(points)
+}
+
+/// The image's layers as one directory.
+fn stacked(stack: &Stack, scratch: &Path) -> Result<PathBuf, Errno> {
+    let mounted = stack_mount(&stack.file, &stack.layers)?;
+    let point = mount_point(scratch, "stack")?;
+    attach_at(&mounted, &point)?;
+    Ok(point)
+}
+
+fn mount_point(scratch: &Path, name: &str) -> Result<PathBuf, Errno> {
+    let point = scratch.join(name);
+    match mkdirat(CWD, &point, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(point),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_empty(directory: &Path) -> bool {
