@@ -17,7 +17,7 @@ pub mod user_namespace;
 
 pub use fuse::{Server, mount_over_fuse, serve};
 pub use layers::{Backing, mount_layers, mount_stack, opens_erofs, unmount};
-pub use table::{MountPoint, is_mount_namespace_in_use, mount_points};
+pub use table::{MountPoint, is_mount_namespace_in_use, mount_points, sees_all_users};
 
 /// Kills a process that is still the one that `is_it` knows.
 ///

@@ -38,6 +38,13 @@ pub fn is_mount_namespace_in_use(name: &str) -> bool {
     namespaces.any(|namespace| namespace.as_os_str() == name)
 }
 
+/// Whether this process counts users as the machine does: in a user namespace, processes of other ones cannot be looked at.
+pub fn sees_all_users() -> bool {
+    let map = durable::read_limited("/proc/self/uid_map".as_ref(), TABLE_BYTES_MAX).unwrap_or_default();
+    let map = String::from_utf8_lossy(&map);
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// A line of mountinfo (proc_pid_mountinfo(5)): the mount point is the fifth field, the type the first behind a dash.
 fn parse(line: &[u8]) -> Option<MountPoint> {
     let mut fields = line.split(|byte| *byte == b' ');

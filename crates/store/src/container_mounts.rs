@@ -24,6 +24,9 @@ pub struct ContainerMount {
     pub count: u32,
     /// The mount namespace in which it is seen.
     pub namespace: String,
+    /// Whether that is one of a user namespace of its owner's, into which only who is outside of it can look.
+    #[serde(default)]
+    pub in_user_namespace: bool,
     /// The boot of the machine in which that was.
     boot: String,
 }
@@ -66,11 +69,11 @@ impl Mounts<'_> {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn note_container(&self, id: &str, count: u32) -> Result<()> {
+    pub fn note_container(&self, id: &str, count: u32, in_user_namespace: bool) -> Result<()> {
         let point = self.store.container_mount_point(id)?;
         durable::create_dir_all(&point)?;
         let (boot, namespace) = (self.store.boot().to_owned(), namespace());
-        let record = ContainerMount { container: id.to_owned(), count, namespace, boot };
+        let record = ContainerMount { container: id.to_owned(), count, namespace, in_user_namespace, boot };
         let text = serde_json::to_vec(&record).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         durable::write_atomic(&point.with_file_name("mount.json"), &text, 0o600, Durability::Cached)
     }

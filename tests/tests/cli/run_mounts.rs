@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::nobody::Nobody;
-use super::run::{import, is_running, says, scene, wait};
+use super::run::{archive, import, is_running, says, scene, wait};
+use super::unshare::User;
 
 /// The state of a process: `S` sleeps, `R` runs, `T` stands still.
 fn state(process: &str) -> String {
@@ -89,17 +89,54 @@ fn a_container_is_mounted_and_unmounted() {
     assert!(!is_mounted(image.trim()));
 }
 
+/// Who is not root mounts containers in the shell of `unshare`, as with podman: there they are seen, until it ends.
 #[test]
-fn who_is_not_root_mounts_no_containers() {
-    let Some(nobody) = Nobody::new() else { return };
-    nobody.must(&["import", "root.tar", "box"]);
-    nobody.must(&["create", "--name", "work", "box", "cat", "/x"]);
-    let (code, _, said) = nobody.run(&["mount", "work"]);
-    assert_eq!((code, said.as_str()), (Some(1), "mounting a container takes root's rights\n"));
-    let program = nobody.path("dhow").to_string_lossy().into_owned();
-    let (code, _, said) = nobody.run(&["unshare", &program, "mount", "work"]);
-    assert_eq!((code, said.as_str()), (Some(1), "mounting a container takes root's rights\n"));
-    nobody.must(&["rm", "work"]);
+fn who_is_not_root_mounts_containers_in_a_namespace_that_stays() {
+    for has_ranges in [false, true] {
+        let Some(user) = User::new(has_ranges) else { return };
+        fs::write(user.path("root.tar"), archive(&[])).expect("an archive");
+        user.must(&["import", "root.tar", "box"]);
+        user.must(&["create", "--name", "work", "box", "cat", "/x"]);
+        let (code, _, said) = user.dhow(&["mount", "work"]);
+        let words = "mounting a container takes root's rights, or `dhow unshare`: in the shell that it starts, `dhow mount` shows the files \
+                     until the shell ends\n";
+        assert_eq!((code, said.as_str()), (Some(1), words));
+        let (code, _, said) = user.dhow(&["--compat", "podman", "mount", "nope"]);
+        let words =
+            "Error: cannot run command \"podman mount\" in rootless mode, must execute `podman unshare` first\n";
+        assert_eq!((code, said.as_str()), (Some(125), words));
+        let program = user.path("dhow").to_string_lossy().into_owned();
+        let in_a_shell = |script: &str| user.must(&["unshare", "sh", "-euc", script, &program]);
+        let script = "at=$($0 mount work); cat $at/data/seed; echo out > $at/x; $0 start -a work; test $($0 mount work) = $at
+                      $0 umount work; cat $at/x; $0 umount work; test ! -e $at; $0 mount; $0 run --rm box true; echo ended";
+        assert_eq!(in_a_shell(script), "seed\nout\nwork\nout\nwork\nended\n", "{has_ranges}");
+        assert_eq!(user.must(&["start", "-a", "work"]), "out\n");
+        // Mounted there and not seen here, it is in nobody's hands but those of who sees it.
+        let script =
+            "$0 mount work > at; echo mounted > started; while test -e started; do sleep 0.05; done; cat $(cat at)/x";
+        let shell = user.command(&["unshare", "sh", "-euc", script, &program]).stdout(Stdio::piped()).spawn();
+        let shell = shell.expect("a shell");
+        wait("it is mounted", || user.path("started").exists());
+        for arguments in
+            [&["start", "-a", "work"][..], &["rm", "work"], &["cp", "work:/x", "y"], &["export", "-o", "y", "work"]]
+        {
+            let (code, _, said) = user.dhow(arguments);
+            assert!(
+                code != Some(0) && said.contains("is mounted in another mount namespace, mnt:["),
+                "{arguments:?}: {said}"
+            );
+        }
+        fs::remove_file(user.path("started")).expect("a file");
+        assert_eq!(shell.wait_with_output().expect("its end").stdout, b"out\n");
+        // With the shell the mount ended.
+        assert_eq!(user.must(&["start", "-a", "work"]), "out\n");
+        assert_eq!(user.must(&["rm", "work"]), "work\n");
+        assert!(
+            fs::read_dir(user.path("store/mounts"))
+                .expect("a folder")
+                .all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lock"))
+        );
+    }
 }
 
 /// Whoever has a container stand still is killed: it goes on at once, and the next one who looks finds nothing odd.

@@ -21,13 +21,13 @@ const FIRST: u32 = 300_000;
 type Said = (Option<i32>, String, String);
 
 /// An ordinary user with a folder and a copy of the program.
-struct User {
+pub(crate) struct User {
     folder: TempDir,
     has_ranges: bool,
 }
 
 impl User {
-    fn new(has_ranges: bool) -> Option<Self> {
+    pub(crate) fn new(has_ranges: bool) -> Option<Self> {
         let needed = peers::find("newuidmap").and_then(|_| peers::find("unshare")).and_then(|_| peers::find("setpriv"));
         let needed = match peers::is_root() {
             true => needed.map(drop),
@@ -42,29 +42,34 @@ impl User {
         Some(Self { folder, has_ranges })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs dhow as that user, in a mount namespace where the files with its ranges are these.
-    fn dhow(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn dhow(&self, arguments: &[&str]) -> Said {
         self.dhow_with(arguments, &[])
     }
 
     fn dhow_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Said {
+        let output = self.command(arguments).envs(variables.iter().copied()).output().expect("unshare");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// A command line for dhow as that user.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let script = "mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
             exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"";
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-euc", script, "sh"]).arg(self.path("dhow")).args(arguments);
         command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", self.folder.path());
-        command.env("DHOW_ROOT", self.path("store")).envs(variables.iter().copied());
-        let output = command.current_dir(self.folder.path()).output().expect("unshare");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        command.env("DHOW_ROOT", self.path("store")).current_dir(self.folder.path());
+        command
     }
 
     #[track_caller]
-    fn must(&self, arguments: &[&str]) -> String {
+    pub(crate) fn must(&self, arguments: &[&str]) -> String {
         let (code, out, err) = self.dhow(arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {err}");
         out

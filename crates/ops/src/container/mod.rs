@@ -38,7 +38,7 @@ pub use dhow_sandbox::container::{
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
-pub use mount::{MountedContainer, mount, mounted, unmount};
+pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub use mounts::{Mount, MountKind, Refusal, bytes as size};
 pub use remove::{RemoveOptions, prune, remove};
 pub use run::{Run, Witness, run, start};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{show, show_running};
-use dhow_sandbox::{is_mount_namespace_in_use, mount_points, unmount as unmount_path};
-use dhow_store::Store;
+use dhow_sandbox::{is_mount_namespace_in_use, mount_points, sees_all_users, unmount as unmount_path};
+use dhow_store::{ContainerMount, Store};
 
 use super::run::files;
 use super::{Machine, Record, directory, hold, recover, running};
@@ -34,11 +34,11 @@ pub fn mount(context: &Context, record: &Record, machine: Machine) -> Result<Pat
     let mounts = store.change_mounts()?;
     if let Some(path) = place(store, id)? {
         let count = store.container_mount(id).map_or(0, |mount| mount.count);
-        mounts.note_container(id, count.saturating_add(1))?;
+        mounts.note_container(id, count.saturating_add(1), machine.in_user_namespace)?;
         return Ok(path);
     }
     // Before it is there: whatever becomes of this process, the mount is known.
-    mounts.note_container(id, 1)?;
+    mounts.note_container(id, 1, machine.in_user_namespace)?;
     let point = store.container_mount_point(id)?;
     let shown = show_at(store, record, machine, &point);
     if shown.is_err() {
@@ -69,7 +69,7 @@ pub fn unmount(context: &Context, record: &Record, force: bool) -> Result<()> {
     let mounts = store.change_mounts()?;
     let Some(path) = place(store, id)? else { return mounts.forget_container(id) };
     if known.count > 1 && !force {
-        return mounts.note_container(id, known.count - 1);
+        return mounts.note_container(id, known.count - 1, known.in_user_namespace);
     }
     unmount_path(&path, force)?;
     mounts.forget_container(id)
@@ -105,12 +105,40 @@ pub(super) fn place(store: &Store, id: &str) -> Result<Option<PathBuf>> {
     if is_mounted(&path)? {
         return Ok(Some(path));
     }
-    if store.may_be_elsewhere(&mount) && is_mount_namespace_in_use(&mount.namespace) {
+    // What cannot be seen from here may be there: who entered this namespace has seen to what is not (see `forget_ended`).
+    let cannot_tell = mount.in_user_namespace && !sees_all_users();
+    if store.may_be_elsewhere(&mount) && (cannot_tell || is_mount_namespace_in_use(&mount.namespace)) {
         let message = format!("container {} is mounted in another mount namespace, {}", &id[..12], mount.namespace);
         return Err(Error::new(Kind::Conflict, message)
             .with_hint("unmount it there with `dhow umount`, or end the processes of that namespace"));
     }
     Ok(None)
+}
+
+/// Forgets mounts that ended with the user namespaces they were made in: the last command of an `unshare`, say. It is for who is about to
+/// enter another one, from where those cannot be seen.
+///
+/// # Errors
+/// Those of the store.
+pub fn forget_ended(context: &Context) -> Result<()> {
+    let mounts = context.settings().store_root.join("mounts");
+    // Those of images have the dash of a digest in their names. Nothing is opened as long as no container is mounted.
+    let is_container = |entry: std::fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.len() == 64);
+    if !std::fs::read_dir(mounts).into_iter().flatten().flatten().any(is_container) {
+        return Ok(());
+    }
+    let store = context.store()?;
+    let has_ended = |mount: &ContainerMount| {
+        mount.in_user_namespace && !(store.may_be_elsewhere(mount) && is_mount_namespace_in_use(&mount.namespace))
+    };
+    if !store.is_writable() || !store.container_mounts().iter().any(has_ended) {
+        return Ok(());
+    }
+    let mounts = store.change_mounts()?;
+    for mount in store.container_mounts().iter().filter(|mount| has_ended(mount)) {
+        mounts.forget_container(&mount.container)?;
+    }
+    Ok(())
 }
 
 /// Ends the mount of a container that is about to be removed.

@@ -22,6 +22,7 @@ pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
     if environment.user == 0 {
         return Ok(Machine { in_user_namespace: false, has_users: true });
     }
+    container::forget_ended(&session.local_context()?)?;
     let users = user_namespace::users_of(environment.user, environment.user_name.as_deref(), &environment.search_path);
     if users == Users::One {
         tracing::info!("there is one user in containers: no newuidmap, or no ranges in /etc/subuid and /etc/subgid");

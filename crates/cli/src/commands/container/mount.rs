@@ -151,10 +151,7 @@ impl Verb for Unmount {
         }
         targets::each(&self.names, |name| {
             match container::find(&context, name) {
-                Ok(record) => {
-                    may_mount(session)?;
-                    container::unmount(&context, &record, self.force)?;
-                }
+                Ok(record) => container::unmount(&context, &record, self.force)?,
                 Err(error) if is_image(session, &context, name, &error) => unmount_image(&context, name, self.force)?,
                 Err(error) => return Err(missing(session.personality, name, error).into()),
             }
@@ -172,6 +169,9 @@ fn check_names(all: bool, names: &[String]) -> Outcome {
 }
 
 fn mount(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounted> {
+    if session.personality == Personality::Podman {
+        may_mount(session)?;
+    }
     match container::find(context, name) {
         Ok(record) => of_container(session, context, &record),
         Err(error) if is_image(session, context, name, &error) => {
@@ -203,14 +203,23 @@ fn document(mounted: &Mounted) -> Value {
     json!({ "id": mounted.id, "Names": mounted.names, "mountpoint": mounted.path })
 }
 
-/// Refuses who is not root: a mount in a user namespace is seen by nobody else, and would be in the way of whoever starts the container.
+/// Refuses who is not root, and not in a user namespace that stays: one of this command's own would take the mount along when it ends.
 fn may_mount(session: &Session<'_>) -> Outcome {
     let environment = &session.environment;
-    if environment.user == 0 && environment.in_user_namespace.is_none() {
+    if environment.user == 0 || environment.in_user_namespace.is_some() {
         return Ok(());
     }
     let program = session.personality.program();
-    Err(Error::new(Kind::Denied, "mounting a container takes root's rights")
+    if session.personality == Personality::Podman {
+        let message =
+            format!("cannot run command {:?} in rootless mode, must execute `podman unshare` first", session.path);
+        return Err(Failure::Client(message));
+    }
+    let message = format!(
+        "mounting a container takes root's rights, or `{program} unshare`: in the shell that it starts, `{program} mount` \
+         shows the files until the shell ends"
+    );
+    Err(Error::new(Kind::Denied, message)
         .with_hint(format!("`{program} cp`, `diff` and `export` look into containers without a mount"))
         .into())
 }
