@@ -7,9 +7,10 @@ use dhow_spec::Digest;
 
 use super::format::{BLOCK_BYTES, DIRENT_BYTES, DataLayout, EXTENDED_BYTES, HEAD_BYTES, Head, SLOT_BYTES};
 use super::inode::{Attributes, FileType, Inode, Mtime, Record, UNION_OFFSET, links_field};
+use super::ranges::Ranges;
 use super::sparse::too_long;
 use super::storage::Storage;
-use super::tree::{NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
+use super::tree::{IMPLIED, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::writer::{LayerWriter, Summary, tail_gap, too_much};
 use super::xattr::{self, Marks};
 
@@ -86,8 +87,10 @@ pub(super) fn arrange<S: Storage>(
     let places = Places { meta_start, leaves_start, lists_start };
     writer.leaves.copy_to(target, leaves_start)?;
     places.write_directories(&writer, &plan, &order, time, target)?;
-    places.write_data(&writer, data_start, target)?;
+    let mut content = writer.content.take();
+    places.write_data(&writer, data_start, target, &mut content)?;
     places.count_links(&writer, &order, target)?;
+    let content = content.map(|content| write_content(&content, target, end)).transpose()?;
     let head = Head {
         diff_id: diff_id.clone(),
         tar_bytes,
@@ -101,9 +104,17 @@ pub(super) fn arrange<S: Storage>(
         time: (time.seconds, time.nanoseconds),
         has_chunks: writer.has_placed_chunks || !writer.sparse.is_empty(),
         devices: writer.devices,
+        content,
     };
     target.write_at(&head.encode(), 0)?;
     Ok(Summary { inodes: head.inodes, bytes: end, needs_below: head.needs_below })
+}
+
+/// Writes the table of an outline's content behind everything else. Returns what its head says of it.
+fn write_content(content: &Ranges, target: &mut impl Storage, end: u64) -> Result<(u64, u32)> {
+    let count = u32::try_from(content.len()).map_err(|_| too_much())?;
+    target.write_at(&content.encode(), end)?;
+    Ok((end, count))
 }
 
 /// Writes the one inode of all whiteouts, if there are any.
@@ -182,14 +193,28 @@ fn imply<S: Storage>(writer: &mut LayerWriter<'_, S>, id: NodeId) -> Result<()> 
     if writer.tree.node(id).kind != NodeKind::Implied {
         return Ok(());
     }
-    let path = writer.tree.path(id);
-    let known = if id == ROOT { None } else { writer.below.directory(&path)? };
     writer.needs_below |= id != ROOT;
+    let is_marked = id != ROOT && writer.content.is_some() && !is_under_opaque(&writer.tree, id);
+    let known = if id == ROOT || is_marked { None } else { writer.below.directory(&writer.tree.path(id))? };
     let attributes = known.unwrap_or_else(|| Attributes { mode: 0o755, ..Attributes::default() });
     let note = writer.note(&attributes)?;
     let node = writer.tree.node_mut(id);
     (node.kind, node.place) = (NodeKind::Directory, note);
+    if is_marked {
+        node.flags |= IMPLIED;
+    }
     Ok(())
+}
+
+/// Whether a directory or one that it is in hides what the layers below have there.
+fn is_under_opaque(tree: &Tree, mut id: NodeId) -> bool {
+    while tree.node(id).flags & OPAQUE == 0 {
+        if id == ROOT {
+            return false;
+        }
+        id = tree.node(id).parent;
+    }
+    true
 }
 
 /// A directory's inode and how long everything of it is.
@@ -221,6 +246,7 @@ impl Shape {
         let marks = Marks {
             is_opaque: tree.node(id).flags & OPAQUE != 0,
             has_whiteouts: children.iter().any(|child| tree.node(*child).kind == NodeKind::Whiteout),
+            is_implied: tree.node(id).flags & IMPLIED != 0,
         };
         let (xattrs, xattr_count) = match marks == Marks::default() {
             true => (area, inode.xattr_count),
@@ -354,12 +380,28 @@ impl Places {
         }
     }
 
-    /// Writes the data that does not stand in the tar as it is, and where it is.
-    fn write_data<S: Storage>(&self, writer: &LayerWriter<'_, S>, start: u64, target: &mut impl Storage) -> Result<()> {
+    /// Writes the data that does not stand in the tar as it is, and where it is. An outline gets that of which it has the content.
+    fn write_data<S: Storage>(
+        &self,
+        writer: &LayerWriter<'_, S>,
+        start: u64,
+        target: &mut impl Storage,
+        content: &mut Option<Ranges>,
+    ) -> Result<()> {
         let mut at = start;
         for sparse in &writer.sparse {
-            sparse.write(target, at, self.leaves_start + sparse.table)?;
-            at += sparse.stored_bytes();
+            let table = sparse.write_table(target, at, self.leaves_start + sparse.table)?;
+            let end = at + sparse.stored_bytes();
+            let (from, to) = sparse.in_tar();
+            match content {
+                Some(content) if !content.hold(from, to) => {}
+                Some(content) => {
+                    sparse.write_parts(target, &table)?;
+                    content.push(at, end, false);
+                }
+                None => sparse.write_parts(target, &table)?,
+            }
+            at = end;
         }
         let mut buffer = vec![0; 256 << 10];
         for file in &writer.borrowed {

@@ -36,10 +36,12 @@ const DEVICES_SLOT: u16 = (HEAD_BYTES / 128) as u16;
 const OWN_MAGIC: &[u8; 8] = b"dhowlayr";
 const OWN_VERSION: u32 = 1;
 
-/// The same in the file of a stack of layers.
+/// The same in the file of a stack of layers, and in an outline.
 const STACK_MAGIC: &[u8; 8] = b"dhowstck";
+const OUTLINE_MAGIC: &[u8; 8] = b"dhowoutl";
 const DIFF_ID_OFFSET: usize = 40;
 const DIFF_ID_BYTES_MAX: usize = 160;
+const CONTENT_OFFSET: usize = DIFF_ID_OFFSET + DIFF_ID_BYTES_MAX;
 
 /// How the data of an inode is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub(super) struct Head {
     pub(super) has_chunks: bool,
     /// How many other files the data is in: none but for a stack of layers.
     pub(super) devices: u16,
+    /// Of an outline: where the table of its content begins, and how many ranges it has.
+    pub(super) content: Option<(u64, u32)>,
 }
 
 const NAMES_ROOT: u32 = 1;
@@ -100,7 +104,11 @@ impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; HEAD_BYTES as usize];
         let mut own = Vec::with_capacity(SUPER_OFFSET);
-        own.extend(if self.devices > 0 { STACK_MAGIC } else { OWN_MAGIC });
+        own.extend(match self.content {
+            Some(_) => OUTLINE_MAGIC,
+            None if self.devices > 0 => STACK_MAGIC,
+            None => OWN_MAGIC,
+        });
         own.extend(OWN_VERSION.to_le_bytes());
         let flags = u32::from(self.names_root) * NAMES_ROOT + u32::from(self.needs_below) * NEEDS_BELOW;
         own.extend(flags.to_le_bytes());
@@ -109,9 +117,14 @@ impl Head {
         own.extend((u64::from(self.meta_block) * BLOCK_BYTES).to_le_bytes());
         own.extend(self.diff_id.as_str().as_bytes());
         bytes[..own.len()].copy_from_slice(&own);
+        if let Some((start, count)) = self.content {
+            bytes[CONTENT_OFFSET..CONTENT_OFFSET + 8].copy_from_slice(&start.to_le_bytes());
+            bytes[CONTENT_OFFSET + 8..CONTENT_OFFSET + 12].copy_from_slice(&count.to_le_bytes());
+        }
         let superblock = &mut bytes[SUPER_OFFSET..SUPER_OFFSET + BLOCK_BYTES as usize];
         let mut put = |offset: usize, field: &[u8]| superblock[offset..offset + field.len()].copy_from_slice(field);
-        put(0, &MAGIC.to_le_bytes());
+        // Without its number nothing takes an outline for a file system.
+        put(0, &if self.content.is_some() { 0 } else { MAGIC }.to_le_bytes());
         put(8, &(COMPAT_CHECKSUM | COMPAT_MTIME).to_le_bytes());
         put(12, &[BLOCK_BITS]);
         put(14, &self.root_slot.to_le_bytes());
@@ -137,7 +150,10 @@ impl Head {
         let own = bytes.get(..SUPER_OFFSET).ok_or_else(|| damaged("it is too short"))?;
         let superblock =
             bytes.get(SUPER_OFFSET..SUPER_OFFSET + BLOCK_BYTES as usize).ok_or_else(|| damaged("it is too short"))?;
-        if !own.starts_with(OWN_MAGIC) || u32_at(own, 8) != OWN_VERSION || u32_at(superblock, 0) != MAGIC {
+        let is_outline = own.starts_with(OUTLINE_MAGIC);
+        let magic = if is_outline { 0 } else { MAGIC };
+        let is_ours = is_outline || own.starts_with(OWN_MAGIC);
+        if !is_ours || u32_at(own, 8) != OWN_VERSION || u32_at(superblock, 0) != magic {
             return Err(damaged("it is no layer file of this version"));
         }
         let mut unsummed = superblock.to_vec();
@@ -170,6 +186,7 @@ impl Head {
             time: (u64_at(superblock, 24).cast_signed(), u32_at(superblock, 32)),
             has_chunks: incompatible & INCOMPAT_CHUNKED != 0,
             devices: 0,
+            content: is_outline.then(|| (u64_at(own, CONTENT_OFFSET), u32_at(own, CONTENT_OFFSET + 8))),
         })
     }
 }
@@ -237,7 +254,12 @@ mod tests {
             time: (-1, 999_999_999),
             has_chunks: true,
             devices: 0,
+            content: None,
         };
+        let outline = Head { content: Some((24_576, 7)), ..head.clone() };
+        let bytes = outline.encode();
+        assert_eq!(Head::decode(&bytes).expect("own head"), outline);
+        assert_eq!(u32_at(&bytes, SUPER_OFFSET), 0, "an outline is no file system");
         let mut bytes = head.encode();
         assert_eq!(Head::decode(&bytes).expect("own head"), head);
         bytes[SUPER_OFFSET + 40] ^= 1;

@@ -11,6 +11,7 @@ use super::format::{
     u16_at, u32_at, u64_at,
 };
 use super::inode::{Attributes, FileType, Inode, Xattr};
+use super::ranges::Ranges;
 use super::storage::ReadAt;
 use super::xattr;
 
@@ -35,6 +36,8 @@ pub struct DirectoryEntry {
 pub struct Image<R> {
     file: R,
     head: Head,
+    /// Of an outline: where it has content. None when it has all.
+    content: Option<Ranges>,
 }
 
 impl<R> fmt::Debug for Image<R> {
@@ -47,11 +50,68 @@ impl<R: ReadAt> Image<R> {
     /// Reads the head.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`] when it is no layer file of this version.
+    /// [`Kind::Corrupt`] when it is no layer file of this version; an [outline](super::outline()) is none.
     pub fn open(file: R) -> Result<Self> {
-        let mut head = vec![0; HEAD_BYTES as usize];
-        file.read_exact_at(&mut head, 0)?;
-        Ok(Self { head: Head::decode(&head)?, file })
+        let head = read_head(&file)?;
+        match head.content {
+            None => Ok(Self { head, file, content: None }),
+            Some(_) => Err(damaged("it is an outline")),
+        }
+    }
+
+    /// Reads the head of an [outline](super::outline()).
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it is none of this version.
+    pub fn open_outline(file: R) -> Result<Self> {
+        let head = read_head(&file)?;
+        let (start, count) = head.content.ok_or_else(|| damaged("it is no outline"))?;
+        let content = Ranges::decode(count, |table| file.read_exact_at(table, start))?;
+        Ok(Self { head, file, content: Some(content) })
+    }
+
+    /// Whether it is an outline: names and attributes of all files, content of few.
+    pub fn is_outline(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// Whether the content of all files is here.
+    pub fn has_all_content(&self) -> bool {
+        let end = HEAD_BYTES.saturating_add(self.head.tar_bytes);
+        self.content.as_ref().is_none_or(|content| content.hold(HEAD_BYTES, end))
+    }
+
+    /// Whether the content of a file is here.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`].
+    pub fn has_content(&self, inode: &Inode) -> Result<bool> {
+        let Some(content) = &self.content else { return Ok(true) };
+        if inode.kind != FileType::File || inode.size == 0 {
+            return Ok(true);
+        }
+        let start = |block: u32| u64::from(block) * BLOCK_BYTES;
+        match inode.layout {
+            DataLayout::Plain => Ok(content.hold(start(inode.union), start(inode.union).saturating_add(inode.size))),
+            DataLayout::Inline => Ok(false),
+            DataLayout::Chunks => {
+                let chunk_bytes = BLOCK_BYTES << inode.union;
+                let table = self.chunk_table(inode)?;
+                let mut chunks = (0_u64..).zip(table).filter(|(_, block)| *block != HOLE);
+                Ok(chunks.all(|(number, block)| {
+                    let rest = inode.size.saturating_sub(number.saturating_mul(chunk_bytes));
+                    content.hold(start(block), start(block) + rest.min(chunk_bytes))
+                }))
+            }
+        }
+    }
+
+    /// Whether this is a directory that the layer only implies, of which the file does not say what it is like.
+    pub(super) fn is_implied(&self, directory: &Inode) -> Result<bool> {
+        if self.content.is_none() || directory.xattr_count == 0 {
+            return Ok(false);
+        }
+        Ok(self.xattrs(directory)?.iter().any(|xattr| xattr.name == xattr::IMPLIED))
     }
 
     /// The diff ID that the file was made of.
@@ -163,14 +223,19 @@ impl<R: ReadAt> Image<R> {
         }
         let buffer = &mut buffer[..want];
         match inode.layout {
-            DataLayout::Plain => self.read_blocks(inode.union, buffer, offset),
+            DataLayout::Plain => self.read_blocks(inode.kind, inode.union, buffer, offset),
             DataLayout::Inline => self.read_inline(inode, buffer, offset),
             DataLayout::Chunks => self.read_chunk(inode, buffer, offset),
         }
     }
 
-    fn read_blocks(&self, block: u32, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    fn read_blocks(&self, kind: FileType, block: u32, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let position = (u64::from(block) * BLOCK_BYTES).saturating_add(offset);
+        if let (FileType::File, Some(content)) = (kind, &self.content)
+            && !content.hold(position, position.saturating_add(buffer.len() as u64))
+        {
+            return Err(Error::new(Kind::Unavailable, "the content of the file is not in the outline of its layer"));
+        }
         self.file.read_exact_at(buffer, position)?;
         Ok(buffer.len())
     }
@@ -179,7 +244,7 @@ impl<R: ReadAt> Image<R> {
         let tail_start = inode.size - inode.size % BLOCK_BYTES;
         if offset < tail_start {
             let whole = usize::try_from(tail_start - offset).unwrap_or(usize::MAX).min(buffer.len());
-            return self.read_blocks(inode.union, &mut buffer[..whole], offset);
+            return self.read_blocks(inode.kind, inode.union, &mut buffer[..whole], offset);
         }
         let behind = inode.own_bytes + xattr::area_bytes(inode.xattr_count);
         self.file.read_exact_at(buffer, self.position(inode.nid)? + behind as u64 + (offset - tail_start))?;
@@ -216,7 +281,7 @@ impl<R: ReadAt> Image<R> {
                 buffer.fill(0);
                 Ok(count)
             }
-            block => self.read_blocks(block, buffer, within),
+            block => self.read_blocks(inode.kind, block, buffer, within),
         }
     }
 
@@ -279,6 +344,12 @@ impl<R: ReadAt> Image<R> {
         }
         Ok(None)
     }
+}
+
+fn read_head(file: &impl ReadAt) -> Result<Head> {
+    let mut head = vec![0; HEAD_BYTES as usize];
+    file.read_exact_at(&mut head, 0)?;
+    Head::decode(&head)
 }
 
 /// A block of a directory that keeps the rules.

@@ -63,7 +63,7 @@ pub fn convert_passing<S: Storage>(
         return Err(decode_error("cannot inflate layer", error));
     }
     let finished = noted.and_then(|()| writer.finish(&mut lenient, tar_bytes, &diff_id));
-    let needs_below = lenient.failed.is_none() && below.is_asked.get();
+    let needs_below = lenient.failed.is_none() && below.is_asked();
     let made = match (lenient.failed, finished) {
         (Some(error), _) | (None, Err(error)) => Err(error),
         (None, Ok(_)) => Ok(()),
@@ -131,11 +131,16 @@ impl<S: Storage> Storage for Lenient<'_, S> {
 
 /// The layers below when nobody knows them.
 #[derive(Default)]
-struct Unknown {
+pub(super) struct Unknown {
     is_asked: Cell<bool>,
 }
 
 impl Unknown {
+    /// Whether something was needed from them.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.get()
+    }
+
     fn refuse<T>(&self) -> Result<T> {
         self.is_asked.set(true);
         Err(Error::new(Kind::Unavailable, "the layer takes something from the layers below, which are not known yet"))

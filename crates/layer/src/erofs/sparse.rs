@@ -81,8 +81,14 @@ impl Sparse {
         }
     }
 
-    /// Copies the parts out of the tar to `start`, and writes the table to `table_at`.
-    pub(super) fn write(&self, target: &mut impl Storage, start: u64, table_at: u64) -> Result<()> {
+    /// Where its parts stand in the file's tar.
+    pub(super) fn in_tar(&self) -> (u64, u64) {
+        let start = HEAD_BYTES.saturating_add(self.data_offset);
+        (start, self.parts.iter().fold(start, |end, (_, length)| end.saturating_add(*length)))
+    }
+
+    /// Writes the table of its chunks, whose data begins at `start`, to `table_at`.
+    pub(super) fn write_table(&self, target: &mut impl Storage, start: u64, table_at: u64) -> Result<Vec<u32>> {
         let count = usize::try_from(self.table_bytes() / 4).map_err(|_| too_long())?;
         let mut table = vec![HOLE; count];
         let mut at = start;
@@ -96,8 +102,15 @@ impl Sparse {
         if !is_addressable {
             return Err(too_long());
         }
+        let bytes: Vec<u8> = table.iter().flat_map(|block| block.to_le_bytes()).collect();
+        target.write_at(&bytes, table_at)?;
+        Ok(table)
+    }
+
+    /// Copies the parts out of the tar to their chunks.
+    pub(super) fn write_parts(&self, target: &mut impl Storage, table: &[u32]) -> Result<()> {
         let mut buffer = vec![0; 128 << 10];
-        let mut from = HEAD_BYTES + self.data_offset;
+        let mut from = self.in_tar().0;
         for (offset, length) in &self.parts {
             let (mut position, end) = (*offset, offset + length);
             while position < end {
@@ -112,8 +125,7 @@ impl Sparse {
                 from += count;
             }
         }
-        let table: Vec<u8> = table.iter().flat_map(|block| block.to_le_bytes()).collect();
-        target.write_at(&table, table_at)
+        Ok(())
     }
 }
 
@@ -149,7 +161,8 @@ mod tests {
         // Two whole chunks and one of 3,617 bytes.
         assert_eq!((sparse.table_bytes(), sparse.stored_bytes()), (20, 2 * 4096 + 4096));
         let start = 8192;
-        sparse.write(&mut file, start, 0).expect("write");
+        let table = sparse.write_table(&mut file, start, 0).expect("write");
+        sparse.write_parts(&mut file, &table).expect("write");
         let blocks: Vec<u32> =
             file[..20].chunks(4).map(|entry| u32::from_le_bytes(entry.try_into().expect("4"))).collect();
         assert_eq!(blocks, [16, 24, HOLE, HOLE, 32]);

@@ -77,6 +77,9 @@ pub fn write_stack<R: ReadAt, S: Storage>(
     target: &mut S,
     scratch: &dyn Fn() -> Result<S>,
 ) -> Result<Summary> {
+    if union.layers().iter().any(|layer| layer.is_outline()) {
+        return Err(Error::new(Kind::Internal, "a stack is made of whole layers, not of outlines"));
+    }
     let devices = Devices::of(union.layers())?;
     let mut writer = LayerWriter::new(&(), scratch);
     writer.devices = union.layers().len() as u16;

@@ -41,7 +41,7 @@ pub(super) struct Node {
     pub(super) place: u32,
     name_length: u8,
     pub(super) kind: NodeKind,
-    /// [`OPAQUE`], [`SHARED`], [`DEAD`].
+    /// [`OPAQUE`], [`SHARED`], [`DEAD`], [`IMPLIED`].
     pub(super) flags: u8,
 }
 
@@ -51,6 +51,8 @@ pub(super) const OPAQUE: u8 = 1;
 pub(super) const SHARED: u8 = 2;
 /// Replaced by a later entry, with everything below.
 pub(super) const DEAD: u8 = 4;
+/// A directory of an outline that was implied: what it is like is found when the layers are laid over each other.
+pub(super) const IMPLIED: u8 = 8;
 
 /// All names.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dhow_base::{Error, Kind, Result};
 
+use super::format::damaged;
 use super::image::{DirectoryEntry, Image};
 use super::inode::{Attributes, FileType, Inode, Mtime};
 use super::storage::ReadAt;
@@ -130,8 +131,24 @@ impl<R: ReadAt> Union<R> {
                 break;
             }
         }
-        let first = parts.first().cloned();
-        Ok(first.map(|(layer, inode)| UnionNode { inode, layer: Some(layer), parts }))
+        if parts.is_empty() { Ok(None) } else { self.merged(parts).map(Some) }
+    }
+
+    /// A directory of these parts, highest first. It is what the highest says it is; one of an outline may leave that to those below.
+    fn merged(&self, parts: Vec<(usize, Inode)>) -> Result<UnionNode> {
+        let (highest, inode) = parts.first().cloned().ok_or_else(|| damaged("a directory of no layer"))?;
+        let Inode { mode, uid, gid, mtime, .. } = self.telling(&parts)?.1;
+        Ok(UnionNode { inode: Inode { mode, uid, gid, mtime, ..inode }, layer: Some(highest), parts })
+    }
+
+    /// The part that says what a directory is like: the highest that is not only implied, else the highest.
+    fn telling<'p>(&self, parts: &'p [(usize, Inode)]) -> Result<&'p (usize, Inode)> {
+        for part in parts {
+            if !self.layers[part.0].is_implied(&part.1)? {
+                return Ok(part);
+            }
+        }
+        parts.first().ok_or_else(|| damaged("a directory of no layer"))
     }
 
     /// The file with an identity; nothing for directories and whiteouts, which say too little alone.
@@ -203,8 +220,10 @@ impl<R: ReadAt> Union<R> {
             // The entry said otherwise.
             return self.child(directory, &entry.name);
         }
-        let parts = if is_directory { vec![(layer, inode.clone())] } else { Vec::new() };
-        Ok(Some(UnionNode { inode, layer: Some(layer), parts }))
+        if is_directory {
+            return self.merged(vec![(layer, inode)]).map(Some);
+        }
+        Ok(Some(UnionNode { inode, layer: Some(layer), parts: Vec::new() }))
     }
 
     /// Attributes, those of overlayfs left out.
@@ -213,7 +232,13 @@ impl<R: ReadAt> Union<R> {
     /// [`Kind::Corrupt`].
     pub fn attributes(&self, node: &UnionNode) -> Result<Attributes> {
         match node.layer {
-            Some(layer) => self.layers[layer].attributes(&node.inode),
+            Some(layer) => match node.parts.iter().position(|(part, _)| *part == layer) {
+                Some(from) => {
+                    let (layer, inode) = self.telling(&node.parts[from..])?;
+                    self.layers[*layer].attributes(inode)
+                }
+                None => self.layers[layer].attributes(&node.inode),
+            },
             None => Ok(Attributes { mode: node.inode.mode, ..Attributes::default() }),
         }
     }
@@ -222,8 +247,39 @@ impl<R: ReadAt> Union<R> {
     pub fn is_same_file(&self, node: &UnionNode, other: &Self, others: &UnionNode) -> bool {
         let (Some(layer), Some(others_layer)) = (node.layer, others.layer) else { return false };
         let (image, others_image) = (&self.layers[layer], &other.layers[others_layer]);
-        let is_whole = !image.needs_below() && !others_image.needs_below();
-        is_whole && image.diff_id() == others_image.diff_id() && node.inode.nid == others.inode.nid
+        // A layer's file has what it has from its tar alone, or else from the layers below as well; an outline never has.
+        let are_alike = match (image.is_outline(), others_image.is_outline()) {
+            (true, true) => true,
+            _ => !image.needs_below() && !others_image.needs_below(),
+        };
+        are_alike && image.diff_id() == others_image.diff_id() && node.inode.nid == others.inode.nid
+    }
+
+    /// Whether the content of a file can be read, which those of [outlines](super::outline()) mostly cannot.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`].
+    pub fn has_content(&self, node: &UnionNode) -> Result<bool> {
+        match (node.layer, node.is_directory()) {
+            (Some(layer), false) => self.layers[layer].has_content(&node.inode),
+            _ => Ok(true),
+        }
+    }
+
+    /// The layers without the topmost.
+    pub fn below(&self) -> Self {
+        let below = self.layers.split_last().map_or(&[][..], |(_, below)| below);
+        Self { layers: below.to_vec() }
+    }
+
+    /// Puts another file of the same layer in the place of one.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when there is no such layer.
+    pub fn replace(&mut self, layer: usize, image: Arc<Image<R>>) -> Result<()> {
+        let known = self.layers.get_mut(layer).filter(|known| known.diff_id() == image.diff_id());
+        *known.ok_or_else(|| Error::new(Kind::Internal, "a file of another layer"))? = image;
+        Ok(())
     }
 
     /// Reads a file's data from `offset` on. Returns how much; 0 at the end.

@@ -8,6 +8,7 @@ use dhow_spec::Digest;
 use super::below::Below;
 use super::format::{BLOCK_BYTES, COMPACT_BYTES, DataLayout, EXTENDED_BYTES, HEAD_BYTES, SLOT_BYTES};
 use super::inode::{Attributes, FileType, Inode, Mtime, Record, encode_device};
+use super::ranges::Ranges;
 use super::sparse::{self, PARTS_MAX, Sparse, TABLES_BYTES_MAX};
 use super::spill::Spill;
 use super::storage::Storage;
@@ -69,6 +70,8 @@ pub struct LayerWriter<'a, S> {
     /// Whether the chunks of a file were given as they are.
     pub(super) has_placed_chunks: bool,
     pub(super) inodes: u32,
+    /// Of an outline: where the target holds content of files. None when it holds all of the tar.
+    pub(super) content: Option<Ranges>,
     parts: usize,
     tables_bytes: u64,
 }
@@ -97,6 +100,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             devices: 0,
             has_placed_chunks: false,
             inodes: 0,
+            content: None,
             parts: 0,
             tables_bytes: 0,
         }

@@ -28,6 +28,9 @@ pub(super) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
 /// their names without.
 const ORIGIN: &[u8] = b"trusted.overlay.origin";
 
+/// The attribute by which an outline tells of a directory that it only implies. It begins as overlayfs's do so that no layer can bring it.
+pub(super) const IMPLIED: &[u8] = b"trusted.overlay.dhow.implied";
+
 /// What overlayfs has to know of a directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Marks {
@@ -35,6 +38,8 @@ pub(super) struct Marks {
     pub(super) is_opaque: bool,
     /// There are whiteouts in it.
     pub(super) has_whiteouts: bool,
+    /// Its attributes are those that it has below: only in outlines.
+    pub(super) is_implied: bool,
 }
 
 /// Whether overlayfs would act on an attribute. None that comes in a layer is kept: it would decide what the layers below
@@ -47,9 +52,11 @@ pub(super) fn is_live(name: &[u8]) -> bool {
 pub(super) fn encode(xattrs: &[Xattr], marks: Marks) -> Result<(Vec<u8>, u16)> {
     let opaque = Xattr { name: OPAQUE.to_vec(), value: b"y".to_vec() };
     let origin = Xattr { name: ORIGIN.to_vec(), value: Vec::new() };
+    let implied = Xattr { name: IMPLIED.to_vec(), value: Vec::new() };
     let mut wanted: Vec<&Xattr> = xattrs.iter().filter(|xattr| !is_live(&xattr.name)).collect();
     wanted.extend(marks.is_opaque.then_some(&opaque));
     wanted.extend(marks.has_whiteouts.then_some(&origin));
+    wanted.extend(marks.is_implied.then_some(&implied));
     wanted.sort_by(|a, b| a.name.cmp(&b.name));
     if wanted.is_empty() {
         return Ok((Vec::new(), 0));
@@ -148,7 +155,7 @@ mod tests {
         let expected =
             ["com.example", "security.capability", "system.posix_acl_access", "system.posix_acl_access.not", "user.b"];
         assert_eq!(names(decode(&area).expect("decode")), expected);
-        let (area, _) = encode(&[], Marks { is_opaque: true, has_whiteouts: true }).expect("encode");
+        let (area, _) = encode(&[], Marks { is_opaque: true, has_whiteouts: true, is_implied: false }).expect("encode");
         let marks = [xattr("trusted.overlay.opaque", b"y"), xattr("trusted.overlay.origin", b"")];
         assert_eq!(decode(&area).expect("decode"), marks);
     }

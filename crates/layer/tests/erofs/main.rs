@@ -3,6 +3,7 @@
 mod facts;
 mod hostile;
 mod kernel;
+mod outline;
 mod overlay;
 mod passing;
 mod source;
