@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 
-use super::format::{BLOCK_BYTES, DIRENT_BYTES, DataLayout, EXTENDED_BYTES, HEAD_BYTES, Head, SLOT_BYTES};
+use super::format::{BLOCK_BYTES, DataLayout, EXTENDED_BYTES, HEAD_BYTES, Head, SLOT_BYTES};
 use super::inode::{Attributes, FileType, Inode, Mtime, Record, UNION_OFFSET, links_field};
+use super::list;
 use super::ranges::Ranges;
 use super::sparse::too_long;
 use super::storage::Storage;
@@ -253,7 +254,7 @@ impl Shape {
             false => xattr::encode(&xattr::decode(&area)?, marks)?,
         };
         let subdirectories = children.iter().filter(|child| tree.node(**child).kind.is_directory()).count();
-        let size = list_size(tree, children);
+        let size = list::size(tree, children);
         let record = Record {
             kind: FileType::Directory,
             mode: inode.mode,
@@ -287,32 +288,6 @@ impl Shape {
     fn list_bytes(&self) -> u64 {
         (self.record.size - self.tail_bytes()).next_multiple_of(BLOCK_BYTES)
     }
-}
-
-/// Names of a directory in the order of their bytes, with those of itself (`None, false`) and its parent (`None, true`).
-fn entries<'a>(tree: &'a Tree, children: &'a [NodeId]) -> impl Iterator<Item = (&'a [u8], Option<NodeId>)> {
-    let before = |name: &'static [u8]| children.partition_point(move |child| tree.name(*child) < name);
-    let (own, parent) = (before(b"."), before(b".."));
-    let named = |range: &'a [NodeId]| range.iter().map(|child| (tree.name(*child), Some(*child)));
-    named(&children[..own])
-        .chain([(&b"."[..], None)])
-        .chain(named(&children[own..parent]))
-        .chain([(&b".."[..], None)])
-        .chain(named(&children[parent..]))
-}
-
-/// Length of a directory's list: entries do not cross blocks.
-fn list_size(tree: &Tree, children: &[NodeId]) -> u64 {
-    let (mut whole, mut used) = (0, 0);
-    for (name, _) in entries(tree, children) {
-        let length = (DIRENT_BYTES + name.len()) as u64;
-        if used + length > BLOCK_BYTES {
-            whole += BLOCK_BYTES;
-            used = 0;
-        }
-        used += length;
-    }
-    whole + used
 }
 
 /// Where the parts of the metadata begin in the file.
@@ -351,7 +326,7 @@ impl Places {
             };
             let tail_start = shape.record.size - shape.tail_bytes();
             let mut written = 0;
-            each_block(entries(tree, inside), number, |block| {
+            list::each_block(tree, inside, number, |block| {
                 let region = if written >= tail_start { &mut inodes } else { &mut lists };
                 region.append(target, block)?;
                 written += BLOCK_BYTES;
@@ -454,41 +429,4 @@ impl Places {
         }
         Ok(())
     }
-}
-
-/// Calls `emit` with every block of a directory's list; all but the last are whole.
-fn each_block<'a>(
-    entries: impl Iterator<Item = (&'a [u8], Option<NodeId>)>,
-    number: impl Fn(&[u8], Option<NodeId>) -> (u64, FileType),
-    mut emit: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let mut names: Vec<(&[u8], u64, FileType)> = Vec::new();
-    let mut used = 0;
-    for (name, child) in entries {
-        let length = DIRENT_BYTES + name.len();
-        if used + length > BLOCK_BYTES as usize {
-            let mut block = encode_block(&names);
-            block.resize(BLOCK_BYTES as usize, 0);
-            emit(&block)?;
-            names.clear();
-            used = 0;
-        }
-        let (slot, kind) = number(name, child);
-        names.push((name, slot, kind));
-        used += length;
-    }
-    emit(&encode_block(&names))
-}
-
-fn encode_block(names: &[(&[u8], u64, FileType)]) -> Vec<u8> {
-    let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
-    let mut name_offset = names.len() * DIRENT_BYTES;
-    for (name, slot, kind) in names {
-        block.extend(slot.to_le_bytes());
-        block.extend((name_offset as u16).to_le_bytes());
-        block.extend([kind.in_directory(), 0]);
-        name_offset += name.len();
-    }
-    names.iter().for_each(|(name, ..)| block.extend_from_slice(name));
-    block
 }

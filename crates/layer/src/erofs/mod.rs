@@ -11,6 +11,7 @@ mod format;
 mod image;
 mod inode;
 mod kept;
+mod list;
 mod outline;
 mod passing;
 mod ranges;
@@ -21,6 +22,7 @@ mod storage;
 mod tree;
 mod union;
 mod walk;
+mod way;
 mod writer;
 mod xattr;
 
