@@ -246,9 +246,9 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     // Older programs put the files of the image beside a container that was made without root.
     let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
     let explained = |error| explain(record.image_id.as_str(), error);
+    let mut stack = None;
     let lower = match (has_own, machine.in_user_namespace) {
         (true, _) => vec![own],
-    let mut stack = None;
         (false, true) => vec![tree(store, &record.image_id, directory, machine).map_err(explained)?],
         (false, false) => {
             let layers = store.unpack(&record.image_id).map_err(explained)?;
@@ -268,8 +268,6 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     })
 }
 
-/// The layers, without those that a layer above hides as a whole, which overlayfs would not see.
-fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
 /// All layers as one file system, where there are so many that it is worth it.
 fn stack_of(store: &Store, image_id: &Digest, layers: &[UnpackedLayer]) -> Option<Stack> {
     if layers.len() < STACK_LAYERS_MIN {
@@ -279,6 +277,8 @@ fn stack_of(store: &Store, image_id: &Digest, layers: &[UnpackedLayer]) -> Optio
     Some(Stack { file, layers: layers.iter().map(|layer| layer.path.clone()).collect() })
 }
 
+/// The layers, without those that a layer above hides as a whole, which overlayfs would not see.
+fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
     let mut first = 0;
     for (number, layer) in layers.iter().enumerate() {
         if layer.image.is_opaque(&layer.image.root()?)? {

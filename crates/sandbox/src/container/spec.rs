@@ -74,12 +74,6 @@ pub struct RootFiles {
     pub mounted: Option<PathBuf>,
 }
 
-/// Something to mount in a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountSpec {
-    /// Where, as the container sees it.
-    pub target: String,
-    /// What.
 /// All layers of an image as one file system (EROFS), of which the kernel needs one mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stack {
@@ -89,6 +83,12 @@ pub struct Stack {
     pub layers: Vec<PathBuf>,
 }
 
+/// Something to mount in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Where, as the container sees it.
+    pub target: String,
+    /// What.
     pub what: MountSource,
     /// Whether it can only be read.
     pub read_only: bool,
