@@ -150,7 +150,7 @@ fn streams_are_passed_on() {
     let fed = scene.fed(&["run", "--rm", "-i", "--user", "bob", "box", "sh", "-c", "cat | wc -c > /dev/stdout"], &much);
     assert_eq!(fed.stdout.trim(), "3145728", "{fed}");
     let refused = scene.dhow(&["run", "--rm", "-it", "box", "true"]);
-    assert_eq!((refused.code, refused.stderr.as_str()), (125, "dhow: the input device is not a TTY\n"));
+    assert_eq!((refused.code, refused.stderr.as_str()), (1, "the input device is not a TTY\n"));
 }
 
 #[test]

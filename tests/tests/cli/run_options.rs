@@ -1,12 +1,14 @@
-//! Options of `run`, and the files of images of many layers.
+//! Options of `run` that say how its program is started and what it may take, the user's terminal and signals, and the files of images of
+//! many layers.
 
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::fs;
+use std::process::{Command, Stdio};
 
-use dhow_tests::scene::Scene;
+use dhow_tests::scene::{Scene, signal};
 
-use super::run::scene;
+use super::run::{is_running, says, scene, wait};
 
 /// Layers on top of each other: each changes what the ones below have.
 fn layered(scene: &Scene) {
@@ -58,4 +60,169 @@ fn many_layers_are_mounted_as_one() {
     // Nor does a container mind that was made on the one and goes on on the others.
     assert!(work() == as_one);
     assert_eq!(scene.dhow(&["start", "-a", "work"]).code, 1, "/two is gone");
+}
+
+#[test]
+fn what_each_process_may_take_is_limited() {
+    let Some(scene) = scene() else { return };
+    let limits = ["--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "nofile=90:200"];
+    says(&scene, &limits, "ulimit -n; ulimit -Hn; ulimit -c", "90\n200\n0\n");
+    says(&scene, &["--ulimit", "memlock=-1"], "ulimit -l", "unlimited\n");
+    let refused = |text: &str, why: &str| {
+        let transcript = scene.dhow(&["run", "--rm", "--ulimit", text, "box", "true"]);
+        let words = format!("invalid argument {text:?} for \"--ulimit\" flag: {why}");
+        assert!(transcript.code == 125 && transcript.stderr.contains(&words), "{text}: {transcript}");
+    };
+    refused("x", "invalid ulimit argument: x");
+    refused("nope=1", "invalid ulimit type: nope");
+    refused("nofile=5:4", "ulimit soft limit must be less than or equal to hard limit: 5 > 4");
+    let podman = scene.podman(&["run", "--rm", "--ulimit", "x", "box", "true"]);
+    let words = "Error: ulimit option \"x\" requires name=SOFT:HARD, failed to be parsed: invalid ulimit argument: x\n";
+    assert_eq!((podman.code, podman.stderr.as_str()), (125, words));
+    scene.must(&["create", "--name", "work", "--ulimit", "nofile=100:200", "box"]);
+    let shown = scene.must(&["inspect", "--format", "{{json .HostConfig.Ulimits}}", "work"]);
+    assert_eq!(shown, "[{\"Name\":\"nofile\",\"Hard\":200,\"Soft\":100}]\n");
+}
+
+/// With `--init` the program is no first process: signals do what they do elsewhere, and what others left behind is waited for.
+#[test]
+fn a_first_process_stays_and_looks_after_the_others() {
+    let Some(scene) = scene() else { return };
+    let orphans = "sh -c 'sleep 0.1 & exec true'; sleep 0.4; cat /proc/[0-9]*/stat | grep -c ' Z ' || true";
+    says(&scene, &["--init"], &format!("test $$ != 1 && {orphans}"), "0\n");
+    let code = |options: &[&str], words: &[&str]| {
+        let transcript = scene.dhow(&[&["run", "--rm", "--init"], options, &["box"], words].concat());
+        (transcript.code, transcript.stderr)
+    };
+    assert_eq!(code(&[], &["sh", "-c", "exit 42"]), (42, String::new()));
+    assert_eq!(code(&[], &["sh", "-c", "kill -9 $$"]), (137, String::new()));
+    assert_eq!(code(&["--user", "bob"], &["sh", "-c", "exit 3"]), (3, String::new()));
+    assert_eq!(code(&["-t"], &["sh", "-c", "stty size > /dev/null && exit 5"]).0, 5);
+    assert_eq!(code(&[], &["nope"]).0, 127);
+    for (options, signal_name, expected) in [(&["--init"][..], "TERM", 143), (&["--init"], "INT", 130)] {
+        let mut child =
+            scene.command(&[&["run", "--rm", "--name", "sleepy"], options, &["box", "sleep", "1000"]].concat());
+        let mut child = child.spawn().expect("dhow");
+        wait("it sleeps", || is_running(&scene, "sleepy"));
+        signal(&child, signal_name);
+        assert_eq!(child.wait().expect("its end").code(), Some(expected), "{signal_name}");
+    }
+}
+
+/// What says something to an engine is refused with a sentence, what changes nothing here is accepted.
+#[test]
+fn options_for_an_engine_are_refused_or_idle() {
+    let Some(scene) = scene() else { return };
+    for (options, why) in [
+        (&["-d"][..], "--detach is not supported: it is for a container engine"),
+        (&["-p", "80:80"], "--publish is not supported: a container has this machine's network"),
+        (&["--restart", "always"], "--restart is not supported: it is for a container engine"),
+        (&["--privileged"], "--privileged is not supported: name what is needed with --cap-add"),
+        (&["--network", "mine"], "network \"mine\" is not supported: networks are for a container engine"),
+        (&["--volumes-from", "x"], "--volumes-from is not supported: name the volumes with --volume"),
+        (&["--ip", "1.2.3.4"], "--ip is not supported: networks are for a container engine"),
+        (&["--sysctl", "a=b"], "--sysctl is not supported: a container has this machine's settings"),
+        (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
+        (&["--memory-swap", "-1"], "--memory-swap is not supported: what a container takes is limited by --memory"),
+        (&["--dns-search", "x"], "--dns-search is not supported: name servers are set by --dns"),
+        (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
+        (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
+        (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
+        (
+            &["--add-host", "a:b"],
+            "invalid argument \"a:b\" for \"--add-host\" flag: invalid IP address in add-host: \"b\"",
+        ),
+        (&["--network", "none", "--add-host", "a:host-gateway"], "unable to derive the IP value for host-gateway"),
+        (&["--dns", "x"], "invalid argument \"x\" for \"--dns\" flag: IP address is not correctly formatted: x"),
+        (&["--platform", "a//b"], "error parsing specified platform: "),
+    ] {
+        let transcript = scene.dhow(&[&["run", "--rm"], options, &["box", "true"]].concat());
+        assert!(transcript.code == 125 && transcript.stderr.contains(why), "{options:?}: {transcript}");
+    }
+    let idle = "--no-healthcheck --health-cmd x --health-retries 3 --log-driver none --log-opt a=b --stop-timeout 3 --detach-keys ctrl-x \
+                --annotation a=b --expose 80 --restart no --ipc private --cgroupns private -a stdin -a stdout -a stderr --sig-proxy";
+    says(&scene, &["--add-host", "up:host-gateway"], "grep up /etc/hosts", "127.0.0.1\tup\n");
+    says(&scene, &["-v", "/tmp:/x", "-v", "/tmp:/x"], "echo once", "once\n");
+    says(&scene, &idle.split_whitespace().collect::<Vec<_>>(), "echo ran", "ran\n");
+}
+
+/// A terminal without keys has the size of the one where it is seen, as with docker.
+#[test]
+fn a_terminal_that_is_only_seen_has_its_size() {
+    let Some(scene) = scene() else { return };
+    let script = r#"
+import fcntl, os, pty, struct, sys, termios
+pid, master = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while True:
+    try:
+        some = os.read(master, 4096)
+    except OSError:
+        break
+    if not some:
+        break
+    said += some
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode().split())
+"#;
+    scene.must(&["version"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(scene.path("dhow")).args(["run", "--rm", "-t", "box", "stty", "size"]);
+    let output = command.env("DHOW_ROOT", scene.path("store")).env("HOME", scene.path("home")).output();
+    assert_eq!(String::from_utf8_lossy(&output.expect("python3").stdout), "0 ['33', '77']\n");
+}
+
+/// A program starts with no signal ignored, whatever its caller ignores. One that is to outlive a terminal does so.
+#[test]
+fn signals_are_passed_on_but_for_a_hangup_that_is_ignored() {
+    let Some(scene) = scene() else { return };
+    let script =
+        "grep SigIgn /proc/self/status; trap 'echo hung up' HUP; trap 'echo alarm' ALRM; trap 'echo ends; exit 7' TERM
+                  echo ready > /ready; while :; do sleep 0.05; done";
+    for (ignored, expected) in [("", "hung up\nalarm\nends\n"), ("HUP", "alarm\nends\n")] {
+        let program = scene.command(&["run", "--rm", "--name", "deaf", "box", "sh", "-c", script]);
+        let mut command = Command::new("sh");
+        let trap = if ignored.is_empty() { String::new() } else { format!("trap '' {ignored}; ") };
+        command.args(["-c", &format!("{trap}exec \"$@\""), "sh"]).arg(program.get_program()).args(program.get_args());
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(scene.path(""));
+        let child = command.stdout(Stdio::piped()).spawn().expect("sh");
+        wait("it listens", || is_running(&scene, "deaf") && scene.dhow(&["diff", "deaf"]).stdout.contains("A /ready"));
+        for (name, seen) in [("HUP", 0.1), ("ALRM", 0.1), ("TERM", 0.0)] {
+            signal(&child, name);
+            std::thread::sleep(std::time::Duration::from_secs_f64(seen));
+        }
+        let output = child.wait_with_output().expect("its end");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            (output.status.code(), said),
+            (Some(7), format!("SigIgn:\t0000000000000000\n{expected}")),
+            "{ignored}"
+        );
+    }
+}
+
+/// Nothing is shown in place of `/proc` and what is in it, but for what tells a program how much of the machine it has.
+#[test]
+fn what_programs_trust_is_not_covered() {
+    let Some(scene) = scene() else { return };
+    super::run::import(&scene, "linked", &[], &[("away", "->/proc"), ("deep", "->proc/sys")]);
+    for (image, target, why) in [
+        ("box", "/proc", "not of type proc"),
+        ("box", "/proc/sys", "inside /proc"),
+        ("box", "/proc/self", "inside /proc"),
+        ("linked", "/away/sys/kernel", "inside /proc"),
+        ("linked", "/deep", "inside /proc"),
+        ("linked", "/away", "inside /proc"),
+    ] {
+        for options in [&["-v", &format!("/tmp:{target}")][..], &["--tmpfs", target], &["-v", target]] {
+            let transcript = scene.dhow(&[&["run", "--rm"], options, &[image, "true"]].concat());
+            let words = format!("rootfs at {target:?}: {target:?} cannot be mounted because it is {why}");
+            assert!(transcript.code == 125 && transcript.stderr.contains(&words), "{options:?}: {transcript}");
+        }
+    }
+    fs::write(scene.path("up"), "1.00 2.00\n").expect("a file");
+    let volume = format!("{}:/proc/uptime", scene.path("up").display());
+    says(&scene, &["-v", &volume], "cat /proc/uptime", "1.00 2.00\n");
 }

@@ -224,7 +224,8 @@ impl Puller<'_> {
 
     async fn first_image<'n>(&self, name: &'n Wanted) -> Outcome<&'n Reference> {
         let tagged: Vec<Reference> = name.candidates.iter().cloned().map(Reference::with_default_tag).collect();
-        if tagged != name.candidates {
+        // Who runs an image was told already which one is missing.
+        if tagged != name.candidates && !self.is_for_container {
             self.say("Using default tag: latest");
         }
         let mut order: Vec<usize> = (0..tagged.len()).collect();

@@ -33,7 +33,7 @@ pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
     CAPABILITIES, DEFAULT_CAPABILITIES, Ended, FIRST_PROCESS, Limits, StartCause, StartFailure, StartStage, Streams,
-    capability_number, first_process,
+    Ulimit, capability_number, first_process,
 };
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};

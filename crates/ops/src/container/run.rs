@@ -227,6 +227,7 @@ fn spec(
         working_directory: config.working_dir.clone(),
         needs_working_directory: settings.needs_working_directory.then(|| record.container.id.clone()),
         terminal: config.tty,
+        reaped: settings.init,
         read_only: settings.read_only,
         capabilities: settings.capabilities.numbers()?,
         no_new_privileges: settings.no_new_privileges,
@@ -236,6 +237,7 @@ fn spec(
         in_user_namespace: machine.in_user_namespace,
         has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
+        ulimits: settings.ulimits.clone(),
         mounts,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{DEFAULT_CAPABILITIES, Limits, capability_number};
+use dhow_sandbox::container::{DEFAULT_CAPABILITIES, Limits, Ulimit, capability_number};
 use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,8 @@ pub struct Settings {
     pub read_only: bool,
     /// Whether it is removed when it ends.
     pub auto_remove: bool,
+    /// Whether its program is not its first process, but the child of one that looks after what others left.
+    pub init: bool,
     /// Capabilities on top of docker's, and fewer of them.
     pub capabilities: Capabilities,
     /// Groups besides the user's.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub name_servers: Vec<String>,
     /// What it may take at most.
     pub limits: Limits,
+    /// What each of its processes may take at most.
+    pub ulimits: Vec<Ulimit>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
 }

@@ -8,7 +8,11 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr;
 
+use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
+
+/// The highest number of a signal (signal(7)).
+pub(crate) const SIGNALS_MAX: i32 = 64;
 
 /// Leaves namespaces for new ones. The caller has one thread, or asks for what counts for the thread alone.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -73,11 +77,38 @@ pub(crate) fn execute(path: &CString, arguments: &[CString], environment: &[CStr
     io::Error::last_os_error()
 }
 
-/// Takes back what this program did to signals: a new one starts with none blocked and SIGPIPE deadly.
+/// Makes a process like this one, which has one thread. Nothing in the child, the child's number in the parent.
+pub(crate) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: with one thread nothing is half done in the child's copy of the memory.
+    let child = unsafe { libc::fork() };
+    checked(i64::from(child))?;
+    Ok(Pid::from_raw(child))
+}
+
+/// Closes all descriptors from a number on. Whoever owns one must not be dropped any more: it is for who ends by exit(3).
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: plain numbers; that nobody uses the descriptors again is the caller's promise, and an error of theirs if they do.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })
+}
+
+/// Whether this process was started with a signal ignored.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeros are a valid action, which the call only fills in.
+    let (known, action) = unsafe {
+        let mut action: libc::sigaction = zeroed();
+        (libc::sigaction(signal, ptr::null(), &raw mut action), action)
+    };
+    known == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Takes back what this program, and whoever started it, did to signals: a new one starts with none blocked and none ignored.
 pub(crate) fn reset_signals() {
     // SAFETY: plain numbers, and a set on this stack.
     unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        // Those that cannot be changed stay as they are.
+        for signal in 1..=SIGNALS_MAX {
+            libc::signal(signal, libc::SIG_DFL);
+        }
         let mut none: libc::sigset_t = zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());

@@ -19,7 +19,7 @@ use rustix::thread::UnshareFlags;
 use super::inside::Inside;
 use super::spec::{Report, Spec, StartCause, StartFailure, words};
 use super::users::Identity;
-use super::{calls, privileges, rootfs, seccomp, users};
+use super::{calls, privileges, reaper, rootfs, seccomp, users};
 
 /// Longest description of a container that is read, in bytes.
 const SPEC_BYTES_MAX: u64 = 16 << 20;
@@ -72,6 +72,8 @@ struct Prepared {
     path: PathBuf,
     arguments: Vec<String>,
     environment: Vec<String>,
+    /// Whether this process stays, and the program is its child.
+    reaped: bool,
 }
 
 fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailure> {
@@ -102,7 +104,7 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
         environment.push(format!("HOME={}", identity.home));
     }
     let path = look_up_program(&spec.arguments, &environment)?;
-    Ok(Prepared { path, arguments: spec.arguments, environment })
+    Ok(Prepared { path, arguments: spec.arguments, environment, reaped: spec.reaped })
 }
 
 impl Prepared {
@@ -113,7 +115,6 @@ impl Prepared {
         let (Ok(path), Ok(arguments), Ok(environment)) = (path, all(&self.arguments), all(&self.environment)) else {
             return StartFailure::setup("a zero byte is in an argument or in the environment").into();
         };
-        calls::reset_signals();
         let _ = rustix::thread::disable_transparent_huge_pages(false);
         // Last, since a change of user undoes it. Whoever watches may be gone already: then the pipe says so.
         if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
@@ -122,6 +123,12 @@ impl Prepared {
         if writeln!(reports).is_err() {
             return Outcome::Late("nobody watches".to_owned());
         }
+        if self.reaped
+            && let Err(error) = reaper::stay_behind()
+        {
+            return Outcome::Late(format!("cannot start {}: {}", self.path.display(), words(&error)));
+        }
+        calls::reset_signals();
         let error = calls::execute(&path, &arguments, &environment);
         Outcome::Late(format!("exec {}: {}", self.path.display(), words(&error)))
     }
@@ -222,6 +229,10 @@ fn enter_working_directory(path: &str) -> Result<(), StartFailure> {
 }
 
 fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
+    for limit in &spec.ulimits {
+        let what = format!("set the limit {}={}:{}", limit.name, limit.soft, limit.hard);
+        limit.set().map_err(failed(&what))?;
+    }
     let (cannot, filter) = (broken("give up capabilities"), broken("filter system calls"));
     privileges::limit(&spec.capabilities).map_err(&cannot)?;
     if spec.no_new_privileges {

@@ -11,6 +11,7 @@ mod inside;
 mod look;
 mod pause;
 mod privileges;
+mod reaper;
 mod rootfs;
 mod seccomp;
 #[cfg(target_arch = "x86_64")]
@@ -18,6 +19,7 @@ mod seccomp32;
 mod shown;
 mod spec;
 mod streams;
+mod ulimits;
 mod users;
 mod watch;
 
@@ -29,6 +31,7 @@ pub use privileges::{CAPABILITIES, DEFAULT_CAPABILITIES, capability_number};
 pub use shown::{show, show_running};
 pub use spec::{MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage};
 pub use streams::Streams;
+pub use ulimits::Ulimit;
 pub use watch::{Ended, run};
 
 pub(crate) use calls::unshare;

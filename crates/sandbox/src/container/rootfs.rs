@@ -40,6 +40,21 @@ const MASKED: [(&str, &str); 12] = [
 /// What may be read and not written.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
+/// Files of `/proc` that something else may be shown in place of (runc, `checkProcMount`).
+const COVERED: [&str; 11] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/sys/crypto/fips_enabled",
+    "/proc/sys/kernel/ns_last_pid",
+];
+
 const NOTHING_SPECIAL: MountAttrFlags =
     MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NOEXEC).union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
@@ -202,6 +217,7 @@ fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> R
     if is_on_directory != is_directory {
         return Err(misfits(Errno::NOTDIR));
     }
+    outside_proc(&point, &source.to_string_lossy(), &mount.target)?;
     let seen = view(&found, recursive).map_err(told)?;
     restrict(&seen, restriction(mount) | MountAttrFlags::MOUNT_ATTR_NODEV, recursive).map_err(told)?;
     attach(&seen, &point).map_err(misfits)
@@ -220,12 +236,14 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
         MountSource::Device(source) => {
             let seen = nodes.like(source)?;
             let point = inside.file(path).map_err(told)?;
+            outside_proc(&point, &source.to_string_lossy(), &mount.target)?;
             let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
             restrict(&seen, read_only | restricted, false).map_err(told)?;
             attach(&seen, &point).map_err(told)
         }
         MountSource::Tmpfs { options, executable, gives_rights } => {
             let point = inside.directory(path).map_err(|error| misfit(error, Path::new("tmpfs"), &mount.target))?;
+            outside_proc(&point, "tmpfs", &mount.target)?;
             let options: Vec<(&str, &str)> =
                 options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -239,6 +257,19 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
             attach(&mounted, &point).map_err(told)
         }
     }
+}
+
+/// Refuses to cover `/proc` or what is in it, however the image's links lead there: programs trust what they read in it (CVE-2019-16884,
+/// CVE-2019-19921).
+fn outside_proc(point: &OwnedFd, source: &str, target: &str) -> Result<(), StartFailure> {
+    let about = rustix::fs::fstatfs(point).map_err(failed(target))?;
+    if about.f_type != rustix::fs::PROC_SUPER_MAGIC || COVERED.contains(&target) {
+        return Ok(());
+    }
+    let why = if target == "/proc" { "not of type proc" } else { "inside /proc" };
+    let message =
+        format!("error mounting {source:?} to rootfs at {target:?}: {target:?} cannot be mounted because it is {why}");
+    Err(StartFailure::building(message, Errno::INVAL))
 }
 
 fn misfit(error: Errno, source: &Path, target: &str) -> StartFailure {

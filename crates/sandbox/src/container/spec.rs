@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::ulimits::Ulimit;
+
 /// Everything about a container that its first process has to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
@@ -29,6 +31,8 @@ pub struct Spec {
     pub needs_working_directory: Option<String>,
     /// Whether the program gets a terminal.
     pub terminal: bool,
+    /// Whether the program is the child of a process that waits for those nobody waits for, and passes signals on.
+    pub reaped: bool,
     /// Whether its files can only be read.
     pub read_only: bool,
     /// Numbers of the capabilities that it may have (capabilities(7)).
@@ -47,6 +51,8 @@ pub struct Spec {
     pub has_groups: bool,
     /// Bytes of `/dev/shm`.
     pub shm_bytes: u64,
+    /// Limits of each process.
+    pub ulimits: Vec<Ulimit>,
     /// What else is mounted, in this order.
     pub mounts: Vec<MountSpec>,
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 use std::thread::{self, JoinHandle};
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 /// Bytes that are moved at once.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -55,19 +55,26 @@ impl Pipes {
 /// Our side of a container's terminal.
 pub(super) struct Terminal {
     master: File,
-    user: Option<UserTerminal>,
+    /// The terminal that shows it, whose size it has.
+    screen: Option<OwnedFd>,
+    _user: Option<UserTerminal>,
 }
 
 impl Terminal {
-    pub(super) fn new(master: OwnedFd, user: Option<UserTerminal>) -> Self {
-        let terminal = Self { master: File::from(master), user };
+    /// Takes the user's terminal over, if keys come from one. Its size is that of the terminal where output goes, as docker has it, also where
+    /// no keys are passed on; that of the keys where output goes elsewhere.
+    pub(super) fn new(master: OwnedFd, streams: &Streams) -> io::Result<Self> {
+        let user = streams.input.as_ref().map(UserTerminal::take).transpose()?.flatten();
+        let shown = [Some(&streams.output), streams.input.as_ref()].into_iter().flatten().find(|end| isatty(end));
+        let screen = shown.map(|end| end.try_clone()).transpose()?;
+        let terminal = Self { master: File::from(master), screen, _user: user };
         terminal.resize();
-        terminal
+        Ok(terminal)
     }
 
     /// Gives it the size of the user's terminal.
     pub(super) fn resize(&self) {
-        if let Some(size) = self.user.as_ref().and_then(|user| tcgetwinsize(&user.terminal).ok()) {
+        if let Some(size) = self.screen.as_ref().and_then(|screen| tcgetwinsize(screen).ok()) {
             let _ = tcsetwinsize(&self.master, size);
         }
     }

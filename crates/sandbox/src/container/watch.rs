@@ -20,10 +20,27 @@ use super::calls::{self, HeldSignals};
 use super::cgroup::Group;
 use super::inside::{restrict, view};
 use super::spec::{Report, Spec, StartFailure};
-use super::streams::{Pipes, Streams, Terminal, UserTerminal};
+use super::streams::{Pipes, Streams, Terminal};
 
-/// Signals that are passed on to the container.
-const PASSED_ON: [i32; 6] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2];
+/// Signals that are passed on to the container: all that docker's client passes on but those of faults, of background input and output, and of
+/// real time.
+const PASSED_ON: [i32; 15] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGCONT,
+    libc::SIGTSTP,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    libc::SIGPWR,
+];
 
 /// So many interruptions end a container that does not heed them, as docker's client ends then.
 const INTERRUPTIONS_MAX: u32 = 3;
@@ -50,7 +67,9 @@ pub fn run(
     stopped: &dyn Fn(),
 ) -> Result<Ended> {
     let cannot = |error| Error::io("cannot start a container", error);
-    let held = PASSED_ON.iter().copied().chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
+    // Who is to outlive a terminal (nohup) has its container do so.
+    let is_passed_on = |signal: &i32| *signal != libc::SIGHUP || !calls::is_ignored(*signal);
+    let held = PASSED_ON.into_iter().filter(is_passed_on).chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
     let signals = HeldSignals::hold(&held).map_err(cannot)?;
     let (pipes, stdio) = if spec.terminal {
         (None, [Stdio::null(), Stdio::null(), Stdio::null()])
@@ -78,13 +97,7 @@ pub fn run(
         return Err(error);
     }
     let terminal = match terminal {
-        Some(master) => {
-            let user = match &streams.input {
-                Some(input) => UserTerminal::take(input).map_err(cannot)?,
-                None => None,
-            };
-            Some(Terminal::new(master, user))
-        }
+        Some(master) => Some(Terminal::new(master, &streams).map_err(cannot)?),
         None => None,
     };
     let moving = match (&terminal, pipes) {
@@ -222,7 +235,7 @@ fn wait(
         is_child = signal == libc::SIGCHLD;
         match signal {
             libc::SIGCHLD => {}
-            libc::SIGWINCH => terminal.into_iter().for_each(Terminal::resize),
+            libc::SIGWINCH if terminal.is_some() => terminal.into_iter().for_each(Terminal::resize),
             signal => {
                 // It was not waited for: the number is its own, even if it ended meanwhile.
                 let _ = calls::send_signal(first.id(), signal);

@@ -1,17 +1,21 @@
 //! The options that `create` and `run` share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{
-    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, capability_number,
+    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
 };
 use dhow_ops::pull::Policy;
+use dhow_spec::Platform;
 
 use super::super::podman::container as podman;
 use super::super::{pull, targets};
+use super::foreign::{Foreign, Idle};
+use super::resolving;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
@@ -70,6 +74,9 @@ pub(super) struct Flags {
     /// Host name of the container
     #[arg(short = 'h', long, value_name = "string")]
     hostname: Option<String>,
+    /// Start the program from a first process that looks after what others left, and passes signals on
+    #[arg(long)]
+    init: bool,
     /// Pass standard input on to the container
     #[arg(short, long)]
     interactive: bool,
@@ -121,6 +128,9 @@ pub(super) struct Flags {
     /// Give the container a terminal
     #[arg(short, long)]
     tty: bool,
+    /// Limit what each process may take: "name=soft[:hard]"
+    #[arg(long, value_name = "ulimit")]
+    ulimit: Vec<String>,
     /// User, and perhaps group, of the program: "name|uid[:group|gid]"
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
@@ -136,6 +146,11 @@ pub(super) struct Flags {
     #[command(flatten)]
     engine: Engine,
     #[command(flatten)]
+    foreign: Foreign,
+    #[command(flatten)]
+    #[allow(dead_code, reason = "that they are accepted is all there is to them")]
+    idle: Idle,
+    #[command(flatten)]
     registry: Network,
 }
 
@@ -146,6 +161,7 @@ impl Flags {
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
         self.engine.check()?;
+        self.foreign.check()?;
         if session.personality == Personality::Podman {
             self.check_as_podman()?;
         }
@@ -164,7 +180,7 @@ impl Flags {
         };
         Ok(Options {
             image,
-            platform: targets::platform(self.platform.as_deref().or(session.environment.default_platform.as_deref()))?,
+            platform: self.platform(session)?,
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_ref().map(|word| vec![word.clone()]),
             environment: variables(session, &self.env_file, &self.env)?,
@@ -180,6 +196,16 @@ impl Flags {
                 needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),
                 ..self.settings(session, network)?
             },
+        })
+    }
+
+    fn platform(&self, session: &Session<'_>) -> Outcome<Option<Platform>> {
+        let given = self.platform.as_deref().or(session.environment.default_platform.as_deref());
+        targets::platform(given).map_err(|failure| match failure {
+            Failure::Engine(error) if session.personality != Personality::Podman => {
+                Failure::Client(format!("error parsing specified platform: {error}: invalid argument"))
+            }
+            failure => failure,
         })
     }
 
@@ -216,13 +242,14 @@ impl Flags {
             network,
             read_only: self.read_only,
             auto_remove: self.rm,
+            init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
             groups: self.group_add.clone(),
             shm_bytes: self.shm_size.unwrap_or(0),
-            extra_hosts: self.add_host.clone(),
             name_servers: self.dns.clone(),
             mounts: self.mounts(session)?,
             limits: self.limits()?,
+            ulimits: self.ulimits(session)?,
             ..Settings::default()
         };
         for option in &self.security_opt {
@@ -230,16 +257,46 @@ impl Flags {
                 "no-new-privileges" | "no-new-privileges=true" => settings.no_new_privileges = true,
                 "no-new-privileges=false" => settings.no_new_privileges = false,
                 "seccomp=unconfined" => settings.unfiltered = true,
+                "seccomp=builtin" => settings.unfiltered = false,
                 "systempaths=unconfined" => settings.unmasked = true,
                 "apparmor=unconfined" | "label=disable" => {}
+                text if !text.contains('=') => {
+                    return Err(Failure::Client(format!("Invalid --security-opt: {option:?}")));
+                }
                 _ => return Err(Failure::Client(format!("security option {option:?} is not supported"))),
             }
         }
-        let bad = settings.extra_hosts.iter().find(|host| !host.contains([':', '=']));
-        match bad {
-            Some(host) => Err(misread(session, host, "--add-host", &format!("bad format for add-host: {host:?}"))),
-            None => Ok(settings),
+        for host in &self.add_host {
+            let (name, address) = resolving::host(host).map_err(|why| misread(session, host, "--add-host", &why))?;
+            let address = match (address, network) {
+                (resolving::GATEWAY, ContainerNetwork::Host) => "127.0.0.1",
+                (resolving::GATEWAY, ContainerNetwork::None) => {
+                    let message = format!("unable to derive the IP value for {address}");
+                    return Err(Error::new(Kind::Invalid, message).into());
+                }
+                (address, _) => address,
+            };
+            settings.extra_hosts.push(format!("{name}:{address}"));
         }
+        for server in &settings.name_servers {
+            resolving::check_server(server).map_err(|why| misread(session, server, "--dns", &why))?;
+        }
+        Ok(settings)
+    }
+
+    /// The limits of processes: of several of one name the last counts.
+    fn ulimits(&self, session: &Session<'_>) -> Outcome<Vec<Ulimit>> {
+        let is_podman = session.personality == Personality::Podman;
+        let mut last = BTreeMap::new();
+        // Podman's word for leaving them as they are.
+        for text in self.ulimit.iter().filter(|text| !is_podman || *text != "host") {
+            let limit = Ulimit::parse(text).map_err(|why| match is_podman {
+                true => Failure::Client(podman::about_ulimit(text, &why)),
+                false => misread(session, text, "--ulimit", &why),
+            })?;
+            last.insert(limit.name.clone(), limit);
+        }
+        Ok(last.into_values().collect())
     }
 
     /// What is to be mounted, each at a place of its own.
@@ -259,7 +316,11 @@ impl Flags {
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
         ];
         for (texts, read) in kinds {
-            for text in texts {
+            for (number, text) in texts.iter().enumerate() {
+                // What is said twice is said once, as with docker.
+                if texts[..number].contains(text) {
+                    continue;
+                }
                 let mount = read(text)?;
                 if mounts.iter().any(|other| other.target == mount.target) {
                     return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());

@@ -181,13 +181,19 @@ fn host_config(settings: &container::Settings) -> Value {
         "Dns": settings.name_servers,
         "ExtraHosts": settings.extra_hosts,
         "GroupAdd": settings.groups,
+        "Init": if settings.init { json!(true) } else { Value::Null },
         "Memory": settings.limits.memory_bytes.unwrap_or(0),
         "NanoCpus": settings.limits.nano_cpus.unwrap_or(0),
         "PidsLimit": settings.limits.processes,
         "Privileged": false,
         "ReadonlyRootfs": settings.read_only,
+        "Ulimits": settings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
         "ShmSize": if settings.shm_bytes == 0 { 64 << 20 } else { settings.shm_bytes },
     })
+}
+
+fn ulimit(limit: &container::Ulimit) -> Value {
+    json!({ "Name": limit.name, "Hard": limit.hard, "Soft": limit.soft })
 }
 
 fn shown(context: &Context, mount: &Mount) -> Option<Value> {

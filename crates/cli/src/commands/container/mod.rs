@@ -2,6 +2,7 @@
 
 mod commit;
 mod flags;
+mod foreign;
 mod found;
 mod inspect;
 mod machine;
@@ -10,6 +11,7 @@ mod proxies;
 mod ps;
 mod refused;
 mod remove;
+mod resolving;
 mod run;
 mod start;
 

@@ -9,7 +9,7 @@ use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Str
 use super::flags::Flags;
 use super::found::taken;
 use super::machine;
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::ago;
 use crate::personality::Personality;
 use crate::session::Session;
@@ -121,7 +121,9 @@ pub(super) fn check_terminal(session: &Session<'_>, interactive: bool, wants_ter
         return Ok(());
     }
     if session.personality != Personality::Podman {
-        return Err(Failure::Client("the input device is not a TTY".to_owned()));
+        // Docker's client finds out before it turns to its engine, and says so by another code.
+        let message = format!("{}the input device is not a TTY", session.personality.client_prefix());
+        return Err(Failure::Usage { message, code: FAILED });
     }
     let message = "The input device is not a TTY. The --tty and --interactive flags might not work properly";
     session.console.notice(format!("time={:?} level=warning msg={message:?}", ago::rfc3339(ago::now())));

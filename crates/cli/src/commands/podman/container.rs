@@ -132,6 +132,11 @@ pub(in crate::commands) fn check_tmpfs(text: &str) -> Outcome {
     Ok(())
 }
 
+/// What podman says of a limit of processes that it cannot read.
+pub(in crate::commands) fn about_ulimit(text: &str, why: &str) -> String {
+    format!("ulimit option {text:?} requires name=SOFT:HARD, failed to be parsed: {why}")
+}
+
 /// Refuses what is no name of a container.
 ///
 /// # Errors

@@ -78,7 +78,9 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
     for name in DEVICES {
         add_device(&dev, name, &nodes.like(&Path::new("/dev").join(name))?)?;
     }
-    for (name, leads_to) in LINKS {
+    // As with runc: a kernel may have no image of its memory.
+    let is_there = |(_, leads_to): &(&str, &str)| *leads_to != "/proc/kcore" || Path::new(leads_to).exists();
+    for (name, leads_to) in LINKS.into_iter().filter(is_there) {
         symlinkat(leads_to, &dev, name).map_err(failed(name))?;
     }
     let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {

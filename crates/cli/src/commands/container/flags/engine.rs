@@ -16,8 +16,6 @@ pub(super) struct Engine {
     #[arg(long, hide = true, value_name = "string")]
     restart: Option<String>,
     #[arg(long, hide = true)]
-    init: bool,
-    #[arg(long, hide = true)]
     privileged: bool,
     #[arg(long, hide = true, value_name = "string")]
     pid: Option<String>,
@@ -42,7 +40,6 @@ impl Engine {
                 "--publish",
                 "a container has this machine's network, where its ports are open as they are, or none",
             ),
-            () if self.init => refuse("--init", "the program is the container's first process"),
             () if self.privileged => {
                 refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
             }

@@ -1,0 +1,163 @@
+//! Options of docker's `run` and `create` that say something to an engine, or to a kernel that it configures: refused with the reason, unless
+//! they change nothing here.
+
+use clap::Args;
+
+use crate::errors::{Failure, Outcome};
+
+/// Options that are refused.
+#[derive(Args, Debug)]
+pub(super) struct Foreign {
+    #[arg(long, hide = true, value_name = "list")]
+    volumes_from: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    volume_driver: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    link: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    ip: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    ip6: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    mac_address: Option<String>,
+    #[arg(long, visible_alias = "net-alias", hide = true, value_name = "list")]
+    network_alias: Vec<String>,
+    #[arg(long, hide = true, value_name = "map")]
+    sysctl: Vec<String>,
+    #[arg(long, hide = true, value_name = "gpu-request")]
+    gpus: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cgroup_parent: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cgroupns: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    uts: Option<String>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    memory_swap: Option<String>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    memory_reservation: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    cpu_shares: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    cpu_period: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    cpu_quota: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cpuset_mems: Option<String>,
+    #[arg(long, hide = true, value_name = "uint16")]
+    blkio_weight: Option<String>,
+    #[arg(long, hide = true)]
+    oom_kill_disable: bool,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true)]
+    oom_score_adj: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    device_cgroup_rule: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    domainname: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    dns_search: Vec<String>,
+    #[arg(long, visible_alias = "dns-opt", hide = true, value_name = "list")]
+    dns_option: Vec<String>,
+    #[arg(short, long, hide = true, value_name = "list")]
+    attach: Vec<String>,
+}
+
+/// Options of which nothing is to be heeded: nobody asks how a container is, keeps what it says, stops it by a clock, or detaches from it.
+#[derive(Args, Debug)]
+#[allow(dead_code, reason = "that they are accepted is all there is to them")]
+pub(super) struct Idle {
+    #[arg(long, hide = true)]
+    no_healthcheck: bool,
+    #[arg(long, hide = true, value_name = "string")]
+    health_cmd: Option<String>,
+    #[arg(long, hide = true, value_name = "duration")]
+    health_interval: Option<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    health_retries: Option<String>,
+    #[arg(long, hide = true, value_name = "duration")]
+    health_start_interval: Option<String>,
+    #[arg(long, hide = true, value_name = "duration")]
+    health_start_period: Option<String>,
+    #[arg(long, hide = true, value_name = "duration")]
+    health_timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    log_driver: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    log_opt: Vec<String>,
+    #[arg(long, hide = true, value_name = "int")]
+    stop_timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    detach_keys: Option<String>,
+    #[arg(long, hide = true, value_name = "map")]
+    annotation: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    expose: Vec<String>,
+}
+
+const NETWORKS: &str = "networks are for a container engine";
+const LIMITS: &str = "what a container takes is limited by --memory, --cpus, --pids-limit and --ulimit";
+const RESOLVING: &str = "name servers are set by --dns, and hosts by --add-host";
+
+impl Foreign {
+    /// Refuses what is given, and says why.
+    ///
+    /// # Errors
+    /// A sentence about the first of them.
+    pub(super) fn check(&self) -> Outcome {
+        match self.given().into_iter().find(|(_, is_given, _)| *is_given) {
+            Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
+            None => self.check_attach(),
+        }
+    }
+
+    fn given(&self) -> [(&'static str, bool, &'static str); 26] {
+        [
+            ("volumes-from", !self.volumes_from.is_empty(), "name the volumes with --volume"),
+            ("volume-driver", self.volume_driver.is_some(), "a volume is a directory of the store"),
+            ("link", !self.link.is_empty(), NETWORKS),
+            ("ip", self.ip.is_some(), NETWORKS),
+            ("ip6", self.ip6.is_some(), NETWORKS),
+            ("mac-address", self.mac_address.is_some(), NETWORKS),
+            ("network-alias", !self.network_alias.is_empty(), NETWORKS),
+            ("sysctl", !self.sysctl.is_empty(), "a container has this machine's settings of the kernel"),
+            ("gpus", self.gpus.is_some(), "devices are shown by --device"),
+            ("cgroup-parent", self.cgroup_parent.is_some(), "control groups are made below the caller's own"),
+            ("cgroupns", self.cgroupns.as_deref().is_some_and(|mode| mode != "private"), "a container sees its own"),
+            ("uts", self.uts.as_deref().is_some_and(|mode| !mode.is_empty()), "a container has a host name of its own"),
+            ("memory-swap", self.memory_swap.is_some(), LIMITS),
+            ("memory-reservation", self.memory_reservation.is_some(), LIMITS),
+            ("cpu-shares", self.cpu_shares.is_some(), LIMITS),
+            ("cpu-period", self.cpu_period.is_some(), LIMITS),
+            ("cpu-quota", self.cpu_quota.is_some(), LIMITS),
+            ("cpuset-cpus", self.cpuset_cpus.is_some(), LIMITS),
+            ("cpuset-mems", self.cpuset_mems.is_some(), LIMITS),
+            ("blkio-weight", self.blkio_weight.is_some(), LIMITS),
+            ("oom-kill-disable", self.oom_kill_disable, LIMITS),
+            ("oom-score-adj", self.oom_score_adj.is_some(), LIMITS),
+            ("device-cgroup-rule", !self.device_cgroup_rule.is_empty(), "devices are shown by --device"),
+            ("domainname", self.domainname.is_some(), "a container has a host name, set by --hostname"),
+            ("dns-search", !self.dns_search.is_empty(), RESOLVING),
+            ("dns-option", !self.dns_option.is_empty(), RESOLVING),
+        ]
+    }
+
+    /// Standard output and error are always shown; input is passed on with `--interactive`.
+    fn check_attach(&self) -> Outcome {
+        let is_stream = |name: &String| matches!(name.to_ascii_lowercase().as_str(), "stdin" | "stdout" | "stderr");
+        if let Some(other) = self.attach.iter().find(|name| !is_stream(name)) {
+            let message = format!(
+                "invalid argument {other:?} for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
+            );
+            return Err(Failure::Client(message));
+        }
+        let has = |name: &str| self.attach.iter().any(|given| given.eq_ignore_ascii_case(name));
+        match self.attach.is_empty() || (has("stdout") && has("stderr")) {
+            true => Ok(()),
+            false => Err(Failure::Client(
+                "--attach of some streams is not supported: redirect what is not to be seen to /dev/null".to_owned(),
+            )),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Names and addresses that a container is given: `--add-host` and `--dns`, as docker's client checks them.
+
+use std::net::IpAddr;
+
+/// Docker's word for the address of this machine.
+pub(super) const GATEWAY: &str = "host-gateway";
+
+/// Name and address of `name:address` or `name=address` (docker/cli, `opts.ValidateExtraHost`).
+pub(super) fn host(text: &str) -> Result<(&str, &str), String> {
+    let split = text.split_once('=').or_else(|| text.split_once(':'));
+    let Some((name, address)) = split.filter(|(name, _)| !name.is_empty()) else {
+        return Err(format!("bad format for add-host: {text:?}"));
+    };
+    let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    match address == GATEWAY || bare.parse::<IpAddr>().is_ok() {
+        true => Ok((name, bare)),
+        false => Err(format!("invalid IP address in add-host: {address:?}")),
+    }
+}
+
+/// Refuses what is no address (docker/cli, `opts.ValidateIPAddress`).
+pub(super) fn check_server(text: &str) -> Result<(), String> {
+    match text.trim().parse::<IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("IP address is not correctly formatted: {text}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_docker_s() {
+        let check = |text: &str, expected: Result<(&str, &str), &str>| {
+            assert_eq!(host(text), expected.map_err(str::to_owned), "{text}");
+        };
+        check("a:1.2.3.4", Ok(("a", "1.2.3.4")));
+        check("a=::1", Ok(("a", "::1")));
+        check("a:::1", Ok(("a", "::1")));
+        check("a:[::1]", Ok(("a", "::1")));
+        check("a:host-gateway", Ok(("a", "host-gateway")));
+        check("a", Err("bad format for add-host: \"a\""));
+        check(":1.2.3.4", Err("bad format for add-host: \":1.2.3.4\""));
+        check("a:b", Err("invalid IP address in add-host: \"b\""));
+        assert_eq!(check_server("1.2.3.4"), Ok(()));
+        assert_eq!(check_server("x"), Err("IP address is not correctly formatted: x".to_owned()));
+    }
+}
