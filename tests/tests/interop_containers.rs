@@ -23,7 +23,11 @@ chmod 700 root; chmod 1777 tmp; chmod 2750 data
 echo seed > data/seed; ln data/seed data/deep/again
 echo tool > usr/share/setuid; chown 7:8 usr/share/setuid; chmod 4755 usr/share/setuid
 ln -s /data/nowhere data/dangling; ln -s ../etc etcetera
-mkfifo data/pipe; mknod data/null c 1 3
+mkfifo data/pipe; mknod data/null c 1 3; mknod data/block b 7 200
+truncate -s 3M data/sparse; printf end | dd of=data/sparse bs=1 seek=2000000 conv=notrunc 2>/dev/null
+echo able > usr/share/able; ln usr/share/able usr/share/able-too
+python3 -c "import os; os.setxattr('usr/share/able', 'security.capability', bytes.fromhex('0100000200040000000000000000000000000000'))"
+python3 -c "import os; os.setxattr('usr/share/able', 'user.note', b'text\\n')"
 name=$(printf 'n%.0s' $(seq 1 120)); mkdir -p "usr/share/$name"; echo long > "usr/share/$name/$name"
 printf 'unicode' > 'usr/share/grüße'
 find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
@@ -32,8 +36,9 @@ find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
 /// What containers of both do. Times are set, since they do not run at the same moment.
 const SCRIPT: &str = "echo new > /new; rm /data/seed; echo more >> /etc/group; mkdir -p /dir/sub; ln -s /new /dir/link; ln /new /dir/hard; \
                       mkfifo /dir/pipe; chown 7:8 /dir/sub; chmod 4711 /new; rm -r /usr/share/n*; mkdir /tmp/opaque; \
-                      mv /data/deep /data/moved; touch -h -d @1700000001 /dir/link; \
-                      touch -d @1700000001 /new /etc/group /dir/sub /dir/pipe /tmp/opaque /data/moved /data /usr/share /tmp /dir /etc /";
+                      mv /data/deep /data/moved; mknod /dir/zero c 1 5; \
+                      dd if=/usr/share/able of=/dir/holes bs=1 seek=1000000 2>/dev/null; ln /usr/share/able /dir/able; touch -h -d @1700000001 /dir/link; \
+                      touch -d @1700000001 /dir/zero /dir/holes /new /etc/group /dir/sub /dir/pipe /tmp/opaque /data/moved /data /usr/share /tmp /dir /etc /";
 
 /// Lists an archive: a line for each member but the root, with nothing of dhow involved.
 const LIST: &str = r#"
@@ -126,7 +131,7 @@ fn pair(bench: &Bench) -> Option<Pair> {
     must(Command::new("sh").args(["-c", ROOT]).current_dir(&root));
     must(
         Command::new("tar")
-            .args(["--xattrs", "--format=pax", "-cf"])
+            .args(["--xattrs", "--xattrs-include=*", "--sparse", "--format=pax", "-cf"])
             .arg(bench.path("root.tar"))
             .args(["-C"])
             .arg(&root)
@@ -165,6 +170,25 @@ fn a_container_s_files_are_docker_s() {
     must(pair.docker.command().args(["export", "-o"]).arg(&theirs).arg("idle"));
     pair.dhow.must(&["export", "-o", &path("dhow.tar"), "idle"]);
     assert_equal_archives(&theirs, &ours);
+    // Volumes that nobody named are wanted by what is committed, too; names have two characters.
+    pair.both(&[
+        "create",
+        "--name",
+        "full",
+        "--network",
+        "none",
+        "-v",
+        "/anon",
+        "-v",
+        "kept:/data",
+        "box",
+        "/bin/true",
+    ]);
+    pair.both(&["commit", "full", "voluminous"]);
+    pair.say_the_same(&["image", "inspect", "--format", "{{json .Config.Volumes}}", "voluminous"]);
+    pair.both(&["volume", "create", "v"]);
+    pair.both(&["create", "--mount", "source=v,target=/x", "box", "/bin/true"]);
+    pair.both(&["create", "--name", "n", "box", "/bin/true"]);
 }
 
 /// `cp` both ways: the same files, owners, words and exit codes.
@@ -275,7 +299,7 @@ fn volumes_and_mistakes_are_podman_s() {
     must(Command::new("tar").arg("-cf").arg(&archive).args(["-C", "/etc", "hostname"]));
     must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
     dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
-    let commands: [&[&str]; 58] = [
+    let commands: [&[&str]; 62] = [
         &["volume", "ls"],
         &["volume", "create", "alpha"],
         &["volume", "create", "alpha"],
@@ -329,6 +353,10 @@ fn volumes_and_mistakes_are_podman_s() {
         &["create", "-e", "=x", "box", "/true"],
         &["volume", "rm", "albert"],
         &["volume", "ls", "--filter", "dangling=false"],
+        &["volume", "create", "v"],
+        &["create", "--name", "n", "--network", "none", "-v", "w:/x", "box", "/true"],
+        &["volume", "ls", "-q"],
+        &["create", "--ulimit", "nofile=5:4", "box", "/true"],
         &["rm", "nope"],
         &["mount", "nope"],
         &["umount"],
@@ -347,5 +375,54 @@ fn volumes_and_mistakes_are_podman_s() {
         let (theirs, ours) =
             (told(&theirs, &bench.path("podman/root/volumes")), told(&ours, &bench.path("store/volumes")));
         assert_eq!(ours, theirs, "{arguments:?}");
+    }
+}
+
+/// Called as podman, `commit` has podman's options.
+#[test]
+fn commits_are_podman_s() {
+    let bench = Bench::new();
+    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
+    let dhow = bench.dhow("store");
+    let archive = bench.path("empty.tar");
+    must(Command::new("tar").arg("-cf").arg(&archive).args(["-C", "/etc", "hostname"]));
+    let import = ["import", "-q", "-c", "VOLUME /img", &archive.to_string_lossy(), "box"];
+    must(podman.command().args(import));
+    dhow.must(&[&["--compat", "podman"], &import[..]].concat());
+    let volumes = ["-v", "albert:/data", "--tmpfs", "/tm", "--mount", "type=bind,src=/etc,dst=/bb", "-v", "/anon"];
+    let create = [&["create", "--name", "work", "--network", "none"], &volumes[..], &["box", "/true"]].concat();
+    must(podman.command().args(&create));
+    dhow.must(&[&["--compat", "podman"], &create[..]].concat());
+    let id_file = bench.path("id").to_string_lossy().into_owned();
+    let nowhere = bench.path("nowhere/id").to_string_lossy().into_owned();
+    let shown = "{{.ManifestType}} {{len .RootFS.Layers}} {{json .Config.Volumes}} {{json .Config.Env}} {{.Author}}";
+    let commands: [&[&str]; 16] = [
+        &["commit", "-q", "work", "plain"],
+        &["image", "inspect", "--format", shown, "plain"],
+        &["commit", "-q", "-f", "docker", "-m", "why", "-a", "me", "work", "docker"],
+        &["image", "inspect", "--format", "{{.Comment}} {{.Author}} {{.ManifestType}}", "docker"],
+        &["commit", "-q", "--squash", "-c", "ENV A=b", "work", "squashed"],
+        &["image", "inspect", "--format", "{{.ManifestType}} {{len .RootFS.Layers}} {{len .History}}", "squashed"],
+        &["commit", "-q", "-s", "--format", "docker", "work", "squashed"],
+        &["image", "inspect", "--format", "{{.ManifestType}} {{len .RootFS.Layers}} {{len .History}}", "squashed"],
+        &["commit", "-q", "--include-volumes", "work", "full"],
+        &["image", "inspect", "--format", "{{json .Config.Volumes}}", "full"],
+        &["commit", "-q", "--iidfile", &id_file, "work"],
+        &["commit", "-q", "--iidfile", &nowhere, "work"],
+        &["commit", "-q", "-m", "why", "work"],
+        &["commit", "-q", "-f", "odd", "work"],
+        &["commit", "-q", "work", "Bad Name"],
+        &["commit", "-q", "nope"],
+    ];
+    for arguments in commands {
+        let theirs = podman.command().args(arguments).output().expect("podman");
+        let ours = dhow.command(&[&["--compat", "podman"], arguments].concat()).output().expect("dhow");
+        // Podman says in the environment of its containers whose they are.
+        let own = "\"container=podman\",";
+        let told = |output: &Output| {
+            let (code, said, refused) = told(output, Path::new("/volumes"));
+            (code, said.replace(own, ""), refused)
+        };
+        assert_eq!(told(&ours), told(&theirs), "{arguments:?}");
     }
 }

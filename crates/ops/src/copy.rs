@@ -23,6 +23,7 @@ use crate::transport::choose::choose;
 use crate::transport::{AnySink, AnySource, Destination, Opened, Overlay, open};
 
 pub use crate::transport::Location;
+pub(crate) use convert::renamed;
 pub use convert::{Changes, Family, Recompression};
 
 /// What to copy where.

@@ -13,13 +13,16 @@ use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{NewTarget, Store};
 use serde_json::{Value, json};
 
+use super::mounts::MountKind;
 use super::pause::pause;
 use super::settings::Configuration;
 use super::{Record, directory, hold, running};
 use crate::context::Context;
+use crate::copy::{Family, renamed};
 use crate::import::{Content, changes, put, to_bytes};
 use crate::last_use;
-use crate::made::{Hashing, handle};
+use crate::made::{Hashing, at_hand, handle};
+use crate::remake::{NewLayer, flat_layer};
 
 /// What to make of a container.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,12 @@ pub struct CommitRequest {
     pub changes: Vec<String>,
     /// Whether a container that runs stands still meanwhile.
     pub pause: bool,
+    /// Whose media types the image has; nothing for those of the image that the container was made from.
+    pub family: Option<Family>,
+    /// Whether all layers become one.
+    pub squash: bool,
+    /// Whether volumes of the image are where the container has any, not only where the image or nobody named one.
+    pub volumes: bool,
     /// The name it gets.
     pub reference: Option<Reference>,
 }
@@ -48,10 +57,15 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
     let is_running = record.container.is_running();
     let _lock = if is_running { None } else { Some(hold(&directory, name)?) };
-    let configuration = Configuration::parse(&record.configuration)?;
-    let command = configuration.config.cmd.clone();
-    let config = changes::apply_to(configuration.config, &request.changes)?;
-    let base = Base::read(store, record)?;
+    let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
+    let command = config.cmd.clone();
+    let mut config = changes::apply_to(config, &request.changes)?;
+    if request.volumes {
+        let targets = settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device);
+        let volumes = config.volumes.get_or_insert_default();
+        volumes.0.extend(targets.map(|mount| mount.target.clone()));
+    }
+    let mut base = Base::read(store, record, request.family)?;
     let session = store.begin("commit")?;
     session.pin(&base.manifest)?;
     let paused = match is_running && request.pause {
@@ -63,19 +77,20 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     };
     let layer = write_layer(store, &directory.join("upper"));
     drop(paused);
-    let layer = match layer? {
-        Some((blob, digest)) => {
-            let layer = Descriptor::new(base.family.layer.clone(), digest, blob.length);
-            futures::executor::block_on(put(&session, &layer, Content::Local(&blob)))?;
-            Some(layer)
-        }
-        None => None,
-    };
+    let changed = layer?.map(|(blob, digest)| NewLayer {
+        descriptor: Descriptor::new(base.types.layer.clone(), digest.clone(), blob.length),
+        diff_id: digest,
+        blob,
+    });
+    let layer = if request.squash { Some(base.squashed(store, changed)?) } else { changed };
+    if let Some(layer) = &layer {
+        futures::executor::block_on(put(&session, &layer.descriptor, Content::Local(&layer.blob)))?;
+    }
     let document = base.config(record, request, config, command.as_deref(), layer.as_ref())?;
-    let config = Descriptor::new(base.family.config.clone(), Digest::sha256(&document), document.len() as u64);
+    let config = Descriptor::new(base.types.config.clone(), Digest::sha256(&document), document.len() as u64);
     futures::executor::block_on(put(&session, &config, Content::Bytes(document.into())))?;
     let manifest = base.manifest_with(&config, layer.as_ref())?;
-    let descriptor = Descriptor::new(base.family.manifest.clone(), Digest::sha256(&manifest), manifest.len() as u64);
+    let descriptor = Descriptor::new(base.types.manifest.clone(), Digest::sha256(&manifest), manifest.len() as u64);
     futures::executor::block_on(session.put_document(&verify_document(manifest, &descriptor)?))?;
     let references = request.reference.iter().cloned().collect();
     let committed = session.commit(&[NewTarget { references, ..NewTarget::default_for(descriptor.clone()) }])?;
@@ -102,40 +117,69 @@ fn write_layer(store: &Store, upper: &std::path::Path) -> Result<Option<(LocalBl
 }
 
 /// The media types of docker's images, or of OCI's.
-struct Family {
+struct MediaTypes {
     manifest: MediaType,
     config: MediaType,
     layer: MediaType,
 }
 
+impl MediaTypes {
+    fn of(family: Family) -> Self {
+        match family {
+            Family::Docker => Self {
+                manifest: MediaType::DockerManifest,
+                config: MediaType::DockerConfig,
+                layer: MediaType::DockerLayer,
+            },
+            Family::Oci => {
+                Self { manifest: MediaType::OciManifest, config: MediaType::OciConfig, layer: MediaType::OciLayer }
+            }
+        }
+    }
+}
+
 /// The image that a container was made from.
 struct Base {
     manifest: Descriptor,
-    layers: Vec<Value>,
+    layers: Vec<Descriptor>,
     image: dhow_spec::ImageConfig,
     family: Family,
+    types: MediaTypes,
 }
 
 impl Base {
-    fn read(store: &Store, record: &Record) -> Result<Self> {
+    /// Reads it; its layers are those of `family`, if one is wanted.
+    fn read(store: &Store, record: &Record, family: Option<Family>) -> Result<Self> {
         let found = store.find(record.image_id.as_str())?;
         let document = store.document(&found.manifest.digest)?;
         let manifest = document.document().as_manifest().ok_or_else(|| {
             Error::new(Kind::Corrupt, format!("{} is no manifest of an image", found.manifest.digest))
         })?;
         let is_docker = found.manifest.media_type == MediaType::DockerManifest;
-        let family = match is_docker {
-            true => Family {
-                manifest: MediaType::DockerManifest,
-                config: MediaType::DockerConfig,
-                layer: MediaType::DockerLayer,
-            },
-            false => {
-                Family { manifest: MediaType::OciManifest, config: MediaType::OciConfig, layer: MediaType::OciLayer }
+        let own = if is_docker { Family::Docker } else { Family::Oci };
+        let family = family.unwrap_or(own);
+        let mut layers: Vec<Descriptor> = manifest.layers.clone();
+        if family != own {
+            for layer in &mut layers {
+                layer.media_type = renamed(&layer.media_type, family)?;
             }
-        };
-        let layers = manifest.layers.iter().map(described).collect();
-        Ok(Self { manifest: found.manifest.clone(), layers, image: store.config(&record.image_id)?, family })
+        }
+        let image = store.config(&record.image_id)?;
+        Ok(Self { manifest: found.manifest.clone(), layers, image, family, types: MediaTypes::of(family) })
+    }
+
+    /// One layer of all, with what the container changed. There is nothing below it then.
+    fn squashed(&mut self, store: &Store, changed: Option<NewLayer>) -> Result<NewLayer> {
+        let directory = store.spool_dir()?;
+        let mut layers = Vec::with_capacity(self.layers.len() + 1);
+        for layer in std::mem::take(&mut self.layers) {
+            let blob = futures::executor::block_on(at_hand(store, &layer, &directory))?;
+            layers.push((layer, blob));
+        }
+        layers.extend(changed.map(|layer| (layer.descriptor, layer.blob)));
+        self.image.rootfs.diff_ids.clear();
+        self.image.history.clear();
+        flat_layer(layers, self.family == Family::Oci, &directory)
     }
 
     /// The config, with docker's members and its history (moby `image.NewChildImage`).
@@ -145,7 +189,7 @@ impl Base {
         request: &CommitRequest,
         config: RunConfig,
         command: Option<&[String]>,
-        layer: Option<&Descriptor>,
+        layer: Option<&NewLayer>,
     ) -> Result<Vec<u8>> {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let created = Some(jiff::Timestamp::now().to_string());
@@ -158,7 +202,7 @@ impl Base {
         // It spoke of the container that the base was made of.
         image.extra.shift_remove("container_config");
         image.config = Some(config);
-        image.rootfs.diff_ids.extend(layer.map(|layer| layer.digest.clone()));
+        image.rootfs.diff_ids.extend(layer.map(|layer| layer.diff_id.clone()));
         image.history.push(History {
             created,
             created_by: command.map(|words| words.join(" ")),
@@ -170,11 +214,12 @@ impl Base {
         to_bytes(&image)
     }
 
-    fn manifest_with(&self, config: &Descriptor, layer: Option<&Descriptor>) -> Result<Vec<u8>> {
-        let layers: Vec<Value> = self.layers.iter().cloned().chain(layer.map(described)).collect();
+    fn manifest_with(&self, config: &Descriptor, layer: Option<&NewLayer>) -> Result<Vec<u8>> {
+        let new = layer.map(|layer| &layer.descriptor);
+        let layers: Vec<Value> = self.layers.iter().chain(new).map(described).collect();
         to_bytes(&json!({
             "schemaVersion": 2,
-            "mediaType": self.family.manifest.as_str(),
+            "mediaType": self.types.manifest.as_str(),
             "config": described(config),
             "layers": layers,
         }))

@@ -10,12 +10,13 @@ use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_spec::Digest;
 use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
 
-use super::mounts::{Mount, MountKind, check_volume_name, is_name};
+use super::mounts::{Mount, MountKind, check_length, check_volume_name, is_name};
 use super::settings::{Configuration, Options, arguments, merged};
 use super::{Machine, directory, discard, hold, names, new_id, now, remove_left, root};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::cp;
+use crate::naming::Naming;
 use crate::rootfs::Place;
 use crate::select;
 
@@ -51,13 +52,17 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let image = store.config(&found.image_id)?;
     let mut config = merged(options, image.config.as_ref())?;
     options.settings.capabilities.numbers()?;
-    check_name(options.name.as_deref())?;
+    let naming = context.naming();
+    check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let mut settings = options.settings.clone();
+    if !options.volumes.is_empty() {
+        config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
+    }
     add_image_volumes(&mut settings.mounts, config.volumes.iter().flat_map(|volumes| &volumes.0));
     for mount in &mut settings.mounts {
-        prepare_source(mount)?;
+        prepare_source(naming, mount)?;
     }
     settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
     let configuration = Configuration {
@@ -82,9 +87,10 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     }
 }
 
-fn check_name(name: Option<&str>) -> Result<()> {
+fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
+    let is_one = |name: &str| is_name(name) && (name.len() > 1 || naming == Naming::Podman);
     match name {
-        Some(name) if !is_name(name.strip_prefix('/').unwrap_or(name)) => {
+        Some(name) if !is_one(name.strip_prefix('/').unwrap_or(name)) => {
             let message = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
             Err(Error::new(Kind::Invalid, message))
         }
@@ -103,11 +109,15 @@ fn add_image_volumes<'v>(mounts: &mut Vec<Mount>, wanted: impl Iterator<Item = &
 }
 
 /// Gives volumes without a name one, and looks after what the machine has to bring.
-fn prepare_source(mount: &mut Mount) -> Result<()> {
+fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
     let path = Path::new(&mount.source);
     match mount.kind {
         MountKind::Volume if mount.source.is_empty() => mount.source = new_id()?,
-        MountKind::Volume => check_volume_name(&mount.source)?,
+        MountKind::Volume => {
+            check_volume_name(&mount.source)?;
+            check_length(naming, &mount.source)
+                .map_err(|error| error.context(format_args!("create {}", mount.source)))?;
+        }
         MountKind::Bind if !path.exists() && mount.make_source => create_dir_all(path)?,
         MountKind::Bind if !path.exists() => {
             let message =

@@ -3,6 +3,8 @@
 use dhow_base::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::naming::Naming;
+
 /// Something that is mounted in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -211,7 +213,8 @@ impl Mount {
         let absolute = |path: &str| {
             cleaned(path).ok_or_else(|| Error::new(Kind::Invalid, format!("{path} is not an absolute path")))
         };
-        let mount = Self::new(MountKind::Device, &absolute(source)?, &absolute(target)?);
+        let target = absolute(target)?;
+        let mount = Self::new(MountKind::Device, &absolute(source)?, &target);
         Ok(Self { read_only: !mode.contains('w'), ..mount })
     }
 }
@@ -326,19 +329,30 @@ pub(crate) fn check_volume_name(name: &str) -> Result<()> {
         return Ok(());
     }
     if name.len() == 1 {
-        let message = "volume name is too short, names should be at least two alphanumeric characters";
-        return Err(Error::new(Kind::Invalid, message));
+        return Err(too_short());
     }
     let rule =
         "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path";
     Err(Error::new(Kind::Invalid, format!("{name:?} includes invalid characters for a local volume name, {rule}")))
 }
 
-/// Docker's rule for names of containers and volumes: two characters at least.
+/// Refuses a volume's name of one character where docker's rules count; podman takes it.
+///
+/// # Errors
+/// [`Kind::Invalid`].
+pub(super) fn check_length(naming: Naming, name: &str) -> Result<()> {
+    if name.len() == 1 && naming == Naming::Docker { Err(too_short()) } else { Ok(()) }
+}
+
+fn too_short() -> Error {
+    let message = "volume name is too short, names should be at least two alphanumeric characters";
+    Error::new(Kind::Invalid, message)
+}
+
+/// Which characters names of containers and volumes have.
 pub(crate) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && name.len() >= 2
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
@@ -421,9 +435,10 @@ mod tests {
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
         check("target=/b", "volume ->/b anonymous");
         check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
+        check("source=v,target=/b", "volume v->/b");
         check(
-            "source=v,target=/b",
-            "create v: volume name is too short, names should be at least two alphanumeric characters",
+            "source=-,target=/b",
+            "create -: volume name is too short, names should be at least two alphanumeric characters",
         );
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");

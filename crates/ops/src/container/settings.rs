@@ -38,6 +38,8 @@ pub struct Options {
     pub terminal: bool,
     /// The signal that asks it to end.
     pub stop_signal: Option<String>,
+    /// Places of volumes that nobody named: an image made of the container wants them too.
+    pub volumes: Vec<String>,
     /// The rest.
     pub settings: Settings,
 }

@@ -7,7 +7,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_store::Volume;
 use serde_json::json;
 
-use super::mounts::check_named;
+use super::mounts::{check_length, check_named};
 use super::{discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
@@ -37,6 +37,7 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
         None => new_id()?,
     };
     check_named(&name)?;
+    check_length(context.naming(), &name).map_err(|error| error.context(format_args!("create {name}")))?;
     if !store.volumes()?.iter().any(|volume| volume.name == name) {
         let configuration = json!({ "Labels": labels }).to_string();
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };

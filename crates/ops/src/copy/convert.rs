@@ -218,7 +218,10 @@ fn compressed(media_type: &MediaType, to: Stated) -> MediaType {
 }
 
 /// The other family's word for a media type; the same for what both share.
-fn renamed(media_type: &MediaType, family: Family) -> Result<MediaType> {
+///
+/// # Errors
+/// [`Kind::Unsupported`] for what that family has no word for.
+pub(crate) fn renamed(media_type: &MediaType, family: Family) -> Result<MediaType> {
     use MediaType::*;
     let pairs = [
         (OciIndex, DockerList),

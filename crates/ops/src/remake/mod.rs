@@ -23,8 +23,8 @@ use crate::transport::{Joined, Location, Opened, Overlay, open};
 
 pub(crate) use json::history as history_as_json;
 pub use layer::LayerFile;
-pub(crate) use layer::flat_layer;
-use layer::{NewLayer, new_layer};
+use layer::new_layer;
+pub(crate) use layer::{NewLayer, flat_layer};
 pub(crate) use place::{Destination, deliver};
 
 /// Go's zero time, which crane writes for what it has no time for.

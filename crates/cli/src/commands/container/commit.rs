@@ -46,8 +46,14 @@ impl Verb for Commit {
         let context = session.local_context()?;
         let (record, reference) = subject(session, &context, container, image.first())?;
         let pause = self.pause && !self.no_pause;
-        let request =
-            CommitRequest { author: self.author, message: self.message, changes: self.change, pause, reference };
+        let request = CommitRequest {
+            author: self.author,
+            message: self.message,
+            changes: self.change,
+            pause,
+            reference,
+            ..CommitRequest::default()
+        };
         let image_id = container::commit(&context, &record, &request)?;
         session.console.line(image_id.to_string());
         Ok(())

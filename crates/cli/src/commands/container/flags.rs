@@ -192,6 +192,7 @@ impl Flags {
             interactive: self.interactive,
             terminal: self.tty,
             stop_signal: self.stop_signal.clone(),
+            volumes: self.volume.iter().filter(|text| text.starts_with('/') && !text.contains(':')).cloned().collect(),
             settings: Settings {
                 needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),
                 ..self.settings(session, network)?
