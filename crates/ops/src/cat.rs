@@ -5,6 +5,7 @@ use std::io::Write;
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::FileType;
 
+use crate::content_error::explain;
 use crate::context::Context;
 pub use crate::rootfs::Place;
 use crate::rootfs::RootFs;
@@ -18,7 +19,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Those of finding and unpacking the image, [`Kind::NotFound`] when there is no such file, [`Kind::Invalid`] when it has no
 /// content, and those of writing.
 pub fn cat(context: &Context, place: &Place, output: &mut dyn Write) -> Result<()> {
-    let root = RootFs::open(context, &place.image)?;
+    let mut root = RootFs::look_for(context, place, true, true)?;
     let (_, node) = root.find(place, true)?;
     let what = match node.inode().kind {
         FileType::File => None,
@@ -28,6 +29,7 @@ pub fn cat(context: &Context, place: &Place, output: &mut dyn Write) -> Result<(
     if let Some(what) = what {
         return Err(Error::new(Kind::Invalid, format!("{} in image {} {what}", place.path, place.image)));
     }
+    root.fetch(&node).map_err(|error| explain(&place.image, error))?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut offset = 0;
     loop {

@@ -14,6 +14,7 @@ use dhow_base::{Error, Result};
 use dhow_layer::erofs::{Attributes, FileType, Union, UnionNode, Visit};
 use dhow_layer::unpack::{IdMap, Owners};
 
+use crate::content_error::explain;
 use crate::context::Context;
 pub use crate::rootfs::Place;
 use crate::rootfs::{RootFs, below};
@@ -93,8 +94,9 @@ struct Source<'r> {
 impl<'r> Source<'r> {
     fn open(context: &Context, request: &'r Request) -> Result<Self> {
         let place = &request.source;
-        let root = RootFs::open(context, &place.image)?;
+        let mut root = RootFs::look_for(context, place, request.follow_link, true)?;
         let (path, node) = root.find(place, request.follow_link)?;
+        root.fetch(&node).map_err(|error| explain(&place.image, error))?;
         // The name is that of the operand: behind a link that is followed, another file has it.
         let given = place.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let name = match given {

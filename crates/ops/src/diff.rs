@@ -56,28 +56,23 @@ pub fn diff(
     second: Option<&str>,
     mut each: impl FnMut(Difference) -> Result<()>,
 ) -> Result<()> {
-    let (before, after) = match second {
-        Some(second) => (RootFs::open(context, first)?, RootFs::open(context, second)?),
-        None => (RootFs::open_below(context, first)?, RootFs::open(context, first)?),
-    };
+    let mut after = RootFs::look(context, second.unwrap_or(first))?;
+    let mut before = if second.is_some() { RootFs::look(context, first)? } else { after.below() };
     if second.is_some() && before.id == after.id {
         return Ok(());
     }
-    let mut comparison = Comparison {
-        before: &before.union,
-        after: &after.union,
-        each: &mut each,
-        buffers: [vec![0; CHUNK], vec![0; CHUNK]],
-    };
-    comparison.run(&before.union.root()?, &after.union.root()?)
+    let (before_root, after_root) = (before.union.root()?, after.union.root()?);
+    let buffers = [vec![0; CHUNK], vec![0; CHUNK]];
+    let mut comparison = Comparison { before: &mut before, after: &mut after, each: &mut each, buffers };
+    comparison.run(&before_root, &after_root)
 }
 
 /// Bytes that are compared at once.
 const CHUNK: usize = 128 << 10;
 
 struct Comparison<'a> {
-    before: &'a Union<File>,
-    after: &'a Union<File>,
+    before: &'a mut RootFs,
+    after: &'a mut RootFs,
     each: &'a mut dyn FnMut(Difference) -> Result<()>,
     buffers: [Vec<u8>; 2],
 }
@@ -108,8 +103,8 @@ impl Comparison<'_> {
     fn inside(&self, path: &[u8], before: Option<&UnionNode>, after: Option<&UnionNode>) -> Result<Vec<Pair>> {
         let list =
             |union: &Union<File>, node: Option<&UnionNode>| node.map_or(Ok(Vec::new()), |node| union.names(node));
-        let mut names = list(self.before, before)?;
-        names.extend(list(self.after, after)?);
+        let mut names = list(&self.before.union, before)?;
+        names.extend(list(&self.after.union, after)?);
         names.sort();
         names.dedup();
         let child = |union: &Union<File>, node: Option<&UnionNode>, name: &[u8]| match node {
@@ -118,7 +113,8 @@ impl Comparison<'_> {
         };
         let mut pairs = Vec::with_capacity(names.len());
         for name in names.iter().rev() {
-            let (before, after) = (child(self.before, before, name)?, child(self.after, after, name)?);
+            let before = child(&self.before.union, before, name)?;
+            let after = child(&self.after.union, after, name)?;
             pairs.push(Pair { path: below(path, name), before, after });
         }
         Ok(pairs)
@@ -148,7 +144,8 @@ impl Comparison<'_> {
         if old.kind != new.kind || old.device != new.device {
             return Ok(false);
         }
-        let (old_attributes, new_attributes) = (self.before.attributes(before)?, self.after.attributes(after)?);
+        let (old_union, new_union) = (&self.before.union, &self.after.union);
+        let (old_attributes, new_attributes) = (old_union.attributes(before)?, new_union.attributes(after)?);
         let same = |a: &dhow_layer::erofs::Attributes, b: &dhow_layer::erofs::Attributes| {
             (a.mode, a.uid, a.gid, &a.xattrs) == (b.mode, b.uid, b.gid, &b.xattrs)
         };
@@ -156,22 +153,24 @@ impl Comparison<'_> {
             return Ok(false);
         }
         match old.kind {
-            FileType::Symlink => Ok(self.before.read_link(before)? == self.after.read_link(after)?),
+            FileType::Symlink => Ok(old_union.read_link(before)? == new_union.read_link(after)?),
             FileType::File if old.size != new.size => Ok(false),
-            FileType::File if self.before.is_same_file(before, self.after, after) => Ok(true),
+            FileType::File if old_union.is_same_file(before, new_union, after) => Ok(true),
             FileType::File => self.have_equal_content(before, after),
             _ => Ok(true),
         }
     }
 
     fn have_equal_content(&mut self, before: &UnionNode, after: &UnionNode) -> Result<bool> {
+        self.before.fetch(before)?;
+        self.after.fetch(after)?;
         let [old, new] = &mut self.buffers;
         let mut offset = 0;
         while offset < before.inode().size {
-            let read = self.before.read(before, old, offset)?;
+            let read = self.before.union.read(before, old, offset)?;
             let mut other = 0;
             while other < read {
-                let more = self.after.read(after, &mut new[other..read], offset + other as u64)?;
+                let more = self.after.union.read(after, &mut new[other..read], offset + other as u64)?;
                 if more == 0 {
                     return Ok(false);
                 }

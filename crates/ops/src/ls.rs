@@ -28,9 +28,10 @@ pub fn ls(
     request: Request,
     mut each: impl FnMut(FileEntry) -> Result<()>,
 ) -> Result<()> {
-    let root = RootFs::open(context, &place.image)?;
+    let follow_last = !(request.keep_link || request.itself);
+    let root = RootFs::look_for(context, place, follow_last, false)?;
     let union = &root.union;
-    let (path, node) = root.find(place, !(request.keep_link || request.itself))?;
+    let (path, node) = root.find(place, follow_last)?;
     if request.itself || node.inode().kind != FileType::Directory {
         return each(FileEntry::read(union, absolute(&path), &node)?);
     }

@@ -1,10 +1,12 @@
-//! The files of an image, read out of its unpacked layers: what `ls`, `cat`, `cp` and `diff` share.
+//! The files of an image, read out of its layers: what `ls`, `cat`, `cp` and `diff` share.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::erofs::{FileType, Inode, Union, UnionNode};
+use dhow_layer::erofs::{FileType, Inode, Keep, Union, UnionNode, Visit};
 use dhow_spec::Digest;
+use dhow_store::{OpenLayer, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
@@ -50,6 +52,8 @@ impl Place {
 pub(crate) struct RootFs {
     pub(crate) id: Digest,
     pub(crate) union: Union<File>,
+    /// Where content comes from that is not there yet; none when all is.
+    looked_into: Option<(Store, Vec<OpenLayer>)>,
 }
 
 impl RootFs {
@@ -61,16 +65,89 @@ impl RootFs {
         let store = context.store()?;
         let id = context.find(image)?.image_id;
         let layers = store.unpack(&id).map_err(|error| explain(image, error))?;
-        Ok(Self { union: dhow_store::union(&layers), id })
+        Ok(Self { union: dhow_store::union(&layers), id, looked_into: None })
     }
 
-    /// As [`RootFs::open`], without the topmost layer.
-    pub(crate) fn open_below(context: &Context, image: &str) -> Result<Self> {
+    /// Finds an image and looks into its layers: names and attributes of all files are known then, content has to be
+    /// [fetched](RootFs::fetch).
+    ///
+    /// # Errors
+    /// As [`RootFs::open`].
+    pub(crate) fn look(context: &Context, image: &str) -> Result<Self> {
+        Self::look_into(context, image, &Keep::Nothing, &|_| false)
+    }
+
+    /// As [`RootFs::look`], no further than it takes to tell what is at a place, unless that is a directory. The content of what is
+    /// there is mostly at hand then, if it is wanted.
+    ///
+    /// # Errors
+    /// As [`RootFs::open`].
+    pub(crate) fn look_for(context: &Context, place: &Place, follow_last: bool, wants_content: bool) -> Result<Self> {
+        let path = place.path.as_bytes();
+        if wants_content && path.iter().all(|byte| matches!(byte, b'/' | b'.')) {
+            // All of it.
+            return Self::open(context, &place.image);
+        }
+        let keep = if wants_content { Keep::Path(path.to_vec()) } else { Keep::Nothing };
+        let is_enough = |topmost: &Union<File>| {
+            let found = topmost.resolve(path, follow_last);
+            // What a directory holds, and is, the layers below may say as well.
+            matches!(found, Ok(Some((_, node))) if !node.is_directory())
+        };
+        Self::look_into(context, &place.image, &keep, &is_enough)
+    }
+
+    fn look_into(
+        context: &Context,
+        image: &str,
+        keep: &Keep,
+        is_enough: &(dyn Fn(&Union<File>) -> bool + Sync),
+    ) -> Result<Self> {
         let store = context.store()?;
         let id = context.find(image)?.image_id;
-        let mut layers = store.unpack(&id).map_err(|error| explain(image, error))?;
-        layers.pop();
-        Ok(Self { union: dhow_store::union(&layers), id })
+        let opened = store.look_into(&id, keep, is_enough).map_err(|error| explain(image, error))?;
+        let Some(opened) = opened else { return Self::open(context, image) };
+        let union = Union::new(opened.iter().map(|open| open.image.clone()).collect());
+        Ok(Self { id, union, looked_into: Some((store.clone(), opened)) })
+    }
+
+    /// The same without the topmost layer.
+    pub(crate) fn below(&self) -> Self {
+        let looked_into = self.looked_into.as_ref().map(|(store, opened)| {
+            let lower = opened.split_last().map_or(&[][..], |(_, lower)| lower);
+            (store.clone(), lower.to_vec())
+        });
+        Self { id: self.id.clone(), union: self.union.below(), looked_into }
+    }
+
+    /// Has the content of a file, or of all files below a directory, at hand.
+    ///
+    /// # Errors
+    /// Those of unpacking the layers that have it.
+    pub(crate) fn fetch(&mut self, node: &UnionNode) -> Result<()> {
+        let Some((store, opened)) = &self.looked_into else { return Ok(()) };
+        let union = &self.union;
+        let mut lacking: BTreeSet<usize> = BTreeSet::new();
+        let mut look_at = |node: &UnionNode| -> Result<Visit> {
+            if !union.has_content(node)? {
+                lacking.insert(node.identity().0);
+            }
+            Ok(Visit::Enter)
+        };
+        match node.is_directory() {
+            false => drop(look_at(node)?),
+            true if opened.iter().any(|open| open.image.is_outline()) => union.walk(node, |_, child| look_at(child))?,
+            true => {}
+        }
+        let complete = |number: usize| {
+            let open = opened.get(number).ok_or_else(|| Error::new(Kind::Internal, "a file of no layer"))?;
+            Ok((number, store.complete(open)?))
+        };
+        let completed = lacking.into_iter().map(complete).collect::<Result<Vec<_>>>()?;
+        for (number, image) in completed {
+            self.union.replace(number, image)?;
+        }
+        Ok(())
     }
 
     /// The file at a place, and the path that leads there without links.

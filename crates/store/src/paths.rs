@@ -164,6 +164,16 @@ impl Paths {
         self.unpacked_directory().join(format!("{}{suffix}", flat(id)))
     }
 
+    /// The outline of a layer that is not unpacked, by its diff ID.
+    pub(crate) fn outline(&self, diff_id: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.outline", flat(diff_id)))
+    }
+
+    /// The same while it is being made, locked by who does it.
+    pub(crate) fn outline_part(&self, diff_id: &Digest) -> PathBuf {
+        self.unpacked_directory().join(format!("{}.outline.part", flat(diff_id)))
+    }
+
     /// The file of a stack of unpacked layers, by the chain ID of the topmost.
     pub(crate) fn stack(&self, chain_id: &Digest) -> PathBuf {
         self.unpacked_directory().join(format!("{}.stack.erofs", flat(chain_id)))

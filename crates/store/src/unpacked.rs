@@ -1,5 +1,6 @@
 //! Unpacked layers: one file each below `layers/`, made when it is first needed and shared by all images. Only a cache.
 
+mod outline;
 mod passing;
 mod stack;
 
@@ -27,6 +28,7 @@ use crate::read::{Layer, MEND};
 use crate::session::Session;
 use crate::store::Store;
 
+pub use outline::OpenLayer;
 use passing::Finished;
 pub(crate) use passing::{Passing, Unnamed};
 
@@ -149,12 +151,7 @@ impl Store {
     }
 
     fn write_layer(&self, layer: &Layer, below: &Union<File>, part: &Path, lock: &FileLock) -> Result<()> {
-        let blob = match durable::open(&self.paths().blob(&layer.blob.digest)) {
-            Err(error) if error.kind() == Kind::NotFound => {
-                return Err(Error::new(Kind::NotFound, "it is not in the store").with_hint(MEND));
-            }
-            other => other?,
-        };
+        let blob = open_blob(self, layer)?;
         let clone =
             |file: &File| file.try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error));
         let mut target = FileStorage::new(clone(lock.file())?, part);
@@ -167,6 +164,7 @@ impl Store {
         let needs_below = converted.summary.needs_below;
         let id = if needs_below { &layer.chain_id } else { &layer.diff_id };
         durable::rename(part, &self.paths().unpacked(id, needs_below))?;
+        self.drop_outline(&layer.diff_id);
         self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: converted.tar_bytes });
         Ok(())
     }
@@ -295,9 +293,20 @@ pub fn union(layers: &[UnpackedLayer]) -> Union<File> {
     Union::new(layers.iter().map(|layer| layer.image.clone()).collect())
 }
 
+/// The blob of a layer, which is read from its beginning.
+fn open_blob(store: &Store, layer: &Layer) -> Result<File> {
+    match durable::open(&store.paths().blob(&layer.blob.digest)) {
+        Err(error) if error.kind() == Kind::NotFound => {
+            Err(Error::new(Kind::NotFound, "it is not in the store").with_hint(MEND))
+        }
+        other => other,
+    }
+}
+
 /// The diff ID or chain ID in a file's name.
 fn digest_of(name: &OsString) -> Option<Digest> {
-    let name = name.to_str()?.strip_suffix(".erofs")?;
+    let name = name.to_str()?;
+    let name = name.strip_suffix(".erofs").or_else(|| name.strip_suffix(".outline"))?;
     let name = name.strip_suffix(".chain").or_else(|| name.strip_suffix(".stack")).unwrap_or(name);
     Digest::parse(&name.replacen('-', ":", 1)).ok()
 }

@@ -204,14 +204,32 @@ fn cp_writes_an_archive() {
 fn unpacked_layers_are_kept_counted_and_go_with_the_image() {
     let scene = Scene::new();
     load(&scene, "docker.io/acme/files:v1");
-    scene.must(&["cat", "acme/files:v1:/etc/new"]);
-    let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
-    let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
-    assert!(layers.contains("\"files\":2"), "{layers}");
+    let count = |expected: usize| {
+        let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
+        let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
+        assert!(layers.contains(&format!("\"files\":{expected},")), "{layers}");
+    };
+    // Outlines first, then whole files in their place.
+    scene.must(&["ls", "-R", "acme/files:v1:/"]);
+    count(2);
+    assert!(layer_files(&scene).iter().all(|(name, _)| name.ends_with(".outline")), "{:?}", layer_files(&scene));
+    whole(&scene);
+    count(2);
+    assert!(layer_files(&scene).iter().all(|(name, _)| name.ends_with(".erofs")), "{:?}", layer_files(&scene));
     scene.must(&["rmi", "acme/files:v1"]);
-    let parts = scene.must(&["system", "df", "--disk", "--format", "json"]);
-    let layers = parts.lines().find(|line| line.contains("\"layers\"")).expect("a row");
-    assert!(layers.contains("\"files\":0"), "{layers}");
+    count(0);
+    load(&scene, "docker.io/acme/files:v1");
+    scene.must(&["cat", "acme/files:v1:/usr/lib/x"]);
+    count(2);
+    scene.must(&["rmi", "acme/files:v1"]);
+    count(0);
+}
+
+/// Has all layers of the image unpacked.
+fn whole(scene: &Scene) -> Vec<u8> {
+    let output = scene.command(&["cp", "acme/files:v1:/", "-"]).output().expect("dhow runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// Files below `layers/`, with their lengths.
@@ -230,18 +248,22 @@ fn layer_files(scene: &Scene) -> Vec<(String, u64)> {
 fn a_damaged_layer_file_is_made_again() {
     let scene = Scene::new();
     load(&scene, "docker.io/acme/files:v1");
-    scene.must(&["cat", "acme/files:v1:/etc/new"]);
-    let before = layer_files(&scene);
-    assert_eq!(before.len(), 2);
-    for (name, length) in &before {
-        let path = scene.path("store/layers/v1").join(name);
-        let mut bytes = fs::read(&path).expect("a file");
-        bytes[1100] ^= 1;
-        damage(&path, &bytes);
-        assert_eq!(bytes.len() as u64, *length);
+    for read in [&["ls", "-R", "acme/files:v1:/"][..], &["cp", "acme/files:v1:/", "copy"]] {
+        scene.must(read);
+        let before = layer_files(&scene);
+        assert_eq!(before.len(), 2);
+        for (name, length) in &before {
+            let path = scene.path("store/layers/v1").join(name);
+            let mut bytes = fs::read(&path).expect("a file");
+            bytes[1100] ^= 1;
+            damage(&path, &bytes);
+            assert_eq!(bytes.len() as u64, *length);
+        }
+        assert!(scene.must(&["ls", "-R", "acme/files:v1:/"]).ends_with("/usr/lib/y\n"));
+        assert_eq!(scene.must(&["cat", "acme/files:v1:/etc/new"]), "new");
+        scene.must(read);
+        assert_eq!(layer_files(&scene), before);
     }
-    assert_eq!(scene.must(&["cat", "acme/files:v1:/etc/new"]), "new");
-    assert_eq!(layer_files(&scene), before);
 }
 
 #[allow(clippy::disallowed_methods, reason = "damages a file on purpose")]
@@ -254,20 +276,38 @@ fn damage(path: &std::path::Path, bytes: &[u8]) {
 fn unpacking_can_end_anywhere() {
     let scene = Scene::new();
     load(&scene, "docker.io/acme/files:v1");
-    let read = ["cat", "acme/files:v1:/etc/passwd"];
-    let expected = scene.must(&read);
+    for read in [&["ls", "-R", "acme/files:v1:/"][..], &["cp", "acme/files:v1:/", "-"]] {
+        ends_anywhere(&scene, read);
+    }
     let whole = layer_files(&scene);
+    for part in [".part", ".outline.part"] {
+        let part = format!("{}{part}", whole[0].0.trim_end_matches(".erofs"));
+        damage(&scene.path("store/layers/v1").join(part), b"left by a crash");
+    }
+    scene.must(&["rmi", "acme/files:v1"]);
+    assert_eq!(layer_files(&scene), []);
+}
+
+fn ends_anywhere(scene: &Scene, read: &[&str]) {
+    let read_all = || {
+        let output = scene.command(read).output().expect("dhow runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let expected = read_all();
+    let made = layer_files(scene);
+    assert_eq!(made.len(), 2);
     for point in ["fs.write_at", "fs.flush.file", "fs.rename"] {
         for action in ["abort", "error", "nospace"] {
             for skip in 0.. {
-                for (name, _) in &whole {
-                    let _ = scene.path("store/layers/v1").join(name).exists().then(|| remove(&scene, name));
+                for (name, _) in &made {
+                    let _ = scene.path("store/layers/v1").join(name).exists().then(|| remove(scene, name));
                 }
                 let armed = format!("{point}:{skip}={action}");
-                let ended = scene.run(scene.command(&read).env("DHOW_FAULT", &armed));
+                let ended = scene.run(scene.command(read).env("DHOW_FAULT", &armed));
                 assert!(ended.code == 0 || ended.stdout.is_empty(), "{armed}: {ended}");
-                assert_eq!(scene.must(&read), expected, "{armed}");
-                assert_eq!(layer_files(&scene), whole, "{armed}");
+                assert_eq!(read_all(), expected, "{armed}");
+                assert_eq!(layer_files(scene), made, "{armed}");
                 if ended.code == 0 {
                     break;
                 }
@@ -275,13 +315,105 @@ fn unpacking_can_end_anywhere() {
             }
         }
     }
-    let part = format!("{}.part", whole[0].0.trim_end_matches(".erofs"));
-    damage(&scene.path("store/layers/v1").join(part), b"left by a crash");
-    scene.must(&["rmi", "acme/files:v1"]);
-    assert_eq!(layer_files(&scene), []);
 }
 
 #[allow(clippy::disallowed_methods, reason = "takes a cache away on purpose")]
 fn remove(scene: &Scene, name: &str) {
     fs::remove_file(scene.path("store/layers/v1").join(name)).expect("remove");
+}
+
+/// An image whose layers imply directories and hide files, each with much that nobody asks for.
+fn load_large(scene: &Scene, name: &str) -> [u64; 3] {
+    let large: Vec<u8> =
+        (0..4_000_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+    let large = |part: usize| &large[part << 21..(part + 1) << 21];
+    let base = tar_of(&[
+        Entry::Directory("etc", 0o750),
+        Entry::Link("etc/os-release", "../usr/lib/os-release"),
+        Entry::File("etc/large", large(0)),
+        Entry::File("etc/hosts", b"base\n"),
+    ]);
+    let middle = tar_of(&[Entry::File("usr/lib/os-release", b"NAME=x\n"), Entry::File("usr/lib/large", large(1))]);
+    let top = tar_of(&[Entry::File("etc/hosts", b"top\n"), Entry::File("srv/large", large(2))]);
+    let lengths = [&base, &middle, &top].map(|tar| tar.len() as u64);
+    let mut layout = Layout::create(&scene.path("large")).expect("a layout");
+    let layers = [base, middle, top].map(|tar| layout.layer(&*tar, Format::Oci, Compression::Gzip).expect("a layer"));
+    let recipe = Recipe { architecture: "amd64".to_owned(), ..Recipe::default() };
+    let image = layout.image(&layers, &recipe).expect("an image");
+    layout.name_images([(&image, name)]).expect("names");
+    layout.archive(&scene.path("large.tar")).expect("an archive");
+    scene.must(&["load", "-i", "large.tar"]);
+    lengths
+}
+
+/// Bytes on disk of what is below `layers/`.
+fn layer_bytes(scene: &Scene) -> u64 {
+    let entries = fs::read_dir(scene.path("store/layers/v1")).into_iter().flatten().flatten();
+    entries.map(|entry| std::os::unix::fs::MetadataExt::blocks(&entry.metadata().expect("a file")) * 512).sum()
+}
+
+#[test]
+fn a_file_is_read_without_unpacking_the_image() {
+    let scene = Scene::new();
+    let lengths = load_large(&scene, "docker.io/acme/large:v1");
+    let names = || layer_files(&scene).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let outlines = || names().iter().filter(|name| name.ends_with(".outline")).count();
+    // A link into another layer; nothing but the names and the file is written.
+    assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/os-release"]), "NAME=x\n");
+    assert_eq!((outlines(), names().len()), (3, 3));
+    assert!(layer_bytes(&scene) < 3 * 64 << 10, "{} bytes", layer_bytes(&scene));
+    // The second time there is nothing to do.
+    let before = layer_files(&scene);
+    assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/os-release"]), "NAME=x\n");
+    assert_eq!(layer_files(&scene), before);
+    // What was not kept costs its layer, and no other.
+    assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/hosts"]), "top\n");
+    let bytes = layer_bytes(&scene);
+    assert!((lengths[2] / 2..lengths[2] + (256 << 10)).contains(&bytes), "{bytes} bytes");
+    // Listings, copies and differences are those of unpacked layers.
+    let asked: [&[&str]; 4] = [
+        &["ls", "-lR", "acme/large:v1:/"],
+        &["cp", "acme/large:v1:/etc", "-"],
+        &["cp", "acme/large:v1:/usr", "-"],
+        &["diff", "acme/large:v1"],
+    ];
+    let answers = || {
+        asked.map(|arguments| {
+            let output = scene.command(arguments).output().expect("dhow runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        })
+    };
+    let from_outlines = answers();
+    assert!(outlines() > 0, "{:?}", names());
+    scene.must(&["cp", "acme/large:v1:/", "all"]);
+    assert_eq!((outlines(), names().len()), (0, 3), "{:?}", names());
+    assert!(answers() == from_outlines);
+    assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/hosts", "acme/large:v1:/etc/os-release"]), "top\nNAME=x\n");
+}
+
+#[test]
+fn layers_below_one_that_settles_it_are_not_needed() {
+    let scene = Scene::new();
+    load_large(&scene, "docker.io/acme/large:v1");
+    let inspected = scene.must(&["inspect", "--format", "{{join .RootFS.Layers \" \"}}", "acme/large:v1"]);
+    let diff_ids: Vec<String> = inspected.split_whitespace().map(|id| id.replacen(':', "-", 1)).collect();
+    let outline = |number: usize| scene.path("store/layers/v1").join(format!("{}.outline", diff_ids[number]));
+    // With the topmost known, the others are not even opened: they are damaged here.
+    scene.must(&["cat", "acme/large:v1:/srv/large"]);
+    for number in [0, 1] {
+        let _ = outline(number).exists().then(|| remove(&scene, &format!("{}.outline", diff_ids[number])));
+    }
+    let blobs = scene.must(&["manifest", "inspect", "acme/large:v1"]);
+    let manifest: serde_json::Value = serde_json::from_str(&blobs).expect("a manifest");
+    for layer in &manifest["layers"].as_array().expect("layers")[..2] {
+        let digest = layer["digest"].as_str().expect("a digest").replacen(':', "/", 1);
+        damage(&scene.path("store/blobs").join(digest), b"damaged");
+    }
+    let found = scene.command(&["cat", "acme/large:v1:/srv/large"]).output().expect("dhow runs");
+    assert!(found.status.success() && found.stdout.len() == 1 << 21, "{}", String::from_utf8_lossy(&found.stderr));
+    // Anything else needs them, and nothing of what they say is believed.
+    let failed = scene.dhow(&["cat", "acme/large:v1:/usr/lib/os-release"]);
+    assert!(failed.code == 1 && failed.stdout.is_empty() && failed.stderr.contains("layer sha256:"), "{failed}");
+    assert!(!outline(0).exists() && !outline(1).exists());
 }

@@ -23,8 +23,8 @@ use crate::wait;
 /// How much is written before the disk is asked to take it.
 const WRITEBACK_BYTES: u64 = 16 << 20;
 
-/// Most layers that are unpacked at once.
-const THREADS_MAX: usize = 4;
+/// Most layers that are unpacked, or looked into, at once.
+pub(super) const THREADS_MAX: usize = 4;
 
 /// A layer file that has no name yet, because it may not be on the disk; dropped like that, it is removed.
 #[derive(Debug)]
@@ -95,7 +95,8 @@ fn flush(unnamed: &[Unnamed]) -> Result<()> {
     if files.is_empty() { Ok(()) } else { durable::flush(&files, &[]) }
 }
 
-fn remove_part(part: &Path, lock: &FileLock) {
+/// Removes a file that came to nothing, unless it has its name by now.
+pub(super) fn remove_part(part: &Path, lock: &FileLock) {
     if wait::is_at(lock.file(), part)
         && let Err(error) = durable::remove_file(part)
     {
@@ -170,7 +171,10 @@ impl Store {
     pub(crate) fn name_unpacked(&self, unnamed: Vec<Unnamed>) {
         for mut layer in unnamed {
             match durable::rename(&layer.part, &self.paths().unpacked(&layer.diff_id, false)) {
-                Ok(()) => layer.is_named = true,
+                Ok(()) => {
+                    layer.is_named = true;
+                    self.drop_outline(&layer.diff_id);
+                }
                 Err(error) => tracing::warn!(part = ?layer.part, %error, "cannot name an unpacked layer"),
             }
         }
@@ -240,6 +244,7 @@ impl Store {
         for (path, mut unnamed) in paths.iter().zip(unnamed) {
             durable::rename(&unnamed.part, path)?;
             unnamed.is_named = true;
+            self.drop_outline(&unnamed.diff_id);
         }
         Ok(())
     }

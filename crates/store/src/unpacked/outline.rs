@@ -1,0 +1,300 @@
+//! Layers that are looked into without being unpacked: an outline each, and content only of what is asked for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use dhow_base::fs::{self as durable, FileLock};
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::erofs::{FileStorage, Image, Keep, Union, outline};
+use dhow_spec::Digest;
+
+use super::passing::{THREADS_MAX, remove_part};
+use super::{UNPACKED_BYTES_MAX, lock_part, open_blob};
+use crate::facts::Facts;
+use crate::read::Layer;
+use crate::store::Store;
+
+/// A layer of an image that can be looked into.
+#[derive(Clone, Debug)]
+pub struct OpenLayer {
+    /// The layer.
+    pub layer: Layer,
+    /// Its file, or its outline.
+    pub image: Arc<Image<File>>,
+}
+
+impl Store {
+    /// The layers of an image to be looked into, lowest first: those that are unpacked as they are, of others the outline, with the
+    /// content that `keep` says where it is made now. Layers are looked at from the topmost down until `is_enough` of those above the
+    /// ones that are not known yet; only those are returned then. Nothing when there is a layer that can only be unpacked.
+    ///
+    /// # Errors
+    /// As [`Store::unpack`].
+    pub fn look_into(
+        &self,
+        image_id: &Digest,
+        keep: &Keep,
+        is_enough: &(dyn Fn(&Union<File>) -> bool + Sync),
+    ) -> Result<Option<Vec<OpenLayer>>> {
+        let layers = self.layers(image_id)?;
+        let looking = Looking::new(self, &layers, keep, is_enough)?;
+        let made = looking.todo().len();
+        if made > 0 {
+            self.sweep_parts();
+            looking.work()?;
+        }
+        let opened = looking.finish()?;
+        if let (Some(opened), true) = (&opened, made > 0) {
+            let paths = |open: &OpenLayer| {
+                let paths = self.paths();
+                let Layer { diff_id, chain_id, .. } = &open.layer;
+                [paths.outline(diff_id), paths.unpacked(diff_id, false), paths.unpacked(chain_id, true)]
+            };
+            self.trim_unpacked(&opened.iter().flat_map(paths).collect(), UNPACKED_BYTES_MAX);
+        }
+        Ok(opened)
+    }
+
+    /// The file of a layer with all of its content, in place of its outline. Inodes have the same numbers in it.
+    ///
+    /// # Errors
+    /// As [`Store::unpack`].
+    pub fn complete(&self, open: &OpenLayer) -> Result<Arc<Image<File>>> {
+        let layer = &open.layer;
+        if !open.image.needs_below() {
+            return Ok(self.unpack_layer(layer, &Union::new(Vec::new()))?.image);
+        }
+        let never = AtomicBool::new(false);
+        let made = self.outline_layer(layer, &Keep::Everything, &never)?;
+        made.ok_or_else(|| {
+            Error::new(Kind::Internal, format!("the outline of layer {} cannot be filled", layer.diff_id))
+        })
+    }
+
+    /// What there is to look into of a layer. A damaged outline is removed.
+    fn known(&self, layer: &Layer) -> Result<Option<Arc<Image<File>>>> {
+        if let Some(unpacked) = self.unpacked(layer)? {
+            return Ok(Some(unpacked.image));
+        }
+        let path = self.paths().outline(&layer.diff_id);
+        let file = match durable::open(&path) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            other => other?,
+        };
+        match Image::open_outline(file) {
+            Ok(image) if *image.diff_id() == layer.diff_id => {
+                durable::touch(image.file());
+                return Ok(Some(Arc::new(image)));
+            }
+            Ok(_) => tracing::warn!(?path, "an outline is of another layer"),
+            Err(error) => tracing::warn!(?path, %error, "an outline is damaged"),
+        }
+        if self.is_writable() {
+            durable::remove_file(&path)?;
+        }
+        Ok(None)
+    }
+
+    /// Makes the outline of a layer; nothing when it can have none.
+    fn outline_layer(&self, layer: &Layer, keep: &Keep, stop: &AtomicBool) -> Result<Option<Arc<Image<File>>>> {
+        self.require_writable().map_err(|error| error.context("cannot look into a layer"))?;
+        durable::create_dir_all(&self.paths().unpacked_directory())?;
+        let part = self.paths().outline_part(&layer.diff_id);
+        let lock = lock_part(&part)?;
+        let found = self.known(layer)?.filter(|found| *keep != Keep::Everything || found.has_all_content());
+        let made = match found {
+            // Another process was faster.
+            Some(_) => Ok(found),
+            None => self.write_outline(layer, keep, stop, &part, &lock),
+        };
+        remove_part(&part, &lock);
+        made
+    }
+
+    fn write_outline(
+        &self,
+        layer: &Layer,
+        keep: &Keep,
+        stop: &AtomicBool,
+        part: &Path,
+        lock: &FileLock,
+    ) -> Result<Option<Arc<Image<File>>>> {
+        let name = format!("layer {}", layer.blob.digest);
+        let blob = open_blob(self, layer).map_err(|error| error.context(&name))?;
+        let file = lock.file().try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error))?;
+        durable::set_length(&file, part, 0)?;
+        let mut target = FileStorage::new(file, part);
+        let blob = Stoppable { reader: blob, stop };
+        let made = outline(&name, blob, &layer.diff_id, keep, &mut target, &|| self.scratch_file())?;
+        let Some(made) = made else { return Ok(None) };
+        durable::flush(&[(part.to_owned(), target.into_file())], &[])?;
+        let path = self.paths().outline(&layer.diff_id);
+        durable::rename(part, &path)?;
+        self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
+        Ok(Some(Arc::new(Image::open_outline(durable::open(&path)?)?)))
+    }
+
+    /// Removes the outline of a layer that is unpacked now.
+    pub(super) fn drop_outline(&self, diff_id: &Digest) {
+        let path = self.paths().outline(diff_id);
+        if let Err(error) = durable::remove_file(&path) {
+            tracing::debug!(?path, %error, "cannot remove an outline");
+        }
+    }
+}
+
+/// The layers of an image while they are looked into, several at once.
+struct Looking<'a> {
+    store: &'a Store,
+    layers: &'a [Layer],
+    keep: &'a Keep,
+    is_enough: &'a (dyn Fn(&Union<File>) -> bool + Sync),
+    /// Nobody needs what is still on its way.
+    stop: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the number of the layer.
+    images: Vec<Option<Arc<Image<File>>>>,
+    /// Numbers of those that nobody has begun, the lowest first.
+    todo: Vec<usize>,
+    /// Whether there is a layer that can only be unpacked.
+    has_refused: bool,
+    failed: Option<Error>,
+}
+
+impl<'a> Looking<'a> {
+    fn new(
+        store: &'a Store,
+        layers: &'a [Layer],
+        keep: &'a Keep,
+        is_enough: &'a (dyn Fn(&Union<File>) -> bool + Sync),
+    ) -> Result<Self> {
+        let state = Mutex::new(State { images: vec![None; layers.len()], ..State::default() });
+        let looking = Self { store, layers, keep, is_enough, stop: AtomicBool::new(false), state };
+        let mut todo: Vec<usize> = Vec::new();
+        for (number, layer) in layers.iter().enumerate().rev() {
+            let image = store.known(layer)?;
+            if image.is_none() && todo.is_empty() && looking.is_settled() {
+                return Ok(looking);
+            }
+            // The same layer may be there twice.
+            if image.is_none() && !todo.iter().any(|other| layers[*other].diff_id == layer.diff_id) {
+                todo.push(number);
+            }
+            looking.state().images[number] = image;
+        }
+        todo.reverse();
+        looking.state().todo = todo;
+        Ok(looking)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn todo(&self) -> Vec<usize> {
+        self.state().todo.clone()
+    }
+
+    /// Whether what is known of the topmost layers is enough.
+    fn is_settled(&self) -> bool {
+        let images = self.topmost();
+        !images.is_empty() && (self.is_enough)(&Union::new(images))
+    }
+
+    /// The topmost layers that are known, the lowest of them first.
+    fn topmost(&self) -> Vec<Arc<Image<File>>> {
+        let mut images: Vec<_> = self.state().images.iter().rev().map_while(Clone::clone).collect();
+        images.reverse();
+        images
+    }
+
+    /// Makes what is missing: one thread from the topmost down, since that may be enough, the others the largest first, so that none
+    /// has to be waited for at the end.
+    fn work(&self) -> Result<()> {
+        let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(self.todo().len());
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..count).map(|thread| scope.spawn(move || self.take_all(thread == 0))).collect();
+            let joined: Vec<bool> = threads.into_iter().map(|thread| thread.join().is_ok()).collect();
+            match joined.iter().all(|has_ended| *has_ended) {
+                true => Ok(()),
+                false => Err(Error::new(Kind::Internal, "a thread that looks into a layer panicked")),
+            }
+        })
+    }
+
+    fn take_all(&self, from_above: bool) {
+        while let Some(number) = self.take(from_above) {
+            let made = self.store.outline_layer(&self.layers[number], self.keep, &self.stop);
+            let mut state = self.state();
+            match made {
+                Ok(Some(image)) => {
+                    for (slot, layer) in state.images.iter_mut().zip(self.layers) {
+                        if layer.diff_id == self.layers[number].diff_id {
+                            slot.get_or_insert_with(|| image.clone());
+                        }
+                    }
+                    drop(state);
+                    if self.is_settled() {
+                        self.stop.store(true, Ordering::Relaxed);
+                    }
+                    continue;
+                }
+                Ok(None) => state.has_refused = true,
+                // What was stopped failed for no other reason.
+                Err(_) if self.stop.load(Ordering::Relaxed) => {}
+                Err(error) => state.failed = Some(error),
+            }
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn take(&self, from_above: bool) -> Option<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut state = self.state();
+        if from_above {
+            return state.todo.pop();
+        }
+        let largest = (0..state.todo.len()).max_by_key(|at| self.layers[state.todo[*at]].blob.size)?;
+        Some(state.todo.remove(largest))
+    }
+
+    fn finish(self) -> Result<Option<Vec<OpenLayer>>> {
+        let State { images, has_refused, failed, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if has_refused {
+            return Ok(None);
+        }
+        let known = images.into_iter().zip(self.layers).rev();
+        let open = |(image, layer): (Option<_>, &Layer)| image.map(|image| OpenLayer { layer: layer.clone(), image });
+        let mut opened: Vec<OpenLayer> = known.map_while(open).collect();
+        opened.reverse();
+        Ok(Some(opened))
+    }
+}
+
+/// Ends with an error when nobody needs what is read any more.
+struct Stoppable<'s, R> {
+    reader: R,
+    stop: &'s AtomicBool,
+}
+
+impl<R: Read> Read for Stoppable<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("it is not needed any more"));
+        }
+        self.reader.read(buffer)
+    }
+}
