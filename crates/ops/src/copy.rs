@@ -41,6 +41,8 @@ pub struct Request {
     pub changes: Changes,
     /// How often a transfer that stands still is tried again.
     pub retries: u32,
+    /// Names that the image gets besides in a docker archive.
+    pub further_names: Vec<Reference>,
 }
 
 /// What was copied.
@@ -76,6 +78,9 @@ fn check(request: &Request) -> Result<()> {
         return conflict(
             "--referrers cannot go with --format or --recompress: what refers to the image names its digest",
         );
+    }
+    if !request.further_names.is_empty() && !matches!(request.destination, Location::DockerArchive { .. }) {
+        return conflict("--additional-tag gives names in a docker-archive: destination");
     }
     if request.referrers && matches!(request.destination, Location::Store(_)) {
         return conflict("--referrers: the local store keeps no referrers");
@@ -122,7 +127,7 @@ async fn into_place(
     let options = options(from, request, observer);
     let going = going(from, opened, request, &options).await?;
     let root = going.root.descriptor();
-    let destination = Destination::open(to, &request.destination)?;
+    let destination = Destination::open(to, &request.destination)?.with_names(request.further_names.clone());
     destination.check(root)?;
     if request.referrers {
         attached::check(&opened.source, &destination.sink)?;

@@ -92,6 +92,21 @@ fn refuses_what_makes_no_sense() {
         (&["--all", "--platform", "linux/arm64", &from, "dir:x"], "conflicting options: --all, --platform and"),
         (&["--multi-arch", "index-only", &from, "dir:x"], "--multi-arch \"index-only\" is not supported"),
         (&["--referrers", &from, "dir:x"], "--referrers: the destination keeps no referrers"),
+        (&["--dest-compress-format", "xz", &from, "dir:x"], "--dest-compress-format \"xz\" is not supported: it is"),
+        (
+            &["--recompress", "gzip", "--dest-compress-format", "zstd", &from, "dir:x"],
+            "conflicting options: --recompress",
+        ),
+        (&["--dest-compress-level", "99", &from, "dir:x"], "--dest-compress-level is a number from 1 to 9"),
+        (&["--dest-decompress", &from, "dir:x"], "--dest-decompress is not supported: layers stay as they are"),
+        (&["--additional-tag", "a:1", &from, "dir:x"], "--additional-tag gives names in a docker-archive: destination"),
+        (&["--additional-tag", "a", &from, "docker-archive:b.tar"], "--additional-tag \"a\" is no name with a tag"),
+        (&["--src-username", "me", &from, "dir:x"], "--src-username needs --src-password beside it"),
+        (&["--dest-password", "secret", &from, "dir:x"], "--dest-password needs --dest-username beside it"),
+        (
+            &["--src-creds", "a:b", "--src-username", "a", "--src-password", "b", &from, "dir:x"],
+            "conflicting options: --src-creds and --src-username exclude each other",
+        ),
         (&["--referrers", &from, "x"], "--referrers: the local store keeps no referrers"),
     ] {
         let arguments: Vec<&str> = std::iter::once("copy").chain(arguments.iter().copied()).collect();
@@ -101,6 +116,40 @@ fn refuses_what_makes_no_sense() {
     }
     assert!(!scene.path("x").join("manifest.json").exists());
     assert_eq!(std::fs::read_to_string(taken.join("notes")).expect("the file"), "mine");
+}
+
+#[test]
+fn skopeo_s_spellings() {
+    let (scene, _server, name) = published();
+    let from = format!("docker://{name}");
+    let digest = |arguments: &[&str]| {
+        let said = scene.must(&[&["copy"], arguments].concat());
+        said.lines().find(|line| line.starts_with("Digest: ")).expect("a digest").to_owned()
+    };
+    scene.must(&[
+        "copy",
+        "-q",
+        "--additional-tag",
+        "acme/b:2,acme/c:3",
+        "--additional-tag",
+        "acme/a:1",
+        &from,
+        "docker-archive:t.tar:acme/a:1",
+    ]);
+    let loaded = scene.must(&["load", "-i", "t.tar"]);
+    assert_eq!(loaded, "Loaded image: acme/a:1\nLoaded image: acme/b:2\nLoaded image: acme/c:3\n");
+    let zstd = digest(&["--dest-compress-format", "zstd", "--dest-compress-level", "3", &from, "dir:z1"]);
+    assert_eq!(zstd, digest(&["--recompress", "zstd", &from, "dir:z2"]));
+    // Of what is compressed `--dest-compress` changes nothing.
+    let same = digest(&["--dest-compress", "--dest-precompute-digests", &from, "dir:s1"]);
+    assert_eq!(same, digest(&["--dest-compress", "dir:s1", "dir:s2"]));
+    let kept = digest(&["--dest-oci-accept-uncompressed-layers", &from, "dir:s3"]);
+    assert_eq!(kept, digest(&[&from, "dir:s4"]));
+    scene.must(&["export", &name, "-o", "flat.tar"]);
+    scene.must(&["import", "flat.tar", "plain:1"]);
+    let compressed = digest(&["--dest-compress", "plain:1", "dir:p1"]);
+    assert_ne!(compressed, digest(&["plain:1", "dir:p2"]));
+    assert_eq!(compressed, digest(&["--recompress", "gzip", "plain:1", "dir:p3"]));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `copy`
 
+mod spellings;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 use dhow_base::fs::{self, Durability};
 use dhow_base::priority;
-use dhow_ops::copy::{Changes, Family, Location, Recompression, Request};
+use dhow_ops::copy::{Changes, Family, Location, Request};
 use dhow_ops::transfers::Transfers;
 use dhow_ops::{Context, Platforms, copy, runtime};
 use dhow_spec::Platform;
@@ -19,6 +21,7 @@ use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
 use crate::verb::{Count, Verb};
+use spellings::{Spellings, recompression};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "nothing has a new name; what the destination has already is not sent again by the next copy";
@@ -113,6 +116,18 @@ pub(super) struct Sides {
     /// Use this account at the destination instead of a stored one
     #[arg(long, value_name = "user[:password]")]
     dest_creds: Option<String>,
+    /// Use this account's name at the source, with --src-password
+    #[arg(long, value_name = "string")]
+    src_username: Option<String>,
+    /// Password of --src-username
+    #[arg(long, value_name = "string")]
+    src_password: Option<String>,
+    /// Use this account's name at the destination, with --dest-password
+    #[arg(long, value_name = "string")]
+    dest_username: Option<String>,
+    /// Password of --dest-username
+    #[arg(long, value_name = "string")]
+    dest_password: Option<String>,
     /// Use no account at the source, whatever is stored
     #[arg(long)]
     src_no_creds: bool,
@@ -150,7 +165,8 @@ impl Sides {
     ) -> Outcome<Context> {
         let authfile = self.src_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.src_cert_dir.clone(), tls_verify: self.src_tls_verify };
-        let identity = Identity::of("src-", self.src_creds.clone(), self.src_no_creds);
+        let creds = account("src-", &self.src_creds, &self.src_username, &self.src_password)?;
+        let identity = Identity::of("src-", creds, self.src_no_creds);
         session.context_moving(&network, &identity, domain, transfers.clone())
     }
 
@@ -163,8 +179,31 @@ impl Sides {
     ) -> Outcome<Context> {
         let authfile = self.dest_authfile.clone().or_else(|| self.authfile.clone());
         let network = Network { authfile, cert_dir: self.dest_cert_dir.clone(), tls_verify: self.dest_tls_verify };
-        let identity = Identity::of("dest-", self.dest_creds.clone(), self.dest_no_creds);
+        let creds = account("dest-", &self.dest_creds, &self.dest_username, &self.dest_password)?;
+        let identity = Identity::of("dest-", creds, self.dest_no_creds);
         session.context_moving(&network, &identity, domain, transfers.clone())
+    }
+}
+
+/// The account of one side, which may come in one option or in two.
+fn account(
+    side: &str,
+    creds: &Option<String>,
+    username: &Option<String>,
+    password: &Option<String>,
+) -> Outcome<Option<String>> {
+    let conflict = |message: String| Err(Failure::Client(message));
+    match (creds, username, password) {
+        (creds, None, None) => Ok(creds.clone()),
+        (Some(_), ..) => {
+            conflict(format!("conflicting options: --{side}creds and --{side}username exclude each other"))
+        }
+        (None, Some(username), Some(_)) if username.contains(':') => {
+            conflict(format!("--{side}username {username:?}: a user name has no colon"))
+        }
+        (None, Some(username), Some(password)) => Ok(Some(format!("{username}:{password}"))),
+        (None, Some(_), None) => conflict(format!("--{side}username needs --{side}password beside it")),
+        (None, None, Some(_)) => conflict(format!("--{side}password needs --{side}username beside it")),
     }
 }
 
@@ -190,6 +229,8 @@ pub(crate) struct Copy {
     /// Compress layers anew with "gzip" or "zstd"; changes the digest
     #[arg(long, value_name = "string")]
     recompress: Option<String>,
+    #[command(flatten)]
+    spellings: Spellings,
     /// Fail rather than change a digest, which never happens unless asked for
     #[arg(long)]
     preserve_digests: bool,
@@ -231,6 +272,7 @@ impl Verb for Copy {
             referrers: self.referrers && !self.remove_signatures,
             changes: self.changes()?,
             retries: self.retry_times.unwrap_or(RETRIES),
+            further_names: self.spellings.further_names()?,
         };
         let transfers = self.pace.transfers(self.retry_times)?;
         let from = self.sides.source(session, request.source.domain(), &transfers)?;
@@ -280,16 +322,9 @@ pub(super) fn family(text: Option<&str>) -> Outcome<Option<Family>> {
 
 impl Copy {
     fn changes(&self) -> Outcome<Changes> {
-        let recompress = match self.recompress.as_deref() {
-            None | Some("") => None,
-            Some("gzip") => Some(Recompression::Gzip),
-            Some("zstd") => Some(Recompression::Zstd),
-            Some(other) => {
-                let message = format!("--recompress {other:?} is not supported: it is \"gzip\" or \"zstd\"");
-                return Err(Failure::Client(message));
-            }
-        };
-        let changes = Changes { format: family(self.format.as_deref())?, recompress };
+        let recompress = recompression("--recompress", self.recompress.as_deref())?;
+        let changes = Changes { format: family(self.format.as_deref())?, recompress, ..Changes::default() };
+        let changes = self.spellings.apply(changes)?;
         if self.preserve_digests && changes != Changes::default() {
             let message = "conflicting options: --preserve-digests excludes --format and --recompress";
             return Err(Failure::Client(message.to_owned()));

@@ -150,7 +150,7 @@ impl Sync {
 
     /// What is the same for every image. Source and destination are put in for each.
     fn request(&self) -> Outcome<Request> {
-        let changes = Changes { format: family(self.format.as_deref())?, recompress: None };
+        let changes = Changes { format: family(self.format.as_deref())?, ..Changes::default() };
         if self.preserve_digests && changes != Changes::default() {
             let message = "conflicting options: --preserve-digests excludes --format";
             return Err(Failure::Client(message.to_owned()));
@@ -162,6 +162,7 @@ impl Sync {
             referrers: self.referrers && !self.remove_signatures,
             changes,
             retries: self.retry_times.unwrap_or(RETRIES),
+            further_names: Vec::new(),
         })
     }
 

@@ -40,12 +40,14 @@ pub struct Changes {
     pub format: Option<Family>,
     /// Layers that are compressed in another way, or not at all, become this.
     pub recompress: Option<Recompression>,
+    /// Layers that are compressed already stay as they are in spite of that.
+    pub keep_compressed: bool,
 }
 
 impl Changes {
     /// Whether everything stays as it is.
     pub(crate) fn is_none(self) -> bool {
-        self == Self::default()
+        self.format.is_none() && self.recompress.is_none()
     }
 }
 
@@ -167,8 +169,8 @@ impl<S: Source> Converter<'_, S> {
             Recompression::Gzip => (Stated::Gzip, Compression::Gzip),
             Recompression::Zstd => (Stated::Zstd, Compression::Zstd),
         };
-        let is_other = layer.media_type.compression().is_some_and(|found| found != stated);
-        if !is_other || layer.media_type.is_foreign() {
+        let keeps = |found| found == stated || (self.changes.keep_compressed && found != Stated::None);
+        if layer.media_type.compression().is_none_or(keeps) || layer.media_type.is_foreign() {
             return Ok(layer.clone());
         }
         if let Some(known) = self.new.get(&layer.digest) {

@@ -123,6 +123,19 @@ impl Destination {
         Ok(Self { sink, end: End::HandOver { file, to, name } })
     }
 
+    /// Adds names that the image gets in an archive besides its own.
+    #[must_use]
+    pub(crate) fn with_names(mut self, further: Vec<Reference>) -> Self {
+        if let End::Archive { names, .. } = &mut self.end {
+            for name in further {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        self
+    }
+
     /// Adds, for each blob, the other repositories of the registry that are known to have it.
     #[must_use]
     pub(crate) fn with_mount_hints(self, hints: HashMap<Digest, Vec<Repository>>) -> Self {

@@ -135,7 +135,7 @@ impl Push {
                 return Err(Failure::Client(message));
             }
         };
-        Ok(Changes { format: family(self.format.as_deref())?, recompress })
+        Ok(Changes { format: family(self.format.as_deref())?, recompress, ..Changes::default() })
     }
 
     async fn send(&self, session: &Session<'_>, context: &Context, source: &str, reference: &Reference) -> Outcome {
@@ -163,6 +163,7 @@ impl Push {
             referrers: false,
             changes,
             retries: RETRIES,
+            further_names: Vec::new(),
         };
         let copied = copy::copy(context, context, &request, &Silent).await?;
         self.tell(session, &copied.digest, copied.note.as_deref())
