@@ -158,6 +158,28 @@ fn images_are_pushed_to_files_and_changed_on_the_way() {
 }
 
 #[test]
+fn places_that_cannot_be_opened_are_told_in_podman_s_words() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/web:1");
+    std::fs::write(scene.path("taken.tar"), "something").expect("a file");
+    std::fs::create_dir(scene.path("taken")).expect("a folder");
+    std::fs::write(scene.path("taken/notes"), "mine").expect("a file");
+    for (target, expected) in [
+        ("docker-archive:taken.tar", "docker-archive doesn't support modifying existing images"),
+        (
+            "docker-archive:taken.tar:docker.io/library/foo:1",
+            "docker-archive doesn't support modifying existing images",
+        ),
+        ("docker-archive:gone/x.tar", "opening file \"gone/x.tar\": open gone/x.tar: no such file or directory"),
+        ("dir:taken", "not a containers image directory, don't want to overwrite important data"),
+    ] {
+        let told = scene.podman(&["push", "web:1", target]);
+        let expected = format!("Error: initializing destination {target}: {expected}\n");
+        assert!(told.code == 125 && told.stderr.ends_with(&expected), "{target}: {told}");
+    }
+}
+
+#[test]
 fn archives_of_files_are_imported_as_podman_imports_them() {
     let scene = Scene::new();
     std::fs::write(scene.path("files.tar"), [0; 1024]).expect("an archive");

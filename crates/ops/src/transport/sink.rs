@@ -17,6 +17,7 @@ use dhow_spec::{Descriptor, Digest, Reference, Repository};
 
 use super::Location;
 use crate::context::Context;
+use crate::naming::Naming;
 use crate::{daemon, podman};
 
 /// A place that is written to. The local store is none of these: it takes an index in part, under its own name.
@@ -75,6 +76,13 @@ impl Destination {
     /// # Errors
     /// [`Kind::Invalid`] for a name that cannot be given there; those of the place.
     pub(crate) fn open(context: &Context, location: &Location) -> Result<Self> {
+        Self::open_place(context, location).map_err(|error| match context.naming() {
+            Naming::Podman => in_podman_s_words(location, error),
+            Naming::Docker => error,
+        })
+    }
+
+    fn open_place(context: &Context, location: &Location) -> Result<Self> {
         match location {
             Location::Registry(reference) => {
                 let reference = reference.clone().with_default_tag();
@@ -206,6 +214,32 @@ impl Destination {
         if let AnySink::Registry(remote) = &self.sink {
             remote.cancel_uploads().await;
         }
+    }
+}
+
+/// Why a place cannot be opened, as podman says it (containers/image `copy.Image`, `docker/archive`, `directory`).
+fn in_podman_s_words(location: &Location, error: Error) -> Error {
+    let (place, why) = match location {
+        Location::DockerArchive { path, name } => {
+            let name = name.as_deref().and_then(|name| Reference::parse(name).ok());
+            let name = name.map(|name| format!(":{}", name.with_default_tag())).unwrap_or_default();
+            let shown = path.display();
+            let why = match error.kind() {
+                Kind::AlreadyExists => Some("docker-archive doesn't support modifying existing images".to_owned()),
+                Kind::NotFound => Some(format!("opening file {path:?}: open {shown}: no such file or directory")),
+                _ => None,
+            };
+            (format!("docker-archive:{shown}{name}"), why)
+        }
+        Location::Directory(_) => {
+            let foreign = "not a containers image directory, don't want to overwrite important data";
+            (location.to_string(), Some(foreign.to_owned()).filter(|_| error.kind() == Kind::Invalid))
+        }
+        _ => return error,
+    };
+    match why {
+        Some(why) => Error::new(error.kind(), format!("initializing destination {place}: {why}")).with_source(error),
+        None => error,
     }
 }
 
