@@ -3,6 +3,7 @@
 //! Verbs live one to a file in `commands`; what they do is in `dhow-ops`. This is the only crate that prints, reads the
 //! environment or decides exit codes.
 
+mod absent;
 mod background;
 mod commands;
 mod console;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use dhow_ops::{Family, Naming};
 
+use crate::absent;
 use crate::commands;
 use crate::environment;
 use crate::errors::{Failure, Outcome};
@@ -188,12 +189,15 @@ impl Personality {
     /// Words about a word that is no command, where one should be.
     pub(crate) fn about_command(self, word: &str, located: &Located) -> String {
         let path = &located.path;
+        let instead = absent::instead(path, word).map(|instead| format!(": {instead}")).unwrap_or_default();
         if self == Personality::Podman {
-            return format!("Error: unrecognized command `{path} {word}`\nTry '{path} --help' for more information");
+            return format!(
+                "Error: unrecognized command `{path} {word}`{instead}\nTry '{path} --help' for more information"
+            );
         }
         let program = self.program();
         let usage = if located.nodes.is_empty() { String::new() } else { format!("Usage:  {path}\n\n") };
-        format!("{program}: unknown command: {path} {word}\n\n{usage}Run '{path} --help' for more information")
+        format!("{program}: unknown command: {path} {word}{instead}\n\n{usage}Run '{path} --help' for more information")
     }
 }
 

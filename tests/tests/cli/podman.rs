@@ -180,6 +180,25 @@ fn places_that_cannot_be_opened_are_told_in_podman_s_words() {
 }
 
 #[test]
+fn what_podman_has_and_dhow_has_not_is_told_with_a_way() {
+    let scene = Scene::new();
+    for (words, way) in [
+        ("image sign", "cosign sign"),
+        ("image trust", "cosign verify"),
+        ("image scp", "dhow save IMAGE | ssh HOST dhow load"),
+        ("build", "dhow copy containers-storage:NAME NAME"),
+    ] {
+        let arguments: Vec<&str> = words.split(' ').chain(["x"]).collect();
+        let told = scene.podman(&arguments);
+        assert!(told.stderr.starts_with(&format!("Error: unrecognized command `podman {words}`: ")), "{told}");
+        assert!(told.code == 125 && told.stderr.contains(way), "{told}");
+        let told = scene.docker(&arguments);
+        assert!(told.stderr.starts_with(&format!("docker: unknown command: docker {words}: ")), "{told}");
+        assert!(told.code == 1 && told.stderr.contains(way), "{told}");
+    }
+}
+
+#[test]
 fn archives_of_files_are_imported_as_podman_imports_them() {
     let scene = Scene::new();
     std::fs::write(scene.path("files.tar"), [0; 1024]).expect("an archive");
