@@ -20,6 +20,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("docker-registry", "docker-registry"),
     ("nginx", "nginx-light"),
     ("fusermount3", "fuse3"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
     ("chromium", "chromium"),
     ("debootstrap", "debootstrap"),
     ("mkfs.ext4", "e2fsprogs"),

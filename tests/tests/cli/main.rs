@@ -1,6 +1,7 @@
 //! Snapshots of the real binary: what each verb says, where it says it, and how it exits.
 
 mod artifact;
+mod completion;
 mod copy;
 mod docker29;
 mod documents;

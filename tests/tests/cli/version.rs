@@ -107,30 +107,3 @@ fn info_has_docker_s_names() {
     template parsing error: template: :1: unclosed action
     ");
 }
-
-#[test]
-fn completions_for_every_shell() {
-    let scene = Scene::new();
-    for shell in ["bash", "zsh", "fish", "powershell"] {
-        let script = scene.must(&["completion", shell]);
-        assert!(script.contains("no-trunc") && script.contains("history"), "{shell}");
-    }
-    let bash = std::process::Command::new("bash")
-        .args([
-            "-c",
-            "source /dev/stdin && COMP_WORDS=(dhow hist) COMP_CWORD=1 && _dhow dhow hist dhow && echo ${COMPREPLY[0]}",
-        ])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn();
-    let mut bash = bash.expect("bash");
-    let script = scene.must(&["completion", "bash"]);
-    std::io::Write::write_all(&mut bash.stdin.take().expect("a pipe"), script.as_bytes()).expect("a script");
-    let output = bash.wait_with_output().expect("an answer");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "history\n");
-    assert_snapshot!(scene.dhow(&["completion", "tcsh"]), @r#"
-    exit 1
-    [err]
-    unknown shell "tcsh": there are bash, zsh, fish and powershell
-    "#);
-}

@@ -1,6 +1,6 @@
 //! `completion`
 
-use clap::Args;
+use clap::{Arg, ArgAction, Args, Command};
 use clap_complete::Shell;
 
 use crate::errors::{Failure, Outcome};
@@ -38,9 +38,34 @@ impl Verb for Completion {
             };
             let mut script = Vec::new();
             let program = session.personality.program();
-            clap_complete::generate(shell, &mut tree::root(session.personality), program, &mut script);
+            clap_complete::generate(shell, &mut with_switches(tree::root(session.personality)), program, &mut script);
             session.console.text(String::from_utf8_lossy(&script));
         }
         Ok(())
     }
+}
+
+/// The command line with plain switches. Ours may have a value behind an equals sign; the scripts would take the next word for
+/// it, and complete nothing there.
+fn with_switches(command: Command) -> Command {
+    let names: Vec<String> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let command = command.mut_args(as_switch);
+    names.iter().fold(command, |command, name| command.mut_subcommand(name, with_switches))
+}
+
+fn as_switch(argument: Arg) -> Arg {
+    let is_bool = argument.get_value_names().is_some_and(|names| matches!(names, [name] if name.as_str() == "bool"));
+    if !is_bool || !argument.is_require_equals_set() {
+        return argument;
+    }
+    let nothing = None::<&'static str>;
+    argument
+        .action(ArgAction::SetTrue)
+        .num_args(0)
+        .require_equals(false)
+        .hide_default_value(false)
+        .default_value(nothing)
+        .default_missing_value(nothing)
+        .value_name(nothing)
+        .value_parser(clap::value_parser!(bool))
 }
