@@ -72,6 +72,53 @@ pub fn filters(context: &Context, given: &[Term]) -> Result<Vec<Term>> {
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for filters, those of the store; what was removed before stays removed.
 pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
+    let filter = parse(context, request)?;
+    let store = context.store()?;
+    container::recover(store)?;
+    let images = store.images()?;
+    if request.dry_run {
+        return preview(store, &filter, request, images, &[]);
+    }
+    let (removals, excess_bytes) = choose(store, &filter, request, images)?;
+    store.make_room();
+    let removed = store.update(|update| update.remove(removals))?;
+    mount::end_removed(store);
+    let reclaimed_bytes = store.collect()?.bytes;
+    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
+}
+
+/// What [`prune`] would remove once these containers were gone; `images` says how the images are then.
+///
+/// # Errors
+/// As [`prune`].
+pub(crate) fn preview_without(
+    context: &Context,
+    request: &Request,
+    images: Vec<Image>,
+    containers: &[String],
+) -> Result<Pruned> {
+    preview(context.store()?, &parse(context, request)?, request, images, containers)
+}
+
+fn preview(
+    store: &Store,
+    filter: &Filter,
+    request: &Request,
+    images: Vec<Image>,
+    containers: &[String],
+) -> Result<Pruned> {
+    let (removals, excess_bytes) = choose(store, filter, request, images)?;
+    let unpacked = store.unpacked_layers();
+    let (removed, reclaimed_bytes) = store.rehearse(|update| {
+        for container in containers {
+            update.remove_container(container)?;
+        }
+        Ok((update.remove(removals)?, update.garbage_bytes(&unpacked)?))
+    })?;
+    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
+}
+
+fn parse(context: &Context, request: &Request) -> Result<Filter> {
     let mut terms = filters(context, &request.filters)?;
     let times: HashSet<&String> = terms.iter().filter(|(name, _)| name == "until").map(|(_, value)| value).collect();
     if times.len() > 1 {
@@ -80,20 +127,7 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     terms.push(("dangling".to_owned(), (!request.all).to_string()));
     let mut filter = Filter::parse_for(context.naming(), &terms)?;
     filter.dangling = filter.dangling.filter(|only| *only);
-    let store = context.store()?;
-    container::recover(store)?;
-    let (removals, excess_bytes) = choose(store, &filter, request)?;
-    if request.dry_run {
-        let unpacked = store.unpacked_layers();
-        let (removed, reclaimed_bytes) =
-            store.rehearse(|update| Ok((update.remove(removals)?, update.garbage_bytes(&unpacked)?)))?;
-        return Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes });
-    }
-    store.make_room();
-    let removed = store.update(|update| update.remove(removals))?;
-    mount::end_removed(store);
-    let reclaimed_bytes = store.collect()?.bytes;
-    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
+    Ok(filter)
 }
 
 fn shown(removed: Vec<Removed>) -> Vec<PrunedImage> {
@@ -101,8 +135,7 @@ fn shown(removed: Vec<Removed>) -> Vec<PrunedImage> {
 }
 
 /// What goes, newest first, and how many bytes too many stay.
-fn choose(store: &Store, filter: &Filter, request: &Request) -> Result<(Vec<Removal>, u64)> {
-    let mut images = store.images()?;
+fn choose(store: &Store, filter: &Filter, request: &Request, mut images: Vec<Image>) -> Result<(Vec<Removal>, u64)> {
     images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| b.added.cmp(&a.added)).then_with(|| a.id.cmp(&b.id)));
     let kept = request.keep.map(|count| newest(&images, count)).unwrap_or_default();
     let mut chosen = filter.select(store, images)?;

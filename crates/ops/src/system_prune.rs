@@ -1,7 +1,7 @@
 //! `system prune`: removes what nothing uses, of every kind that there is.
 
 use dhow_base::Result;
-use dhow_store::{BuildRecord, ContainerRecord, Labels, Volume};
+use dhow_store::{BuildRecord, ContainerRecord, Labels, Update, Volume};
 
 use crate::container;
 use crate::context::Context;
@@ -16,6 +16,8 @@ pub struct Request {
     pub all: bool,
     /// Anonymous volumes too.
     pub volumes: bool,
+    /// Tells what would be removed, and removes nothing.
+    pub dry_run: bool,
     /// `label`, `label!` and `until`; the `pruneFilters` of `config.json` come on top.
     pub filters: Vec<Term>,
 }
@@ -45,37 +47,62 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     let tests = Tests::parse(&terms)?;
     let store = context.store()?;
     container::recover(store)?;
+    let images = prune::Request { all: request.all, filters: request.filters.clone(), ..prune::Request::default() };
+    if request.dry_run {
+        return preview(context, request, &tests, &images);
+    }
     store.make_room();
-    let mut everything = store.update(|update| {
-        let mut everything = Everything::default();
-        for record in update.containers()?.into_iter().filter(|record| tests.take_container(record)) {
-            update.remove_container(&record.container.id)?;
-            everything.containers.push(record.container.id);
-        }
-        let unused = |volume: &Volume| request.volumes && tests.take_volume(volume);
-        for volume in update.volumes()?.into_iter().filter(unused) {
-            update.remove_volume(&volume.name)?;
-            everything.volumes.push(volume.name);
-        }
-        for record in update.build_records()?.into_iter().filter(|record| tests.take_build(record)) {
-            update.remove_build_record(&record.key)?;
-            everything.reclaimed_bytes += record.size;
-            everything.build.push(record.key);
-        }
-        Ok(everything)
-    })?;
+    let mut everything = store.update(|update| remove_rows(update, request, &tests))?;
     for container in &everything.containers {
         everything.reclaimed_bytes += store.remove_directory("containers", container)?;
     }
     for volume in &everything.volumes {
         everything.reclaimed_bytes += store.remove_directory("volumes", volume)?;
     }
-    let images = prune::Request { all: request.all, filters: request.filters.clone(), ..prune::Request::default() };
-    everything.images = prune::prune(context, &images)?;
-    if !everything.images.images.is_empty() {
-        everything.reclaimed_bytes += everything.images.reclaimed_bytes;
+    Ok(everything.and(prune::prune(context, &images)?))
+}
+
+/// What would be gone.
+fn preview(context: &Context, request: &Request, tests: &Tests, images: &prune::Request) -> Result<Everything> {
+    let store = context.store()?;
+    let (mut everything, left) =
+        store.rehearse(|update| Ok((remove_rows(update, request, tests)?, update.images()?)))?;
+    let bytes_of =
+        |kind: &str, names: &[String]| -> u64 { names.iter().map(|name| store.directory_use(kind, name)).sum() };
+    everything.reclaimed_bytes += bytes_of("containers", &everything.containers);
+    everything.reclaimed_bytes += bytes_of("volumes", &everything.volumes);
+    let gone = prune::preview_without(context, images, left, &everything.containers)?;
+    Ok(everything.and(gone))
+}
+
+/// Removes what is no image, as far as the database knows it. The build cache is gone with that; directories are not.
+fn remove_rows(update: &mut Update<'_>, request: &Request, tests: &Tests) -> Result<Everything> {
+    let mut everything = Everything::default();
+    for record in update.containers()?.into_iter().filter(|record| tests.take_container(record)) {
+        update.remove_container(&record.container.id)?;
+        everything.containers.push(record.container.id);
+    }
+    let unused = |volume: &Volume| request.volumes && tests.take_volume(volume);
+    for volume in update.volumes()?.into_iter().filter(unused) {
+        update.remove_volume(&volume.name)?;
+        everything.volumes.push(volume.name);
+    }
+    for record in update.build_records()?.into_iter().filter(|record| tests.take_build(record)) {
+        update.remove_build_record(&record.key)?;
+        everything.reclaimed_bytes += record.size;
+        everything.build.push(record.key);
     }
     Ok(everything)
+}
+
+impl Everything {
+    fn and(mut self, images: Pruned) -> Self {
+        if !images.images.is_empty() {
+            self.reclaimed_bytes += images.reclaimed_bytes;
+        }
+        self.images = images;
+        self
+    }
 }
 
 /// The filters that make sense for every kind.

@@ -63,6 +63,33 @@ fn asks_in_docker_s_words() {
 }
 
 #[test]
+fn a_preview_tells_what_the_prune_then_does() {
+    for flags in [&[][..], &["-a", "--volumes"], &["-a", "--filter", "label=a"]] {
+        let scene = full();
+        let run = |last: &str| {
+            let arguments: Vec<&str> =
+                ["system", "prune"].into_iter().chain(flags.iter().copied()).chain([last]).collect();
+            scene.must(&arguments)
+        };
+        let preview = run("--dry-run");
+        assert!(preview.contains("Would delete containers:\n"), "{preview}");
+        assert_eq!(rows::store(&scene).containers().expect("containers").len(), 2, "nothing was removed");
+        assert_eq!(run("--dry-run"), preview, "nor later");
+        let told = [
+            ("Would delete containers:", "Deleted Containers:"),
+            ("Would delete volumes:", "Deleted Volumes:"),
+            ("Would delete images:", "Deleted Images:"),
+            ("Would delete build cache objects:", "Deleted build cache objects:"),
+            ("would untag:", "untagged:"),
+            ("would delete:", "deleted:"),
+            ("Total space that would be reclaimed:", "Total reclaimed space:"),
+        ];
+        let expected = told.iter().fold(preview, |text, (would, done)| text.replace(would, done));
+        assert_eq!(run("-f"), expected, "{flags:?}");
+    }
+}
+
+#[test]
 fn removes_what_nothing_uses() {
     let scene = full();
     let pruned = scene.dhow(&["system", "prune", "-f"]);

@@ -19,6 +19,9 @@ pub(crate) struct SystemPrune {
     /// Remove every image that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
     #[arg(long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
@@ -57,20 +60,22 @@ impl SystemPrune {
         if self.volumes && terms.iter().any(|(name, _)| name == "until") {
             return Err(Failure::Client("ERROR: The \"until\" filter is not supported with \"--volumes\"".to_owned()));
         }
-        if !self.force && !terminal::confirm(session.console, &self.warning(&terms))? {
+        if !self.force && !self.dry_run && !terminal::confirm(session.console, &self.warning(&terms))? {
             return Ok(());
         }
         // Files of a container may belong to users that there are in its namespace only.
         if !container::list(&context)?.is_empty() {
             super::container::machine(session)?;
         }
-        let request = system_prune::Request { all: self.all, volumes: self.volumes, filters: given };
+        let request =
+            system_prune::Request { all: self.all, volumes: self.volumes, dry_run: self.dry_run, filters: given };
         let everything = system_prune::prune(&context, &request)?;
         background::empty_trash(&context);
         if documents.are_wanted() {
-            return documents.put(&schema::SystemPrune::from(&everything));
+            return documents.put(&schema::SystemPrune::new(&everything, self.dry_run));
         }
-        session.console.text(render(&everything));
+        let tense = if self.dry_run { Tense::Would } else { Tense::Done };
+        session.console.text(render(&everything, tense));
         Ok(())
     }
 
@@ -98,17 +103,25 @@ impl SystemPrune {
     }
 }
 
-fn render(everything: &system_prune::Everything) -> String {
-    let block = |title: &str, names: &[String]| match names {
+fn render(everything: &system_prune::Everything, tense: Tense) -> String {
+    let (done, total) = match tense {
+        Tense::Done => ("Deleted", "Total reclaimed space"),
+        Tense::Would => ("Would delete", "Total space that would be reclaimed"),
+    };
+    let block = |what: &str, names: &[String]| match names {
         [] => String::new(),
-        names => format!("{title}\n{}\n\n", names.join("\n")),
+        names => {
+            let (first, rest) = what.split_at(1);
+            let first = if tense == Tense::Would { first.to_lowercase() } else { first.to_owned() };
+            format!("{done} {first}{rest}:\n{}\n\n", names.join("\n"))
+        }
     };
     [
-        block("Deleted Containers:", &everything.containers),
-        block("Deleted Volumes:", &everything.volumes),
-        images(&everything.images, Tense::Done),
-        block("Deleted build cache objects:", &everything.build),
-        format!("Total reclaimed space: {}\n", units::human_size(everything.reclaimed_bytes)),
+        block("Containers", &everything.containers),
+        block("Volumes", &everything.volumes),
+        images(&everything.images, tense),
+        block("build cache objects", &everything.build),
+        format!("{total}: {}\n", units::human_size(everything.reclaimed_bytes)),
     ]
     .concat()
 }

@@ -60,8 +60,12 @@ impl Verb for SystemPrune {
         let context = session.local_context()?;
         // Podman counts what lists show as sizes.
         let sizes = summary::list(&context, &summary::Request::default())?;
-        let request =
-            system_prune::Request { all: self.all, volumes: self.volumes, filters: filters(&self.filter, refusal)? };
+        let request = system_prune::Request {
+            all: self.all,
+            volumes: self.volumes,
+            dry_run: false,
+            filters: filters(&self.filter, refusal)?,
+        };
         let gone = system_prune::prune(&context, &request)?;
         let images: Vec<&str> =
             gone.images.images.iter().filter(|image| image.chains.is_some()).map(|image| image.id.hex()).collect();

@@ -87,6 +87,7 @@ impl Prune {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SystemPrune<'a> {
+    dry_run: bool,
     containers: &'a [String],
     volumes: &'a [String],
     #[serde(flatten)]
@@ -95,9 +96,11 @@ pub(crate) struct SystemPrune<'a> {
     reclaimed_bytes: u64,
 }
 
-impl<'a> From<&'a Everything> for SystemPrune<'a> {
-    fn from(everything: &'a Everything) -> Self {
+impl<'a> SystemPrune<'a> {
+    /// What is gone, or would be.
+    pub(crate) fn new(everything: &'a Everything, dry_run: bool) -> Self {
         Self {
+            dry_run,
             containers: &everything.containers,
             volumes: &everything.volumes,
             gone: Gone::of(&everything.images),
