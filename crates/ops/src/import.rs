@@ -121,7 +121,8 @@ fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observe
     let mut file = unnamed_file(&directory)?;
     let name = format!("archive {name}");
     let consume = |ahead| {
-        let mut reader = TarReader::new(Copying { reader: ahead, file: &mut file }, &name, TarLimits::LAYER);
+        let mut reader =
+            TarReader::new(Copying { reader: ahead, file: &mut file, directory: &directory }, &name, TarLimits::LAYER);
         while reader.next_entry()?.is_some() {}
         reader.finish()?;
         Ok(())
@@ -179,12 +180,15 @@ fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
 struct Copying<'a, R> {
     reader: R,
     file: &'a mut File,
+    directory: &'a Path,
 }
 
 impl<R: Read> Read for Copying<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.reader.read(buffer)?;
-        self.file.write_all(&buffer[..count])?;
+        // It is not the archive that is too large, as the reader would have it.
+        let failed = |error| io::Error::other(Error::io(format_args!("cannot write to {:?}", self.directory), error));
+        self.file.write_all(&buffer[..count]).map_err(failed)?;
         Ok(count)
     }
 }
