@@ -105,11 +105,18 @@ fn float(text: &str) -> Option<f64> {
         return Some(if text.starts_with('-') { -value } else { value });
     }
     let starts_right = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    // Go accepts underscores only in literals with a prefix.
-    if !starts_right || unsigned.contains('_') {
+    if !starts_right || !underscores_separate_digits(unsigned) {
         return None;
     }
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    text.replace('_', "").parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// Whether every underscore stands between two digits (Go's `strconv.underscoreOK`).
+fn underscores_separate_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+    let is_right = |at: usize| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1));
+    (0..bytes.len()).filter(|&at| bytes[at] == b'_').all(is_right)
 }
 
 /// A hexadecimal floating-point number: the exponent, of two, is required.
