@@ -85,9 +85,10 @@ fn a_second_look_moves_aside_what_no_size_shows() {
     remote.pull(&store, &["app:1"]).unwrap();
     assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
 
-    // A config is proven whenever an image comes.
+    // A config is proven before an image counts as up to date.
     flip(&image);
     assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
+    assert_eq!(store.examine(&remote.root.digest).unwrap()[0].role, "config");
     remote.pull(&store, &["app:1"]).unwrap();
     assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
     assert!(store.check(true).unwrap().is_sound());
