@@ -226,3 +226,13 @@ fn what_programs_trust_is_not_covered() {
     let volume = format!("{}:/proc/uptime", scene.path("up").display());
     says(&scene, &["-v", &volume], "cat /proc/uptime", "1.00 2.00\n");
 }
+
+/// As with docker, what is the same as before was not changed, whoever opened it or gave it another name.
+#[test]
+fn what_is_the_same_was_not_changed() {
+    let Some(scene) = scene() else { return };
+    let script = "touch /tmp/x; rm /tmp/x; chmod 1777 /tmp; true >> /data/seed; touch -d @1700000000 /data/seed; ln /etc/passwd /root/too
+                  touch -d @1700000000 /etc/passwd";
+    assert_eq!(scene.dhow(&["run", "--name", "work", "box", "sh", "-c", script]).code, 0);
+    assert_eq!(scene.must(&["diff", "work"]), "C /root\nA /root/too\n");
+}

@@ -1,10 +1,13 @@
 //! `diff` and `export` of containers: what they changed, and all of their files.
 
+use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use dhow_base::beneath::{Dir, FileKind};
+use dhow_base::beneath::{Dir, FileKind, Stat};
 use dhow_base::{Error, Result};
 use dhow_layer::diff::DiffOptions;
+use dhow_layer::erofs::{Attributes, FileType};
 use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
@@ -13,6 +16,9 @@ use crate::context::Context;
 use crate::diff::Change;
 use crate::export::{Output, write_to};
 use crate::rootfs::RootFs;
+
+/// The attribute with the rights that a file gives (capabilities(7)).
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// What a container changed: names in the order of their bytes, with the first slash.
 ///
@@ -43,7 +49,7 @@ fn walk(
     let cannot = |error| Error::io(format_args!("cannot read what is in {:?}", String::from_utf8_lossy(path)), error);
     for name in upper.names().map_err(cannot)? {
         let below = [path, b"/", &name].concat();
-        let name = std::ffi::OsStr::from_bytes(&name);
+        let name = OsStr::from_bytes(&name);
         let Some(stat) = upper.stat_of(name).map_err(cannot)? else { continue };
         if stat.kind == FileKind::CharDevice && stat.device == (0, 0) {
             changes.push((Change::Deleted, below));
@@ -53,8 +59,11 @@ fn walk(
             Some(stubs) => stubs.stat_of(name).map_err(cannot)?,
             None => None,
         };
-        let was_there = in_stubs.is_some() || image.union.resolve(&below, false)?.is_some();
-        changes.push((if was_there { Change::Changed } else { Change::Added }, below.clone()));
+        let lower = match &in_stubs {
+            Some(stat) => Some(Lower { stat: *stat, capability: None }),
+            None => Lower::in_image(image, &below)?,
+        };
+        let before = changes.len();
         if stat.kind == FileKind::Directory {
             let stubs = match (stubs, in_stubs) {
                 (Some(stubs), Some(stat)) if stat.kind == FileKind::Directory => {
@@ -64,8 +73,77 @@ fn walk(
             };
             walk(image, stubs.as_ref(), &upper.child(name).map_err(cannot)?, &below, changes)?;
         }
+        match lower {
+            None => changes.push((Change::Added, below)),
+            // Copied up, and the same as before: by a new name of it, or by who opened it and wrote nothing.
+            Some(lower) if changes.len() == before && lower.is_same(upper, name, &stat).map_err(cannot)? => {}
+            Some(_) => changes.push((Change::Changed, below)),
+        }
     }
     Ok(())
+}
+
+/// What was there before a container changed it.
+struct Lower {
+    stat: Stat,
+    capability: Option<Vec<u8>>,
+}
+
+impl Lower {
+    fn in_image(image: &RootFs, path: &[u8]) -> Result<Option<Self>> {
+        let Some((_, node)) = image.union.resolve(path, false)? else { return Ok(None) };
+        let inode = node.inode();
+        let Attributes { mode, uid, gid, mtime, xattrs } = image.union.attributes(&node)?;
+        let kind = match inode.kind {
+            FileType::File => FileKind::File,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::CharDevice => FileKind::CharDevice,
+            FileType::BlockDevice => FileKind::BlockDevice,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::Socket => FileKind::Socket,
+        };
+        let stat = Stat {
+            kind,
+            mode,
+            uid,
+            gid,
+            size: inode.size,
+            allocated_bytes: 0,
+            modified: (mtime.seconds, mtime.nanoseconds),
+            identity: (0, 0),
+            links: u64::from(inode.links),
+            device: inode.device,
+        };
+        let capability = xattrs.into_iter().find(|xattr| xattr.name == CAPABILITY).map(|xattr| xattr.value);
+        Ok(Some(Self { stat, capability }))
+    }
+
+    /// Whether it is still so (moby `archive.statDifferent`): times and sizes of directories tell nothing.
+    fn is_same(&self, directory: &Dir, name: &OsStr, now: &Stat) -> io::Result<bool> {
+        let old = &self.stat;
+        let is_device = matches!(now.kind, FileKind::CharDevice | FileKind::BlockDevice);
+        let same_owner = (old.kind, old.mode, old.uid, old.gid) == (now.kind, now.mode, now.uid, now.gid);
+        if !same_owner || is_device && old.device != now.device {
+            return Ok(false);
+        }
+        if now.kind == FileKind::Directory {
+            return Ok(true);
+        }
+        if !is_same_time(old.modified, now.modified) || (now.kind == FileKind::File && old.size != now.size) {
+            return Ok(false);
+        }
+        if now.kind != FileKind::File {
+            return Ok(true);
+        }
+        let capability = directory.xattrs_of(name)?.into_iter().find(|(xattr, _)| xattr == CAPABILITY);
+        Ok(capability.map(|(_, value)| value) == self.capability)
+    }
+}
+
+/// Archives often have whole seconds (moby `archive.sameFsTime`).
+fn is_same_time(a: (i64, u32), b: (i64, u32)) -> bool {
+    a == b || (a.0 == b.0 && (a.1 == 0 || b.1 == 0))
 }
 
 /// Writes all files of a container, without those of volumes, as docker does. One that runs is not paused. The process leaves the machine's
