@@ -355,6 +355,7 @@ fn an_entry_hides_a_link_of_a_lower_layer() {
 }
 
 /// Debian in two layers, and what `unpack` makes of it; nothing where it cannot be had.
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
 fn distribution() -> Option<(Bench, Sample, PathBuf)> {
     let test = std::env::current_exe().expect("the test's own path");
     let tree = test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs");

@@ -360,7 +360,7 @@ fn a_file_is_read_without_unpacking_the_image() {
     // A link into another layer; nothing but the names and the file is written.
     assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/os-release"]), "NAME=x\n");
     assert_eq!((outlines(), names().len()), (3, 3));
-    assert!(layer_bytes(&scene) < 3 * 64 << 10, "{} bytes", layer_bytes(&scene));
+    assert!(layer_bytes(&scene) < (3 * 64) << 10, "{} bytes", layer_bytes(&scene));
     // The second time there is nothing to do.
     let before = layer_files(&scene);
     assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/os-release"]), "NAME=x\n");

@@ -1,5 +1,7 @@
 //! Containers of somebody who is not root.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::fs;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
