@@ -27,7 +27,10 @@ pub(super) fn stay_behind() -> io::Result<()> {
         Some(child) => {
             // Whoever watches waits for the ends of the pipes that are open here too.
             let _ = calls::close_from(3);
-            #[allow(clippy::exit, reason = "this process is a fork's, with nothing to go back to")]
+            #[allow(
+                clippy::exit,
+                reason = "this process is nobody's any more: what others own in it must not be dropped"
+            )]
             std::process::exit(reap(child, &signals))
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct Foreign {
     cgroupns: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     uts: Option<String>,
-    #[arg(long, hide = true, value_name = "bytes")]
+    #[arg(long, hide = true, value_name = "bytes", allow_negative_numbers = true)]
     memory_swap: Option<String>,
     #[arg(long, hide = true, value_name = "bytes")]
     memory_reservation: Option<String>,
