@@ -8,7 +8,7 @@ pub use dhow_store::{BuildRecord, ContainerRecord, DiskUse, Volume};
 use dhow_store::{Image, Store};
 use serde::Deserialize;
 
-use crate::container;
+use crate::container::{self, Settings};
 use crate::context::Context;
 
 /// Everything that takes space.
@@ -69,6 +69,8 @@ pub struct Configuration {
     pub command: Vec<String>,
     /// Free-form information.
     pub labels: BTreeMap<String, String>,
+    /// The machine's side of a container.
+    pub settings: Settings,
 }
 
 impl Configuration {

@@ -8,7 +8,7 @@ use dhow_ops::{Context, inspect};
 use dhow_spec::Platform;
 use dhow_template::{Options, Template, Value};
 
-use super::targets;
+use super::{targets, volume};
 use crate::errors::{Failure, Outcome};
 use crate::format::{json, list, object};
 use crate::personality::Personality;
@@ -24,7 +24,7 @@ pub(crate) struct Inspect {
     /// Show how much space containers take
     #[arg(short, long)]
     size: bool,
-    /// Look only for objects of this type: "image" or "container"
+    /// Look only for objects of this type: "image", "container" or "volume"
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
     #[command(flatten)]
@@ -50,14 +50,19 @@ impl Verb for Inspect {
         if self.kind.as_deref() == Some("container") {
             return super::container::inspect(session, &self.format, &self.names, self.size);
         }
-        let has_containers = self.kind.is_none();
+        let is_any = self.kind.is_none();
         let missing: fn(&str, Error) -> Failure = match self.kind.as_deref() {
             None if session.personality == Personality::Docker29 => no_such_object_29,
             None => no_such_object,
             Some("image") => no_such_image,
             Some("") => return Err(Failure::Client(format!("type is empty: {}", one_of_the_types()))),
+            Some("volume") if !self.names.iter().any(String::is_empty) => {
+                let context = session.local_context()?;
+                let find = |name: &String| volume::show(&context, name).map(Shown::Other);
+                return Search { session, format: &self.format }.run(&self.names, find);
+            }
             Some(kind) if TYPES.contains(&kind) => {
-                // Nothing else is kept here: whatever the name is, it is missing.
+                // Nothing of these is kept here: whatever the name is, it is missing.
                 let missing = |name: &String| Err(no_such(kind, name, session.personality));
                 return Search { session, format: &self.format }.run(&self.names, missing);
             }
@@ -68,11 +73,17 @@ impl Verb for Inspect {
         let context = session.local_context()?;
         let size = self.size;
         Search { session, format: &self.format }.run(&self.names, |name| {
-            // Docker asks for containers first.
-            if has_containers && let Ok(container) = super::container::show(&context, name, size) {
-                return Ok(Shown::Container(container));
+            // Docker asks for containers first, and for volumes after images.
+            if is_any && let Ok(container) = super::container::show(&context, name, size) {
+                return Ok(Shown::Other(container));
             }
-            let found = find(&context, name, None, self.names.len() == 1, missing)?;
+            let found = match find(&context, name, None, self.names.len() == 1, missing) {
+                Err(failure) => match is_any.then(|| volume::show(&context, name)) {
+                    Some(Ok(volume)) => return Ok(Shown::Other(volume)),
+                    _ => return Err(failure),
+                },
+                Ok(found) => found,
+            };
             if size {
                 session.console.notice("WARNING: --size ignored for image");
             }
@@ -126,7 +137,8 @@ impl Verb for ImageInspect {
 #[serde(untagged)]
 enum Shown {
     Image(Box<inspect::Inspect>),
-    Container(serde_json::Value),
+    /// A container or a volume.
+    Other(serde_json::Value),
 }
 
 /// Prints what was found, then tells what was not.

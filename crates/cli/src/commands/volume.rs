@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use dhow_base::{Error, Kind};
+use dhow_ops::Context;
 use dhow_ops::container::{self, VolumeDetails};
 use dhow_template::{Options, Template, Value};
 use serde_json::json;
@@ -211,7 +212,7 @@ impl Verb for Inspect {
         };
         let (mut found, mut text) = (Vec::new(), String::new());
         let outcome = targets::each(&self.names, |name| {
-            let value = shown(&container::volume(&context, name)?);
+            let value = show(&context, name)?;
             if let Some(template) = &template {
                 let mut output = Vec::new();
                 let options = Options { missing_key_is_error: true, ..Options::default() };
@@ -230,8 +231,13 @@ impl Verb for Inspect {
     }
 }
 
-fn shown(volume: &VolumeDetails) -> serde_json::Value {
-    json!({
+/// The document of a volume.
+///
+/// # Errors
+/// Docker's words for one that is not here.
+pub(super) fn show(context: &Context, name: &str) -> Outcome<serde_json::Value> {
+    let volume = container::volume(context, name)?;
+    Ok(json!({
         "CreatedAt": ago::rfc3339(volume.volume.created.into()),
         "Driver": LOCAL,
         "Labels": if volume.labels.is_empty() { serde_json::Value::Null } else { json!(volume.labels) },
@@ -239,7 +245,7 @@ fn shown(volume: &VolumeDetails) -> serde_json::Value {
         "Name": volume.volume.name,
         "Options": null,
         "Scope": LOCAL,
-    })
+    }))
 }
 
 /// The arguments of `volume rm`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use dhow_ops::container::{Mount, MountKind};
 use dhow_ops::df::{BuildRecord, ContainerUse, ImageUse, Usage, VolumeUse};
 use dhow_template::{Options, Template};
 use serde::Serialize;
@@ -16,6 +17,9 @@ use crate::format::{ListFormat, NONE, ago, json as encode, list, units};
 
 /// Longest command in the table, in columns.
 const COMMAND_COLUMNS: usize = 20;
+
+/// Width at which docker cuts what a container has mounted, each thing for itself.
+const MOUNT_COLUMNS: usize = 15;
 
 /// Docker's `raw`: a paragraph for each thing.
 const RAW: &str = "\
@@ -229,7 +233,7 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
         ("Image", image.to_owned()),
         ("Labels", labels.join(",")),
         ("LocalVolumes", record.volumes.to_string()),
-        ("Mounts", String::new()),
+        ("Mounts", mounts(&used.configuration.settings.mounts, short)),
         ("Names", container.name.clone().unwrap_or_default()),
         ("Networks", String::new()),
         ("Ports", String::new()),
@@ -238,6 +242,13 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
         ("State", container.state.as_str().to_owned()),
         ("Status", status(used, now)),
     ])
+}
+
+/// What a container has mounted, by the names of volumes and the paths of this machine, as docker's lists have it.
+fn mounts(mounts: &[Mount], short: bool) -> String {
+    let listed = mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Bind | MountKind::Volume));
+    let name = |mount: &Mount| if short { ellipsis(&mount.source, MOUNT_COLUMNS) } else { mount.source.clone() };
+    listed.map(name).collect::<Vec<_>>().join(",")
 }
 
 /// Docker's sentence on what a container is doing (moby `container/state.go`).
