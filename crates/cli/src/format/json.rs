@@ -12,7 +12,7 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String, String> {
     Ok(escape(&text, true))
 }
 
-/// Each value as [`line`] writes it, every one with its line break.
+/// Each value as [`line()`] writes it, every one with its line break.
 ///
 /// # Errors
 /// Those of serialising a value.

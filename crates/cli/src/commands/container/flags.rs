@@ -128,7 +128,7 @@ pub(super) struct Flags {
     /// Give the container a terminal
     #[arg(short, long)]
     tty: bool,
-    /// Limit what each process may take: "name=soft[:hard]"
+    /// Limit what each process may take: "name=soft:hard", or "name=limit" for both
     #[arg(long, value_name = "ulimit")]
     ulimit: Vec<String>,
     /// User, and perhaps group, of the program: "name|uid[:group|gid]"
