@@ -21,7 +21,7 @@ use links::Links;
 use node::{Node, same_content};
 use writer::TarWriter;
 
-pub use union::write_union;
+pub use union::{stat, write_union};
 
 /// How files are described.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use dhow_base::{Error, Kind, Result};
 
 use super::node::Node;
 use super::writer::TarWriter;
-use crate::erofs::{Attributes, FileType, ReadAt, Union, UnionNode, Visit};
+use crate::erofs::{Attributes, FileType, ReadAt, Union, UnionNode, Visit, Xattr};
 use crate::tar::RelativePath;
 
 /// Writes all files of a union, without an entry for the root, as [`write_tree`](super::write_tree) writes the tree that they
@@ -43,7 +43,11 @@ pub fn write_union<R: ReadAt>(union: &Union<R>, output: impl Write) -> Result<u6
     writer.finish()
 }
 
-fn describe<R: ReadAt>(union: &Union<R>, path: RelativePath, found: &UnionNode) -> Result<Node> {
+/// What stat(2) would say of a file if the union were mounted, and its extended attributes.
+///
+/// # Errors
+/// [`Kind::Corrupt`].
+pub fn stat<R: ReadAt>(union: &Union<R>, found: &UnionNode) -> Result<(Stat, Vec<Xattr>)> {
     let inode = found.inode();
     let Attributes { mode, uid, gid, mtime, xattrs } = union.attributes(found)?;
     let kind = match inode.kind {
@@ -67,7 +71,12 @@ fn describe<R: ReadAt>(union: &Union<R>, path: RelativePath, found: &UnionNode) 
         links: u64::from(inode.links),
         device: inode.device,
     };
-    let target = if kind == FileKind::Symlink { union.read_link(found)? } else { Vec::new() };
+    Ok((stat, xattrs))
+}
+
+fn describe<R: ReadAt>(union: &Union<R>, path: RelativePath, found: &UnionNode) -> Result<Node> {
+    let (stat, xattrs) = stat(union, found)?;
+    let target = if stat.kind == FileKind::Symlink { union.read_link(found)? } else { Vec::new() };
     let mut xattrs: Vec<(Vec<u8>, Vec<u8>)> = xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
     xattrs.sort();
     Ok(Node { path, stat, target, xattrs, is_opaque: false, is_written: true })

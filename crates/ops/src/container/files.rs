@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use dhow_base::beneath::{Dir, FileKind, Stat};
 use dhow_base::{Error, Result};
-use dhow_layer::diff::DiffOptions;
-use dhow_layer::erofs::{Attributes, FileType};
+use dhow_layer::diff::{DiffOptions, stat};
 use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
@@ -92,29 +91,7 @@ struct Lower {
 impl Lower {
     fn in_image(image: &RootFs, path: &[u8]) -> Result<Option<Self>> {
         let Some((_, node)) = image.union.resolve(path, false)? else { return Ok(None) };
-        let inode = node.inode();
-        let Attributes { mode, uid, gid, mtime, xattrs } = image.union.attributes(&node)?;
-        let kind = match inode.kind {
-            FileType::File => FileKind::File,
-            FileType::Directory => FileKind::Directory,
-            FileType::Symlink => FileKind::Symlink,
-            FileType::CharDevice => FileKind::CharDevice,
-            FileType::BlockDevice => FileKind::BlockDevice,
-            FileType::Fifo => FileKind::Fifo,
-            FileType::Socket => FileKind::Socket,
-        };
-        let stat = Stat {
-            kind,
-            mode,
-            uid,
-            gid,
-            size: inode.size,
-            allocated_bytes: 0,
-            modified: (mtime.seconds, mtime.nanoseconds),
-            identity: (0, 0),
-            links: u64::from(inode.links),
-            device: inode.device,
-        };
+        let (stat, xattrs) = stat(&image.union, &node)?;
         let capability = xattrs.into_iter().find(|xattr| xattr.name == CAPABILITY).map(|xattr| xattr.value);
         Ok(Some(Self { stat, capability }))
     }
