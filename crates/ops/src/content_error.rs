@@ -2,7 +2,7 @@
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Descriptor;
-use dhow_store::{MEND, Store};
+use dhow_store::{MEND, Store, is_of_content};
 
 /// Names the image and the way out when its content is damaged or missing. To be asked only once the image was found.
 pub(crate) fn explain(name: &str, error: Error) -> Error {
@@ -26,7 +26,7 @@ pub(crate) fn blame(store: &Store, name: &str, root: &Descriptor, error: Error) 
 
 /// What is damaged or missing in the store, if an error may come of that and something is; else the error.
 fn damage(store: &Store, name: &str, root: &Descriptor, error: Error) -> Result<Error> {
-    if !matches!(error.kind(), Kind::Corrupt | Kind::NotFound | Kind::Invalid) {
+    if !is_of_content(error.kind()) {
         return Err(error);
     }
     let damaged = match store.examine(&root.digest) {

@@ -79,8 +79,8 @@ impl Store {
     }
 }
 
-/// Whether an error may come of damaged or missing content.
-fn is_of_content(kind: Kind) -> bool {
+/// Whether an error of reading may come of damaged or missing content, so that it is worth a second look.
+pub fn is_of_content(kind: Kind) -> bool {
     matches!(kind, Kind::Corrupt | Kind::NotFound | Kind::Invalid)
 }
 
