@@ -29,6 +29,24 @@ impl Said {
         };
         Self { out: sort(&self.out), err: sort(&self.err), ..self.clone() }
     }
+
+    /// The same with the rows of one image sorted, where they follow each other: docker's client keeps the names of an image
+    /// in a map, and lists its repositories in another order each time.
+    fn rows_of_one_image_sorted(&self) -> Self {
+        let mut lines: Vec<&str> = self.out.split_inclusive('\n').collect();
+        lines
+            .chunk_by_mut(|one, next| image_id(one).is_some_and(|id| image_id(next) == Some(id)))
+            .for_each(<[&str]>::sort_unstable);
+        Self { out: lines.concat(), ..self.clone() }
+    }
+}
+
+/// The image ID in a row of `images`: the last word that is a shown digest (`<web>`, `web---------`).
+fn image_id(row: &str) -> Option<&str> {
+    let words = row.split(|letter: char| letter.is_whitespace() || "\",:".contains(letter));
+    let is_id =
+        |word: &&str| (word.starts_with('<') && word.ends_with('>')) || (word.len() == 12 && word.ends_with('-'));
+    words.filter(is_id).rfind(|word| *word != "<none>")
 }
 
 impl fmt::Display for Said {
@@ -101,7 +119,12 @@ impl fmt::Display for Report {
 /// Judges one case and writes it down. `is_listed` says whether `docs/compatibility.md` has an entry of that name.
 pub fn judge(report: &mut Report, case: &Case, peer: &Said, dhow: &Said, is_listed: impl Fn(&str) -> bool) {
     report.cases += 1;
-    let same = |one: &Said, other: &Said| if case.any_order { one.sorted() == other.sorted() } else { one == other };
+    let lists_images = lists_images(&case.line);
+    let same = |one: &Said, other: &Said| match case.any_order {
+        true => one.sorted() == other.sorted(),
+        false if lists_images => one.rows_of_one_image_sorted() == other.rows_of_one_image_sorted(),
+        false => one == other,
+    };
     let verdict = |expected: &Said, whose: &str| {
         let mut text = format!("{case}\n{whose}:\n{expected}");
         let _ = write!(text, "  dhow:\n{dhow}");
@@ -152,9 +175,38 @@ pub fn judge(report: &mut Report, case: &Case, peer: &Said, dhow: &Said, is_list
     }
 }
 
+/// Whether docker's table of images is a part of what the command line prints.
+fn lists_images(line: &str) -> bool {
+    ["docker images", "docker image ls", "docker image list", "docker system df"]
+        .iter()
+        .any(|verb| line.starts_with(verb))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_one_image_may_change_places_and_others_may_not() {
+        let failures = |line: &str, peer: [&str; 3], dhow: [&str; 3]| {
+            let said = |rows: [&str; 3]| Said { out: rows.concat(), ..Said::default() };
+            let case = Case { line: line.to_owned(), ..Case::default() };
+            let mut report = Report::default();
+            judge(&mut report, &case, &said(peer), &said(dhow), |_| false);
+            report.failures.len()
+        };
+        let [web, other, tool] =
+            ["web    1  web---------  131kB\n", "other  1  web---------  131kB\n", "tool 2 tool-------- 1B\n"];
+        assert_eq!(failures("docker images", [web, other, tool], [other, web, tool]), 0);
+        assert_eq!(failures("docker images", [web, other, tool], [tool, web, other]), 1);
+        assert_eq!(failures("docker images", [web, tool, other], [other, tool, web]), 1);
+        assert_eq!(failures("docker ps", [web, other, tool], [other, web, tool]), 1);
+        assert_eq!(failures("podman images", [web, other, tool], [other, web, tool]), 1);
+        let [long, whole, none] =
+            ["a <none> sha256:<web>\n", "b sha256:<web.manifest> sha256:<web>\n", "<none> <none>\n"];
+        assert_eq!(failures("docker image ls --no-trunc", [long, whole, none], [whole, long, none]), 0);
+        assert_eq!(failures("docker image ls --no-trunc", [long, none, whole], [none, long, whole]), 1);
+    }
 
     fn failures(mark: Mark, gap: bool, expected: Option<&str>, peer: &str, dhow: &str) -> usize {
         let said = |text: &str| Said { out: text.to_owned(), ..Said::default() };
