@@ -106,10 +106,8 @@ fn mount_one(store: &Store, mounts: &Mounts<'_>, found: &Found, request: &MountR
         mounts.note(id, record.count.saturating_add(1), record.by)?;
         return Ok(store.mount_directory(id)?.join("merged"));
     }
-    let layers = store.unpack(id)?;
     let directory = mounts.prepare(id)?;
-    let shown = ways::Shown { store, found, layers: &layers, directory: &directory, server: &request.server };
-    let done = shown.show(&request.ways).and_then(|by| {
+    let done = show(store, found, request, &directory).and_then(|by| {
         let merged = directory.join("merged");
         mounts.note(id, 1, by).inspect_err(|_| drop(end(by, &merged, true)))?;
         Ok(merged)
@@ -118,6 +116,15 @@ fn mount_one(store: &Store, mounts: &Mounts<'_>, found: &Found, request: &MountR
         let _ = mounts.forget(id);
     }
     done
+}
+
+/// Shows the files of an image in `merged` of its mount's directory.
+fn show(store: &Store, found: &Found, request: &MountRequest, directory: &Path) -> Result<MountedBy> {
+    if request.ways.first() == Some(&Way::Kernel) && ways::by_known_stack(store, found, directory) {
+        return Ok(MountedBy::Kernel);
+    }
+    let layers = store.unpack(&found.image_id)?;
+    ways::Shown { store, found, layers: &layers, directory, server: &request.server }.show(&request.ways)
 }
 
 /// Ends what shows an image. Its directory stays.

@@ -72,7 +72,7 @@ pub use rebuild::{Incomplete, Rebuilt};
 pub use session::Session;
 pub use store::Store;
 pub use trees::{Ownership, PlainTree};
-pub use unpacked::{OpenLayer, UNPACKED_BYTES_MAX, UnpackedLayer, union};
+pub use unpacked::{OpenLayer, Stacked, UNPACKED_BYTES_MAX, UnpackedLayer, union};
 pub use update::{BuildRecord, Container, ContainerRecord, ContainerState, Removal, Removed, Update, Volume};
 pub use uploads::UploadRecord;
 pub use usage::{Contents, DiskUse, LayerUse};

@@ -203,6 +203,21 @@ impl Store {
         }
     }
 
+    /// Diff ID and chain ID of each layer of an image, lowest first; none when it is not here.
+    pub(crate) fn layer_ids(&self, image_id: &Digest) -> Result<Vec<(Digest, Digest)>> {
+        self.read_rows(|connection| {
+            let sql = "SELECT diff_id, chain_id FROM image_layer \
+                       WHERE image = (SELECT number FROM image WHERE id = ?1) ORDER BY position";
+            let mut select = connection.prepare_cached(sql)?;
+            let mut rows = select.query([image_id.as_str()])?;
+            let mut ids = Vec::new();
+            while let Some(row) = rows.next()? {
+                ids.push((find::digest_at(row, 0)?, find::digest_at(row, 1)?));
+            }
+            Ok(ids)
+        })
+    }
+
     /// The layers of an image, lowest first.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ use crate::store::Store;
 pub use outline::OpenLayer;
 use passing::Finished;
 pub(crate) use passing::{Passing, Unnamed};
+pub use stack::Stacked;
 
 /// Bytes on disk that unpacked layers may take; what was not used for longest goes first.
 pub const UNPACKED_BYTES_MAX: u64 = 32 << 30;
@@ -116,8 +117,11 @@ impl Store {
             };
             match Image::open(file) {
                 Ok(image) if *image.diff_id() == layer.diff_id && image.needs_below() == needs_below => {
-                    durable::touch(image.file());
-                    return Ok(Some(UnpackedLayer { image: Arc::new(image), path }));
+                    if image.file().metadata().is_ok_and(|metadata| metadata.len() == image.bytes()) {
+                        durable::touch(image.file());
+                        return Ok(Some(UnpackedLayer { image: Arc::new(image), path }));
+                    }
+                    tracing::warn!(?path, "an unpacked layer is not whole");
                 }
                 Ok(_) => tracing::warn!(?path, "an unpacked layer is of another layer"),
                 Err(error) => tracing::warn!(?path, %error, "an unpacked layer is damaged"),

@@ -62,6 +62,37 @@ fn an_image_is_mounted_counted_listed_and_unmounted() {
 }
 
 #[test]
+fn a_layer_that_went_or_was_cut_is_unpacked_again_by_the_next_mount() {
+    if peers::available(may_mount()).is_none() {
+        return;
+    }
+    let mounting = Mounting(Scene::new());
+    let scene = &mounting.0;
+    load(scene, "docker.io/acme/files:v1");
+    let mounted = || {
+        let output = scene.command(&["image", "mount", "acme/files:v1"]).output().expect("dhow");
+        let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end());
+        let files = ["etc/passwd", "lib/y"].map(|name| fs::read_to_string(path.join(name)).expect("a file"));
+        scene.must(&["image", "unmount", "acme/files:v1"]);
+        files
+    };
+    let files = mounted();
+    assert_eq!(mounted(), files);
+    let layers: Vec<PathBuf> = {
+        let entries = fs::read_dir(scene.path("store/layers/v1")).expect("unpacked layers").flatten();
+        let is_layer = |path: &PathBuf| path.to_string_lossy().ends_with(".erofs");
+        entries.map(|entry| entry.path()).filter(is_layer).collect()
+    };
+    assert!(layers.len() >= 2, "{layers:?}");
+    for layer in &layers {
+        fs::remove_file(layer).expect("remove");
+        assert_eq!(mounted(), files, "without {layer:?}");
+        fs::OpenOptions::new().write(true).open(layer).and_then(|file| file.set_len(4096)).expect("cut");
+        assert_eq!(mounted(), files, "{layer:?} was cut");
+    }
+}
+
+#[test]
 fn what_was_unmounted_by_others_is_forgotten_and_what_a_crash_left_is_taken_away() {
     if peers::available(may_mount()).is_none() {
         return;

@@ -17,7 +17,7 @@ pub(crate) struct Sample {
 /// Runs a command and then `flush`, and measures both together.
 pub(crate) fn timed(command: &Command, flush: impl FnOnce() -> Result<()>) -> Result<Sample> {
     let record = tempfile::NamedTempFile::new()?;
-    // GNU time adds half a millisecond and is the one way to a child's peak memory without unsafe code.
+    // GNU time adds one to two milliseconds and is the one way to a child's peak memory without unsafe code.
     let mut wrapped = Command::new("time");
     wrapped.args(["--quiet", "--format=%M", "--output"]).arg(record.path());
     copy_into(command, &mut wrapped);

@@ -11,7 +11,7 @@ use dhow_testkit::peers::Podman;
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
-use super::measure::{Sample, median, timed};
+use super::measure::{Sample, median, timed, wall};
 use super::race::{self, Contestant};
 use super::report::{Report, Target};
 use super::transfers::store;
@@ -68,12 +68,28 @@ fn mount(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Mounts, and takes the time of that; unmounts.
+/// Mounts, and takes the time of that; unmounts. GNU time, which knows the peak memory, would be a good part of what is measured: it
+/// is there for one mount, before the first that counts.
 fn measured(command: impl Fn() -> Command) -> impl FnMut() -> Result<Sample> {
+    let mut peak_bytes = None;
     move || {
-        let sample = timed(command().args(["image", "mount", IMAGE]), || Ok(()))?;
-        shell::output(command().args(["image", "unmount", IMAGE]))?;
-        Ok(sample)
+        let mount = || {
+            let mut command = command();
+            command.args(["image", "mount", IMAGE]);
+            command
+        };
+        let unmount = || shell::output(command().args(["image", "unmount", IMAGE])).map(drop);
+        let peak_bytes = match peak_bytes {
+            Some(bytes) => bytes,
+            None => {
+                let sample = timed(&mount(), || Ok(()))?;
+                unmount()?;
+                *peak_bytes.insert(sample.peak_bytes)
+            }
+        };
+        let wall = wall(&mut mount())?;
+        unmount()?;
+        Ok(Sample { wall, peak_bytes })
     }
 }
 

@@ -144,6 +144,11 @@ impl<R: ReadAt> Image<R> {
         &self.file
     }
 
+    /// Length that the whole file must have, in bytes.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.head.blocks) * BLOCK_BYTES
+    }
+
     /// Blocks of the whole file.
     pub(super) fn blocks(&self) -> u32 {
         self.head.blocks

@@ -34,7 +34,7 @@ pub use inode::{Attributes, FileType, Inode, Mtime, Xattr};
 pub use kept::convert_kept;
 pub use outline::{Keep, outline};
 pub use passing::{Passed, convert_passing};
-pub use stack::{is_stack_of, write_stack};
+pub use stack::{StackedFile, is_stack_of, stacked_files, write_stack};
 pub use storage::{FileStorage, ReadAt, Storage};
 pub use union::{Union, UnionNode};
 pub use walk::Visit;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 
-use super::format::{BLOCK_BYTES, DataLayout, HEAD_BYTES, HOLE, is_stack_head};
+use super::format::{BLOCK_BYTES, DataLayout, HEAD_BYTES, HOLE, is_stack_head, u32_at};
 use super::image::Image;
 use super::inode::{Attributes, FileType};
 use super::sparse::too_long;
@@ -65,6 +65,31 @@ pub fn is_stack_of<R: ReadAt>(file: &impl ReadAt, union: &Union<R>) -> Result<bo
     file.read_exact_at(&mut head, 0)?;
     let (head, table) = head.split_at(HEAD_BYTES as usize);
     Ok(is_stack_head(head, union.layers().len()) && table == expected)
+}
+
+/// A layer's file, as the file of a stack says it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackedFile {
+    /// The layer's diff ID in hexadecimal digits; of a longer one than SHA-256's, the first 64.
+    pub diff_id: String,
+    /// Length in bytes.
+    pub bytes: u64,
+}
+
+/// The layers' files that the file of a stack of so many was made for, lowest first. Nothing when it is none, or one of another version.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when it is too short; the operating system's.
+pub fn stacked_files(file: &impl ReadAt, layers: usize) -> Result<Option<Vec<StackedFile>>> {
+    let mut head = vec![0; HEAD_BYTES as usize + layers * SLOT_BYTES];
+    file.read_exact_at(&mut head, 0)?;
+    let (head, table) = head.split_at(HEAD_BYTES as usize);
+    let slot = |slot: &[u8]| {
+        let tag = slot[..TAG_BYTES].split(|byte| *byte == 0).next().unwrap_or_default();
+        let bytes = u64::from(u32_at(slot, TAG_BYTES)) * BLOCK_BYTES;
+        StackedFile { diff_id: String::from_utf8_lossy(tag).into_owned(), bytes }
+    };
+    Ok(is_stack_head(head, layers).then(|| table.chunks_exact(SLOT_BYTES).map(slot).collect()))
 }
 
 /// Writes the file of a stack called `id`. The kernel has to be given the layers' files as devices, in order; only those files.

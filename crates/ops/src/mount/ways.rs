@@ -123,6 +123,13 @@ impl Shown<'_> {
     }
 }
 
+/// Whether the kernel mounts all layers as one file system by what is known of them, so that none of their files is read.
+pub(super) fn by_known_stack(store: &Store, found: &Found, directory: &Path) -> bool {
+    let Some(stacked) = store.known_stack(&found.image_id) else { return false };
+    let mounted = mount_stack(&stacked.file, &stacked.layers, &directory.join("merged"));
+    mounted.inspect_err(|error| tracing::debug!(%error, "reading the layers first")).is_ok()
+}
+
 /// The files to lay over each other, lowest first.
 fn stack(layers: &[UnpackedLayer], directory: &Path) -> Result<Vec<PathBuf>> {
     // Overlayfs does not ask whether the root of a layer hides those below.

@@ -19,3 +19,4 @@ mod power;
 mod processes;
 mod rebuild;
 mod removing;
+mod stack;
