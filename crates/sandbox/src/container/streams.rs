@@ -52,31 +52,44 @@ impl Pipes {
     }
 }
 
+/// The terminal that shows a container's, whose size it has: where output goes, as docker has it, also where no keys are passed on; where
+/// keys come from if output goes elsewhere.
+pub(super) struct Screen(Option<OwnedFd>);
+
+impl Screen {
+    pub(super) fn of(streams: &Streams) -> io::Result<Self> {
+        let shown = [Some(&streams.output), streams.input.as_ref()].into_iter().flatten().find(|end| isatty(end));
+        Ok(Self(shown.map(|end| end.try_clone()).transpose()?))
+    }
+
+    /// Gives a container's terminal its size.
+    pub(super) fn size(&self, master: impl AsFd) {
+        if let Some(size) = self.0.as_ref().and_then(|screen| tcgetwinsize(screen).ok()) {
+            let _ = tcsetwinsize(master, size);
+        }
+    }
+}
+
 /// Our side of a container's terminal.
 pub(super) struct Terminal {
     master: File,
-    /// The terminal that shows it, whose size it has.
-    screen: Option<OwnedFd>,
+    screen: Screen,
     _user: Option<UserTerminal>,
 }
 
 impl Terminal {
-    /// Takes the user's terminal over, if keys come from one. Its size is that of the terminal where output goes, as docker has it, also where
-    /// no keys are passed on; that of the keys where output goes elsewhere.
-    pub(super) fn new(master: OwnedFd, streams: &Streams) -> io::Result<Self> {
+    /// Takes the user's terminal over, if keys come from one.
+    pub(super) fn new(master: OwnedFd, screen: Screen, streams: &Streams) -> io::Result<Self> {
         let user = streams.input.as_ref().map(UserTerminal::take).transpose()?.flatten();
-        let shown = [Some(&streams.output), streams.input.as_ref()].into_iter().flatten().find(|end| isatty(end));
-        let screen = shown.map(|end| end.try_clone()).transpose()?;
         let terminal = Self { master: File::from(master), screen, _user: user };
+        // It may have changed while the container began.
         terminal.resize();
         Ok(terminal)
     }
 
     /// Gives it the size of the user's terminal.
     pub(super) fn resize(&self) {
-        if let Some(size) = self.screen.as_ref().and_then(|screen| tcgetwinsize(screen).ok()) {
-            let _ = tcsetwinsize(&self.master, size);
-        }
+        self.screen.size(&self.master);
     }
 
     /// As [`Pipes::connect`].

@@ -20,7 +20,7 @@ use super::calls::{self, HeldSignals};
 use super::cgroup::Group;
 use super::inside::{restrict, view};
 use super::spec::{Report, Spec, StartFailure};
-use super::streams::{Pipes, Streams, Terminal};
+use super::streams::{Pipes, Screen, Streams, Terminal};
 
 /// Signals that are passed on to the container: all that docker's client passes on but those of faults, of background input and output, and of
 /// real time.
@@ -80,7 +80,10 @@ pub fn run(
     let Spawned { child: mut first, mut orders, reports, _keeper } = spawn(stdio).map_err(cannot)?;
     // Before it leaves the machine's namespaces, and before anything comes of it.
     let taken = group.map_or(Ok(()), |group| group.take(first.id()));
-    let begun = taken.and_then(|()| begin(spec, &mut first, &mut orders, reports));
+    let begun = taken.and_then(|()| Screen::of(&streams)).and_then(|screen| {
+        let (terminal, failure) = begin(spec, &mut first, &mut orders, reports, &screen)?;
+        Ok((terminal.map(|master| (master, screen)), failure))
+    });
     let (terminal, failure) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -97,7 +100,7 @@ pub fn run(
         return Err(error);
     }
     let terminal = match terminal {
-        Some(master) => Some(Terminal::new(master, &streams).map_err(cannot)?),
+        Some((master, screen)) => Some(Terminal::new(master, screen, &streams).map_err(cannot)?),
         None => None,
     };
     let moving = match (&terminal, pipes) {
@@ -178,8 +181,14 @@ fn own_program() -> io::Result<OwnedFd> {
 
 type Begun = (Option<OwnedFd>, Option<StartFailure>);
 
-/// Tells the first process what to do, and waits until its program runs or will not.
-fn begin(spec: &Spec, first: &mut Child, orders: &mut File, mut reports: BufReader<File>) -> io::Result<Begun> {
+/// Tells the first process what to do, and waits until its program runs or will not. Its terminal has its size before it runs.
+fn begin(
+    spec: &Spec,
+    first: &mut Child,
+    orders: &mut File,
+    mut reports: BufReader<File>,
+    screen: &Screen,
+) -> io::Result<Begun> {
     let spec = serde_json::to_vec(spec)?;
     let mut terminal = None;
     let sent = orders.write_all(&(spec.len() as u64).to_le_bytes()).and_then(|()| orders.write_all(&spec));
@@ -204,7 +213,9 @@ fn begin(spec: &Spec, first: &mut Child, orders: &mut File, mut reports: BufRead
             Report::Terminal(descriptor) => {
                 let process = Pid::from_raw(i32::try_from(first.id()).unwrap_or(0)).ok_or(io::ErrorKind::NotFound)?;
                 let handle = pidfd_open(process, PidfdFlags::empty())?;
-                terminal = Some(pidfd_getfd(&handle, descriptor, PidfdGetfdFlags::empty())?);
+                let master = pidfd_getfd(&handle, descriptor, PidfdGetfdFlags::empty())?;
+                screen.size(&master);
+                terminal = Some(master);
                 orders.write_all(&[1])?;
             }
         }
