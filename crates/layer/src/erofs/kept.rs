@@ -34,7 +34,7 @@ pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Wor
 }
 
 /// Bytes that are read at once: the headers of a few small files, and little of a large one, whose content nobody asks for.
-const READ_BYTES_MAX: usize = 16 << 10;
+const READ_BYTES_MAX: usize = 4 << 10;
 
 /// The tar in a layer's file.
 struct Kept<'a, S> {
