@@ -1,18 +1,12 @@
 //! A whole Debian through dhow, docker and podman: thousands of files, links, devices and owners, not made for a test.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dhow_testkit::debian;
 use dhow_testkit::images::{Compression, Format, Layout, Recipe};
 use dhow_testkit::peers::{self, Docker, Podman};
 use dhow_tests::interop::{Bench, Sample, Served, assert_image, must, remote_digest};
-
-/// Kept between runs beside the build's other products.
-fn cache() -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache/rootfs")
-}
 
 fn pack(bench: &Bench, tree: &Path) -> Sample {
     let mut layout = Layout::create(&bench.path("debian")).expect("a layout");
@@ -38,7 +32,7 @@ fn pack(bench: &Bench, tree: &Path) -> Sample {
 
 #[test]
 fn a_real_distribution_travels_unchanged() {
-    let tree = cache();
+    let tree = debian::cache().join("rootfs");
     // A mirror that does not answer is nothing that this machine could install, and no failure of dhow's.
     if let Err(error) = debian::tree(&tree, "") {
         eprintln!("skipped: {error}");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "makes scratch trees, and reads how the host is set up")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,11 +12,22 @@ use crate::peers::{self, find, is_root};
 /// Longest time a mirror may take for a whole system, in seconds.
 const PATIENCE_SECONDS: &str = "400";
 
-/// A minimal system with `packages` (comma-separated, may be empty) at `target`, made unless it is there already.
+/// The folder beside the build's other products where the systems and packages of tests are kept between runs.
+///
+/// # Panics
+/// When a test cannot tell where it is itself.
+pub fn cache() -> PathBuf {
+    let test = std::env::current_exe().expect("the test's own path");
+    test.ancestors().nth(3).expect("target/<profile>/deps/<test>").join("demo-cache")
+}
+
+/// A minimal system with `packages` (comma-separated, may be empty) at `target`, made unless it is there already. Test programs
+/// that run at once may ask for the same: one makes it, the others wait.
 ///
 /// # Errors
 /// Why this machine cannot make one: not Debian, not root, no debootstrap, or no mirror that answers in time.
 pub fn tree(target: &Path, packages: &str) -> io::Result<()> {
+    let _lock = lock(target)?;
     let is_complete = target.join("etc/debian_version").is_file() && !target.join("debootstrap").exists();
     if is_complete {
         return Ok(());
@@ -26,23 +37,36 @@ pub fn tree(target: &Path, packages: &str) -> io::Result<()> {
     }
     let debootstrap = find("debootstrap")?;
     let (mirror, suite) = mirror()?;
-    // What an interrupted run left.
-    let _ = fs::remove_dir_all(target);
-    fs::create_dir_all(target)?;
+    // What interrupted runs left.
+    let part = target.with_extension("part");
+    for left in [target, &part] {
+        let _ = fs::remove_dir_all(left);
+    }
+    fs::create_dir_all(&part)?;
     let mut command = Command::new("timeout");
     command.arg(PATIENCE_SECONDS).arg(debootstrap).arg("--variant=minbase");
     if !packages.is_empty() {
         command.arg(format!("--include={packages}"));
     }
-    peers::run(command.arg(&suite).arg(target).arg(mirror))?;
+    peers::run(command.arg(&suite).arg(&part).arg(mirror))?;
     // What no image ships: downloaded packages, lists, logs and debootstrap's own notes.
     for leftover in ["var/cache/apt", "var/lib/apt/lists", "var/log", "debootstrap"] {
-        let _ = fs::remove_dir_all(target.join(leftover));
+        let _ = fs::remove_dir_all(part.join(leftover));
     }
     for folder in ["var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log"] {
-        fs::create_dir_all(target.join(folder))?;
+        fs::create_dir_all(part.join(folder))?;
     }
-    Ok(())
+    fs::rename(&part, target)
+}
+
+/// Keeps others out of `target` until it is dropped.
+fn lock(target: &Path) -> io::Result<File> {
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::create(target.with_extension("lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// Packages with all that they need and the system at `tree` has not, each unpacked into a folder of its own below `target`, as an
@@ -51,6 +75,7 @@ pub fn tree(target: &Path, packages: &str) -> io::Result<()> {
 /// # Errors
 /// Why this machine has none: not Debian, or no mirror that answers.
 pub fn packages(tree: &Path, wanted: &[&str], target: &Path) -> io::Result<Vec<PathBuf>> {
+    let _lock = lock(target)?;
     let whole = target.join("whole");
     if !whole.is_file() {
         let _ = fs::remove_dir_all(target);
