@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dhow_testkit::images::{Layout, Recipe};
+use dhow_testkit::images::Layout;
 use dhow_tests::interop::{Bench, Sample, must};
 
-use super::{layer, shell};
+use crate::images::{finished, layer, shell};
 
 /// What an application does to the files below it, one layer each: a script of the shell for what is in the layer.
 const STEPS: &[&str] = &[
@@ -31,7 +31,7 @@ os.setxattr(\"usr/local/bin/serve\", \"security.capability\", struct.pack(\"<III
 
 /// A Debian with Python and nginx from its packages, each a layer, and an application on top: forty layers.
 pub(crate) fn image(bench: &Bench, tree: &Path, packages: &[PathBuf]) -> Sample {
-    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let layout = Layout::create(&bench.path("layout")).expect("a layout");
     let mut layers = vec![layer(&layout, tree, "posix", &["."])];
     // The many small ones first, then all that are left in one.
     let (single, rest) = packages.split_at(packages.len().min(24));
@@ -50,19 +50,13 @@ pub(crate) fn image(bench: &Bench, tree: &Path, packages: &[PathBuf]) -> Sample 
         layers.push(layer(&layout, &folder, "posix", &["."]));
     }
     assert_eq!(layers.len(), 40, "{} packages", packages.len());
-    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
-    let manifest = layout.image(&layers, &recipe).expect("an image");
-    layout.name(&manifest, &["it"]).expect("its name");
-    Sample { layout, manifest }
+    finished(layout, &layers)
 }
 
 /// A distribution in two layers.
 pub(crate) fn debian(bench: &Bench, tree: &Path) -> Sample {
-    let mut layout = Layout::create(&bench.path("layout")).expect("a layout");
+    let layout = Layout::create(&bench.path("layout")).expect("a layout");
     let layers =
         [layer(&layout, tree, "posix", &["--exclude=./usr/share/*", "."]), layer(&layout, tree, "gnu", &["usr/share"])];
-    let recipe = Recipe { entrypoint: vec!["/bin/sh".to_owned()], ..Recipe::default() };
-    let manifest = layout.image(&layers, &recipe).expect("an image");
-    layout.name(&manifest, &["it"]).expect("its name");
-    Sample { layout, manifest }
+    finished(layout, &layers)
 }
