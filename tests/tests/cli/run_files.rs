@@ -134,7 +134,10 @@ fn a_link_in_a_container_leads_nowhere_else() {
     assert!(!scene.path("x").exists() && fs::metadata("/landed").is_err());
 }
 
-/// Somebody in a container swaps a directory and a link that leads out of it, as fast as can be, while files are copied in and out.
+/// Swaps that there are at least: ten thousand a second on a machine that has nothing else to do.
+const SWAPS_MIN: u64 = 30_000;
+
+/// Somebody in a container swaps a directory and a link that leads out of it while files are copied in and out (CVE-2018-15664).
 #[test]
 fn a_link_that_comes_and_goes_leads_nowhere_else() {
     let Some(scene) = scene() else { return };
@@ -166,7 +169,11 @@ fn a_link_that_comes_and_goes_leads_nowhere_else() {
                 }
             }
         });
-        while begin.elapsed() < Duration::from_secs(3) {
+        // A busy machine takes longer for as many swaps.
+        let is_enough = |arrived: i32| arrived > 0 && swaps.load(Ordering::Relaxed) >= SWAPS_MIN;
+        while begin.elapsed() < Duration::from_secs(3)
+            || !is_enough(arrived) && begin.elapsed() < Duration::from_secs(60)
+        {
             arrived += i32::from(scene.dhow(&["cp", "folder/file", "racer:/b/swap/file"]).code == 0);
             arrived += i32::from(scene.dhow(&["cp", "folder/.", "racer:/b/swap/"]).code == 0);
             for source in ["racer:/b/swap/file", "racer:/b/swap/.", "racer:/b"] {
@@ -187,8 +194,8 @@ fn a_link_that_comes_and_goes_leads_nowhere_else() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let rate = swaps.load(Ordering::Relaxed) / begin.elapsed().as_secs().max(1);
-    assert!(rate > 100 && arrived > 0, "{rate} swaps a second, {arrived} copies arrived");
+    let swaps = swaps.load(Ordering::Relaxed);
+    assert!(swaps >= SWAPS_MIN && arrived > 0, "{swaps} swaps, {arrived} copies arrived");
     scene.must(&["rm", "-f", "racer"]);
     child.wait().expect("its end");
     let left: Vec<_> = fs::read_dir(&victim).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
