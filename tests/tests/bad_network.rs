@@ -165,7 +165,7 @@ fn a_hundred_pulls_through_lost_packets_are_exact() {
     let (here, there) = (format!("{}/app:v1", registry.authority()), format!("{address}/app:v1"));
     home.must(&["pull", "--quiet", &here]);
     home.must(&["tag", &here, &there]);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let pushed = inside(&home, &["push", "--quiet", &there]).output().expect("run dhow");
         if pushed.status.success() {

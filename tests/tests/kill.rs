@@ -28,7 +28,7 @@ const AGAIN_BYTES_MAX: u64 = 256 << 10;
 /// Bytes that may be fetched in vain for each kill, on the average.
 const WASTE_BYTES_MAX: u64 = 512 << 10;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A pull that is killed again and again until it gets through.
 struct Chain<'a> {

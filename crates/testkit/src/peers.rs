@@ -155,7 +155,8 @@ fn daemon(program: &Path) -> Command {
 
 /// Waits until `ready` or until the process ends; says the end of `log` then.
 fn wait_until_ready(name: &str, child: &mut Child, log: &Path, mut ready: impl FnMut() -> bool) -> io::Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(30);
+    // Two cores may have several daemons, and the tests of two programs, to start at once.
+    const PATIENCE: Duration = Duration::from_secs(120);
     let deadline = Instant::now() + PATIENCE;
     loop {
         if ready() {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::binary;
 
-/// How long any one command may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long any one command may take before it counts as hung: a flush on a disk that others write to takes a minute now and then.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// `dhow` with a store and a configuration of its own.
 #[derive(Clone, Debug)]

@@ -95,9 +95,9 @@ impl Shelf {
     /// Waits until no answer is under way.
     ///
     /// # Panics
-    /// When one takes more than ten seconds.
+    /// When one takes more than a minute.
     pub fn settle(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.registry.under_way() > 0 {
             assert!(Instant::now() < deadline, "an answer of the registry hangs");
             thread::sleep(Duration::from_micros(200));

@@ -13,7 +13,19 @@ use serde_json::Value;
 use crate::shell;
 
 /// Those that take longest come first, so that none of them runs on alone at the end.
-const LONGEST: [&str; 6] = ["store", "power_cut", "parity", "cli", "conformance", "attacks"];
+const LONGEST: [&str; 11] = [
+    "store",
+    "power_cut",
+    "parity",
+    "cli",
+    "conformance",
+    "attacks",
+    "interop_unpack",
+    "page_chromium",
+    "kill",
+    "replicas",
+    "contention",
+];
 
 /// A test program.
 #[derive(Debug)]
