@@ -233,7 +233,7 @@ fn whole(scene: &Scene) -> Vec<u8> {
 }
 
 /// Files below `layers/`, with their lengths.
-fn layer_files(scene: &Scene) -> Vec<(String, u64)> {
+pub(crate) fn layer_files(scene: &Scene) -> Vec<(String, u64)> {
     let entries = fs::read_dir(scene.path("store/layers/v1")).into_iter().flatten().flatten();
     let mut files: Vec<(String, u64)> = entries
         .map(|entry| {

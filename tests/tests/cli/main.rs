@@ -20,6 +20,7 @@ mod manifest;
 mod mount;
 mod names;
 mod nobody;
+mod outlines;
 mod personality;
 mod platforms;
 mod podman;
