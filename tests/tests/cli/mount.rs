@@ -41,6 +41,8 @@ fn an_image_is_mounted_counted_listed_and_unmounted() {
     let scene = &mounting.0;
     load(scene, "docker.io/acme/files:v1");
     assert_eq!(scene.must(&["image", "mount"]), "");
+    // What this leaves of the layers is nothing that can be mounted.
+    scene.must(&["ls", "-R", "acme/files:v1:/"]);
     let path = PathBuf::from(scene.command(&["image", "mount", "acme/files:v1"]).output().map_or_else(
         |error| panic!("{error}"),
         |output| String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
