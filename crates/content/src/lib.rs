@@ -5,6 +5,7 @@
 //!
 //! Nothing here starts a runtime or touches a file: futures are plain and run on any executor.
 
+mod about;
 pub mod copy;
 pub mod memory;
 mod origin;
@@ -15,6 +16,7 @@ mod transfer;
 mod verify;
 mod window;
 
+pub use about::{about, blob_of};
 pub use copy::{Copied, CopyOptions, Select, copy, copy_blob, documents_below};
 pub use origin::Origin;
 pub use place::{

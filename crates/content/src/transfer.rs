@@ -11,6 +11,7 @@ use dhow_spec::Descriptor;
 use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 
+use crate::about::about;
 use crate::copy::CopyOptions;
 use crate::origin::Origin;
 use crate::pause::pause;
@@ -41,7 +42,20 @@ pub(crate) enum Broken {
 
 /// Copies one blob. A blob that was resumed and turns out wrong is fetched once more from zero: the bytes of the earlier
 /// run may be the wrong ones. A sink that fails in a way that may pass is begun anew, since only it knows what it kept.
+///
+/// # Errors
+/// The failure of either place, noted to be about this blob.
 pub(crate) async fn transfer<S: Source, D: Sink>(
+    source: &S,
+    sink: &D,
+    blob: &Descriptor,
+    options: CopyOptions<'_>,
+    window: &Window,
+) -> Result<Transferred> {
+    move_one(source, sink, blob, options, window).await.map_err(|error| about(&blob.digest, error))
+}
+
+async fn move_one<S: Source, D: Sink>(
     source: &S,
     sink: &D,
     blob: &Descriptor,

@@ -1,8 +1,9 @@
 //! What is wrong with the content of an image, told with the image's name.
 
 use dhow_base::{Error, Kind, Result};
+use dhow_content::blob_of;
 use dhow_spec::Descriptor;
-use dhow_store::{MEND, Store, is_of_content};
+use dhow_store::{MEND, Store, Suspects, is_of_content};
 
 /// Names the image and the way out when its content is damaged or missing. To be asked only once the image was found.
 pub(crate) fn explain(name: &str, error: Error) -> Error {
@@ -24,12 +25,23 @@ pub(crate) fn blame(store: &Store, name: &str, root: &Descriptor, error: Error) 
     damage(store, name, root, error).unwrap_or_else(|error| error)
 }
 
+/// What is hashed to find out where an error comes from. What is not found is no question of bytes, and who finds the input
+/// invalid says of which blob, unless that is not what it is about.
+fn suspects(error: &Error) -> Suspects<'_> {
+    match (error.kind(), blob_of(error)) {
+        (Kind::NotFound, _) => Suspects::None,
+        (_, Some(blob)) => Suspects::One(blob),
+        (Kind::Corrupt, None) => Suspects::All,
+        (_, None) => Suspects::None,
+    }
+}
+
 /// What is damaged or missing in the store, if an error may come of that and something is; else the error.
 fn damage(store: &Store, name: &str, root: &Descriptor, error: Error) -> Result<Error> {
     if !is_of_content(error.kind()) {
         return Err(error);
     }
-    let damaged = match store.examine(&root.digest) {
+    let damaged = match store.examine(&root.digest, suspects(&error)) {
         Ok(damaged) => damaged,
         Err(second) => {
             tracing::debug!(digest = %root.digest, error = %second, "cannot look at the image again");

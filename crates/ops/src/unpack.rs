@@ -8,7 +8,7 @@ use dhow_base::beneath::Dir;
 use dhow_base::fs::Cursor;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
-use dhow_content::Source;
+use dhow_content::{Source, about};
 use dhow_layer::inflate_proven;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Unpacked, Unpacker};
@@ -120,7 +120,7 @@ pub(crate) fn unpack_into(
         let name = format!("layer {digest}");
         let input = Counted::new(Cursor::new(&blob.file, blob.offset), blob.length, digest, observer);
         let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-        inflate_proven(&name, diff_id, input, unpack)?;
+        inflate_proven(&name, diff_id, input, unpack).map_err(|error| about(&layer.digest, error))?;
         observer.event(Event::Done { digest });
     }
     let unpacked = unpacker.finish()?;

@@ -11,7 +11,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Descriptor, Digest};
 
 use crate::blobs::trusted_size;
-use crate::check::{Fault, fault, set_aside};
+use crate::check::{Fault, fault, fault_of_file, set_aside};
 use crate::read::MEND;
 use crate::store::Store;
 use crate::wait;
@@ -50,15 +50,16 @@ impl fmt::Display for Damaged {
 }
 
 impl Store {
-    /// Reads everything through that is here of a manifest or index. What is damaged is moved aside where the store can be
-    /// written, so that the next pull or load of it brings it again; it is kept until then.
+    /// Looks at everything that is here of a manifest or index, to tell why reading it failed. What is damaged is moved aside
+    /// where the store can be written, so that the next pull or load of it brings it again; it is kept until then.
     ///
-    /// This hashes the whole image: it is for telling why reading it failed.
+    /// Only the suspects are hashed, which takes its time, and what is small: manifests and configs. Of the other blobs it is
+    /// seen that they are there with their length.
     ///
     /// # Errors
     /// Those of the database.
-    pub fn examine(&self, digest: &Digest) -> Result<Vec<Damaged>> {
-        let mut examination = Examination::new(self);
+    pub fn examine(&self, digest: &Digest, suspects: Suspects<'_>) -> Result<Vec<Damaged>> {
+        let mut examination = Examination::new(self, suspects);
         examination.document(digest, "manifest")?;
         Ok(examination.damaged)
     }
@@ -68,7 +69,7 @@ impl Store {
         if !is_of_content(error.kind()) {
             return error;
         }
-        let mut examination = Examination::new(self);
+        let mut examination = Examination::new(self, Suspects::One(layer));
         match examination.blob(layer, "layer") {
             Ok(_) => examination.damaged.pop().map_or(error, Damaged::into_error),
             Err(second) => {
@@ -84,6 +85,17 @@ pub fn is_of_content(kind: Kind) -> bool {
     matches!(kind, Kind::Corrupt | Kind::NotFound | Kind::Invalid)
 }
 
+/// Which layers and other blobs a failure to read an image may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspects<'a> {
+    /// Any of them.
+    All,
+    /// The one that the failure is about.
+    One(&'a Digest),
+    /// None: what failed is no question of bytes.
+    None,
+}
+
 impl Damaged {
     /// The error for who wanted to read it, with the way out.
     #[must_use]
@@ -94,13 +106,14 @@ impl Damaged {
 
 struct Examination<'a> {
     store: &'a Store,
+    suspects: Suspects<'a>,
     seen: HashSet<Digest>,
     damaged: Vec<Damaged>,
 }
 
 impl<'a> Examination<'a> {
-    fn new(store: &'a Store) -> Self {
-        Self { store, seen: HashSet::new(), damaged: Vec::new() }
+    fn new(store: &'a Store, suspects: Suspects<'a>) -> Self {
+        Self { store, suspects, seen: HashSet::new(), damaged: Vec::new() }
     }
 
     fn document(&mut self, digest: &Digest, role: &'static str) -> Result<()> {
@@ -135,7 +148,9 @@ impl<'a> Examination<'a> {
         let Some(size) = store.read_rows(|connection| trusted_size(connection, digest, store.boot()))? else {
             return Ok(false);
         };
-        let Some(found) = fault(store, digest, size)? else { return Ok(true) };
+        let is_read = matches!(self.suspects, Suspects::All) || self.suspects == Suspects::One(digest) || matches!(role, "manifest" | "config");
+        let found = if is_read { fault(store, digest, size) } else { fault_of_file(store, digest, size) };
+        let Some(found) = found else { return Ok(true) };
         let (what, is_aside) = match found {
             Fault::Missing => (What::Missing, false),
             Fault::Unreadable(cause) => (What::Damaged(cause), false),
@@ -157,7 +172,7 @@ impl<'a> Examination<'a> {
         let path = self.store.paths().ingest(digest);
         let Some(lock) = self.lock(digest)? else { return Ok(false) };
         // Whoever had the lock may have brought it.
-        let is_still_damaged = fault(self.store, digest, size)?.is_some();
+        let is_still_damaged = fault(self.store, digest, size).is_some();
         let moved = if is_still_damaged { set_aside(self.store, digest) } else { Ok(false) };
         if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             durable::remove_file(&path)?;

@@ -56,7 +56,7 @@ pub use collect::Collected;
 pub use commit::{Committed, CommittedTarget, NewTarget};
 pub use container_mounts::ContainerMount;
 pub use db::Journal;
-pub use examine::{Damaged, is_of_content};
+pub use examine::{Damaged, Suspects, is_of_content};
 pub use find::{Found, MatchedBy};
 pub use holdings::{HeldMember, Holding};
 pub use images::Image;

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{LocalBlob, Source, VerifiedDocument, verify_document};
+use dhow_content::{LocalBlob, Source, VerifiedDocument, about, verify_document};
 use dhow_layer::{Compression, decode_error, encode};
 use dhow_spec::layout::ANNOTATION_REFERENCE_DIGEST;
 use dhow_spec::media_type::Compression as Stated;
@@ -105,7 +105,7 @@ impl<S: Source> Converter<'_, S> {
         let mut new = manifest.clone();
         if let Some(wanted) = self.changes.recompress {
             for layer in &mut new.layers {
-                *layer = self.layer(layer, wanted).await?;
+                *layer = self.layer(layer, wanted).await.map_err(|error| about(&layer.digest, error))?;
             }
         }
         let Some(family) = self.changes.format else { return Ok(new) };

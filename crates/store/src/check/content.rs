@@ -19,7 +19,7 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
     for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
-        let Some(found) = fault(store, digest, *size)? else { continue };
+        let Some(found) = fault(store, digest, *size) else { continue };
         // It may have been collected since its row was read.
         if !store.read_rows(|connection| has_row(connection, digest))? {
             continue;
@@ -113,22 +113,24 @@ impl Fault {
 }
 
 /// Reads a blob through of which so many bytes were stored.
-///
-/// # Errors
-/// None of the blob itself.
-pub(crate) fn fault(store: &Store, digest: &Digest, size: u64) -> Result<Option<Fault>> {
-    let path = store.paths().blob(digest);
-    Ok(match path.metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Fault::Missing),
-        Err(error) => Some(Fault::Unreadable(error.to_string())),
-        Ok(metadata) if metadata.len() != size => Some(Fault::Size(metadata.len())),
-        Ok(_) => match prove_file(&path, &descriptor(digest, size)) {
+pub(crate) fn fault(store: &Store, digest: &Digest, size: u64) -> Option<Fault> {
+    fault_of_file(store, digest, size).or_else(|| {
+        match prove_file(&store.paths().blob(digest), &descriptor(digest, size)) {
             Ok(Some(_)) => None,
             Ok(None) => Some(Fault::Bytes),
             Err(error) if error.kind() == Kind::NotFound => Some(Fault::Missing),
             Err(error) => Some(Fault::Unreadable(error.to_string())),
-        },
+        }
     })
+}
+
+/// What shows of a blob without reading it, of which so many bytes were stored.
+pub(crate) fn fault_of_file(store: &Store, digest: &Digest, size: u64) -> Option<Fault> {
+    match store.paths().blob(digest).metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Fault::Missing),
+        Err(error) => Some(Fault::Unreadable(error.to_string())),
+        Ok(metadata) => (metadata.len() != size).then_some(Fault::Size(metadata.len())),
+    }
 }
 
 /// Takes away the row of a blob that was not flushed before the machine went down, unless it has been fetched anew.

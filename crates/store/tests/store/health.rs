@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::Kind;
 use dhow_base::progress::Silent;
 use dhow_content::{Begin, Sink};
-use dhow_store::{Container, ContainerState, OpenOptions, ProblemCode, Severity, Store};
+use dhow_store::{Container, ContainerState, OpenOptions, ProblemCode, Severity, Store, Suspects};
 use futures::executor::block_on;
 use rusqlite::Connection;
 
@@ -63,7 +63,7 @@ fn a_second_look_moves_aside_what_no_size_shows() {
     let (store, root) = (open(&directory), root_of(&directory));
     let remote = Remote::small("look");
     remote.pull(&store, &["app:1"]).unwrap();
-    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+    assert_eq!(store.examine(&remote.root.digest, Suspects::None).unwrap(), []);
     let image = store.find("app:1").unwrap().image_id;
     let layer = store.layers(&image).unwrap()[1].blob.digest.clone();
     let flip = |digest: &dhow_spec::Digest| {
@@ -75,7 +75,8 @@ fn a_second_look_moves_aside_what_no_size_shows() {
     };
     let damaged = flip(&layer);
     assert!(store.is_complete_for(&remote.root.digest, None).unwrap(), "nobody has read it");
-    let found = store.examine(&remote.root.digest).unwrap();
+    assert_eq!(store.examine(&remote.root.digest, Suspects::None).unwrap(), [], "its length is right");
+    let found = store.examine(&remote.root.digest, Suspects::One(&layer)).unwrap();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!((found[0].role, &found[0].digest, found[0].is_aside), ("layer", &layer, true));
     let kept = std::fs::read(root.join("damaged").join(format!("sha256-{}", layer.hex()))).unwrap();
@@ -83,14 +84,14 @@ fn a_second_look_moves_aside_what_no_size_shows() {
     assert!(std::fs::read_dir(root.join("ingest")).unwrap().next().is_none(), "no lock is left");
     assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
     remote.pull(&store, &["app:1"]).unwrap();
-    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+    assert_eq!(store.examine(&remote.root.digest, Suspects::None).unwrap(), []);
 
     // A config is proven before an image counts as up to date.
     flip(&image);
     assert!(!store.is_complete_for(&remote.root.digest, None).unwrap());
-    assert_eq!(store.examine(&remote.root.digest).unwrap()[0].role, "config");
+    assert_eq!(store.examine(&remote.root.digest, Suspects::None).unwrap()[0].role, "config");
     remote.pull(&store, &["app:1"]).unwrap();
-    assert_eq!(store.examine(&remote.root.digest).unwrap(), []);
+    assert_eq!(store.examine(&remote.root.digest, Suspects::None).unwrap(), []);
     assert!(store.check(true).unwrap().is_sound());
     assert_sound(&store, "after both");
 }
