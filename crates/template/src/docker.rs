@@ -65,13 +65,13 @@ fn join(list: &Value, separator: &[u8], limit: usize) -> Vec<u8> {
     joined
 }
 
-/// Go's `strings.Title`: the first letter of every word in upper case.
+/// Go's `strings.Title`: the first letter of every word in title case.
 fn title(text: &[u8]) -> Vec<u8> {
     let mut before = ' ';
     mapped(text, |character| {
         let starts = is_separator(before);
         before = character;
-        if starts { upper(character) } else { character }
+        if starts { title_case(character) } else { character }
     })
 }
 
@@ -92,7 +92,29 @@ fn lower(character: char) -> char {
 }
 
 fn upper(character: char) -> char {
-    single(character, character.to_uppercase())
+    match character {
+        // Greek letters with an iota below. In full it becomes a letter of its own, one to one it stays there (UnicodeData.txt).
+        '\u{1F80}'..='\u{1F87}' | '\u{1F90}'..='\u{1F97}' | '\u{1FA0}'..='\u{1FA7}' => moved(character, 8),
+        '\u{1FB3}' | '\u{1FC3}' | '\u{1FF3}' => moved(character, 9),
+        _ => single(character, character.to_uppercase()),
+    }
+}
+
+/// Upper case, but for letters that begin a word in another form (`UnicodeData.txt`, `Simple_Titlecase_Mapping`).
+fn title_case(character: char) -> char {
+    match character {
+        'Ǆ' | 'ǅ' | 'ǆ' => 'ǅ',
+        'Ǉ' | 'ǈ' | 'ǉ' => 'ǈ',
+        'Ǌ' | 'ǋ' | 'ǌ' => 'ǋ',
+        'Ǳ' | 'ǲ' | 'ǳ' => 'ǲ',
+        // Georgian has capitals for whole texts alone.
+        'ა'..='ჺ' | 'ჽ'..='ჿ' => character,
+        _ => upper(character),
+    }
+}
+
+fn moved(character: char, distance: u32) -> char {
+    char::from_u32(u32::from(character) + distance).unwrap_or(character)
 }
 
 /// Go maps characters one to one: those that would become several stay as they are.
@@ -129,5 +151,31 @@ fn truncate(text: &[u8], length: i64) -> Result<Value, String> {
     match usize::try_from(length) {
         Ok(length) => Ok(text[..length.min(text.len())].to_vec().into()),
         Err(_) => Err(format!("runtime error: slice bounds out of range [:{length}]")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What docker 28's client makes of `{{title}} {{upper}} {{lower}}`.
+    #[test]
+    fn letters_change_one_to_one() {
+        for (text, expected) in [
+            ("ǆ", "ǅ Ǆ ǆ"),
+            ("Ǆx", "ǅx ǄX ǆx"),
+            ("ᾀ", "ᾈ ᾈ ᾀ"),
+            ("ᾳ", "ᾼ ᾼ ᾳ"),
+            ("ῼ", "ῼ ῼ ῳ"),
+            ("ა", "ა Ა ა"),
+            ("İ", "İ İ i"),
+            ("ß", "ß ß ß"),
+            ("ΐ", "ΐ ΐ ΐ"),
+            ("one two_three-four", "One Two_three-Four ONE TWO_THREE-FOUR one two_three-four"),
+        ] {
+            let changed = [title(text.as_bytes()), mapped(text.as_bytes(), upper), mapped(text.as_bytes(), lower)];
+            let changed = changed.map(|text| String::from_utf8(text).unwrap()).join(" ");
+            assert_eq!(changed, expected, "{text}");
+        }
     }
 }
