@@ -60,6 +60,16 @@ pub(crate) fn image(image: &Inspect) -> Value {
 pub(crate) fn config(config: Option<&RunConfig>) -> Value {
     let Some(config) = config else { return Value::Null { name: "*v1.DockerOCIImageConfig", fields: &CONFIG_FIELDS } };
     let texts = |list: &Option<Vec<String>>| Value::texts(list.as_deref());
+    let mut fields = oci_config(config);
+    let values = [healthcheck(config.healthcheck.as_ref()), texts(&config.on_build), texts(&config.shell)];
+    let names = CONFIG_FIELDS.into_iter().skip(fields.len());
+    fields.extend(names.zip(values).map(|(name, value)| Field::optional(name, value)));
+    Value::pointer(CONFIG, fields)
+}
+
+/// The fields of it that OCI's `v1.ImageConfig` has, which come first.
+pub(crate) fn oci_config(config: &RunConfig) -> Vec<Field> {
+    let texts = |list: &Option<Vec<String>>| Value::texts(list.as_deref());
     let labels = config.labels.as_ref();
     let labels = labels.map(|labels| labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect());
     let values = [
@@ -73,14 +83,8 @@ pub(crate) fn config(config: Option<&RunConfig>) -> Value {
         Value::map(Type::Text, labels),
         Value::from(config.stop_signal.as_deref().unwrap_or("")),
         Value::from(config.args_escaped),
-        healthcheck(config.healthcheck.as_ref()),
-        texts(&config.on_build),
-        texts(&config.shell),
     ];
-    Value::pointer(
-        CONFIG,
-        CONFIG_FIELDS.into_iter().zip(values).map(|(name, value)| Field::optional(name, value)).collect(),
-    )
+    CONFIG_FIELDS.into_iter().zip(values).map(|(name, value)| Field::optional(name, value)).collect()
 }
 
 fn names(names: Option<&NameSet>) -> Value {

@@ -98,9 +98,9 @@ impl Report {
             None => (false, format.to_owned()),
         };
         let template = template.replace("\\t", "\t").replace("\\n", "\n");
-        // Podman's templates run over all rows; one that does not say so is put into a loop.
+        // Podman's templates run over all rows; one that does not do so itself is put into a loop.
         let end = if template.ends_with('\n') { "" } else { "\n" };
-        let template = match template.contains("range") {
+        let template = match loops_over_all(&template) {
             true => format!("{template}{end}"),
             false => format!("{{{{range .}}}}{template}{end}{{{{end -}}}}"),
         };
@@ -142,6 +142,14 @@ fn of(element: Type, items: Vec<Value>) -> Value {
     Value::List(Rc::new(List { element, items, is_nil: false }))
 }
 
+/// Whether a template has a loop over all rows, in one of the forms that podman looks for: `{{range .}}` with spaces or without.
+fn loops_over_all(template: &str) -> bool {
+    template.split("{{").skip(1).any(|action| {
+        let words = action.trim_start().strip_prefix("range").and_then(|rest| rest.trim_start().strip_prefix('.'));
+        words.is_some_and(|rest| rest.trim_start().starts_with("}}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +178,8 @@ mod tests {
     fn templates_run_over_all_rows() {
         assert_eq!(filled("{{.ID}}\\t{{upper .Name}}"), "1\tALPINE\n22\tA-MUCH-LONGER-NAME\n");
         assert_eq!(filled("{{range .}}{{.ID}},{{end}}"), "1,22,\n");
+        assert_eq!(filled("x{{ range  . }}{{.ID}},{{end}}"), "x1,22,\n");
+        assert_eq!(filled("range {{.ID}}"), "range 1\nrange 22\n");
         assert_eq!(
             filled("table {{.Name}} {{.ID}}"),
             "NAME                THING ID\nalpine              1\na-much-longer-name  22\n"

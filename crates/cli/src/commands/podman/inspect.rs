@@ -13,7 +13,7 @@ use super::volume;
 use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 const REPORT: Report = Report { name: "inspect", row: Type::Any, headers: &[] };
 
@@ -46,6 +46,7 @@ impl Verb for Inspect {
     const ABOUT: &'static str = "Show everything that is known about an object";
     const OPERANDS: &'static str = "NAME|ID [NAME|ID...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Everything;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -80,7 +81,8 @@ impl Verb for Inspect {
                 return self.containers(session, &context, &self.names);
             }
         }
-        show(session, &self.format, &self.names, missing)
+        let format = if self.kind == "image" { of_image(&self.format) } else { self.format };
+        show(session, &format, &self.names, missing)
     }
 }
 
@@ -151,14 +153,26 @@ impl Verb for ImageInspect {
     const ABOUT: &'static str = "Show everything that is known about images";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        show(session, &self.format, &self.names, |_, error| error.to_string())
+        show(session, &of_image(&self.format), &self.names, |_, error| error.to_string())
     }
+}
+
+/// A template for images alone, in which podman looks for the health check where docker has it, too.
+fn of_image(format: &str) -> String {
+    format.replace(".Config.Healthcheck", ".HealthCheck")
+}
+
+/// A template with podman's older names of fields under their present ones (podman, `inspectNormalize`).
+fn present(format: &str) -> String {
+    const RENAMED: [(&str, &str); 3] = [(".Src", ".Source"), (".Dst", ".Destination"), (".ImageID", ".Image")];
+    RENAMED.iter().fold(format.to_owned(), |format, (old, new)| format.replace(old, new))
 }
 
 fn nothing_named() -> Failure {
@@ -190,7 +204,7 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
 
 /// Prints objects through a template.
 pub(super) fn fill(session: &Session<'_>, format: &str, objects: Vec<Value>) -> Outcome {
-    let Filled { text, outcome } = REPORT.fill(format, false, objects)?;
+    let Filled { text, outcome } = REPORT.fill(&present(format), false, objects)?;
     session.console.text(text);
     outcome.map_err(|failure| failure.about("inspecting object: printing inspect output"))
 }
