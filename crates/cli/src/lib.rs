@@ -6,6 +6,7 @@
 mod absent;
 mod background;
 mod commands;
+mod complete;
 mod console;
 mod daemon_flags;
 mod environment;
@@ -61,7 +62,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(FLAG_ERROR);
         }
     };
-    let outcome = run(arguments.get(1..).unwrap_or_default(), personality, &console);
+    let given = arguments.get(1..).unwrap_or_default();
+    let outcome =
+        if complete::answer(given, personality, &console) { Ok(()) } else { run(given, personality, &console) };
     let failure = match (outcome, console.finish()) {
         (Ok(()), Ok(())) => return ExitCode::SUCCESS,
         // Results that did not arrive count more than what else went wrong.

@@ -2,6 +2,7 @@
 
 use clap::builder::TypedValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use dhow_ops::completion::Named;
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -16,6 +17,9 @@ pub(crate) trait Verb: Args {
     /// How many operands it takes.
     const COUNT: Count;
 
+    /// What its operands name, for completion.
+    const NAMES: Operands = Operands::Others;
+
     /// The operands given.
     fn operands(&self) -> &[String];
 
@@ -29,6 +33,42 @@ pub(crate) trait Verb: Args {
     /// # Errors
     /// Whatever failed; what was printed until then stands.
     fn run(self, session: &Session<'_>) -> Outcome;
+}
+
+/// What the operands of a verb name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operands {
+    /// Images.
+    Images,
+    /// An image, and behind it what is not known: not even flags are.
+    ImageThenOthers,
+    /// Containers.
+    Containers,
+    /// A container, and behind it what is not known.
+    OneContainer,
+    /// Images or containers.
+    ImagesAndContainers,
+    /// Volumes.
+    Volumes,
+    /// Images, containers or volumes.
+    Everything,
+    /// Files, or what nobody here knows.
+    Others,
+}
+
+impl Operands {
+    /// What the operand with this number may name; nothing where that is not known.
+    pub(crate) fn at(self, number: usize) -> &'static [Named] {
+        match self {
+            Self::ImageThenOthers | Self::OneContainer if number > 0 => &[],
+            Self::Images | Self::ImageThenOthers => &[Named::Images],
+            Self::Containers | Self::OneContainer => &[Named::Containers],
+            Self::ImagesAndContainers => &[Named::Images, Named::Containers],
+            Self::Volumes => &[Named::Volumes],
+            Self::Everything => &[Named::Images, Named::Containers, Named::Volumes],
+            Self::Others => &[],
+        }
+    }
 }
 
 /// How many operands a verb takes.
@@ -135,6 +175,7 @@ pub(crate) enum Meaning {
 pub(crate) struct Handle {
     about: &'static str,
     operands: &'static str,
+    names: Operands,
     arguments: fn(Command) -> Command,
     run: fn(&ArgMatches, &Session<'_>) -> Outcome,
 }
@@ -258,7 +299,12 @@ impl Node {
 
 impl Handle {
     const fn of<V: Verb>() -> Self {
-        Self { about: V::ABOUT, operands: V::OPERANDS, arguments: arguments::<V>, run: run::<V> }
+        Self { about: V::ABOUT, operands: V::OPERANDS, names: V::NAMES, arguments: arguments::<V>, run: run::<V> }
+    }
+
+    /// What its operands name.
+    pub(crate) fn names(&self) -> Operands {
+        self.names
     }
 
     /// Runs the verb with its arguments.

@@ -6,6 +6,7 @@
 pub mod append;
 pub mod artifact;
 pub mod cat;
+pub mod completion;
 pub mod container;
 mod content_error;
 pub mod context;

@@ -148,7 +148,9 @@ impl<'a> Examination<'a> {
         let Some(size) = store.read_rows(|connection| trusted_size(connection, digest, store.boot()))? else {
             return Ok(false);
         };
-        let is_read = matches!(self.suspects, Suspects::All) || self.suspects == Suspects::One(digest) || matches!(role, "manifest" | "config");
+        let is_read = matches!(self.suspects, Suspects::All)
+            || self.suspects == Suspects::One(digest)
+            || matches!(role, "manifest" | "config");
         let found = if is_read { fault(store, digest, size) } else { fault_of_file(store, digest, size) };
         let Some(found) = found else { return Ok(true) };
         let (what, is_aside) = match found {

@@ -9,7 +9,7 @@ use super::remade::{Outlet, list};
 use super::targets::PlatformOptions;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `append`.
 #[derive(Args, Debug)]
@@ -38,6 +38,7 @@ impl Verb for Append {
     const ABOUT: &'static str = "Put tars on top of an image as layers";
     const OPERANDS: &'static str = "";
     const COUNT: Count = Count::Exactly(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.operands

@@ -10,7 +10,7 @@ use super::targets;
 use crate::console::Console;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `cat`.
 #[derive(Args, Debug)]
@@ -23,6 +23,7 @@ impl Verb for Cat {
     const ABOUT: &'static str = "Write files of images to standard output, without a container";
     const OPERANDS: &'static str = "IMAGE:/PATH [IMAGE:/PATH...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -4,9 +4,15 @@ use clap::{Arg, ArgAction, Args, Command};
 use clap_complete::Shell;
 
 use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::tree;
 use crate::verb::{Count, Verb};
+
+/// Scripts that ask this program for what completes a line, as [`crate::complete`] answers; `PROGRAM` stands for its name.
+const BASH: &str = include_str!("completion/bash.sh");
+const ZSH: &str = include_str!("completion/zsh.sh");
+const FISH: &str = include_str!("completion/fish.fish");
 
 /// The arguments of `completion`.
 #[derive(Args, Debug)]
@@ -26,23 +32,29 @@ impl Verb for Completion {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         for name in &self.shells {
-            let shell = match name.as_str() {
-                "bash" => Shell::Bash,
-                "zsh" => Shell::Zsh,
-                "fish" => Shell::Fish,
-                "powershell" => Shell::PowerShell,
+            let program = session.personality.program();
+            let script = match name.as_str() {
+                "bash" => BASH.replace("PROGRAM", program),
+                "zsh" => ZSH.replace("PROGRAM", program),
+                "fish" => FISH.replace("PROGRAM", program),
+                "powershell" => powershell(session.personality),
                 other => {
                     let message = format!("unknown shell {other:?}: there are bash, zsh, fish and powershell");
                     return Err(Failure::Client(message));
                 }
             };
-            let mut script = Vec::new();
-            let program = session.personality.program();
-            clap_complete::generate(shell, &mut with_switches(tree::root(session.personality)), program, &mut script);
-            session.console.text(String::from_utf8_lossy(&script));
+            session.console.text(script);
         }
         Ok(())
     }
+}
+
+/// A script that knows the words and flags, but not what is here.
+fn powershell(personality: Personality) -> String {
+    let mut script = Vec::new();
+    let mut command = with_switches(tree::root(personality));
+    clap_complete::generate(Shell::PowerShell, &mut command, personality.program(), &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// The command line with plain switches. Ours may have a value behind an equals sign; the scripts would take the next word for

@@ -10,7 +10,7 @@ use crate::format::document::{DocumentFormat, one_by_one};
 use crate::format::{schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `diff`.
 #[derive(Args, Debug)]
@@ -29,6 +29,7 @@ impl Verb for Diff {
         "Show which files differ between two images, or what a container or the last layer of an image changed";
     const OPERANDS: &'static str = "IMAGE|CONTAINER [IMAGE]";
     const COUNT: Count = Count::Between(1, 2);
+    const NAMES: Operands = Operands::ImagesAndContainers;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -5,7 +5,7 @@ use dhow_ops::exists;
 
 use crate::errors::{FAILED, FLAG_ERROR, Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `image exists`.
 #[derive(Args, Debug)]
@@ -18,6 +18,7 @@ impl Verb for Exists {
     const ABOUT: &'static str = "Tell by the exit code whether an image is here: 0 yes, 1 no, 125 cannot tell";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -13,7 +13,7 @@ use super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `export`.
 #[derive(Args, Debug)]
@@ -33,6 +33,7 @@ impl Verb for Export {
     const ABOUT: &'static str = "Write the files of a container or an image to a tar archive, without layers";
     const OPERANDS: &'static str = "CONTAINER|IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::ImagesAndContainers;
 
     fn operands(&self) -> &[String] {
         &self.operands

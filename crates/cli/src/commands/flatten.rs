@@ -8,7 +8,7 @@ use super::remade::Outlet;
 use super::targets::PlatformOptions;
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `flatten`.
 #[derive(Args, Debug)]
@@ -25,6 +25,7 @@ impl Verb for Flatten {
     const ABOUT: &'static str = "Make one layer of all layers of an image";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -12,7 +12,7 @@ use crate::format::table::Table;
 use crate::format::text::ellipsis;
 use crate::format::{ListFormat, ago, json, units};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// Columns of CREATED BY, the ellipsis among them.
 const CREATED_BY_COLUMNS: usize = 45;
@@ -62,6 +62,7 @@ impl Verb for History {
     const ABOUT: &'static str = "Show how an image was made";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

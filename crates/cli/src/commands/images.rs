@@ -17,7 +17,7 @@ use crate::format::table::Columns;
 use crate::format::{ListFormat, NONE, ago, json, units};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// Words of `image`, as docker lists them for the hint at a typing mistake.
 const IMAGE_WORDS: [&str; 13] =
@@ -106,6 +106,7 @@ impl Verb for Images {
     const ABOUT: &'static str = "List images";
     const OPERANDS: &'static str = "[REPOSITORY[:TAG]]";
     const COUNT: Count = Count::AtMost(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

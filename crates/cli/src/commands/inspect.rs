@@ -13,7 +13,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::{json, list, object};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `inspect`, which looks for any object of the name.
 #[derive(Args, Debug)]
@@ -37,6 +37,7 @@ impl Verb for Inspect {
     const ABOUT: &'static str = "Show everything that is known about an object";
     const OPERANDS: &'static str = "NAME|ID [NAME|ID...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Everything;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -117,6 +118,7 @@ impl Verb for ImageInspect {
     const ABOUT: &'static str = "Show everything that is known about images";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

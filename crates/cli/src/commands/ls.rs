@@ -8,7 +8,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, one_by_one};
 use crate::format::{schema, units};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `ls`.
 #[derive(Args, Debug)]
@@ -38,6 +38,7 @@ impl Verb for List {
     const ABOUT: &'static str = "List the files of an image, without a container";
     const OPERANDS: &'static str = "IMAGE:/PATH [IMAGE:/PATH...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

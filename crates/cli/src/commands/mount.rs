@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::schema;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `image mount`.
 #[derive(Args, Debug)]
@@ -28,6 +28,7 @@ impl Verb for Mount {
     const ABOUT: &'static str = "Mount images read-only and show where, or show what is mounted";
     const OPERANDS: &'static str = "[IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -156,6 +157,7 @@ impl Verb for Unmount {
     const ABOUT: &'static str = "Unmount images";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

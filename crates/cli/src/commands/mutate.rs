@@ -10,7 +10,7 @@ use super::remade::{Outlet, list, pair, pairs};
 use super::targets::{self, PlatformOptions};
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `mutate`.
 #[derive(Args, Debug)]
@@ -64,6 +64,7 @@ impl Verb for Mutate {
     const ABOUT: &'static str = "Change the labels, annotations, command or layers of an image";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -21,7 +21,7 @@ use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "what has arrived is kept, and the next pull goes on from there";
@@ -66,6 +66,7 @@ impl Verb for Pull {
     const ABOUT: &'static str = "Download images from a registry";
     const OPERANDS: &'static str = "NAME[:TAG|@DIGEST] [NAME...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

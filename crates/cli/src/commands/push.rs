@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
@@ -60,6 +60,7 @@ impl Verb for Push {
     const ABOUT: &'static str = "Upload images to a registry";
     const OPERANDS: &'static str = "NAME[:TAG] [NAME...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -8,7 +8,7 @@ use super::remade::Outlet;
 use super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `rebase`.
 #[derive(Args, Debug)]
@@ -35,6 +35,7 @@ impl Verb for Rebase {
     const ABOUT: &'static str = "Put an image on a new base without building it again";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::AtMost(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -10,7 +10,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::schema;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `rmi`.
 #[derive(Args, Debug)]
@@ -44,6 +44,7 @@ impl Verb for Rmi {
     const ABOUT: &'static str = "Remove images";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

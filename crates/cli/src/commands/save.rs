@@ -16,7 +16,7 @@ use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, text};
 use crate::session::Session;
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `save`.
 #[derive(Args, Debug)]
@@ -37,6 +37,7 @@ impl Verb for Save {
     const ABOUT: &'static str = "Write images to a tar archive that docker, podman and OCI tools read";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -8,7 +8,7 @@ use dhow_spec::{Digest, Reference};
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `tag`.
 #[derive(Args, Debug)]
@@ -22,6 +22,7 @@ impl Verb for Tag {
     const ABOUT: &'static str = "Give an image another name, or several";
     const OPERANDS: &'static str = "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]";
     const COUNT: Count = Count::Exactly(2);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -10,7 +10,7 @@ use crate::errors::Outcome;
 use crate::format::document::DocumentFormat;
 use crate::format::{schema, units};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `image tree`.
 #[derive(Args, Debug)]
@@ -28,6 +28,7 @@ impl Verb for Tree {
     const ABOUT: &'static str = "Show the layers of an image, their sizes and the images that end with them";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

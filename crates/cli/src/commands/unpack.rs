@@ -11,7 +11,7 @@ use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `unpack`.
 #[derive(Args, Debug)]
@@ -53,6 +53,7 @@ impl Verb for Unpack {
     const ABOUT: &'static str = "Unpack the files of an image into a directory";
     const OPERANDS: &'static str = "IMAGE DIRECTORY";
     const COUNT: Count = Count::Exactly(2);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.operands

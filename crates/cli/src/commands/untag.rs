@@ -5,7 +5,7 @@ use dhow_ops::untag;
 
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `untag`.
 #[derive(Args, Debug)]
@@ -18,6 +18,7 @@ impl Verb for Untag {
     const ABOUT: &'static str = "Take names off an image, which stays; all of them when none is given";
     const OPERANDS: &'static str = "IMAGE [NAME...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

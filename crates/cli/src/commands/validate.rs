@@ -13,7 +13,7 @@ use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::schema;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `validate`.
 #[derive(Args, Debug)]
@@ -41,6 +41,7 @@ impl Verb for Validate {
     const ABOUT: &'static str = "Check that images are what their manifests and configs say";
     const OPERANDS: &'static str = "[IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

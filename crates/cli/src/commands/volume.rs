@@ -17,7 +17,7 @@ use crate::format::table::Table;
 use crate::format::{ListFormat, ago, json as encode, units};
 use crate::session::Session;
 use crate::terminal;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The only driver that there is, and the only scope of a volume.
 pub(super) const LOCAL: &str = "local";
@@ -196,6 +196,7 @@ impl Verb for Inspect {
     const ABOUT: &'static str = "Show everything that is known about volumes";
     const OPERANDS: &'static str = "VOLUME [VOLUME...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Volumes;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -262,6 +263,7 @@ impl Verb for Remove {
     const ABOUT: &'static str = "Remove volumes that no container uses";
     const OPERANDS: &'static str = "VOLUME [VOLUME...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Volumes;
 
     fn operands(&self) -> &[String] {
         &self.names

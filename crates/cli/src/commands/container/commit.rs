@@ -8,7 +8,7 @@ use dhow_spec::Reference;
 use super::{found, machine_for};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `commit`.
 #[derive(Args, Debug)]
@@ -36,6 +36,7 @@ impl Verb for Commit {
     const ABOUT: &'static str = "Make an image of what a container changed";
     const OPERANDS: &'static str = "CONTAINER [REPOSITORY[:TAG]]";
     const COUNT: Count = Count::Between(1, 2);
+    const NAMES: Operands = Operands::OneContainer;
 
     fn operands(&self) -> &[String] {
         &self.operands

@@ -10,7 +10,7 @@ use super::super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::format::{ago, json as encode, list};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What docker shows for a time that has not come.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -32,6 +32,7 @@ impl Verb for ContainerInspect {
     const ABOUT: &'static str = "Show everything that is known about containers";
     const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
         &self.names

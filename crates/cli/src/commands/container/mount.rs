@@ -15,7 +15,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::podman;
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `mount`.
 #[derive(Args, Debug)]
@@ -46,6 +46,7 @@ impl Verb for Mount {
     const ABOUT: &'static str = "Mount the files of containers and show where, or show what is mounted";
     const OPERANDS: &'static str = "[CONTAINER...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -131,6 +132,7 @@ impl Verb for Unmount {
     const ABOUT: &'static str = "Unmount containers";
     const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -11,7 +11,7 @@ use crate::format::units;
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `rm`.
 #[derive(Args, Debug)]
@@ -30,6 +30,7 @@ impl Verb for Remove {
     const ABOUT: &'static str = "Remove containers";
     const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
         &self.names

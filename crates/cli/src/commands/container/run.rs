@@ -14,7 +14,7 @@ use crate::format::ago;
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// Exit code of what this program cannot do, as with docker.
 const CANNOT: u8 = 125;
@@ -36,6 +36,7 @@ impl Verb for Create {
     const ABOUT: &'static str = "Make a container of an image, without running it";
     const OPERANDS: &'static str = "IMAGE [COMMAND] [ARG...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::ImageThenOthers;
 
     fn operands(&self) -> &[String] {
         &self.words
@@ -72,6 +73,7 @@ impl Verb for Run {
     const ABOUT: &'static str = "Make a container of an image and run it in the foreground";
     const OPERANDS: &'static str = "IMAGE [COMMAND] [ARG...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::ImageThenOthers;
 
     fn operands(&self) -> &[String] {
         &self.words

@@ -7,7 +7,7 @@ use super::run::{Told, check_terminal, ended, refused, streams};
 use super::{found, machine};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `start`.
 #[derive(Args, Debug)]
@@ -26,6 +26,7 @@ impl Verb for Start {
     const ABOUT: &'static str = "Run a container that was made or has ended, in the foreground";
     const OPERANDS: &'static str = "CONTAINER";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
         &self.names

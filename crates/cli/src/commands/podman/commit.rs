@@ -13,7 +13,7 @@ use super::Copying;
 use super::import::instruction;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `commit`.
 #[derive(Args, Debug)]
@@ -53,6 +53,7 @@ impl Verb for Commit {
     const ABOUT: &'static str = "Make an image of what a container changed";
     const OPERANDS: &'static str = "CONTAINER [IMAGE]";
     const COUNT: Count = Count::Between(1, 2);
+    const NAMES: Operands = Operands::OneContainer;
 
     fn operands(&self) -> &[String] {
         &self.operands

@@ -11,7 +11,7 @@ use crate::commands::diff::Diff as DockersDiff;
 use crate::errors::{Failure, Outcome};
 use crate::format::podman::indented;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `diff`.
 #[derive(Args, Debug)]
@@ -38,6 +38,7 @@ impl Verb for Diff {
     const ABOUT: &'static str = DockersDiff::ABOUT;
     const OPERANDS: &'static str = DockersDiff::OPERANDS;
     const COUNT: Count = DockersDiff::COUNT;
+    const NAMES: Operands = Operands::ImagesAndContainers;
 
     fn operands(&self) -> &[String] {
         &self.names

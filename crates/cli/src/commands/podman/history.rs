@@ -9,7 +9,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::format::{ago, json, units};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What stands for the ID of a step that is no image of its own.
 const MISSING: &str = "<missing>";
@@ -55,6 +55,7 @@ impl Verb for History {
     const ABOUT: &'static str = "Show how an image was made";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

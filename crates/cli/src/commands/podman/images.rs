@@ -14,7 +14,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::format::{NONE, ago};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 const REPORT: Report = Report {
     name: "images",
@@ -86,6 +86,7 @@ impl Verb for Images {
     const ABOUT: &'static str = "List images";
     const OPERANDS: &'static str = "[IMAGE]";
     const COUNT: Count = Count::AtMost(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -11,7 +11,7 @@ use crate::commands::transfers::Retries;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "what has arrived is kept, and the next pull goes on from there";
@@ -58,6 +58,7 @@ impl Verb for Pull {
     const ABOUT: &'static str = "Download images from a registry";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

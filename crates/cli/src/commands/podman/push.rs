@@ -18,7 +18,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
@@ -77,6 +77,7 @@ impl Verb for Push {
     const ABOUT: &'static str = "Upload an image to a registry";
     const OPERANDS: &'static str = "IMAGE [DESTINATION]";
     const COUNT: Count = Count::Between(1, 2);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

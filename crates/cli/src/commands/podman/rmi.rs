@@ -6,7 +6,7 @@ use dhow_ops::rmi::{self, Report};
 
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// Exit code when a container stands in the way.
 const IN_USE: u8 = 2;
@@ -35,6 +35,7 @@ impl Verb for Rmi {
     const ABOUT: &'static str = "Remove images";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

@@ -12,7 +12,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::Session;
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// What can be written. The archive is both kinds at once.
 const FORMATS: [&str; 4] = ["oci-dir", "oci-archive", "docker-dir", "docker-archive"];
@@ -47,6 +47,7 @@ impl Verb for Save {
     const ABOUT: &'static str = "Write images to an archive or a directory";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

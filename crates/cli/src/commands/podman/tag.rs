@@ -5,7 +5,7 @@ use dhow_ops::{exists, tag, untag};
 
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `tag`.
 #[derive(Args, Debug)]
@@ -18,6 +18,7 @@ impl Verb for Tag {
     const ABOUT: &'static str = "Give an image further names";
     const OPERANDS: &'static str = "IMAGE TARGET_NAME [TARGET_NAME...]";
     const COUNT: Count = Count::AtLeast(2);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -40,6 +41,7 @@ impl Verb for Untag {
     const ABOUT: &'static str = "Take names off an image, all when none is given";
     const OPERANDS: &'static str = "IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -62,6 +64,7 @@ impl Verb for Exists {
     const ABOUT: &'static str = "Tell by the exit code whether an image is here: 0 yes, 1 no, 125 cannot tell";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

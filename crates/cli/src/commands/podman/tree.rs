@@ -7,7 +7,7 @@ use super::super::tree::{described, grown, straight};
 use crate::errors::Outcome;
 use crate::format::units;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// The arguments of `image tree`.
 #[derive(Args, Debug)]
@@ -23,6 +23,7 @@ impl Verb for ImageTree {
     const ABOUT: &'static str = "Draw the layers of an image";
     const OPERANDS: &'static str = "IMAGE";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Images;
 
     fn operands(&self) -> &[String] {
         &self.names

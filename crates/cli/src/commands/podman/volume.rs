@@ -22,7 +22,7 @@ use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::object;
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Operands, Verb};
 
 /// Exit code of podman's for a volume that a container uses.
 const IN_USE: u8 = 2;
@@ -217,6 +217,7 @@ impl Verb for Inspect {
     const ABOUT: &'static str = "Show everything that is known about volumes";
     const OPERANDS: &'static str = "VOLUME [VOLUME...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Volumes;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -349,6 +350,7 @@ impl Verb for Remove {
     const ABOUT: &'static str = "Remove volumes";
     const OPERANDS: &'static str = "VOLUME [VOLUME...]";
     const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Volumes;
 
     fn operands(&self) -> &[String] {
         &self.names
@@ -456,6 +458,7 @@ impl Verb for Exists {
     const ABOUT: &'static str = "Tell by the exit code whether a volume is here: 0 yes, 1 no, 125 cannot tell";
     const OPERANDS: &'static str = "VOLUME";
     const COUNT: Count = Count::Exactly(1);
+    const NAMES: Operands = Operands::Volumes;
 
     fn operands(&self) -> &[String] {
         &self.names
