@@ -339,10 +339,14 @@ const DEFAULT_TRUE: [&str; 4] = ["disable_content_trust", "human", "human_readab
 /// Flags of which it matters whether the user said anything.
 const UNSAID: [&str; 3] = ["dest_tls_verify", "src_tls_verify", "tls_verify"];
 
-/// Makes a flag without value behave as those of docker's pflag: `-q`, `--quiet=true` and `--quiet=0` all parse.
+/// Makes a flag behave as those of docker's pflag. Of one without value, `-q`, `--quiet=true` and `--quiet=0` all parse; to one with a value
+/// belongs the next word, whatever it looks like.
 pub(crate) fn like_pflag(argument: Arg) -> Arg {
     if !matches!(argument.get_action(), ArgAction::SetTrue) {
-        return argument;
+        let is_valued = !argument.is_positional() && argument.get_action().takes_values();
+        // A flag that was made so before.
+        let is_valued = is_valued && !argument.is_require_equals_set();
+        return if is_valued { argument.allow_hyphen_values(true) } else { argument };
     }
     let id = argument.get_id().as_str();
     let default = if DEFAULT_TRUE.contains(&id) { "true" } else { "false" };

@@ -34,6 +34,9 @@ pub(crate) struct Create {
     /// Set labels on the volume
     #[arg(long, value_name = "list")]
     label: Vec<String>,
+    /// Docker's old way to say it
+    #[arg(long, value_name = "string", hide = true)]
+    name: Option<String>,
     #[arg(short, long, value_name = "map", hide = true)]
     opt: Vec<String>,
     #[arg(value_name = "VOLUME")]
@@ -50,7 +53,14 @@ impl Verb for Create {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let name = operand(&self.names);
+        let name = match (self.name.as_deref().filter(|name| !name.is_empty()), operand(&self.names)) {
+            (Some(_), Some(_)) => {
+                let message =
+                    "conflicting options: cannot specify a volume-name through both --name and as a positional arg";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            (named, operand) => named.or(operand),
+        };
         if self.driver != LOCAL {
             let (name, driver) = (name.unwrap_or_default(), &self.driver);
             let message =

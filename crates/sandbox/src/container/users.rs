@@ -53,7 +53,7 @@ fn find(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<Identi
     let (uid, own_gid, home) = match (&row, number) {
         (Some(row), _) => (id(row[2]).ok_or_else(|| no_user(name))?, id(row[3]).unwrap_or(0), row[5].to_owned()),
         (None, Some(number)) => (number, 0, String::new()),
-        (None, None) if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) => {
+        (None, None) if is_number(name) => {
             return Err(StartFailure::setup("uids and gids must be in range 0-2147483647"));
         }
         (None, None) => return Err(no_user(name)),
@@ -90,7 +90,7 @@ fn group_id(group: &str, wanted: &str) -> Result<u32, StartFailure> {
     if let Some(number) = row.and_then(|row| id(row[2])).or_else(|| id(wanted)) {
         return Ok(number);
     }
-    if wanted.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_number(wanted) {
         return Err(StartFailure::setup("uids and gids must be in range 0-2147483647"));
     }
     Err(StartFailure::setup(format!("unable to find group {wanted}: no matching entries in group file")))
@@ -102,6 +102,12 @@ fn id(text: &str) -> Option<u32> {
         return None;
     }
     text.parse().ok().filter(|number| *number <= i32::MAX as u32)
+}
+
+/// Whether a text is a whole number, of whatever size and sign.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The fields of a line; those that are missing are empty.
