@@ -38,6 +38,7 @@ mod run;
 mod run_files;
 mod run_mounts;
 mod run_options;
+mod run_places;
 mod save;
 mod serve;
 mod signals;

@@ -126,7 +126,7 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--sysctl", "a=b"], "--sysctl is not supported: a container has this machine's settings"),
         (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
         (&["--memory-swap", "-1"], "--memory-swap is not supported: what a container takes is limited by --memory"),
-        (&["--dns-search", "x"], "--dns-search is not supported: name servers are set by --dns"),
+        (&["-u", "-1"], "uids and gids must be in range 0-2147483647"),
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),

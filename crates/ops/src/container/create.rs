@@ -12,7 +12,7 @@ use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Vol
 
 use super::mounts::{Mount, MountKind, check_length, check_volume_name, is_name};
 use super::settings::{Configuration, Options, arguments, merged};
-use super::{Machine, directory, discard, hold, names, new_id, now, remove_left, root};
+use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left, root};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::cp;
@@ -72,6 +72,10 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
         config,
         settings,
     };
+    if options.name.is_some() {
+        // A container that nobody watches any more may have the name, and may be one that goes when it ends.
+        recover(store)?;
+    }
     remove_left(store)?;
     let directory = directory(store, &id)?;
     let lock = hold(&directory, &id)?;
@@ -122,11 +126,6 @@ fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
         MountKind::Bind if !path.exists() => {
             let message =
                 format!("invalid mount config for type \"bind\": bind source path does not exist: {}", mount.source);
-            return Err(Error::new(Kind::Invalid, message));
-        }
-        MountKind::Device if !path.exists() => {
-            let what = format!("{:?}: no such file or directory", mount.source);
-            let message = format!("error gathering device information while adding custom device {what}");
             return Err(Error::new(Kind::Invalid, message));
         }
         _ => {}

@@ -14,6 +14,7 @@ mod mounts;
 mod names;
 mod pause;
 mod remove;
+mod resolv;
 mod run;
 mod settings;
 mod volumes;
@@ -127,7 +128,8 @@ pub(crate) fn find_among(records: Vec<Record>, text: &str) -> Result<Record> {
     }
 }
 
-/// Records what became of containers whose watcher was killed, and lets those go on that somebody stopped who was killed.
+/// Records what became of containers whose watcher was killed, or removes those that were to be removed when they end; lets those go on that
+/// somebody stopped who was killed.
 pub(crate) fn recover(store: &Store) -> Result<()> {
     let records = store.containers()?;
     let mut lost: Vec<&ContainerRecord> = Vec::new();
@@ -153,7 +155,19 @@ pub(crate) fn recover(store: &Store) -> Result<()> {
             update.container_ended(&record.container.id, Some(UNSEEN), now())?;
         }
         Ok(())
-    })
+    })?;
+    let is_passing = |record: &&&ContainerRecord| {
+        settings::Configuration::parse(&record.configuration)
+            .is_ok_and(|configuration| configuration.settings.auto_remove)
+    };
+    for record in lost.iter().filter(is_passing) {
+        let id = &record.container.id;
+        // Another command may be about to do the same, or to look into it.
+        if let Ok(_lock) = hold(&directory(store, id)?, record.container.short_id()) {
+            remove::forget(store, id, true)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes directories of containers and of volumes that are not recorded and that nobody works in, and mounts of containers that are gone.

@@ -86,7 +86,8 @@ impl Mount {
         if parts.iter().any(|part| part.is_empty()) {
             return Err(invalid());
         }
-        let kind = if source.starts_with('/') { MountKind::Bind } else { MountKind::Volume };
+        let path = cleaned(source);
+        let kind = if path.is_some() { MountKind::Bind } else { MountKind::Volume };
         let of = |what: &str| {
             let message = format!("invalid volume specification: '{text}': invalid mount config for type");
             Error::new(Kind::Invalid, format!("{message} {:?}: {what}", kind.word()))
@@ -99,6 +100,7 @@ impl Mount {
         if kind == MountKind::Volume && !source.is_empty() {
             check_named(source)?;
         }
+        let source = path.as_deref().unwrap_or(source);
         let mut mount = Self { make_source: kind == MountKind::Bind, ..Self::new(kind, source, &target) };
         mount.anonymous = kind == MountKind::Volume && source.is_empty();
         for option in options.split(',').filter(|option| !option.is_empty()) {
@@ -196,19 +198,22 @@ impl Mount {
         mount.checked()
     }
 
-    /// Reads `--device`: `/dev/x`, `/dev/x:/dev/y` or `/dev/x:/dev/y:rwm`.
+    /// Reads `--device`: `/dev/x`, `/dev/x:/dev/y` or `/dev/x:/dev/y:rwm`. Whether it is there is found out when the container starts.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] in docker's words.
+    /// [`Kind::Invalid`] in docker's words (docker/cli, `validateLinuxPath`).
     pub fn device(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let is_mode = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"rwm".contains(&byte));
+        let bad = |what: &str, of: &str| Err(Error::new(Kind::Invalid, format!("bad {what}: {of}")));
         let (source, target, mode) = match parts.as_slice() {
+            ["", ..] => return bad("format for path", text),
             [source] => (*source, *source, "rwm"),
             [source, mode] if is_mode(mode) => (*source, *source, *mode),
             [source, target] => (*source, *target, "rwm"),
             [source, target, mode] if is_mode(mode) => (*source, *target, *mode),
-            _ => return Err(Error::new(Kind::Invalid, format!("invalid device specification: {text}"))),
+            [_, _, mode] => return bad("mode specified", mode),
+            _ => return bad("format for path", text),
         };
         let absolute = |path: &str| {
             cleaned(path).ok_or_else(|| Error::new(Kind::Invalid, format!("{path} is not an absolute path")))
@@ -465,6 +470,9 @@ mod tests {
         device("/dev/a:/dev/b:r", "device /dev/a->/dev/b ro");
         device("/dev/a:rw", "device /dev/a->/dev/a");
         device("a", "a is not an absolute path");
+        device("", "bad format for path: ");
+        device("/dev/a:/b:c:d", "bad format for path: /dev/a:/b:c:d");
+        device("/dev/a:/b:q", "bad mode specified: q");
     }
 
     #[test]

@@ -216,6 +216,7 @@ fn spec(
     for mount in &settings.mounts {
         mounts.push(mount_spec(store, mount)?);
     }
+    outermost_first(&mut mounts);
     Ok(Spec {
         root: files(store, record, directory, machine)?,
         mount_point: directory.join("merged"),
@@ -309,10 +310,7 @@ fn own_files(configuration: &Configuration, directory: &Path) -> Result<Vec<Moun
     if settings.network == Network::Host && !hosts.split_whitespace().any(|word| word == config.hostname) {
         hosts.extend(["127.0.1.1\t", &config.hostname, "\n"]);
     }
-    let resolv = match settings.name_servers.as_slice() {
-        [] => machine("/etc/resolv.conf"),
-        servers => servers.iter().map(|server| format!("nameserver {server}\n")).collect(),
-    };
+    let resolv = super::resolv::with(machine("/etc/resolv.conf"), settings);
     let mut mounts = Vec::new();
     for (name, text) in [("hosts", hosts), ("hostname", format!("{}\n", config.hostname)), ("resolv.conf", resolv)] {
         let path = directory.join(name);
@@ -345,7 +343,13 @@ pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directo
             mounts.push(spec);
         }
     }
+    outermost_first(&mut mounts);
     Ok(mounts)
+}
+
+/// So that a volume at `/etc` hides nothing that every container has in there.
+fn outermost_first(mounts: &mut [MountSpec]) {
+    mounts.sort_by_key(|mount| mount.target.matches('/').count());
 }
 
 fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {

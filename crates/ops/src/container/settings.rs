@@ -74,6 +74,10 @@ pub struct Settings {
     pub extra_hosts: Vec<String>,
     /// Name servers instead of the machine's.
     pub name_servers: Vec<String>,
+    /// Where names without a dot are looked for, instead of the machine's; `.` for nowhere.
+    pub search_domains: Vec<String>,
+    /// Options of the resolver instead of the machine's.
+    pub resolver_options: Vec<String>,
     /// What it may take at most.
     pub limits: Limits,
     /// What each of its processes may take at most.

@@ -9,7 +9,7 @@ use rustix::mount::{
     MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 
-use devices::{Nodes, mount_dev};
+use devices::{Nodes, devices_at, is_common, mount_dev, show_again};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
@@ -68,7 +68,11 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
     let system = mount_sys(spec, &inside)?;
     let (devices, nodes) = mount_dev(spec, &inside)?;
     for mount in &spec.mounts {
+        outside_proc(&mount.target, &mount.what)?;
         add(&inside, mount, &nodes)?;
+        if mount.target == "/dev" {
+            show_again(&inside, &nodes)?;
+        }
     }
     if spec.masked {
         mask(&processes, system.as_ref(), &nodes)?;
@@ -217,7 +221,7 @@ fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> R
     if is_on_directory != is_directory {
         return Err(misfits(Errno::NOTDIR));
     }
-    outside_proc(&point, &source.to_string_lossy(), &mount.target)?;
+    not_in_proc(&point, &source.to_string_lossy(), &mount.target)?;
     let seen = view(&found, recursive).map_err(told)?;
     restrict(&seen, restriction(mount) | MountAttrFlags::MOUNT_ATTR_NODEV, recursive).map_err(told)?;
     attach(&seen, &point).map_err(misfits)
@@ -232,18 +236,15 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
     let told = |error| failed(&mount.target)(error);
     let read_only = restriction(mount);
     match &mount.what {
+        // Hiding a file behind the null device is a habit of many.
+        MountSource::Bind { source, .. } if is_common(source) => show_device(inside, source, path, read_only, nodes),
         MountSource::Bind { source, recursive } => bind(inside, mount, source, *recursive),
-        MountSource::Device(source) => {
-            let seen = nodes.like(source)?;
-            let point = inside.file(path).map_err(told)?;
-            outside_proc(&point, &source.to_string_lossy(), &mount.target)?;
-            let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-            restrict(&seen, read_only | restricted, false).map_err(told)?;
-            attach(&seen, &point).map_err(told)
-        }
+        MountSource::Device(source) => devices_at(source, path)
+            .iter()
+            .try_for_each(|(source, target)| show_device(inside, source, target, read_only, nodes)),
         MountSource::Tmpfs { options, executable, gives_rights } => {
             let point = inside.directory(path).map_err(|error| misfit(error, Path::new("tmpfs"), &mount.target))?;
-            outside_proc(&point, "tmpfs", &mount.target)?;
+            not_in_proc(&point, "tmpfs", &mount.target)?;
             let options: Vec<(&str, &str)> =
                 options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NODEV;
@@ -259,17 +260,50 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
     }
 }
 
+fn show_device(
+    inside: &Inside,
+    source: &Path,
+    target: &Path,
+    read_only: MountAttrFlags,
+    nodes: &Nodes,
+) -> Result<(), StartFailure> {
+    let shown = target.to_string_lossy();
+    let told = |error| failed(&shown)(error);
+    let seen = nodes.like(source)?;
+    let point = inside.file(target).map_err(|error| misfit(error, source, &shown))?;
+    not_in_proc(&point, &source.to_string_lossy(), &shown)?;
+    let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    restrict(&seen, read_only | restricted, false).map_err(told)?;
+    attach(&seen, &point).map_err(|error| misfit(error, source, &shown))
+}
+
+/// As [`not_in_proc`], before anything would have to be made there.
+fn outside_proc(target: &str, what: &MountSource) -> Result<(), StartFailure> {
+    if (target != "/proc" && !target.starts_with("/proc/")) || COVERED.contains(&target) {
+        return Ok(());
+    }
+    let source = match what {
+        MountSource::Bind { source, .. } | MountSource::Device(source) => source.to_string_lossy(),
+        MountSource::Tmpfs { .. } => "tmpfs".into(),
+    };
+    Err(inside_proc(&source, target))
+}
+
 /// Refuses to cover `/proc` or what is in it, however the image's links lead there: programs trust what they read in it (CVE-2019-16884,
 /// CVE-2019-19921).
-fn outside_proc(point: &OwnedFd, source: &str, target: &str) -> Result<(), StartFailure> {
+fn not_in_proc(point: &OwnedFd, source: &str, target: &str) -> Result<(), StartFailure> {
     let about = rustix::fs::fstatfs(point).map_err(failed(target))?;
     if about.f_type != rustix::fs::PROC_SUPER_MAGIC || COVERED.contains(&target) {
         return Ok(());
     }
+    Err(inside_proc(source, target))
+}
+
+fn inside_proc(source: &str, target: &str) -> StartFailure {
     let why = if target == "/proc" { "not of type proc" } else { "inside /proc" };
     let message =
         format!("error mounting {source:?} to rootfs at {target:?}: {target:?} cannot be mounted because it is {why}");
-    Err(StartFailure::building(message, Errno::INVAL))
+    StartFailure::building(message, Errno::INVAL)
 }
 
 fn misfit(error: Errno, source: &Path, target: &str) -> StartFailure {

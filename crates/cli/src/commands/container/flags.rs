@@ -20,7 +20,7 @@ use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
 use engine::Engine;
-use values::{NANO, bytes, integer, labels, misread, nano_cpus, variables};
+use values::{NANO, bytes, from_here, integer, labels, misread, nano_cpus, variables};
 
 mod engine;
 mod values;
@@ -56,6 +56,12 @@ pub(super) struct Flags {
     /// Name servers instead of this machine's
     #[arg(long, value_name = "list")]
     dns: Vec<String>,
+    /// Options of the resolver instead of this machine's, such as "ndots:2"
+    #[arg(long, visible_alias = "dns-opt", value_name = "list")]
+    dns_option: Vec<String>,
+    /// Domains in which short names are looked for instead of this machine's; "." for none
+    #[arg(long, value_name = "list")]
+    dns_search: Vec<String>,
     /// What to run instead of the image's entry point
     #[arg(long, value_name = "string")]
     entrypoint: Option<String>,
@@ -211,7 +217,7 @@ impl Flags {
     }
 
     fn check_as_podman(&self) -> Outcome {
-        self.volume.iter().try_for_each(|text| podman::check_volume(text))?;
+        self.volume.iter().try_for_each(|text| podman::check_volume(&from_here(text)))?;
         self.mount.iter().try_for_each(|text| podman::check_mount(text))?;
         self.tmpfs.iter().try_for_each(|text| podman::check_tmpfs(text))?;
         self.name.iter().try_for_each(|name| podman::check_name(name))?;
@@ -248,6 +254,8 @@ impl Flags {
             groups: self.group_add.clone(),
             shm_bytes: self.shm_size.unwrap_or(0),
             name_servers: self.dns.clone(),
+            search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
+            resolver_options: self.dns_option.clone(),
             mounts: self.mounts(session)?,
             limits: self.limits()?,
             ulimits: self.ulimits(session)?,
@@ -282,6 +290,9 @@ impl Flags {
         for server in &settings.name_servers {
             resolving::check_server(server).map_err(|why| misread(session, server, "--dns", &why))?;
         }
+        for domain in &settings.search_domains {
+            resolving::check_domain(domain).map_err(|why| misread(session, domain, "--dns-search", &why))?;
+        }
         Ok(settings)
     }
 
@@ -311,7 +322,7 @@ impl Flags {
         };
         let mut mounts: Vec<Mount> = Vec::new();
         let kinds: [(&[String], Reader<'_>); 4] = [
-            (&self.volume, &|text| Ok(Mount::volume(text)?)),
+            (&self.volume, &|text| Ok(Mount::volume(&from_here(text))?)),
             (&self.mount, &long),
             (&self.tmpfs, &|text| Ok(Mount::tmpfs(text)?)),
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),

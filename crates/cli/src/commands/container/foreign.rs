@@ -56,10 +56,6 @@ pub(super) struct Foreign {
     device_cgroup_rule: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
     domainname: Option<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    dns_search: Vec<String>,
-    #[arg(long, visible_alias = "dns-opt", hide = true, value_name = "list")]
-    dns_option: Vec<String>,
     #[arg(short, long, hide = true, value_name = "list")]
     attach: Vec<String>,
 }
@@ -98,7 +94,6 @@ pub(super) struct Idle {
 
 const NETWORKS: &str = "networks are for a container engine";
 const LIMITS: &str = "what a container takes is limited by --memory, --cpus, --pids-limit and --ulimit";
-const RESOLVING: &str = "name servers are set by --dns, and hosts by --add-host";
 
 impl Foreign {
     /// Refuses what is given, and says why.
@@ -112,7 +107,7 @@ impl Foreign {
         }
     }
 
-    fn given(&self) -> [(&'static str, bool, &'static str); 26] {
+    fn given(&self) -> [(&'static str, bool, &'static str); 24] {
         [
             ("volumes-from", !self.volumes_from.is_empty(), "name the volumes with --volume"),
             ("volume-driver", self.volume_driver.is_some(), "a volume is a directory of the store"),
@@ -138,8 +133,6 @@ impl Foreign {
             ("oom-score-adj", self.oom_score_adj.is_some(), LIMITS),
             ("device-cgroup-rule", !self.device_cgroup_rule.is_empty(), "devices are shown by --device"),
             ("domainname", self.domainname.is_some(), "a container has a host name, set by --hostname"),
-            ("dns-search", !self.dns_search.is_empty(), RESOLVING),
-            ("dns-option", !self.dns_option.is_empty(), RESOLVING),
         ]
     }
 

@@ -26,6 +26,19 @@ pub(super) fn check_server(text: &str) -> Result<(), String> {
     }
 }
 
+/// Refuses what is no domain (docker/cli, `opts.ValidateDNSSearch`); `.` stands for none.
+pub(super) fn check_domain(text: &str) -> Result<(), String> {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    match text == "." || (has_letter && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)) {
+        true => Ok(()),
+        false => Err(format!("{text} is not a valid domain")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +56,9 @@ mod tests {
         check("a", Err("bad format for add-host: \"a\""));
         check(":1.2.3.4", Err("bad format for add-host: \":1.2.3.4\""));
         check("a:b", Err("invalid IP address in add-host: \"b\""));
+        let is_domain = |text: &str| check_domain(text).is_ok();
+        assert!([".", "a", "a.example", "a-b.example."].into_iter().all(is_domain));
+        assert!(!["", "1.2", "a..b", "-a", "a_b", "a b"].into_iter().any(is_domain));
         assert_eq!(check_server("1.2.3.4"), Ok(()));
         assert_eq!(check_server("x"), Err("IP address is not correctly formatted: x".to_owned()));
     }

@@ -1,14 +1,16 @@
 //! A container's `/dev`: devices like the machine's, terminals, shared memory, message queues.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, mkdirat, mknodat, openat, symlinkat};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, lstat, mkdirat, mknodat, openat, stat, symlinkat,
+};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, file_system, restrict, view};
-use super::super::spec::{Spec, StartFailure};
+use super::super::spec::{Spec, StartFailure, StartStage, words};
 use super::{NOTHING_SPECIAL, beneath, failed};
 
 /// Devices that every container has.
@@ -45,14 +47,12 @@ impl Nodes {
     /// A device like one of this machine, attached nowhere yet.
     pub(super) fn like(&self, source: &Path) -> Result<OwnedFd, StartFailure> {
         let told = |error| failed(&source.to_string_lossy())(error);
-        let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(told)?;
+        let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let found = found.map_err(|error| unusable(source, &words(&error.into()), error))?;
         let stat = fstat(&found).map_err(told)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if !matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
-            let what = format!("{source:?}: not a device node");
-            return Err(StartFailure::setup(format!(
-                "error gathering device information while adding custom device {what}"
-            )));
+        if !is_device(kind) {
+            return Err(unusable(source, "not a device node", Errno::INVAL));
         }
         let Some(directory) = &self.directory else { return view(&found, false).map_err(told) };
         let name = format!("{:o}-{}", stat.st_mode, stat.st_rdev);
@@ -65,6 +65,68 @@ impl Nodes {
         }
         view(beneath(directory, &name).map_err(told)?, false).map_err(told)
     }
+}
+
+/// Docker's words of what is no device, or not there.
+fn unusable(source: &Path, why: &str, error: Errno) -> StartFailure {
+    let message = format!("error gathering device information while adding custom device {source:?}: {why}");
+    StartFailure { stage: StartStage::Request, ..StartFailure::building(message, error) }
+}
+
+fn is_device(kind: FileType) -> bool {
+    matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+}
+
+/// Devices that a path of this machine stands for, with where the container sees them: itself, or all that are in a directory and below
+/// (moby, `DevicesFromPath`). Links in it are left out.
+pub(super) fn devices_at(source: &Path, target: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let mut devices = Vec::new();
+    let mut left = vec![(source.to_owned(), target.to_owned())];
+    while let Some((directory, target)) = left.pop() {
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let below = (entry.path(), target.join(entry.file_name()));
+            let Ok(stat) = lstat(&below.0) else { continue };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => left.push(below),
+                kind if is_device(kind) => devices.push(below),
+                _ => {}
+            }
+        }
+    }
+    // What is none is told when it is to be shown.
+    if devices.is_empty() { vec![(source.to_owned(), target.to_owned())] } else { devices }
+}
+
+/// Whether a path of this machine leads to one of the devices that every container has.
+pub(super) fn is_common(source: &Path) -> bool {
+    let device = |path: &Path| {
+        let stat = stat(path).ok()?;
+        (FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice).then_some(stat.st_rdev)
+    };
+    let given = device(source);
+    given.is_some() && DEVICES.iter().any(|name| device(&Path::new("/dev").join(name)) == given)
+}
+
+/// Shows the devices that every container has in a directory that was mounted over its `/dev`, and has no devices of its own. Programs
+/// cannot be without the null device: that it is missing is told as docker tells it.
+pub(super) fn show_again(inside: &Inside, nodes: &Nodes) -> Result<(), StartFailure> {
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name);
+        match inside.open(&path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Ok(point) => {
+                let device = nodes.like(&path)?;
+                restrict(&device, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC, false)
+                    .map_err(failed(name))?;
+                attach(&device, &point).map_err(failed(name))?;
+            }
+            Err(error) if name == "null" => {
+                let message = format!("unable to setup user: stat /dev/null: {}", words(&error.into()));
+                return Err(StartFailure::building(message, error));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFailure> {

@@ -1,5 +1,6 @@
 //! How values of options are read: sizes, numbers, variables, labels, and the files that hold them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,17 @@ pub(super) fn nano_cpus(text: &str) -> Result<u64, String> {
         return Err("value is too precise".to_owned());
     }
     format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
+}
+
+/// What `--volume` says, with a source that begins with a dot as a path from where this program runs, as docker's client and podman read it.
+pub(super) fn from_here(text: &str) -> Cow<'_, str> {
+    match text.split_once(':') {
+        Some((source, rest)) if source.starts_with('.') => match std::path::absolute(source) {
+            Ok(path) => Cow::Owned(format!("{}:{rest}", path.display())),
+            Err(_) => Cow::Borrowed(text),
+        },
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// Variables of files, then those of options; one without a value has that of this process, or takes away the image's.

@@ -1,0 +1,114 @@
+//! What containers see of the machine: its devices, directories by relative paths, and places that every container has.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+use std::process::Stdio;
+
+use super::run::{is_running, says, scene, wait};
+
+/// Whether a device is there is found out when the container starts; a directory stands for all devices in it.
+#[test]
+fn devices_are_docker_s() {
+    let Some(scene) = scene() else { return };
+    let missing =
+        "error gathering device information while adding custom device \"/dev/nope\": no such file or directory";
+    scene.must(&["create", "--name", "later", "--device", "/dev/nope", "box"]);
+    for (arguments, code, words) in [
+        (&["run", "--device", "/dev/nope", "box", "true"][..], 127, missing),
+        (&["start", "-a", "later"], 127, missing),
+        (&["run", "--device", "/etc/passwd", "box", "true"], 125, "\"/etc/passwd\": not a device node"),
+        (&["run", "--device", "/dev/null:/a:b:c", "box", "true"], 125, "bad format for path: /dev/null:/a:b:c"),
+        (&["run", "--device", "/dev/null:/a:q", "box", "true"], 125, "bad mode specified: q"),
+    ] {
+        let transcript = scene.dhow(arguments);
+        assert!(transcript.code == code && transcript.stderr.contains(words), "{arguments:?}: {transcript}");
+    }
+    let node = |name: &str| {
+        let made = std::process::Command::new("mknod").arg(scene.path(name)).args(["c", "1", "5"]).status();
+        assert!(made.expect("mknod").success());
+    };
+    fs::create_dir_all(scene.path("nodes/deep")).expect("folders");
+    node("nodes/zero");
+    node("nodes/deep/more");
+    fs::write(scene.path("nodes/none"), "").expect("a file");
+    let device = format!("{}:/dev/all", scene.path("nodes").display());
+    let script = "ls /dev/all /dev/all/deep; head -c 1 /dev/all/deep/more | wc -c";
+    says(&scene, &["--device", &device], script, "/dev/all:\ndeep\nzero\n\n/dev/all/deep:\nmore\n1\n");
+}
+
+/// A file hidden behind the null device reads as empty, and a `/dev` of the user's has the devices that programs cannot be without.
+#[test]
+fn common_devices_work_wherever_they_are_mounted() {
+    let Some(scene) = scene() else { return };
+    let script = "cat /etc/passwd; echo lost > /etc/passwd; cat /etc/passwd";
+    says(&scene, &["-v", "/dev/null:/etc/passwd"], script, "");
+    says(&scene, &["--mount", "type=bind,src=/dev/null,dst=/etc/passwd,ro"], script, "");
+    says(&scene, &["-v", "/dev:/dev"], "echo lost > /dev/null; head -c 1 /dev/zero | wc -c", "1\n");
+    for options in [&["-v", "empty:/dev"][..], &["--tmpfs", "/dev"]] {
+        let transcript = scene.dhow(&[&["run", "--rm"], options, &["box", "true"]].concat());
+        let words = "stat /dev/null: no such file or directory";
+        assert!(transcript.code == 127 && transcript.stderr.contains(words), "{options:?}: {transcript}");
+    }
+}
+
+/// A source that begins with a dot is a path from where the program runs; one that begins with anything else is a name.
+#[test]
+fn sources_are_paths_from_here() {
+    let Some(scene) = scene() else { return };
+    fs::create_dir(scene.path("below")).expect("a folder");
+    fs::write(scene.path("below/file"), "below\n").expect("a file");
+    for source in [".", "./", "./below/.."] {
+        says(&scene, &["-v", &format!("{source}:/here:ro")], "cat /here/below/file", "below\n");
+    }
+    says(&scene, &["-v", "./below:/here", "-v", "./made:/made"], "touch /made/x; cat /here/file", "below\n");
+    assert!(scene.path("made/x").exists());
+    scene.must(&["create", "--name", "work", "-v", "./below/../made/:/x", "box"]);
+    let shown = scene.must(&["container", "inspect", "--format", "{{range .Mounts}}{{.Source}}{{end}}", "work"]);
+    assert_eq!(shown, "[FOLDER]/made\n");
+    assert_eq!(scene.podman(&["run", "--rm", "-v", ".:/here", "box", "cat", "/here/below/file"]).stdout, "below\n");
+    let podman = scene.podman(&["run", "--rm", "-v", "./nope:/here", "box", "true"]);
+    assert!(podman.code == 125 && podman.stderr.contains("/nope: no such file or directory"), "{podman}");
+}
+
+/// What is mounted at `/etc` does not hide the names of hosts.
+#[test]
+fn a_volume_at_etc_hides_no_hosts() {
+    let Some(scene) = scene() else { return };
+    let options = ["--network", "none", "-h", "own", "-v", "etc:/etc"];
+    says(&scene, &options, "cat /etc/hostname; grep -c localhost /etc/hosts; ls /etc/group", "own\n2\n/etc/group\n");
+}
+
+#[test]
+fn the_resolver_is_told_what_the_user_says() {
+    let Some(scene) = scene() else { return };
+    let options = ["--dns", "8.8.8.8", "--dns-search", "a.example", "--dns-option", "ndots:2", "--dns-opt", "rotate"];
+    let expected = "nameserver 8.8.8.8\nsearch a.example\noptions ndots:2 rotate\n";
+    says(&scene, &options, "cat /etc/resolv.conf", expected);
+    let wrong = scene.dhow(&["run", "--rm", "--dns-search", "1.2", "box", "true"]);
+    let words = "invalid argument \"1.2\" for \"--dns-search\" flag: 1.2 is not a valid domain";
+    assert!(wrong.code == 125 && wrong.stderr.contains(words), "{wrong}");
+}
+
+/// A container that goes when it ends goes, with its volumes and its name, also when whoever watched it was killed.
+#[test]
+fn what_goes_when_it_ends_goes_without_its_watcher() {
+    let Some(scene) = scene() else { return };
+    let begin = || {
+        let command = ["run", "--rm", "--name", "passing", "-v", "/own", "box", "sleep", "1000"];
+        let mut child = scene.command(&command).stdout(Stdio::null()).spawn().expect("dhow");
+        wait("it runs", || is_running(&scene, "passing"));
+        child.kill().expect("a signal");
+        child.wait().expect("its end");
+    };
+    begin();
+    assert_eq!(scene.must(&["ps", "-aq"]), "");
+    assert_eq!(scene.must(&["volume", "ls", "-q"]), "");
+    begin();
+    let gone = scene.dhow(&["rm", "passing"]);
+    assert_eq!((gone.code, gone.stderr.as_str()), (1, "No such container: passing\n"));
+    // Nor is its name taken.
+    begin();
+    scene.must(&["create", "--name", "passing", "box"]);
+    assert!(scene.must(&["ps", "-a"]).contains("Created"));
+}
