@@ -35,6 +35,7 @@ impl fmt::Display for Lost {
         let what = match media_type {
             Some(media_type) if media_type.is_index() => "index",
             Some(media_type) if media_type.is_document() => "manifest",
+            Some(media_type) if media_type.is_layer() => "layer",
             _ => "blob",
         };
         write!(formatter, "{what} {}", self.digest)?;
@@ -61,6 +62,19 @@ impl Store {
         Ok(lost)
     }
 
+    /// What some content is, and whose. `parents` are read when they are first needed.
+    pub(crate) fn described(&self, digest: &Digest, parents: &mut Option<Parents>) -> Result<Lost> {
+        let parents: &Parents = match parents {
+            Some(parents) => parents,
+            None => parents.insert(self.read_rows(Parents::read)?),
+        };
+        let mut content = self.read_rows(|connection| describe(connection, digest.clone(), parents))?;
+        if content.descriptor.is_none() {
+            content.descriptor = self.described_above(digest, parents);
+        }
+        Ok(content)
+    }
+
     /// The descriptor of some content in one of the documents that name it and are here.
     fn described_above(&self, digest: &Digest, parents: &Parents) -> Option<Descriptor> {
         parents.of(digest).iter().find_map(|parent| {
@@ -72,7 +86,7 @@ impl Store {
 
 /// For everything that documents need: which do.
 #[derive(Debug, Default)]
-struct Parents(HashMap<Digest, Vec<Digest>>);
+pub(crate) struct Parents(HashMap<Digest, Vec<Digest>>);
 
 impl Parents {
     fn read(connection: &Connection) -> Step<Self> {

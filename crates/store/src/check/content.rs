@@ -9,6 +9,7 @@ use dhow_spec::{Descriptor, Digest, MediaType};
 use super::{ProblemCode, Report};
 use crate::blobs::prove_file;
 use crate::find::digest_at;
+use crate::lost::Lost;
 use crate::paths::flat;
 use crate::store::{Store, from_row};
 use crate::wait;
@@ -16,6 +17,7 @@ use crate::wait;
 pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
     let rows = blob_rows(store)?;
     let mut known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
+    let mut parents = None;
     for BlobRow { digest, size, is_trusted } in &rows {
         report.blobs += 1;
         report.bytes += size;
@@ -25,8 +27,9 @@ pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<
             continue;
         }
         if *is_trusted {
+            let message = found.message(&store.described(digest, &mut parents)?, *size);
             let repaired = if repair { Some(set_aside_told(store, digest)?) } else { None };
-            report.add_content(found.code(), digest, found.message(digest, *size), repaired);
+            report.add_content(found.code(), digest, message, repaired);
             continue;
         }
         // Nothing that was committed needs it: a commit flushes first.
@@ -102,12 +105,13 @@ impl Fault {
         }
     }
 
-    fn message(&self, digest: &Digest, size: u64) -> String {
+    /// What is wrong with `content`, of which so many bytes were stored.
+    fn message(&self, content: &Lost, size: u64) -> String {
         match self {
-            Fault::Missing => format!("blob {digest} is missing"),
-            Fault::Unreadable(cause) => format!("blob {digest} cannot be read: {cause}"),
-            Fault::Size(length) => format!("blob {digest} has {length} bytes, {size} were stored"),
-            Fault::Bytes => format!("the bytes of blob {digest} are not those of its digest"),
+            Fault::Missing => format!("{content} is missing"),
+            Fault::Unreadable(cause) => format!("{content} cannot be read: {cause}"),
+            Fault::Size(length) => format!("{content} has {length} bytes, {size} were stored"),
+            Fault::Bytes => format!("the bytes of {content} are not those of its digest"),
         }
     }
 }

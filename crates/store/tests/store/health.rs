@@ -43,6 +43,9 @@ fn damage_is_named_and_mended_by_the_next_pull() {
             |problem: &dhow_store::Problem| problem.code == code && problem.object == layer.blob.digest.as_str();
         assert!(report.problems.iter().any(is_it), "{code:?}: {report:#?}");
     }
+    let digest = &layers[1].blob.digest;
+    let told = format!("the bytes of layer {digest} of app:1 and 1 more are not those of its digest");
+    assert!(report.problems.iter().any(|problem| problem.message == told), "{told}: {report:#?}");
     assert!(flipped.exists(), "looking changes nothing");
 
     let report = store.check(true).unwrap();
