@@ -112,3 +112,29 @@ fn what_goes_when_it_ends_goes_without_its_watcher() {
     scene.must(&["create", "--name", "passing", "box"]);
     assert!(scene.must(&["ps", "-a"]).contains("Created"));
 }
+
+/// Called as podman, `rm` takes all containers, the last one, and those whose IDs are in files.
+#[test]
+fn podman_s_rm_chooses() {
+    let Some(scene) = scene() else { return };
+    let podman = |arguments: &[&str]| {
+        let transcript = scene.podman(arguments);
+        (transcript.code, transcript.stdout, transcript.stderr)
+    };
+    let make = |name: &str| podman(&["create", "--name", name, "--cidfile", "id", "box"]).1;
+    let (first, second) = (make("one"), scene.must(&["create", "--name", "two", "box"]));
+    assert_eq!(podman(&["container", "exists", "one"]).0, 0);
+    assert_eq!(podman(&["rm", "-l"]), (0, second, String::new()));
+    assert_eq!(podman(&["rm", "--cidfile", "id", "-t", "3"]), (0, first, String::new()));
+    assert_eq!(podman(&["rm", "-l"]), (125, String::new(), "Error: no such container\n".to_owned()));
+    fs::remove_file(scene.path("id")).expect("a file");
+    let all = format!("{}{}", make("three"), scene.must(&["create", "--name", "four", "box"]));
+    let (code, removed, _) = podman(&["rm", "-af"]);
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!((code, sorted(&removed)), (0, sorted(&all)));
+    assert_eq!(scene.must(&["ps", "-aq"]), "");
+}

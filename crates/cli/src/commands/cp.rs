@@ -32,7 +32,7 @@ pub(crate) struct Cp {
     /// Do not say what was copied
     #[arg(short = 'q', long)]
     quiet: bool,
-    #[arg(value_name = "PATH", allow_hyphen_values = true)]
+    #[arg(value_name = "PATH")]
     names: Vec<String>,
 }
 

@@ -50,9 +50,9 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let store = context.store()?;
     let found = select::find(context, &options.image, options.platform.as_ref())?;
     let image = store.config(&found.image_id)?;
-    let mut config = merged(options, image.config.as_ref())?;
-    options.settings.capabilities.numbers()?;
     let naming = context.naming();
+    let mut config = merged(naming, options, image.config.as_ref())?;
+    options.settings.capabilities.numbers()?;
     check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());

@@ -8,6 +8,7 @@ use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::Mount;
+use crate::naming::Naming;
 
 /// What the user says of a new container.
 #[derive(Clone, Debug, Default)]
@@ -177,8 +178,8 @@ impl Configuration {
 /// What the user says over what the image says (moby `daemon/commit.go`, `merge`).
 ///
 /// # Errors
-/// [`Kind::Invalid`] in docker's words when there is nothing to run.
-pub(crate) fn merged(options: &Options, image: Option<&RunConfig>) -> Result<RunConfig> {
+/// [`Kind::Invalid`] in each engine's words when there is nothing to run.
+pub(crate) fn merged(naming: Naming, options: &Options, image: Option<&RunConfig>) -> Result<RunConfig> {
     let none = RunConfig::default();
     let image = image.unwrap_or(&none);
     let mut config = image.clone();
@@ -203,7 +204,11 @@ pub(crate) fn merged(options: &Options, image: Option<&RunConfig>) -> Result<Run
         config.cmd = Some(options.command.clone());
     }
     if config.entrypoint.iter().chain(&config.cmd).flatten().next().is_none() {
-        return Err(Error::new(Kind::Invalid, "no command specified"));
+        let message = match naming {
+            Naming::Docker => "no command specified",
+            Naming::Podman => "no command or entrypoint provided, and no CMD or ENTRYPOINT from image",
+        };
+        return Err(Error::new(Kind::Invalid, message));
     }
     config.user = options.user.clone().filter(|user| !user.is_empty()).unwrap_or(config.user);
     config.working_dir =
@@ -284,7 +289,7 @@ mod tests {
                 environment: words("B=3"),
                 ..Options::default()
             };
-            let got = match merged(&options, Some(&image)) {
+            let got = match merged(Naming::Docker, &options, Some(&image)) {
                 Ok(config) => {
                     assert_eq!(config.env, Some(words("B=3 A=1")));
                     assert_eq!(config.user, "bob");

@@ -20,7 +20,8 @@ use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
 use engine::Engine;
-use values::{NANO, bytes, from_here, integer, labels, misread, nano_cpus, variables};
+pub(super) use values::integer;
+use values::{NANO, bytes, from_here, labels, misread, misread_by, nano_cpus, refused_option, variables};
 
 mod engine;
 mod values;
@@ -93,8 +94,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "list")]
     label_file: Vec<PathBuf>,
     /// So much memory at most, such as 512m
-    #[arg(short, long, value_name = "bytes", value_parser = bytes)]
-    memory: Option<u64>,
+    #[arg(short, long, value_name = "bytes")]
+    memory: Option<String>,
     /// Mount something in the container: "type=bind|volume|tmpfs,source=…,target=…"
     #[arg(long, value_name = "mount")]
     mount: Vec<String>,
@@ -123,8 +124,8 @@ pub(super) struct Flags {
     #[arg(long, value_name = "list")]
     security_opt: Vec<String>,
     /// Size of /dev/shm
-    #[arg(long, value_name = "bytes", value_parser = bytes)]
-    shm_size: Option<u64>,
+    #[arg(long, value_name = "bytes")]
+    shm_size: Option<String>,
     /// Signal that asks the container to end
     #[arg(long, value_name = "string")]
     stop_signal: Option<String>,
@@ -221,6 +222,7 @@ impl Flags {
         self.mount.iter().try_for_each(|text| podman::check_mount(text))?;
         self.tmpfs.iter().try_for_each(|text| podman::check_tmpfs(text))?;
         self.name.iter().try_for_each(|name| podman::check_name(name))?;
+        self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
         if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {
             let name = name.to_ascii_uppercase();
@@ -252,12 +254,12 @@ impl Flags {
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
             groups: self.group_add.clone(),
-            shm_bytes: self.shm_size.unwrap_or(0),
+            shm_bytes: bytes(session, self.shm_size.as_deref(), "--shm-size", podman::SHM)?.unwrap_or(0),
             name_servers: self.dns.clone(),
             search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
             resolver_options: self.dns_option.clone(),
             mounts: self.mounts(session)?,
-            limits: self.limits()?,
+            limits: self.limits(session)?,
             ulimits: self.ulimits(session)?,
             ..Settings::default()
         };
@@ -269,14 +271,12 @@ impl Flags {
                 "seccomp=builtin" => settings.unfiltered = false,
                 "systempaths=unconfined" => settings.unmasked = true,
                 "apparmor=unconfined" | "label=disable" => {}
-                text if !text.contains('=') => {
-                    return Err(Failure::Client(format!("Invalid --security-opt: {option:?}")));
-                }
-                _ => return Err(Failure::Client(format!("security option {option:?} is not supported"))),
+                text => return Err(refused_option(session.personality, option, text)),
             }
         }
         for host in &self.add_host {
-            let (name, address) = resolving::host(host).map_err(|why| misread(session, host, "--add-host", &why))?;
+            let (name, address) =
+                resolving::host(host).map_err(|why| misread_by(session, host, "--add-host", &why, &why))?;
             let address = match (address, network) {
                 (resolving::GATEWAY, ContainerNetwork::Host) => "127.0.0.1",
                 (resolving::GATEWAY, ContainerNetwork::None) => {
@@ -288,7 +288,8 @@ impl Flags {
             settings.extra_hosts.push(format!("{name}:{address}"));
         }
         for server in &settings.name_servers {
-            resolving::check_server(server).map_err(|why| misread(session, server, "--dns", &why))?;
+            let by_podman = format!("{server} is not an ip address");
+            resolving::check_server(server).map_err(|why| misread_by(session, server, "--dns", &why, &by_podman))?;
         }
         for domain in &settings.search_domains {
             resolving::check_domain(domain).map_err(|why| misread(session, domain, "--dns-search", &why))?;
@@ -344,8 +345,9 @@ impl Flags {
     }
 
     /// Docker's checks of limits (moby, `verifyPlatformContainerResources`).
-    fn limits(&self) -> Outcome<Limits> {
-        let memory_bytes = self.memory.filter(|bytes| *bytes > 0);
+    fn limits(&self, session: &Session<'_>) -> Outcome<Limits> {
+        let memory_bytes = bytes(session, self.memory.as_deref(), "-m, --memory", podman::MEMORY)?;
+        let memory_bytes = memory_bytes.filter(|bytes| *bytes > 0);
         if memory_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
             return Err(Error::new(Kind::Invalid, "Minimum memory limit allowed is 6MB").into());
         }
@@ -407,8 +409,12 @@ impl Flags {
     }
 
     /// Says that a file is in the way of the container's ID, before anything is done.
-    pub(super) fn check_cidfile(&self) -> Outcome {
+    pub(super) fn check_cidfile(&self, personality: Personality) -> Outcome {
         match self.cidfile.as_deref().filter(|path| path.exists()) {
+            Some(path) if personality == Personality::Podman => {
+                let message = "container id file exists. Ensure another container is not using it or delete";
+                Err(Failure::Client(format!("{message} {}", path.display())))
+            }
             Some(path) => {
                 let message = "container ID file found, make sure the other container isn't running or delete";
                 Err(Failure::Client(format!("{message} {}", path.display())))

@@ -6,6 +6,7 @@ use dhow_ops::container::{self, Mount, MountKind, Network, State};
 use dhow_template::{Options, Template, Value as TemplateValue};
 use serde_json::{Value, json};
 
+use super::super::podman::rm::uninspected;
 use super::super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::format::{ago, json as encode, list};
@@ -52,7 +53,7 @@ pub(in crate::commands) fn inspect(session: &Session<'_>, format: &str, names: &
     print(session, format, names, |name| match name {
         // Docker's client asks no engine for what has no name.
         "" => Err(crate::commands::inspect::nameless("container")),
-        _ => show(&context, name, with_size),
+        _ => show(&context, name, with_size).map_err(|failure| uninspected(session.personality, name, failure)),
     })
 }
 

@@ -2,12 +2,13 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::Context;
 use dhow_ops::container::{self, Record, State};
 use dhow_ops::df::{Configuration, ContainerUse};
+use dhow_ops::{Context, Naming};
 
 use super::super::df::details::{Row, container_row};
 use super::super::filters;
+use super::flags::integer;
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
@@ -29,7 +30,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
     /// Show so many of the containers that were made last, whatever they do
-    #[arg(short = 'n', long, value_name = "int", default_value = "-1", allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = integer)]
     last: i64,
     /// Show the container that was made last, whatever it does
     #[arg(short, long)]
@@ -77,6 +78,9 @@ impl Verb for List {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        if self.quiet && self.size && session.personality == Personality::Podman {
+            return Err(Failure::Client("quiet conflicts with size and namespace".to_owned()));
+        }
         let context = session.local_context()?;
         let terms = filters::given(&self.filter);
         let records = self.choose(&context, &terms)?;
@@ -184,6 +188,9 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             })
         }
         "volume" => Box::new(move |record| container::uses_volume(record, &value)),
+        _ if context.naming() == Naming::Podman => {
+            return Err(Error::new(Kind::Invalid, format!("{name} is an invalid filter")).into());
+        }
         _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
     })
 }

@@ -5,10 +5,9 @@ use dhow_base::Kind;
 use dhow_ops::container::{self, RemoveOptions};
 
 use super::super::{filters, targets};
-use super::{machine, missing};
-use crate::errors::{FAILED, Failure, Outcome};
+use super::machine;
+use crate::errors::{Failure, Outcome};
 use crate::format::units;
-use crate::personality::Personality;
 use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Operands, Verb};
@@ -41,15 +40,7 @@ impl Verb for Remove {
         let context = session.local_context()?;
         let options = RemoveOptions { force: self.force, volumes: self.volumes };
         targets::each(&self.names, |name| {
-            let found = container::find(&context, name);
-            let record = match found {
-                // Podman's exit code of this alone.
-                Err(error)
-                    if !self.force && error.kind() == Kind::NotFound && session.personality == Personality::Podman =>
-                {
-                    let error = missing(session.personality, name, error);
-                    return Err(Failure::Usage { message: format!("Error: {error}"), code: FAILED });
-                }
+            let record = match container::find(&context, name) {
                 Err(error) if self.force && error.kind() == Kind::NotFound => {
                     session.console.notice(Failure::Engine(error).text(session.personality));
                     return Ok(());

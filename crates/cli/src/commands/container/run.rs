@@ -44,7 +44,7 @@ impl Verb for Create {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let options = self.flags.options(session, &self.words)?;
-        self.flags.check_cidfile()?;
+        self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
         let context = session.local_context()?;
@@ -88,7 +88,7 @@ impl Run {
     fn to_its_end(&self, session: &Session<'_>) -> Outcome {
         let options = self.flags.options(session, &self.words)?;
         check_terminal(session, options.interactive, options.terminal)?;
-        self.flags.check_cidfile()?;
+        self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
         let context = session.local_context()?;

@@ -7,6 +7,10 @@ use crate::errors::{Failure, Outcome};
 /// Podman's rule for names of volumes and containers.
 pub(in crate::commands) const NAMES: &str = "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument";
 
+/// What podman cannot do with a size that it cannot read.
+pub(in crate::commands) const MEMORY: &str = "invalid value for memory";
+pub(in crate::commands) const SHM: &str = "unable to translate --shm-size";
+
 /// Options of `--volume` (podman, `pkg/util/mountOpts.go`).
 const VOLUME_OPTIONS: [&str; 26] = [
     "ro",
@@ -132,6 +136,18 @@ pub(in crate::commands) fn check_tmpfs(text: &str) -> Outcome {
     Ok(())
 }
 
+/// Podman looks for a device when the container is made.
+///
+/// # Errors
+/// Its words for one that is not there.
+pub(in crate::commands) fn check_device(text: &str) -> Outcome {
+    let source = text.split(':').next().unwrap_or_default();
+    match source.is_empty() || Path::new(source).exists() {
+        true => Ok(()),
+        false => refuse(format!("stat {source}: no such file or directory")),
+    }
+}
+
 /// What podman says of a limit of processes that it cannot read.
 pub(in crate::commands) fn about_ulimit(text: &str, why: &str) -> String {
     format!("ulimit option {text:?} requires name=SOFT:HARD, failed to be parsed: {why}")
@@ -181,6 +197,8 @@ mod tests {
         check(check_mount("type=bind"), "must set volume destination");
         check(check_tmpfs("/x:size=1m,odd"), "unknown mount option \"odd\": invalid mount option");
         check(check_tmpfs("/x:size=1m,mode=1777,noexec"), "");
+        check(check_device("/dev/null:/dev/x"), "");
+        check(check_device("/dev/nope:/dev/x"), "stat /dev/nope: no such file or directory");
         check(check_name("a_b"), "");
         check(
             check_name("a b"),

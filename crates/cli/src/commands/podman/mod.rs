@@ -16,6 +16,7 @@ pub(super) mod prune;
 pub(super) mod pull;
 pub(super) mod push;
 mod refused;
+pub(super) mod rm;
 pub(super) mod rmi;
 pub(super) mod save;
 pub(super) mod system_prune;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dhow_base::Kind;
 use dhow_base::fs::read_limited;
+use dhow_base::{Error, Kind};
 use dhow_ops::container::size;
 
 use super::super::proxies;
@@ -26,12 +26,53 @@ pub(super) fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str)
     Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
 }
 
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    size(text).map_err(|error| error.to_string())
+/// As [`misread`]; podman tells of some values only when it has read the whole command line, in its own words.
+pub(super) fn misread_by(session: &Session<'_>, value: &str, flag: &str, why: &str, by_podman: &str) -> Failure {
+    match session.personality {
+        Personality::Podman => Failure::Client(by_podman.to_owned()),
+        _ => misread(session, value, flag, why),
+    }
+}
+
+/// A number of bytes, if one is given; podman's words begin with what it could not do.
+pub(super) fn bytes(
+    session: &Session<'_>,
+    given: Option<&str>,
+    flag: &str,
+    podman_could_not: &str,
+) -> Outcome<Option<u64>> {
+    let read = |text: &str| {
+        size(text).map_err(|error| {
+            let why = error.to_string();
+            misread_by(session, text, flag, &why, &format!("{podman_could_not}: {why}"))
+        })
+    };
+    given.map(read).transpose()
+}
+
+/// Kinds of security options that engines have.
+const SECURITY: [&str; 8] =
+    ["apparmor", "label", "mask", "no-new-privileges", "proc-opts", "seccomp", "systempaths", "unmask"];
+
+/// What is said of a security option that is not heeded: each engine's words where there is no such option, else what there is.
+pub(super) fn refused_option(personality: Personality, given: &str, read: &str) -> Failure {
+    match (read.split_once('='), personality) {
+        (None, Personality::Podman) => Failure::Client(format!("invalid --security-opt 1: {given:?}")),
+        (None, _) => Failure::Client(format!("Invalid --security-opt: {given:?}")),
+        (Some(("seccomp", _)), _) => Failure::Client(format!(
+            "security option {given:?} is not supported: system calls are filtered as docker's own profile has it, or not at all \
+             (seccomp=unconfined)"
+        )),
+        (Some((kind, _)), _) if SECURITY.contains(&kind) => {
+            Failure::Client(format!("security option {given:?} is not supported"))
+        }
+        (_, Personality::Podman) => Failure::Client(format!("invalid --security-opt 2: {given:?}")),
+        _ => Error::new(Kind::Invalid, format!("invalid --security-opt 2: {given:?}")).into(),
+    }
 }
 
 /// Go's `strconv.ParseInt`.
-pub(super) fn integer(text: &str) -> Result<i64, String> {
+pub(in crate::commands::container) fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
 }
 
@@ -65,7 +106,7 @@ pub(super) fn variables(session: &Session<'_>, files: &[PathBuf], given: &[Strin
     let mut variables: Vec<String> = Vec::new();
     let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
     for path in files {
-        for line in lines(path)? {
+        for line in lines(path).map_err(|failure| of_file(session.personality, path, failure))? {
             let name = line.split('=').next().unwrap_or_default();
             if name.is_empty() || name.contains(char::is_whitespace) {
                 let what = if name.is_empty() {
@@ -104,7 +145,9 @@ pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String])
     let mut add = |text: &str| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         if name.is_empty() {
-            return Err(misread(session, text, "-l, --label", &format!("invalid label '{text}': empty name")));
+            let why = format!("invalid label '{text}': empty name");
+            let by_podman = format!("unable to process labels: invalid label format: {text:?}");
+            return Err(misread_by(session, text, "-l, --label", &why, &by_podman));
         }
         labels.insert(name.to_owned(), value.to_owned());
         Ok(())
@@ -114,6 +157,15 @@ pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String])
     }
     given.iter().try_for_each(|label| add(label))?;
     Ok(labels)
+}
+
+fn of_file(personality: Personality, path: &Path, failure: Failure) -> Failure {
+    match failure {
+        Failure::Client(why) if personality == Personality::Podman => {
+            Failure::Client(format!("parsing env file {:?}: {why}", path.display().to_string()))
+        }
+        failure => failure,
+    }
 }
 
 /// The lines of a file that say something.
