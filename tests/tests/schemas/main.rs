@@ -13,10 +13,11 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 32] = [
+const WITHOUT: [(&str, &str); 33] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
+    ("container exists", "prints nothing: its exit code is the answer"),
     ("container inspect", "prints docker's document of a container"),
     ("container prune", "prints docker's text"),
     ("copy", "has skopeo's `--format`, for manifests; `--digestfile` writes the digest into a file"),
@@ -73,7 +74,7 @@ fn verbs(command: &clap::Command, words: &mut Vec<String>, found: &mut Vec<(Stri
 /// The name by which a verb is documented: that of its shortest way.
 fn canonical(words: &str) -> &str {
     match words {
-        "container inspect" | "container prune" => words,
+        "container inspect" | "container prune" | "container exists" => words,
         "container ls" => "ps",
         _ if words.starts_with("container ") => &words["container ".len()..],
         "image ls" => "images",
