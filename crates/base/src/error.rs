@@ -114,6 +114,23 @@ impl Error {
         self.kind
     }
 
+    /// The first cause of this type, however far down.
+    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            next = error.source();
+        }
+        None
+    }
+
+    /// Whether whoever was to read went away.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.cause().is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// What the user can do, if known.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
@@ -135,6 +152,15 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_are_found_below_others() {
+        let broken = Error::io("cannot write", io::ErrorKind::BrokenPipe.into());
+        let deep = Error::new(Kind::Invalid, "a copy").with_source(broken);
+        assert!(deep.is_broken_pipe() && deep.cause::<Error>().is_some());
+        assert!(!Error::io("cannot write", io::ErrorKind::NotFound.into()).is_broken_pipe());
+        assert!(!Error::new(Kind::Invalid, "Broken pipe").is_broken_pipe());
+    }
 
     #[test]
     fn kind_of_io_errors() {

@@ -19,14 +19,7 @@ pub fn about(blob: &Digest, error: Error) -> Error {
 
 /// The blob that an error is about, where that was noted.
 pub fn blob_of(error: &Error) -> Option<&Digest> {
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(About { blob, .. }) = error.downcast_ref() {
-            return Some(blob);
-        }
-        next = error.source();
-    }
-    None
+    error.cause().map(|About { blob, .. }| blob)
 }
 
 #[derive(Debug)]

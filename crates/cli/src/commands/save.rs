@@ -1,7 +1,5 @@
 //! `save`
 
-use std::error::Error as _;
-use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -96,9 +94,5 @@ pub(super) fn unfinished(output: &save::Output) -> &'static str {
 
 /// A reader that went away is no failure worth a message.
 pub(super) fn quiet_broken_pipe(error: Error) -> Failure {
-    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe) {
-        return Failure::Quiet(BROKEN_PIPE);
-    }
-    Failure::Engine(error)
+    if error.is_broken_pipe() { Failure::Quiet(BROKEN_PIPE) } else { Failure::Engine(error) }
 }

@@ -93,7 +93,7 @@ pub(crate) fn arrive(
         match (written, unpacked) {
             (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
             // Whoever failed first made the other fail.
-            (Err(error), Err(_)) if !is_broken_pipe(&error) => Err(error),
+            (Err(error), Err(_)) if !error.is_broken_pipe() => Err(error),
             (_, Err(error)) | (Err(error), Ok(_)) => Err(error.context(format_args!("cannot copy to {shown}"))),
         }
     })
@@ -122,9 +122,4 @@ fn told(note: &Note) -> String {
     let Note { what, why, count, first } = note;
     let times = if *count == 1 { String::new() } else { format!(" and {} more", count - 1) };
     format!("{what}: {why} ({first:?}{times})")
-}
-
-fn is_broken_pipe(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
 }
