@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
-use super::measure::{Sample, percentile, timed, wall};
+use super::measure::{percentile, short, wall};
 use super::race::{self, Contestant};
 use super::report::{Report, Target};
 use super::transfers::{Stocked, stocked_dhow, stocked_docker, store};
@@ -49,10 +49,10 @@ fn up_to_date(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     };
     let mut contestants = Vec::new();
     if let Some(Stocked { disk, .. }) = &dhow {
-        contestants.push(Contestant::new("dhow", short(move || again(lab.dhow(&store(disk))))?));
+        contestants.push(Contestant::new("dhow", short(move || again(lab.dhow(&store(disk))), || Ok(()))?));
     }
     if let Some(Stocked { tool, .. }) = &docker {
-        contestants.push(Contestant::new("docker", short(move || again(tool.command()))?));
+        contestants.push(Contestant::new("docker", short(move || again(tool.command()), || Ok(()))?));
     }
     let outcomes = race::run("up-to-date", contestants, plan, plan.short_runs.min(50));
     report.race("pull, up to date", &outcomes, &[Target { peer: "docker", factor: 0.3 }], None);
@@ -61,12 +61,6 @@ fn up_to_date(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
         report.latency("pull, up to date: median", percentile(&times, 50), Some(UP_TO_DATE_LIMIT));
     }
     Ok(())
-}
-
-/// Measures a command that takes milliseconds: its memory once, its time without the program around it that tells memory.
-fn short(command: impl Fn() -> Command) -> Result<impl FnMut() -> Result<Sample>> {
-    let peak_bytes = timed(&command(), || Ok(()))?.peak_bytes;
-    Ok(move || Ok(Sample { wall: wall(&mut command())?, peak_bytes }))
 }
 
 /// Listing while four pulls of different blobs fill the same store.

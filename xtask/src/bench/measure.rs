@@ -36,6 +36,21 @@ pub(crate) fn wall(command: &mut Command) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
+/// Measures a command that takes milliseconds: its memory once, its time without the program around it that tells memory. `undo` takes back
+/// what it did, each time.
+pub(crate) fn short(
+    command: impl Fn() -> Command,
+    undo: impl Fn() -> Result<()>,
+) -> Result<impl FnMut() -> Result<Sample>> {
+    let peak_bytes = timed(&command(), || Ok(()))?.peak_bytes;
+    undo()?;
+    Ok(move || {
+        let wall = wall(&mut command())?;
+        undo()?;
+        Ok(Sample { wall, peak_bytes })
+    })
+}
+
 fn run(command: &mut Command) -> Result<()> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let output = child.with_context(|| format!("cannot run {command:?}"))?.wait_with_output()?;

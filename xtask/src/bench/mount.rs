@@ -11,7 +11,7 @@ use dhow_testkit::peers::Podman;
 use super::Plan;
 use super::disk::{Disk, memory};
 use super::lab::Lab;
-use super::measure::{Sample, median, timed, wall};
+use super::measure::{Sample, median, short};
 use super::race::{self, Contestant};
 use super::report::{Report, Target};
 use super::transfers::store;
@@ -48,13 +48,14 @@ fn mount(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
             command
         }
     };
+    let (kernel, fuse) = (by("kernel"), by("fuse"));
+    let theirs = podman.as_ref().map(|podman| || podman.command());
+    // The first one unpacks the layers.
     let mut contestants =
-        vec![Contestant::new("dhow", measured(by("kernel"))), Contestant::new("dhow-fuse", measured(by("fuse")))];
-    if let Some(podman) = &podman {
-        contestants.push(Contestant::new("podman", measured(|| podman.command())));
+        vec![Contestant::new("dhow", measured(&kernel)?), Contestant::new("dhow-fuse", measured(&fuse)?)];
+    if let Some(theirs) = &theirs {
+        contestants.push(Contestant::new("podman", measured(theirs)?));
     }
-    // Layers are unpacked by the first one.
-    measured(by("kernel"))()?;
     let outcomes = race::run("mount", contestants, plan, plan.short_runs.min(20));
     report.race("image mount, 40 layers", &outcomes, &[Target { peer: "podman", factor: 0.1 }], None);
     for outcome in outcomes.iter().filter(|outcome| outcome.tool.starts_with("dhow")) {
@@ -68,29 +69,14 @@ fn mount(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Mounts, and takes the time of that; unmounts. GNU time, which knows the peak memory, would be a good part of what is measured: it
-/// is there for one mount, before the first that counts.
-fn measured(command: impl Fn() -> Command) -> impl FnMut() -> Result<Sample> {
-    let mut peak_bytes = None;
-    move || {
-        let mount = || {
-            let mut command = command();
-            command.args(["image", "mount", IMAGE]);
-            command
-        };
-        let unmount = || shell::output(command().args(["image", "unmount", IMAGE])).map(drop);
-        let peak_bytes = match peak_bytes {
-            Some(bytes) => bytes,
-            None => {
-                let sample = timed(&mount(), || Ok(()))?;
-                unmount()?;
-                *peak_bytes.insert(sample.peak_bytes)
-            }
-        };
-        let wall = wall(&mut mount())?;
-        unmount()?;
-        Ok(Sample { wall, peak_bytes })
-    }
+/// Mounts, and takes the time of that; unmounts.
+fn measured(command: &impl Fn() -> Command) -> Result<impl FnMut() -> Result<Sample>> {
+    let mount = || {
+        let mut command = command();
+        command.args(["image", "mount", IMAGE]);
+        command
+    };
+    short(mount, || shell::output(command().args(["image", "unmount", IMAGE])).map(drop))
 }
 
 fn copy(command: &Command) -> Command {
