@@ -136,6 +136,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Refused>("stats", &[], &[]).hide(),
     Node::verb::<container::Refused>("top", &[], &[]).hide(),
     Node::verb::<container::Refused>("update", &[], &[]).hide(),
+    Node::verb::<container::Refused>("wait", &[], &[]).hide(),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("container", "Manage containers", CONTAINER),
     Node::group("image", "Manage images", IMAGE),
@@ -180,6 +181,7 @@ const CONTAINER: &[Node] = &[
     Node::verb::<container::Refused>("stats", &[], &[]).hide(),
     Node::verb::<container::Refused>("top", &[], &[]).hide(),
     Node::verb::<container::Refused>("update", &[], &[]).hide(),
+    Node::verb::<container::Refused>("wait", &[], &[]).hide(),
 ];
 
 const IMAGE: &[Node] = &[
