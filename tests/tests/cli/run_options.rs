@@ -131,6 +131,11 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
         (
+            &["--security-opt", "seccomp=/profile"],
+            "filtered as docker's own profile has it, or not at all (seccomp=unconfined)",
+        ),
+        (&["--security-opt", "apparmor=mine"], "is not supported: there is no-new-privileges"),
+        (
             &["--add-host", "a:b"],
             "invalid argument \"a:b\" for \"--add-host\" flag: invalid IP address in add-host: \"b\"",
         ),

@@ -64,7 +64,9 @@ pub(super) fn refused_option(personality: Personality, given: &str, read: &str) 
              (seccomp=unconfined)"
         )),
         (Some((kind, _)), _) if SECURITY.contains(&kind) => {
-            Failure::Client(format!("security option {given:?} is not supported"))
+            let heeded = "no-new-privileges, and to be without: seccomp=unconfined, systempaths=unconfined, apparmor=unconfined, \
+                          label=disable";
+            Failure::Client(format!("security option {given:?} is not supported: there is {heeded}"))
         }
         (_, Personality::Podman) => Failure::Client(format!("invalid --security-opt 2: {given:?}")),
         _ => Error::new(Kind::Invalid, format!("invalid --security-opt 2: {given:?}")).into(),
