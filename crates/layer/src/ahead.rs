@@ -1,6 +1,6 @@
 //! Inflating ahead of whoever reads, on a thread of its own, and working out the digest of what comes out on another one.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -28,18 +28,27 @@ pub struct Ahead {
     position: usize,
 }
 
-impl Read for Ahead {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl BufRead for Ahead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.position == self.chunk.len() {
             match self.chunks.recv() {
                 Ok(chunk) => (self.chunk, self.position) = (chunk?, 0),
                 // The other thread is done.
-                Err(_) => return Ok(0),
+                Err(_) => break,
             }
         }
-        let count = buffer.len().min(self.chunk.len() - self.position);
-        buffer[..count].copy_from_slice(&self.chunk[self.position..self.position + count]);
+        Ok(&self.chunk[self.position..])
+    }
+
+    fn consume(&mut self, count: usize) {
         self.position += count;
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod changes;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::{last_use, runtime};
+
+/// Bytes that are kept at once.
+const COPY_BYTES: usize = 256 << 10;
 
 /// Where the archive comes from.
 #[derive(Clone, Debug)]
@@ -121,8 +124,8 @@ fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observe
     let mut file = unnamed_file(&directory)?;
     let name = format!("archive {name}");
     let consume = |ahead| {
-        let mut reader =
-            TarReader::new(Copying { reader: ahead, file: &mut file, directory: &directory }, &name, TarLimits::LAYER);
+        let copying = Copying { reader: ahead, file: &mut file, directory: &directory };
+        let mut reader = TarReader::new(BufReader::with_capacity(COPY_BYTES, copying), &name, TarLimits::LAYER);
         while reader.next_entry()?.is_some() {}
         reader.finish()?;
         Ok(())

@@ -1,6 +1,6 @@
 //! From a layer's tar stream to its file, in one pass.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
@@ -190,15 +190,23 @@ impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
     }
 }
 
-impl<R: Read, S: Storage> Read for Tee<'_, R, S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl<R: Read, S: Storage> BufRead for Tee<'_, R, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.used == self.chunk.len() {
             self.next_chunk().map_err(io::Error::other)?;
         }
-        let rest = &self.chunk[self.used..];
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(&self.chunk[self.used..])
+    }
+
+    fn consume(&mut self, count: usize) {
         self.used += count;
+    }
+}
+
+impl<R: Read, S: Storage> Read for Tee<'_, R, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

@@ -1,6 +1,7 @@
 //! From a tar that stands in a layer's file already to the file: for layers that passed before anybody knew what lies below.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
 
 use dhow_base::Result;
 use dhow_spec::Digest;
@@ -22,7 +23,7 @@ pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Wor
     // An attempt without the layers below may have written something behind.
     target.set_length(end)?;
     let mut writer = LayerWriter::new(below, scratch);
-    let kept = Kept { target: &*target, position: HEAD_BYTES, end };
+    let kept = Kept { target: &*target, position: HEAD_BYTES, end, buffer: [0; READ_BYTES_MAX], unused: 0..0 };
     let mut reader = TarReader::new(kept, format!("layer {diff_id}"), TarLimits::LAYER)
         .passing_over(|kept, count| Ok(kept.pass_over(count)));
     while let Some(entry) = reader.next_entry()? {
@@ -39,24 +40,44 @@ const READ_BYTES_MAX: usize = 4 << 10;
 /// The tar in a layer's file.
 struct Kept<'a, S> {
     target: &'a S,
+    /// Behind what is in the buffer.
     position: u64,
     end: u64,
+    buffer: [u8; READ_BYTES_MAX],
+    /// What was read and not used.
+    unused: Range<usize>,
+}
+
+impl<S: Storage> BufRead for Kept<'_, S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.unused.is_empty() {
+            let most = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(READ_BYTES_MAX);
+            let read = self.target.read_at(&mut self.buffer[..most], self.position)?;
+            self.position += read as u64;
+            self.unused = 0..read;
+        }
+        Ok(&self.buffer[self.unused.clone()])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.unused.start += count;
+    }
 }
 
 impl<S: Storage> Read for Kept<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-        let most = buffer.len().min(left).min(READ_BYTES_MAX);
-        let read = self.target.read_at(&mut buffer[..most], self.position)?;
-        self.position += read as u64;
-        Ok(read)
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 
 impl<S> Kept<'_, S> {
     fn pass_over(&mut self, count: u64) -> u64 {
-        let passed = count.min(self.end - self.position);
-        self.position += passed;
-        passed
+        let here = count.min(self.unused.len() as u64);
+        self.unused.start += here as usize;
+        let beyond = (count - here).min(self.end - self.position);
+        self.position += beyond;
+        here + beyond
     }
 }

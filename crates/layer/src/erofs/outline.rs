@@ -1,7 +1,7 @@
 //! An outline: a layer's file without its content but for some of it, made while the layer is inflated and thrown away. What it
 //! says of names and attributes is all that the file says.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use dhow_base::Result;
 use dhow_spec::Digest;
@@ -79,7 +79,7 @@ pub fn outline<S: Storage>(
 }
 
 /// Writes the data of the current entry to where it stands in a layer's file. Returns where it ends.
-fn copy_data<R: Read>(reader: &mut TarReader<R>, target: &mut impl Storage, start: u64) -> Result<u64> {
+fn copy_data<R: BufRead>(reader: &mut TarReader<R>, target: &mut impl Storage, start: u64) -> Result<u64> {
     let mut at = start;
     loop {
         let data = reader.data()?;

@@ -1,7 +1,7 @@
 //! From a layer's tar stream to its file before anybody knows what the layer is, and what lies below it: while it arrives.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::thread;
 
 use dhow_base::{Error, Kind, Result};
@@ -71,7 +71,7 @@ pub fn convert_passing<S: Storage>(
     Ok(Passed { diff_id, tar_bytes, made, needs_below })
 }
 
-fn note_all<S: Storage>(stream: impl Read, writer: &mut LayerWriter<'_, S>) -> Result<()> {
+fn note_all<S: Storage>(stream: impl BufRead, writer: &mut LayerWriter<'_, S>) -> Result<()> {
     let mut reader = TarReader::new(stream, "layer", TarLimits::LAYER);
     while let Some(entry) = reader.next_entry()? {
         note(writer, entry)?;

@@ -1,9 +1,6 @@
-//! The stream with its position, read in large pieces.
+//! The stream with its position.
 
-use std::io::{self, Read};
-
-/// Bytes asked from the reader at once.
-const BUFFER_BYTES: usize = 256 << 10;
+use std::io::{self, BufRead};
 
 /// Moves a reader on without reading: by how many bytes it could, of those asked for.
 pub(super) type PassOver<R> = fn(&mut R, u64) -> io::Result<u64>;
@@ -11,21 +8,19 @@ pub(super) type PassOver<R> = fn(&mut R, u64) -> io::Result<u64>;
 pub(super) struct Input<R> {
     reader: R,
     pass_over: Option<PassOver<R>>,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-    /// Position of `start` in the stream.
+    /// Bytes of the reader's buffer that were handed out: it has to keep them until the next call.
+    handed_out: usize,
+    /// Position in the stream.
     offset: u64,
     ended: bool,
 }
 
-impl<R: Read> Input<R> {
+impl<R: BufRead> Input<R> {
     pub(super) fn new(reader: R) -> Self {
-        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { reader, pass_over: None, buffer, start: 0, end: 0, offset: 0, ended: false }
+        Self { reader, pass_over: None, handed_out: 0, offset: 0, ended: false }
     }
 
-    /// Has what is skipped beyond the buffer passed over instead of read.
+    /// Has what is skipped passed over instead of read.
     pub(super) fn passing_over(mut self, pass_over: PassOver<R>) -> Self {
         self.pass_over = Some(pass_over);
         self
@@ -36,63 +31,54 @@ impl<R: Read> Input<R> {
         self.offset
     }
 
-    pub(super) fn into_reader(self) -> R {
+    pub(super) fn into_reader(mut self) -> R {
+        self.give_back();
         self.reader
     }
 
-    /// Reads until `want` bytes are there or the stream ends.
-    fn fill_to(&mut self, want: usize) -> io::Result<()> {
-        if self.end - self.start >= want {
-            return Ok(());
-        }
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        while self.end < want && !self.ended {
-            match self.reader.read(&mut self.buffer[self.end..]) {
-                Ok(0) => self.ended = true,
-                Ok(count) => self.end += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Up to `N` bytes; fewer only at the end of the stream.
-    pub(super) fn take<const N: usize>(&mut self) -> io::Result<([u8; N], usize)> {
-        self.fill_to(N)?;
-        let count = N.min(self.end - self.start);
-        let mut bytes = [0; N];
-        bytes[..count].copy_from_slice(&self.buffer[self.start..self.start + count]);
-        self.consume(count);
-        Ok((bytes, count))
+    /// The reader may use the room of what was handed out again.
+    fn give_back(&mut self) {
+        self.reader.consume(self.handed_out);
+        self.handed_out = 0;
     }
 
     /// The next bytes, at most `max`; empty only at the end of the stream or for a `max` of 0.
     pub(super) fn chunk(&mut self, max: u64) -> io::Result<&[u8]> {
-        let count = self.peek(max)?;
-        Ok(self.taken(count))
-    }
-
-    /// How many bytes a chunk of at most `max` has.
-    pub(super) fn peek(&mut self, max: u64) -> io::Result<usize> {
-        if max > 0 {
-            self.fill_to(1)?;
+        self.give_back();
+        if max == 0 || self.ended {
+            return Ok(&[]);
         }
-        Ok(usize::try_from(max).unwrap_or(usize::MAX).min(self.end - self.start))
+        while let Err(error) = self.reader.fill_buf() {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        // It reads nothing now that there is something: asked twice, because the loop cannot hand out what it borrows.
+        let buffer = self.reader.fill_buf()?;
+        self.ended = buffer.is_empty();
+        self.handed_out = usize::try_from(max).unwrap_or(usize::MAX).min(buffer.len());
+        self.offset += self.handed_out as u64;
+        Ok(&buffer[..self.handed_out])
     }
 
-    /// Hands out `count` bytes that [`Input::peek`] found.
-    pub(super) fn taken(&mut self, count: usize) -> &[u8] {
-        let start = self.start;
-        self.consume(count);
-        &self.buffer[start..start + count]
+    /// Up to `N` bytes; fewer only at the end of the stream.
+    pub(super) fn take<const N: usize>(&mut self) -> io::Result<([u8; N], usize)> {
+        let (mut bytes, mut filled) = ([0; N], 0);
+        while filled < N {
+            let chunk = self.chunk((N - filled) as u64)?;
+            if chunk.is_empty() {
+                break;
+            }
+            bytes[filled..filled + chunk.len()].copy_from_slice(chunk);
+            filled += chunk.len();
+        }
+        Ok((bytes, filled))
     }
 
     /// Passes over `count` bytes; returns how many of them the stream lacked.
     pub(super) fn skip(&mut self, mut count: u64) -> io::Result<u64> {
         if let Some(pass_over) = self.pass_over {
-            count -= self.chunk_here(count);
+            self.give_back();
             let passed = pass_over(&mut self.reader, count)?;
             self.offset += passed;
             count -= passed;
@@ -105,17 +91,5 @@ impl<R: Read> Input<R> {
             count -= skipped;
         }
         Ok(count)
-    }
-
-    /// Hands out what the buffer has of the next `max` bytes: how many they are.
-    fn chunk_here(&mut self, max: u64) -> u64 {
-        let count = usize::try_from(max).unwrap_or(usize::MAX).min(self.end - self.start);
-        self.consume(count);
-        count as u64
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-        self.offset += count as u64;
     }
 }

@@ -1,7 +1,7 @@
 //! The state machine over a stream.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
 use dhow_base::limits;
@@ -43,7 +43,8 @@ impl TarLimits {
 
 /// Reads entries one after the other; the data of each is read, or passed over, before the next.
 ///
-/// Memory stays constant whatever the stream holds: one buffer, and the headers of one entry (at most some MiB).
+/// Memory stays constant whatever the stream holds: the reader's buffer, and the headers of one entry (at most some MiB). Data is handed
+/// out where it stands in that buffer: give it one of 256 KiB or more for full speed.
 pub struct TarReader<R> {
     input: Input<R>,
     limits: TarLimits,
@@ -60,7 +61,7 @@ pub struct TarReader<R> {
     ended: bool,
 }
 
-impl<R: Read> TarReader<R> {
+impl<R: BufRead> TarReader<R> {
     /// Reads the uncompressed tar in `reader`; errors call it `stream`, for example `layer sha256:…`.
     pub fn new(reader: R, stream: impl Into<String>, limits: TarLimits) -> Self {
         Self {
@@ -118,14 +119,14 @@ impl<R: Read> TarReader<R> {
         if self.data_left == 0 {
             return Ok(&[]);
         }
-        // Two steps, because a borrowed chunk cannot be returned from one branch of a match while another reports.
-        let count = match self.input.peek(self.data_left.min(max)) {
-            Ok(0) => return Err(self.failed(TarCause::Truncated)),
-            Ok(count) => count,
-            Err(error) => return Err(self.failed(TarCause::Read(error))),
-        };
-        self.data_left -= count as u64;
-        Ok(self.input.taken(count))
+        let (stream, current) = (&self.stream, &self.current);
+        let chunk = self.input.chunk(self.data_left.min(max));
+        let chunk = chunk.map_err(|error| failure(stream, current, TarCause::Read(error)))?;
+        if chunk.is_empty() && max > 0 {
+            return Err(failure(stream, current, TarCause::Truncated));
+        }
+        self.data_left -= chunk.len() as u64;
+        Ok(chunk)
     }
 
     /// Bytes of the current entry's data that [`TarReader::data`] did not hand out yet.
@@ -154,9 +155,7 @@ impl<R: Read> TarReader<R> {
     }
 
     fn failed(&self, cause: TarCause) -> TarError {
-        let (number, name, offset) = &self.current;
-        let entry = (*number > 0).then(|| (*number, name.clone()));
-        TarError { stream: self.stream.clone(), entry, offset: *offset, cause }
+        failure(&self.stream, &self.current, cause)
     }
 
     fn check_time(&self) -> Result<(), TarCause> {
@@ -347,6 +346,11 @@ impl<R> fmt::Debug for TarReader<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("TarReader").field("stream", &self.stream).finish_non_exhaustive()
     }
+}
+
+fn failure(stream: &str, (number, name, offset): &(u64, Vec<u8>, u64), cause: TarCause) -> TarError {
+    let entry = (*number > 0).then(|| (*number, name.clone()));
+    TarError { stream: stream.to_owned(), entry, offset: *offset, cause }
 }
 
 /// The extension headers in front of an entry.

@@ -1,6 +1,6 @@
 //! Maps of sparse files: old GNU, and PAX 0.0, 0.1 and 1.0 (GNU tar manual, "Storing Sparse Files").
 
-use std::io::Read;
+use std::io::BufRead;
 
 use super::error::TarCause;
 use super::header::BLOCK_BYTES;
@@ -78,7 +78,7 @@ impl Builder {
 }
 
 /// Reads the extents of an old GNU header and of the blocks that extend it.
-pub(super) fn old_gnu<R: Read>(input: &mut Input<R>, first: &[u8], mut extended: bool) -> Result<Builder, TarCause> {
+pub(super) fn old_gnu<R: BufRead>(input: &mut Input<R>, first: &[u8], mut extended: bool) -> Result<Builder, TarCause> {
     let mut map = Builder::default();
     push_descriptors(&mut map, first)?;
     while extended {
@@ -107,7 +107,7 @@ fn push_descriptors(map: &mut Builder, descriptors: &[u8]) -> Result<(), TarCaus
 }
 
 /// Reads the map of PAX 1.0, which stands before the data: decimal lines, padded to a block. Returns the bytes it took.
-pub(super) fn pax_1_0<R: Read>(input: &mut Input<R>, stored: u64) -> Result<(Builder, u64), TarCause> {
+pub(super) fn pax_1_0<R: BufRead>(input: &mut Input<R>, stored: u64) -> Result<(Builder, u64), TarCause> {
     let mut lines = Lines { input, left: stored, block: [0; BLOCK_BYTES], position: BLOCK_BYTES };
     let count = lines.number()?;
     if count > EXTENTS_MAX as u64 {
@@ -128,7 +128,7 @@ struct Lines<'a, R> {
     position: usize,
 }
 
-impl<R: Read> Lines<'_, R> {
+impl<R: BufRead> Lines<'_, R> {
     fn number(&mut self) -> Result<u64, TarCause> {
         let mut value: Option<u64> = None;
         loop {

@@ -1,7 +1,7 @@
 //! One entry onto the tree.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, BufRead};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::tar::{Entry, EntryKind, RelativePath, SparseMap, TarError, TarReader}
 const KEPT_XATTRS: &[&[u8]] = &[b"security.selinux", b"security.ima", b"security.evm"];
 
 impl Unpacker {
-    pub(super) fn make<R: Read>(&mut self, entry: &Entry, reader: &mut TarReader<R>) -> Result<(), Failure> {
+    pub(super) fn make<R: BufRead>(&mut self, entry: &Entry, reader: &mut TarReader<R>) -> Result<(), Failure> {
         self.directories.trim()?;
         match &entry.kind {
             EntryKind::AufsMetadata => return Ok(()),
@@ -119,7 +119,7 @@ impl Unpacker {
         Ok(())
     }
 
-    fn make_file<R: Read>(
+    fn make_file<R: BufRead>(
         &mut self,
         entry: &Entry,
         above: &OpenDirectory,

@@ -15,7 +15,7 @@ mod report;
 mod seen;
 mod way;
 
-use std::io::Read;
+use std::io::BufRead;
 use std::sync::Arc;
 
 use dhow_base::beneath::{self, Dir};
@@ -74,7 +74,7 @@ impl Unpacker {
     ///
     /// # Errors
     /// Those of the archive and of the operating system, with layer and entry; the directory is then good for nothing.
-    pub fn layer(&mut self, stream: impl Read, name: &str, limits: TarLimits) -> Result<()> {
+    pub fn layer(&mut self, stream: impl BufRead, name: &str, limits: TarLimits) -> Result<()> {
         // What is known of paths is the view of one layer: see `way`.
         self.directories.settle()?;
         self.seen = (self.layers > 0).then(Seen::default);
@@ -101,7 +101,7 @@ impl Unpacker {
         Ok(Unpacked { root, notes: self.notes.take(), entries: self.entries })
     }
 
-    fn apply<R: Read>(&mut self, entry: &Entry, reader: &mut TarReader<R>, layer: &str) -> Result<()> {
+    fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut TarReader<R>, layer: &str) -> Result<()> {
         self.make(entry, reader).map_err(|failure| failure.named(layer, entry))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,6 +13,9 @@ use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Note, Owners, Unpacker};
 
 use super::{Copied, merge};
+
+/// Bytes of an archive that are read at once.
+const READ_BYTES: usize = 256 << 10;
 
 /// What is copied, as far as it matters for where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +111,7 @@ pub(crate) fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<
     let aside = merge::make_aside(target).map_err(failed)?;
     let unpack = || {
         let mut unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners.clone())?;
+        let reader = BufReader::with_capacity(READ_BYTES, reader);
         unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
         let unpacked = unpacker.finish()?;
         merge::move_into(&unpacked.root, target, &owners)?;
