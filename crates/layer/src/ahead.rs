@@ -1,43 +1,43 @@
 //! Inflating ahead of whoever reads, on a thread of its own, and working out the digest of what comes out on another one.
 
 use std::io::{self, BufRead, Read};
+use std::iter;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 use dhow_base::{Error, Kind, Result, priority};
 use dhow_spec::Digest;
 use dhow_spec::digest::{Algorithm, Hasher};
 
-use crate::{Decoder, Limits, Uncompressed};
+use crate::pool::{Piece, Pool};
+use crate::{Compression, Decoder, Limits, Uncompressed};
 
-/// Bytes that travel between the threads at once.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Pieces of a layer that wait to be read or hashed: 2.5 MiB.
+const PIECES: usize = 10;
 
-/// Chunks that wait to be read, and to be hashed: 2 MiB.
-const CHUNKS: usize = 8;
-
-/// Bytes that two threads read.
-type Chunk = Arc<Vec<u8>>;
+/// The same of all layers that are taken in order: 32 MiB. Nearly as much of the next one is there when its turn comes.
+const PIECES_IN_ORDER: usize = 128;
 
 /// What a thread inflates, in order.
 #[derive(Debug)]
 pub struct Ahead {
-    chunks: Receiver<io::Result<Chunk>>,
-    chunk: Chunk,
+    pieces: Receiver<io::Result<Arc<Piece>>>,
+    piece: Option<Arc<Piece>>,
     position: usize,
 }
 
 impl BufRead for Ahead {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.position == self.chunk.len() {
-            match self.chunks.recv() {
-                Ok(chunk) => (self.chunk, self.position) = (chunk?, 0),
-                // The other thread is done.
-                Err(_) => break,
-            }
+        if self.piece.as_ref().is_some_and(|piece| self.position == piece.len()) {
+            self.piece = None;
         }
-        Ok(&self.chunk[self.position..])
+        if self.piece.is_none() {
+            // The other thread is done when there is none.
+            self.piece = self.pieces.recv().ok().transpose()?;
+            self.position = 0;
+        }
+        Ok(self.piece.as_ref().map_or(&[], |piece| &piece[self.position..]))
     }
 
     fn consume(&mut self, count: usize) {
@@ -63,7 +63,8 @@ pub fn inflate_ahead<T>(
     limits: Limits,
     consume: impl FnOnce(Ahead) -> Result<T>,
 ) -> Result<(T, Uncompressed)> {
-    run(algorithm, || Decoder::new(reader, limits), consume)
+    let pool = (Pool::new(PIECES), 0);
+    thread::scope(|scope| begin(scope, pool, algorithm, || Decoder::new(reader, limits)).consume(consume))
 }
 
 /// As [`inflate_ahead`], for a layer called `name` in errors, whose diff ID proves what it inflates to: no other checksum is worked
@@ -77,80 +78,145 @@ pub fn inflate_proven<T>(
     reader: impl Read + Send,
     consume: impl FnOnce(Ahead) -> Result<T>,
 ) -> Result<(T, Uncompressed)> {
-    let decoder = || Decoder::new(reader, Limits::LAYER).map(Decoder::ignoring_checksums);
-    let (consumed, found) = run(diff_id.algorithm(), decoder, consume)?;
-    if found.diff_id != *diff_id {
-        let message = format!("{name}: unpacked diff ID mismatch: expected {diff_id}, got {}", found.diff_id);
-        return Err(Error::new(Kind::Corrupt, message));
-    }
-    Ok((consumed, found))
-}
-
-fn run<T, R: Read + Send>(
-    algorithm: Algorithm,
-    decoder: impl FnOnce() -> io::Result<Decoder<R>> + Send,
-    consume: impl FnOnce(Ahead) -> Result<T>,
-) -> Result<(T, Uncompressed)> {
+    let name = name.to_owned();
     thread::scope(|scope| {
-        let (to_reader, chunks) = sync_channel(CHUNKS);
-        let (to_hash, hashed) = sync_channel::<Chunk>(CHUNKS);
-        let hashing = scope.spawn(move || {
-            let mut hasher = Hasher::new(algorithm);
-            for chunk in hashed {
-                hasher.update(&chunk);
-                priority::give_way();
-            }
-            hasher.finish()
-        });
-        let inflating = scope.spawn(move || inflate(decoder, &to_reader, &to_hash));
-        let consumed = consume(Ahead { chunks, chunk: Arc::default(), position: 0 });
-        let panicked = |_| Error::new(Kind::Internal, "a thread that inflates or hashes panicked");
-        let inflated = inflating.join().map_err(panicked)?;
-        let diff_id = hashing.join().map_err(panicked)?;
-        let unread = || Error::new(Kind::Internal, "the layer was not read to its end");
-        let (consumed, decoder) = (consumed?, inflated.ok_or_else(unread)?);
-        Ok((consumed, Uncompressed { compression: decoder.compression(), diff_id, size: decoder.bytes_out() }))
+        let layer = Layer { name, diff_id, open: Box::new(|| Ok(Box::new(reader))) };
+        layer.begin(scope, (Pool::new(PIECES), 0)).consume(consume)
     })
 }
 
-/// The decoder at its end; nothing when the other side stopped reading or was told of an error.
+/// A layer as it is stored.
+pub struct Layer<'a> {
+    /// What errors call it.
+    pub name: String,
+    /// Proves what it inflates to.
+    pub diff_id: &'a Digest,
+    /// Opens it, on the thread that inflates it.
+    pub open: Opening<'a>,
+}
+
+/// Opens a layer, which may take until it arrives.
+pub type Opening<'a> = Box<dyn FnOnce() -> Result<Box<dyn Read + Send + 'a>> + Send + 'a>;
+
+/// Inflates the layers of an image for somebody who takes them one after the other, each as [`inflate_proven`] does. While one is
+/// taken, the next one is begun: to inflate takes longer than most of what is done with it, and is no work for two cores.
+pub fn inflate_in_order<'scope, 'a: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    layers: impl IntoIterator<Item = Layer<'a>>,
+) -> impl Iterator<Item = Inflating<'scope>> {
+    let pool = Pool::new(PIECES_IN_ORDER);
+    let mut layers = layers.into_iter().enumerate();
+    let mut layers = iter::from_fn(move || {
+        let (number, layer) = layers.next()?;
+        Some(layer.begin(scope, (Arc::clone(&pool), number)))
+    });
+    let mut next = layers.next();
+    iter::from_fn(move || {
+        let current = next.take();
+        next = layers.next();
+        current
+    })
+}
+
+impl<'a> Layer<'a> {
+    fn begin<'scope>(self, scope: &'scope Scope<'scope, '_>, pool: (Arc<Pool>, usize)) -> Inflating<'scope>
+    where
+        'a: 'scope,
+    {
+        let Self { name, diff_id, open } = self;
+        let decoder = move || {
+            let reader = open().map_err(io::Error::other)?;
+            Ok(Decoder::new(reader, Limits::LAYER)?.ignoring_checksums())
+        };
+        let inflating = begin(scope, pool, diff_id.algorithm(), decoder);
+        Inflating { expected: Some((name, diff_id.clone())), ..inflating }
+    }
+}
+
+/// A layer that a thread inflates.
+#[derive(Debug)]
+pub struct Inflating<'scope> {
+    /// What errors call it, and its diff ID, if that is known.
+    expected: Option<(String, Digest)>,
+    /// The pieces, and the number that it has among those who share them.
+    pool: (Arc<Pool>, usize),
+    ahead: Ahead,
+    inflating: ScopedJoinHandle<'scope, Option<(Compression, u64)>>,
+    hashing: ScopedJoinHandle<'scope, Digest>,
+}
+
+impl Inflating<'_> {
+    /// Hands it over to `consume`, which reads to the end.
+    ///
+    /// # Errors
+    /// As [`inflate_proven`].
+    pub fn consume<T>(self, consume: impl FnOnce(Ahead) -> Result<T>) -> Result<(T, Uncompressed)> {
+        let (pool, number) = &self.pool;
+        pool.begin_turn(*number);
+        let consumed = consume(self.ahead);
+        let panicked = |_| Error::new(Kind::Internal, "a thread that inflates or hashes panicked");
+        let inflated = self.inflating.join().map_err(panicked)?;
+        let diff_id = self.hashing.join().map_err(panicked)?;
+        let unread = || Error::new(Kind::Internal, "the layer was not read to its end");
+        let (consumed, (compression, size)) = (consumed?, inflated.ok_or_else(unread)?);
+        if let Some((name, expected)) = self.expected.filter(|(_, expected)| *expected != diff_id) {
+            let message = format!("{name}: unpacked diff ID mismatch: expected {expected}, got {diff_id}");
+            return Err(Error::new(Kind::Corrupt, message));
+        }
+        Ok((consumed, Uncompressed { compression, diff_id, size }))
+    }
+}
+
+fn begin<'scope, R: Read>(
+    scope: &'scope Scope<'scope, '_>,
+    pool: (Arc<Pool>, usize),
+    algorithm: Algorithm,
+    decoder: impl FnOnce() -> io::Result<Decoder<R>> + Send + 'scope,
+) -> Inflating<'scope> {
+    let (to_reader, pieces) = channel();
+    let (to_hash, hashed) = channel::<Arc<Piece>>();
+    let hashing = scope.spawn(move || {
+        let mut hasher = Hasher::new(algorithm);
+        for piece in hashed {
+            hasher.update(&piece);
+            priority::give_way();
+        }
+        hasher.finish()
+    });
+    let (its_pool, number) = (Arc::clone(&pool.0), pool.1);
+    let inflating = scope.spawn(move || inflate(decoder, || its_pool.take(number), &to_reader, &to_hash));
+    Inflating { expected: None, pool, ahead: Ahead { pieces, piece: None, position: 0 }, inflating, hashing }
+}
+
+/// Compression and length of the layer at its end; nothing when the other side stopped reading or was told of an error.
 fn inflate<R: Read>(
     decoder: impl FnOnce() -> io::Result<Decoder<R>>,
-    to_reader: &SyncSender<io::Result<Chunk>>,
-    to_hash: &SyncSender<Chunk>,
-) -> Option<Decoder<R>> {
+    empty: impl Fn() -> Piece,
+    to_reader: &Sender<io::Result<Arc<Piece>>>,
+    to_hash: &Sender<Arc<Piece>>,
+) -> Option<(Compression, u64)> {
     let fail = |error: io::Error| {
         // Nobody listens any more when this fails.
         let _ = to_reader.send(Err(error));
     };
     let mut decoder = decoder().map_err(fail).ok()?;
-    let mut pool: Vec<Chunk> = Vec::new();
     loop {
-        let mut chunk = free_chunk(&mut pool);
-        chunk.resize(CHUNK_BYTES, 0);
-        let filled = fill(&mut decoder, &mut chunk).map_err(fail).ok()?;
-        if filled == 0 {
-            return Some(decoder);
+        let mut piece = empty();
+        piece.fill(|bytes| fill(&mut decoder, bytes)).map_err(fail).ok()?;
+        if piece.is_empty() {
+            return Some((decoder.compression(), decoder.bytes_out()));
         }
-        chunk.truncate(filled);
-        let chunk = Arc::new(chunk);
-        pool.push(Arc::clone(&chunk));
-        to_hash.send(Arc::clone(&chunk)).ok()?;
-        to_reader.send(Ok(chunk)).ok()?;
+        let piece = Arc::new(piece);
+        to_hash.send(Arc::clone(&piece)).ok()?;
+        to_reader.send(Ok(piece)).ok()?;
     }
 }
 
-/// A chunk that nobody reads any more, or a new one: to give memory back and get it anew costs as much as to hash what is in it.
-fn free_chunk(pool: &mut Vec<Chunk>) -> Vec<u8> {
-    let free = pool.iter().position(|chunk| Arc::strong_count(chunk) == 1);
-    free.and_then(|free| Arc::into_inner(pool.swap_remove(free))).unwrap_or_default()
-}
-
-/// Reads until the chunk is full or the stream ends.
-fn fill(reader: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full or the stream ends.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < chunk.len() {
-        match reader.read(&mut chunk[filled..]) {
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,7 +229,8 @@ fn fill(reader: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Compression, decode_error, encode, uncompressed_digest};
+    use crate::pool::PIECE_BYTES;
+    use crate::{decode_error, encode, uncompressed_digest};
 
     #[test]
     fn what_is_read_is_what_is_hashed() {
@@ -193,5 +260,56 @@ mod tests {
         // A reader that gives up ends the thread.
         let stopped = inflate_ahead(Algorithm::Sha256, &packed[..], Limits::LAYER, |_| Ok(()));
         assert_eq!(stopped.map_err(|error| error.kind()).err(), Some(Kind::Internal));
+    }
+
+    /// A layer longer than all pieces together, packed, and its diff ID.
+    fn long_layer(byte: u8) -> (Vec<u8>, Digest) {
+        let original = vec![byte; (PIECES_IN_ORDER + 5) * PIECE_BYTES + 1];
+        let mut packed = Vec::new();
+        encode(&original[..], &mut packed, Compression::Gzip).expect("encoding");
+        (packed, Digest::sha256(&original))
+    }
+
+    #[test]
+    fn layers_come_in_order_however_long_they_are() {
+        let layers = [1, 2, 3].map(long_layer);
+        let packed =
+            |name: &str, (packed, diff_id): &'_ (Vec<u8>, Digest)| (name.to_owned(), packed.clone(), diff_id.clone());
+        let take = |layers: &[(String, Vec<u8>, Digest)], fail_at: usize| -> Result<Vec<u8>> {
+            thread::scope(|scope| {
+                let stored = layers.iter().map(|(name, packed, diff_id)| Layer {
+                    name: name.clone(),
+                    diff_id,
+                    open: Box::new(move || {
+                        let missing = || Error::new(Kind::NotFound, format!("{name} is gone"));
+                        if packed.is_empty() { Err(missing()) } else { Ok(Box::new(&packed[..])) }
+                    }),
+                });
+                let mut seen = Vec::new();
+                for (number, inflating) in inflate_in_order(scope, stored).enumerate() {
+                    let read = |mut ahead: Ahead| {
+                        let mut bytes = Vec::new();
+                        if number == fail_at {
+                            return Err(Error::new(Kind::Io, "no room"));
+                        }
+                        ahead.read_to_end(&mut bytes).map_err(|error| decode_error("reading", error))?;
+                        Ok(bytes[0])
+                    };
+                    seen.push(inflating.consume(read)?.0);
+                }
+                Ok(seen)
+            })
+        };
+        let mut named: Vec<_> =
+            ["a", "b", "c"].into_iter().zip(&layers).map(|(name, layer)| packed(name, layer)).collect();
+        assert_eq!(take(&named, usize::MAX).expect("all are read"), [1, 2, 3]);
+        // Whoever gives up leaves no thread waiting.
+        assert_eq!(take(&named, 1).expect_err("the second fails").kind(), Kind::Io);
+        named[1].2 = Digest::sha256(b"other");
+        let error = take(&named, usize::MAX).expect_err("the second is another");
+        assert!(error.to_string().starts_with("b: unpacked diff ID mismatch"), "{error}");
+        named[1].1.clear();
+        let error = take(&named, usize::MAX).expect_err("the second is gone");
+        assert_eq!((error.kind(), error.to_string()), (Kind::NotFound, "reading: b is gone".to_owned()));
     }
 }

@@ -17,10 +17,11 @@ mod flatten;
 mod gzip;
 mod member;
 mod members;
+mod pool;
 pub mod tar;
 pub mod unpack;
 
-pub use ahead::{Ahead, inflate_ahead, inflate_proven};
+pub use ahead::{Ahead, Inflating, Layer, Opening, inflate_ahead, inflate_in_order, inflate_proven};
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};

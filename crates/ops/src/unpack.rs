@@ -2,17 +2,19 @@
 
 mod place;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use dhow_base::beneath::Dir;
 use dhow_base::fs::Cursor;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{Source, about};
-use dhow_layer::inflate_proven;
+use dhow_content::{LocalBlob, Source, about};
+use dhow_layer::{Layer, inflate_in_order};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Unpacked, Unpacker};
-use dhow_spec::{Digest, ImageManifest, Platform};
+use dhow_spec::{Descriptor, Digest, ImageManifest, Platform};
 use dhow_store::{Found, Session, Store};
 
 pub use dhow_layer::unpack::{IdMap, IdRange, Note, Owners};
@@ -111,23 +113,48 @@ pub(crate) fn unpack_into(
         observer.event(Event::Queued { digest: layer.digest.as_str(), size: layer.size });
     }
     let mut unpacker = Unpacker::new(work, owners)?;
-    for (layer, diff_id) in manifest.layers.iter().zip(&diff_ids) {
-        let digest = layer.digest.as_str();
-        let blob = session.local(layer).ok_or_else(|| {
-            let message = format!("layer {digest} is not here");
-            Error::new(Kind::NotFound, message).with_hint("pull the image again")
-        })?;
-        let name = format!("layer {digest}");
-        let input = Counted::new(Cursor::new(&blob.file, blob.offset), blob.length, digest, observer);
-        let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-        inflate_proven(&name, diff_id, input, unpack).map_err(|error| about(&layer.digest, error))?;
-        observer.event(Event::Done { digest });
-    }
+    let blobs = manifest.layers.iter().map(|layer| local(session, layer)).collect::<Result<Vec<_>>>()?;
+    thread::scope(|scope| -> Result<()> {
+        let stored = manifest.layers.iter().zip(&diff_ids).zip(&blobs);
+        let stored = stored.map(|((layer, diff_id), blob)| stored_layer(layer, diff_id, blob, observer));
+        for (layer, inflating) in manifest.layers.iter().zip(inflate_in_order(scope, stored)) {
+            let name = name_of(layer);
+            let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
+            inflating.consume(unpack).map_err(|error| about(&layer.digest, error))?;
+            observer.event(Event::Done { digest: layer.digest.as_str() });
+        }
+        Ok(())
+    })?;
     let unpacked = unpacker.finish()?;
     if flush == Flush::Now {
         unpacked.root.sync_file_system().map_err(|error| Error::io("cannot write the files to the disk", error))?;
     }
     Ok((unpacked, manifest.layers.len()))
+}
+
+/// A layer of a pinned image.
+fn local(session: &Session, layer: &Descriptor) -> Result<LocalBlob> {
+    session.local(layer).ok_or_else(|| {
+        let message = format!("layer {} is not here", layer.digest);
+        Error::new(Kind::NotFound, message).with_hint("pull the image again")
+    })
+}
+
+/// The layer as what inflates it wants it.
+fn stored_layer<'a>(
+    layer: &'a Descriptor,
+    diff_id: &'a Digest,
+    blob: &'a LocalBlob,
+    observer: &'a dyn Observer,
+) -> Layer<'a> {
+    let reader = Cursor::new(&blob.file, blob.offset);
+    let reader = Counted::new(reader, blob.length, layer.digest.as_str(), observer);
+    Layer { name: name_of(layer), diff_id, open: Box::new(|| Ok(Box::new(reader))) }
+}
+
+/// What errors call a layer.
+fn name_of(layer: &Descriptor) -> String {
+    format!("layer {}", layer.digest)
 }
 
 /// A trailing slash says nothing about which directory is meant.
@@ -150,7 +177,7 @@ impl<'a, R> Counted<'a, R> {
     }
 }
 
-impl<R: std::io::Read> std::io::Read for Counted<'_, R> {
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let count = self.reader.read(&mut buffer[..want])?;

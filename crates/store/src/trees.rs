@@ -17,7 +17,7 @@ use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
-use dhow_layer::{Uncompressed, inflate_proven};
+use dhow_layer::{Uncompressed, inflate_in_order};
 use dhow_spec::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -174,14 +174,17 @@ impl Store {
         durable::create_dir_all(&root)?;
         let dir = Dir::open(&root).map_err(|error| Error::io(format_args!("cannot open {root:?}"), error))?;
         let mut unpacker = Unpacker::new(dir, ownership.owners())?;
-        for layer in layers {
-            let name = format!("layer {}", layer.blob.digest);
-            let blob = source.open(layer).map_err(|error| error.context(&name))?;
-            let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-            let inflated = inflate_proven(&name, &layer.diff_id, blob, unpack);
-            let ((), uncompressed) = inflated.map_err(|error| self.told_of(&layer.blob.digest, error))?;
-            source.inflated(layer, uncompressed);
-        }
+        thread::scope(|scope| -> Result<()> {
+            let stored = layers.iter().map(|layer| stored(layer, source));
+            for (layer, inflating) in layers.iter().zip(inflate_in_order(scope, stored)) {
+                let name = name_of(layer);
+                let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
+                let ((), uncompressed) =
+                    inflating.consume(unpack).map_err(|error| self.told_of(&layer.blob.digest, error))?;
+                source.inflated(layer, uncompressed);
+            }
+            Ok(())
+        })?;
         let unpacked = unpacker.finish()?;
         let (bytes, synced) = thread::scope(|scope| {
             // The disk has the files to write meanwhile.
@@ -268,7 +271,7 @@ impl Store {
 }
 
 /// Where the layers of a tree come from.
-trait LayerSource {
+trait LayerSource: Sync {
     /// Opens a layer as it is stored, whether it is proven or not.
     fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send + '_>>;
 
@@ -287,6 +290,17 @@ impl LayerSource for Store {
     }
 
     fn inflated(&self, _: &Layer, _: Uncompressed) {}
+}
+
+/// A layer as what inflates it wants it.
+fn stored<'a>(layer: &'a Layer, source: &'a dyn LayerSource) -> dhow_layer::Layer<'a> {
+    let open = || source.open(layer).map_err(|error| error.context(name_of(layer)));
+    dhow_layer::Layer { name: name_of(layer), diff_id: &layer.diff_id, open: Box::new(open) }
+}
+
+/// What errors call a layer.
+fn name_of(layer: &Layer) -> String {
+    format!("layer {}", layer.blob.digest)
 }
 
 /// A whole tree of that kind.
