@@ -11,9 +11,9 @@ use dhow_base::fs::Cursor;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Source, about};
-use dhow_layer::{Layer, inflate_in_order};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Unpacked, Unpacker};
+use dhow_layer::{Layer, inflate_in_order};
 use dhow_spec::{Descriptor, Digest, ImageManifest, Platform};
 use dhow_store::{Found, Session, Store};
 
@@ -112,7 +112,8 @@ pub(crate) fn unpack_into(
     for layer in &manifest.layers {
         observer.event(Event::Queued { digest: layer.digest.as_str(), size: layer.size });
     }
-    let mut unpacker = Unpacker::new(work, owners)?;
+    let unpacker = Unpacker::new(work, owners)?;
+    let mut unpacker = if flush == Flush::Now { unpacker.writing_back() } else { unpacker };
     let blobs = manifest.layers.iter().map(|layer| local(session, layer)).collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| -> Result<()> {
         let stored = manifest.layers.iter().zip(&diff_ids).zip(&blobs);

@@ -173,7 +173,7 @@ impl Store {
         let root = part.join("root");
         durable::create_dir_all(&root)?;
         let dir = Dir::open(&root).map_err(|error| Error::io(format_args!("cannot open {root:?}"), error))?;
-        let mut unpacker = Unpacker::new(dir, ownership.owners())?;
+        let mut unpacker = Unpacker::new(dir, ownership.owners())?.writing_back();
         thread::scope(|scope| -> Result<()> {
             let stored = layers.iter().map(|layer| stored(layer, source));
             for (layer, inflating) in layers.iter().zip(inflate_in_order(scope, stored)) {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dhow_base::beneath::{self, Dir, FileKind};
+use dhow_base::fs::start_writeback;
 use dhow_base::{Error, Kind};
 
 use super::Unpacker;
@@ -132,7 +133,7 @@ impl Unpacker {
         let file = self.replacing(above, name, |dir| dir.make_file_with(name, mode))?;
         let owner = above.gives(&file, mode).map_err(|error| Failure::io("cannot look at it", error))?;
         let born = Born { owner, mode: owner.map(|_| mode) };
-        let mut content = Vec::new();
+        let (mut content, mut asked) = (Vec::new(), 0);
         match sparse {
             Some(map) => {
                 let failed = |error| Failure::io("cannot write", error);
@@ -158,10 +159,16 @@ impl Unpacker {
                     let chunk = reader.data()?;
                     beneath::write_at(&file, chunk, offset).map_err(|error| Failure::io("cannot write", error))?;
                     offset += chunk.len() as u64;
+                    if self.writes_back && offset - asked >= files::WRITEBACK_BYTES {
+                        start_writeback(&file, asked..offset);
+                        asked = offset;
+                    }
                 }
             }
         }
-        self.writers.push(Job { file, born, content, entry: entry.clone(), layer: Arc::clone(&self.layer_name) })
+        let write_back = (self.writes_back && size >= files::WRITEBACK_BYTES_MIN).then_some(asked..size);
+        let (entry, layer) = (entry.clone(), Arc::clone(&self.layer_name));
+        self.writers.push(Job { file, born, content, write_back, entry, layer })
     }
 
     /// The mode that a file is made with: its own, if it then has that. The root keeps everybody else out.
@@ -204,7 +211,7 @@ impl Unpacker {
             // The attribute says what it is; without root's rights nothing else can.
             let file = self.replacing(above, name, |dir| dir.make_file(name))?;
             let (born, layer) = (Born::default(), Arc::clone(&self.layer_name));
-            let job = Job { file, born, content: Vec::new(), entry: entry.clone(), layer };
+            let job = Job { file, born, content: Vec::new(), write_back: None, entry: entry.clone(), layer };
             return self.writers.push(job);
         }
         match self.replacing(above, name, |dir| dir.make_node(name, kind, device)) {

@@ -4,12 +4,14 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use dhow_base::beneath;
+use dhow_base::fs::start_writeback;
 use dhow_base::{Error, Kind, Result};
 
 use super::entry::Failure;
@@ -27,6 +29,12 @@ const QUEUE_MAX: usize = 4;
 /// Content up to this length travels to another thread; longer files are written where they are read.
 pub(super) const SMALL_BYTES_MAX: u64 = 256 << 10;
 
+/// Shorter files go to the disk all together at the end: asking for each costs more than it gains.
+pub(super) const WRITEBACK_BYTES_MIN: u64 = 32 << 10;
+
+/// So much of a long file is handed to the disk at once.
+pub(super) const WRITEBACK_BYTES: u64 = 8 << 20;
+
 /// Most threads that write: beyond them the one that reads sets the pace.
 const THREADS_MAX: usize = 4;
 
@@ -43,6 +51,8 @@ pub(super) struct Job {
     pub(super) born: Born,
     /// Content that is not in the file yet.
     pub(super) content: Vec<u8>,
+    /// What the disk is asked to begin with when the file is filled.
+    pub(super) write_back: Option<Range<u64>>,
     pub(super) entry: Entry,
     pub(super) layer: Arc<str>,
 }
@@ -140,6 +150,9 @@ fn fill(job: &Job, owners: &Owners, notes: &Notes) -> Result<(), Failure> {
         beneath::write_at(&job.file, &job.content, 0).map_err(|error| Failure::io("cannot write", error))?;
     }
     set_metadata(&job.file, &job.entry, job.born, owners, notes)?;
+    if let Some(range) = &job.write_back {
+        start_writeback(&job.file, range.clone());
+    }
     let time = job.entry.mtime;
     beneath::set_modified(&job.file, time.seconds, time.nanoseconds)
         .map_err(|error| Failure::io("cannot set the time", error))

@@ -40,6 +40,7 @@ pub struct Unpacker {
     owners: Owners,
     notes: Notes,
     umask: Option<u32>,
+    writes_back: bool,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
     layers: u64,
@@ -62,11 +63,19 @@ impl Unpacker {
             owners,
             notes,
             umask: beneath::umask(),
+            writes_back: false,
             seen: None,
             layers: 0,
             layer_name: Arc::from(""),
             entries: 0,
         })
+    }
+
+    /// Has the disk begin with files as they are made, for callers who flush at the end: there is then less left to wait for.
+    #[must_use]
+    pub fn writing_back(mut self) -> Self {
+        self.writes_back = true;
+        self
     }
 
     /// Makes all that an uncompressed layer says, above the layers before; errors call it `name`. The stream is read to its
