@@ -83,7 +83,7 @@ impl Error {
             // A full disk reads the same whether a file or a database ran into it.
             io::ErrorKind::StorageFull => format!("{what}: no space left on device"),
             io::ErrorKind::QuotaExceeded => format!("{what}: disk quota exceeded"),
-            _ => format!("{what}: {error}"),
+            _ => format!("{what}: {}", words(&error)),
         };
         Self { kind, message, hint: None, source: Some(Box::new(error)) }
     }
@@ -149,6 +149,17 @@ impl StdError for Error {
     }
 }
 
+/// What the system says, as Go's programs write it: in small letters, and without Rust's `(os error 2)`.
+pub fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    // Errors that were made of others end with their number too. What is no system's text keeps its letters.
+    let Some((said, _)) = text.rsplit_once(" (os error ").filter(|(_, number)| number.ends_with(')')) else {
+        return text;
+    };
+    let mut letters = said.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,8 +179,11 @@ mod tests {
         let full = Error::io("cannot write \"/x\"", full);
         assert_eq!(full.kind(), Kind::NoSpace);
         assert_eq!(full.to_string(), "cannot write \"/x\": no space left on device");
-        let missing = io::Error::from_raw_os_error(2);
-        assert_eq!(Error::io("cannot read \"/x\"", missing).kind(), Kind::NotFound);
+        let missing = Error::io("cannot read \"/x\"", io::Error::from_raw_os_error(2));
+        assert_eq!(missing.kind(), Kind::NotFound);
+        assert_eq!(missing.to_string(), "cannot read \"/x\": no such file or directory");
+        let own = Error::io("cannot read \"/x\"", io::Error::other("Version 3 of the file"));
+        assert_eq!(own.to_string(), "cannot read \"/x\": Version 3 of the file");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::io::{self, BufWriter, IsTerminal, Stderr, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use dhow_base::error::words;
+
 use crate::errors::{Failure, Outcome};
 use crate::format::text::without_controls;
 
@@ -155,7 +157,7 @@ impl Console {
         match self.output().failed.take() {
             None => Ok(()),
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure::Quiet(BROKEN_PIPE)),
-            Some(error) => Err(Failure::Client(format!("cannot write to standard output: {error}"))),
+            Some(error) => Err(Failure::Client(format!("cannot write to standard output: {}", words(&error)))),
         }
     }
 

@@ -29,7 +29,7 @@ pub fn become_program(words: &[String], search_path: &OsStr) -> NotStarted {
         (false, _) if error.kind() == io::ErrorKind::PermissionDenied => {
             format!("fork/exec {program}: permission denied")
         }
-        (false, _) => format!("fork/exec {program}: {error}"),
+        (false, _) => format!("fork/exec {program}: {}", dhow_base::error::words(&error)),
     };
     NotStarted { is_missing, message }
 }

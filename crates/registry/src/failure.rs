@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use dhow_base::error::words;
 use dhow_base::{Error, Kind};
 use reqwest::Method;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
@@ -125,7 +126,7 @@ async fn dial_words(url: &Url, error: &reqwest::Error) -> String {
     };
     let why = match find::<io::Error>(error) {
         _ if error.is_timeout() => "i/o timeout".to_owned(),
-        Some(error) if error.raw_os_error().is_some() => format!("connect: {}", os_words(error)),
+        Some(error) if error.raw_os_error().is_some() => format!("connect: {}", words(error)),
         _ => innermost(error),
     };
     format!("dial tcp {address}: {why}")
@@ -139,16 +140,10 @@ fn lookup_words(error: &io::Error) -> String {
     if unknown { "no such host".to_owned() } else { reason.to_owned() }
 }
 
-/// `connection refused` and the like: the system's text in lower case, without Rust's `(os error 111)`.
-fn os_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-}
-
 fn broken_words(error: &reqwest::Error) -> String {
     match find::<io::Error>(error) {
         Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
-        Some(error) if error.raw_os_error().is_some() => os_words(error),
+        Some(error) if error.raw_os_error().is_some() => words(error),
         _ => innermost(error),
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use dhow_base::error::words;
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind, Result};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -82,7 +83,7 @@ pub fn enter(
     search_path: &OsStr,
 ) -> Result<std::convert::Infallible> {
     let unsupported = |error: io::Error| {
-        let message = format!("cannot make a user namespace: {error}");
+        let message = format!("cannot make a user namespace: {}", words(&error));
         Error::new(Kind::Unsupported, message).with_hint(
             "containers without root take kernel.unprivileged_userns_clone=1 and user.max_user_namespaces above 0",
         )
@@ -126,7 +127,7 @@ pub fn join(
 ) -> Result<std::convert::Infallible> {
     let denied = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Error::new(Kind::Conflict, "the container has just ended"),
-        _ => Error::new(Kind::Denied, format!("cannot enter the user namespace of the container: {error}")),
+        _ => Error::new(Kind::Denied, format!("cannot enter the user namespace of the container: {}", words(&error))),
     };
     let directory = PathBuf::from(format!("/proc/{process}"));
     let namespace = std::fs::File::open(directory.join("ns/user")).map_err(denied)?;

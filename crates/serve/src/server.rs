@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dhow_base::error::words;
 use dhow_base::{Error, Kind, Result};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -101,7 +102,8 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
             _ => "give an address and a port, such as 127.0.0.1:5000",
         };
-        Error::new(Kind::Invalid, format!("cannot listen on {listen:?}: {error}")).with_hint(hint).with_source(error)
+        let message = format!("cannot listen on {listen:?}: {}", words(&error));
+        Error::new(Kind::Invalid, message).with_hint(hint).with_source(error)
     };
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

@@ -208,6 +208,6 @@ fn lists_of_images() {
     assert_snapshot!(scene.dhow(&["sync", "--src", "list", "nowhere", "x.example"]), @r#"
     exit 1
     [err]
-    cannot open "nowhere": No such file or directory (os error 2)
+    cannot open "nowhere": no such file or directory
     "#);
 }

@@ -143,7 +143,7 @@ fn layers_are_appended_byte_for_byte() {
     for (arguments, expected) in [
         (&["append", "-t", "x"][..], "there is nothing to append: give a tar with -f"),
         (&["append", "-f", "new.tar"], "what is made without a base needs a name"),
-        (&["append", "-f", "nope.tar", "-t", "x"], "cannot open layer \"nope.tar\": No such file or directory"),
+        (&["append", "-f", "nope.tar", "-t", "x"], "cannot open layer \"nope.tar\": no such file or directory"),
         (&["append", "-f", "junk", "-t", "x"], "layer \"junk\": a layer is no proper tar"),
         (&["append", "-f", "/", "-t", "x"], "layer \"/\": it is a directory"),
     ] {

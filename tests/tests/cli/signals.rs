@@ -82,6 +82,6 @@ fn results_that_do_not_arrive_are_a_failure() {
     assert_snapshot!(scene.run(scene.command(&["images"]).stdout(full)), @r"
     exit 1
     [err]
-    cannot write to standard output: No space left on device (os error 28)
+    cannot write to standard output: no space left on device
     ");
 }

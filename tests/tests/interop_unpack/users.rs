@@ -45,7 +45,7 @@ fn an_ordinary_user_gets_the_same_files() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     assert!(said.contains("left out devices"), "{said}");
-    assert!(said.contains("left out extended attributes (security.*: Operation not permitted"), "{said}");
+    assert!(said.contains("left out extended attributes (security.*: operation not permitted"), "{said}");
     let except = Except { owners: true, ..Except::default() };
     assert_same(&folder.join("files"), &ours, except, "an ordinary user");
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use dhow_base::beneath;
+use dhow_base::error::words;
 use dhow_base::fs::start_writeback;
 use dhow_base::{Error, Kind, Result};
 
@@ -207,7 +208,7 @@ pub(super) fn tolerate(xattr: &Xattr, error: io::Error, entry: &Entry, notes: &N
     match error.raw_os_error() {
         Some(EPERM | EOPNOTSUPP) => {
             let namespace = name.split('.').next().unwrap_or_default();
-            notes.add("extended attributes", format!("{namespace}.*: {error}"), &entry.path);
+            notes.add("extended attributes", format!("{namespace}.*: {}", words(&error)), &entry.path);
             Ok(())
         }
         _ => Err(Failure::io(format!("cannot set the extended attribute {name:?}"), error)),

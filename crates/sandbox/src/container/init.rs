@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use dhow_base::error::words;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal};
@@ -17,7 +18,7 @@ use rustix::pty::OpenptFlags;
 use rustix::thread::UnshareFlags;
 
 use super::inside::Inside;
-use super::spec::{Report, Spec, StartCause, StartFailure, words};
+use super::spec::{Report, Spec, StartCause, StartFailure};
 use super::users::Identity;
 use super::{calls, privileges, reaper, rootfs, seccomp, users};
 

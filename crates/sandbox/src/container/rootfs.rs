@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use dhow_base::error::words;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -13,7 +14,7 @@ use devices::{Nodes, devices_at, is_common, mount_dev, show_again};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
-use super::spec::{MountSource, MountSpec, Spec, StartFailure, words};
+use super::spec::{MountSource, MountSpec, Spec, StartFailure};
 
 mod devices;
 mod layers;

@@ -1,6 +1,5 @@
 //! What a container's first process is told before it becomes the program.
 
-use std::io;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
@@ -176,14 +175,6 @@ impl StartFailure {
     pub(crate) fn program(message: impl Into<String>, cause: StartCause) -> Self {
         Self { message: message.into(), cause, stage: StartStage::Program }
     }
-}
-
-/// The system's words as Go has them: without their number, and small.
-pub(crate) fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().collect::<String>() + letters.as_str())
 }
 
 /// What the first process says to the one that watches it.

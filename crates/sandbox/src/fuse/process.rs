@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use dhow_base::error::words;
 use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Image, Union};
@@ -70,7 +71,8 @@ pub fn mount_over_fuse(server: &Server, layers: &[&File], target: &Path, lock: &
     // SAFETY: two system calls, and nothing that allocates or locks.
     unsafe { command.pre_exec(prepare) };
     let mut child = command.spawn().map_err(|error| {
-        Error::new(Kind::Unsupported, format!("cannot start the process that serves the mount: {error}"))
+        let message = format!("cannot start the process that serves the mount: {}", words(&error));
+        Error::new(Kind::Unsupported, message)
     })?;
     // When it ended already, its answer says why.
     let _ = child.stdin.take().map(|mut input| input.write_all(message.as_bytes()));

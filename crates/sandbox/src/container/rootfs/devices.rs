@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use dhow_base::error::words;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, chmodat, fstat, lstat, mkdirat, mknodat, openat, stat, symlinkat,
 };
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, file_system, restrict, view};
-use super::super::spec::{Spec, StartFailure, StartStage, words};
+use super::super::spec::{Spec, StartFailure, StartStage};
 use super::{NOTHING_SPECIAL, beneath, failed};
 
 /// Devices that every container has.
