@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dhow_base::beneath::Dir;
 use dhow_base::fs::{AtomicFile, Durability};
@@ -14,12 +14,15 @@ use dhow_spec::Platform;
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
-use crate::save::irreplaceable;
 use crate::select;
+use crate::target_file;
 use crate::unpack;
 
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// What docker's messages about the archive's file begin with.
+const FAILED: &str = "failed to export container";
 
 /// Where the archive goes.
 #[derive(Clone, Debug)]
@@ -28,6 +31,19 @@ pub enum Output {
     Path(PathBuf),
     /// Standard output.
     Stdout,
+}
+
+impl Output {
+    /// Whether the archive can be written there.
+    ///
+    /// # Errors
+    /// Docker's words for what stands in the way.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Path(path) => target_file::check(path, FAILED),
+            Self::Stdout => Ok(()),
+        }
+    }
 }
 
 /// What to export.
@@ -53,9 +69,7 @@ pub fn export(context: &Context, request: &Request) -> Result<()> {
             Kind::NotFound => error.with_hint("export takes images and containers"),
             _ => error,
         })?;
-    if let Output::Path(path) = &request.output {
-        check_target(path)?;
-    }
+    request.output.check()?;
     let store = context.store()?;
     let session = store.begin("export")?.only_reads();
     session.pin(&found.manifest)?;
@@ -82,9 +96,10 @@ fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<
         write(&mut target)?;
         target.flush().map_err(|error| Error::io("cannot write the archive", error))
     };
+    output.check()?;
     match output {
         Output::Path(path) => {
-            let mut file = AtomicFile::create(path, 0o600)?;
+            let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context(FAILED))?;
             let handle = file.file().try_clone();
             buffered(handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?)?;
             file.commit(Durability::Cached)
@@ -93,17 +108,5 @@ fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<
             let handle = io::stdout().as_fd().try_clone_to_owned();
             buffered(File::from(handle.map_err(|error| Error::io("cannot write standard output", error))?))
         }
-    }
-}
-
-/// The archive gets its name by a rename, which must not put an end to a device, a pipe or a link.
-fn check_target(path: &Path) -> Result<()> {
-    let in_the_way = path.symlink_metadata().ok().and_then(|metadata| irreplaceable(metadata.file_type()));
-    match in_the_way {
-        Some(what) => {
-            let message = format!("failed to export {path:?}: cannot write to a {what}");
-            Err(Error::new(Kind::Invalid, message).with_hint("redirect the output instead"))
-        }
-        None => Ok(()),
     }
 }

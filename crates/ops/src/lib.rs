@@ -58,6 +58,7 @@ pub mod sync;
 pub mod system;
 pub mod system_prune;
 pub mod tag;
+pub mod target_file;
 pub mod transfers;
 mod transport;
 pub mod tree;

@@ -1,9 +1,8 @@
 //! `save`: images from the store into one archive that docker, podman, skopeo and containerd read.
 
-use std::fs::{File, FileType};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{AtomicFile, Durability};
@@ -22,6 +21,10 @@ use crate::names;
 use crate::naming::Naming;
 use crate::outgoing::{self, Outgoing};
 use crate::select::Platforms;
+use crate::target_file;
+
+/// What docker's messages about the archive's file begin with.
+pub const FAILED: &str = "failed to save image";
 
 /// Where the archive goes.
 #[derive(Clone, Debug)]
@@ -116,8 +119,8 @@ fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Ou
     let copied = match output {
         Output::Directory(path) => write_directory(session, images, path)?,
         Output::Path(path) => {
-            check_target(path)?;
-            let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context("failed to save image"))?;
+            target_file::check(path, FAILED)?;
+            let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context(FAILED))?;
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
             let copied = write(session, images, ArchiveOutput::file(handle, path)?, full_names)?;
@@ -164,39 +167,6 @@ impl Saved {
     fn moved(self, copied: &Copied) -> Self {
         Self { extent: self.extent.moved(copied), ..self }
     }
-}
-
-/// Whether an archive can take this name. It does so by a rename, which must not put an end to a device, a pipe or a link.
-///
-/// # Errors
-/// Docker's words for what stands in the way.
-pub fn check_target(path: &Path) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Some(what) = path.symlink_metadata().ok().and_then(|metadata| irreplaceable(metadata.file_type())) {
-        let error = Error::new(Kind::Invalid, format!("failed to save image: cannot write to a {what}"));
-        return Err(error.with_hint("redirect the output instead"));
-    }
-    match parent.metadata() {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let shown = parent.display();
-            let message = format!("failed to save image: invalid output path: stat {shown}: no such file or directory");
-            Err(Error::new(Kind::NotFound, message))
-        }
-        Err(error) => Err(Error::io("failed to save image: invalid output path", error)),
-    }
-}
-
-/// What a name stands for that is no file, in docker's words.
-pub(crate) fn irreplaceable(kind: FileType) -> Option<&'static str> {
-    let kinds = [
-        (kind.is_dir(), "directory"),
-        (kind.is_symlink(), "symbolic link directly"),
-        (kind.is_fifo(), "named pipe (FIFO)"),
-        (kind.is_char_device(), "character device file"),
-        (!kind.is_file(), "device file or socket"),
-    ];
-    kinds.into_iter().find_map(|(is, what)| is.then_some(what))
 }
 
 /// Copies images into a directory, in which each has its names, or is listed without one.

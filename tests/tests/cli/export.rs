@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use dhow_tests::scene::Scene;
@@ -39,6 +40,20 @@ fn what_is_no_image_and_what_is_no_file() {
     assert_snapshot!(scene.dhow(&["export", "-o", "folder", "alpine:3.20"]), @r#"
     exit 1
     [err]
-    failed to export "folder": cannot write to a directory
+    failed to export container: cannot write to a directory
     "#);
+    // A container's archive puts an end to no link or device either.
+    scene.must(&["create", "--name", "made", "alpine:3.20", "true"]);
+    symlink("nowhere", scene.path("link")).expect("a link");
+    assert_snapshot!(scene.docker(&["export", "-o", "link", "made"]), @r"
+    exit 1
+    [err]
+    failed to export container: cannot write to a symbolic link directly
+    ");
+    assert!(scene.path("link").is_symlink());
+    assert_snapshot!(scene.docker(&["export", "-o", "no/file", "made"]), @r"
+    exit 1
+    [err]
+    failed to export container: invalid output path: stat no: no such file or directory
+    ");
 }

@@ -49,6 +49,8 @@ impl Verb for Export {
             }
             None => Output::Stdout,
         };
+        // Docker's client looks there before it asks its engine for anything.
+        output.check().map_err(Failure::Reported)?;
         let request = Request { image: image.clone(), platform: targets::platform(self.platform.as_deref())?, output };
         let context = session.local_context()?;
         let missing = match container::find(&context, image) {

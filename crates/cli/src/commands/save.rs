@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use dhow_base::Error;
-use dhow_ops::save;
+use dhow_ops::{save, target_file};
 
 use super::targets::PlatformOptions;
 use crate::console::BROKEN_PIPE;
@@ -69,7 +69,7 @@ impl Save {
         match self.output.as_ref().filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => {
                 // Docker's client looks there before it asks its engine for anything.
-                save::check_target(path).map_err(Failure::Reported)?;
+                target_file::check(path, save::FAILED).map_err(Failure::Reported)?;
                 Ok(save::Output::Path(path.clone()))
             }
             None if documents.are_wanted() => {

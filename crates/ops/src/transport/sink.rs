@@ -18,7 +18,7 @@ use dhow_spec::{Descriptor, Digest, Reference, Repository};
 use super::Location;
 use crate::context::Context;
 use crate::naming::Naming;
-use crate::{daemon, podman};
+use crate::{daemon, podman, target_file};
 
 /// A place that is written to. The local store is none of these: it takes an index in part, under its own name.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Destination {
     }
 
     fn archive(path: &Path, names: Vec<Reference>, labels: Vec<String>) -> Result<Self> {
-        crate::save::check_target(path)?;
+        target_file::check(path, &format!("cannot write {path:?}"))?;
         let mut file = AtomicFile::create(path, 0o644)?;
         let handle =
             file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;

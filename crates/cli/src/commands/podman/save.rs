@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dhow_ops::Platforms;
 use dhow_ops::save::{self, Named};
+use dhow_ops::{Platforms, target_file};
 
 use super::Copying;
 use crate::commands::save::{quiet_broken_pipe, unfinished};
@@ -133,6 +133,6 @@ fn check_file(path: &Path, format: &str) -> Outcome {
         Ok(metadata) if format == "docker-archive" && metadata.is_file() && metadata.len() > 0 => {
             refuse("docker-archive doesn't support modifying existing images".to_owned())
         }
-        _ => Ok(save::check_target(path)?),
+        _ => Ok(target_file::check(path, save::FAILED)?),
     }
 }
