@@ -324,6 +324,15 @@ fn containers_are_listed_kept_and_removed() {
         &id[..12]
     );
     assert_eq!(scene.must(&["ps", "-aq", "--filter", "status=running"]), "");
+    // Codes of their own, and words around the engine's, are for run.
+    scene.must(&["create", "--name", "none", "box", "nope"]);
+    let transcript = scene.docker(&["start", "-a", "none"]);
+    let begins = transcript.stderr.starts_with("Error response from daemon: failed to create task for container: ");
+    let ends = transcript.stderr.ends_with("exec: \"nope\": executable file not found in $PATH: unknown\n");
+    assert!(transcript.code == 1 && begins && ends, "{transcript}");
+    let transcript = scene.docker(&["start", "-a", "none", "one"]);
+    assert_eq!(transcript.stderr, "you cannot start and attach multiple containers at once\n");
+    scene.must(&["rm", "none"]);
     assert_eq!(scene.must(&["rm", "one"]), "one\n");
     assert_eq!(scene.dhow(&["rm", "one"]).stderr, "No such container: one\n");
     assert!(fs::read_dir(scene.path("store/containers")).expect("a folder").next().is_none());

@@ -16,7 +16,7 @@ fn devices_are_docker_s() {
     scene.must(&["create", "--name", "later", "--device", "/dev/nope", "box"]);
     for (arguments, code, words) in [
         (&["run", "--device", "/dev/nope", "box", "true"][..], 127, missing),
-        (&["start", "-a", "later"], 127, missing),
+        (&["start", "-a", "later"], 1, missing),
         (&["run", "--device", "/etc/passwd", "box", "true"], 125, "\"/etc/passwd\": not a device node"),
         (&["run", "--device", "/dev/null:/a:b:c", "box", "true"], 125, "bad format for path: /dev/null:/a:b:c"),
         (&["run", "--device", "/dev/null:/a:q", "box", "true"], 125, "bad mode specified: q"),

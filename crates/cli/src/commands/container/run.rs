@@ -96,7 +96,7 @@ impl Run {
         let mut told = Told { session, flags: Some(&self.flags) };
         let run = container::run(&context, &options, machine, streams, &mut told)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
-        ended(session, run.ended)
+        ended(session, run.ended, refused)
     }
 }
 
@@ -143,8 +143,12 @@ pub(super) fn streams(session: &Session<'_>, interactive: bool) -> Outcome<Strea
     Ok(Streams { input, output: own(&output)?, error: own(&error)? })
 }
 
-/// Ends as the container did.
-pub(super) fn ended(session: &Session<'_>, ended: Ended) -> Outcome {
+/// Ends as the container did. `refused` says how the verb tells of one that was not started, by which code of docker's `run`.
+pub(super) fn ended(
+    session: &Session<'_>,
+    ended: Ended,
+    refused: impl FnOnce(&Session<'_>, Failure, u8) -> Failure,
+) -> Outcome {
     match ended {
         Ended::Exited(0) => Ok(()),
         Ended::Exited(code) => Err(Failure::Quiet(code)),

@@ -3,9 +3,10 @@
 use clap::Args;
 use dhow_ops::container;
 
-use super::run::{Told, check_terminal, ended, refused, streams};
+use super::run::{self, Told, check_terminal, ended, streams};
 use super::{found, machine};
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb};
 
@@ -24,8 +25,8 @@ pub(crate) struct Start {
 
 impl Verb for Start {
     const ABOUT: &'static str = "Run a container that was made or has ended, in the foreground";
-    const OPERANDS: &'static str = "CONTAINER";
-    const COUNT: Count = Count::Exactly(1);
+    const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
+    const COUNT: Count = Count::AtLeast(1);
     const NAMES: Operands = Operands::Containers;
 
     fn operands(&self) -> &[String] {
@@ -38,6 +39,9 @@ impl Verb for Start {
             let message = "start without --attach is not supported: it is for a container engine that runs services";
             return Err(Failure::Client(format!("{message}; dhow runs containers in the foreground")));
         }
+        if self.names.len() > 1 {
+            return Err(Failure::Client("you cannot start and attach multiple containers at once".to_owned()));
+        }
         let machine = machine(session)?;
         let context = session.local_context()?;
         let record = found(session, &context, name)?;
@@ -47,7 +51,15 @@ impl Verb for Start {
         let streams = streams(session, interactive)?;
         let mut told = Told { session, flags: None };
         let run = container::start(&context, &record, machine, streams, &mut told)
-            .map_err(|error| refused(session, error.into(), 1))?;
-        ended(session, run.ended)
+            .map_err(|error| refused(session, error.into(), FAILED))?;
+        ended(session, run.ended, refused)
+    }
+}
+
+/// Docker's `start` has no codes and no words of its own for what its engine will not run; podman's has those of `run`.
+fn refused(session: &Session<'_>, failure: Failure, code: u8) -> Failure {
+    match session.personality {
+        Personality::Podman => run::refused(session, failure, code),
+        _ => failure,
     }
 }
