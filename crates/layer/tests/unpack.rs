@@ -241,6 +241,25 @@ fn an_entry_hides_what_lower_layers_have_in_the_place_of_its_directories() {
         ("f", "f 644 1"),
     ];
     check(vec![base(), upper], &with(&own));
+    // What came by a link is the layer's own in its place too, so that its whiteouts leave it there.
+    let upper = Layer::new()
+        .symlink("lib", "usr/lib")
+        .file("lib/y", "2")
+        .dir("lib/d", 0o755)
+        .file("lib/d/z", "2")
+        .file("usr/lib/.wh..wh..opq", "")
+        .file("lib/.wh.y", "");
+    let own = [
+        ("lib", "l usr/lib"),
+        ("usr/lib/y", "f 644 2"),
+        ("usr/lib/d", "d 755"),
+        ("usr/lib/d/z", "f 644 2"),
+        ("gone", "l nowhere"),
+        ("f", "f 644 1"),
+    ];
+    let mut expected = with(&own);
+    expected.retain(|(path, _)| *path != "usr/lib/x");
+    check(vec![base(), upper], &expected);
     // Own links onto links of lower layers, and whiteouts below those.
     let upper =
         Layer::new().symlink("a", "x/../lib").file("a/y", "2").file("gone/.wh.b", "").file("f/.wh..wh..opq", "");

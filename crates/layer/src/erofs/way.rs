@@ -17,15 +17,6 @@ impl<S: Storage> LayerWriter<'_, S> {
     /// The directory at a path, implied where it does not exist. Symbolic links of this layer on the way are followed as if
     /// its root were `/`, as docker and containerd do it; those of the layers below are not looked at.
     pub(super) fn directory_node(&mut self, path: &[u8]) -> Result<NodeId> {
-        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-            let parts = path.rsplit(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
-            parts.map(<[u8]>::to_vec).collect()
-        };
-        let refuse = |on_its_way: &[u8], what: &str| {
-            let [path, on_its_way] = [path, on_its_way].map(String::from_utf8_lossy);
-            let message = format!("the layer has entries in {path:?}, but {on_its_way:?} is {what}");
-            Error::new(Kind::Corrupt, message)
-        };
         let (mut id, mut links) = (ROOT, 0);
         let mut ahead = parts(path);
         while let Some(part) = ahead.pop() {
@@ -46,15 +37,48 @@ impl<S: Storage> LayerWriter<'_, S> {
                     links += 1;
                     let target = self.noted_target(place)?;
                     if links > LINKS_MAX || ahead.len() > PARTS_AHEAD_MAX {
-                        return Err(refuse(&self.tree.path(child), "one symbolic link too many"));
+                        return Err(refuse(path, &self.tree.path(child), "one symbolic link too many"));
                     }
                     ahead.extend(parts(&target));
                     if target.starts_with(b"/") { ROOT } else { id }
                 }
-                Some((child, _)) => return Err(refuse(&self.tree.path(child), "no directory in it")),
+                Some((child, _)) => return Err(refuse(path, &self.tree.path(child), "no directory in it")),
             };
         }
         Ok(id)
+    }
+
+    /// A path of a file, without the symbolic links of this layer that lead to its directory. Nothing is made.
+    pub(super) fn without_links(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else { return Ok(path.to_vec()) };
+        // What this layer has at each name, if anything.
+        let mut way: Vec<(Vec<u8>, Option<NodeId>)> = Vec::new();
+        let (mut ahead, mut links) = (parts(&path[..slash]), 0);
+        while let Some(part) = ahead.pop() {
+            if part == b".." {
+                way.pop();
+                continue;
+            }
+            let above = way.last().map_or(Some(ROOT), |(_, id)| *id);
+            let child = above.and_then(|above| self.tree.child(above, &part));
+            let Some(Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. }) = child.map(|id| *self.tree.node(id))
+            else {
+                way.push((part, child));
+                continue;
+            };
+            links += 1;
+            let target = self.noted_target(place)?;
+            if links > LINKS_MAX || ahead.len() > PARTS_AHEAD_MAX {
+                return Err(refuse(path, &part, "one symbolic link too many"));
+            }
+            ahead.extend(parts(&target));
+            if target.starts_with(b"/") {
+                way.clear();
+            }
+        }
+        let mut parts: Vec<&[u8]> = way.iter().map(|(part, _)| &part[..]).collect();
+        parts.push(&path[slash + 1..]);
+        Ok(parts.join(&b'/'))
     }
 
     /// What a symbolic link says whose inode is among the leaves.
@@ -73,4 +97,15 @@ impl<S: Storage> LayerWriter<'_, S> {
         self.leaves.read(&mut target, if is_inline { behind } else { behind.next_multiple_of(BLOCK_BYTES) })?;
         Ok(target)
     }
+}
+
+/// The names of a path, the last one first.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.rsplit(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    parts.map(<[u8]>::to_vec).collect()
+}
+
+fn refuse(path: &[u8], on_its_way: &[u8], what: &str) -> Error {
+    let [path, on_its_way] = [path, on_its_way].map(String::from_utf8_lossy);
+    Error::new(Kind::Corrupt, format!("the layer has entries in {path:?}, but {on_its_way:?} is {what}"))
 }

@@ -241,9 +241,9 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             let [path, target] = [path, target].map(|path| String::from_utf8_lossy(path).into_owned());
             Error::new(Kind::Corrupt, format!("the hard link {path:?} points to {target:?}, which {cause}"))
         };
-        let id = match self.find(target) {
+        let id = match self.found(target)? {
             Some(id) => id,
-            None => self.borrow(target)?.ok_or_else(|| failed("is not there"))?,
+            None => self.borrow(&self.without_links(target)?)?.ok_or_else(|| failed("is not there"))?,
         };
         let node = *self.tree.node(id);
         match node.kind {
@@ -251,7 +251,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             NodeKind::Whiteout => return Err(failed("was removed")),
             NodeKind::Directory | NodeKind::Implied => return Err(failed("is a directory")),
         }
-        if path == target {
+        if self.found(path)? == Some(id) {
             return Ok(());
         }
         self.tree.node_mut(id).flags |= SHARED;
@@ -288,7 +288,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// # Errors
     /// As [`LayerWriter::directory`].
     pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
-        match self.find(path) {
+        match self.found(path)? {
             Some(id) if self.tree.node(id).kind.is_directory() => self.tree.node_mut(id).flags |= OPAQUE,
             Some(_) => {}
             None if path.is_empty() => self.tree.node_mut(ROOT).flags |= OPAQUE,
@@ -314,6 +314,14 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// [`Kind::LimitExceeded`]; those of reading the layers below and of writing.
     pub fn finish(self, target: &mut impl Storage, tar_bytes: u64, diff_id: &Digest) -> Result<Summary> {
         super::arrange::arrange(self, target, tar_bytes, diff_id)
+    }
+
+    /// What this layer has at a path, over links of its own if need be.
+    fn found(&self, path: &[u8]) -> Result<Option<NodeId>> {
+        match self.find(path) {
+            None => Ok(self.find(&self.without_links(path)?)),
+            found => Ok(found),
+        }
     }
 
     fn find(&self, path: &[u8]) -> Option<NodeId> {

@@ -36,6 +36,16 @@ pub(super) struct OpenDirectory {
 }
 
 impl OpenDirectory {
+    /// Where it is. In a layer that hides something of others, no symbolic link is on the way.
+    pub(super) fn path(&self) -> &RelativePath {
+        &self.path
+    }
+
+    /// Where a name in it is.
+    pub(super) fn path_of(&self, name: &OsStr) -> Result<RelativePath, Failure> {
+        self.path.join(name.as_bytes()).map_err(|error| Failure::say(error.to_string()))
+    }
+
     /// Takes over a directory as it is; `mode` is what it had before it was opened.
     fn take(dir: Dir, mode: Option<u32>, path: &RelativePath) -> io::Result<Self> {
         let found = dir.stat()?;

@@ -30,7 +30,10 @@ impl Unpacker {
         }
         let Some((above, name)) = entry.path.split() else { return self.make_root(entry) };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
-        let above = self.open_above(&above)?;
+        let opened = self.open_above(&above)?;
+        let moved = (*opened.path() != above).then(|| opened.path_of(name).map(|path| Entry { path, ..entry.clone() }));
+        let moved = moved.transpose()?;
+        let (entry, above) = (moved.as_ref().unwrap_or(entry), opened);
         if let Some(seen) = &mut self.seen {
             seen.add(&entry.path);
         }
@@ -295,12 +298,13 @@ impl Unpacker {
             return self.open_above(if only_below { path } else { &above }).map(drop);
         }
         if only_below {
-            self.open_above(path)?;
-            return self.hide_below(path, path);
+            let opened = self.open_above(path)?;
+            return self.hide_below(path, opened.path());
         }
         let above = self.open_above(&above)?;
-        if self.seen.as_ref().is_some_and(|seen| seen.has(path)) {
-            return self.hide_below(path, path);
+        let found = above.path_of(name)?;
+        if self.seen.as_ref().is_some_and(|seen| seen.has(&found)) {
+            return self.hide_below(path, &found);
         }
         self.remove(&above, name)
     }

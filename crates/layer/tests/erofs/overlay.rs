@@ -129,6 +129,28 @@ fn entries_go_through_links_of_their_own_layer() {
     assert_eq!(paths(&union), ["absolute", "lib", "out", "usr", "usr/lib", "usr/lib/a", "usr/lib/b", "usr/lib/c", "x"]);
 }
 
+/// As docker and `unpack` have it: where `lib` leads to `usr/lib`, a file is found under both paths.
+#[test]
+fn targets_of_hard_links_go_through_links_of_their_own_layer() {
+    let base = Tar::new().file("usr/lib/below", b"below").finish();
+    let tar = Tar::new()
+        .file("usr/lib/a", b"content")
+        .symlink("lib", "usr/lib")
+        .symlink("usr/up", "../../lib")
+        .hard_link("usr/lib/b", "lib/a")
+        .hard_link("usr/up/c", "usr/up/b")
+        .hard_link("lib/a", "usr/lib/a")
+        .hard_link("d", "lib/below");
+    let union = stacked(&[base, tar.finish()]);
+    assert_eq!(
+        paths(&union),
+        ["d", "lib", "usr", "usr/lib", "usr/lib/a", "usr/lib/b", "usr/lib/below", "usr/lib/c", "usr/up"]
+    );
+    assert_eq!(data(&union, "usr/lib/c"), b"content");
+    assert_eq!(data(&union, "d"), b"below");
+    assert_eq!(of_union(&union)[&b"usr/lib/a"[..]].links, 3);
+}
+
 /// As `unpack` has it.
 #[test]
 fn entries_hide_links_of_lower_layers_in_the_place_of_their_directories() {
