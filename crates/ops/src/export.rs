@@ -101,7 +101,8 @@ fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<
         Output::Path(path) => {
             let mut file = AtomicFile::create(path, 0o600).map_err(|error| error.context(FAILED))?;
             let handle = file.file().try_clone();
-            buffered(handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?)?;
+            let handle = handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+            buffered(handle).map_err(|error| error.context(format_args!("cannot export to {path:?}")))?;
             file.commit(Durability::Cached)
         }
         Output::Stdout => {

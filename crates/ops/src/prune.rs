@@ -80,10 +80,10 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
         return preview(store, &filter, request, images, &[]);
     }
     let (removals, excess_bytes) = choose(store, &filter, request, images)?;
-    store.make_room();
+    let given_up_bytes = store.make_room();
     let removed = store.update(|update| update.remove(removals))?;
     mount::end_removed(store);
-    let reclaimed_bytes = store.collect()?.bytes;
+    let reclaimed_bytes = given_up_bytes + store.collect()?.bytes;
     Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
 }
 

@@ -51,8 +51,9 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     if request.dry_run {
         return preview(context, request, &tests, &images);
     }
-    store.make_room();
+    let given_up_bytes = store.make_room();
     let mut everything = store.update(|update| remove_rows(update, request, &tests))?;
+    everything.reclaimed_bytes += given_up_bytes;
     for container in &everything.containers {
         everything.reclaimed_bytes += store.remove_directory("containers", container)?;
     }

@@ -1,6 +1,8 @@
 //! Room for removals where a disk is full. Taking rows away writes to the log of the database first: on a disk without a
 //! free byte nothing could be removed, and so nothing be freed.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use dhow_base::Result;
@@ -21,18 +23,21 @@ const AMPLE_BYTES: u64 = 16 << 20;
 
 impl Store {
     /// To be called before images are removed. On a disk that is full, gives up what nobody needs: the reserve, and what
-    /// cut transfers have left. The next collection lays a new reserve by.
-    pub fn make_room(&self) {
+    /// cut transfers have left. The next collection lays a new reserve by. Returns the bytes that cut transfers took on disk.
+    pub fn make_room(&self) -> u64 {
         if !self.is_writable() || free_bytes(self.paths()).is_none_or(|free| free >= TIGHT_BYTES) {
-            return;
+            return 0;
         }
-        let give_up = || -> Result<()> {
+        let give_up = || -> Result<u64> {
             durable::remove_file(&self.paths().reserve())?;
-            cut_transfers(self, true, Duration::ZERO).map(|_| ())
+            let gone = cut_transfers(self, false, Duration::ZERO)?.iter().map(|path| allocated_bytes(path)).sum();
+            cut_transfers(self, true, Duration::ZERO)?;
+            Ok(gone)
         };
-        if let Err(error) = give_up() {
+        give_up().unwrap_or_else(|error| {
             tracing::debug!(%error, "cannot make room");
-        }
+            0
+        })
     }
 }
 
@@ -45,6 +50,11 @@ pub(crate) fn lay_by(paths: &Paths) {
     if let Err(error) = durable::write_atomic(&path, &vec![0; RESERVE_BYTES], 0o600, durable::Durability::Cached) {
         tracing::debug!(%error, "cannot lay a reserve by");
     }
+}
+
+/// Bytes that a file takes on disk; a transfer's are where its parts arrived.
+fn allocated_bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.blocks() * 512)
 }
 
 /// Bytes that this user may still write to the file system of a store.

@@ -425,6 +425,12 @@ fn a_full_disk_is_told_and_removing_helps() {
         let removed = stage.scene.dhow(&["rmi", "acme/web:1"]);
         assert!(removed.code == 0 && removed.stdout.contains("Deleted: sha256:<id-a>\n"), "{removed}");
         fs::remove_file(store.join("fill")).expect("room");
+        // What a cut transfer had is given up for room, and counted.
+        fs::write(store.join(format!("ingest/sha256-{}", "a".repeat(64))), [1; 65536]).expect("a part");
+        fill(&store);
+        let pruned = stage.scene.dhow(&["system", "prune", "-f"]);
+        assert_eq!((pruned.code, pruned.stdout.as_str()), (0, "Total reclaimed space: 65.54kB\n"), "{pruned}");
+        fs::remove_file(store.join("fill")).expect("room");
         let checked = stage.scene.dhow(&["system", "check", "--repair"]);
         assert_eq!(checked.code, 0, "{checked}");
         stage.scene.must(&["pull", "-q", &stage.server.name("acme/new:1")]);

@@ -76,12 +76,14 @@ impl Output {
     /// Appends a whole blob, in the kernel where it can.
     pub(super) fn append(&mut self, blob: &LocalBlob) -> Result<()> {
         let position = match self {
-            Self::File { file, position, .. } => {
-                fs::copy_range(&blob.file, &blob.path, blob.offset, blob.length, file)?;
+            Self::File { file, path, position } => {
+                let copied = fs::copy_range(&blob.file, &blob.path, blob.offset, blob.length, file);
+                copied.map_err(|error| written_to(format_args!("{path:?}"), error))?;
                 position
             }
             Self::Stream { writer, position } => {
-                fs::copy_buffered(&blob.file, &blob.path, blob.offset, blob.length, writer)?;
+                let copied = fs::copy_buffered(&blob.file, &blob.path, blob.offset, blob.length, writer);
+                copied.map_err(|error| written_to(format_args!("the archive"), error))?;
                 position
             }
             Self::Gone => return Err(gone()),
@@ -110,6 +112,14 @@ impl Output {
     }
 }
 
+/// Names where a copy went: the disk that is full is that one, not the one that the blob is on.
+fn written_to(what: fmt::Arguments<'_>, error: Error) -> Error {
+    match error.kind() {
+        Kind::Corrupt | Kind::Cancelled => error,
+        _ => error.context(format_args!("cannot write {what}")),
+    }
+}
+
 fn gone() -> Error {
     Error::new(Kind::Internal, "the archive is finished")
 }
@@ -125,5 +135,31 @@ impl fmt::Debug for Output {
             }
             Self::Gone => formatter.write_str("Gone"),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_that_fails_names_where_it_went() {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let path = scratch.path().join("blob");
+        std::fs::write(&path, "content").expect("a blob");
+        let open = || File::open(&path).expect("the blob");
+        let blob = |length| LocalBlob { file: Arc::new(open()), path: path.clone(), offset: 0, length };
+        let said = |output: Output, length| {
+            let mut output = output;
+            output.append(&blob(length)).expect_err("nothing can be written").to_string()
+        };
+        let full = || Output::stream(std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device"));
+        assert_eq!(said(full(), 7), format!("cannot write the archive: cannot copy {path:?}: no space left on device"));
+        let read_only = Output::file(open(), "the/file").expect("an output");
+        let expected = format!("cannot write \"the/file\": cannot copy {path:?}: bad file descriptor");
+        assert_eq!(said(read_only, 7), expected);
     }
 }
