@@ -11,7 +11,7 @@ use std::sync::Arc;
 use dhow_base::beneath::{self, Dir, FileKind};
 use dhow_layer::diff::{DiffOptions, diff, write_tree, write_union, write_upper_directory};
 use dhow_layer::erofs::{Image, Union, Workspace, convert};
-use dhow_layer::tar::{EntryKind, TarLimits, TarReader};
+use dhow_layer::tar::{EntryKind, RelativePath, TarLimits, TarReader};
 use dhow_layer::unpack::{IdMap, Owners, Unpacker};
 use dhow_spec::Digest;
 use proptest::prelude::*;
@@ -248,6 +248,27 @@ proptest! {
             prop_assert_eq!(layer, vec![0; 1024]);
         }
     }
+}
+
+/// Docker writes and reads whiteouts whose own name no file could have.
+#[test]
+fn the_longest_names_can_be_removed() {
+    let folders = [(); 2].map(|()| tempfile::tempdir_in("/var/tmp").expect("a folder"));
+    let name = "n".repeat(255);
+    for file in [folders[0].path().join(&name), folders[0].path().join("kept"), folders[1].path().join("kept")] {
+        fs::write(file, "1").expect("a file");
+    }
+    let [lower, upper] = folders.each_ref().map(|folder| Dir::open(folder.path()).expect("the folder"));
+    let options = DiffOptions::default();
+    let (mut base, mut layer, mut packed) = (Vec::new(), Vec::new(), Vec::new());
+    write_tree(&lower, &mut base, options).expect("the lower tree");
+    diff(Some(&lower), &upper, &mut layer, options).expect("the difference");
+    let (_folder, root) = unpack(&[&base, &layer]);
+    assert_eq!(snapshot(&root).into_keys().filter(|path| path.contains("nnn")).count(), 0);
+    write_union(&stacked(&[&base, &layer]), &mut packed).expect("the union");
+    assert!(!String::from_utf8_lossy(&packed).contains("nnn"));
+    // A name that is too long for what it removes is none.
+    assert!(RelativePath::parse(format!(".wh.{name}n").as_bytes()).is_err());
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub enum PathError {
     /// Longer than `PATH_MAX`.
     #[error("the path is longer than {PATH_BYTES_MAX} bytes")]
     TooLong,
-    /// A component longer than `NAME_MAX`.
+    /// A component longer than `NAME_MAX`; that of a whiteout may be longer by its prefix.
     #[error("a name in the path is longer than {NAME_BYTES_MAX} bytes")]
     NameTooLong,
 }
@@ -63,7 +63,7 @@ impl RelativePath {
                     let end = bytes.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                     bytes.truncate(end);
                 }
-                _ if component.len() > NAME_BYTES_MAX => return Err(PathError::NameTooLong),
+                _ if is_too_long(component) => return Err(PathError::NameTooLong),
                 _ if component.contains(&0) => return Err(PathError::ZeroByte),
                 _ => {
                     if !bytes.is_empty() {
@@ -85,7 +85,7 @@ impl RelativePath {
             b"" | b"." | b".." => return Err(PathError::Escapes),
             _ if name.contains(&b'/') => return Err(PathError::Escapes),
             _ if name.contains(&0) => return Err(PathError::ZeroByte),
-            _ if name.len() > NAME_BYTES_MAX => return Err(PathError::NameTooLong),
+            _ if is_too_long(name) => return Err(PathError::NameTooLong),
             _ if self.bytes.len() + 1 + name.len() > PATH_BYTES_MAX => return Err(PathError::TooLong),
             _ => {}
         }
@@ -144,6 +144,11 @@ impl RelativePath {
         above.is_root()
             || self.bytes.strip_prefix(above.bytes.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     }
+}
+
+/// A file's whiteout is no file, so that its prefix does not count.
+fn is_too_long(name: &[u8]) -> bool {
+    name.strip_prefix(b".wh.").unwrap_or(name).len() > NAME_BYTES_MAX
 }
 
 impl fmt::Debug for RelativePath {
