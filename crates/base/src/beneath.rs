@@ -56,6 +56,15 @@ impl Dir {
         self.resolve(path, DIRECTORY, resolve).map(|descriptor| Self { descriptor })
     }
 
+    /// As [`Dir::enter`], refusing every symbolic link on the way.
+    ///
+    /// # Errors
+    /// As there; `ELOOP` for a link.
+    pub fn enter_plain(&self, relative: &Path) -> io::Result<Self> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        self.resolve(relative, DIRECTORY, resolve).map(|descriptor| Self { descriptor })
+    }
+
     /// Opens a file or directory below this one for reading, refusing every symbolic link on the way.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::path::Path;
 use dhow_base::beneath::Dir;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
+use rustix::process::{Resource, Rlimit};
 use tar::{Builder, EntryType, Header};
 
 /// A layer under construction.
@@ -287,6 +288,24 @@ fn hard_links_within_and_across_layers() {
         "layer 0: entry 1 \"x\": the target of the hard link, \"nothing\", does",
     );
     refuse(vec![Layer::new().dir("d", 0o755).link("x", "d")], "is a directory");
+}
+
+/// Deeper than a process may have files open.
+#[test]
+fn the_deepest_directories_take_few_descriptors() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let fewer = Rlimit { current: limit.current.map(|current| current.min(1024)), ..limit };
+    rustix::process::setrlimit(Resource::Nofile, fewer).expect("a limit");
+    let deep = |depth: usize| "d/".repeat(depth);
+    let put = |layer: Layer, kind, path: String| layer.entry(kind, "x", 0o755, "", b"", &[("path", path.as_bytes())]);
+    let each = || (1..1500).fold(Layer::new(), |layer, depth| put(layer, EntryType::Directory, deep(depth)));
+    let implied = || put(Layer::new(), EntryType::Regular, deep(1500) + "x");
+    for layers in [vec![implied()], vec![Layer::new().file("a", "1"), implied()], vec![implied(), each()]] {
+        let scratch = tempfile::tempdir().expect("a folder");
+        unpack(scratch.path(), layers.into_iter().map(Layer::done).collect(), owners()).expect("it unpacks");
+        let file = scratch.path().join(format!("{}x", deep(1500)));
+        assert!(file.symlink_metadata().expect("the file").is_file());
+    }
 }
 
 #[test]

@@ -149,6 +149,12 @@ impl Directories {
         path.is_root() || self.by_path.contains_key(path)
     }
 
+    /// Opens a directory that is there, has the rights to be opened, and is reached without a symbolic link.
+    pub(super) fn open_plain(&mut self, path: &RelativePath) -> Result<Option<Rc<OpenDirectory>>, Failure> {
+        // What else may fail is told by who goes there step by step.
+        self.root.dir.enter_plain(path.as_path()).ok().map(|dir| self.keep(path, dir, None)).transpose()
+    }
+
     /// Opens a directory; with `make`, it and those above it are made where nothing has the name.
     pub(super) fn open(&mut self, path: &RelativePath, make: bool) -> Result<Rc<OpenDirectory>, Failure> {
         if path.is_root() {
@@ -163,6 +169,12 @@ impl Directories {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => return Err(cannot_open(path, error)),
         }
+        if make
+            && let Some((parent, name)) = path.split()
+            && let Ok(above) = self.open(&RelativePath::parse(parent).unwrap_or_default(), false)
+        {
+            return self.open_below(&above, path, OsStr::from_bytes(name), make);
+        }
         // From the root down, so that each is in reach: those above keep their owner's rights while they are open.
         let mut prefix = RelativePath::root();
         let mut above = Rc::clone(&self.root);
@@ -172,11 +184,15 @@ impl Directories {
                 Some(known) => Rc::clone(known),
                 None => self.open_below(&above, &prefix, OsStr::from_bytes(name), make)?,
             };
+            if make {
+                self.spare(&prefix, &above)?;
+            }
         }
         Ok(above)
     }
 
-    fn open_below(
+    /// Opens the directory of this name in `above`; with `make`, it is made where nothing has the name.
+    pub(super) fn open_below(
         &mut self,
         above: &OpenDirectory,
         path: &RelativePath,
@@ -245,9 +261,30 @@ impl Directories {
         Ok(opened)
     }
 
-    /// Closes all when too many are open. Only between two entries: what is still used must not be settled.
-    pub(super) fn trim(&mut self) -> Result<()> {
-        if self.by_identity.len() >= OPEN_MAX || self.by_path.len() >= 4 * OPEN_MAX { self.settle() } else { Ok(()) }
+    /// Closes all when too many are open, but for the directory that `next` is in. Only between two entries: what is still used
+    /// must not be settled.
+    pub(super) fn trim(&mut self, next: &RelativePath) -> Result<()> {
+        if !self.are_many() {
+            return Ok(());
+        }
+        let above = next.parent().unwrap_or_default();
+        match self.by_path.get(&above).cloned() {
+            Some(opened) => self.spare(&above, &opened),
+            None => self.settle(),
+        }
+    }
+
+    /// As [`Directories::trim`], on the way down to an entry, of which nothing but the directory at `path` is used yet.
+    pub(super) fn spare(&mut self, path: &RelativePath, used: &Rc<OpenDirectory>) -> Result<()> {
+        if self.are_many() {
+            self.forget(used)?;
+            self.by_path.insert(path.clone(), Rc::clone(used));
+        }
+        Ok(())
+    }
+
+    fn are_many(&self) -> bool {
+        self.by_identity.len() >= OPEN_MAX || self.by_path.len() >= 4 * OPEN_MAX
     }
 
     /// Gives all open directories their rights and times, and closes them.

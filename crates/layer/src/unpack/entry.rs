@@ -21,7 +21,7 @@ const KEPT_XATTRS: &[&[u8]] = &[b"security.selinux", b"security.ima", b"security
 
 impl Unpacker {
     pub(super) fn make<R: BufRead>(&mut self, entry: &Entry, reader: &mut TarReader<R>) -> Result<(), Failure> {
-        self.directories.trim()?;
+        self.directories.trim(&entry.path)?;
         match &entry.kind {
             EntryKind::AufsMetadata => return Ok(()),
             EntryKind::Whiteout(_) => return self.hide(&entry.path, false),
@@ -186,7 +186,23 @@ impl Unpacker {
         };
         let (target_above, target_name) =
             (RelativePath::parse(target_above).unwrap_or_default(), OsStr::from_bytes(target_name));
+        // A directory that was reached by a link is not kept: what is known of paths in a layer leads through none.
+        let is_plain =
+            self.directories.is_known(&target_above) || self.directories.open_plain(&target_above)?.is_some();
         let target_above = self.directories.open(&target_above, false)?;
+        let made = self.link_to(target, (&target_above, target_name), (above, name));
+        if !is_plain {
+            self.directories.forget(above)?;
+        }
+        made
+    }
+
+    fn link_to(
+        &mut self,
+        target: &RelativePath,
+        (target_above, target_name): (&OpenDirectory, &OsStr),
+        (above, name): (&OpenDirectory, &OsStr),
+    ) -> Result<(), Failure> {
         let failed = |error| Failure::io(format!("cannot link to {target:?}"), error);
         let Some(found) = target_above.dir.stat_of(target_name).map_err(failed)? else {
             return Err(Failure::say(format!("the target of the hard link, {target:?}, does not exist")));
@@ -316,7 +332,7 @@ impl Unpacker {
         }
         let mut pending = vec![path.clone()];
         while let Some(path) = pending.pop() {
-            self.directories.trim()?;
+            self.directories.trim(&path)?;
             let opened = match path.split() {
                 None => self.directories.open(&path, false)?,
                 Some((above, name)) => {

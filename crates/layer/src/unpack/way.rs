@@ -25,14 +25,29 @@ impl Unpacker {
         if self.seen.is_none() || self.directories.is_known(path) {
             return self.directories.open(path, true);
         }
+        // Most are there, and one call tells that no link leads there.
+        if let Some(opened) = self.directories.open_plain(path)? {
+            return Ok(opened);
+        }
         let way = self.clear_way(path)?;
         self.directories.open(&way, true)
     }
 
+    /// The deepest directory above a path that is there and reached without a link.
+    fn plain_above(&mut self, path: &RelativePath) -> Result<RelativePath, Failure> {
+        let mut above = path.parent().unwrap_or_default();
+        while !self.directories.is_known(&above) && self.directories.open_plain(&above)?.is_none() {
+            above = above.parent().unwrap_or_default();
+        }
+        Ok(above)
+    }
+
     /// The path without links. Every directory on it is there afterwards.
     fn clear_way(&mut self, path: &RelativePath) -> Result<RelativePath, Failure> {
-        let mut way = RelativePath::root();
-        let mut ahead: Vec<Vec<u8>> = path.components().rev().map(<[u8]>::to_vec).collect();
+        let mut way = self.plain_above(path)?;
+        let done = way.components().count();
+        let mut ahead: Vec<Vec<u8>> = path.components().skip(done).map(<[u8]>::to_vec).collect();
+        ahead.reverse();
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == b".." {
@@ -45,6 +60,7 @@ impl Unpacker {
                 continue;
             }
             let above = self.directories.open(&way, true)?;
+            self.directories.spare(&way, &above)?;
             let (name, failed) = (OsStr::from_bytes(&name), |error| Failure::io("cannot stat", error));
             let found = above.dir.stat_of(name).map_err(failed)?.map(|found| found.kind);
             let is_own = self.seen.as_ref().is_some_and(|seen| seen.has(&next));
@@ -65,7 +81,7 @@ impl Unpacker {
                 Some(_) if is_own => return Err(Failure::say(format!("{next:?} is no directory"))),
                 Some(_) => self.remove(&above, name)?,
             }
-            self.directories.open(&next, true)?;
+            self.directories.open_below(&above, &next, name, true)?;
             way = next;
         }
         Ok(way)
