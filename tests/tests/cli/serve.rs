@@ -19,6 +19,27 @@ fn says_where_it_listens_and_ends_in_good_order() {
     assert_eq!(server.stop(), Some(0));
 }
 
+/// A shell's limit of open files is not the machine's.
+#[test]
+fn more_connections_than_a_shell_hands_descriptors_down() {
+    let scene = Scene::new();
+    let inner = scene.command(&["serve", "--listen", "127.0.0.1:0", "--root-dir", "registry"]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -Sn 64 && exec \"$0\" \"$@\""]).arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(inner.get_current_dir().unwrap_or(&scene.path(".")));
+    let server = Server::start(&mut command);
+    let connect = || TcpStream::connect(server.address()).expect("a connection");
+    let idle: Vec<_> = std::iter::repeat_with(connect).take(100).collect();
+    let mut stream = connect();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a limit");
+    stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: registry\r\n\r\n").expect("a request");
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 200 OK");
+    drop(idle);
+}
+
 #[test]
 fn an_address_in_use_is_an_error() {
     let scene = Scene::new();
