@@ -31,8 +31,9 @@ impl Unpacker {
         let Some((above, name)) = entry.path.split() else { return self.make_root(entry) };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
         let opened = self.open_above(&above)?;
-        let moved = (*opened.path() != above).then(|| opened.path_of(name).map(|path| Entry { path, ..entry.clone() }));
-        let moved = moved.transpose()?;
+        let is_elsewhere = self.seen.is_some() && *opened.path() != above;
+        let moved =
+            is_elsewhere.then(|| opened.path_of(name).map(|path| Entry { path, ..entry.clone() })).transpose()?;
         let (entry, above) = (moved.as_ref().unwrap_or(entry), opened);
         if let Some(seen) = &mut self.seen {
             seen.add(&entry.path);
