@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,11 +12,12 @@ use dhow_base::{Error, Kind, Result};
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_fd,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, unmount as unmount_at,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, unmount as unmount_at,
 };
 
 use crate::loops::LoopDevice;
+use crate::overlay::{Overlay, overlay_of_mounts};
 use crate::table::mount_points;
 
 /// Most lower layers that overlayfs takes.
@@ -89,16 +90,6 @@ pub(crate) fn stack_mount(stack: &Path, layers: &[PathBuf]) -> Result<OwnedFd, E
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
-/// Overlayfs over mounts that are nowhere.
-fn overlay_of_mounts(mounts: &[OwnedFd], bottom: &Path) -> Result<OwnedFd, Errno> {
-    let context = overlay_context()?;
-    for mount in mounts.iter().rev() {
-        fsconfig_set_fd(context.as_fd(), "lowerdir+", mount.as_fd())?;
-    }
-    fsconfig_set_string(context.as_fd(), "lowerdir+", bottom)?;
-    finish_overlay(&context)
-}
-
 /// Overlayfs over mounts that are attached below `work` for as long as it takes.
 fn overlay_of_attached(mounts: &[OwnedFd], work: &Path) -> Result<OwnedFd> {
     let _steps = Steps::on(work).map_err(|error| cannot("what layers are mounted on", error))?;
@@ -111,8 +102,12 @@ fn overlay_of_attached(mounts: &[OwnedFd], work: &Path) -> Result<OwnedFd> {
         attach(mount, &point).map_err(|error| cannot("a layer", error))?;
         points.push(point);
     }
+    let place = work.join("whole");
+    durable::create_dir_all(&place)?;
+    let lower: Vec<&Path> = iter::once(&bottom).chain(&points).map(PathBuf::as_path).collect();
     // Overlayfs takes mounts of its own of the layers.
-    overlay_mount(&points, &bottom).map_err(|error| cannot("the layers", error))
+    let overlay = Overlay { lower: &lower, upper: None, user_xattr: false };
+    overlay.mount(&place).map_err(|error| cannot("the layers", error))
 }
 
 /// Unmounts what is at a path. With `force`, whoever uses it keeps it until they are done.
@@ -205,54 +200,6 @@ fn erofs_mount(source: &Path) -> Result<OwnedFd, Errno> {
     fsconfig_set_flag(context.as_fd(), "ro")?;
     fsconfig_create(context.as_fd())?;
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
-}
-
-/// `layers` are directories, the lowest first.
-fn overlay_mount(layers: &[PathBuf], bottom: &Path) -> Result<OwnedFd, Errno> {
-    let context = overlay_context()?;
-    lower_directories(&context, layers.iter().rev().map(PathBuf::as_path).chain([bottom]))?;
-    finish_overlay(&context)
-}
-
-fn overlay_context() -> Result<OwnedFd, Errno> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
-    Ok(context)
-}
-
-fn finish_overlay(context: &OwnedFd) -> Result<OwnedFd, Errno> {
-    fsconfig_set_flag(context.as_fd(), "ro")?;
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
-}
-
-/// Gives overlayfs its lower directories, the highest first.
-pub(crate) fn lower_directories<'p>(
-    context: &OwnedFd,
-    from_the_top: impl Iterator<Item = &'p Path> + Clone,
-) -> Result<(), Errno> {
-    let one_by_one =
-        from_the_top.clone().try_for_each(|layer| fsconfig_set_string(context.as_fd(), "lowerdir+", layer));
-    if one_by_one == Err(Errno::INVAL) {
-        // Before Linux 6.7: all in one word.
-        let mut all = Vec::new();
-        for layer in from_the_top {
-            if !all.is_empty() {
-                all.push(b':');
-            }
-            let bytes = layer.as_os_str().as_bytes();
-            bytes.iter().for_each(|byte| {
-                if matches!(byte, b':' | b'\\') {
-                    all.push(b'\\');
-                }
-                all.push(*byte);
-            });
-        }
-        fsconfig_set_string(context.as_fd(), "lowerdir", all.as_slice())?;
-    } else {
-        one_by_one?;
-    }
-    Ok(())
 }
 
 fn attach(mount: &OwnedFd, target: &Path) -> Result<(), Errno> {

@@ -10,6 +10,7 @@ pub mod container;
 mod fuse;
 mod layers;
 mod loops;
+mod overlay;
 mod table;
 #[cfg(test)]
 mod test;

@@ -1,18 +1,16 @@
 //! A container's own files: the layers of its image, what every container finds, and what this one changed, laid over each other.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2, symlinkat};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
-};
 
 use super::super::inside::{Inside, view};
 use super::super::spec::{RootFiles, Stack, StartFailure};
 use super::{attach_at, failed, open_directory};
-use crate::layers::{erofs_or_loop, lower_directories, stack_mount};
+use crate::layers::{erofs_or_loop, stack_mount};
+use crate::overlay::Overlay;
 
 /// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
 const STUBS: [&str; 9] = [
@@ -38,13 +36,16 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     let lower = lower(files)?;
     let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
     let whole = |error| failed("the files of the image")(error);
+    let place = mount_point(&files.scratch, "whole").map_err(whole)?;
+    let overlay = |lower: &[&Path], upper: &Path| {
+        Overlay { lower, upper: Some((upper, &files.work)), user_xattr: in_user_namespace }.mount(&place).map_err(whole)
+    };
     if is_empty(&files.stubs) {
         // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
-        let mounted = overlay(&lower, Some((&files.stubs, &files.work)), in_user_namespace).map_err(whole)?;
-        make_stubs(&mounted)?;
+        make_stubs(&overlay(&lower, &files.stubs)?)?;
     }
     let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
-    overlay(&with_stubs, Some((&files.upper, &files.work)), in_user_namespace).map_err(whole)
+    overlay(&with_stubs, &files.upper)
 }
 
 /// A second view of what is mounted already.
@@ -96,22 +97,6 @@ fn mount_point(scratch: &Path, name: &str) -> Result<PathBuf, Errno> {
 
 fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// `lower` are directories, the lowest first.
-fn overlay(lower: &[&Path], upper: Option<(&Path, &Path)>, in_user_namespace: bool) -> Result<OwnedFd, Errno> {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(context.as_fd(), "source", "dhow")?;
-    lower_directories(&context, lower.iter().rev().copied())?;
-    if let Some((upper, work)) = upper {
-        fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
-        fsconfig_set_string(context.as_fd(), "workdir", work)?;
-    }
-    if in_user_namespace {
-        fsconfig_set_flag(context.as_fd(), "userxattr")?;
-    }
-    fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 fn make_stubs(mounted: &OwnedFd) -> Result<(), StartFailure> {
