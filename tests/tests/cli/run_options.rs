@@ -111,6 +111,119 @@ fn a_first_process_stays_and_looks_after_the_others() {
     }
 }
 
+/// As docker and podman check them.
+#[test]
+fn what_a_container_may_take_is_checked() {
+    let Some(scene) = scene() else { return };
+    let check = |options: &str, docker: &str, podman: &str| {
+        let words: Vec<&str> = ["run", "--rm"].into_iter().chain(options.split(' ')).chain(["box", "true"]).collect();
+        let said = scene.run(&mut scene.command_as("docker", &words));
+        assert!(said.code == 125 && said.stderr.contains(docker), "{options}: {said}");
+        let said = scene.podman(&words);
+        assert_eq!(
+            (said.code, said.stderr.lines().next()),
+            (125, Some(format!("Error: {podman}").as_str())),
+            "{options}"
+        );
+    };
+    let integer = "strconv.ParseInt: parsing \"x\": invalid syntax";
+    for (options, docker, podman) in [
+        (
+            "--memory-swap 64m",
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+            "you should always set a memory limit when using a memoryswap limit, see usage",
+        ),
+        (
+            "-m 64m --memory-swap 32m",
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+            "minimum memoryswap limit should be larger than memory limit, see usage",
+        ),
+        (
+            "-m 64m --memory-swap -2",
+            "invalid argument \"-2\" for \"--memory-swap\" flag: invalid size: '-2'",
+            "invalid value for memory: invalid size: '-2'",
+        ),
+        (
+            "-m 64m --memory-reservation 128m",
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+            "minimum memory limit cannot be less than memory reservation limit, see usage",
+        ),
+        (
+            "--cpu-period 100",
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            "CPU cfs period cannot be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ),
+        (
+            "--cpu-quota 100",
+            "CPU cfs quota can not be less than 1ms (i.e. 1000)",
+            "CPU cfs quota cannot be less than 1ms (i.e. 1000)",
+        ),
+        (
+            "--cpus 1 --cpu-quota 50000",
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+            "--cpu-quota and --cpus cannot be set together",
+        ),
+        (
+            "--cpu-shares -1",
+            "shares: invalid argument",
+            "invalid argument \"-1\" for \"-c, --cpu-shares\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax",
+        ),
+        (
+            "--cpuset-cpus 1-0",
+            "Invalid value 1-0 for cpuset cpus: invalid format: 1-0",
+            "invalid value 1-0 for cpuset cpus",
+        ),
+        (
+            "--cpuset-mems 77",
+            "Requested memory nodes are not available - requested 77, available: ",
+            &format!("requested memory nodes are not available - requested 77, available: {}", online("node")),
+        ),
+        (
+            "--cpu-quota x",
+            &format!("invalid argument \"x\" for \"--cpu-quota\" flag: {integer}"),
+            &format!("invalid argument \"x\" for \"--cpu-quota\" flag: {integer}"),
+        ),
+        (
+            "--memory-swappiness 101",
+            "invalid value: 101. Valid memory swappiness range is 0-100",
+            "invalid value: 101, valid memory swappiness range is 0-100",
+        ),
+    ] {
+        check(options, docker, podman);
+    }
+    let score = "Invalid value 1001, range for oom score adj is [-1000, 1000]";
+    let said = scene.dhow(&["run", "--rm", "--oom-score-adj", "1001", "box", "true"]);
+    assert!(said.code == 125 && said.stderr.contains(score), "{said}");
+}
+
+/// What this machine has of something, as its kernel lists it.
+fn online(what: &str) -> String {
+    let path = format!("/sys/devices/system/{what}/online");
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// What a container may take is given to its control group, whatever hierarchies there are, and shown as docker shows it.
+#[test]
+fn what_a_container_may_take_is_set() {
+    let Some(scene) = scene() else { return };
+    let options = "-m 64m --memory-swap 96m --memory-reservation 32m -c 512 --cpu-period 50000 --cpu-quota 25000 --cpuset-cpus 0 \
+                   --oom-score-adj 500";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let seen = scene
+        .dhow(&[&["run", "--rm"], &options[..], &["box", "sh", "-c", "cat /proc/self/oom_score_adj; nproc"]].concat());
+    // Without a control group for processors, all of them are there.
+    let cpus =
+        if seen.stderr.contains("a choice of processors") { seen.stdout.lines().nth(1).unwrap_or("?") } else { "1" };
+    assert_eq!((seen.code, seen.stdout.as_str()), (0, format!("500\n{cpus}\n").as_str()), "{seen}");
+    scene.must(&[&["create", "--name", "work"], &options[..], &["box"]].concat());
+    let shown = "{{with .HostConfig}}{{.Memory}} {{.MemorySwap}} {{.MemoryReservation}} {{.CpuShares}} {{.CpuPeriod}} {{.CpuQuota}} \
+                 {{.CpusetCpus}} {{.OomScoreAdj}} {{.OomKillDisable}}{{end}}";
+    let expected = "67108864 100663296 33554432 512 50000 25000 0 500 false\n";
+    assert_eq!(scene.must(&["inspect", "--format", shown, "work"]), expected);
+    scene.must(&["create", "--name", "twice", "-m", "64m", "box"]);
+    assert_eq!(scene.must(&["inspect", "--format", "{{.HostConfig.MemorySwap}}", "twice"]), "134217728\n");
+}
+
 /// What says something to an engine is refused with a sentence, what changes nothing here is accepted.
 #[test]
 fn options_for_an_engine_are_refused_or_idle() {
@@ -125,16 +238,17 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--ip", "1.2.3.4"], "--ip is not supported: networks are for a container engine"),
         (&["--sysctl", "a=b"], "--sysctl is not supported: a container has this machine's settings"),
         (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
-        (&["--memory-swap", "-1"], "--memory-swap is not supported: what a container takes is limited by --memory"),
+        (&["--device-cgroup-rule", "x"], "--device-cgroup-rule is not supported: devices are shown by --device"),
         (&["-u", "-1"], "uids and gids must be in range 0-2147483647"),
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
         (
             &["--security-opt", "seccomp=/profile"],
-            "filtered as docker's own profile has it, or not at all (seccomp=unconfined)",
+            "seccomp=/profile",
         ),
-        (&["--security-opt", "apparmor=mine"], "is not supported: there is no-new-privileges"),
+        (&["--security-opt", "unmask=ALL"], "is not supported: there is no-new-privileges"),
+        (&["--security-opt", "no-new-privileges=x"], "invalid --security-opt 2: \"no-new-privileges=x\""),
         (
             &["--add-host", "a:b"],
             "invalid argument \"a:b\" for \"--add-host\" flag: invalid IP address in add-host: \"b\"",

@@ -160,7 +160,8 @@ fn watch(
     let id = &record.container.id;
     let directory = directory(store, id)?;
     let configuration = Configuration::parse(&record.configuration)?;
-    let spec = spec(store, record, &configuration, &directory, machine)?;
+    let mut spec = spec(store, record, &configuration, &directory, machine)?;
+    keep_score(&mut spec, machine, witness);
     last_use::note(store, [&record.image_id]);
     let group = limited(id, &configuration, &directory, witness)?;
     let mut started = |process| write_record(&directory.join("process"), &Process::of(process));
@@ -171,6 +172,16 @@ fn watch(
         let _ = remove_file(&directory.join(GROUPS));
     }
     ended
+}
+
+/// Only root may have a container outlive this process when the machine runs out of memory.
+fn keep_score(spec: &mut Spec, machine: Machine, witness: &mut dyn Witness) {
+    let own = read_limited(Path::new("/proc/self/oom_score_adj"), MACHINE_FILE_BYTES_MAX).unwrap_or_default();
+    let own = String::from_utf8_lossy(&own).trim().parse().unwrap_or(0);
+    if let Some(score) = spec.oom_score.filter(|score| machine.in_user_namespace && *score < own) {
+        witness.note(&format!("the container goes without an OOM score of {score}: less than {own} is for root"));
+        spec.oom_score = None;
+    }
 }
 
 /// The control group of a container with limits. Where it is stays on record until it is gone.
@@ -239,6 +250,7 @@ fn spec(
         has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
         ulimits: settings.ulimits.clone(),
+        oom_score: settings.oom_score,
         mounts,
     })
 }

@@ -81,6 +81,8 @@ pub struct Settings {
     pub resolver_options: Vec<String>,
     /// What it may take at most.
     pub limits: Limits,
+    /// How soon it is killed when the machine runs out of memory, from -1000 to 1000; nothing for as soon as who starts it.
+    pub oom_score: Option<i16>,
     /// What each of its processes may take at most.
     pub ulimits: Vec<Ulimit>,
     /// What is mounted.

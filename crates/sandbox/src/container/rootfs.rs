@@ -189,19 +189,25 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
             let seen = view(&machine, true).map_err(failed("sysfs"))?;
             restrict(&seen, attributes | MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed("sysfs"))?;
             attach(&seen, &target).map_err(failed("sysfs"))?;
+            show_own_groups(&seen, attributes | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
             return Ok(Some(seen));
         }
         Err(error) => return Err(failed("sysfs")(error)),
     };
     attach(&mounted, &target).map_err(failed("sysfs"))?;
-    // Only the new hierarchy shows a container no more than itself. Where the machine has another, there is none.
+    show_own_groups(&mounted, attributes)?;
+    Ok(Some(mounted))
+}
+
+/// Only the new hierarchy shows a container no more than itself. Where the machine has another, there is none.
+fn show_own_groups(system: &OwnedFd, attributes: MountAttrFlags) -> Result<(), StartFailure> {
     if is_unified()
-        && let Ok(point) = beneath(&mounted, "fs/cgroup")
+        && let Ok(point) = beneath(system, "fs/cgroup")
         && let Ok(cgroups) = file_system("cgroup2", &[], attributes)
     {
         attach(&cgroups, &point).map_err(failed("cgroup"))?;
     }
-    Ok(Some(mounted))
+    Ok(())
 }
 
 fn is_unified() -> bool {
@@ -215,6 +221,11 @@ fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> R
     let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
     let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
+    if is_directory && path == Path::new("/dev/null") {
+        // A program's streams are opened there again by runc, which then finds out.
+        let message = "error reopening /dev/null inside container: open /dev/null: is a directory";
+        return Err(StartFailure::building(message, Errno::ISDIR));
+    }
     let point = if is_directory { inside.directory(path) } else { inside.file(path) };
     let misfits = |error| misfit(error, source, &mount.target);
     let point = point.map_err(misfits)?;

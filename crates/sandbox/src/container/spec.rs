@@ -50,6 +50,9 @@ pub struct Spec {
     pub has_groups: bool,
     /// Bytes of `/dev/shm`.
     pub shm_bytes: u64,
+    /// How soon it is killed when the machine runs out of memory (proc_pid_oom_score_adj(5)).
+    #[serde(default)]
+    pub oom_score: Option<i16>,
     /// Limits of each process.
     pub ulimits: Vec<Ulimit>,
     /// What else is mounted, in this order.

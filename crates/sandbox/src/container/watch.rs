@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
+use dhow_base::error::words;
 use dhow_base::{Error, Kind, Result};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, openat};
 use rustix::mount::MountAttrFlags;
@@ -80,6 +81,7 @@ pub fn run(
     let Spawned { child: mut first, mut orders, reports, _keeper } = spawn(stdio).map_err(cannot)?;
     // Before it leaves the machine's namespaces, and before anything comes of it.
     let taken = group.map_or(Ok(()), |group| group.take(first.id()));
+    let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.id(), score)));
     let begun = taken.and_then(|()| Screen::of(&streams)).and_then(|screen| {
         let (terminal, failure) = begin(spec, &mut first, &mut orders, reports, &screen)?;
         Ok((terminal.map(|master| (master, screen)), failure))
@@ -112,6 +114,20 @@ pub fn run(
     // With the first process all others of the container ended, and with them their ends of the streams.
     moving.into_iter().for_each(|thread| drop(thread.join()));
     Ok(Ended::Exited(code(status)))
+}
+
+/// Says how soon a process is killed when the machine runs out of memory; as long as one may look into it.
+fn put_up(process: u32, score: i16) -> io::Result<()> {
+    let path = format!("/proc/{process}/oom_score_adj");
+    let written = std::fs::OpenOptions::new().write(true).open(path);
+    let written = written.and_then(|mut file| file.write_all(score.to_string().as_bytes()));
+    written.map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::PermissionDenied => "less than its own is for who has CAP_SYS_RESOURCE".to_owned(),
+            _ => words(&error),
+        };
+        io::Error::new(error.kind(), format!("its OOM score cannot be {score}: {why}"))
+    })
 }
 
 fn end(first: &mut Child) {

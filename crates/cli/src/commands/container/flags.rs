@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{
-    Capabilities, Limits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
+    Capabilities, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
 };
 use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
@@ -20,17 +20,14 @@ use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
 use engine::Engine;
+use limits::Limiting;
 pub(super) use values::integer;
-use values::{NANO, bytes, from_here, labels, misread, misread_by, nano_cpus, refused_option, variables};
+use values::{bytes, from_here, labels, misread, misread_by, variables};
 
 mod engine;
+mod limits;
+mod security;
 mod values;
-
-/// Least memory that a container can be limited to, in bytes, as with docker.
-const MEMORY_BYTES_MIN: u64 = 6 << 20;
-
-/// Least time of processors that a container can be limited to, as with docker.
-const NANO_CPUS_MIN: u64 = NANO / 100;
 
 /// What a container is to be.
 #[derive(Args, Debug)]
@@ -45,9 +42,6 @@ pub(super) struct Flags {
     /// Drop capabilities
     #[arg(long, value_name = "list", value_delimiter = ',')]
     cap_drop: Vec<String>,
-    /// So many processors at most, such as 1.5
-    #[arg(long, value_name = "decimal", value_parser = nano_cpus)]
-    cpus: Option<u64>,
     /// Write the container ID to a file
     #[arg(long, value_name = "string")]
     cidfile: Option<PathBuf>,
@@ -93,9 +87,6 @@ pub(super) struct Flags {
     /// Read labels from a file
     #[arg(long, value_name = "list")]
     label_file: Vec<PathBuf>,
-    /// So much memory at most, such as 512m
-    #[arg(short, long, value_name = "bytes")]
-    memory: Option<String>,
     /// Mount something in the container: "type=bind|volume|tmpfs,source=…,target=…"
     #[arg(long, value_name = "mount")]
     mount: Vec<String>,
@@ -105,9 +96,6 @@ pub(super) struct Flags {
     /// Network of the container: "host", or "none" ("private"): a loopback interface of its own and nothing else
     #[arg(long, visible_alias = "net", value_name = "network")]
     network: Option<String>,
-    /// So many processes at most; -1 for any number
-    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
-    pids_limit: Option<i64>,
     /// Take the image for this platform
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -150,6 +138,8 @@ pub(super) struct Flags {
     /// Remove the container when it ends
     #[arg(long)]
     rm: bool,
+    #[command(flatten)]
+    limiting: Limiting,
     #[command(flatten)]
     engine: Engine,
     #[command(flatten)]
@@ -259,20 +249,13 @@ impl Flags {
             search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
             resolver_options: self.dns_option.clone(),
             mounts: self.mounts(session)?,
-            limits: self.limits(session)?,
+            limits: self.limiting.limits(session)?,
+            oom_score: self.limiting.oom_score(session)?,
             ulimits: self.ulimits(session)?,
             ..Settings::default()
         };
         for option in &self.security_opt {
-            match option.replacen(':', "=", 1).as_str() {
-                "no-new-privileges" | "no-new-privileges=true" => settings.no_new_privileges = true,
-                "no-new-privileges=false" => settings.no_new_privileges = false,
-                "seccomp=unconfined" => settings.unfiltered = true,
-                "seccomp=builtin" => settings.unfiltered = false,
-                "systempaths=unconfined" => settings.unmasked = true,
-                "apparmor=unconfined" | "label=disable" => {}
-                text => return Err(refused_option(session.personality, option, text)),
-            }
+            security::heed(session.personality, option, &mut settings)?;
         }
         for host in &self.add_host {
             let (name, address) =
@@ -342,23 +325,6 @@ impl Flags {
             }
         }
         Ok(mounts)
-    }
-
-    /// Docker's checks of limits (moby, `verifyPlatformContainerResources`).
-    fn limits(&self, session: &Session<'_>) -> Outcome<Limits> {
-        let memory_bytes = bytes(session, self.memory.as_deref(), "-m, --memory", podman::MEMORY)?;
-        let memory_bytes = memory_bytes.filter(|bytes| *bytes > 0);
-        if memory_bytes.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) {
-            return Err(Error::new(Kind::Invalid, "Minimum memory limit allowed is 6MB").into());
-        }
-        let nano_cpus = self.cpus.filter(|nano| *nano > 0);
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        if nano_cpus.is_some_and(|nano| nano < NANO_CPUS_MIN || nano > cpus as u64 * NANO) {
-            let message = format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available");
-            return Err(Error::new(Kind::Invalid, message).into());
-        }
-        let processes = self.pids_limit.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0);
-        Ok(Limits { memory_bytes, nano_cpus, processes })
     }
 
     /// Has the image here, if it is to be fetched.

@@ -32,26 +32,6 @@ pub(super) struct Foreign {
     cgroupns: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     uts: Option<String>,
-    #[arg(long, hide = true, value_name = "bytes", allow_negative_numbers = true)]
-    memory_swap: Option<String>,
-    #[arg(long, hide = true, value_name = "bytes")]
-    memory_reservation: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    cpu_shares: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    cpu_period: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    cpu_quota: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cpuset_cpus: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cpuset_mems: Option<String>,
-    #[arg(long, hide = true, value_name = "uint16")]
-    blkio_weight: Option<String>,
-    #[arg(long, hide = true)]
-    oom_kill_disable: bool,
-    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true)]
-    oom_score_adj: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     device_cgroup_rule: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
@@ -93,7 +73,6 @@ pub(super) struct Idle {
 }
 
 const NETWORKS: &str = "networks are for a container engine";
-const LIMITS: &str = "what a container takes is limited by --memory, --cpus, --pids-limit and --ulimit";
 
 impl Foreign {
     /// Refuses what is given, and says why.
@@ -107,7 +86,7 @@ impl Foreign {
         }
     }
 
-    fn given(&self) -> [(&'static str, bool, &'static str); 24] {
+    fn given(&self) -> [(&'static str, bool, &'static str); 14] {
         [
             ("volumes-from", !self.volumes_from.is_empty(), "name the volumes with --volume"),
             ("volume-driver", self.volume_driver.is_some(), "a volume is a directory of the store"),
@@ -121,16 +100,6 @@ impl Foreign {
             ("cgroup-parent", self.cgroup_parent.is_some(), "control groups are made below the caller's own"),
             ("cgroupns", self.cgroupns.as_deref().is_some_and(|mode| mode != "private"), "a container sees its own"),
             ("uts", self.uts.as_deref().is_some_and(|mode| !mode.is_empty()), "a container has a host name of its own"),
-            ("memory-swap", self.memory_swap.is_some(), LIMITS),
-            ("memory-reservation", self.memory_reservation.is_some(), LIMITS),
-            ("cpu-shares", self.cpu_shares.is_some(), LIMITS),
-            ("cpu-period", self.cpu_period.is_some(), LIMITS),
-            ("cpu-quota", self.cpu_quota.is_some(), LIMITS),
-            ("cpuset-cpus", self.cpuset_cpus.is_some(), LIMITS),
-            ("cpuset-mems", self.cpuset_mems.is_some(), LIMITS),
-            ("blkio-weight", self.blkio_weight.is_some(), LIMITS),
-            ("oom-kill-disable", self.oom_kill_disable, LIMITS),
-            ("oom-score-adj", self.oom_score_adj.is_some(), LIMITS),
             ("device-cgroup-rule", !self.device_cgroup_rule.is_empty(), "devices are shown by --device"),
             ("domainname", self.domainname.is_some(), "a container has a host name, set by --hostname"),
         ]

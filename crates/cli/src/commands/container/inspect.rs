@@ -167,6 +167,7 @@ fn host_config(settings: &container::Settings) -> Value {
         Network::Host => "host",
         Network::None => "none",
     };
+    let limits = &settings.limits;
     let binds: Vec<String> = settings
         .mounts
         .iter()
@@ -184,9 +185,18 @@ fn host_config(settings: &container::Settings) -> Value {
         "ExtraHosts": settings.extra_hosts,
         "GroupAdd": settings.groups,
         "Init": if settings.init { json!(true) } else { Value::Null },
-        "Memory": settings.limits.memory_bytes.unwrap_or(0),
-        "NanoCpus": settings.limits.nano_cpus.unwrap_or(0),
-        "PidsLimit": settings.limits.processes,
+        "CpuShares": limits.cpu_shares.unwrap_or(0),
+        "Memory": limits.memory_bytes.unwrap_or(0),
+        "NanoCpus": limits.nano_cpus.unwrap_or(0),
+        "CpuPeriod": limits.cpu_period.unwrap_or(0),
+        "CpuQuota": limits.cpu_quota.unwrap_or(0),
+        "CpusetCpus": limits.cpus,
+        "CpusetMems": limits.memory_nodes,
+        "MemoryReservation": limits.reservation_bytes.unwrap_or(0),
+        "MemorySwap": limits.memory_and_swap_bytes(),
+        "OomKillDisable": limits.oom_kill_disabled,
+        "OomScoreAdj": settings.oom_score.unwrap_or(0),
+        "PidsLimit": limits.processes,
         "Privileged": false,
         "ReadonlyRootfs": settings.read_only,
         "Ulimits": settings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),

@@ -158,6 +158,8 @@ pub(super) fn ended(
                 StartCause::NotExecutable | StartCause::IsDirectory => NOT_EXECUTABLE,
                 // Podman has no code for what it finds out when the container is there.
                 StartCause::Setup if session.personality == Personality::Podman => NOT_EXECUTABLE,
+                // Docker's client knows what may not be started by these words.
+                StartCause::Setup if failure.message.ends_with(": is a directory") => NOT_EXECUTABLE,
                 StartCause::Setup => CANNOT,
             };
             let message = start_message(session.personality, &failure);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use dhow_base::Kind;
 use dhow_base::fs::read_limited;
-use dhow_base::{Error, Kind};
 use dhow_ops::container::size;
 
 use super::super::proxies;
@@ -50,26 +50,18 @@ pub(super) fn bytes(
     given.map(read).transpose()
 }
 
-/// Kinds of security options that engines have.
-const SECURITY: [&str; 8] =
-    ["apparmor", "label", "mask", "no-new-privileges", "proc-opts", "seccomp", "systempaths", "unmask"];
-
-/// What is said of a security option that is not heeded: each engine's words where there is no such option, else what there is.
-pub(super) fn refused_option(personality: Personality, given: &str, read: &str) -> Failure {
-    match (read.split_once('='), personality) {
-        (None, Personality::Podman) => Failure::Client(format!("invalid --security-opt 1: {given:?}")),
-        (None, _) => Failure::Client(format!("Invalid --security-opt: {given:?}")),
-        (Some(("seccomp", _)), _) => Failure::Client(format!(
-            "security option {given:?} is not supported: system calls are filtered as docker's own profile has it, or not at all \
-             (seccomp=unconfined)"
-        )),
-        (Some((kind, _)), _) if SECURITY.contains(&kind) => {
-            let heeded = "no-new-privileges, and to be without: seccomp=unconfined, systempaths=unconfined, apparmor=unconfined, \
-                          label=disable";
-            Failure::Client(format!("security option {given:?} is not supported: there is {heeded}"))
+/// As [`bytes`]; -1 is any number of them.
+pub(super) fn size_or_any(
+    session: &Session<'_>,
+    given: Option<&str>,
+    flag: &str,
+    podman_could_not: &str,
+) -> Outcome<Option<i64>> {
+    match given {
+        Some("-1") => Ok(Some(-1)),
+        given => {
+            Ok(bytes(session, given, flag, podman_could_not)?.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)))
         }
-        (_, Personality::Podman) => Failure::Client(format!("invalid --security-opt 2: {given:?}")),
-        _ => Error::new(Kind::Invalid, format!("invalid --security-opt 2: {given:?}")).into(),
     }
 }
 

@@ -1,0 +1,107 @@
+//! The unified hierarchy as folders and files: what is written where. What the kernel makes of it, `docs/design/containers.md` tells.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use super::*;
+
+/// A tree whose group `own` is this process's; groups that are to be made are there, since files of a kernel's own are in them.
+struct Tree {
+    folder: tempfile::TempDir,
+}
+
+impl Tree {
+    fn new(own: &str, groups: &[&str]) -> (Self, Trees) {
+        let tree = Self { folder: tempfile::tempdir().expect("a folder") };
+        for group in [&["", own], groups].concat() {
+            fs::create_dir_all(tree.path(group)).expect("a group");
+            for file in ["cgroup.procs", "cgroup.subtree_control", "memory.max", "memory.swap.max", "pids.max"] {
+                fs::write(tree.path(group).join(file), "").expect("a file");
+            }
+            fs::write(tree.path(group).join("cgroup.controllers"), "cpu memory pids\n").expect("a file");
+        }
+        let (point, own) = (tree.path(""), tree.path(own));
+        let hierarchies = vec![Hierarchy { point, own, controllers: Vec::new(), is_unified: true }];
+        (tree, Trees { hierarchies, ask_manager: None })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn says(&self, file: &str) -> String {
+        fs::read_to_string(self.path(file)).unwrap_or_else(|error| error.to_string())
+    }
+}
+
+/// Returns the notes.
+fn limited(limits: &Limits, trees: &mut Trees) -> (Group, Vec<String>) {
+    let mut group = Group::default();
+    let notes = limits.settings().iter().filter_map(|setting| group.set("one", setting, trees)).collect();
+    (group, notes)
+}
+
+fn memory() -> Limits {
+    Limits { memory_bytes: Some(64 << 20), ..Limits::default() }
+}
+
+#[test]
+fn root_s_are_below_a_group_of_their_own() {
+    let (tree, mut trees) = Tree::new("system/shell", &["dhow", "dhow/one"]);
+    let (group, notes) = limited(&Limits { processes: Some(5), ..memory() }, &mut trees);
+    assert_eq!((group.directories(), notes.len()), (&[tree.path("dhow/one")][..], 0));
+    let said = ["memory.max", "memory.swap.max", "pids.max"].map(|file| tree.says(&format!("dhow/one/{file}")));
+    assert_eq!(said, ["67108864", "67108864", "5"]);
+    assert_eq!(
+        (tree.says("cgroup.subtree_control"), tree.says("dhow/cgroup.subtree_control")),
+        ("+pids".into(), "+pids".into())
+    );
+    group.take(7).expect("taken");
+    assert_eq!(tree.says("dhow/one/cgroup.procs"), "7");
+}
+
+/// What root's group cannot be, since nobody may write above: here a file is in its way.
+fn user_s(groups: &[&str]) -> (Tree, Trees) {
+    let (tree, trees) = Tree::new("user/scope", groups);
+    fs::write(tree.path(ABOVE), "").expect("a file");
+    (tree, trees)
+}
+
+#[test]
+fn users_are_below_their_own_group() {
+    let (tree, mut trees) = user_s(&["user/scope/dhow-one"]);
+    let (group, notes) = limited(&memory(), &mut trees);
+    assert_eq!((group.directories(), notes.len()), (&[tree.path("user/scope/dhow-one")][..], 0));
+    assert_eq!(tree.says("user/scope/cgroup.subtree_control"), "+memory");
+    assert!(!tree.path("user/scope/dhow-watch").exists(), "nobody is in the way");
+}
+
+#[test]
+fn who_is_not_alone_goes_without_and_says_so() {
+    let (tree, mut trees) = user_s(&["user/scope/dhow-watch"]);
+    fs::write(tree.path("user/scope/cgroup.procs"), "1\n2\n").expect("a file");
+    let (group, notes) = limited(&memory(), &mut trees);
+    let words = "the container goes without a limit of memory: others are in the control group of this process, which has to be alone there";
+    assert_eq!((group.directories().len(), notes), (0, vec![words.to_owned()]));
+    assert_eq!(tree.says("user/scope/dhow-watch/cgroup.procs"), std::process::id().to_string());
+    assert_eq!(tree.says("user/scope/cgroup.subtree_control"), "", "no controller before");
+    // A service manager that moves nobody is asked once.
+    trees.ask_manager = Some(|| false);
+    assert_eq!(limited(&memory(), &mut trees).1.len(), 1);
+    assert!(trees.ask_manager.is_none());
+}
+
+#[test]
+fn what_there_is_no_controller_for_is_said() {
+    let (_tree, mut trees) = Tree::new("shell", &["dhow", "dhow/one"]);
+    let limits = Limits { cpus: "0".to_owned(), oom_kill_disabled: true, ..memory() };
+    let notes = limited(&limits, &mut trees).1;
+    assert_eq!(
+        notes,
+        [
+            "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+            "the container goes without a choice of processors and memory: this machine has no control groups for it",
+        ]
+    );
+    let mut none = Trees { hierarchies: Vec::new(), ask_manager: None };
+    assert_eq!(limited(&memory(), &mut none).1.len(), 1, "nobody asked for a limit of swap space");
+}
