@@ -224,6 +224,60 @@ fn what_a_container_may_take_is_set() {
     assert_eq!(scene.must(&["inspect", "--format", "{{.HostConfig.MemorySwap}}", "twice"]), "134217728\n");
 }
 
+/// A name is changed whatever the container does; podman has words of its own.
+#[test]
+fn containers_are_renamed() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "one", "box"]);
+    let other = scene.must(&["create", "--name", "two", "box"]);
+    let say = |who: &str, old: &str, new: &str| {
+        let said = scene.run(&mut scene.command_as(who, &["rename", old, new]));
+        (said.code, said.stderr)
+    };
+    let conflict = format!(
+        "Error response from daemon: Error when allocating new name: Conflict. The container name \"/two\" is already in use by container \
+         {:?}. You have to remove (or rename) that container to be able to reuse that name.\nError: failed to rename container named one\n",
+        other.trim()
+    );
+    assert_eq!(say("docker", "one", "two"), (1, conflict));
+    let id = scene.must(&["inspect", "--format", "{{.Id}}", "one"]);
+    let words = format!("name two already in use, cannot rename container {}", id.trim());
+    let words = format!("Error: renaming container {}: {words}: container already exists\n", id.trim());
+    assert_eq!(say("podman", "one", "two"), (125, words));
+    assert_eq!(say("podman", "one", "one"), (0, String::new()));
+    let words = "Error: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument\n";
+    assert_eq!(say("podman", "one", "/three"), (125, words.to_owned()));
+    let mut child = scene.command(&["run", "--rm", "--name", "busy", "box", "sleep", "1000"]).spawn().expect("dhow");
+    wait("it sleeps", || is_running(&scene, "busy"));
+    assert_eq!(say("docker", "busy", "idle"), (0, String::new()));
+    assert!(is_running(&scene, "idle"));
+    signal(&child, "KILL");
+    child.wait().expect("its end");
+}
+
+/// Who does not heed three interruptions is killed, and docker's client says that it gives up.
+#[test]
+fn the_third_interruption_ends_what_heeds_none() {
+    let Some(scene) = scene() else { return };
+    for (who, code, words) in [("docker", 1, "\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n"), ("podman", 137, "")] {
+        let deaf = "trap '' INT TERM; touch /ready; while :; do sleep 0.05; done";
+        let mut command = scene.command_as(who, &["run", "--name", who, "box", "sh", "-c", deaf]);
+        let child = command.stderr(Stdio::piped()).spawn().expect("dhow");
+        wait("it is deaf", || is_running(&scene, who) && scene.dhow(&["diff", who]).stdout.contains("A /ready"));
+        for name in ["INT", "TERM", "INT"] {
+            signal(&child, name);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        let output = child.wait_with_output().expect("its end");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(code), words),
+            "{who}"
+        );
+        assert_eq!(scene.must(&["inspect", "--format", "{{.State.ExitCode}}", who]), "137\n");
+    }
+}
+
 /// What says something to an engine is refused with a sentence, what changes nothing here is accepted.
 #[test]
 fn options_for_an_engine_are_refused_or_idle() {
@@ -243,10 +297,7 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
-        (
-            &["--security-opt", "seccomp=/profile"],
-            "seccomp=/profile",
-        ),
+        (&["--security-opt", "seccomp=/profile"], "seccomp=/profile"),
         (&["--security-opt", "unmask=ALL"], "is not supported: there is no-new-privileges"),
         (&["--security-opt", "no-new-privileges=x"], "invalid --security-opt 2: \"no-new-privileges=x\""),
         (

@@ -105,6 +105,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"])
         .called_in_podman("umount"),
     Node::verb::<container::Remove>("rm", &[], &["container rm", "rm"]).in_podman::<podman::rm::Remove>(),
+    Node::verb::<container::Rename>("rename", &[], &["container rename", "rename"]),
     Node::verb::<search::Search>("search", &[], SEARCH),
     Node::verb::<tags::Tags>("tags", &[], &[]),
     Node::verb::<digest::Digest>("digest", &[], &[]),
@@ -166,6 +167,7 @@ const CONTAINER: &[Node] = &[
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Prune>("prune", &[], &[]),
     Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]).in_podman::<podman::rm::Remove>(),
+    Node::verb::<container::Rename>("rename", &[], &["container rename", "rename"]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"]),

@@ -91,7 +91,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     }
 }
 
-fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
+pub(super) fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
     let is_one = |name: &str| is_name(name) && (name.len() > 1 || naming == Naming::Podman);
     match name {
         Some(name) if !is_one(name.strip_prefix('/').unwrap_or(name)) => {
@@ -282,7 +282,7 @@ fn record(
     if is_passing { store.update_passing(change) } else { store.update(change) }
 }
 
-fn taken(name: &str, id: &str) -> Error {
+pub(super) fn taken(name: &str, id: &str) -> Error {
     let message = format!("Conflict. The container name \"/{name}\" is already in use by container \"{id}\".");
     let way_out = "You have to remove (or rename) that container to be able to reuse that name.";
     Error::new(Kind::Conflict, format!("{message} {way_out}"))

@@ -40,6 +40,9 @@ const STACK_LAYERS_MIN: usize = 4;
 /// Where the control groups of a container that runs are on record.
 const GROUPS: &str = "groups";
 
+/// The exit code of a container that was killed.
+const KILLED: i64 = 128 + 9;
+
 /// Files below `/etc` that are made for each container.
 const OWN_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
@@ -136,6 +139,7 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileL
     let directory = directory(store, id)?;
     let code = match &ran {
         Ok(Ended::Exited(code)) => Some(i64::from(*code)),
+        Ok(Ended::GivenUp) => Some(KILLED),
         _ => None,
     };
     let _ = remove_file(&directory.join("process"));

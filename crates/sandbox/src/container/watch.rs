@@ -51,6 +51,8 @@ const INTERRUPTIONS_MAX: u32 = 3;
 pub enum Ended {
     /// The program ended; 128 and the number of the signal if one ended it.
     Exited(u8),
+    /// The program was killed, since it did not heed being asked to end so often.
+    GivenUp,
     /// The program was not started.
     NotStarted(StartFailure),
 }
@@ -110,10 +112,10 @@ pub fn run(
         (None, Some(pipes)) => pipes.connect(streams),
         (None, None) => Vec::new(),
     };
-    let status = wait(&mut first, &signals, terminal.as_ref(), stopped).map_err(cannot)?;
+    let ended = wait(&mut first, &signals, terminal.as_ref(), stopped).map_err(cannot)?;
     // With the first process all others of the container ended, and with them their ends of the streams.
     moving.into_iter().for_each(|thread| drop(thread.join()));
-    Ok(Ended::Exited(code(status)))
+    Ok(ended)
 }
 
 /// Says how soon a process is killed when the machine runs out of memory; as long as one may look into it.
@@ -249,11 +251,11 @@ fn wait(
     signals: &HeldSignals,
     terminal: Option<&Terminal>,
     stopped: &dyn Fn(),
-) -> io::Result<ExitStatus> {
+) -> io::Result<Ended> {
     let (mut interruptions, mut is_child) = (0, false);
     loop {
         if let Some(status) = first.try_wait()? {
-            return Ok(status);
+            return Ok(if interruptions < INTERRUPTIONS_MAX { Ended::Exited(code(status)) } else { Ended::GivenUp });
         }
         if is_child {
             stopped();

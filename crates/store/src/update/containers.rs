@@ -186,6 +186,17 @@ impl Update<'_> {
         })
     }
 
+    /// Records another name of a container, which no other has. Returns whether there is such a container.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn rename_container(&mut self, id: &str, name: &str) -> Result<bool> {
+        self.run(|transaction| {
+            let sql = "UPDATE container SET name = ?2 WHERE id = ?1";
+            Ok(transaction.prepare_cached(sql)?.execute([id, name])? > 0)
+        })
+    }
+
     /// Records that a container's process runs, since when in nanoseconds since 1970. Returns whether there is such a container.
     ///
     /// # Errors

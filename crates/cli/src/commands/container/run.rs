@@ -23,6 +23,9 @@ const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a program that is not there.
 const NOT_FOUND: u8 = 127;
 
+/// Exit code of a container that was killed.
+const KILLED: u8 = 128 + 9;
+
 /// The arguments of `create`.
 #[derive(Args, Debug)]
 pub(crate) struct Create {
@@ -152,6 +155,12 @@ pub(super) fn ended(
     match ended {
         Ended::Exited(0) => Ok(()),
         Ended::Exited(code) => Err(Failure::Quiet(code)),
+        // Podman's client passes them on for ever.
+        Ended::GivenUp if session.personality == Personality::Podman => Err(Failure::Quiet(KILLED)),
+        Ended::GivenUp => {
+            let message = "\ngot 3 SIGTERM/SIGINTs, forcefully exiting".to_owned();
+            Err(Failure::Usage { message, code: FAILED })
+        }
         Ended::NotStarted(failure) => {
             let code = match failure.cause {
                 StartCause::NotFound => NOT_FOUND,

@@ -164,6 +164,14 @@ pub(in crate::commands) fn check_name(name: &str) -> Outcome {
     }
 }
 
+/// Refuses what is no new name of a container.
+///
+/// # Errors
+/// Podman's words.
+pub(in crate::commands) fn check_renamed(name: &str) -> Outcome {
+    if is_name(name) { Ok(()) } else { refuse(NAMES.to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
