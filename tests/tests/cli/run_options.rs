@@ -154,6 +154,11 @@ fn what_a_container_may_take_is_checked() {
             "CPU cfs period cannot be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
         ),
         (
+            "--cpu-period 2000000",
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            "CPU cfs period cannot be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        ),
+        (
             "--cpu-quota 100",
             "CPU cfs quota can not be less than 1ms (i.e. 1000)",
             "CPU cfs quota cannot be less than 1ms (i.e. 1000)",
@@ -394,6 +399,9 @@ fn what_programs_trust_is_not_covered() {
             assert!(transcript.code == 125 && transcript.stderr.contains(&words), "{options:?}: {transcript}");
         }
     }
+    let said = scene.dhow(&["run", "--rm", "-v", "/tmp:/dev/null", "box", "true"]);
+    let words = "error reopening /dev/null inside container: open /dev/null: is a directory";
+    assert!(said.code == 126 && said.stderr.contains(words), "{said}");
     fs::write(scene.path("up"), "1.00 2.00\n").expect("a file");
     let volume = format!("{}:/proc/uptime", scene.path("up").display());
     says(&scene, &["-v", &volume], "cat /proc/uptime", "1.00 2.00\n");

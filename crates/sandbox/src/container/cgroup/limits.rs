@@ -121,10 +121,12 @@ impl Limits {
             Ok(total) => total.saturating_sub(self.memory_bytes.unwrap_or(0)).to_string(),
             Err(_) => "max".to_owned(),
         };
-        let setting = Setting::of("memory", "a limit of swap space");
+        let setting = Setting::of("memory", "");
         let setting = setting.in_old("memory.memsw.limit_in_bytes", total).in_unified("memory.swap.max", swap);
         // That there is none is no news where nobody asked, or nothing is to be limited.
-        Some(Setting { is_implied: self.swap_bytes.is_none_or(|bytes| bytes <= 0), ..setting })
+        let is_implied = self.swap_bytes.is_none_or(|bytes| bytes <= 0);
+        let words = "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.";
+        Some(Setting { is_implied, discarded: Some(words), ..setting })
     }
 
     fn shares(&self) -> Option<Setting> {

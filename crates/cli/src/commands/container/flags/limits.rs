@@ -109,6 +109,8 @@ impl Limiting {
             Ok(bytes(session, given.as_deref(), flag, podman::MEMORY)?.filter(|bytes| *bytes > 0))
         };
         let cpu_shares = number(&self.cpu_shares, "-c, --cpu-shares")?;
+        // One that is negative is out of range as one that is too short.
+        let cpu_period = number(&self.cpu_period, "--cpu-period")?;
         let limits = Limits {
             memory_bytes: amount(&self.memory, "-m, --memory")?,
             swap_bytes: size_or_any(session, self.memory_swap.as_deref(), "--memory-swap", podman::MEMORY)?,
@@ -117,7 +119,7 @@ impl Limiting {
             oom_kill_disabled: self.oom_kill_disable,
             nano_cpus: self.cpus.filter(|nano| *nano > 0),
             cpu_shares: cpu_shares.filter(|shares| *shares != 0).map(i64::unsigned_abs),
-            cpu_period: number(&self.cpu_period, "--cpu-period")?.filter(|period| *period != 0).map(i64::unsigned_abs),
+            cpu_period: cpu_period.filter(|period| *period != 0).map(|period| u64::try_from(period).unwrap_or(1)),
             cpu_quota: number(&self.cpu_quota, "--cpu-quota")?.filter(|quota| *quota != 0),
             cpus: self.cpuset_cpus.clone().unwrap_or_default(),
             memory_nodes: self.cpuset_mems.clone().unwrap_or_default(),
@@ -220,7 +222,10 @@ fn check_memory(words: &Words<'_, '_>, limits: &Limits) -> Outcome {
     if memory > 0 && memory < reservation {
         words.refuse_alike("Minimum memory limit can not be less than memory reservation limit, see usage")?;
     }
-    if limits.oom_kill_disabled && memory == 0 && !is_podman {
+    let environment = &words.0.environment;
+    // Who is not root starts this program anew: once is enough.
+    let starts_anew = environment.user != 0 && environment.in_user_namespace.is_none();
+    if limits.oom_kill_disabled && memory == 0 && !is_podman && !starts_anew {
         let risk = "this can result in the system running out of resources";
         let warning = "OOM killer is disabled for the container, but no memory limit is set";
         words.0.console.notice(format!("WARNING: {warning}, {risk}."));
