@@ -143,7 +143,9 @@ impl Environment {
             None => user_registries.clone().into_iter().chain([system_registries]).collect(),
         };
         let cache = self.cache_home.clone().or_else(|| home.map(|home| home.join(".cache")));
-        let cache = if self.user == 0 { Some(self.system("var/cache")) } else { cache };
+        // Who is root in a user namespace of its own has its own files still.
+        let is_root = self.user == 0 && self.in_user_namespace.is_none();
+        let cache = if is_root { Some(self.system("var/cache")) } else { cache };
         // What a rootless daemon has comes before what the machine's has.
         let with_user = |name: &str, system: &str| -> Vec<PathBuf> {
             config.as_ref().map(|folder| folder.join(name)).into_iter().chain([self.system(system)]).collect()
@@ -307,6 +309,13 @@ mod tests {
         environment.config_home = Some("/config".into());
         let expected = ["/run/user/1000/containers/auth.json", "/config/containers/auth.json"];
         assert_eq!(environment.containers_auth_files(), expected.map(PathBuf::from));
+        let aliases = |environment: &Environment| environment.registry_files(Family::default()).recorded;
+        let own = Some(PathBuf::from("/home/bob/.cache/containers/short-name-aliases.conf"));
+        assert_eq!(aliases(&environment), own);
+        environment.user = 0;
+        assert_eq!(aliases(&environment), Some("/var/cache/containers/short-name-aliases.conf".into()));
+        environment.in_user_namespace = Some(true);
+        assert_eq!(aliases(&environment), own);
     }
 
     #[test]
