@@ -14,6 +14,12 @@ use rustix::thread::UnshareFlags;
 /// The highest number of a signal (signal(7)).
 pub(crate) const SIGNALS_MAX: i32 = 64;
 
+/// Words of what the kernel does at a signal: handler, flags, restorer and signals blocked meanwhile, some of which not every machine has.
+const KERNEL_ACTION_WORDS: usize = 4;
+
+/// Bytes of the kernel's sets of signals.
+const KERNEL_SIGNALS_BYTES: usize = 8;
+
 /// Leaves namespaces for new ones. The caller has one thread, or asks for what counts for the thread alone.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     debug_assert!(!flags.contains(UnshareFlags::FILES), "descriptors stay shared");
@@ -103,11 +109,19 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 
 /// Takes back what this program, and whoever started it, did to signals: a new one starts with none blocked and none ignored.
 pub(crate) fn reset_signals() {
-    // SAFETY: plain numbers, and a set on this stack.
+    // SAFETY: plain numbers, and an action of zeros, which is the default one, and a set on this stack.
     unsafe {
-        // Those that cannot be changed stay as they are.
+        // Those that cannot be changed stay as they are. The kernel is asked, since the library keeps two for itself, and has them ignored
+        // in what it starts (glibc, posix_spawn(3)).
+        let default = [0_u64; KERNEL_ACTION_WORDS];
         for signal in 1..=SIGNALS_MAX {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                KERNEL_SIGNALS_BYTES,
+            );
         }
         let mut none: libc::sigset_t = zeroed();
         libc::sigemptyset(&raw mut none);
