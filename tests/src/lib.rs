@@ -7,5 +7,6 @@ pub mod interop;
 pub mod known;
 pub mod multi;
 pub mod netns;
+pub mod ordinary;
 pub mod parity;
 pub mod scene;

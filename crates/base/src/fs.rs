@@ -36,10 +36,18 @@ pub enum Durability {
 /// # Errors
 /// The operating system's, with the path.
 pub fn create_dir_all(path: &Path) -> Result<()> {
+    create_dir_all_with(path, 0o700)
+}
+
+/// As [`create_dir_all`], with another mode; the process's umask is taken off it.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn create_dir_all_with(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std_fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
         .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
 }

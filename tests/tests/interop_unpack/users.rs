@@ -6,6 +6,7 @@ use std::process::Command;
 
 use dhow_testkit::peers::{self, available, is_root};
 use dhow_tests::interop::{Bench, Sample, must};
+use dhow_tests::ordinary::{Ids, user};
 
 use crate::by_dhow;
 use crate::images::odd_image;
@@ -50,16 +51,9 @@ fn an_ordinary_user_gets_the_same_files() {
     assert_same(&folder.join("files"), &ours, except, "an ordinary user");
 }
 
-/// Runs what is added as an ordinary user with four million users of its own (subuid(5)), in a mount namespace where that is so.
+/// Runs what is added as an ordinary user with many users of its own.
 pub(crate) fn user_of_many(folder: &Path, words: &[&str]) -> Command {
-    let script = "mount --bind ranges /etc/subuid; mount --bind ranges /etc/subgid
-        exec setpriv --reuid=65534 --regid=65534 --clear-groups -- \"$@\"";
-    fs::write(folder.join("ranges"), "nobody:300000:4000000\n").expect("the ranges");
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-euc", script, "sh"]).args(words).current_dir(folder);
-    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", folder);
-    command.env("DHOW_ROOT", folder.join("store")).env("XDG_RUNTIME_DIR", folder.join("run"));
-    command
+    user(folder, Ids::Many, words)
 }
 
 /// A folder of an ordinary user's with the program and the image in it.

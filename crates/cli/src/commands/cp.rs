@@ -98,13 +98,16 @@ impl Cp {
     fn put_in_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
         let Some(source) = self.names.first() else { return Ok(()) };
         let machine = machine_for(session, record)?;
+        // Podman's habit is -a.
+        let archive = self.archive || session.personality == Personality::Podman;
+        let options = CopyOptions { archive, ..self.options() };
         let documents = self.documents.open(session.console);
         let mut input = io::stdin().lock();
         let incoming = match source.as_str() {
             "-" => Incoming::Archive(&mut input),
             source => Incoming::Path(Path::new(source)),
         };
-        let copied = container::copy_into(context, record, machine, incoming, path, self.options());
+        let copied = container::copy_into(context, record, machine, incoming, path, options);
         self.conclude(session, &documents, copied)
     }
 
@@ -140,9 +143,13 @@ impl Cp {
         if documents.are_wanted() {
             return documents.put(&schema::Copied::new(&copied, source, target));
         }
-        // Docker's client only says so to a person.
-        let is_docker = matches!(session.personality, Personality::Docker | Personality::Docker29);
-        if !self.quiet && (!is_docker || session.console.is_terminal()) {
+        // Docker's client only says so to a person, podman's to nobody.
+        let is_said = match session.personality {
+            Personality::Docker | Personality::Docker29 => session.console.is_terminal(),
+            Personality::Podman => false,
+            Personality::Dhow => true,
+        };
+        if !self.quiet && is_said {
             session.console.notice(format!("Successfully copied {} to {target}", units::human_size(copied.bytes)));
         }
         Ok(())

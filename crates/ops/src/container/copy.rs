@@ -22,6 +22,7 @@ use super::settings::Configuration;
 use super::{Machine, Record, directory, hold, running};
 use crate::context::Context;
 use crate::cp::{Copied, Failed, Moved, arrive, unpack};
+use crate::naming::Naming;
 
 /// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
@@ -96,7 +97,16 @@ pub fn copy_into(
     options: CopyOptions,
 ) -> Result<Copied, Failed> {
     let local = match source {
-        Incoming::Path(source) => Some(local(source, options.follow_link).map_err(Failed::Here)?),
+        Incoming::Path(source) => {
+            let found = local(source, options.follow_link).map_err(|error| match (context.naming(), error.kind()) {
+                (Naming::Podman, Kind::NotFound) => {
+                    let message = format!("{source:?} could not be found on the host: no such file or directory");
+                    Error::new(Kind::NotFound, message)
+                }
+                _ => error,
+            });
+            Some(found.map_err(Failed::Here)?)
+        }
         Incoming::Archive(_) => None,
     };
     let place = Place::open(context, record, machine, Access::Write)?;
@@ -125,8 +135,10 @@ pub fn copy_into(
             Ok(Copied { files: 0, bytes: counted.bytes, notes })
         }
         (_, Some(local)) => {
-            let owner = match (options.archive, place.user.is_empty()) {
-                (true, false) => Some(user_in(&place.root, &place.user)?),
+            // Root's are as they are with docker.
+            let has_owner = !place.user.is_empty() || place.naming == Naming::Podman;
+            let owner = match (options.archive, has_owner) {
+                (true, true) => Some(user_in(&place.root, &place.user)?),
                 _ => None,
             };
             let diff = DiffOptions { owner, ..DiffOptions::default() };
@@ -147,6 +159,7 @@ enum Access {
 struct Place {
     root: Dir,
     name: String,
+    naming: Naming,
     user: String,
     read_only: bool,
     /// Held while a container that does not run is looked into: nobody starts or removes it.
@@ -177,11 +190,18 @@ impl Place {
             })?;
             (root, Some(lock))
         };
-        Ok(Self { root: Dir::from(root), name, user: configuration.config.user, read_only, _lock: lock })
+        let (user, naming) = (configuration.config.user, context.naming());
+        Ok(Self { root: Dir::from(root), name, naming, user, read_only, _lock: lock })
     }
 
     fn missing(&self, path: &str) -> Error {
-        Error::new(Kind::NotFound, format!("Could not find the file {path} in container {}", self.name))
+        let message = match self.naming {
+            Naming::Docker => format!("Could not find the file {path} in container {}", self.name),
+            Naming::Podman => {
+                format!("{path:?} could not be found on container {}: no such file or directory", self.name)
+            }
+        };
+        Error::new(Kind::NotFound, message)
     }
 
     /// Errors of looking up what the user named.
@@ -219,7 +239,8 @@ impl Place {
             let found = match self.find(&way) {
                 Ok(found) => found,
                 // The directory above is missing, or is none.
-                Err(error) => return Err(self.failed(above(path), error)),
+                Err(error) if self.naming == Naming::Docker => return Err(self.failed(above(path), error)),
+                Err(error) => return Err(self.failed(path, error)),
             };
             match found.kind {
                 Some(FileKind::Symlink) => {

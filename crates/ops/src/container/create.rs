@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
-use dhow_base::fs::{FileLock, create_dir_all};
+use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_with};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_spec::Digest;
@@ -12,7 +12,7 @@ use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Vol
 
 use super::mounts::{Mount, MountKind, check_length, check_volume_name, is_name};
 use super::settings::{Configuration, Options, arguments, merged};
-use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left, root};
+use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::cp;
@@ -52,7 +52,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let image = store.config(&found.image_id)?;
     let naming = context.naming();
     let mut config = merged(naming, options, image.config.as_ref())?;
-    options.settings.capabilities.numbers()?;
+    options.settings.capabilities.numbers(options.settings.habits)?;
     check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
@@ -66,7 +66,10 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     }
     settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
     let configuration = Configuration {
-        image: options.image.clone(),
+        image: match (naming, &found.reference) {
+            (Naming::Podman, Some(reference)) => naming.shown(reference),
+            _ => options.image.clone(),
+        },
         command: arguments(&config),
         labels: config.labels.clone().unwrap_or_default(),
         config,
@@ -122,7 +125,8 @@ fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
             check_length(naming, &mount.source)
                 .map_err(|error| error.context(format_args!("create {}", mount.source)))?;
         }
-        MountKind::Bind if !path.exists() && mount.make_source => create_dir_all(path)?,
+        // Whoever runs in the container is to see into it.
+        MountKind::Bind if !path.exists() && mount.make_source => create_dir_all_with(path, 0o755)?,
         MountKind::Bind if !path.exists() => {
             let message =
                 format!("invalid mount config for type \"bind\": bind source path does not exist: {}", mount.source);
@@ -193,8 +197,7 @@ fn fill_volumes(
     let mut volumes: Vec<Volume> = Vec::new();
     let known = store.volumes()?;
     for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-        let data = root(store, "volumes")?.join(&mount.source).join("_data");
-        create_dir_all(&data)?;
+        let data = super::volumes::data(store, &mount.source)?;
         let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
         if is_empty && !mount.no_copy {
             copy_up(context, found, &mount.target, &data, machine)?;

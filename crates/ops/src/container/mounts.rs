@@ -1,6 +1,7 @@
 //! What is mounted in a container: `--volume`, `--mount`, `--tmpfs` and `--device`, as docker reads them.
 
 use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::Habits;
 use serde::{Deserialize, Serialize};
 
 use crate::naming::Naming;
@@ -35,6 +36,9 @@ pub struct Mount {
     /// Whether programs in memory can give the rights of their owners.
     #[serde(default)]
     pub gives_rights: bool,
+    /// Whether memory begins with what the image has in its place.
+    #[serde(default)]
+    pub filled: bool,
     /// Whether the volume got its name by chance.
     #[serde(default)]
     pub anonymous: bool,
@@ -66,6 +70,7 @@ impl Mount {
             options: Vec::new(),
             executable: false,
             gives_rights: false,
+            filled: false,
             anonymous: false,
         }
     }
@@ -145,6 +150,14 @@ impl Mount {
         mount.checked().map_err(Refusal::Engine)
     }
 
+    /// The same, with what podman has of its own accord where it is podman's: memory that begins with what the image has there, and in which
+    /// programs can be started (podman, `pkg/util/mountOpts.go`).
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        let is_podman_s_memory = self.kind == MountKind::Tmpfs && habits == Habits::Podman;
+        Self { executable: self.executable || is_podman_s_memory, filled: is_podman_s_memory, ..self }
+    }
+
     fn checked(mut self) -> Result<Self> {
         let kind = self.kind.word();
         let of = |what: &str| Error::new(Kind::Invalid, format!("invalid mount config for type {kind:?}: {what}"));
@@ -170,12 +183,12 @@ impl Mount {
     ///
     /// # Errors
     /// [`Kind::Invalid`] for paths and options that there are not.
-    pub fn tmpfs(text: &str) -> Result<Self> {
+    pub fn tmpfs(text: &str, habits: Habits) -> Result<Self> {
         let (target, options) = text.split_once(':').unwrap_or((text, ""));
         let target = cleaned(target).ok_or_else(|| {
             Error::new(Kind::Invalid, format!("invalid mount path: '{target}' mount path must be absolute"))
         })?;
-        let mut mount = Self::new(MountKind::Tmpfs, "", &target);
+        let mut mount = Self::new(MountKind::Tmpfs, "", &target).with_habits(habits);
         for option in options.split(',').filter(|option| !option.is_empty()) {
             match option.split_once('=') {
                 Some((name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)) => {
@@ -187,6 +200,8 @@ impl Mount {
                 None if option == "noexec" => mount.executable = false,
                 None if option == "suid" => mount.gives_rights = true,
                 None if option == "nosuid" => mount.gives_rights = false,
+                None if option == "tmpcopyup" && habits == Habits::Podman => mount.filled = true,
+                None if option == "notmpcopyup" && habits == Habits::Podman => mount.filled = false,
                 None if option == "dev" => {
                     return Err(Error::new(Kind::Unsupported, "tmpfs option \"dev\" is not supported")
                         .with_hint("--device shows a device in the container"));
@@ -459,7 +474,8 @@ mod tests {
 
     #[test]
     fn memory_and_devices() {
-        let tmpfs = |text: &str, expected: &str| assert_eq!(shown(Mount::tmpfs(text)), expected, "{text}");
+        let tmpfs =
+            |text: &str, expected: &str| assert_eq!(shown(Mount::tmpfs(text, Habits::Docker)), expected, "{text}");
         tmpfs("/run", "tmpfs ->/run");
         tmpfs("/run:rw,exec,size=64k,mode=1777", "tmpfs ->/run exec size=64k mode=1777");
         tmpfs("x", "invalid mount path: 'x' mount path must be absolute");

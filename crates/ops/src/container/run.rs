@@ -3,20 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dhow_base::fs::{Durability, FileLock, create_dir_all, read_limited, remove_file, write_atomic};
+use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, Ended, Group, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
+    self, Ended, Group, Habits, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
 };
 use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, UnpackedLayer};
 use serde::Serialize;
 
 use super::create::{make, tree};
+
+use super::hosts;
 use super::mounts::{Mount, MountKind};
 use super::remove::{forget, forget_passing};
-use super::settings::{Configuration, Network, Options};
-use super::{Machine, Process, Record, directory, hold, now, root};
+use super::settings::{Configuration, Network, Options, SCRATCH};
+use super::{Machine, Process, Record, directory, hold, now};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
@@ -29,10 +31,6 @@ const SHM_BYTES: u64 = 64 << 20;
 
 /// The search path of a container whose image has none, as with docker.
 const SEARCH_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Docker's hosts of a container that has no network of the machine's.
-const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
-                     ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
 /// Fewest layers that are mounted as one stack: making its file, once, is not worth it for fewer.
 const STACK_LAYERS_MIN: usize = 4;
@@ -227,9 +225,13 @@ fn spec(
     machine: Machine,
 ) -> Result<Spec> {
     let Configuration { config, settings, .. } = configuration;
-    let mut mounts = own_files(configuration, directory)?;
+    let mut mounts = own_files(record, configuration, directory)?;
     for mount in &settings.mounts {
         mounts.push(mount_spec(store, mount)?);
+    }
+    if settings.read_only && settings.scratch_in_memory {
+        let is_given = |target: &&str| settings.mounts.iter().any(|mount| mount.target == **target);
+        mounts.extend(SCRATCH.into_iter().filter(|target| !is_given(target)).map(scratch));
     }
     outermost_first(&mut mounts);
     Ok(Spec {
@@ -245,7 +247,8 @@ fn spec(
         terminal: config.tty,
         reaped: settings.init,
         read_only: settings.read_only,
-        capabilities: settings.capabilities.numbers()?,
+        capabilities: settings.capabilities.numbers(settings.habits)?,
+        ambient: settings.capabilities.ambient(settings.habits)?,
         no_new_privileges: settings.no_new_privileges,
         filtered: !settings.unfiltered,
         masked: !settings.unmasked,
@@ -256,6 +259,7 @@ fn spec(
         ulimits: settings.ulimits.clone(),
         oom_score: settings.oom_score,
         mounts,
+        habits: settings.habits,
     })
 }
 
@@ -279,6 +283,7 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         lower,
         lower_is_directory: has_own || machine.in_user_namespace,
         stubs: directory.join("stubs"),
+        habits: Configuration::parse(&record.configuration)?.settings.habits,
         upper: directory.join("upper"),
         stack,
         work: directory.join("work"),
@@ -308,27 +313,18 @@ fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
 }
 
 /// The files that are made for each container: names of hosts and how to find others.
-fn own_files(configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
+fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
     let Configuration { config, settings, .. } = configuration;
-    let machine = |path: &str| {
-        let bytes = read_limited(Path::new(path), MACHINE_FILE_BYTES_MAX).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let mut hosts = if settings.network == Network::Host { machine("/etc/hosts") } else { HOSTS.to_owned() };
-    if !hosts.is_empty() && !hosts.ends_with('\n') {
-        hosts.push('\n');
+    let mut texts = vec![
+        ("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, record.container.name.as_deref())),
+        ("hostname", format!("{}\n", config.hostname)),
+    ];
+    // Podman leaves the image's where nobody can be asked.
+    if settings.network == Network::Host || settings.habits == Habits::Docker {
+        texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings)));
     }
-    for host in &settings.extra_hosts {
-        if let Some((name, address)) = host.split_once(':').or_else(|| host.split_once('=')) {
-            hosts.extend([address, "\t", name, "\n"]);
-        }
-    }
-    if settings.network == Network::Host && !hosts.split_whitespace().any(|word| word == config.hostname) {
-        hosts.extend(["127.0.1.1\t", &config.hostname, "\n"]);
-    }
-    let resolv = super::resolv::with(machine("/etc/resolv.conf"), settings);
     let mut mounts = Vec::new();
-    for (name, text) in [("hosts", hosts), ("hostname", format!("{}\n", config.hostname)), ("resolv.conf", resolv)] {
+    for (name, text) in texts {
         let path = directory.join(name);
         write_atomic(&path, text.as_bytes(), 0o644, Durability::Cached)?;
         let target = format!("/etc/{name}");
@@ -339,6 +335,12 @@ fn own_files(configuration: &Configuration, directory: &Path) -> Result<Vec<Moun
         mounts.push(MountSpec { target, what, read_only: settings.read_only });
     }
     Ok(mounts)
+}
+
+/// One of the machine's files; one that cannot be read is empty.
+fn machine_file(path: &str) -> String {
+    let bytes = read_limited(Path::new(path), MACHINE_FILE_BYTES_MAX).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What is mounted in a container that does not run, for who looks into it: volumes, what is there of the machine's files, and those that
@@ -354,7 +356,7 @@ pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directo
     }
     for mount in configuration.settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device) {
         let spec = mount_spec(store, mount)?;
-        if matches!(&spec.what, MountSource::Bind { source, .. } if source.exists()) {
+        if matches!(&spec.what, MountSource::Bind { source, .. } | MountSource::Volume(source) if source.exists()) {
             mounts.retain(|other| other.target != spec.target);
             mounts.push(spec);
         }
@@ -371,19 +373,22 @@ fn outermost_first(mounts: &mut [MountSpec]) {
 fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
     let what = match mount.kind {
         MountKind::Bind => MountSource::Bind { source: PathBuf::from(&mount.source), recursive: true },
-        MountKind::Volume => {
-            let source = root(store, "volumes")?.join(&mount.source).join("_data");
-            create_dir_all(&source)?;
-            MountSource::Bind { source, recursive: false }
-        }
+        MountKind::Volume => MountSource::Volume(super::volumes::data(store, &mount.source)?),
         MountKind::Tmpfs => MountSource::Tmpfs {
             options: mount.options.clone(),
             executable: mount.executable,
             gives_rights: mount.gives_rights,
+            filled: mount.filled,
         },
         MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
     };
     Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only })
+}
+
+/// Memory for what programs write on the way, with what the image has there.
+fn scratch(target: &str) -> MountSpec {
+    let what = MountSource::Tmpfs { options: Vec::new(), executable: true, gives_rights: false, filled: true };
+    MountSpec { target: target.to_owned(), what, read_only: false }
 }
 
 /// What the program finds in its environment, in docker's order (moby `Container.CreateDaemonEnvironment`).
@@ -392,6 +397,9 @@ fn environment(configuration: &Configuration) -> Vec<String> {
     let mut environment = vec![SEARCH_PATH.to_owned(), format!("HOSTNAME={}", config.hostname)];
     if config.tty {
         environment.push("TERM=xterm".to_owned());
+    }
+    if configuration.settings.habits == Habits::Podman {
+        environment.push("container=podman".to_owned());
     }
     for variable in config.env.iter().flatten() {
         let name = variable.split('=').next();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{DEFAULT_CAPABILITIES, Limits, Ulimit, capability_number};
+use dhow_sandbox::container::{Habits, Limits, Ulimit, capability_number, default_capabilities};
 use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
@@ -45,19 +45,26 @@ pub struct Options {
     pub settings: Settings,
 }
 
+/// Where programs write though all other files can only be read, as with podman's `--read-only-tmpfs`.
+pub(crate) const SCRATCH: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+
 /// The machine's side of a container: what is no part of an image made of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Settings {
+    /// Whose containers it is like inside.
+    pub habits: Habits,
     /// What network it has.
     pub network: Network,
     /// Whether its files can only be read.
     pub read_only: bool,
+    /// Whether [`SCRATCH`] is memory then.
+    pub scratch_in_memory: bool,
     /// Whether it is removed when it ends.
     pub auto_remove: bool,
     /// Whether its program is not its first process, but the child of one that looks after what others left.
     pub init: bool,
-    /// Capabilities on top of docker's, and fewer of them.
+    /// Capabilities on top of the usual ones, and fewer of them.
     pub capabilities: Capabilities,
     /// Groups besides the user's.
     pub groups: Vec<String>,
@@ -115,7 +122,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// [`Kind::Invalid`] in docker's words for one that there is not.
-    pub fn numbers(&self) -> Result<Vec<u8>> {
+    pub fn numbers(&self, habits: Habits) -> Result<Vec<u8>> {
         let is_all = |name: &&String| name.eq_ignore_ascii_case("all");
         let named = |list: &str, names: &[String]| -> Result<Vec<u8>> {
             let number = |name: &String| {
@@ -132,7 +139,7 @@ impl Capabilities {
         let mut numbers: Vec<u8> = match (adds_all, drops_all) {
             (true, _) => (0..41).collect(),
             (false, true) => Vec::new(),
-            (false, false) => DEFAULT_CAPABILITIES.iter().filter_map(|name| capability_number(name)).collect(),
+            (false, false) => default_capabilities(habits),
         };
         if !drops_all || adds_all {
             numbers.retain(|number| !drop.contains(number));
@@ -141,6 +148,18 @@ impl Capabilities {
         numbers.sort_unstable();
         numbers.dedup();
         Ok(numbers)
+    }
+
+    /// The numbers of those that a program has which does not run as root: with podman, what was added (podman,
+    /// `pkg/specgen/generate/security_linux.go`).
+    ///
+    /// # Errors
+    /// As [`Self::numbers`].
+    pub fn ambient(&self, habits: Habits) -> Result<Vec<u8>> {
+        match habits {
+            Habits::Docker => Ok(Vec::new()),
+            Habits::Podman => Self { add: self.add.clone(), drop: vec!["ALL".to_owned()] }.numbers(habits),
+        }
     }
 }
 
@@ -258,7 +277,7 @@ mod tests {
     fn capabilities_are_docker_s() {
         let check = |add: &[&str], drop: &[&str], expected: &str| {
             let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-            let got = match (Capabilities { add: list(add), drop: list(drop) }).numbers() {
+            let got = match (Capabilities { add: list(add), drop: list(drop) }).numbers(Habits::Docker) {
                 Ok(numbers) => format!("{numbers:?}"),
                 Err(error) => error.to_string(),
             };
@@ -270,7 +289,18 @@ mod tests {
         check(&[], &["all"], "[]");
         check(&["nope"], &[], "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
         let all = Capabilities { add: vec!["ALL".to_owned()], drop: vec!["SYS_ADMIN".to_owned()] };
-        assert_eq!(all.numbers().map(|numbers| numbers.len()).ok(), Some(40));
+        assert_eq!(all.numbers(Habits::Docker).map(|numbers| numbers.len()).ok(), Some(40));
+    }
+
+    #[test]
+    fn podman_gives_what_was_added_to_every_user() {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let capabilities = Capabilities { add: list(&["net_raw", "CHOWN"]), drop: list(&["KILL"]) };
+        let numbers = |got: Result<Vec<u8>>| got.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(numbers(capabilities.numbers(Habits::Podman)), [0, 1, 3, 4, 6, 7, 8, 10, 13, 18, 31]);
+        assert_eq!(numbers(capabilities.ambient(Habits::Podman)), [0, 13]);
+        assert!(numbers(capabilities.ambient(Habits::Docker)).is_empty());
+        assert!(numbers(Capabilities::default().ambient(Habits::Podman)).is_empty());
     }
 
     #[test]

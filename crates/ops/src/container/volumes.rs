@@ -1,10 +1,12 @@
 //! Volumes: directories that outlive containers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use dhow_base::beneath::{Dir, set_mode};
 use dhow_base::fs::create_dir_all;
 use dhow_base::{Error, Kind, Result};
-use dhow_store::Volume;
+use dhow_store::{Store, Volume};
 use serde_json::json;
 
 use super::mounts::{check_length, check_named};
@@ -43,9 +45,20 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
         // Before its directory is there, or it would look like one that nobody knows.
         store.update(|update| update.put_volume(&volume, &[]))?;
-        create_dir_all(&root(store, "volumes")?.join(&name).join("_data"))?;
+        data(store, &name)?;
     }
     Ok(name)
+}
+
+/// The directory of a volume's files. A new one can be read by every user of a container, as docker's and podman's.
+pub(super) fn data(store: &Store, name: &str) -> Result<PathBuf> {
+    let data = root(store, "volumes")?.join(name).join("_data");
+    if !data.exists() {
+        create_dir_all(&data)?;
+        let made = Dir::open(&data).and_then(|open| set_mode(open, 0o755));
+        made.map_err(|error| Error::io(format_args!("cannot change {data:?}"), error))?;
+    }
+    Ok(data)
 }
 
 /// All volumes by name.

@@ -88,7 +88,7 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     leave(&spec)?;
     let (inside, devices) = rootfs::build(&spec)?;
     let terminal = if spec.terminal { Some(open_terminal(&inside, &devices, orders, reports)?) } else { None };
-    let identity = users::look_up(&inside, &spec.user, &spec.groups)?;
+    let identity = users::look_up(&inside, &spec.user, &spec.groups, spec.habits)?;
     if !spec.has_groups && (identity.uid, identity.gid) != (0, 0) {
         let message = format!("user {:?}: there is only one user here", spec.user);
         return Err(StartFailure::setup(format!(
@@ -242,7 +242,16 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         // While this process may still do so.
         seccomp::apply(&spec.capabilities).map_err(&filter)?;
     }
-    privileges::become_user(identity, &spec.capabilities, spec.has_groups).map_err(&cannot)?;
+    privileges::become_user(identity, &spec.capabilities, &spec.ambient, spec.has_groups).map_err(|error| {
+        match error.raw_os_error() {
+            // setresuid(2), setgroups(2): the user namespace has no such number.
+            Some(libc::EINVAL) if spec.in_user_namespace => StartFailure::setup(format!(
+                "user {:?} is beyond the users and groups that are there for containers: /etc/subuid and /etc/subgid say how many",
+                spec.user
+            )),
+            _ => cannot(error),
+        }
+    })?;
     if spec.no_new_privileges && spec.filtered {
         seccomp::apply(&spec.capabilities).map_err(&filter)?;
     }

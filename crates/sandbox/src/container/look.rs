@@ -12,7 +12,7 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::inside::{Inside, restrict, view};
-use super::spec::{MountSpec, RootFiles, StartFailure};
+use super::spec::{Habits, MountSpec, RootFiles, StartFailure};
 use super::{calls, rootfs, users};
 
 /// What to look at.
@@ -86,7 +86,7 @@ pub fn user_in(root: impl AsFd, user: &str) -> Result<(u32, u32)> {
     let root =
         root.as_fd().try_clone_to_owned().map_err(|error| Error::io("cannot read a container's files", error))?;
     let failed = |failure: StartFailure| Error::new(Kind::Invalid, failure.message);
-    let identity = users::look_up(&Inside::new(root), user, &[]).map_err(failed)?;
+    let identity = users::look_up(&Inside::new(root), user, &[], Habits::default()).map_err(failed)?;
     Ok((identity.uid, identity.gid))
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::spec::Habits;
 use super::users::Identity;
 
 /// Names of the kernel's capabilities by number (capabilities(7)), without `CAP_`.
@@ -52,14 +53,12 @@ pub const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// The capabilities that docker gives when it is not told.
-pub const DEFAULT_CAPABILITIES: [&str; 14] = [
+/// The capabilities that podman gives when it is not told (containers/common `config/default.go`).
+const PODMAN_S: [&str; 11] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "FSETID",
     "FOWNER",
-    "MKNOD",
-    "NET_RAW",
     "SETGID",
     "SETUID",
     "SETFCAP",
@@ -67,8 +66,19 @@ pub const DEFAULT_CAPABILITIES: [&str; 14] = [
     "NET_BIND_SERVICE",
     "SYS_CHROOT",
     "KILL",
-    "AUDIT_WRITE",
 ];
+
+/// Those that docker gives besides (moby `oci/caps/defaults.go`).
+const DOCKER_S_TOO: [&str; 3] = ["MKNOD", "NET_RAW", "AUDIT_WRITE"];
+
+/// Numbers of the capabilities that a container gets when nobody says.
+pub fn default_capabilities(habits: Habits) -> Vec<u8> {
+    let more: &[&str] = match habits {
+        Habits::Docker => &DOCKER_S_TOO,
+        Habits::Podman => &[],
+    };
+    PODMAN_S.iter().chain(more).filter_map(|name| capability_number(name)).collect()
+}
 
 /// The number of a capability; upper and lower case and `CAP_` before it make no difference.
 pub fn capability_number(name: &str) -> Option<u8> {
@@ -83,7 +93,7 @@ pub(crate) fn limit(capabilities: &[u8]) -> io::Result<()> {
         if capabilities.contains(&number) {
             continue;
         }
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+        match rustix::thread::remove_capability_from_bounding_set(one(number)) {
             // A kernel that does not know it gives it to nobody.
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
             Err(error) => return Err(error.into()),
@@ -92,8 +102,13 @@ pub(crate) fn limit(capabilities: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes a user, with some capabilities if it is root and none otherwise.
-pub(crate) fn become_user(identity: &Identity, capabilities: &[u8], has_groups: bool) -> io::Result<()> {
+/// Becomes a user, with some capabilities if it is root, and with those that are `ambient` otherwise.
+pub(crate) fn become_user(
+    identity: &Identity,
+    capabilities: &[u8],
+    ambient: &[u8],
+    has_groups: bool,
+) -> io::Result<()> {
     let gid = Gid::from_raw(identity.gid);
     let uid = Uid::from_raw(identity.uid);
     if has_groups {
@@ -101,18 +116,25 @@ pub(crate) fn become_user(identity: &Identity, capabilities: &[u8], has_groups: 
         rustix::thread::set_thread_groups(&groups)?;
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    let mut set = CapabilitySet::empty();
-    if identity.uid == 0 {
-        for number in capabilities {
-            set |= CapabilitySet::from_bits_retain(1 << number);
-        }
-        // Outside of a first user namespace this process itself may have fewer.
-        set &= rustix::thread::capabilities(None)?.permitted;
+    let is_root = identity.uid == 0;
+    if !is_root && !ambient.is_empty() {
+        rustix::thread::set_keep_capabilities(true)?;
     }
-    let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
-    rustix::thread::set_capabilities(None, sets)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    let wanted = if is_root { capabilities } else { ambient };
+    let set = wanted.iter().fold(CapabilitySet::empty(), |set, number| set | one(*number));
+    // Outside of a first user namespace this process itself may have fewer.
+    let set = set & rustix::thread::capabilities(None)?.permitted;
+    let inheritable = if is_root { CapabilitySet::empty() } else { set };
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: set, permitted: set, inheritable })?;
+    for number in ambient.iter().filter(|number| inheritable.contains(one(**number))) {
+        rustix::thread::configure_capability_in_ambient_set(one(*number), true)?;
+    }
     Ok(())
+}
+
+fn one(number: u8) -> CapabilitySet {
+    CapabilitySet::from_bits_retain(1 << number)
 }
 
 #[cfg(test)]
@@ -131,6 +153,6 @@ mod tests {
         ] {
             assert_eq!(capability_number(name), expected, "{name}");
         }
-        assert!(DEFAULT_CAPABILITIES.iter().all(|name| capability_number(name).is_some()));
+        assert_eq!((default_capabilities(Habits::Docker).len(), default_capabilities(Habits::Podman).len()), (14, 11));
     }
 }

@@ -14,9 +14,11 @@ use devices::{Nodes, devices_at, is_common, mount_dev, show_again};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
-use super::spec::{MountSource, MountSpec, Spec, StartFailure};
+use super::spec::{Habits, MountSource, MountSpec, Spec, StartFailure};
+use super::users::{self, Identity};
 
 mod devices;
+mod filling;
 mod layers;
 
 pub(crate) use devices::add_console;
@@ -37,6 +39,9 @@ const MASKED: [(&str, &str); 12] = [
     ("sys", "firmware"),
     ("sys", "devices/virtual/powercap"),
 ];
+
+/// What podman hides besides (podman, `pkg/specgen/generate/config_linux.go`).
+const MASKED_BY_PODMAN: [(&str, &str); 1] = [("sys", "dev/block")];
 
 /// What may be read and not written.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
@@ -68,15 +73,20 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
     let processes = mount_proc(spec, &inside)?;
     let system = mount_sys(spec, &inside)?;
     let (devices, nodes) = mount_dev(spec, &inside)?;
+    // That there is no such user is told later.
+    let owner = match spec.habits {
+        Habits::Docker => None,
+        Habits::Podman => users::look_up(&inside, &spec.user, &spec.groups, spec.habits).ok(),
+    };
     for mount in &spec.mounts {
         outside_proc(&mount.target, &mount.what)?;
-        add(&inside, mount, &nodes)?;
+        add(&inside, mount, &nodes, owner.as_ref())?;
         if mount.target == "/dev" {
             show_again(&inside, &nodes)?;
         }
     }
     if spec.masked {
-        mask(&processes, system.as_ref(), &nodes)?;
+        mask(spec.habits, &processes, system.as_ref(), &nodes)?;
     }
     working_directory(spec, &inside)?;
     if spec.read_only {
@@ -93,11 +103,11 @@ fn working_directory(spec: &Spec, inside: &Inside) -> Result<(), StartFailure> {
     }
     if let Some(id) = &spec.needs_working_directory {
         return match inside.open(Path::new(path), OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(_) => Ok(()),
+            Ok(_) if path.starts_with('/') => Ok(()),
             Err(Errno::NOTDIR) => {
                 Err(StartFailure::setup(format!("workdir {path:?} exists on container {id}, but is not a directory")))
             }
-            Err(_) => Err(StartFailure::setup(format!("workdir {path:?} does not exist on container {id}"))),
+            _ => Err(StartFailure::setup(format!("workdir {path:?} does not exist on container {id}"))),
         };
     }
     inside.directory(Path::new(path)).map(drop).map_err(|error| match error {
@@ -126,8 +136,10 @@ pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
     attach_at(&overlay, look.mount_point).map_err(whole)?;
     let inside = Inside::new(open_directory(look.mount_point).map_err(whole)?);
     for mount in look.mounts {
-        if let MountSource::Bind { source, recursive } = &mount.what {
-            bind(&inside, mount, source, *recursive)?;
+        match &mount.what {
+            MountSource::Bind { source, recursive } => bind(&inside, mount, source, *recursive)?,
+            MountSource::Volume(source) => bind(&inside, mount, source, false)?,
+            MountSource::Device(_) | MountSource::Tmpfs { .. } => {}
         }
     }
     if look.read_only {
@@ -243,7 +255,7 @@ fn restriction(mount: &MountSpec) -> MountAttrFlags {
     if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
 }
 
-fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFailure> {
+fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes, owner: Option<&Identity>) -> Result<(), StartFailure> {
     let path = Path::new(&mount.target);
     let told = |error| failed(&mount.target)(error);
     let read_only = restriction(mount);
@@ -251,10 +263,17 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
         // Hiding a file behind the null device is a habit of many.
         MountSource::Bind { source, .. } if is_common(source) => show_device(inside, source, path, read_only, nodes),
         MountSource::Bind { source, recursive } => bind(inside, mount, source, *recursive),
+        MountSource::Volume(source) => {
+            if let Some(owner) = owner.filter(|_| inside.find(path).is_err_and(|error| error == Errno::NOENT)) {
+                owner.take_over(source).map_err(told)?;
+            }
+            bind(inside, mount, source, false)
+        }
         MountSource::Device(source) => devices_at(source, path)
             .iter()
             .try_for_each(|(source, target)| show_device(inside, source, target, read_only, nodes)),
-        MountSource::Tmpfs { options, executable, gives_rights } => {
+        MountSource::Tmpfs { options, executable, gives_rights, filled } => {
+            let image_has_it = inside.open(path, OFlags::PATH | OFlags::DIRECTORY).is_ok();
             let point = inside.directory(path).map_err(|error| misfit(error, Path::new("tmpfs"), &mount.target))?;
             not_in_proc(&point, "tmpfs", &mount.target)?;
             let options: Vec<(&str, &str)> =
@@ -266,7 +285,21 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes) -> Result<(), StartFai
             if !executable {
                 attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
             }
-            let mounted = file_system("tmpfs", &options, attributes).map_err(told)?;
+            let mounted =
+                file_system("tmpfs", &options, attributes - MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(told)?;
+            if image_has_it && !options.iter().any(|(name, _)| *name == "mode") {
+                filling::take_mode(&point, &mounted).map_err(told)?;
+            }
+            if *filled && image_has_it {
+                filling::fill(&point, &mounted).map_err(|error| {
+                    StartFailure::setup(format!(
+                        "cannot copy what is in {:?} to memory: {}",
+                        mount.target,
+                        words(&error)
+                    ))
+                })?;
+            }
+            restrict(&mounted, read_only, false).map_err(told)?;
             attach(&mounted, &point).map_err(told)
         }
     }
@@ -295,7 +328,9 @@ fn outside_proc(target: &str, what: &MountSource) -> Result<(), StartFailure> {
         return Ok(());
     }
     let source = match what {
-        MountSource::Bind { source, .. } | MountSource::Device(source) => source.to_string_lossy(),
+        MountSource::Bind { source, .. } | MountSource::Volume(source) | MountSource::Device(source) => {
+            source.to_string_lossy()
+        }
         MountSource::Tmpfs { .. } => "tmpfs".into(),
     };
     Err(inside_proc(&source, target))
@@ -333,7 +368,7 @@ fn misfit(error: Errno, source: &Path, target: &str) -> StartFailure {
 
 /// Hides what is not a container's business. The empty file is a node that was made here after the machine's, which is looked at, not what
 /// the container has by its name and may be something else (CVE-2025-31133).
-fn mask(processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<(), StartFailure> {
+fn mask(habits: Habits, processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<(), StartFailure> {
     let null = openat(CWD, "/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
         .map_err(failed("/dev/null"))?;
     let stat = fstat(&null).map_err(failed("/dev/null"))?;
@@ -342,8 +377,12 @@ fn mask(processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<
     if !is_null {
         return Err(StartFailure::setup("this machine's /dev/null is not the null device"));
     }
-    for (place, name) in MASKED {
-        let mount = match place {
+    let besides: &[_] = match habits {
+        Habits::Docker => &[],
+        Habits::Podman => &MASKED_BY_PODMAN,
+    };
+    for (place, name) in MASKED.iter().chain(besides) {
+        let mount = match *place {
             "proc" => processes,
             _ => match system {
                 Some(system) => system,

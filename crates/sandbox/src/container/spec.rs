@@ -36,6 +36,8 @@ pub struct Spec {
     pub read_only: bool,
     /// Numbers of the capabilities that it may have (capabilities(7)).
     pub capabilities: Vec<u8>,
+    /// Those that the program has and passes on also if it does not run as root (ambient capabilities).
+    pub ambient: Vec<u8>,
     /// Whether programs may not gain rights by being started (prctl(2), `PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
     /// Whether system calls are filtered.
@@ -57,6 +59,19 @@ pub struct Spec {
     pub ulimits: Vec<Ulimit>,
     /// What else is mounted, in this order.
     pub mounts: Vec<MountSpec>,
+    /// Whose containers it is like.
+    pub habits: Habits,
+}
+
+/// Whose containers this one is like inside, where engines differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Habits {
+    /// Docker's.
+    #[default]
+    Docker,
+    /// Podman's.
+    Podman,
 }
 
 /// Where a container's files come from.
@@ -68,6 +83,8 @@ pub struct RootFiles {
     pub lower_is_directory: bool,
     /// What is put over the image for every container, such as mount points; filled when it is empty.
     pub stubs: PathBuf,
+    /// By what programs know that they are in a container.
+    pub habits: Habits,
     /// What the container changed.
     pub upper: PathBuf,
     /// Scratch space of overlayfs, on the same file system as `upper`.
@@ -112,6 +129,8 @@ pub enum MountSource {
         /// With everything that is mounted below it.
         recursive: bool,
     },
+    /// A directory that is there for containers.
+    Volume(PathBuf),
     /// A device node of this machine.
     Device(PathBuf),
     /// Memory.
@@ -122,6 +141,8 @@ pub enum MountSource {
         executable: bool,
         /// Whether programs in it can give the rights of their owners.
         gives_rights: bool,
+        /// Whether it begins with what the image has in its place.
+        filled: bool,
     },
 }
 

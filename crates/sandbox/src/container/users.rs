@@ -3,10 +3,12 @@
 use std::io::Read;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 
 use super::inside::Inside;
-use super::spec::StartFailure;
+use super::spec::{Habits, StartFailure};
 
 /// Longest file of users or groups that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -20,9 +22,33 @@ pub(crate) struct Identity {
     pub(crate) home: String,
 }
 
+impl Identity {
+    /// Becomes the owner of a directory that is new: empty, and root's.
+    pub(crate) fn take_over(&self, directory: &Path) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::open(directory, flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&open)?;
+        let is_empty = std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
+        if (self.uid, self.gid) == (0, 0) || (stat.st_uid, stat.st_gid) != (0, 0) || !is_empty {
+            return Ok(());
+        }
+        rustix::fs::fchown(&open, Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)))
+    }
+}
+
 /// Looks a user up, as docker does: `name`, `uid`, `name:group`, `uid:gid`.
-pub(crate) fn look_up(inside: &Inside, user: &str, groups: &[String]) -> Result<Identity, StartFailure> {
-    find(&read(inside, "/etc/passwd"), &read(inside, "/etc/group"), user, groups)
+pub(crate) fn look_up(
+    inside: &Inside,
+    user: &str,
+    groups: &[String],
+    habits: Habits,
+) -> Result<Identity, StartFailure> {
+    let mut identity = find(&read(inside, "/etc/passwd"), &read(inside, "/etc/group"), user, groups)?;
+    // Root whom nobody named is in no group besides its own with podman.
+    if habits == Habits::Podman && user.is_empty() {
+        identity.groups.retain(|group| *group != identity.gid);
+    }
+    Ok(identity)
 }
 
 /// A file that is missing, or is none, says nothing.

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{
-    Capabilities, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
+    Capabilities, Habits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
 };
 use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
@@ -108,6 +108,18 @@ pub(super) struct Flags {
     /// Mount the container's files so that they can only be read
     #[arg(long)]
     read_only: bool,
+    /// Whether /run, /tmp and /var/tmp are memory then; podman's, and its habit
+    #[arg(
+        long,
+        hide = true,
+        action = ArgAction::Set,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    read_only_tmpfs: bool,
     /// Security options: "no-new-privileges", "seccomp=unconfined", "systempaths=unconfined"
     #[arg(long, value_name = "list")]
     security_opt: Vec<String>,
@@ -179,11 +191,11 @@ impl Flags {
             image,
             platform: self.platform(session)?,
             command: command.to_vec(),
-            entrypoint: self.entrypoint.as_ref().map(|word| vec![word.clone()]),
+            entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
             environment: variables(session, &self.env_file, &self.env)?,
             user: self.user.clone(),
             working_directory: self.working_directory(session)?,
-            hostname: self.hostname.clone().filter(|name| !name.is_empty()),
+            hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
             labels: labels(session, &self.label_file, &self.label)?,
             name: self.name.clone().filter(|name| !name.is_empty()),
             interactive: self.interactive,
@@ -195,6 +207,12 @@ impl Flags {
                 ..self.settings(session, network)?
             },
         })
+    }
+
+    /// The machine's name, for a container of which somebody says that it has the machine's network.
+    fn machine_name(&self) -> Option<String> {
+        let is_asked_for = self.network.as_deref() == Some("host");
+        is_asked_for.then(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 
     fn platform(&self, session: &Session<'_>) -> Outcome<Option<Platform>> {
@@ -238,8 +256,10 @@ impl Flags {
 
     fn settings(&self, session: &Session<'_>, network: ContainerNetwork) -> Outcome<Settings> {
         let mut settings = Settings {
+            habits: habits(session.personality),
             network,
             read_only: self.read_only,
+            scratch_in_memory: self.read_only_tmpfs && session.personality == Personality::Podman,
             auto_remove: self.rm,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
@@ -298,8 +318,9 @@ impl Flags {
     /// What is to be mounted, each at a place of its own.
     fn mounts(&self, session: &Session<'_>) -> Outcome<Vec<Mount>> {
         type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
+        let habits = habits(session.personality);
         let long = |text: &str| {
-            Mount::long(text).map_err(|refusal| match refusal {
+            Mount::long(text).map(|mount| mount.with_habits(habits)).map_err(|refusal| match refusal {
                 Refusal::Client(error) => misread(session, text, "--mount", &error.to_string()),
                 Refusal::Engine(error) => error.into(),
             })
@@ -308,7 +329,7 @@ impl Flags {
         let kinds: [(&[String], Reader<'_>); 4] = [
             (&self.volume, &|text| Ok(Mount::volume(&from_here(text))?)),
             (&self.mount, &long),
-            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text)?)),
+            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, habits)?)),
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
         ];
         for (texts, read) in kinds {
@@ -399,4 +420,14 @@ impl Flags {
             None => Ok(()),
         }
     }
+}
+
+fn habits(personality: Personality) -> Habits {
+    if personality == Personality::Podman { Habits::Podman } else { Habits::Docker }
+}
+
+/// The words of `--entrypoint`; podman takes several, as a list in JSON.
+fn entrypoint(personality: Personality, text: &str) -> Vec<String> {
+    let list = serde_json::from_str(text).ok().filter(|_| personality == Personality::Podman);
+    list.unwrap_or_else(|| vec![text.to_owned()])
 }

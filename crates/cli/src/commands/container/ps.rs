@@ -48,25 +48,35 @@ pub(crate) struct List {
     operands: Vec<String>,
 }
 
-const COLUMNS: Columns = Columns {
-    type_name: "formatter.ContainerContext",
-    headers: &[
-        ("ID", "CONTAINER ID"),
-        ("Image", "IMAGE"),
-        ("Command", "COMMAND"),
-        ("RunningFor", "CREATED"),
-        ("Status", "STATUS"),
-        ("Ports", "PORTS"),
-        ("Names", "NAMES"),
-        ("Size", "SIZE"),
-        ("CreatedAt", "CREATED AT"),
-        ("Labels", "LABELS"),
-        ("LocalVolumes", "LOCAL VOLUMES"),
-        ("Mounts", "MOUNTS"),
-        ("Networks", "NETWORKS"),
-        ("State", "STATE"),
-    ],
-};
+const COLUMNS: Columns = Columns { type_name: "formatter.ContainerContext", headers: HEADERS.split_at(DOCKER_S).0 };
+
+/// Podman's columns, as far as they mean something here.
+const PODMAN_S_COLUMNS: Columns = Columns { type_name: "containers.psReporter", headers: HEADERS };
+
+/// How many of the headers are docker's.
+const DOCKER_S: usize = 14;
+
+const HEADERS: &[(&str, &str)] = &[
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("RunningFor", "CREATED"),
+    ("Status", "STATUS"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Size", "SIZE"),
+    ("CreatedAt", "CREATED AT"),
+    ("Labels", "LABELS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
+    ("State", "STATE"),
+    ("ImageID", "IMAGE ID"),
+    ("ExitCode", "EXIT CODE"),
+];
+
+/// Letters of a command in podman's list.
+const PODMAN_S_COMMAND: usize = 20;
 
 impl Verb for List {
     const ABOUT: &'static str = "List containers";
@@ -94,10 +104,11 @@ impl Verb for List {
         let wants_size = self.size || self.format.contains(".Size");
         let now = ago::now();
         let rows: Vec<Row> = records.into_iter().map(|record| self.row(&context, record, now, wants_size)).collect();
+        let columns = if session.personality == Personality::Podman { PODMAN_S_COLUMNS } else { COLUMNS };
         session.console.text(match format {
             ListFormat::Json => json::lines(&rows).map_err(Failure::Client)?,
-            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
+            ListFormat::Template(template) => list::render(columns, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render(columns, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {
                 let shown = &COLUMNS.headers[..if self.size { 8 } else { 7 }];
                 if session.personality == Personality::Podman {
@@ -143,14 +154,28 @@ impl List {
         let used = ContainerUse { record, configuration, size };
         let mut row = container_row(&used, now, !self.no_trunc);
         row.insert("Size", if wants_size { units::short_size(size) } else { "0B".to_owned() });
+        if context.naming() == Naming::Podman {
+            row.insert("Command", podman_s_command(&used.configuration.command, self.no_trunc));
+            let id = &used.record.image_id;
+            row.insert("ImageID", if self.no_trunc { id.hex() } else { id.short() }.to_owned());
+            row.insert("ExitCode", used.record.exit_code.unwrap_or_default().to_string());
+        }
         row
     }
 }
 
-/// Podman's commands are not quoted.
+/// Podman's commands are not quoted, and end after twenty letters (podman, `cmd/podman/containers/ps.go`).
+fn podman_s_command(words: &[String], whole: bool) -> String {
+    let command = words.join(" ");
+    match command.char_indices().nth(PODMAN_S_COMMAND) {
+        Some(_) if !whole => command.chars().take(PODMAN_S_COMMAND - 3).chain("...".chars()).collect(),
+        _ => command,
+    }
+}
+
 fn in_podman_s_table(shown: &[(&str, &str)], rows: &[Row]) -> String {
     let header: Vec<&str> = shown.iter().map(|(_, header)| *header).collect();
-    let cell = |row: &Row, name: &str| row.get(name).map_or("", String::as_str).trim_matches('"').to_owned();
+    let cell = |row: &Row, name: &str| row.get(name).map_or("", String::as_str).to_owned();
     let rows = rows.iter().map(|row| shown.iter().map(|(name, _)| cell(row, name)).collect());
     podman::table(&header, rows, true)
 }

@@ -42,8 +42,22 @@ const VOLUME_OPTIONS: [&str; 26] = [
 ];
 
 /// Options of `--tmpfs` that have no value.
-const MEMORY_OPTIONS: [&str; 12] =
-    ["ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "rprivate", "private", "relatime", "noatime"];
+const MEMORY_OPTIONS: [&str; 14] = [
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "rprivate",
+    "private",
+    "relatime",
+    "noatime",
+    "tmpcopyup",
+    "notmpcopyup",
+];
 
 fn refuse(message: String) -> Outcome {
     Err(Failure::Client(message))

@@ -63,11 +63,8 @@ impl Verb for Diff {
             list.push(String::from_utf8_lossy(path).into_owned());
         };
         let context = session.local_context()?;
-        let record = if rest.is_empty() && !session.path.ends_with("image diff") {
-            container::find(&context, first).ok()
-        } else {
-            None
-        };
+        let may_be_container = rest.is_empty() && !session.path.ends_with("image diff");
+        let record = if may_be_container { container::find(&context, first).ok() } else { None };
         match record {
             Some(record) => {
                 machine(session)?;
@@ -83,7 +80,7 @@ impl Verb for Diff {
                     tell(difference.change, &difference.path);
                     Ok(())
                 })
-                .map_err(|error| missing(&self.names, error))?;
+                .map_err(|error| missing(&self.names, may_be_container, error))?;
             }
         }
         if !self.format.is_empty() {
@@ -94,9 +91,10 @@ impl Verb for Diff {
 }
 
 /// Podman has words of its own for what it cannot find.
-fn missing(names: &[String], error: Error) -> Failure {
+fn missing(names: &[String], may_be_container: bool, error: Error) -> Failure {
     let message = error.to_string();
     match names.iter().find(|name| error.kind() == Kind::NotFound && message.contains(name.as_str())) {
+        Some(name) if may_be_container => Failure::Client(format!("{name} not found: layer not known")),
         Some(name) => Failure::Client(format!("{name} not found: {name}: image not known")),
         None => Failure::Engine(error),
     }

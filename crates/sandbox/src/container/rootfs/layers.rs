@@ -7,23 +7,14 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2, symlinkat};
 use rustix::io::Errno;
 
 use super::super::inside::{Inside, view};
-use super::super::spec::{RootFiles, Stack, StartFailure};
+use super::super::spec::{Habits, RootFiles, Stack, StartFailure};
 use super::{attach_at, failed, open_directory};
 use crate::layers::{erofs_or_loop, stack_mount};
 use crate::overlay::Overlay;
 
 /// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
-const STUBS: [&str; 9] = [
-    "dev/pts/",
-    "dev/shm/",
-    "proc/",
-    "sys/",
-    ".dockerenv",
-    "dev/console",
-    "etc/resolv.conf",
-    "etc/hosts",
-    "etc/hostname",
-];
+const STUBS: [&str; 8] =
+    ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", "etc/hosts", "etc/hostname"];
 
 /// What overlayfs is known by (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
 const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
@@ -42,7 +33,7 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     };
     if is_empty(&files.stubs) {
         // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
-        make_stubs(&overlay(&lower, &files.stubs)?)?;
+        make_stubs(&overlay(&lower, &files.stubs)?, files.habits)?;
     }
     let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
     overlay(&with_stubs, &files.upper)
@@ -99,11 +90,15 @@ fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn make_stubs(mounted: &OwnedFd) -> Result<(), StartFailure> {
+fn make_stubs(mounted: &OwnedFd, habits: Habits) -> Result<(), StartFailure> {
     let root =
         openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
     let inside = Inside::new(root.map_err(failed("/"))?);
-    for stub in STUBS {
+    let sign = match habits {
+        Habits::Docker => ".dockerenv",
+        Habits::Podman => "run/.containerenv",
+    };
+    for stub in STUBS.into_iter().chain([sign]) {
         let path = Path::new("/").join(stub);
         let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
         // What the image has in its place stays: it is told when something is to be mounted there.
