@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 60] = [
+pub(crate) const RUNS: [Run; 68] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -103,6 +103,14 @@ pub(crate) const RUNS: [Run; 60] = [
     run("-v fresh:/fresh -u bob", "stat -c '%a %u:%g' /fresh; touch /fresh/x; ls /fresh"),
     run("-v homes:/home/bob -u bob", "stat -c '%a %u:%g' /home/bob; touch /home/bob/x"),
     run("-v /anonymous", "stat -c '%a %u:%g' /anonymous; touch /anonymous/x"),
+    run("--umask 077", "umask; touch /x; stat -c %a /x"),
+    run("--umask 9", "umask"),
+    run("-e A=b --unsetenv A --unsetenv http_proxy --unsetenv container", "env | grep -v ^TERM= | sort"),
+    run("--http-proxy=false", "env | grep -v ^TERM= | sort"),
+    run("--no-hosts", "test -s /etc/hosts || echo none"),
+    run("--userns host", "cat /proc/self/uid_map | tr -s ' '"),
+    run("--systemd false --sdnotify ignore --passwd=false", "true"),
+    run("--pull newer", "true"),
     run("--shm-size 1m", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"),
 ];
 
@@ -119,7 +127,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 70] = [
+pub(crate) const LIFE: [&str; 72] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -176,6 +184,8 @@ pub(crate) const LIFE: [&str; 70] = [
     "run\t--rm\t--network\tnone\t-v\talpha:/a\tbox\t/bin/sh\t-c\techo a > /a/x; stat -c %u:%g /a",
     "run\t--name\tuser\t--network\tnone\t-v\talpha:/a\tbox\t/bin/cat\t/a/x",
     "volume\trm\talpha",
+    "run\t--replace\t--name\tuser\t--network\tnone\t-v\talpha:/a\tbox\t/bin/ls\t/a",
+    "run\t--name\tuser\t--network\tnone\tbox\t/bin/true",
     "volume\tprune\t-f",
     "rm\tuser",
     "volume\tinspect\talpha\t--format\t{{.Name}} {{.Driver}} {{.Mountpoint}}",

@@ -4,9 +4,10 @@
 mod cases;
 mod sides;
 
+use std::io;
 use std::process::Command;
 
-use dhow_testkit::peers::is_root;
+use dhow_testkit::peers::{available, is_root};
 use dhow_tests::interop::{Bench, must};
 use dhow_tests::ordinary::Ids;
 
@@ -14,10 +15,8 @@ use cases::{IN_ONE_ID, LIFE, RUNS, Run};
 use sides::{Pair, Told};
 
 fn pair<'b>(bench: &'b Bench, ids: Ids) -> Option<Pair<'b>> {
-    if !is_root() {
-        eprintln!("skipped: becoming an ordinary user takes root");
-        return None;
-    }
+    let needed = if is_root() { Ok(()) } else { Err(io::Error::other("becoming an ordinary user takes root")) };
+    available(needed)?;
     Pair::new(bench, ids)
 }
 

@@ -98,7 +98,10 @@ impl<'b> Pair<'b> {
         }
         all.extend(words.iter().map(String::as_str));
         let mut command = user(&self.home, self.ids, &all);
-        command.stdin(Stdio::null()).env("DHOW_ROOT", self.folder("dhow/root"));
+        command
+            .stdin(Stdio::null())
+            .env("DHOW_ROOT", self.folder("dhow/root"))
+            .env("http_proxy", "http://proxy.example:3128");
         command
     }
 
@@ -125,6 +128,11 @@ impl<'b> Pair<'b> {
     pub(crate) fn difference(&self, words: &[String]) -> Option<String> {
         let [theirs, ours] = ["podman", "dhow"].map(|side| {
             let Told { code, mut output, errors } = self.told(side, words);
+            if let (true, Some(name)) = (side == "podman", words.iter().skip_while(|word| *word != "--replace").nth(2))
+            {
+                // Podman 4 says whom it removed.
+                output = output.trim_start_matches(&format!("{name}\n")).to_owned();
+            }
             if words.first().is_some_and(|verb| verb == "diff") {
                 // In the order of podman's walk, which is no matter.
                 let mut lines: Vec<&str> = output.lines().collect();

@@ -13,7 +13,6 @@ use dhow_store::{ContainerState, Store, UnpackedLayer};
 use serde::Serialize;
 
 use super::create::{make, tree};
-
 use super::hosts;
 use super::mounts::{Mount, MountKind};
 use super::remove::{forget, forget_passing};
@@ -25,6 +24,9 @@ use crate::last_use;
 
 /// Longest `/etc/resolv.conf` or `/etc/hosts` of the machine that is taken over, in bytes.
 const MACHINE_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// As docker and podman have it, whatever the user's own is.
+const UMASK: u32 = 0o022;
 
 /// Bytes of `/dev/shm` when nobody says.
 const SHM_BYTES: u64 = 64 << 20;
@@ -245,6 +247,7 @@ fn spec(
         working_directory: config.working_dir.clone(),
         needs_working_directory: settings.needs_working_directory.then(|| record.container.id.clone()),
         terminal: config.tty,
+        umask: settings.umask.unwrap_or(UMASK),
         reaped: settings.init,
         read_only: settings.read_only,
         capabilities: settings.capabilities.numbers(settings.habits)?,
@@ -315,10 +318,11 @@ fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
 /// The files that are made for each container: names of hosts and how to find others.
 fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
     let Configuration { config, settings, .. } = configuration;
-    let mut texts = vec![
-        ("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, record.container.name.as_deref())),
-        ("hostname", format!("{}\n", config.hostname)),
-    ];
+    let mut texts = vec![("hostname", format!("{}\n", config.hostname))];
+    if !settings.no_hosts {
+        let name = record.container.name.as_deref();
+        texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name)));
+    }
     // Podman leaves the image's where nobody can be asked.
     if settings.network == Network::Host || settings.habits == Habits::Docker {
         texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings)));
@@ -401,6 +405,8 @@ fn environment(configuration: &Configuration) -> Vec<String> {
     if configuration.settings.habits == Habits::Podman {
         environment.push("container=podman".to_owned());
     }
+    let is_unset = |name: &str| configuration.settings.unset.iter().any(|unset| unset == name);
+    environment.retain(|variable| variable.split_once('=').is_some_and(|(name, _)| !is_unset(name)));
     for variable in config.env.iter().flatten() {
         let name = variable.split('=').next();
         match environment.iter_mut().find(|known| known.split('=').next() == name) {

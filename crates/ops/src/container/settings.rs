@@ -56,6 +56,12 @@ pub struct Settings {
     pub habits: Habits,
     /// What network it has.
     pub network: Network,
+    /// Rights that new files of its program do not get; docker's 022 if nobody says.
+    pub umask: Option<u32>,
+    /// Whether the image's `/etc/hosts` stays as it is.
+    pub no_hosts: bool,
+    /// Variables of every container that its program does not get; those of its image were left out when it was made.
+    pub unset: Vec<String>,
     /// Whether its files can only be read.
     pub read_only: bool,
     /// Whether [`SCRATCH`] is memory then.
@@ -209,7 +215,8 @@ pub(crate) fn merged(naming: Naming, options: &Options, image: Option<&RunConfig
         environment.iter().any(|variable| variable.split('=').next() == Some(name))
     };
     for variable in image.env.iter().flatten() {
-        if !is_set(&environment, variable.split('=').next().unwrap_or_default()) {
+        let name = variable.split('=').next().unwrap_or_default();
+        if !is_set(&environment, name) && !options.settings.unset.iter().any(|unset| unset == name) {
             environment.push(variable.clone());
         }
     }

@@ -82,7 +82,7 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     // Nobody looks into this process from inside before it is the container's program.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide this process"))?;
     calls::close_at_exec_from(3).map_err(broken("close descriptors"))?;
-    // As docker has it, whatever the user's own is.
+    // What is made on the way has the rights that docker gives, whatever the user's own mask is.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::setsid().map_err(failed("begin a session"))?;
     leave(&spec)?;
@@ -105,6 +105,7 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
         environment.push(format!("HOME={}", identity.home));
     }
     let path = look_up_program(&spec.arguments, &environment)?;
+    rustix::process::umask(Mode::from_raw_mode(spec.umask));
     Ok(Prepared { path, arguments: spec.arguments, environment, reaped: spec.reaped })
 }
 

@@ -30,6 +30,8 @@ pub struct Spec {
     pub needs_working_directory: Option<String>,
     /// Whether the program gets a terminal.
     pub terminal: bool,
+    /// Rights that new files of the program do not get.
+    pub umask: u32,
     /// Whether the program is the child of a process that waits for those nobody waits for, and passes signals on.
     pub reaped: bool,
     /// Whether its files can only be read.

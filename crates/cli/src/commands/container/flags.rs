@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
+use dhow_ops::Context;
 use dhow_ops::container::{
-    Capabilities, Habits, Mount, Network as ContainerNetwork, Options, Refusal, Settings, Ulimit, capability_number,
+    self, Capabilities, Habits, Mount, Network as ContainerNetwork, Options, Refusal, RemoveOptions, Settings, Ulimit,
+    capability_number,
 };
 use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
@@ -21,11 +23,13 @@ use crate::personality::Personality;
 use crate::session::{Network, Session};
 use engine::Engine;
 use limits::Limiting;
+use podman_only::PodmanOnly;
 pub(super) use values::integer;
 use values::{bytes, from_here, labels, misread, misread_by, variables};
 
 mod engine;
 mod limits;
+mod podman_only;
 mod security;
 mod values;
 
@@ -108,18 +112,6 @@ pub(super) struct Flags {
     /// Mount the container's files so that they can only be read
     #[arg(long)]
     read_only: bool,
-    /// Whether /run, /tmp and /var/tmp are memory then; podman's, and its habit
-    #[arg(
-        long,
-        hide = true,
-        action = ArgAction::Set,
-        value_name = "bool",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true"
-    )]
-    read_only_tmpfs: bool,
     /// Security options: "no-new-privileges", "seccomp=unconfined", "systempaths=unconfined"
     #[arg(long, value_name = "list")]
     security_opt: Vec<String>,
@@ -155,6 +147,8 @@ pub(super) struct Flags {
     #[command(flatten)]
     engine: Engine,
     #[command(flatten)]
+    podman_only: PodmanOnly,
+    #[command(flatten)]
     foreign: Foreign,
     #[command(flatten)]
     #[allow(dead_code, reason = "that they are accepted is all there is to them")]
@@ -169,7 +163,8 @@ impl Flags {
     /// # Errors
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
-        self.engine.check()?;
+        self.engine.check(session.personality)?;
+        self.podman_only.check(session.personality)?;
         self.foreign.check()?;
         if session.personality == Personality::Podman {
             self.check_as_podman()?;
@@ -192,7 +187,7 @@ impl Flags {
             platform: self.platform(session)?,
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
-            environment: variables(session, &self.env_file, &self.env)?,
+            environment: variables(session, self.podman_only.proxies(session.personality), &self.env_file, &self.env)?,
             user: self.user.clone(),
             working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
@@ -258,8 +253,11 @@ impl Flags {
         let mut settings = Settings {
             habits: habits(session.personality),
             network,
+            umask: Some(self.podman_only.umask()?),
+            no_hosts: self.podman_only.no_hosts,
+            unset: self.podman_only.unsetenv.clone(),
             read_only: self.read_only,
-            scratch_in_memory: self.read_only_tmpfs && session.personality == Personality::Podman,
+            scratch_in_memory: self.podman_only.read_only_tmpfs && session.personality == Personality::Podman,
             auto_remove: self.rm,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
@@ -360,7 +358,7 @@ impl Flags {
         }
         if policy != Policy::Always {
             let context = session.local_context()?;
-            match dhow_ops::container::has_image(&context, &options.image, options.platform.as_ref()) {
+            match container::has_image(&context, &options.image, options.platform.as_ref()) {
                 Err(error) if error.kind() == Kind::NotFound && policy == Policy::Missing => {
                     let name = targets::reference(&options.image).map(|name| name.with_default_tag().familiar());
                     let name = name.unwrap_or_else(|_| options.image.clone());
@@ -376,7 +374,32 @@ impl Flags {
                 found => return Ok(found?),
             }
         }
-        pull::for_container(session, &self.registry, &options.image, self.platform.as_deref(), self.quiet)
+        let pulled = pull::for_container(session, &self.registry, &options.image, self.platform.as_deref(), self.quiet);
+        match pulled {
+            // What is here will do.
+            Err(failure) if self.pull == "newer" => {
+                let context = session.local_context()?;
+                let is_here = container::has_image(&context, &options.image, options.platform.as_ref());
+                is_here.map_err(|_| failure)
+            }
+            pulled => pulled,
+        }
+    }
+
+    /// Makes room for a container that is to replace the one of its name.
+    ///
+    /// # Errors
+    /// Those of removing it.
+    pub(super) fn replace(&self, context: &Context) -> Outcome {
+        let Some(name) = self.name.as_deref().filter(|_| self.podman_only.replace) else { return Ok(()) };
+        match container::find(context, name) {
+            Ok(record) => {
+                let options = RemoveOptions { force: true, volumes: true };
+                Ok(container::remove(context, &record, options)?)
+            }
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn policy(&self, personality: Personality) -> Outcome<Policy> {

@@ -51,6 +51,7 @@ impl Verb for Create {
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
         let context = session.local_context()?;
+        self.flags.replace(&context)?;
         let made = container::create(&context, &options, machine)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
         self.flags.write_cidfile(&made.id)?;
@@ -95,6 +96,7 @@ impl Run {
         self.flags.fetch(session, &options)?;
         let machine = machine(session)?;
         let context = session.local_context()?;
+        self.flags.replace(&context)?;
         let streams = streams(session, options.interactive)?;
         let mut told = Told { session, flags: Some(&self.flags) };
         let run = container::run(&context, &options, machine, streams, &mut told)

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
 
 /// Options of docker's that a container engine is needed for.
 #[derive(Args, Debug)]
@@ -30,7 +31,7 @@ impl Engine {
     ///
     /// # Errors
     /// For the first of them.
-    pub(super) fn check(&self) -> Outcome {
+    pub(super) fn check(&self, personality: Personality) -> Outcome {
         let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
@@ -47,7 +48,7 @@ impl Engine {
             () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
                 refuse("--ipc", "a container shares no memory with others")
             }
-            () if self.userns.is_some() => {
+            () if self.userns.as_deref().is_some_and(|mode| mode != "host" || personality != Personality::Podman) => {
                 refuse("--userns", "root's containers have none, those of other users always have one")
             }
             () => Ok(()),

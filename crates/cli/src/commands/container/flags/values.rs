@@ -95,10 +95,16 @@ pub(super) fn from_here(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Variables of files, then those of options; one without a value has that of this process, or takes away the image's.
-pub(super) fn variables(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<Vec<String>> {
+/// The caller's `handed_on`, variables of files, then those of options; one without a value has that of this process, or takes away the image's.
+pub(super) fn variables(
+    session: &Session<'_>,
+    handed_on: &[&str],
+    files: &[PathBuf],
+    given: &[String],
+) -> Outcome<Vec<String>> {
     let mut variables: Vec<String> = Vec::new();
     let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
+    variables.extend(handed_on.iter().filter_map(|name| own(name)));
     for path in files {
         for line in lines(path).map_err(|failure| of_file(session.personality, path, failure))? {
             let name = line.split('=').next().unwrap_or_default();

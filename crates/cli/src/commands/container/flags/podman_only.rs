@@ -1,0 +1,159 @@
+//! Options of `create` and `run` that podman has and docker has not.
+
+use clap::{ArgAction, Args};
+
+use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
+
+/// What they are when nobody says.
+const UMASK: &str = "0022";
+
+/// Variables that tell of proxies, which podman hands on.
+const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
+
+/// Options of podman's own.
+#[derive(Args, Debug)]
+pub(in crate::commands::container) struct PodmanOnly {
+    /// Whether /run, /tmp and /var/tmp are memory where all files can only be read
+    #[arg(
+        long,
+        hide = true,
+        action = ArgAction::Set,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    pub(in crate::commands::container) read_only_tmpfs: bool,
+    /// Whether the container is told of the caller's proxies
+    #[arg(
+        long,
+        hide = true,
+        action = ArgAction::Set,
+        value_name = "bool",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true"
+    )]
+    http_proxy: bool,
+    /// Removes the container that has the name
+    #[arg(long, hide = true)]
+    pub(in crate::commands::container) replace: bool,
+    /// Leaves the image's /etc/hosts as it is
+    #[arg(long, hide = true)]
+    pub(in crate::commands::container) no_hosts: bool,
+    #[arg(long, hide = true, value_name = "umask", default_value = UMASK)]
+    umask: String,
+    /// Variables of every container and of the image that the program does not get
+    #[arg(long, hide = true, value_name = "list")]
+    pub(in crate::commands::container) unsetenv: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    pod: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    secret: Vec<String>,
+    #[arg(long, hide = true)]
+    rmi: bool,
+    #[arg(long, hide = true, value_name = "uint")]
+    timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    image_volume: Option<String>,
+    #[arg(long, hide = true)]
+    env_host: bool,
+    #[arg(long, hide = true, value_name = "string")]
+    tz: Option<String>,
+    #[command(flatten)]
+    #[allow(dead_code, reason = "that they are accepted is all there is to them")]
+    unheeded: Unheeded,
+}
+
+/// Options of which nothing is to be heeded: there is no service manager to tell, no monitor, and no list of users that is changed.
+#[derive(Args, Debug)]
+struct Unheeded {
+    #[arg(long, hide = true, value_name = "string")]
+    systemd: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    sdnotify: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    conmon_pidfile: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    cgroups: Option<String>,
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    passwd: Option<Option<bool>>,
+}
+
+impl PodmanOnly {
+    /// Refuses what there is not, and says what there is instead. Docker's client knows none of these.
+    ///
+    /// # Errors
+    /// For the first of them.
+    pub(super) fn check(&self, personality: Personality) -> Outcome {
+        if matches!(personality, Personality::Docker | Personality::Docker29) {
+            return match self.given() {
+                Some(flag) => Err(Failure::Client(format!("unknown flag: --{flag}"))),
+                None => Ok(()),
+            };
+        }
+        let refused = [
+            ("pod", self.pod.is_some(), "pods are for a container engine"),
+            ("secret", !self.secret.is_empty(), "mount a file with --volume, or set a variable with --env"),
+            ("rmi", self.rmi, "remove the image afterwards, with rmi"),
+            ("timeout", self.timeout.is_some(), "run it by timeout(1)"),
+            ("image-volume", self.image_volume.as_deref().is_some_and(is_another), "the image's volumes are volumes"),
+            ("env-host", self.env_host, "name with --env what is to be handed on"),
+            ("tz", self.tz.is_some(), "set TZ with --env, or show /etc/localtime with --volume"),
+        ];
+        match refused.into_iter().find(|(_, is_given, _)| *is_given) {
+            Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// One that is heeded where podman is asked, if it is given.
+    fn given(&self) -> Option<&'static str> {
+        let all = [
+            ("read-only-tmpfs", !self.read_only_tmpfs),
+            ("http-proxy", !self.http_proxy),
+            ("replace", self.replace),
+            ("no-hosts", self.no_hosts),
+            ("umask", self.umask != UMASK),
+            ("unsetenv", !self.unsetenv.is_empty()),
+            ("pod", self.pod.is_some()),
+            ("secret", !self.secret.is_empty()),
+            ("rmi", self.rmi),
+            ("timeout", self.timeout.is_some()),
+            ("image-volume", self.image_volume.is_some()),
+            ("env-host", self.env_host),
+            ("tz", self.tz.is_some()),
+        ];
+        all.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// Rights that new files do not get.
+    ///
+    /// # Errors
+    /// In podman's words for what is none.
+    pub(super) fn umask(&self) -> Outcome<u32> {
+        let is_octal =
+            (1..=4).contains(&self.umask.len()) && self.umask.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+        match u32::from_str_radix(&self.umask, 8) {
+            Ok(umask) if is_octal => Ok(umask),
+            _ => Err(Failure::Client(format!(
+                "running container create option: invalid umask string {}: invalid argument",
+                self.umask
+            ))),
+        }
+    }
+
+    /// Names of variables that are handed on where they are set.
+    pub(super) fn proxies(&self, personality: Personality) -> &'static [&'static str] {
+        if self.http_proxy && personality == Personality::Podman { &PROXIES } else { &[] }
+    }
+}
+
+/// Whether it is another way than the one that there is.
+fn is_another(way: &str) -> bool {
+    !matches!(way, "bind" | "anonymous" | "")
+}
