@@ -8,6 +8,7 @@ mod listing;
 mod mounts;
 mod outlines;
 mod rootless_docker;
+mod trees;
 mod users;
 
 use std::fs;

@@ -78,6 +78,24 @@ pub(crate) fn without_privileges(mut tree: Listing) -> Listing {
     tree
 }
 
+/// What podman makes of the image, for a user with users of its own.
+pub(crate) fn by_podman(folder: &Path, except: Except) -> Option<Listing> {
+    available(peers::find("podman"))?;
+    let podman = ["podman", "--root", "podman", "--runroot", "podman-run", "--storage-driver", "vfs"];
+    let archive = "docker-archive:image.tar:localhost/it:1";
+    must(&mut user_of_many(folder, &["skopeo", "copy", "-q", "oci:layout:it", archive]));
+    must(&mut user_of_many(folder, &[&podman[..], &["load", "-q", "-i", "image.tar"]].concat()));
+    let mounted = [&podman[..], &["unshare"], &podman[..], &["image", "mount", "localhost/it:1"]].concat();
+    let mounted = must(&mut user_of_many(folder, &mounted));
+    let words = [&podman[..], &["unshare", "python3", "-c", LIST, mounted.trim()]].concat();
+    let theirs = listed(&told(user_of_many(folder, &words)), except);
+    // It leaves a process that keeps its namespaces.
+    if let Ok(process) = fs::read_to_string(folder.join("run/libpod/tmp/pause.pid")) {
+        must(Command::new("kill").arg(process.trim()));
+    }
+    Some(theirs)
+}
+
 /// An ordinary user with users of its own gets what root gets, owners too, and what podman makes of it for such a user; without,
 /// what umoci makes of it.
 #[test]
@@ -108,16 +126,8 @@ fn an_ordinary_user_beside_podman_and_umoci() {
         let theirs = theirs.into_iter().filter(|(path, _)| !["/block", "/char"].contains(&path.as_str())).collect();
         assert_equal(&mine, &theirs, "umoci");
     }
-    if available(peers::find("podman")).is_some() {
-        let podman = ["podman", "--root", "podman", "--runroot", "podman-run", "--storage-driver", "vfs"];
-        let archive = "docker-archive:image.tar:localhost/it:1";
-        must(&mut user_of_many(&folder, &["skopeo", "copy", "-q", "oci:layout:it", archive]));
-        must(&mut user_of_many(&folder, &[&podman[..], &["load", "-q", "-i", "image.tar"]].concat()));
-        let mounted = [&podman[..], &["unshare"], &podman[..], &["image", "mount", "localhost/it:1"]].concat();
-        let mounted = must(&mut user_of_many(&folder, &mounted));
-        let except = Except { user_xattrs: true, habits: true, ..Except::default() };
-        let words = [&podman[..], &["unshare", "python3", "-c", LIST, mounted.trim()]].concat();
-        let theirs = listed(&told(user_of_many(&folder, &words)), except);
+    let except = Except { user_xattrs: true, habits: true, ..Except::default() };
+    if let Some(theirs) = by_podman(&folder, except) {
         let words = ["./dhow", "unshare", "python3", "-c", LIST, "files"];
         let mine = listed(&told(user_of_many(&folder, &words)), except);
         assert_equal(&without_privileges(mine), &without_privileges(theirs), "podman");
