@@ -64,7 +64,7 @@ pub struct Settings {
     pub unset: Vec<String>,
     /// Whether its files can only be read.
     pub read_only: bool,
-    /// Whether [`SCRATCH`] is memory then.
+    /// Whether `/run`, `/tmp` and `/var/tmp` are memory then, as with podman.
     pub scratch_in_memory: bool,
     /// Whether it is removed when it ends.
     pub auto_remove: bool,
