@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 33] = [
+const WITHOUT: [(&str, &str); 34] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
@@ -31,6 +31,7 @@ const WITHOUT: [(&str, &str); 33] = [
     ("manifest rm", "prints nothing"),
     ("mount", "has podman's rows, as `json`"),
     ("ps", "has docker's rows: `json`, or a template over them"),
+    ("rename", "prints nothing"),
     ("rm", "prints names, one a line"),
     ("run", "prints what the program prints"),
     ("start", "prints what the program prints"),
