@@ -16,8 +16,8 @@ use crate::{Compression, Decoder, Limits, Uncompressed};
 /// Pieces of a layer that wait to be read or hashed: 2.5 MiB.
 const PIECES: usize = 10;
 
-/// The same of all layers that are taken in order: 32 MiB. Nearly as much of the next one is there when its turn comes.
-const PIECES_IN_ORDER: usize = 128;
+/// The same of all layers that are taken in order: 56 MiB. Nearly as much of the next one is there when its turn comes.
+const PIECES_IN_ORDER: usize = 224;
 
 /// What a thread inflates, in order.
 #[derive(Debug)]
