@@ -11,7 +11,7 @@ use super::lab::{Lab, expect_digest};
 use super::limits::Work;
 use super::measure::{Sample, timed};
 use super::race::{self, Contestant};
-use super::report::{Report, Target};
+use super::report::{PEAK_BYTES_MAX_OF_FILES, Report, Target};
 use crate::shell;
 
 /// Runs the scenarios that the plan names.
@@ -58,7 +58,7 @@ pub(crate) fn run(lab: &Lab, plan: &Plan, report: &mut Report<'_>) -> Result<()>
         let outcomes = race::run("pull-tree", contestants, plan, plan.transfers);
         let targets = [Target { peer: "docker", factor: 0.8 }, Target { peer: "podman", factor: 0.25 }];
         let ready = Work { hashed_bytes: stored + unpacked, written_bytes: stored + unpacked };
-        report.race("pull --unpack=tree", &outcomes, &targets, Some(ready));
+        report.race_within(PEAK_BYTES_MAX_OF_FILES, "pull --unpack=tree", &outcomes, &targets, Some(ready));
     }
     if plan.runs("push") {
         push(lab, plan, report, keep).unwrap_or_else(|error| report.failed("push", &error));
