@@ -175,7 +175,7 @@ pub(crate) const LIFE: [&str; 72] = [
     "start\t-a\tbob",
     "rm\tbob",
     "import\t-q\t{side}/export.tar\tagain",
-    "run\t--rm\t--network\tnone\tagain\t/bin/sh\t-c\tstat -c '%n %u:%g %a %Y' /data /home/bob /usr/share/setuid /bin/sh",
+    "run\t--rm\t--network\tnone\tagain\t/bin/sh\t-c\tstat -c '%n %u:%g %a' /data /home/bob; stat -c '%n %u:%g %a %Y' /usr/share/setuid /bin/sh",
     "container\tinspect\twork\t--format\t{{.State.ExitCode}} {{.State.Status}} {{.Config.Cmd}} {{.Path}} {{.Args}} {{.HostConfig.NetworkMode}}",
     "container\texists\twork",
     "container\texists\tnope",
