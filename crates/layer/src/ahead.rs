@@ -64,41 +64,35 @@ pub fn inflate_ahead<T>(
     consume: impl FnOnce(Ahead) -> Result<T>,
 ) -> Result<(T, Uncompressed)> {
     let pool = (Pool::new(PIECES), 0);
-    thread::scope(|scope| begin(scope, pool, algorithm, || Decoder::new(reader, limits)).consume(consume))
-}
-
-/// As [`inflate_ahead`], for a layer called `name` in errors, whose diff ID proves what it inflates to: no other checksum is worked
-/// out. What is found is the diff ID, with length and compression.
-///
-/// # Errors
-/// As there; [`Kind::Corrupt`] when it has another diff ID.
-pub fn inflate_proven<T>(
-    name: &str,
-    diff_id: &Digest,
-    reader: impl Read + Send,
-    consume: impl FnOnce(Ahead) -> Result<T>,
-) -> Result<(T, Uncompressed)> {
-    let name = name.to_owned();
-    thread::scope(|scope| {
-        let layer = Layer { name, diff_id, open: Box::new(|| Ok(Box::new(reader))) };
-        layer.begin(scope, (Pool::new(PIECES), 0)).consume(consume)
-    })
+    thread::scope(|scope| begin(scope, pool, (algorithm, None), || Decoder::new(reader, limits)).consume(consume))
 }
 
 /// A layer as it is stored.
 pub struct Layer<'a> {
     /// What errors call it.
     pub name: String,
-    /// Proves what it inflates to.
+    /// Digest of what it inflates to.
     pub diff_id: &'a Digest,
+    /// What shows that it does.
+    pub proof: Proof,
     /// Opens it, on the thread that inflates it.
     pub open: Opening<'a>,
+}
+
+/// What shows that a layer inflates to what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The diff ID is worked out.
+    DiffId,
+    /// This blob's diff ID was proven earlier. What may have happened to it since is an accident, which gzip's CRC-32 finds in a tenth of
+    /// the time. For what has no checksum of its own, or need not have one, the diff ID is worked out again.
+    Checksum,
 }
 
 /// Opens a layer, which may take until it arrives.
 pub type Opening<'a> = Box<dyn FnOnce() -> Result<Box<dyn Read + Send + 'a>> + Send + 'a>;
 
-/// Inflates the layers of an image for somebody who takes them one after the other, each as [`inflate_proven`] does. While one is
+/// Inflates the layers of an image for somebody who takes them one after the other, each as [`Layer::inflate`] does. While one is
 /// taken, the next one is begun: to inflate takes longer than most of what is done with it, and is no work for two cores.
 pub fn inflate_in_order<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
@@ -119,16 +113,26 @@ pub fn inflate_in_order<'scope, 'a: 'scope>(
 }
 
 impl<'a> Layer<'a> {
+    /// A layer that is open already.
+    pub fn new(name: impl Into<String>, diff_id: &'a Digest, proof: Proof, reader: impl Read + Send + 'a) -> Self {
+        Self { name: name.into(), diff_id, proof, open: Box::new(|| Ok(Box::new(reader))) }
+    }
+
+    /// As [`inflate_ahead`], and proves the layer. What is found is the diff ID, with length and compression.
+    ///
+    /// # Errors
+    /// As there; [`Kind::Corrupt`] when it has another diff ID.
+    pub fn inflate<T>(self, consume: impl FnOnce(Ahead) -> Result<T>) -> Result<(T, Uncompressed)> {
+        thread::scope(|scope| self.begin(scope, (Pool::new(PIECES), 0)).consume(consume))
+    }
+
     fn begin<'scope>(self, scope: &'scope Scope<'scope, '_>, pool: (Arc<Pool>, usize)) -> Inflating<'scope>
     where
         'a: 'scope,
     {
-        let Self { name, diff_id, open } = self;
-        let decoder = move || {
-            let reader = open().map_err(io::Error::other)?;
-            Ok(Decoder::new(reader, Limits::LAYER)?.ignoring_checksums())
-        };
-        let inflating = begin(scope, pool, diff_id.algorithm(), decoder);
+        let Self { name, diff_id, proof, open } = self;
+        let decoder = move || Decoder::new(open().map_err(io::Error::other)?, Limits::LAYER);
+        let inflating = begin(scope, pool, (diff_id.algorithm(), Some(proof)), decoder);
         Inflating { expected: Some((name, diff_id.clone())), ..inflating }
     }
 }
@@ -141,7 +145,7 @@ pub struct Inflating<'scope> {
     /// The pieces, and the number that it has among those who share them.
     pool: (Arc<Pool>, usize),
     ahead: Ahead,
-    inflating: ScopedJoinHandle<'scope, Option<(Compression, u64)>>,
+    inflating: ScopedJoinHandle<'scope, Option<Inflated>>,
     hashing: ScopedJoinHandle<'scope, Digest>,
 }
 
@@ -149,28 +153,41 @@ impl Inflating<'_> {
     /// Hands it over to `consume`, which reads to the end.
     ///
     /// # Errors
-    /// As [`inflate_proven`].
+    /// As [`Layer::inflate`].
     pub fn consume<T>(self, consume: impl FnOnce(Ahead) -> Result<T>) -> Result<(T, Uncompressed)> {
         let (pool, number) = &self.pool;
         pool.begin_turn(*number);
         let consumed = consume(self.ahead);
         let panicked = |_| Error::new(Kind::Internal, "a thread that inflates or hashes panicked");
         let inflated = self.inflating.join().map_err(panicked)?;
-        let diff_id = self.hashing.join().map_err(panicked)?;
+        let hashed = self.hashing.join().map_err(panicked)?;
         let unread = || Error::new(Kind::Internal, "the layer was not read to its end");
-        let (consumed, (compression, size)) = (consumed?, inflated.ok_or_else(unread)?);
-        if let Some((name, expected)) = self.expected.filter(|(_, expected)| *expected != diff_id) {
-            let message = format!("{name}: unpacked diff ID mismatch: expected {expected}, got {diff_id}");
-            return Err(Error::new(Kind::Corrupt, message));
-        }
+        let (consumed, Inflated { compression, size, is_hashed }) = (consumed?, inflated.ok_or_else(unread)?);
+        let diff_id = match self.expected {
+            Some((_, expected)) if !is_hashed || expected == hashed => expected,
+            Some((name, expected)) => {
+                let message = format!("{name}: unpacked diff ID mismatch: expected {expected}, got {hashed}");
+                return Err(Error::new(Kind::Corrupt, message));
+            }
+            None => hashed,
+        };
         Ok((consumed, Uncompressed { compression, diff_id, size }))
     }
+}
+
+/// What the inflating thread knows at its end.
+#[derive(Debug)]
+struct Inflated {
+    compression: Compression,
+    size: u64,
+    /// Whether the other thread saw it, too.
+    is_hashed: bool,
 }
 
 fn begin<'scope, R: Read>(
     scope: &'scope Scope<'scope, '_>,
     pool: (Arc<Pool>, usize),
-    algorithm: Algorithm,
+    (algorithm, proof): (Algorithm, Option<Proof>),
     decoder: impl FnOnce() -> io::Result<Decoder<R>> + Send + 'scope,
 ) -> Inflating<'scope> {
     let (to_reader, pieces) = channel();
@@ -184,30 +201,42 @@ fn begin<'scope, R: Read>(
         hasher.finish()
     });
     let (its_pool, number) = (Arc::clone(&pool.0), pool.1);
+    let decoder = move || Ok(choose_sums(decoder()?, proof));
     let inflating = scope.spawn(move || inflate(decoder, || its_pool.take(number), &to_reader, &to_hash));
     Inflating { expected: None, pool, ahead: Ahead { pieces, piece: None, position: 0 }, inflating, hashing }
 }
 
-/// Compression and length of the layer at its end; nothing when the other side stopped reading or was told of an error.
+/// The decoder, with or without its checksum, and whether what comes out is hashed. Where nothing was known before, it is both.
+fn choose_sums<R: Read>(decoder: Decoder<R>, proof: Option<Proof>) -> (Decoder<R>, bool) {
+    match proof {
+        None => (decoder, true),
+        Some(Proof::Checksum) if decoder.compression() == Compression::Gzip => (decoder, false),
+        Some(_) => (decoder.ignoring_checksums(), true),
+    }
+}
+
+/// What there is to know at the end; nothing when the other side stopped reading or was told of an error.
 fn inflate<R: Read>(
-    decoder: impl FnOnce() -> io::Result<Decoder<R>>,
+    decoder: impl FnOnce() -> io::Result<(Decoder<R>, bool)>,
     empty: impl Fn() -> Piece,
     to_reader: &Sender<io::Result<Arc<Piece>>>,
     to_hash: &Sender<Arc<Piece>>,
-) -> Option<(Compression, u64)> {
+) -> Option<Inflated> {
     let fail = |error: io::Error| {
         // Nobody listens any more when this fails.
         let _ = to_reader.send(Err(error));
     };
-    let mut decoder = decoder().map_err(fail).ok()?;
+    let (mut decoder, is_hashed) = decoder().map_err(fail).ok()?;
     loop {
         let mut piece = empty();
         piece.fill(|bytes| fill(&mut decoder, bytes)).map_err(fail).ok()?;
         if piece.is_empty() {
-            return Some((decoder.compression(), decoder.bytes_out()));
+            return Some(Inflated { compression: decoder.compression(), size: decoder.bytes_out(), is_hashed });
         }
         let piece = Arc::new(piece);
-        to_hash.send(Arc::clone(&piece)).ok()?;
+        if is_hashed {
+            to_hash.send(Arc::clone(&piece)).ok()?;
+        }
         to_reader.send(Ok(piece)).ok()?;
     }
 }
@@ -252,14 +281,47 @@ mod tests {
             (error.kind(), error.to_string()),
             (Kind::Corrupt, "layer: the gzip stream ends too early".to_owned())
         );
-        let diff_id = Digest::sha256(&original);
-        let (bytes, _) = inflate_proven("layer", &diff_id, &packed[..], read).expect("it is what it should be");
+        let (bytes, proven) = Layer::new("layer", &found.diff_id, Proof::DiffId, &packed[..])
+            .inflate(read)
+            .expect("it is what it should be");
         assert!(bytes == original);
-        let other = inflate_proven("layer", &Digest::sha256(b"other"), &packed[..], read).expect_err("it is not");
+        assert_eq!(proven, found);
+        let other = Digest::sha256(b"other");
+        let other = Layer::new("layer", &other, Proof::DiffId, &packed[..]).inflate(read).expect_err("it is not");
         assert!(other.to_string().starts_with("layer: unpacked diff ID mismatch"), "{other}");
         // A reader that gives up ends the thread.
         let stopped = inflate_ahead(Algorithm::Sha256, &packed[..], Limits::LAYER, |_| Ok(()));
         assert_eq!(stopped.map_err(|error| error.kind()).err(), Some(Kind::Internal));
+    }
+
+    /// Damage that a checksum finds is found either way; another layer only where the diff ID is worked out.
+    #[test]
+    fn a_checksum_stands_in_for_a_diff_id_only_where_there_must_be_one() {
+        let original: Vec<u8> = (0..100_000_u32).flat_map(|number| (number / 3).to_le_bytes()).collect();
+        let read = |mut ahead: Ahead| {
+            let mut bytes = Vec::new();
+            ahead.read_to_end(&mut bytes).map_err(|error| decode_error("layer", error))?;
+            Ok(bytes)
+        };
+        let (right, other) = (Digest::sha256(&original), Digest::sha256(b"other"));
+        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            let mut packed = Vec::new();
+            encode(&original[..], &mut packed, compression).expect("encoding");
+            let inflate = |diff_id, packed: &[u8]| Layer::new("layer", diff_id, Proof::Checksum, packed).inflate(read);
+            let (bytes, found) = inflate(&right, &packed).expect("it is what it was");
+            assert!(bytes == original && found.diff_id == right && found.compression == compression, "{compression}");
+            assert_eq!(inflate(&other, &packed).is_ok(), compression == Compression::Gzip, "{compression}");
+            // The last byte of gzip is of the length; the fifth but last of the checksum.
+            for at in [packed.len() / 2, packed.len() - 5] {
+                let mut damaged = packed.clone();
+                damaged[at] ^= 1;
+                assert_eq!(
+                    inflate(&right, &damaged).expect_err("damaged").kind(),
+                    Kind::Corrupt,
+                    "{compression} at {at}"
+                );
+            }
+        }
     }
 
     /// A layer longer than all pieces together, packed, and its diff ID.
@@ -280,6 +342,7 @@ mod tests {
                 let stored = layers.iter().map(|(name, packed, diff_id)| Layer {
                     name: name.clone(),
                     diff_id,
+                    proof: Proof::DiffId,
                     open: Box::new(move || {
                         let missing = || Error::new(Kind::NotFound, format!("{name} is gone"));
                         if packed.is_empty() { Err(missing()) } else { Ok(Box::new(&packed[..])) }

@@ -21,7 +21,7 @@ mod pool;
 pub mod tar;
 pub mod unpack;
 
-pub use ahead::{Ahead, Inflating, Layer, Opening, inflate_ahead, inflate_in_order, inflate_proven};
+pub use ahead::{Ahead, Inflating, Layer, Opening, Proof, inflate_ahead, inflate_in_order};
 pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};

@@ -117,7 +117,7 @@ pub(crate) fn unpack_into(
     let blobs = manifest.layers.iter().map(|layer| local(session, layer)).collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| -> Result<()> {
         let stored = manifest.layers.iter().zip(&diff_ids).zip(&blobs);
-        let stored = stored.map(|((layer, diff_id), blob)| stored_layer(layer, diff_id, blob, observer));
+        let stored = stored.map(|((layer, diff_id), blob)| stored_layer(store, layer, diff_id, blob, observer));
         for (layer, inflating) in manifest.layers.iter().zip(inflate_in_order(scope, stored)) {
             let name = name_of(layer);
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
@@ -143,6 +143,7 @@ fn local(session: &Session, layer: &Descriptor) -> Result<LocalBlob> {
 
 /// The layer as what inflates it wants it.
 fn stored_layer<'a>(
+    store: &Store,
     layer: &'a Descriptor,
     diff_id: &'a Digest,
     blob: &'a LocalBlob,
@@ -150,7 +151,7 @@ fn stored_layer<'a>(
 ) -> Layer<'a> {
     let reader = Cursor::new(&blob.file, blob.offset);
     let reader = Counted::new(reader, blob.length, layer.digest.as_str(), observer);
-    Layer { name: name_of(layer), diff_id, open: Box::new(|| Ok(Box::new(reader))) }
+    Layer::new(name_of(layer), diff_id, store.proof(&layer.digest, diff_id), reader)
 }
 
 /// What errors call a layer.

@@ -2,7 +2,7 @@
 
 use dhow_base::fs::{self as durable, Durability};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::Uncompressed;
+use dhow_layer::{Proof, Uncompressed};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,12 @@ impl Store {
     pub(crate) fn facts(&self, digest: &Digest) -> Option<Facts> {
         let bytes = durable::read_limited(&self.paths().facts(digest), FACTS_BYTES_MAX).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    /// What has to show that a blob still inflates to `diff_id`: its own checksum, when that it does was proven earlier.
+    pub fn proof(&self, blob: &Digest, diff_id: &Digest) -> Proof {
+        let is_known = self.facts(blob).is_some_and(|facts| facts.diff_id == *diff_id);
+        if is_known { Proof::Checksum } else { Proof::DiffId }
     }
 
     /// Keeps what was worked out. Failing to is no failure of the operation.

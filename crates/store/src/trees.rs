@@ -17,7 +17,7 @@ use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
-use dhow_layer::{Uncompressed, inflate_in_order};
+use dhow_layer::{Proof, Uncompressed, inflate_in_order};
 use dhow_spec::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -275,6 +275,9 @@ trait LayerSource: Sync {
     /// Opens a layer as it is stored, whether it is proven or not.
     fn open(&self, layer: &Layer) -> Result<Box<dyn Read + Send + '_>>;
 
+    /// What has to show that it inflates to what it should.
+    fn proof(&self, layer: &Layer) -> Proof;
+
     /// Is told what it inflated to, which was the diff ID that it should have.
     fn inflated(&self, layer: &Layer, uncompressed: Uncompressed);
 }
@@ -289,13 +292,18 @@ impl LayerSource for Store {
         }
     }
 
+    fn proof(&self, layer: &Layer) -> Proof {
+        Self::proof(self, &layer.blob.digest, &layer.diff_id)
+    }
+
     fn inflated(&self, _: &Layer, _: Uncompressed) {}
 }
 
 /// A layer as what inflates it wants it.
 fn stored<'a>(layer: &'a Layer, source: &'a dyn LayerSource) -> dhow_layer::Layer<'a> {
     let open = || source.open(layer).map_err(|error| error.context(name_of(layer)));
-    dhow_layer::Layer { name: name_of(layer), diff_id: &layer.diff_id, open: Box::new(open) }
+    let proof = source.proof(layer);
+    dhow_layer::Layer { name: name_of(layer), diff_id: &layer.diff_id, proof, open: Box::new(open) }
 }
 
 /// What errors call a layer.

@@ -1,10 +1,9 @@
 //! An outline: a layer's file without its content but for some of it, made while the layer is inflated and thrown away. What it
 //! says of names and attributes is all that the file says.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use dhow_base::Result;
-use dhow_spec::Digest;
 
 use super::convert::{Converted, note};
 use super::format::HEAD_BYTES;
@@ -12,7 +11,7 @@ use super::passing::Unknown;
 use super::ranges::Ranges;
 use super::storage::Storage;
 use super::writer::LayerWriter;
-use crate::ahead::inflate_proven;
+use crate::ahead::Layer;
 use crate::tar::{Entry, EntryKind, TarLimits, TarReader};
 
 /// Most files whose content is kept for their last name alone, and most bytes of theirs together: many have the same.
@@ -34,7 +33,7 @@ pub enum Keep {
     Everything,
 }
 
-/// Makes the outline of a layer, called `name` in errors, while its blob is inflated, and proves the diff ID. Nothing of the target counts before that.
+/// Makes the outline of a layer while its blob is inflated and proven. Nothing of the target counts before that.
 /// Returns nothing when the layer cannot be told of without those below it: where it links to their files, or implies a directory
 /// in one that hides theirs.
 ///
@@ -42,9 +41,7 @@ pub enum Keep {
 /// [`dhow_base::Kind::Corrupt`] when the stream is no layer or has another diff ID; [`dhow_base::Kind::LimitExceeded`]; those of
 /// reading and writing.
 pub fn outline<S: Storage>(
-    name: &str,
-    blob: impl Read + Send,
-    diff_id: &Digest,
+    layer: Layer<'_>,
     keep: &Keep,
     target: &mut S,
     scratch: &dyn Fn() -> Result<S>,
@@ -52,8 +49,9 @@ pub fn outline<S: Storage>(
     let below = Unknown::default();
     let mut writer = LayerWriter::new(&below, scratch);
     let mut keeper = Keeper::new(keep);
-    let noted = inflate_proven(name, diff_id, blob, |stream| {
-        let mut reader = TarReader::new(stream, name, TarLimits::LAYER);
+    let (name, diff_id) = (layer.name.clone(), layer.diff_id);
+    let noted = layer.inflate(|stream| {
+        let mut reader = TarReader::new(stream, &name, TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
             if keeper.wants(&entry) {
                 let start = HEAD_BYTES.saturating_add(entry.data_offset);

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use dhow_base::{Kind, Result};
-use dhow_layer::erofs::{FileType, Image, Keep, ReadAt, Storage, Union, Visit, outline};
-use dhow_layer::{Compression, encode};
+use dhow_layer::erofs::{Converted, FileType, Image, Keep, ReadAt, Storage, Union, Visit, outline};
+use dhow_layer::{Compression, Layer, Proof, encode};
 use dhow_spec::Digest;
 use proptest::prelude::*;
 
@@ -21,12 +21,16 @@ fn scratch() -> Result<Vec<u8>> {
     Ok(Vec::new())
 }
 
+fn of_blob(blob: &[u8], diff_id: &Digest, keep: &Keep, file: &mut Vec<u8>) -> Result<Option<Converted>> {
+    outline(Layer::new("layer", diff_id, Proof::DiffId, blob), keep, file, &scratch)
+}
+
 /// The outline of a tar, packed as gzip, if it can have one.
 fn outlined(tar: &[u8], keep: &Keep) -> Option<Vec<u8>> {
     let mut blob = Vec::new();
     encode(tar, &mut blob, Compression::Gzip).expect("encoding");
     let mut file = Vec::new();
-    let made = outline("layer", &blob[..], &Digest::sha256(tar), keep, &mut file, &scratch).expect("a layer")?;
+    let made = of_blob(&blob, &Digest::sha256(tar), keep, &mut file).expect("a layer")?;
     assert_eq!(made.tar_bytes, tar.len() as u64);
     Some(file)
 }
@@ -195,11 +199,11 @@ fn what_is_not_proven_is_no_outline() {
     let tar = Tar::new().file("a", b"x").finish();
     let mut file: Vec<u8> = Vec::new();
     let other = Digest::sha256(b"something else");
-    let error = outline("layer", &tar[..], &other, &Keep::Everything, &mut file, &scratch).expect_err("wrong");
+    let error = of_blob(&tar, &other, &Keep::Everything, &mut file).expect_err("wrong");
     assert!(error.kind() == Kind::Corrupt && error.to_string().contains("diff ID mismatch"), "{error}");
     assert!(Image::open_outline(file).is_err());
     let cut = &tar[..tar.len() - 1200];
-    assert!(outline("layer", cut, &Digest::sha256(&tar), &Keep::Nothing, &mut Vec::new(), &scratch).is_err());
+    assert!(of_blob(cut, &Digest::sha256(&tar), &Keep::Nothing, &mut Vec::new()).is_err());
 }
 
 /// Counts what is written.
@@ -232,7 +236,9 @@ fn content_that_nobody_wants_is_not_written() {
     let mut target = Counting { bytes: Vec::new(), written: RefCell::new(0) };
     let make = || Ok(Counting { bytes: Vec::new(), written: RefCell::new(0) });
     let keep = Keep::Path(b"a/small".to_vec());
-    outline("layer", &tar[..], &Digest::sha256(&tar), &keep, &mut target, &make).expect("a layer").expect("an outline");
+    let diff_id = Digest::sha256(&tar);
+    let layer = Layer::new("layer", &diff_id, Proof::DiffId, &tar[..]);
+    outline(layer, &keep, &mut target, &make).expect("a layer").expect("an outline");
     assert!(*target.written.borrow() < 8192, "{} bytes", target.written.borrow());
 }
 
@@ -322,7 +328,8 @@ impl Read for Broken {
 fn a_stream_that_fails_says_why() {
     let tar = Tar::new().file("a", &[1; 100_000]).finish();
     let stream = tar[..1000].chain(Broken);
-    let error = outline("layer", stream, &Digest::sha256(&tar), &Keep::Nothing, &mut Vec::new(), &scratch)
-        .expect_err("it breaks");
+    let diff_id = Digest::sha256(&tar);
+    let layer = Layer::new("layer", &diff_id, Proof::DiffId, stream);
+    let error = outline(layer, &Keep::Nothing, &mut Vec::new(), &scratch).expect_err("it breaks");
     assert!(error.to_string().contains("connection reset"), "{error}");
 }

@@ -13,8 +13,8 @@ use std::thread::{self, JoinHandle};
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result, priority};
 use dhow_content::VerifiedDocument;
-use dhow_layer::Uncompressed;
 use dhow_layer::chain::chain_ids;
+use dhow_layer::{Proof, Uncompressed};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Digest, ImageManifest};
 
@@ -243,6 +243,11 @@ impl LayerSource for Work {
             None => Either::File(durable::open(&self.store.paths().blob(digest))?),
         };
         Ok(Box::new(Stoppable { reader: file, is_given_up: &self.arrivals.is_given_up }))
+    }
+
+    /// What is shown here is what the commit goes by.
+    fn proof(&self, _: &Layer) -> Proof {
+        Proof::DiffId
     }
 
     fn inflated(&self, layer: &Layer, uncompressed: Uncompressed) {

@@ -9,6 +9,7 @@ use std::thread;
 
 use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::{Error, Kind, Result};
+use dhow_layer::Proof;
 use dhow_layer::erofs::{FileStorage, Image, Keep, Union, outline};
 use dhow_spec::Digest;
 
@@ -128,13 +129,16 @@ impl Store {
         let file = lock.file().try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error))?;
         durable::set_length(&file, part, 0)?;
         let mut target = FileStorage::new(file, part);
-        let blob = Stoppable { reader: blob, stop };
-        let made = outline(&name, blob, &layer.diff_id, keep, &mut target, &|| self.scratch_file())?;
+        let proof = self.proof(&layer.blob.digest, &layer.diff_id);
+        let stored = dhow_layer::Layer::new(name, &layer.diff_id, proof, Stoppable { reader: blob, stop });
+        let made = outline(stored, keep, &mut target, &|| self.scratch_file())?;
         let Some(made) = made else { return Ok(None) };
         durable::flush(&[(part.to_owned(), target.into_file())], &[])?;
         let path = self.paths().outline(&layer.diff_id);
         durable::rename(part, &path)?;
-        self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
+        if proof == Proof::DiffId {
+            self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
+        }
         Ok(Some(Arc::new(Image::open_outline(durable::open(&path)?)?)))
     }
 
