@@ -10,7 +10,8 @@ use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_spec::Digest;
 use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
 
-use super::mounts::{Mount, MountKind, check_length, check_volume_name, is_name};
+use super::mounts::{Mount, MountKind};
+use super::names::{check_length, check_volume_name, is_name};
 use super::settings::{Configuration, Options, arguments, merged};
 use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;

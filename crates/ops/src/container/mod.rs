@@ -19,6 +19,7 @@ mod rename;
 mod resolv;
 mod run;
 mod settings;
+mod size;
 mod volumes;
 
 use std::fs;
@@ -42,11 +43,12 @@ pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
 pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
-pub use mounts::{Mount, MountKind, Refusal, bytes as size};
+pub use mounts::{Mount, MountKind, Refusal};
 pub use remove::{RemoveOptions, prune, remove};
 pub use rename::rename;
 pub use run::{Run, Witness, run, start};
 pub use settings::{Capabilities, Network, Options, Settings};
+pub use size::size;
 pub use volumes::{VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes};
 
 use crate::context::Context;

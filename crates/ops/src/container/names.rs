@@ -1,8 +1,9 @@
-//! Names for containers that nobody named: an adjective and a seafarer.
+//! Names of containers and volumes: which there can be, and those of containers that nobody named: an adjective and a seafarer.
 
-use dhow_base::Result;
+use dhow_base::{Error, Kind, Result};
 
 use super::random;
+use crate::naming::Naming;
 
 const ADJECTIVES: [&str; 64] = [
     "able", "amber", "apt", "bold", "brave", "breezy", "bright", "brisk", "calm", "candid", "clear", "clever",
@@ -90,4 +91,45 @@ pub(crate) fn by_chance() -> Result<String> {
     let name = format!("{}_{}", pick(&ADJECTIVES, adjective), pick(&SEAFARERS, seafarer));
     // A number makes a conflict rare where there are many containers.
     Ok(if large < 128 { name } else { format!("{name}{}", number % 100) })
+}
+
+/// As [`check_volume_name`], of a volume that a container is to use.
+pub(crate) fn check_named(name: &str) -> Result<()> {
+    check_volume_name(name).map_err(|error| error.context(format_args!("create {name}")))
+}
+
+/// Refuses what is no name of a volume, in docker's words.
+///
+/// # Errors
+/// [`Kind::Invalid`].
+pub(crate) fn check_volume_name(name: &str) -> Result<()> {
+    if is_name(name) {
+        return Ok(());
+    }
+    if name.len() == 1 {
+        return Err(too_short());
+    }
+    let rule =
+        "only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path";
+    Err(Error::new(Kind::Invalid, format!("{name:?} includes invalid characters for a local volume name, {rule}")))
+}
+
+/// Refuses a volume's name of one character where docker's rules count; podman takes it.
+///
+/// # Errors
+/// [`Kind::Invalid`].
+pub(super) fn check_length(naming: Naming, name: &str) -> Result<()> {
+    if name.len() == 1 && naming == Naming::Docker { Err(too_short()) } else { Ok(()) }
+}
+
+fn too_short() -> Error {
+    let message = "volume name is too short, names should be at least two alphanumeric characters";
+    Error::new(Kind::Invalid, message)
+}
+
+/// Which characters names of containers and volumes have.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }

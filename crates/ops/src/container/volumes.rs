@@ -9,7 +9,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_store::{Store, Volume};
 use serde_json::json;
 
-use super::mounts::{check_length, check_named};
+use super::names::{check_length, check_named};
 use super::{discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
