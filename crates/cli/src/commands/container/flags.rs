@@ -257,7 +257,7 @@ impl Flags {
             no_hosts: self.podman_only.no_hosts,
             unset: self.podman_only.unsetenv.clone(),
             read_only: self.read_only,
-            scratch_in_memory: self.podman_only.read_only_tmpfs && session.personality == Personality::Podman,
+            scratch_in_memory: self.podman_only.read_only_tmpfs() && session.personality == Personality::Podman,
             auto_remove: self.rm,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },

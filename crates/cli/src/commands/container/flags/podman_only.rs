@@ -1,6 +1,6 @@
 //! Options of `create` and `run` that podman has and docker has not.
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -16,29 +16,11 @@ const PROXIES: [&str; 8] =
 #[derive(Args, Debug)]
 pub(in crate::commands::container) struct PodmanOnly {
     /// Whether /run, /tmp and /var/tmp are memory where all files can only be read
-    #[arg(
-        long,
-        hide = true,
-        action = ArgAction::Set,
-        value_name = "bool",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true"
-    )]
-    pub(in crate::commands::container) read_only_tmpfs: bool,
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    read_only_tmpfs: Option<Option<bool>>,
     /// Whether the container is told of the caller's proxies
-    #[arg(
-        long,
-        hide = true,
-        action = ArgAction::Set,
-        value_name = "bool",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true"
-    )]
-    http_proxy: bool,
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    http_proxy: Option<Option<bool>>,
     /// Removes the container that has the name
     #[arg(long, hide = true)]
     pub(in crate::commands::container) replace: bool,
@@ -114,8 +96,8 @@ impl PodmanOnly {
     /// One that is heeded where podman is asked, if it is given.
     fn given(&self) -> Option<&'static str> {
         let all = [
-            ("read-only-tmpfs", !self.read_only_tmpfs),
-            ("http-proxy", !self.http_proxy),
+            ("read-only-tmpfs", !is_on(self.read_only_tmpfs)),
+            ("http-proxy", !is_on(self.http_proxy)),
             ("replace", self.replace),
             ("no-hosts", self.no_hosts),
             ("umask", self.umask != UMASK),
@@ -147,10 +129,20 @@ impl PodmanOnly {
         }
     }
 
+    /// Whether `--read-only` leaves places to write in.
+    pub(in crate::commands::container) fn read_only_tmpfs(&self) -> bool {
+        is_on(self.read_only_tmpfs)
+    }
+
     /// Names of variables that are handed on where they are set.
     pub(super) fn proxies(&self, personality: Personality) -> &'static [&'static str] {
-        if self.http_proxy && personality == Personality::Podman { &PROXIES } else { &[] }
+        if is_on(self.http_proxy) && personality == Personality::Podman { &PROXIES } else { &[] }
     }
+}
+
+/// A switch that only `=false` turns off.
+fn is_on(switch: Option<Option<bool>>) -> bool {
+    switch.flatten().unwrap_or(true)
 }
 
 /// Whether it is another way than the one that there is.
