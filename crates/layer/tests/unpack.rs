@@ -290,6 +290,17 @@ fn hard_links_within_and_across_layers() {
     refuse(vec![Layer::new().dir("d", 0o755).link("x", "d")], "is a directory");
 }
 
+/// As the file that is made of a layer has it (`tests/erofs/overlay.rs`).
+#[test]
+fn targets_of_hard_links_go_through_links_of_the_layers_below() {
+    let base = || Layer::new().file("d/a", "1").symlink("l", "/d");
+    let of_base = [("d", "d 755"), ("d/a", "f 644 1"), ("l", "l /d")];
+    let with = |more: &[(&'static str, &'static str)]| [&of_base[..], more].concat();
+    check(vec![base(), Layer::new().link("x", "l/a")], &with(&[("x", "f 644 1")]));
+    check(vec![base(), Layer::new().file("d/b", "2").link("x", "l/b")], &with(&[("d/b", "f 644 2"), ("x", "f 644 2")]));
+    refuse(vec![base(), Layer::new().file("l/b", "2").link("x", "l/a")], "does not exist");
+}
+
 /// Deeper than a process may have files open.
 #[test]
 fn the_deepest_directories_take_few_descriptors() {

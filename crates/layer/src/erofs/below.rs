@@ -14,11 +14,17 @@ pub trait Below {
     /// Those of reading.
     fn directory(&self, path: &[u8]) -> Result<Option<Attributes>>;
 
-    /// The file that is no directory at a path: what a hard link to it is another name of.
+    /// The root directory; nothing where there are no layers.
     ///
     /// # Errors
     /// Those of reading.
-    fn file(&self, path: &[u8]) -> Result<Option<UnionNode>>;
+    fn root(&self) -> Result<Option<UnionNode>>;
+
+    /// The file with a name in a directory.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn child(&self, directory: &UnionNode, name: &[u8]) -> Result<Option<UnionNode>>;
 
     /// Reads a file's data.
     ///
@@ -45,7 +51,11 @@ impl Below for () {
         Ok(None)
     }
 
-    fn file(&self, _: &[u8]) -> Result<Option<UnionNode>> {
+    fn root(&self) -> Result<Option<UnionNode>> {
+        Ok(None)
+    }
+
+    fn child(&self, _: &UnionNode, _: &[u8]) -> Result<Option<UnionNode>> {
         Ok(None)
     }
 
@@ -70,8 +80,12 @@ impl<R: ReadAt> Below for Union<R> {
         }
     }
 
-    fn file(&self, path: &[u8]) -> Result<Option<UnionNode>> {
-        Ok(self.find_exactly(path)?.filter(|node| !node.is_directory()))
+    fn root(&self) -> Result<Option<UnionNode>> {
+        Union::root(self).map(Some)
+    }
+
+    fn child(&self, directory: &UnionNode, name: &[u8]) -> Result<Option<UnionNode>> {
+        Union::child(self, directory, name)
     }
 
     fn read(&self, node: &UnionNode, buffer: &mut [u8], offset: u64) -> Result<usize> {

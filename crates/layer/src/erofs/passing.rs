@@ -152,7 +152,11 @@ impl Below for Unknown {
         self.refuse()
     }
 
-    fn file(&self, _: &[u8]) -> Result<Option<UnionNode>> {
+    fn root(&self) -> Result<Option<UnionNode>> {
+        self.refuse()
+    }
+
+    fn child(&self, _: &UnionNode, _: &[u8]) -> Result<Option<UnionNode>> {
         self.refuse()
     }
 

@@ -6,12 +6,22 @@ use super::format::{BLOCK_BYTES, COMPACT_BYTES, DataLayout, EXTENDED_BYTES, SLOT
 use super::inode::{FileType, Inode};
 use super::storage::Storage;
 use super::tree::{Node, NodeId, NodeKind, OPAQUE, ROOT};
+use super::union::UnionNode;
 use super::writer::{LayerWriter, too_much};
 use super::xattr;
 
 /// Most symbolic links on the way to an entry, as Linux has it, and most names that are left to go then.
 const LINKS_MAX: u32 = 40;
 const PARTS_AHEAD_MAX: usize = 4096;
+
+/// A name on the way to a file.
+pub(super) struct Step {
+    pub(super) name: Vec<u8>,
+    /// What this layer has there.
+    pub(super) own: Option<NodeId>,
+    /// What the layers below have there, unless this layer hides it.
+    pub(super) below: Option<UnionNode>,
+}
 
 impl<S: Storage> LayerWriter<'_, S> {
     /// The directory at a path, implied where it does not exist. Symbolic links of this layer on the way are followed as if
@@ -48,37 +58,57 @@ impl<S: Storage> LayerWriter<'_, S> {
         Ok(id)
     }
 
-    /// A path of a file, without the symbolic links of this layer that lead to its directory. Nothing is made.
-    pub(super) fn without_links(&self, path: &[u8]) -> Result<Vec<u8>> {
-        let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else { return Ok(path.to_vec()) };
-        // What this layer has at each name, if anything.
-        let mut way: Vec<(Vec<u8>, Option<NodeId>)> = Vec::new();
-        let (mut ahead, mut links) = (parts(&path[..slash]), 0);
+    /// The names that lead to a file, without the symbolic links to its directory. Nothing is made. Links of this layer are followed, and
+    /// those of the layers below where this one has nothing in their place; without `below` those are as if they were not there.
+    pub(super) fn steps(&self, path: &[u8], below: Option<UnionNode>) -> Result<Vec<Step>> {
+        let root = Step { name: Vec::new(), own: Some(ROOT), below };
+        let mut way = Vec::new();
+        let (mut ahead, mut links) = (parts(path), 0);
         while let Some(part) = ahead.pop() {
             if part == b".." {
                 way.pop();
                 continue;
             }
-            let above = way.last().map_or(Some(ROOT), |(_, id)| *id);
-            let child = above.and_then(|above| self.tree.child(above, &part));
-            let Some(Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. }) = child.map(|id| *self.tree.node(id))
-            else {
-                way.push((part, child));
+            let step = self.step(way.last().unwrap_or(&root), part)?;
+            let target = if ahead.is_empty() { None } else { self.target_of(&step)? };
+            let Some(target) = target else {
+                way.push(step);
                 continue;
             };
             links += 1;
-            let target = self.noted_target(place)?;
             if links > LINKS_MAX || ahead.len() > PARTS_AHEAD_MAX {
-                return Err(refuse(path, &part, "one symbolic link too many"));
+                return Err(refuse(path, &step.name, "one symbolic link too many"));
             }
             ahead.extend(parts(&target));
             if target.starts_with(b"/") {
                 way.clear();
             }
         }
-        let mut parts: Vec<&[u8]> = way.iter().map(|(part, _)| &part[..]).collect();
-        parts.push(&path[slash + 1..]);
-        Ok(parts.join(&b'/'))
+        Ok(way)
+    }
+
+    fn step(&self, above: &Step, name: Vec<u8>) -> Result<Step> {
+        let own = above.own.and_then(|above| self.tree.child(above, &name));
+        let hides =
+            own.map(|id| self.tree.node(id)).is_some_and(|own| !own.kind.is_directory() || own.flags & OPAQUE != 0);
+        let below = match &above.below {
+            Some(directory) if !hides => self.below.child(directory, &name)?,
+            _ => None,
+        };
+        // What is no directory below goes for one of this layer.
+        let below = below.filter(|below| own.is_none() || below.is_directory());
+        Ok(Step { name, own, below })
+    }
+
+    /// What is behind a step if that is a symbolic link.
+    fn target_of(&self, step: &Step) -> Result<Option<Vec<u8>>> {
+        match (step.own.map(|id| *self.tree.node(id)), &step.below) {
+            (Some(Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. }), _) => {
+                self.noted_target(place).map(Some)
+            }
+            (None, Some(below)) if below.inode().kind == FileType::Symlink => self.below.target(below).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What a symbolic link says whose inode is among the leaves.

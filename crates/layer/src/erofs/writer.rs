@@ -243,7 +243,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         };
         let id = match self.found(target)? {
             Some(id) => id,
-            None => self.borrow(&self.without_links(target)?)?.ok_or_else(|| failed("is not there"))?,
+            None => self.found_below(target)?.ok_or_else(|| failed("is not there"))?,
         };
         let node = *self.tree.node(id);
         match node.kind {
@@ -260,10 +260,23 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         Ok(())
     }
 
-    /// Copies what the layers below have at a path.
-    fn borrow(&mut self, path: &[u8]) -> Result<Option<NodeId>> {
+    /// A file that is reached through the layers below, copied where this layer has it not yet.
+    fn found_below(&mut self, path: &[u8]) -> Result<Option<NodeId>> {
         self.needs_below = true;
-        let Some(node) = self.below.file(path)? else { return Ok(None) };
+        let root = self.below.root()?;
+        let mut steps = self.steps(path, root)?;
+        match steps.last_mut().map(|last| (last.own, last.below.take())) {
+            Some((None, Some(node))) if !node.is_directory() => {
+                let names: Vec<&[u8]> = steps.iter().map(|step| &step.name[..]).collect();
+                self.borrow(&names.join(&b'/'), node).map(Some)
+            }
+            Some((own, _)) => Ok(own),
+            None => Ok(None),
+        }
+    }
+
+    /// Copies a file of the layers below.
+    fn borrow(&mut self, path: &[u8], node: UnionNode) -> Result<NodeId> {
         let attributes = self.below.attributes(&node)?;
         let kind = node.inode().kind;
         let place = match kind {
@@ -279,7 +292,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             }
             _ => self.special_inode(&attributes, kind, node.inode().device)?,
         };
-        self.put(path, NodeKind::Leaf(kind), place).map(Some)
+        self.put(path, NodeKind::Leaf(kind), place)
     }
 
     /// Hides what the layers below have at a path. An entry of this layer with the same path stays (OCI image spec,
@@ -319,7 +332,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// What this layer has at a path, over links of its own if need be.
     fn found(&self, path: &[u8]) -> Result<Option<NodeId>> {
         match self.find(path) {
-            None => Ok(self.find(&self.without_links(path)?)),
+            None => Ok(self.steps(path, None)?.last().and_then(|last| last.own)),
             found => Ok(found),
         }
     }

@@ -151,6 +151,44 @@ fn targets_of_hard_links_go_through_links_of_their_own_layer() {
     assert_eq!(of_union(&union)[&b"usr/lib/a"[..]].links, 3);
 }
 
+/// As `unpack` has it: what this layer has not is looked for as a process would look.
+#[test]
+fn targets_of_hard_links_go_through_links_of_the_layers_below() {
+    let base = || {
+        let base =
+            Tar::new().directory("usr").directory("usr/lib").file("usr/lib/a", b"below").file("usr/lib/b", b"old");
+        base.symlink("usr/lib/c", "a")
+            .symlink("lib", "/usr/lib")
+            .symlink("up", "lib/../lib")
+            .symlink("loop", "loop")
+            .finish()
+    };
+    let found = |path: &str, upper: Tar| {
+        let union = stacked(&[base(), upper.finish()]);
+        let node = union.find_exactly(path.as_bytes()).expect("it reads").expect("it is there");
+        let names = of_union(&union)[path.as_bytes()].links;
+        (if node.inode().size < 4 { union.read_link(&node).unwrap_or_default() } else { data(&union, path) }, names)
+    };
+    assert_eq!(found("x", Tar::new().hard_link("x", "lib/a")), (b"below".to_vec(), 2));
+    assert_eq!(found("usr/lib/x", Tar::new().hard_link("usr/lib/x", "up/a")), (b"below".to_vec(), 2));
+    assert_eq!(found("x", Tar::new().symlink("over", "up").hard_link("x", "over/a")), (b"below".to_vec(), 2));
+    assert_eq!(found("x", Tar::new().file("usr/lib/b", b"upper").hard_link("x", "lib/b")), (b"upper".to_vec(), 2));
+    // The link itself is what the last name says.
+    assert_eq!(found("x", Tar::new().hard_link("x", "lib/c")), (b"a".to_vec(), 2));
+    let refused = |upper: Tar, cause: &str| {
+        let below = stacked(&[base()]);
+        let error = converted(&upper.finish(), &below).expect_err("nothing there").to_string();
+        assert!(error.contains(cause), "{error}");
+    };
+    // What this layer has in the place of the link hides it.
+    refused(Tar::new().file("lib/x", b"").hard_link("x", "lib/a"), "which is not there");
+    refused(Tar::new().file(".wh.lib", b"").hard_link("x", "lib/a"), "which is not there");
+    refused(Tar::new().file("usr/lib/.wh.a", b"").hard_link("x", "lib/a"), "which was removed");
+    refused(Tar::new().file("usr/.wh..wh..opq", b"").hard_link("x", "lib/a"), "which is not there");
+    refused(Tar::new().hard_link("x", "usr"), "which is not there");
+    refused(Tar::new().hard_link("x", "loop/a"), "one symbolic link too many");
+}
+
 /// As `unpack` has it.
 #[test]
 fn entries_hide_links_of_lower_layers_in_the_place_of_their_directories() {
