@@ -12,6 +12,7 @@ use dhow_base::fs::{unnamed_file, write_at};
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{Begin, Ingest, LocalBlob, Sink, verify_document};
+use dhow_layer::erofs::{FileStorage, LayerWriter};
 use dhow_layer::tar::{TarLimits, TarReader};
 use dhow_layer::{Limits, inflate_ahead};
 pub use dhow_registry::shown_url;
@@ -112,7 +113,7 @@ pub fn import(context: &Context, request: &Request, observer: &dyn Observer) -> 
     Ok(Imported { image_id, replaced: committed.replaced.into_iter().next().map(|(_, id)| id) })
 }
 
-/// Inflates the archive into a file without a name, proves that it is one, and works out its digest.
+/// Inflates the archive into a file without a name, proves that it is one and can be unpacked, and works out its digest.
 fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observer) -> Result<(File, Digest, u64)> {
     let directory = store.spool_dir()?;
     let (reader, name) = match input {
@@ -126,7 +127,12 @@ fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observe
     let consume = |ahead| {
         let copying = Copying { reader: ahead, file: &mut file, directory: &directory };
         let mut reader = TarReader::new(BufReader::with_capacity(COPY_BYTES, copying), &name, TarLimits::LAYER);
-        while reader.next_entry()?.is_some() {}
+        let scratch: &dyn Fn() -> Result<FileStorage> = &|| Ok(FileStorage::new(unnamed_file(&directory)?, &directory));
+        // What cannot be unpacked is no image: docker, which unpacks here, says so here.
+        let mut layer = LayerWriter::new(&(), scratch);
+        while let Some(entry) = reader.next_entry()? {
+            layer.entry(entry).map_err(|error| error.context(&name))?;
+        }
         reader.finish()?;
         Ok(())
     };

@@ -7,14 +7,14 @@ use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
 
 /// One entry of a layer.
-enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     Directory(&'a str, u32),
     File(&'a str, &'a [u8]),
     Link(&'a str, &'a str),
     HardLink(&'a str, &'a str),
 }
 
-fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
+pub(crate) fn tar_of(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
         let mut header = tar::Header::new_gnu();

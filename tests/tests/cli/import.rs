@@ -83,6 +83,25 @@ fn what_is_no_archive_is_refused() {
     assert_eq!(scene.must(&["images", "-aq"]), "");
 }
 
+/// Docker, which unpacks what it imports, has `link /usr/none /x: no such file or directory` and `open /a/b: not a directory`.
+#[test]
+fn what_cannot_be_unpacked_is_refused() {
+    use super::files::{Entry, tar_of};
+    let scene = Scene::new();
+    let check = |entries: &[Entry<'_>], expected: &str| {
+        let imported = scene.fed(&["import", "-"], &tar_of(entries));
+        assert_eq!((imported.code, imported.stderr.as_str()), (1, expected), "{imported}");
+    };
+    let linked = [Entry::Link("lib", "usr"), Entry::File("usr/a", b"a"), Entry::HardLink("x", "usr/none")];
+    check(&linked, "archive on standard input: \"x\": the target of the hard link, \"usr/none\", does not exist\n");
+    check(
+        &[Entry::File("a", b""), Entry::File("a/b", b"")],
+        "archive on standard input: \"a/b\": the layer has entries in \"a\", but \"a\" is no directory in it\n",
+    );
+    let linked = tar_of(&[Entry::Link("lib", "usr"), Entry::File("usr/a", b"a"), Entry::HardLink("x", "lib/a")]);
+    assert_eq!(scene.fed(&["import", "-"], &linked).code, 0);
+}
+
 /// A web server that knows three paths, until the test ends. It answers so many requests.
 fn web(archive: Vec<u8>, requests: usize) -> String {
     use std::io::{BufRead, BufReader, Write};

@@ -63,7 +63,7 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
         let tee = Tee::new(stream, &mut *target, sender);
         let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
-            note(&mut writer, entry)?;
+            writer.entry(entry)?;
         }
         let tee = reader.finish()?;
         let written = tee.written();
@@ -79,31 +79,39 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
     Ok(Converted { tar_bytes, summary })
 }
 
-pub(super) fn note<S: Storage>(writer: &mut LayerWriter<'_, S>, entry: Entry) -> Result<()> {
-    let Entry { path, kind, mode, uid, gid, mtime, xattrs, data_offset, .. } = entry;
-    let xattrs = xattrs.into_iter().map(|xattr| Xattr { name: xattr.name, value: xattr.value }).collect();
-    let mtime = Mtime { seconds: mtime.seconds, nanoseconds: mtime.nanoseconds };
-    let attributes = Attributes { mode, uid, gid, mtime, xattrs };
-    let at = path.as_bytes();
-    let noted = match kind {
-        EntryKind::Directory { opaque } => writer.directory(at, &attributes, opaque),
-        EntryKind::File { size, sparse: None } => writer.file(at, &attributes, size, data_offset),
-        EntryKind::File { size, sparse: Some(map) } => {
-            let parts = map.extents().iter().map(|extent| (extent.offset, extent.length)).collect();
-            writer.sparse_file(at, &attributes, size, data_offset, parts)
-        }
-        EntryKind::Symlink { target } => writer.symlink(at, &attributes, &target),
-        EntryKind::HardLink { target } => writer.hard_link(at, target.as_bytes()),
-        EntryKind::CharDevice { major, minor } => writer.special(at, &attributes, FileType::CharDevice, (major, minor)),
-        EntryKind::BlockDevice { major, minor } => {
-            writer.special(at, &attributes, FileType::BlockDevice, (major, minor))
-        }
-        EntryKind::Fifo => writer.special(at, &attributes, FileType::Fifo, (0, 0)),
-        EntryKind::Whiteout(_) => writer.whiteout(at),
-        EntryKind::Opaque => writer.opaque(at),
-        EntryKind::AufsMetadata => Ok(()),
-    };
-    noted.map_err(|error| error.context(format_args!("{:?}", String::from_utf8_lossy(at))))
+impl<S: Storage> LayerWriter<'_, S> {
+    /// Takes an entry for what it is.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`] and [`LayerWriter::hard_link`], with the entry's path.
+    pub fn entry(&mut self, entry: Entry) -> Result<()> {
+        let Entry { path, kind, mode, uid, gid, mtime, xattrs, data_offset, .. } = entry;
+        let xattrs = xattrs.into_iter().map(|xattr| Xattr { name: xattr.name, value: xattr.value }).collect();
+        let mtime = Mtime { seconds: mtime.seconds, nanoseconds: mtime.nanoseconds };
+        let attributes = Attributes { mode, uid, gid, mtime, xattrs };
+        let at = path.as_bytes();
+        let noted = match kind {
+            EntryKind::Directory { opaque } => self.directory(at, &attributes, opaque),
+            EntryKind::File { size, sparse: None } => self.file(at, &attributes, size, data_offset),
+            EntryKind::File { size, sparse: Some(map) } => {
+                let parts = map.extents().iter().map(|extent| (extent.offset, extent.length)).collect();
+                self.sparse_file(at, &attributes, size, data_offset, parts)
+            }
+            EntryKind::Symlink { target } => self.symlink(at, &attributes, &target),
+            EntryKind::HardLink { target } => self.hard_link(at, target.as_bytes()),
+            EntryKind::CharDevice { major, minor } => {
+                self.special(at, &attributes, FileType::CharDevice, (major, minor))
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                self.special(at, &attributes, FileType::BlockDevice, (major, minor))
+            }
+            EntryKind::Fifo => self.special(at, &attributes, FileType::Fifo, (0, 0)),
+            EntryKind::Whiteout(_) => self.whiteout(at),
+            EntryKind::Opaque => self.opaque(at),
+            EntryKind::AufsMetadata => Ok(()),
+        };
+        noted.map_err(|error| error.context(format_args!("{:?}", String::from_utf8_lossy(at))))
+    }
 }
 
 /// A piece of a layer, which two threads read.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use dhow_base::Result;
 use dhow_spec::Digest;
 
-use super::convert::{Converted, Workspace, note};
+use super::convert::{Converted, Workspace};
 use super::format::HEAD_BYTES;
 use super::storage::Storage;
 use super::writer::LayerWriter;
@@ -27,7 +27,7 @@ pub fn convert_kept<S: Storage>(diff_id: &Digest, tar_bytes: u64, workspace: Wor
     let mut reader = TarReader::new(kept, format!("layer {diff_id}"), TarLimits::LAYER)
         .passing_over(|kept, count| Ok(kept.pass_over(count)));
     while let Some(entry) = reader.next_entry()? {
-        note(&mut writer, entry)?;
+        writer.entry(entry)?;
     }
     reader.finish()?;
     let summary = writer.finish(target, tar_bytes, diff_id)?;

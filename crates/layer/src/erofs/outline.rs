@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use dhow_base::Result;
 
-use super::convert::{Converted, note};
+use super::convert::Converted;
 use super::format::HEAD_BYTES;
 use super::passing::Unknown;
 use super::ranges::Ranges;
@@ -58,7 +58,7 @@ pub fn outline<S: Storage>(
                 let end = copy_data(&mut reader, target, start)?;
                 keeper.has_kept(start, end);
             }
-            note(&mut writer, entry)?;
+            writer.entry(entry)?;
         }
         reader.finish()?;
         Ok(())

@@ -9,7 +9,7 @@ use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
 use super::below::Below;
-use super::convert::{Tee, digest_of, note, waiting_chunks};
+use super::convert::{Tee, digest_of, waiting_chunks};
 use super::inode::Attributes;
 use super::storage::{ReadAt, Storage};
 use super::union::UnionNode;
@@ -74,7 +74,7 @@ pub fn convert_passing<S: Storage>(
 fn note_all<S: Storage>(stream: impl BufRead, writer: &mut LayerWriter<'_, S>) -> Result<()> {
     let mut reader = TarReader::new(stream, "layer", TarLimits::LAYER);
     while let Some(entry) = reader.next_entry()? {
-        note(writer, entry)?;
+        writer.entry(entry)?;
     }
     reader.finish()?;
     Ok(())

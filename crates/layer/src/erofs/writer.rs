@@ -238,12 +238,12 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// As [`LayerWriter::directory`]; [`Kind::Corrupt`] when there is no such file.
     pub fn hard_link(&mut self, path: &[u8], target: &[u8]) -> Result<()> {
         let failed = |cause: &str| {
-            let [path, target] = [path, target].map(|path| String::from_utf8_lossy(path).into_owned());
-            Error::new(Kind::Corrupt, format!("the hard link {path:?} points to {target:?}, which {cause}"))
+            let target = String::from_utf8_lossy(target);
+            Error::new(Kind::Corrupt, format!("the target of the hard link, {target:?}, {cause}"))
         };
         let id = match self.found(target)? {
             Some(id) => id,
-            None => self.found_below(target)?.ok_or_else(|| failed("is not there"))?,
+            None => self.found_below(target)?.ok_or_else(|| failed("does not exist"))?,
         };
         let node = *self.tree.node(id);
         match node.kind {
