@@ -98,7 +98,12 @@ fn a_link_in_a_container_leads_nowhere_else() {
         &scene,
         "bad",
         &[],
-        &[("away", &format!("->{victim}")), ("up", "->../../../../../../.."), ("self", "->/proc/1/root")],
+        &[
+            ("away", &format!("->{victim}")),
+            ("up", "->../../../../../../.."),
+            ("self", "->/proc/1/root"),
+            ("deep", "->no/where"),
+        ],
     );
     for (name, options) in [("still", &["create"][..]), ("moving", &["run"])] {
         let arguments = [options, &["--name", name, "bad", "sleep", "1000"]].concat();
@@ -122,6 +127,10 @@ fn a_link_in_a_container_leads_nowhere_else() {
         );
         assert_eq!(scene.dhow(&["cp", "one", &format!("{name}:/away/x")]).code, 1);
         assert_eq!(scene.dhow(&["cp", "one", &format!("{name}:/self/x")]).code, 1);
+        fails(
+            &scene.dhow(&["cp", "one", &format!("{name}:/deep")]),
+            &format!("Could not find the file /no in container {name}"),
+        );
         scene.must(&["cp", "one", &format!("{name}:/up/landed")]);
         scene.must(&["cp", &format!("{name}:/landed"), "landed"]);
         scene.must(&["rm", "-f", name]);

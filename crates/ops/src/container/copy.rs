@@ -235,17 +235,19 @@ impl Place {
     fn target(&self, path: &str) -> Result<Target> {
         let mut way = Way::parse(path.as_bytes());
         let wants_directory = way.wants_directory;
+        let mut above = above(path).to_owned();
         for _ in 0..LINKS_MAX {
             let found = match self.find(&way) {
                 Ok(found) => found,
                 // The directory above is missing, or is none.
-                Err(error) if self.naming == Naming::Docker => return Err(self.failed(above(path), error)),
+                Err(error) if self.naming == Naming::Docker => return Err(self.failed(&above, error)),
                 Err(error) => return Err(self.failed(path, error)),
             };
             match found.kind {
                 Some(FileKind::Symlink) => {
                     let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
                     way = way.through(&target);
+                    above = format!("/{}", joined(way.above()).display());
                 }
                 Some(FileKind::Directory) => {
                     let directory = found.directory.child(&found.name).map_err(|error| self.failed(path, error))?;
@@ -261,16 +263,13 @@ impl Place {
     }
 
     fn find(&self, way: &Way) -> io::Result<Found> {
-        let (last, above) = match way.parts.split_last() {
-            Some((last, above)) => (last.as_slice(), above),
-            None => (&b"."[..], &[][..]),
-        };
+        let last = way.parts.last().map_or(&b"."[..], Vec::as_slice);
         if way.wants_directory
             && let Ok(directory) = self.root.enter(&joined(&way.parts))
         {
             return Ok(Found { directory, name: OsString::from("."), kind: Some(FileKind::Directory) });
         }
-        let directory = self.root.enter(&joined(above))?;
+        let directory = self.root.enter(&joined(way.above()))?;
         let name = OsString::from_vec(last.to_vec());
         let kind = directory.stat_of(&name)?.map(|stat| stat.kind);
         if way.wants_directory && kind.is_some_and(|kind| kind != FileKind::Symlink) {
@@ -314,6 +313,11 @@ impl Way {
                 part => self.parts.push(part.to_vec()),
             }
         }
+    }
+
+    /// The directory that its last name is in.
+    fn above(&self) -> &[Vec<u8>] {
+        self.parts.split_last().map_or(&[][..], |(_, above)| above)
     }
 
     /// Where the link at its end leads.

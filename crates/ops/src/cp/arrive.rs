@@ -17,6 +17,9 @@ use super::{Copied, merge};
 /// Bytes of an archive that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
+/// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+
 /// What is copied, as far as it matters for where it goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moved<'a> {
@@ -68,9 +71,22 @@ impl Moved<'_> {
             None if wants_directory && !self.is_directory => {
                 Err(Error::new(Kind::NotFound, format!("no such directory: {target:?}")))
             }
-            None => beside(target),
+            None => beside(&behind_links(target)?),
         }
     }
+}
+
+/// Where a path leads that nothing is at: a symbolic link there may lead to where something can be (moby,
+/// `archive.CopyInfoDestinationPath`).
+fn behind_links(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        // One that ends with a slash would be looked up behind the link.
+        let link: PathBuf = path.components().collect();
+        let Ok(target) = fs::read_link(&link) else { return Ok(path) };
+        path = link.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(Error::new(Kind::Invalid, format!("cannot copy to {path:?}: too many levels of symbolic links")))
 }
 
 /// Puts what `write` writes, a tar archive, into a directory, which errors call `shown`.
@@ -126,4 +142,36 @@ fn told(note: &Note) -> String {
     let Note { what, why, count, first } = note;
     let times = if *count == 1 { String::new() } else { format!(" and {} more", count - 1) };
     format!("{what}: {why} ({first:?}{times})")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_to_nothing_lead_to_where_the_copy_goes() {
+        let folder = dhow_testkit::peers::scratch().expect("a folder");
+        let root = fs::canonicalize(folder.path()).expect("its path");
+        let path = |name: &str| root.join(name);
+        fs::create_dir(path("d")).expect("a directory");
+        for (target, name) in [("none", "d/one"), ("d/one", "two"), ("no/x", "deep"), ("b", "a"), ("a", "b")] {
+            symlink(target, path(name)).expect("a link");
+        }
+        symlink(path("d/other"), path("absolute")).expect("a link");
+        let check = |name: &str, is_directory: bool, expected: Result<&str, &str>| {
+            let moved = Moved { is_directory, contents_only: false, name: b"f" };
+            let placed = moved.place(&path(name)).map(|(directory, name)| directory.join(OsStr::from_bytes(&name)));
+            let expected = expected.map(path).map_err(|message| message.replace('@', &root.to_string_lossy()));
+            assert_eq!(placed.map_err(|error| error.to_string()), expected, "{name}");
+        };
+        check("d/one", false, Ok("d/none"));
+        check("two", true, Ok("d/none"));
+        check("absolute", false, Ok("d/other"));
+        check("new", false, Ok("new"));
+        check("deep", false, Err("invalid output path: directory \"@/no\" does not exist"));
+        check("two/", false, Err("no such directory: \"@/two/\""));
+        check("a", false, Err("cannot copy to \"@/a\": too many levels of symbolic links"));
+    }
 }
