@@ -166,15 +166,24 @@ impl Archive {
         Ok(complete)
     }
 
-    /// Says in docker's words what is wrong when copying `image` failed because bytes are not what the archive claims.
+    /// Says what is wrong when copying `image` failed because bytes are not what the archive claims: in docker's words, or with the
+    /// archive's name. Other errors come back as they are.
     ///
     /// Uncompressed layers of a docker archive are taken for what the config says and proven when they are copied, not
-    /// before; so the plain error names a digest mismatch, and this one the layer. Other errors come back as they are.
+    /// before; so the plain error names a digest mismatch, and this one the layer.
     pub fn explain(&self, image: &ArchiveImage, error: Error) -> Error {
-        match self.made.layers.get(&image.root.digest) {
-            Some(layers) if error.kind() == Kind::Corrupt => layers::first_mismatch(layers).unwrap_or(error),
-            _ => error,
+        if error.kind() != Kind::Corrupt {
+            return error;
         }
+        let layers = self.made.layers.get(&image.root.digest);
+        if let Some(mismatch) = layers.and_then(|layers| layers::first_mismatch(layers)) {
+            return mismatch;
+        }
+        let error = match &self.content {
+            Content::Tar(members) => error.context(format_args!("archive {:?}", members.path())),
+            Content::Directory(directory) => error.context(format_args!("directory {:?}", directory.root())),
+        };
+        error.with_hint("what it holds is damaged: make or fetch it once more")
     }
 
     fn check_roots(&self) -> Result<()> {

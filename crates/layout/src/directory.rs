@@ -153,6 +153,11 @@ impl OciDirectory {
         self.root.join(blob_path(digest))
     }
 
+    /// The folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The blob as an open file; nothing when it is not there.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<LocalBlob>> {
         open_file(self.path(digest))

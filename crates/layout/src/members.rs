@@ -1,6 +1,7 @@
 //! The table of a tar's members, made from its headers alone. Nothing is ever unpacked: a member is a range of the file.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use dhow_base::{Error, Kind, Result, fs};
 use dhow_content::LocalBlob;
@@ -134,6 +135,11 @@ impl Members {
         }
         self.table.insert(name, member);
         Ok(())
+    }
+
+    /// What the archive is called.
+    pub(crate) fn path(&self) -> &Path {
+        &self.archive.path
     }
 
     /// The range of the file that a member takes.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Entries, config, file, gzip, layer, load, open, tar};
+use common::{Entries, Entry, config, file, gzip, layer, load, open, tar};
 use dhow_base::Kind;
 use dhow_layout::{Archive, ArchiveInput};
 use dhow_spec::layout::OCI_LAYOUT_CONTENT;
@@ -63,6 +63,37 @@ impl Layout {
 
 fn names(archive: &Archive) -> Vec<Vec<String>> {
     archive.images().iter().map(|image| image.names.iter().map(|name| name.familiar()).collect()).collect()
+}
+
+#[test]
+fn what_holds_wrong_bytes_is_named() {
+    let mut layout = Layout::default();
+    let image = layout.image("one");
+    layout.root(&image, "");
+    let mut entries = layout.entries();
+    let (name, wrong) = entries.iter_mut().find(|(name, _)| name.starts_with("blobs/")).unwrap();
+    let (name, wrong) = (
+        name.clone(),
+        match wrong {
+            Entry::File(bytes) => {
+                bytes[0] ^= 1;
+                bytes.clone()
+            }
+            _ => unreachable!("a blob is a file"),
+        },
+    );
+    let said = |archive: &Archive| {
+        let error = load(archive, &tempfile::tempdir().unwrap().path().join("layout")).expect_err("wrong bytes");
+        assert!(error.hint().is_some());
+        error.to_string()
+    };
+    let mismatch = format!(
+        "digest mismatch: expected sha256:{}, got {}",
+        name.trim_start_matches("blobs/sha256/"),
+        Digest::sha256(&wrong)
+    );
+    let text = said(&open(&tar(&entries)).unwrap());
+    assert!(text.starts_with("archive \"/") && text.ends_with(&format!("/archive\": {mismatch}")), "{text}");
 }
 
 #[test]
@@ -151,7 +182,7 @@ fn wrong_blobs_do_not_get_through() {
     let blobs: Vec<String> = entries.iter().map(|(name, _)| name.clone()).filter(|n| n.starts_with("blobs")).collect();
     for name in blobs {
         let bytes = entries.iter().find_map(|(found, entry)| match entry {
-            common::Entry::File(bytes) if *found == name => Some(bytes.clone()),
+            Entry::File(bytes) if *found == name => Some(bytes.clone()),
             _ => None,
         });
         let mut wrong = bytes.unwrap();

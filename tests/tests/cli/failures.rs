@@ -366,6 +366,9 @@ fn a_read_only_store_can_be_read() {
             let clear = told.stderr.contains("the store \"[FOLDER]/store\" can only be read");
             assert!(clear, "{arguments:?}: {told}");
         }
+        let told = stage.scene.dhow(&["create", "acme/web:1"]);
+        let message = "cannot create a container: the store \"[FOLDER]/store\" can only be read";
+        assert!(told.code == 1 && told.stderr.contains(message), "{told}");
         // What is here already can leave: nothing has to be noted.
         stage.scene.must(&["push", &stage.server.name("acme/other:1")]);
         let pulled = stage.scene.dhow(&["pull", &stage.server.name("acme/other:1")]);

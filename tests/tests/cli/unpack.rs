@@ -18,7 +18,7 @@ fn files_appear_under_the_name_given() {
     assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "files"]), @r#"
     exit 1
     [err]
-    directory "files" exists and is not empty
+    cannot unpack to "files": the directory is not empty
     "#);
     fs::write(scene.path("files/own"), "x").expect("a file");
     assert_snapshot!(scene.dhow(&["unpack", "--force", "alpine:3.20", "files/"]), @"exit 0");
@@ -44,7 +44,12 @@ fn what_cannot_be_done_changes_nothing() {
     assert_snapshot!(scene.dhow(&["unpack", "--force", "alpine:3.20", "file"]), @r#"
     exit 1
     [err]
-    "file" exists and is no directory
+    cannot unpack to "file": it exists and is no directory
+    "#);
+    assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "."]), @r#"
+    exit 1
+    [err]
+    cannot unpack to ".": a new directory takes the place, and needs a name
     "#);
     assert_snapshot!(scene.dhow(&["unpack", "alpine:3.20", "no/such/parent"]), @r#"
     exit 1

@@ -49,6 +49,7 @@ pub fn create(context: &Context, options: &Options, machine: Machine) -> Result<
 
 pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state: ContainerState) -> Result<Made> {
     let store = context.store()?;
+    store.require_writable().map_err(|error| error.context("cannot create a container"))?;
     let found = select::find(context, &options.image, options.platform.as_ref())?;
     let image = store.config(&found.image_id)?;
     let naming = context.naming();

@@ -38,7 +38,8 @@ impl Pending {
     /// Makes a directory that is to become `target`, and returns it with a handle to work in.
     pub(crate) fn new(target: &Path, existing: Existing) -> Result<(Self, Dir)> {
         let Some(name) = target.file_name() else {
-            return Err(Error::new(Kind::Invalid, format!("{target:?} has no name that a directory could get")));
+            let message = format!("cannot unpack to {target:?}: a new directory takes the place, and needs a name");
+            return Err(Error::new(Kind::Invalid, message).with_hint("name a directory that is not there yet"));
         };
         let parent_path = match target.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -106,7 +107,8 @@ fn check(parent: &Dir, target: &Path, name: &OsStr, existing: Existing) -> Resul
     let failed = |error: io::Error| Error::io(format_args!("cannot unpack to {target:?}"), error);
     let Some(found) = parent.stat_of(name).map_err(failed)? else { return Ok(()) };
     if found.kind != FileKind::Directory {
-        return Err(Error::new(Kind::AlreadyExists, format!("{target:?} exists and is no directory")));
+        let message = format!("cannot unpack to {target:?}: it exists and is no directory");
+        return Err(Error::new(Kind::AlreadyExists, message).with_hint("name a directory that is not there yet"));
     }
     if found.identity.0 != parent.stat().map_err(failed)?.identity.0 {
         let message = format!("{target:?} is a mount point, which cannot be replaced");
@@ -119,8 +121,8 @@ fn check(parent: &Dir, target: &Path, name: &OsStr, existing: Existing) -> Resul
 }
 
 fn occupied(target: &Path) -> Error {
-    Error::new(Kind::AlreadyExists, format!("directory {target:?} exists and is not empty"))
-        .with_hint("--force replaces it with all that is in it")
+    Error::new(Kind::AlreadyExists, format!("cannot unpack to {target:?}: the directory is not empty"))
+        .with_hint("name one that is not there yet; --force replaces it with all that is in it")
 }
 
 fn in_the_way(error: &io::Error) -> bool {
