@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -58,5 +60,25 @@ impl Nobody {
         let (code, out, err) = self.run(arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {err}");
         out
+    }
+}
+
+impl Drop for Nobody {
+    /// Trees that were given up are removed by a process of their own, which makes files in the folder that is to go.
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.is_in_use() && Instant::now() < end {
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Nobody {
+    /// Whether a process was started with a path in the folder.
+    fn is_in_use(&self) -> bool {
+        let folder = self.folder.path().to_string_lossy();
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        lines.any(|line| String::from_utf8_lossy(&line).contains(&*folder))
     }
 }

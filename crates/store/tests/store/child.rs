@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::common::SCRATCH;
 use crate::{crash, power, processes};
 
 const ORDER: &str = "DHOW_STORE_TEST_ORDER";
 
-/// A process that will run `order` on the store at `root`, with up to two further words.
-pub(crate) fn command(order: &str, root: &Path, words: &[&str]) -> Command {
+/// A process that will run `order` on the store at `root`, with up to two further words. What it makes aside is in `folder`, which
+/// goes with the test: the process may be killed before it removes anything.
+pub(crate) fn command(order: &str, folder: &Path, root: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child::child", "--ignored", "--nocapture", "--test-threads=1"]);
-    command.env(ORDER, [&[order, root.to_str().unwrap()], words].concat().join("\n"));
+    command.env(SCRATCH, folder).env(ORDER, [&[order, root.to_str().unwrap()], words].concat().join("\n"));
     command.stdout(Stdio::null()).stderr(Stdio::inherit()).stdin(Stdio::null());
     command
 }

@@ -12,10 +12,17 @@ use dhow_testkit::images::{self, Compression, Format, Layout};
 use futures::executor::block_on;
 use tempfile::TempDir;
 
+/// The variable that names the folder for all that a process of a test makes aside.
+pub(crate) const SCRATCH: &str = "DHOW_STORE_TEST_SCRATCH";
+
 /// A directory in memory where there is one: most tests sync a lot and test no disk.
 pub(crate) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { TempDir::new().unwrap() }
+    match std::env::var_os(SCRATCH) {
+        Some(folder) => TempDir::new_in(folder).unwrap(),
+        None if memory.is_dir() => TempDir::new_in(memory).unwrap(),
+        None => TempDir::new().unwrap(),
+    }
 }
 
 pub(crate) fn options() -> OpenOptions {

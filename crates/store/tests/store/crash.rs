@@ -82,7 +82,9 @@ fn fails_at(point: &str, actions: &[&str]) {
             let acknowledged = directory.path().join("acknowledged");
             let armed = format!("{point}:{skip}={action}");
             let status =
-                command("crash", &root_of(&directory), &[acknowledged.to_str().unwrap(), &armed]).status().unwrap();
+                command("crash", directory.path(), &root_of(&directory), &[acknowledged.to_str().unwrap(), &armed])
+                    .status()
+                    .unwrap();
             assert!(status.success() || *action == "abort", "{armed}: {status}");
             let steps: Vec<String> =
                 std::fs::read_to_string(&acknowledged).unwrap_or_default().lines().map(str::to_owned).collect();

@@ -29,7 +29,7 @@ fn run(handle: &Handle, journal: &str) -> Vec<String> {
     let outside = scratch();
     let acknowledged = outside.path().join("acknowledged");
     let root = handle.mountpoint().join("store");
-    command("power", &root, &[acknowledged.to_str().unwrap(), journal]).status().unwrap();
+    command("power", outside.path(), &root, &[acknowledged.to_str().unwrap(), journal]).status().unwrap();
     std::fs::read_to_string(&acknowledged).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 

@@ -44,13 +44,14 @@ pub(crate) fn child(root: &Path, seed: u64) {
 fn work_together_and_leave_the_store_sound() {
     let directory = scratch();
     let root = root_of(&directory);
-    let mut children: Vec<_> =
-        (0..6_u64).map(|seed| command("busy", &root, &[&seed.to_string()]).spawn().unwrap()).collect();
+    let mut children: Vec<_> = (0..6_u64)
+        .map(|seed| command("busy", directory.path(), &root, &[&seed.to_string()]).spawn().unwrap())
+        .collect();
     let mut random = Random::new(99);
     let end = Instant::now() + TIME;
     // Two places are for processes that are killed again and again, at any moment.
     while Instant::now() < end {
-        let mut victim = command("busy", &root, &[&random.number().to_string()]).spawn().unwrap();
+        let mut victim = command("busy", directory.path(), &root, &[&random.number().to_string()]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(50 + random.below(250)));
         victim.kill().unwrap();
         victim.wait().unwrap();
