@@ -74,11 +74,11 @@ impl Drop for Nobody {
 }
 
 impl Nobody {
-    /// Whether a process was started with a path in the folder.
+    /// Whether a process has the folder for its home.
     fn is_in_use(&self) -> bool {
         let folder = self.folder.path().to_string_lossy();
         let processes = fs::read_dir("/proc").expect("processes").flatten();
-        let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-        lines.any(|line| String::from_utf8_lossy(&line).contains(&*folder))
+        let mut variables = processes.filter_map(|process| fs::read(process.path().join("environ")).ok());
+        variables.any(|variables| String::from_utf8_lossy(&variables).contains(&*folder))
     }
 }
