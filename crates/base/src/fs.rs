@@ -4,12 +4,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "this module is the door that the ban points to")]
 
-use std::fs::{self as std_fs, File, OpenOptions};
+use std::fs::{self as std_fs, File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
 
 use crate::fault;
 use crate::{Error, Kind, Result};
@@ -36,19 +38,35 @@ pub enum Durability {
 /// # Errors
 /// The operating system's, with the path.
 pub fn create_dir_all(path: &Path) -> Result<()> {
-    create_dir_all_with(path, 0o700)
-}
-
-/// As [`create_dir_all`], with another mode; the process's umask is taken off it.
-///
-/// # Errors
-/// The operating system's, with the path.
-pub fn create_dir_all_with(path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std_fs::DirBuilder::new()
         .recursive(true)
-        .mode(mode)
+        .mode(0o700)
         .create(path)
+        .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
+}
+
+/// As [`create_dir_all`], but what is made can be entered and read by everybody, whatever the process's umask is.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn create_dir_all_for_everybody(path: &Path) -> Result<()> {
+    let make = |folder: &Path| -> io::Result<()> {
+        match std_fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+            made => made?,
+        }
+        // What somebody puts in its place meanwhile keeps its mode.
+        let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
+        let made = OpenOptions::new().read(true).custom_flags(flags).open(folder)?;
+        made.set_permissions(Permissions::from_mode(0o755))
+    };
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    missing
+        .into_iter()
+        .rev()
+        .try_for_each(make)
         .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
 }
 

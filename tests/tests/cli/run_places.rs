@@ -3,7 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 
 use super::run::{is_running, says, scene, wait};
 
@@ -25,7 +26,7 @@ fn devices_are_docker_s() {
         assert!(transcript.code == code && transcript.stderr.contains(words), "{arguments:?}: {transcript}");
     }
     let node = |name: &str| {
-        let made = std::process::Command::new("mknod").arg(scene.path(name)).args(["c", "1", "5"]).status();
+        let made = Command::new("mknod").arg(scene.path(name)).args(["c", "1", "5"]).status();
         assert!(made.expect("mknod").success());
     };
     fs::create_dir_all(scene.path("nodes/deep")).expect("folders");
@@ -77,6 +78,22 @@ fn a_volume_at_etc_hides_no_hosts() {
     let Some(scene) = scene() else { return };
     let options = ["--network", "none", "-h", "own", "-v", "etc:/etc"];
     says(&scene, &options, "cat /etc/hostname; grep -c localhost /etc/hosts; ls /etc/group", "own\n2\n/etc/group\n");
+}
+
+/// What is made for a container is for every user in it, also where the machine's administrator keeps all new files to himself.
+#[test]
+fn what_is_made_for_a_container_is_readable_whatever_the_umask() {
+    let Some(scene) = scene() else { return };
+    let script = "stat -c '%a %n' /etc/hosts /etc/hostname /etc/resolv.conf /new";
+    let options = ["-v", "./made/deep:/new", "--user", "bob"];
+    let command = scene.command(&[&["run", "--rm"], &options[..], &["box", "sh", "-c", script]].concat());
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = scene.run(shell.current_dir(scene.path("")));
+    let expected = "644 /etc/hosts\n644 /etc/hostname\n644 /etc/resolv.conf\n755 /new\n";
+    assert_eq!((said.code, said.stdout.as_str()), (0, expected), "{said}");
+    assert_eq!(fs::metadata(scene.path("made")).expect("a folder").mode() & 0o777, 0o755);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
-use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_with};
+use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_for_everybody};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_spec::Digest;
@@ -128,7 +128,7 @@ fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
                 .map_err(|error| error.context(format_args!("create {}", mount.source)))?;
         }
         // Whoever runs in the container is to see into it.
-        MountKind::Bind if !path.exists() && mount.make_source => create_dir_all_with(path, 0o755)?,
+        MountKind::Bind if !path.exists() && mount.make_source => create_dir_all_for_everybody(path)?,
         MountKind::Bind if !path.exists() => {
             let message =
                 format!("invalid mount config for type \"bind\": bind source path does not exist: {}", mount.source);

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
+use dhow_base::beneath::set_mode;
+use dhow_base::fs::{AtomicFile, Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
     self, Ended, Group, Habits, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
@@ -330,7 +331,7 @@ fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -
     let mut mounts = Vec::new();
     for (name, text) in texts {
         let path = directory.join(name);
-        write_atomic(&path, text.as_bytes(), 0o644, Durability::Cached)?;
+        write_for_all(&path, &text)?;
         let target = format!("/etc/{name}");
         if settings.mounts.iter().any(|mount| mount.target == target) {
             continue;
@@ -339,6 +340,15 @@ fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -
         mounts.push(MountSpec { target, what, read_only: settings.read_only });
     }
     Ok(mounts)
+}
+
+/// Writes a file that every user of the container may read, whatever the umask is of the one who runs it.
+fn write_for_all(path: &Path, text: &str) -> Result<()> {
+    const MODE: u32 = 0o644;
+    let mut file = AtomicFile::create(path, MODE)?;
+    set_mode(file.file(), MODE).map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+    file.write_all(text.as_bytes())?;
+    file.commit(Durability::Cached)
 }
 
 /// One of the machine's files; one that cannot be read is empty.
