@@ -85,3 +85,31 @@ fn results_that_do_not_arrive_are_a_failure() {
     cannot write to standard output: no space left on device
     ");
 }
+
+/// Nor is what a container wrote lost without a word, whatever code its program ends with.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "/dev/full is no file of dhow's")]
+fn what_a_container_wrote_that_does_not_arrive_is_a_failure() {
+    let Some(scene) = super::run::scene() else { return };
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let run = ["run", "--name", "one", "box", "sh", "-c", "echo lost; exit 3"];
+    let lost = scene.run(scene.command(&run).stdout(full()));
+    assert_eq!((lost.code, lost.stderr.as_str()), (1, "write /dev/stdout: no space left on device\n"));
+    let ended = scene.must(&["container", "inspect", "-f", "{{.State.ExitCode}}", "one"]);
+    assert_eq!(ended, "3\n");
+    let lost = scene.run(scene.command(&["start", "-a", "one"]).stdout(full()));
+    assert_eq!((lost.code, lost.stderr.as_str()), (1, "write /dev/stdout: no space left on device\n"));
+    let warned = ["run", "--rm", "box", "sh", "-c", "echo lost >&2"];
+    assert_eq!(scene.run(scene.command(&warned).stderr(full())).code, 1);
+    let podman = scene.run(scene.command_as("podman", &run[..1]).args(["--rm"]).args(&run[3..]).stdout(full()));
+    assert!(podman.stderr.starts_with("Error: attaching to container "), "{podman}");
+    assert!(podman.stderr.ends_with(": write /dev/stdout: no space left on device\n"), "{podman}");
+    assert_eq!(podman.code, 126);
+    // A reader that goes away is told of by docker's client, and ends podman's.
+    for (program, expected) in [("docker", (1, "write /dev/stdout: broken pipe\n")), ("podman", (141, ""))] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let said = scene.run(scene.command_as(program, &["run", "--rm", "box", "echo", "lost"]).stdout(writer));
+        assert_eq!((said.code, said.stderr.lines().last().unwrap_or_default()), (expected.0, expected.1.trim_end()));
+    }
+}

@@ -48,7 +48,7 @@ const KILLED: i64 = 128 + 9;
 const OWN_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 /// A run that has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Run {
     /// The container's ID.
     pub id: String,
@@ -139,7 +139,7 @@ impl AtEnd {
 fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileLock) -> Result<Run> {
     let directory = directory(store, id)?;
     let code = match &ran {
-        Ok(Ended::Exited(code)) => Some(i64::from(*code)),
+        Ok(Ended::Exited(code) | Ended::Unheard(code, _)) => Some(i64::from(*code)),
         Ok(Ended::GivenUp) => Some(KILLED),
         _ => None,
     };

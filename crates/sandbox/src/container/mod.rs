@@ -30,7 +30,7 @@ pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, capability_number, default_capabilities};
 pub use shown::{show, show_running};
 pub use spec::{Habits, MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage};
-pub use streams::Streams;
+pub use streams::{Streams, Unwritten};
 pub use ulimits::Ulimit;
 pub use watch::{Ended, run};
 

@@ -11,6 +11,9 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 /// Bytes that are moved at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Go's name for standard output (`os.Stdout`).
+const OUTPUT: &str = "/dev/stdout";
+
 /// The streams of whoever runs a container.
 #[derive(Debug)]
 pub struct Streams {
@@ -20,6 +23,29 @@ pub struct Streams {
     pub output: OwnedFd,
     /// Where its standard error goes.
     pub error: OwnedFd,
+}
+
+/// What a stream of a container did not get to, and why.
+#[derive(Debug)]
+pub struct Unwritten {
+    /// The stream, under the name that Go's programs have for it.
+    pub to: &'static str,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+/// A thread that passes on what a container writes.
+pub(super) struct Moving {
+    to: &'static str,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Moving {
+    /// Waits for the last byte, or for the first that could not be written.
+    pub(super) fn finish(self) -> Option<Unwritten> {
+        let error = self.thread.join().ok()?.err()?;
+        Some(Unwritten { to: self.to, error })
+    }
 }
 
 /// Our ends of the container's pipes.
@@ -44,11 +70,14 @@ impl Pipes {
     }
 
     /// Moves bytes until the container's ends are closed. The thread for its input ends with the process: it waits for the user.
-    pub(super) fn connect(self, streams: Streams) -> Vec<JoinHandle<()>> {
+    pub(super) fn connect(self, streams: Streams) -> Vec<Moving> {
         if let (Some(theirs), Some(ours)) = (self.input, streams.input) {
             let _ = move_all(File::from(ours), theirs);
         }
-        vec![move_all(self.output, File::from(streams.output)), move_all(self.error, File::from(streams.error))]
+        vec![
+            Moving { to: OUTPUT, thread: move_all(self.output, File::from(streams.output)) },
+            Moving { to: "/dev/stderr", thread: move_all(self.error, File::from(streams.error)) },
+        ]
     }
 }
 
@@ -93,11 +122,11 @@ impl Terminal {
     }
 
     /// As [`Pipes::connect`].
-    pub(super) fn connect(&self, streams: Streams) -> io::Result<Vec<JoinHandle<()>>> {
+    pub(super) fn connect(&self, streams: Streams) -> io::Result<Vec<Moving>> {
         if let Some(ours) = streams.input {
             let _ = move_all(File::from(ours), self.master.try_clone()?);
         }
-        Ok(vec![move_all(self.master.try_clone()?, File::from(streams.output))])
+        Ok(vec![Moving { to: OUTPUT, thread: move_all(self.master.try_clone()?, File::from(streams.output)) }])
     }
 }
 
@@ -124,20 +153,18 @@ impl Drop for UserTerminal {
     }
 }
 
-fn move_all(mut from: File, mut to: File) -> JoinHandle<()> {
+/// Moves bytes until there are none any more, or until nobody takes them: an error then. Both ends are dropped, so that the other side hears
+/// of it.
+fn move_all(mut from: File, mut to: File) -> JoinHandle<io::Result<()>> {
     thread::spawn(move || {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            let count = match from.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => to.write_all(&buffer[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A terminal whose other side is closed says that so.
-                Err(_) => break,
-            };
-            // Whoever reads may be gone: then the other side is to hear of it, by both ends being dropped.
-            if to.write_all(&buffer[..count]).is_err() {
-                break;
+                Err(_) => return Ok(()),
             }
         }
     })

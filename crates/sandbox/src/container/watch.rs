@@ -21,7 +21,7 @@ use super::calls::{self, HeldSignals};
 use super::cgroup::Group;
 use super::inside::{restrict, view};
 use super::spec::{Report, Spec, StartFailure};
-use super::streams::{Pipes, Screen, Streams, Terminal};
+use super::streams::{Moving, Pipes, Screen, Streams, Terminal, Unwritten};
 
 /// Signals that are passed on to the container: all that docker's client passes on but those of faults, of background input and output, and of
 /// real time.
@@ -47,10 +47,12 @@ const PASSED_ON: [i32; 15] = [
 const INTERRUPTIONS_MAX: u32 = 3;
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Ended {
     /// The program ended; 128 and the number of the signal if one ended it.
     Exited(u8),
+    /// The same, and not all that it wrote could be passed on.
+    Unheard(u8, Unwritten),
     /// The program was killed, since it did not heed being asked to end so often.
     GivenUp,
     /// The program was not started.
@@ -114,8 +116,11 @@ pub fn run(
     };
     let ended = wait(&mut first, &signals, terminal.as_ref(), stopped).map_err(cannot)?;
     // With the first process all others of the container ended, and with them their ends of the streams.
-    moving.into_iter().for_each(|thread| drop(thread.join()));
-    Ok(ended)
+    let unwritten = moving.into_iter().map(Moving::finish).fold(None, Option::or);
+    Ok(match (ended, unwritten) {
+        (Ended::Exited(code), Some(unwritten)) => Ended::Unheard(code, unwritten),
+        (ended, _) => ended,
+    })
 }
 
 /// Says how soon a process is killed when the machine runs out of memory; as long as one may look into it.

@@ -1,14 +1,17 @@
 //! `create` and `run`.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use clap::Args;
+use dhow_base::error::words;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Streams, Witness};
+use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Streams, Unwritten, Witness};
 
 use super::flags::Flags;
 use super::found::taken;
 use super::machine;
+use crate::console::BROKEN_PIPE;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::ago;
 use crate::personality::Personality;
@@ -101,7 +104,7 @@ impl Run {
         let mut told = Told { session, flags: Some(&self.flags) };
         let run = container::run(&context, &options, machine, streams, &mut told)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
-        ended(session, run.ended, refused)
+        ended(session, run, refused)
     }
 }
 
@@ -140,7 +143,7 @@ pub(super) fn check_terminal(session: &Session<'_>, interactive: bool, wants_ter
 /// This process's own streams.
 pub(super) fn streams(session: &Session<'_>, interactive: bool) -> Outcome<Streams> {
     session.console.flush();
-    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     let own = |stream: &dyn AsFd| {
         stream.as_fd().try_clone_to_owned().map_err(|error| Error::io("cannot pass the streams on", error))
     };
@@ -151,12 +154,13 @@ pub(super) fn streams(session: &Session<'_>, interactive: bool) -> Outcome<Strea
 /// Ends as the container did. `refused` says how the verb tells of one that was not started, by which code of docker's `run`.
 pub(super) fn ended(
     session: &Session<'_>,
-    ended: Ended,
+    run: container::Run,
     refused: impl FnOnce(&Session<'_>, Failure, u8) -> Failure,
 ) -> Outcome {
-    match ended {
+    match run.ended {
         Ended::Exited(0) => Ok(()),
         Ended::Exited(code) => Err(Failure::Quiet(code)),
+        Ended::Unheard(_, unwritten) => Err(unheard(session, &run.id, &unwritten)),
         // Podman's client passes them on for ever.
         Ended::GivenUp if session.personality == Personality::Podman => Err(Failure::Quiet(KILLED)),
         Ended::GivenUp => {
@@ -176,6 +180,19 @@ pub(super) fn ended(
             let message = start_message(session.personality, &failure);
             Err(refused(session, Failure::Engine(Error::new(Kind::Invalid, message)), code))
         }
+    }
+}
+
+/// The client's words and code when its own streams take no more, whatever code the container ended with.
+fn unheard(session: &Session<'_>, id: &str, unwritten: &Unwritten) -> Failure {
+    let is_podman = session.personality == Personality::Podman;
+    if is_podman && unwritten.error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::Quiet(BROKEN_PIPE);
+    }
+    let message = format!("write {}: {}", unwritten.to, words(&unwritten.error));
+    match is_podman {
+        true => Failure::Usage { message: format!("Error: attaching to container {id}: {message}"), code: NOT_EXECUTABLE },
+        false => Failure::Usage { message, code: FAILED },
     }
 }
 

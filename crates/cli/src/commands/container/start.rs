@@ -52,7 +52,7 @@ impl Verb for Start {
         let mut told = Told { session, flags: None };
         let run = container::start(&context, &record, machine, streams, &mut told)
             .map_err(|error| refused(session, error.into(), FAILED))?;
-        ended(session, run.ended, refused)
+        ended(session, run, refused)
     }
 }
 
