@@ -56,6 +56,20 @@ pub fn users_of(uid: u32, name: Option<&str>, search_path: &OsStr) -> Users {
     }
 }
 
+/// Whether there are other users than root in the user namespace that this process was started in; nothing where that is the machine's own,
+/// or cannot be told. Who is root in a container without the machine's rights (LXC's, or a rootless engine's) is in such a namespace.
+pub fn around() -> Option<bool> {
+    let map = read_limited(Path::new("/proc/self/uid_map"), RANGES_BYTES_MAX).ok()?;
+    has_users(&String::from_utf8_lossy(&map))
+}
+
+/// As [`around`], by a map (user_namespaces(7), "User and group ID mappings").
+fn has_users(map: &str) -> Option<bool> {
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    let count: u64 = counts.sum();
+    (1..u64::from(u32::MAX)).contains(&count).then_some(count > 1)
+}
+
 fn range_in(text: &str, uid: u32, name: Option<&str>) -> Option<Range> {
     let uid = uid.to_string();
     text.lines().find_map(|line| {
@@ -192,6 +206,16 @@ pub fn map_users(arguments: &[impl AsRef<OsStr>], search_path: &OsStr) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_tells_whose_namespace_it_is() {
+        assert_eq!(has_users("         0          0 4294967295\n"), None);
+        assert_eq!(has_users("0 1000 1\n"), Some(false));
+        assert_eq!(has_users("0 100000 65536\n"), Some(true));
+        assert_eq!(has_users("0 1000 1\n1 100000 65536\n"), Some(true));
+        // A namespace without users, and no map at all.
+        assert_eq!(has_users(""), None);
+    }
 
     #[test]
     fn ranges_are_found_by_name_and_by_number() {

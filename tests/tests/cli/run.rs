@@ -552,3 +552,22 @@ fn who_is_not_root_runs_containers_too() {
     says(&["ps", "-aq"], "");
     assert!(fs::read_dir(nobody.path("store/containers")).expect("a folder").next().is_none());
 }
+
+/// Root in a container without the machine's rights, as LXC and rootless engines make them, may mount no layer files either.
+#[test]
+fn who_is_root_in_somebody_s_user_namespace_runs_containers_too() {
+    let Some(scene) = scene() else { return };
+    let dhow = |arguments: &[&str]| {
+        let command = scene.command(arguments);
+        let mut inside = Command::new("/usr/bin/unshare");
+        inside.args(["--user", "--map-root-user", "--mount"]).arg(command.get_program()).args(arguments);
+        inside.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        scene.run(inside.current_dir(scene.path("")).stdin(Stdio::null()))
+    };
+    let ran = dhow(&["run", "--name", "one", "box", "sh", "-c", "id -u; echo new > /made"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "0\n"), "{ran}");
+    let pulled = dhow(&["run", "--rm", "--pull", "never", "absent", "true"]);
+    assert!(pulled.stderr.contains("No such image: absent:latest"), "{pulled}");
+    assert_eq!(dhow(&["commit", "one", "kept"]).code, 0);
+    assert_eq!(dhow(&["run", "--rm", "kept", "cat", "/made"]).stdout, "new\n");
+}

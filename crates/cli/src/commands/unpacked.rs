@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Args;
-use dhow_ops::container::user_namespace::{Users, users_of};
+use dhow_ops::container::user_namespace::{Users, around, users_of};
 use dhow_ops::unpacking::{self, Form, Helper, Ownership};
 
 use super::container::machine;
@@ -29,10 +29,13 @@ pub(super) fn form(session: &Session<'_>, text: Option<&str>) -> Outcome<Option<
 /// Root gives files to those that the image names, and so does root in a user namespace; else all belong to the one who asks.
 fn tree(session: &Session<'_>) -> Outcome<Form> {
     let environment = &session.environment;
-    match environment.in_user_namespace {
+    let has_users = match environment.in_user_namespace {
+        None if environment.user == 0 => Some(around().unwrap_or(true)),
+        in_its_own => in_its_own,
+    };
+    match has_users {
         Some(true) => return Ok(Form::Tree(Ownership::Kept)),
         Some(false) => return Ok(Form::Tree(Ownership::Single)),
-        None if environment.user == 0 => return Ok(Form::Tree(Ownership::Kept)),
         None => {}
     }
     let users = users_of(environment.user, environment.user_name.as_deref(), &environment.search_path);

@@ -20,7 +20,9 @@ pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
         return Ok(Machine { in_user_namespace: true, has_users });
     }
     if environment.user == 0 {
-        return Ok(Machine { in_user_namespace: false, has_users: true });
+        // Root of a namespace that somebody else made has no more rights than in one of its own.
+        let around = user_namespace::around();
+        return Ok(Machine { in_user_namespace: around.is_some(), has_users: around.unwrap_or(true) });
     }
     container::forget_ended(&session.local_context()?)?;
     let users = user_namespace::users_of(environment.user, environment.user_name.as_deref(), &environment.search_path);
