@@ -80,6 +80,23 @@ fn a_volume_at_etc_hides_no_hosts() {
     says(&scene, &options, "cat /etc/hostname; grep -c localhost /etc/hosts; ls /etc/group", "own\n2\n/etc/group\n");
 }
 
+/// In a container, a store is on the container's own files.
+#[test]
+fn a_store_on_overlayfs_is_told_as_that() {
+    let Some(scene) = scene() else { return };
+    let script = "mount -t tmpfs none below; mkdir below/lower below/upper below/work; \
+                  mount -t overlay none -o lowerdir=below/lower,upperdir=below/upper,workdir=below/work over; \
+                  cp -a store over; exec ./dhow --root over/store run --rm box true";
+    for folder in ["below", "over"] {
+        fs::create_dir(scene.path(folder)).expect("a folder");
+    }
+    let mut shell = Command::new("/usr/bin/unshare");
+    let said = scene.run(shell.args(["--mount", "/bin/sh", "-c", script]).current_dir(scene.path("")));
+    assert_eq!(said.code, 125, "{said}");
+    assert!(said.stderr.contains("the store is on overlayfs, as the files of a container are"), "{said}");
+    assert!(said.stderr.contains("choose a store elsewhere by --root"), "{said}");
+}
+
 /// What is made for a container is for every user in it, also where the machine's administrator keeps all new files to himself.
 #[test]
 fn what_is_made_for_a_container_is_readable_whatever_the_umask() {

@@ -161,7 +161,7 @@ pub(crate) fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
 
 fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
     let mounted = lay_over(&spec.root, spec.in_user_namespace)?;
-    let whole = |error| failed("the files of the image")(error);
+    let whole = |error| failed(layers::WHOLE)(error);
     // What is made in a container is no way to the machine's devices.
     restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(whole)?;
     attach_at(&mounted, &spec.mount_point).map_err(whole)?;

@@ -16,6 +16,9 @@ use crate::overlay::Overlay;
 const STUBS: [&str; 8] =
     ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", "etc/hosts", "etc/hostname"];
 
+/// What all of it is called in failures.
+pub(super) const WHOLE: &str = "the files of the image";
+
 /// What overlayfs is known by (statfs(2), `OVERLAYFS_SUPER_MAGIC`).
 const OVERLAY: rustix::fs::FsWord = 0x794c_7630;
 
@@ -26,10 +29,11 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     }
     let lower = lower(files)?;
     let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
-    let whole = |error| failed("the files of the image")(error);
-    let place = mount_point(&files.scratch, "whole").map_err(whole)?;
+    let place = mount_point(&files.scratch, "whole").map_err(failed(WHOLE))?;
     let overlay = |lower: &[&Path], upper: &Path| {
-        Overlay { lower, upper: Some((upper, &files.work)), user_xattr: in_user_namespace }.mount(&place).map_err(whole)
+        Overlay { lower, upper: Some((upper, &files.work)), user_xattr: in_user_namespace }
+            .mount(&place)
+            .map_err(|error| not_over(upper, error))
     };
     if is_empty(&files.stubs) {
         // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
@@ -39,9 +43,23 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     overlay(&with_stubs, &files.upper)
 }
 
+/// Overlayfs refuses changes to lie on some file systems without saying so: on another overlayfs, above all, which a container's own files
+/// are (kernel, `Documentation/filesystems/overlayfs.rst`).
+fn not_over(upper: &Path, error: Errno) -> StartFailure {
+    let is_on_overlay =
+        || open_directory(upper).and_then(rustix::fs::fstatfs).is_ok_and(|about| about.f_type == OVERLAY);
+    if error != Errno::INVAL || !is_on_overlay() {
+        return failed(WHOLE)(error);
+    }
+    StartFailure::setup(
+        "the store is on overlayfs, as the files of a container are, and overlayfs cannot keep what containers change there: choose a \
+         store elsewhere by --root, on a volume or in memory",
+    )
+}
+
 /// A second view of what is mounted already.
 fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
-    let told = |error| failed("the files of the image")(error);
+    let told = |error| failed(WHOLE)(error);
     let found = open_directory(point).map_err(told)?;
     if rustix::fs::fstatfs(&found).map_err(told)?.f_type != OVERLAY {
         return Err(StartFailure::setup("the container was unmounted just now: try again"));
@@ -62,7 +80,7 @@ fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
     }
     let mut points = Vec::new();
     for (number, layer) in files.lower.iter().enumerate() {
-        let point = mount_point(&files.scratch, &number.to_string()).map_err(failed("the files of the image"))?;
+        let point = mount_point(&files.scratch, &number.to_string()).map_err(failed(WHOLE))?;
         let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
         attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
         points.push(point);
