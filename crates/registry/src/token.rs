@@ -127,16 +127,17 @@ impl TokenCache {
     }
 }
 
+/// A token service's answer. Some have `null` where they have nothing, as Go's decoder forgives.
 #[derive(Deserialize)]
 struct Answer {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
-    #[serde(default)]
-    refresh_token: String,
-    #[serde(default)]
+    token: Option<String>,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
     expires_in: Option<f64>,
+}
+
+fn not_empty(token: Option<String>) -> Option<String> {
+    token.filter(|token| !token.is_empty())
 }
 
 /// A token that is to be asked for.
@@ -358,7 +359,7 @@ impl Response {
     /// The refresh token, of an answer that has one.
     fn refresh_token(self) -> Option<Secret> {
         let answer: Answer = serde_json::from_slice(&self.body.ok()?).ok()?;
-        Some(answer.refresh_token).filter(|token| !token.is_empty()).map(Secret::new)
+        not_empty(answer.refresh_token).map(Secret::new)
     }
 
     fn token(self) -> Result<Token> {
@@ -371,16 +372,14 @@ impl Response {
             .map_err(|error| {
                 unusable(format!("not the JSON expected (line {}, column {})", error.line(), error.column()))
             })?;
-        let access = if answer.access_token.is_empty() { answer.token } else { answer.access_token };
-        if access.is_empty() {
-            return Err(unusable("neither \"token\" nor \"access_token\"".to_owned()));
-        }
+        let access = not_empty(answer.access_token).or_else(|| not_empty(answer.token));
+        let access = access.ok_or_else(|| unusable("neither \"token\" nor \"access_token\"".to_owned()))?;
         let (least, most) = LIFETIME_SECONDS;
         let stated = answer.expires_in.filter(|seconds| *seconds > 0.0);
         let lifetime = stated.map_or(LIFETIME_DEFAULT, |seconds| Duration::from_secs_f64(seconds.clamp(least, most)));
         Ok(Token {
             access: Secret::new(access),
-            refresh: Some(answer.refresh_token).filter(|token| !token.is_empty()).map(Secret::new),
+            refresh: not_empty(answer.refresh_token).map(Secret::new),
             renewal: renewal(lifetime),
         })
     }
@@ -437,6 +436,20 @@ mod tests {
         cache.forget(&header("new"));
         assert_eq!(cache.get(&realm(None), &a), None);
         assert_eq!(cache.get(&realm(None), &b), Some(Secret::new("other")));
+    }
+
+    #[test]
+    fn what_an_answer_has_not_may_be_null() {
+        let token = |body: &str| {
+            let response = Response { status: StatusCode::OK, body: Ok(body.into()), realm: String::new() };
+            response.token().map(|token| (token.access, token.refresh))
+        };
+        let nulls = r#""refresh_token":null,"expires_in":null,"issued_at":null"#;
+        for body in [r#"{"token":"t","access_token":null"#, r#"{"token":null,"access_token":"t""#, r#"{"token":"t""#] {
+            assert_eq!(token(&format!("{body},{nulls}}}")).unwrap(), (Secret::new("t"), None), "{body}");
+        }
+        let error = token(&format!(r#"{{"token":null,{nulls}}}"#)).unwrap_err();
+        assert!(error.to_string().contains("neither \"token\" nor \"access_token\""), "{error}");
     }
 
     #[test]
