@@ -80,6 +80,34 @@ fn a_volume_at_etc_hides_no_hosts() {
     says(&scene, &options, "cat /etc/hostname; grep -c localhost /etc/hosts; ls /etc/group", "own\n2\n/etc/group\n");
 }
 
+/// An image without layers has what every container has; an artifact is no image at all.
+#[test]
+fn an_image_without_layers_is_a_container_s_too() {
+    let Some(scene) = scene() else { return };
+    let mut builder = tar::Builder::new(Vec::new());
+    let config = r#"{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let manifest = r#"[{"Config":"config.json","RepoTags":["bare:1"],"Layers":[]}]"#;
+    for (name, content) in [("config.json", config), ("manifest.json", manifest)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, name, content.as_bytes()).expect("append");
+    }
+    fs::write(scene.path("bare.tar"), builder.into_inner().expect("finish")).expect("an archive");
+    scene.must(&["load", "-i", "bare.tar"]);
+    let ran = scene.dhow(&["run", "--rm", "bare:1", "sh"]);
+    assert!(ran.code == 127 && ran.stderr.contains("executable file not found in $PATH"), "{ran}");
+    scene.must(&["create", "--name", "one", "bare:1"]);
+    scene.must(&["cp", "bare.tar", "one:/new"]);
+    scene.must(&["commit", "one", "made"]);
+    assert_eq!(scene.must(&["ls", "made:/"]), "new\n");
+    let server = scene.serve();
+    let artifact = server.name("artifact:1");
+    scene.must(&["artifact", "push", &artifact, "bare.tar"]);
+    scene.must(&["pull", "-q", &artifact]);
+    let refused = scene.dhow(&["create", &artifact, "sh"]);
+    assert!(refused.code == 1 && refused.stderr.contains("is an artifact, which has no file system"), "{refused}");
+}
+
 /// In a container, a store is on the container's own files.
 #[test]
 fn a_store_on_overlayfs_is_told_as_that() {

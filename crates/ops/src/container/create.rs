@@ -20,6 +20,7 @@ use crate::cp;
 use crate::naming::Naming;
 use crate::rootfs::Place;
 use crate::select;
+use crate::unpack::image_manifest;
 
 /// Directories of a container.
 const DIRECTORIES: [&str; 6] = ["stubs", "upper", "work", "scratch", "merged", "lower"];
@@ -51,6 +52,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let store = context.store()?;
     store.require_writable().map_err(|error| error.context("cannot create a container"))?;
     let found = select::find(context, &options.image, options.platform.as_ref())?;
+    image_manifest(store, &found)?;
     let image = store.config(&found.image_id)?;
     let naming = context.naming();
     let mut config = merged(naming, options, image.config.as_ref())?;

@@ -85,6 +85,10 @@ fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
         attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
         points.push(point);
     }
+    if points.is_empty() {
+        // An image may have no layers; overlayfs has to have one.
+        points.push(mount_point(&files.scratch, "none").map_err(failed(WHOLE))?);
+    }
     Ok(points)
 }
 
