@@ -85,7 +85,8 @@ fn a_volume_at_etc_hides_no_hosts() {
 fn an_image_without_layers_is_a_container_s_too() {
     let Some(scene) = scene() else { return };
     let mut builder = tar::Builder::new(Vec::new());
-    let config = r#"{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config =
+        r#"{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":[]}}"#;
     let manifest = r#"[{"Config":"config.json","RepoTags":["bare:1"],"Layers":[]}]"#;
     for (name, content) in [("config.json", config), ("manifest.json", manifest)] {
         let mut header = tar::Header::new_gnu();

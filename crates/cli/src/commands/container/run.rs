@@ -191,7 +191,9 @@ fn unheard(session: &Session<'_>, id: &str, unwritten: &Unwritten) -> Failure {
     }
     let message = format!("write {}: {}", unwritten.to, words(&unwritten.error));
     match is_podman {
-        true => Failure::Usage { message: format!("Error: attaching to container {id}: {message}"), code: NOT_EXECUTABLE },
+        true => {
+            Failure::Usage { message: format!("Error: attaching to container {id}: {message}"), code: NOT_EXECUTABLE }
+        }
         false => Failure::Usage { message, code: FAILED },
     }
 }
