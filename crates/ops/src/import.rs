@@ -71,7 +71,7 @@ pub struct Imported {
 /// [`Kind::Invalid`] in docker's words for an instruction that changes nothing; [`Kind::Corrupt`] for what is no archive; those
 /// of fetching it.
 pub fn import(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Imported> {
-    let config = changes::apply(&request.changes)?;
+    let config = changes::apply(context.naming(), &request.changes)?;
     let store = context.store()?;
     store.require_writable()?;
     let session = store.begin("import")?;

@@ -59,7 +59,7 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let _lock = if is_running { None } else { Some(hold(&directory, name)?) };
     let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
     let command = config.cmd.clone();
-    let mut config = changes::apply_to(config, &request.changes)?;
+    let mut config = changes::apply_to(context.naming(), config, &request.changes)?;
     if request.volumes {
         let targets = settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device);
         let volumes = config.volumes.get_or_insert_default();

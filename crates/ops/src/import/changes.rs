@@ -5,27 +5,50 @@ use std::collections::BTreeMap;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::config::{Healthcheck, NameSet, RunConfig};
 
+use crate::naming::Naming;
+
 /// Applies instructions to an empty config.
 ///
 /// # Errors
 /// [`Kind::Invalid`], in docker's words for instructions that a config cannot take.
-pub(crate) fn apply(instructions: &[String]) -> Result<RunConfig> {
-    apply_to(RunConfig::default(), instructions)
+pub(crate) fn apply(naming: Naming, instructions: &[String]) -> Result<RunConfig> {
+    apply_to(naming, RunConfig::default(), instructions)
 }
 
-/// Applies instructions to a config.
+/// Applies instructions to a container's config. With docker, an entry point takes away a command that did not come with it, and what is empty at
+/// the end stays the container's (moby, `daemon/commit.go`, `merge`); with podman each instruction is for itself.
 ///
 /// # Errors
 /// As [`apply`].
-pub(crate) fn apply_to(mut config: RunConfig, instructions: &[String]) -> Result<RunConfig> {
+pub(crate) fn apply_to(naming: Naming, mut config: RunConfig, instructions: &[String]) -> Result<RunConfig> {
+    let (cmd, entrypoint) = (config.cmd.clone(), config.entrypoint.clone());
+    let mut has_own_cmd = false;
     for text in instructions.iter().flat_map(|text| text.lines()).map(str::trim) {
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
         let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        change(&mut config, &name.to_ascii_lowercase(), rest.trim())?;
+        let (name, rest) = (name.to_ascii_lowercase(), rest.trim());
+        change(&mut config, &name, rest)?;
+        match name.as_str() {
+            "cmd" => has_own_cmd |= !rest.is_empty() && !is_empty(config.cmd.as_ref()),
+            "entrypoint" if naming == Naming::Docker && !has_own_cmd => config.cmd = None,
+            _ => {}
+        }
+    }
+    if naming == Naming::Podman {
+        config.cmd = config.cmd.filter(|cmd| !cmd.is_empty());
+    } else if is_empty(config.entrypoint.as_ref()) {
+        if is_empty(config.cmd.as_ref()) {
+            config.cmd = cmd.or(config.cmd);
+        }
+        config.entrypoint = config.entrypoint.or(entrypoint);
     }
     Ok(config)
+}
+
+fn is_empty(command: Option<&Vec<String>>) -> bool {
+    command.is_none_or(Vec::is_empty)
 }
 
 fn change(config: &mut RunConfig, name: &str, rest: &str) -> Result<()> {
@@ -35,7 +58,7 @@ fn change(config: &mut RunConfig, name: &str, rest: &str) -> Result<()> {
     let some = || if rest.is_empty() { Err(needs("at least one argument")) } else { Ok(()) };
     match name {
         "cmd" => config.cmd = Some(command(rest)),
-        "entrypoint" => config.entrypoint = Some(command(rest)),
+        "entrypoint" => config.entrypoint = Some(command(rest)).filter(|words| !rest.is_empty() && !words.is_empty()),
         "env" => {
             some()?;
             let env = config.env.get_or_insert_default();
@@ -81,7 +104,8 @@ fn list(text: &str) -> Option<Vec<String>> {
 /// A command in JSON form, or for the shell.
 fn command(text: &str) -> Vec<String> {
     list(text).unwrap_or_else(|| {
-        if text.is_empty() { Vec::new() } else { ["/bin/sh", "-c", text].map(str::to_owned).to_vec() }
+        let text = Some(text).filter(|text| !text.is_empty());
+        ["/bin/sh", "-c"].into_iter().chain(text).map(str::to_owned).collect()
     })
 }
 
@@ -233,18 +257,49 @@ mod tests {
     /// The config as JSON, or the error.
     fn check(instructions: &[&str], expected: &str) {
         let instructions: Vec<String> = instructions.iter().map(|text| (*text).to_owned()).collect();
-        let got = match apply(&instructions) {
+        let got = match apply(Naming::Docker, &instructions) {
             Ok(config) => serde_json::to_string(&config).expect("JSON"),
             Err(error) => error.to_string(),
         };
         assert_eq!(got, expected, "{instructions:?}");
     }
 
+    /// What docker 20.10 and podman 4.3.1 made of containers with and without an entry point.
+    #[test]
+    fn commands_and_entry_points_change_each_other() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let check = |naming, base: Option<&str>, instructions: &[&str], cmd: Option<&str>, entrypoint: Option<&str>| {
+            let config = RunConfig { cmd: Some(words("a b")), entrypoint: base.map(words), ..RunConfig::default() };
+            let given: Vec<String> = instructions.iter().map(|text| (*text).to_owned()).collect();
+            let got = apply_to(naming, config, &given).expect("a config");
+            assert_eq!(
+                (got.cmd, got.entrypoint),
+                (cmd.map(words), entrypoint.map(words)),
+                "{naming:?} {instructions:?}"
+            );
+        };
+        let docker =
+            |base, instructions: &[&str], cmd, entrypoint| check(Naming::Docker, base, instructions, cmd, entrypoint);
+        docker(None, &["ENTRYPOINT [\"/x\"]"], None, Some("/x"));
+        docker(Some("/e"), &["ENTRYPOINT [\"/x\"]"], None, Some("/x"));
+        docker(Some("/e"), &["CMD [\"q\"]", "ENTRYPOINT [\"/x\"]"], Some("q"), Some("/x"));
+        docker(Some("/e"), &["ENTRYPOINT [\"/x\"]", "CMD [\"q\"]"], Some("q"), Some("/x"));
+        docker(Some("/e"), &["ENTRYPOINT []"], Some("a b"), Some("/e"));
+        docker(Some("/e"), &["CMD []"], Some(""), Some("/e"));
+        docker(None, &["CMD []"], Some("a b"), None);
+        docker(None, &["USER x"], Some("a b"), None);
+        let podman =
+            |instructions: &[&str], cmd, entrypoint| check(Naming::Podman, Some("/e"), instructions, cmd, entrypoint);
+        podman(&["ENTRYPOINT [\"/x\"]"], Some("a b"), Some("/x"));
+        podman(&["ENTRYPOINT []"], Some("a b"), None);
+        podman(&["CMD []"], None, Some("/e"));
+    }
+
     #[test]
     fn instructions_change_the_config() {
         check(&[r#"CMD ["a", "b"]"#], r#"{"Cmd":["a","b"]}"#);
         check(&["cmd a b"], r#"{"Cmd":["/bin/sh","-c","a b"]}"#);
-        check(&["ENTRYPOINT []"], r#"{"Entrypoint":[]}"#);
+        check(&["CMD"], r#"{"Cmd":["/bin/sh","-c"]}"#);
         check(&["ENV A=1 B=\"2 3\"", "ENV A 4 5"], r#"{"Env":["B=2 3","A=4 5"]}"#);
         check(
             &["EXPOSE 80 53/udp 8000-8001"],
