@@ -279,7 +279,7 @@ pub(crate) async fn check_platforms(
     wanted: &[Platform],
     name: &str,
 ) -> Result<()> {
-    let Some(manifest) = root.as_manifest().filter(|manifest| manifest.config.media_type.is_image_config()) else {
+    let Some(manifest) = root.as_manifest().filter(|manifest| manifest.is_image()) else {
         return Ok(());
     };
     let bytes = read_small(source, &manifest.config, limits::CONFIG_BYTES_MAX).await?;

@@ -79,9 +79,12 @@ impl ImageManifest {
         }
     }
 
-    /// Whether this is a runnable image and no artifact.
+    /// Whether this is a runnable image and no artifact. Docker 1.10 and registries of its time wrote types that say nothing for the configs
+    /// of images, in Docker's manifests alone (moby, `distribution/config.go`).
     pub fn is_image(&self) -> bool {
-        self.config.media_type.is_image_config()
+        let config = &self.config.media_type;
+        let may_be_vague = self.media_type == MediaType::DockerManifest;
+        config.is_image_config() || may_be_vague && (config.is_generic() || config.as_str() == "text/html")
     }
 }
 

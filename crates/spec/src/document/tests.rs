@@ -179,6 +179,20 @@ fn limits() {
 }
 
 #[test]
+fn docker_s_old_manifests_are_images_whatever_they_call_their_config() {
+    let is_image = |family: MediaType, config: &str| {
+        let config = descriptor(&MediaType::Other(config.to_owned()));
+        let value = changed(manifest(), json!({ "mediaType": family.as_str(), "config": config }));
+        parse(&value, None).unwrap().as_manifest().unwrap().is_image()
+    };
+    for vague in ["", "application/octet-stream", "application/json", "text/html"] {
+        assert!(is_image(MediaType::DockerManifest, vague), "{vague}");
+        assert!(!is_image(MediaType::OciManifest, vague), "{vague}: an artifact");
+    }
+    assert!(!is_image(MediaType::DockerManifest, "application/vnd.docker.plugin.v1+json"));
+}
+
+#[test]
 fn artifacts_are_documents_too() {
     let artifact = changed(
         manifest(),
