@@ -22,7 +22,8 @@ mod remove;
 mod stat;
 
 pub use open::{
-    remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, stat_open, umask, write_at, xattrs,
+    descriptors_max, remove_xattr, set_length, set_mode, set_modified, set_owner, set_xattr, stat_open, umask,
+    write_at, xattrs,
 };
 use stat::stat;
 pub use stat::{FileKind, Stat};

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
@@ -29,6 +30,28 @@ fn files_appear_under_the_name_given() {
     let left: Vec<_> =
         fs::read_dir(scene.path("")).expect("the folder").map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("dhow-unpack")), "{left:?}");
+}
+
+/// However few files a process may have open.
+#[test]
+fn many_directories_and_files_take_few_descriptors() {
+    let scene = Scene::new();
+    let mut archive = tar::Builder::new(Vec::new());
+    for number in 0..400 {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(1);
+        archive.append_data(&mut header, format!("d{number}/e/file"), &b"x"[..]).expect("append");
+    }
+    fs::write(scene.path("files.tar"), archive.into_inner().expect("finish")).expect("an archive");
+    scene.must(&["import", "files.tar", "many"]);
+    let command = scene.command(&["unpack", "many", "files"]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = scene.run(shell.current_dir(scene.path("")));
+    assert_eq!(said.code, 0, "{said}");
+    assert!((0..400).all(|number| scene.path(&format!("files/d{number}/e/file")).is_file()));
 }
 
 #[test]

@@ -32,6 +32,12 @@ pub fn umask() -> Option<u32> {
     u32::from_str_radix(line.trim(), 8).ok()
 }
 
+/// So many files this process may have open at once (getrlimit(2), `RLIMIT_NOFILE`).
+pub fn descriptors_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
 /// Sets owner and group of an open file or directory.
 ///
 /// # Errors

@@ -14,8 +14,11 @@ use dhow_base::{Error, Result};
 use super::entry::Failure;
 use crate::tar::{RelativePath, Time};
 
-/// Directories kept open; beyond it all are settled and opened anew when needed.
+/// Directories kept open, of the descriptors that a process usually has; beyond it all are settled and opened anew when needed.
 const OPEN_MAX: usize = 256;
+
+/// Of fewer descriptors, one in so many is for a directory.
+const OPEN_SHARE: usize = 4;
 
 /// Mode of directories that no layer has an entry for, as containerd makes them.
 const IMPLIED_MODE: u32 = 0o755;
@@ -133,15 +136,18 @@ pub(super) struct Directories {
     by_path: HashMap<RelativePath, Rc<OpenDirectory>>,
     /// Two paths lead to one directory where a link is on the way.
     by_identity: HashMap<(u64, u64), Rc<OpenDirectory>>,
+    open_max: usize,
 }
 
 impl Directories {
     pub(super) fn new(root: Dir) -> io::Result<Self> {
+        let open_max = OPEN_MAX.min(beneath::descriptors_max() / OPEN_SHARE).max(1);
         let identity = root.stat()?.identity;
         let root = OpenDirectory::take(root, None, &RelativePath::root())?;
         root.set(IMPLIED_MODE, Time::default(), None);
         let root = Rc::new(root);
-        Ok(Self { by_path: HashMap::new(), by_identity: HashMap::from([(identity, Rc::clone(&root))]), root })
+        let by_identity = HashMap::from([(identity, Rc::clone(&root))]);
+        Ok(Self { by_path: HashMap::new(), by_identity, root, open_max })
     }
 
     /// Whether a path was found to lead to a directory, since the last entry that replaced a directory or link.
@@ -284,7 +290,7 @@ impl Directories {
     }
 
     fn are_many(&self) -> bool {
-        self.by_identity.len() >= OPEN_MAX || self.by_path.len() >= 4 * OPEN_MAX
+        self.by_identity.len() > self.open_max || self.by_path.len() > 4 * self.open_max
     }
 
     /// Gives all open directories their rights and times, and closes them.

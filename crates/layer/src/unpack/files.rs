@@ -24,6 +24,9 @@ use crate::tar::{Entry, Xattr};
 const BATCH_MAX: usize = 16;
 const BATCH_BYTES_MAX: usize = 512 << 10;
 
+/// Where a process may have few files open, one in so many may be of a batch: several batches are under way.
+const BATCH_SHARE: usize = 64;
+
 /// Batches that wait for a thread.
 const QUEUE_MAX: usize = 4;
 
@@ -63,6 +66,7 @@ pub(super) struct Writers {
     queue: Option<SyncSender<Vec<Job>>>,
     batch: Vec<Job>,
     batch_bytes: usize,
+    batch_max: usize,
     threads: Vec<JoinHandle<()>>,
     failed: Arc<Mutex<Option<Error>>>,
 }
@@ -80,18 +84,19 @@ impl Writers {
             let thread = thread.spawn(move || work(&jobs, &failed, &owners, &notes));
             threads.push(thread.map_err(|error| Error::io("cannot start a thread", error))?);
         }
-        Ok(Self { queue: Some(queue), batch: Vec::new(), batch_bytes: 0, threads, failed })
+        let batch_max = BATCH_MAX.min(beneath::descriptors_max() / BATCH_SHARE);
+        Ok(Self { queue: Some(queue), batch: Vec::new(), batch_bytes: 0, batch_max, threads, failed })
     }
 
     pub(super) fn push(&mut self, job: Job) -> Result<(), Failure> {
         self.batch_bytes += job.content.len();
         self.batch.push(job);
-        if self.batch.len() < BATCH_MAX && self.batch_bytes < BATCH_BYTES_MAX { Ok(()) } else { self.send() }
+        if self.batch.len() < self.batch_max && self.batch_bytes < BATCH_BYTES_MAX { Ok(()) } else { self.send() }
     }
 
     fn send(&mut self) -> Result<(), Failure> {
         self.batch_bytes = 0;
-        let batch = mem::replace(&mut self.batch, Vec::with_capacity(BATCH_MAX));
+        let batch = mem::replace(&mut self.batch, Vec::with_capacity(self.batch_max));
         let sent = self.queue.as_ref().is_some_and(|queue| queue.send(batch).is_ok());
         if sent { Ok(()) } else { Err(Failure::say("the writing threads are gone".to_owned())) }
     }
