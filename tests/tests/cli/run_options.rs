@@ -302,7 +302,14 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
-        (&["--security-opt", "seccomp=/profile"], "seccomp=/profile"),
+        (
+            &["--security-opt", "seccomp=/not/there"],
+            "opening seccomp profile (/not/there) failed: open /not/there: no such file or directory",
+        ),
+        (
+            &["--security-opt", "seccomp=/etc/passwd"],
+            "loading seccomp profile (/etc/passwd) failed: expected value at line 1",
+        ),
         (&["--security-opt", "unmask=ALL"], "is not supported: there is no-new-privileges"),
         (&["--security-opt", "no-new-privileges=x"], "invalid --security-opt 2: \"no-new-privileges=x\""),
         (
@@ -321,6 +328,20 @@ fn options_for_an_engine_are_refused_or_idle() {
     says(&scene, &["--add-host", "up:host-gateway"], "grep up /etc/hosts", "127.0.0.1\tup\n");
     says(&scene, &["-v", "/tmp:/x", "-v", "/tmp:/x"], "echo once", "once\n");
     says(&scene, &idle.split_whitespace().collect::<Vec<_>>(), "echo ran", "ran\n");
+}
+
+/// A profile of system calls is kept with the container: the file may go.
+#[test]
+fn a_profile_of_system_calls_stays_with_the_container() {
+    let Some(scene) = scene() else { return };
+    let rule = r#"{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":28}"#;
+    let profile = format!(r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{rule}]}}"#);
+    fs::write(scene.path("calls.json"), profile).expect("a profile");
+    scene.must(&["create", "--name", "judged", "--security-opt", "seccomp=calls.json", "box", "mkdir", "/new"]);
+    fs::write(scene.path("calls.json"), "{}").expect("a profile");
+    let transcript = scene.dhow(&["start", "-a", "judged"]);
+    assert!(transcript.code == 1 && transcript.stderr.contains("No space left on device"), "{transcript}");
+    says(&scene, &["--security-opt", "seccomp=calls.json"], "mkdir /new && echo made", "made\n");
 }
 
 /// A terminal without keys has the size of the one where it is seen, as with docker.

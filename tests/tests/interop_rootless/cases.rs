@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 69] = [
+pub(crate) const RUNS: [Run; 74] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -77,6 +77,17 @@ pub(crate) const RUNS: [Run; 69] = [
     run("--cap-add sys_admin,net_raw -u bob", "grep Cap /proc/self/status"),
     run("--cap-add nope", "true"),
     run("--security-opt no-new-privileges", "grep NoNewPrivs /proc/self/status; su bob -s /bin/sh -c 'id -u'"),
+    run(
+        "--security-opt seccomp={home}/calls.json",
+        "mkdir /d; touch /f; chmod 4755 /f; chmod 755 /f; ln -s a /l; chroot / true; echo $?; grep Seccomp: /proc/self/status",
+    ),
+    run("--security-opt seccomp={home}/calls.json --cap-add sys_admin", "chroot / true; echo $?"),
+    run(
+        "--security-opt seccomp={home}/calls.json --security-opt no-new-privileges -u bob",
+        "mkdir /tmp/d; touch /tmp/f",
+    ),
+    run("--security-opt seccomp={home}/calls.json --security-opt seccomp=unconfined", "mkdir /d; ls -d /d"),
+    run("--security-opt seccomp={home}/none.json", "true"),
     run(
         "--read-only",
         "touch /x; touch /etc/x; for d in tmp run dev dev/shm var/tmp; do echo a > /$d/x && cat /$d/x; done; stat -c %a /tmp /run /var/tmp",

@@ -30,6 +30,19 @@ find . -exec touch -h -d '2023-11-14 22:13:20' {} +
 tar -cf ../box.tar .
 ";
 
+/// A profile of system calls.
+const CALLS: &str = r#"{
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
+    "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28, "includes": {"minKernel": "3.0"}},
+        {"name": "chmod", "action": "SCMP_ACT_ERRNO", "args": [
+            {"index": 1, "value": 2048, "valueTwo": 2048, "op": "SCMP_CMP_MASKED_EQ"}]},
+        {"names": ["symlink", "symlinkat"], "action": "SCMP_ACT_ERRNO", "errno": "EXDEV", "errnoRet": 18},
+        {"names": ["chroot"], "action": "SCMP_ACT_KILL_PROCESS", "excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+    ]
+}"#;
+
 /// What a command said and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -65,6 +78,7 @@ impl<'b> Pair<'b> {
         }
         fs::copy(dhow_tests::binary::path(), home.join("dhow/podman")).expect("the program");
         must(Command::new("sh").args(["-euc", ROOT]).current_dir(home.join("root")));
+        fs::write(home.join("calls.json"), CALLS).expect("a profile");
         must(Command::new("chown").args(["-R", "65534:65534"]).arg(&home));
         must(Command::new("chmod").arg("a+x").arg(home.parent().expect("the bench")));
         let pair = Self { bench, home, ids };

@@ -37,7 +37,7 @@ pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
     CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, StartCause, StartFailure, StartStage, Streams, Ulimit,
-    Unwritten, capability_number, default_capabilities, first_process,
+    Unwritten, capability_number, check_profile, default_capabilities, first_process,
 };
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};

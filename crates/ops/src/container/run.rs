@@ -7,7 +7,7 @@ use dhow_base::beneath::set_mode;
 use dhow_base::fs::{AtomicFile, Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, Ended, Group, Habits, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
+    self, CallFilter, Ended, Group, Habits, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
 };
 use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, UnpackedLayer};
@@ -254,7 +254,11 @@ fn spec(
         capabilities: settings.capabilities.numbers(settings.habits)?,
         ambient: settings.capabilities.ambient(settings.habits)?,
         no_new_privileges: settings.no_new_privileges,
-        filtered: !settings.unfiltered,
+        calls: match &settings.calls {
+            _ if settings.unfiltered => CallFilter::Off,
+            Some(profile) => CallFilter::Profile(profile.clone()),
+            None => CallFilter::Usual,
+        },
         masked: !settings.unmasked,
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,

@@ -78,6 +78,10 @@ pub struct Settings {
     pub no_new_privileges: bool,
     /// Whether system calls are not filtered.
     pub unfiltered: bool,
+    /// The profile that they are filtered by, if it is not docker's default one ([`check_profile`]).
+    ///
+    /// [`check_profile`]: dhow_sandbox::container::check_profile
+    pub calls: Option<String>,
     /// Whether nothing of `/proc` and `/sys` is hidden.
     pub unmasked: bool,
     /// Whether the working directory must be there; it is made otherwise.

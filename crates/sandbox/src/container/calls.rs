@@ -64,12 +64,12 @@ pub(crate) fn adopt(descriptor: RawFd) -> io::Result<std::fs::File> {
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(descriptor) })
 }
 
-/// Filters this thread's system calls: seccomp(2). Of several filters that refuse a call, the last one says how.
-pub(crate) fn filter_calls(program: &[seccompiler::sock_filter]) -> io::Result<()> {
+/// Filters this thread's system calls: seccomp(2), which says what the flags are. Of several filters that refuse a call, the last one says how.
+pub(crate) fn filter_calls(program: &[seccompiler::sock_filter], flags: u32) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: the program is as long as it says, of the kernel's own layout, and only read during the call.
-    checked(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) })
+    checked(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) })
 }
 
 /// Becomes another program; returns only when that fails.

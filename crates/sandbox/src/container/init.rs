@@ -239,9 +239,9 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
     privileges::limit(&spec.capabilities).map_err(&cannot)?;
     if spec.no_new_privileges {
         rustix::thread::set_no_new_privs(true).map_err(failed("renounce new rights"))?;
-    } else if spec.filtered {
+    } else {
         // While this process may still do so.
-        seccomp::apply(&spec.capabilities).map_err(&filter)?;
+        seccomp::apply(&spec.calls, &spec.capabilities).map_err(&filter)?;
     }
     privileges::become_user(identity, &spec.capabilities, &spec.ambient, spec.has_groups).map_err(|error| {
         match error.raw_os_error() {
@@ -253,8 +253,8 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
             _ => cannot(error),
         }
     })?;
-    if spec.no_new_privileges && spec.filtered {
-        seccomp::apply(&spec.capabilities).map_err(&filter)?;
+    if spec.no_new_privileges {
+        seccomp::apply(&spec.calls, &spec.capabilities).map_err(&filter)?;
     }
     Ok(())
 }

@@ -14,8 +14,6 @@ mod privileges;
 mod reaper;
 mod rootfs;
 mod seccomp;
-#[cfg(target_arch = "x86_64")]
-mod seccomp32;
 mod shown;
 mod spec;
 mod streams;
@@ -28,6 +26,7 @@ pub use init::first_process;
 pub use look::{Look, files_of_running, look, root_of_running, user_in};
 pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, capability_number, default_capabilities};
+pub use seccomp::{CallFilter, check_profile};
 pub use shown::{show, show_running};
 pub use spec::{Habits, MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage};
 pub use streams::{Streams, Unwritten};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::seccomp::CallFilter;
 use super::ulimits::Ulimit;
 
 /// Everything about a container that its first process has to know.
@@ -42,8 +43,8 @@ pub struct Spec {
     pub ambient: Vec<u8>,
     /// Whether programs may not gain rights by being started (prctl(2), `PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
-    /// Whether system calls are filtered.
-    pub filtered: bool,
+    /// How system calls are filtered.
+    pub calls: CallFilter,
     /// Whether parts of `/proc` and `/sys` are hidden or read-only.
     pub masked: bool,
     /// Whether it has the machine's network; otherwise a loopback interface and nothing else.

@@ -112,7 +112,7 @@ pub(super) struct Flags {
     /// Mount the container's files so that they can only be read
     #[arg(long)]
     read_only: bool,
-    /// Security options: "no-new-privileges", "seccomp=unconfined", "systempaths=unconfined"
+    /// Security options: "no-new-privileges", "seccomp=FILE|unconfined", "systempaths=unconfined"
     #[arg(long, value_name = "list")]
     security_opt: Vec<String>,
     /// Size of /dev/shm

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::Settings;
+use dhow_ops::container::{Settings, check_profile};
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -12,6 +12,9 @@ use crate::personality::Personality;
 /// Where a kernel tells whether it has AppArmor, and where SELinux is.
 const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
 const SELINUX: &str = "/sys/fs/selinux/enforce";
+
+/// Longest profile of system calls that is read, in bytes.
+const PROFILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Does what a security option asks for.
 ///
@@ -29,9 +32,12 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
             return Err(Failure::Client(message));
         }
         ("seccomp", "unconfined") => settings.unfiltered = true,
-        ("seccomp", "builtin") => settings.unfiltered = false,
+        ("seccomp", "builtin") => (settings.unfiltered, settings.calls) = (false, None),
         ("seccomp", "") if is_podman && text.ends_with('=') => {}
-        ("seccomp", path) if !path.is_empty() => return Err(not_heeded(option)),
+        ("seccomp", path) if !path.is_empty() => {
+            settings.calls = Some(profile(personality, path)?);
+            settings.unfiltered = false;
+        }
         ("apparmor", "unconfined") | ("label", "disable") => {}
         ("apparmor", profile) if !profile.is_empty() && !has_apparmor() => {
             if is_podman {
@@ -52,12 +58,32 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
     Ok(())
 }
 
+/// A profile of system calls, as it is kept with the container.
+///
+/// # Errors
+/// Each engine's words for a file that cannot be read; what is wrong in it, and where.
+fn profile(personality: Personality, path: &str) -> Outcome<String> {
+    let opening = match personality {
+        Personality::Podman => "opening seccomp profile failed".to_owned(),
+        _ => format!("opening seccomp profile ({path}) failed"),
+    };
+    let bytes = read_limited(Path::new(path), PROFILE_BYTES_MAX).map_err(|error| {
+        Failure::Client(match error.kind() {
+            Kind::NotFound => format!("{opening}: open {path}: no such file or directory"),
+            _ => format!("{opening}: {error}"),
+        })
+    })?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string());
+    text.and_then(check_profile)
+        .map_err(|why| Failure::Client(format!("loading seccomp profile ({path}) failed: {why}")))
+}
+
 fn has_apparmor() -> bool {
     read_limited(Path::new(APPARMOR), 16).is_ok_and(|text| text.starts_with(b"Y"))
 }
 
 fn not_heeded(option: &str) -> Failure {
-    let heeded = "no-new-privileges, and to be without: seccomp=unconfined, systempaths=unconfined, apparmor=unconfined, \
+    let heeded = "no-new-privileges, seccomp=FILE, and to be without: seccomp=unconfined, systempaths=unconfined, apparmor=unconfined, \
                   label=disable";
     Failure::Client(format!("security option {option:?} is not supported: there is {heeded}"))
 }
