@@ -98,6 +98,15 @@ impl Environment {
         variable(name).map(|value| value.to_string_lossy().into_owned())
     }
 
+    /// All variables, for who passes them on, but for those that this program tells itself when it starts anew.
+    #[allow(clippy::unused_self, reason = "whoever has not read the environment has none to pass on")]
+    pub(crate) fn all(&self) -> Vec<String> {
+        let shown =
+            |(name, value): (OsString, OsString)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy());
+        let own = ["DHOW_ROOT=", "DHOW_IN_USER_NAMESPACE="];
+        std::env::vars_os().map(shown).filter(|variable| !own.iter().any(|own| variable.starts_with(own))).collect()
+    }
+
     /// Where the store is unless `--root` says otherwise.
     pub(crate) fn store_root(&self) -> Option<PathBuf> {
         if let Some(root) = &self.root {

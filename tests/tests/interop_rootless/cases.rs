@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 74] = [
+pub(crate) const RUNS: [Run; 83] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -120,6 +120,18 @@ pub(crate) const RUNS: [Run; 74] = [
     run("--umask 9", "umask"),
     run("-e A=b --unsetenv A --unsetenv http_proxy --unsetenv container", "env | grep -v ^TERM= | sort"),
     run("--http-proxy=false", "env | grep -v ^TERM= | sort"),
+    run("--env-host -e HOME=/x", "env | grep -E '^(HOME|PATH|http_proxy|container)=' | sort"),
+    run("--env-host --unsetenv PATH", "echo $PATH"),
+    run("--tz local", "test -s /etc/localtime && date +%Z"),
+    run(
+        "--tz Europe/Berlin",
+        "date -d '2024-07-01 12:00' '+%Z %H'; cmp /etc/localtime /etc/passwd > /dev/null || echo own",
+    ),
+    run("--tz Odd/Zone", "true"),
+    run("--tz=", "test -e /etc/localtime || echo none"),
+    run("--timeout 1", "trap 'echo asked' TERM; sleep 20; echo late"),
+    run("--timeout 30", "exit 3"),
+    run("--timeout x", "true"),
     run("--no-hosts", "test -s /etc/hosts || echo none"),
     run("--userns host", "cat /proc/self/uid_map | tr -s ' '"),
     run("--systemd false --sdnotify ignore --passwd=false", "true"),
@@ -140,7 +152,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 72] = [
+pub(crate) const LIFE: [&str; 80] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -213,4 +225,12 @@ pub(crate) const LIFE: [&str; 72] = [
     "ps\t-aq",
     "rmi\tmade\tagain\tbox",
     "images\t-q",
+    "import\t-q\t-c\tVOLUME /data\tbox.tar\tvoluminous",
+    "run\t--rm\t--network\tnone\t--image-volume\ttmpfs\tvoluminous\t/bin/sh\t-c\tgrep -c ' /data ' /proc/mounts; ls -A /data; stat -c '%a %u:%g' /data; echo x > /data/x",
+    "run\t--rm\t--network\tnone\t--image-volume\tignore\tvoluminous\t/bin/sh\t-c\tgrep -c ' /data ' /proc/mounts; ls -A /data; stat -c '%a %u:%g' /data; echo x > /data/x",
+    "run\t--rm\t--network\tnone\t--image-volume\tbind\tvoluminous\t/bin/sh\t-c\tgrep -c ' /data ' /proc/mounts; ls -A /data; stat -c '%a %u:%g' /data; echo x > /data/x",
+    "run\t--rm\t--network\tnone\t--image-volume\todd\tvoluminous\t/bin/true",
+    "create\t--rmi\tvoluminous\t/bin/true",
+    "run\t--rm\t--rmi\t--network\tnone\tvoluminous\t/bin/sh\t-c\texit 3",
+    "image\texists\tvoluminous",
 ];

@@ -7,12 +7,13 @@ use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
 use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_for_everybody};
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{Attributes, Mtime};
+use dhow_sandbox::container::Habits;
 use dhow_spec::Digest;
 use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
 
 use super::mounts::{Mount, MountKind};
 use super::names::{check_length, check_volume_name, is_name};
-use super::settings::{Configuration, Options, arguments, merged};
+use super::settings::{Configuration, ImageVolumes, Options, arguments, merged};
 use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
@@ -64,7 +65,8 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     if !options.volumes.is_empty() {
         config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
     }
-    add_image_volumes(&mut settings.mounts, config.volumes.iter().flat_map(|volumes| &volumes.0));
+    let wanted = config.volumes.iter().flat_map(|volumes| &volumes.0);
+    add_image_volumes(&mut settings.mounts, wanted, options.image_volumes);
     for mount in &mut settings.mounts {
         prepare_source(naming, mount)?;
     }
@@ -110,9 +112,14 @@ pub(super) fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
 }
 
 /// Volumes that the image wants and the user gave nothing for.
-fn add_image_volumes<'v>(mounts: &mut Vec<Mount>, wanted: impl Iterator<Item = &'v String>) {
+fn add_image_volumes<'v>(mounts: &mut Vec<Mount>, wanted: impl Iterator<Item = &'v String>, way: ImageVolumes) {
     for target in wanted {
-        let Ok(mount) = Mount::volume(target) else { continue };
+        let mount = match way {
+            ImageVolumes::Volumes => Mount::volume(target),
+            ImageVolumes::Memory => Mount::tmpfs(&format!("{target}:exec"), Habits::Podman),
+            ImageVolumes::Ignored => return,
+        };
+        let Ok(mount) = mount else { continue };
         if !mounts.iter().any(|given| given.target == mount.target) {
             mounts.push(mount);
         }

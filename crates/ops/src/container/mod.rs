@@ -46,8 +46,8 @@ pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub use mounts::{Mount, MountKind, Refusal};
 pub use remove::{RemoveOptions, prune, remove};
 pub use rename::rename;
-pub use run::{Run, Witness, run, start};
-pub use settings::{Capabilities, Network, Options, Settings};
+pub use run::{LOCAL_TIME, Run, Witness, run, start, time_zone_file};
+pub use settings::{Capabilities, ImageVolumes, Network, Options, Settings};
 pub use size::size;
 pub use volumes::{VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes};
 

@@ -44,8 +44,14 @@ const GROUPS: &str = "groups";
 /// The exit code of a container that was killed.
 const KILLED: i64 = 128 + 9;
 
+/// The exit code of a container that ran longer than it may, as with podman.
+const TIMED_OUT: i64 = 255;
+
 /// Files below `/etc` that are made for each container.
-const OWN_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+const OWN_FILES: [&str; 4] = ["hosts", "hostname", "resolv.conf", "localtime"];
+
+/// The name of the machine's own time zone.
+pub const LOCAL_TIME: &str = "local";
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -141,6 +147,7 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileL
     let code = match &ran {
         Ok(Ended::Exited(code) | Ended::Unheard(code, _)) => Some(i64::from(*code)),
         Ok(Ended::GivenUp) => Some(KILLED),
+        Ok(Ended::TimedOut) => Some(TIMED_OUT),
         _ => None,
     };
     let _ = remove_file(&directory.join("process"));
@@ -266,6 +273,7 @@ fn spec(
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
         ulimits: settings.ulimits.clone(),
         oom_score: settings.oom_score,
+        timeout_seconds: settings.timeout_seconds,
         mounts,
         habits: settings.habits,
     })
@@ -323,14 +331,17 @@ fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
 /// The files that are made for each container: names of hosts and how to find others.
 fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
     let Configuration { config, settings, .. } = configuration;
-    let mut texts = vec![("hostname", format!("{}\n", config.hostname))];
+    let mut texts = vec![("hostname", format!("{}\n", config.hostname).into_bytes())];
+    if let Some(zone) = &settings.time_zone {
+        texts.push(("localtime", read_limited(&time_zone_file(zone), MACHINE_FILE_BYTES_MAX)?));
+    }
     if !settings.no_hosts {
         let name = record.container.name.as_deref();
-        texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name)));
+        texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name).into_bytes()));
     }
     // Podman leaves the image's where nobody can be asked.
     if settings.network == Network::Host || settings.habits == Habits::Docker {
-        texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings)));
+        texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings).into_bytes()));
     }
     let mut mounts = Vec::new();
     for (name, text) in texts {
@@ -347,12 +358,20 @@ fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -
 }
 
 /// Writes a file that every user of the container may read, whatever the umask is of the one who runs it.
-fn write_for_all(path: &Path, text: &str) -> Result<()> {
+fn write_for_all(path: &Path, content: &[u8]) -> Result<()> {
     const MODE: u32 = 0o644;
     let mut file = AtomicFile::create(path, MODE)?;
     set_mode(file.file(), MODE).map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.commit(Durability::Cached)
+}
+
+/// The file of a time zone; it need not be there.
+pub fn time_zone_file(zone: &str) -> PathBuf {
+    match zone {
+        LOCAL_TIME => PathBuf::from("/etc/localtime"),
+        zone => Path::new("/usr/share/zoneinfo").join(zone.trim_start_matches('/')),
+    }
 }
 
 /// One of the machine's files; one that cannot be read is empty.

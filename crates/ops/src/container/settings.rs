@@ -41,8 +41,22 @@ pub struct Options {
     pub stop_signal: Option<String>,
     /// Places of volumes that nobody named: an image made of the container wants them too.
     pub volumes: Vec<String>,
+    /// What becomes of the volumes that the image wants.
+    pub image_volumes: ImageVolumes,
     /// The rest.
     pub settings: Settings,
+}
+
+/// What becomes of the volumes that an image wants, and for which the user gave nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageVolumes {
+    /// They are volumes without a name.
+    #[default]
+    Volumes,
+    /// They are memory, with what the image has there.
+    Memory,
+    /// There are none.
+    Ignored,
 }
 
 /// Where programs write though all other files can only be read, as with podman's `--read-only-tmpfs`.
@@ -58,6 +72,10 @@ pub struct Settings {
     pub network: Network,
     /// Rights that new files of its program do not get; docker's 022 if nobody says.
     pub umask: Option<u32>,
+    /// Time zone that its `/etc/localtime` is for ([`time_zone_file`](super::time_zone_file)); the image's if nobody says.
+    pub time_zone: Option<String>,
+    /// After how many seconds it is killed.
+    pub timeout_seconds: Option<u32>,
     /// Whether the image's `/etc/hosts` stays as it is.
     pub no_hosts: bool,
     /// Variables of every container that its program does not get; those of its image were left out when it was made.

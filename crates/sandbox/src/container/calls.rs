@@ -7,6 +7,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr;
+use std::time::Instant;
 
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
@@ -154,15 +155,28 @@ impl HeldSignals {
 
     /// Waits for the next one.
     pub(crate) fn wait(&self) -> io::Result<i32> {
+        self.wait_until(None).and_then(|signal| signal.ok_or_else(|| io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Waits for the next one; nothing if there is none until then.
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> io::Result<Option<i32>> {
         loop {
-            // SAFETY: the set is initialised, and what is known of the signal is not asked for.
-            let signal = unsafe { libc::sigwaitinfo(&raw const self.set, ptr::null_mut()) };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| libc::timespec {
+                tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            let left = left.as_ref().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: the set is initialised, the time, if there is one, outlives the call, and what is known of the signal is not asked for.
+            let signal = unsafe { libc::sigtimedwait(&raw const self.set, ptr::null_mut(), left) };
             if signal > 0 {
-                return Ok(signal);
+                return Ok(Some(signal));
             }
             let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(None),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
             }
         }
     }

@@ -58,6 +58,9 @@ pub struct Spec {
     /// How soon it is killed when the machine runs out of memory (proc_pid_oom_score_adj(5)).
     #[serde(default)]
     pub oom_score: Option<i16>,
+    /// After how many seconds it is killed.
+    #[serde(default)]
+    pub timeout_seconds: Option<u32>,
     /// Limits of each process.
     pub ulimits: Vec<Ulimit>,
     /// What else is mounted, in this order.

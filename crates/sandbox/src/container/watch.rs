@@ -8,6 +8,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use dhow_base::error::words;
 use dhow_base::{Error, Kind, Result};
@@ -55,6 +56,8 @@ pub enum Ended {
     Unheard(u8, Unwritten),
     /// The program was killed, since it did not heed being asked to end so often.
     GivenUp,
+    /// The program was killed, since it ran longer than it may.
+    TimedOut,
     /// The program was not started.
     NotStarted(StartFailure),
 }
@@ -101,6 +104,7 @@ pub fn run(
         end(&mut first);
         return Ok(Ended::NotStarted(failure));
     }
+    let deadline = spec.timeout_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
     if let Err(error) = started(first.id()) {
         end(&mut first);
         return Err(error);
@@ -114,7 +118,7 @@ pub fn run(
         (None, Some(pipes)) => pipes.connect(streams),
         (None, None) => Vec::new(),
     };
-    let ended = wait(&mut first, &signals, terminal.as_ref(), stopped).map_err(cannot)?;
+    let ended = wait(&mut first, &signals, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
     // With the first process all others of the container ended, and with them their ends of the streams.
     let unwritten = moving.into_iter().map(Moving::finish).fold(None, Option::or);
     Ok(match (ended, unwritten) {
@@ -254,18 +258,27 @@ fn begin(
 fn wait(
     first: &mut Child,
     signals: &HeldSignals,
+    mut deadline: Option<Instant>,
     terminal: Option<&Terminal>,
     stopped: &dyn Fn(),
 ) -> io::Result<Ended> {
-    let (mut interruptions, mut is_child) = (0, false);
+    let (mut interruptions, mut is_child, mut is_late) = (0, false, false);
     loop {
         if let Some(status) = first.try_wait()? {
-            return Ok(if interruptions < INTERRUPTIONS_MAX { Ended::Exited(code(status)) } else { Ended::GivenUp });
+            return Ok(match () {
+                () if is_late => Ended::TimedOut,
+                () if interruptions < INTERRUPTIONS_MAX => Ended::Exited(code(status)),
+                () => Ended::GivenUp,
+            });
         }
         if is_child {
             stopped();
         }
-        let signal = signals.wait()?;
+        let Some(signal) = signals.wait_until(deadline)? else {
+            (deadline, is_late, is_child) = (None, true, false);
+            first.kill()?;
+            continue;
+        };
         is_child = signal == libc::SIGCHLD;
         match signal {
             libc::SIGCHLD => {}

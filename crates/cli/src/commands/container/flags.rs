@@ -24,7 +24,7 @@ use crate::session::{Network, Session};
 use engine::Engine;
 use limits::Limiting;
 use podman_only::PodmanOnly;
-pub(super) use values::integer;
+pub(in crate::commands) use values::integer;
 use values::{bytes, from_here, labels, misread, misread_by, variables};
 
 mod engine;
@@ -187,7 +187,7 @@ impl Flags {
             platform: self.platform(session)?,
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
-            environment: variables(session, self.podman_only.proxies(session.personality), &self.env_file, &self.env)?,
+            environment: variables(session, self.podman_only.handed_on(session), &self.env_file, &self.env)?,
             user: self.user.clone(),
             working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
@@ -197,6 +197,7 @@ impl Flags {
             terminal: self.tty,
             stop_signal: self.stop_signal.clone(),
             volumes: self.volume.iter().filter(|text| text.starts_with('/') && !text.contains(':')).cloned().collect(),
+            image_volumes: self.podman_only.image_volumes()?,
             settings: Settings {
                 needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),
                 ..self.settings(session, network)?
@@ -254,11 +255,13 @@ impl Flags {
             habits: habits(session.personality),
             network,
             umask: Some(self.podman_only.umask()?),
+            time_zone: self.podman_only.time_zone()?,
+            timeout_seconds: self.podman_only.timeout(session)?,
             no_hosts: self.podman_only.no_hosts,
             unset: self.podman_only.unsetenv.clone(),
             read_only: self.read_only,
             scratch_in_memory: self.podman_only.read_only_tmpfs() && session.personality == Personality::Podman,
-            auto_remove: self.rm,
+            auto_remove: self.rm || self.podman_only.rmi,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
             groups: self.group_add.clone(),
@@ -384,6 +387,11 @@ impl Flags {
             }
             pulled => pulled,
         }
+    }
+
+    /// Whether the image is to go with the container.
+    pub(super) fn removes_image(&self) -> bool {
+        self.podman_only.rmi
     }
 
     /// Makes room for a container that is to replace the one of its name.

@@ -7,12 +7,13 @@ use clap::Args;
 use dhow_base::error::words;
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Streams, Unwritten, Witness};
+use dhow_ops::{Context, rmi};
 
 use super::flags::Flags;
 use super::found::taken;
 use super::machine;
 use crate::console::BROKEN_PIPE;
-use crate::errors::{FAILED, Failure, Outcome};
+use crate::errors::{FAILED, FLAG_ERROR, Failure, Outcome};
 use crate::format::ago;
 use crate::personality::Personality;
 use crate::session::Session;
@@ -25,6 +26,9 @@ const CANNOT: u8 = 125;
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a program that is not there.
 const NOT_FOUND: u8 = 127;
+
+/// Exit code of a container that ran longer than it may, as with podman.
+const TIMED_OUT: u8 = 255;
 
 /// Exit code of a container that was killed.
 const KILLED: u8 = 128 + 9;
@@ -49,6 +53,11 @@ impl Verb for Create {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        if self.flags.removes_image() {
+            let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
+            let message = session.personality.about_flag("unknown flag: --rmi", &usage, &session.path);
+            return Err(Failure::Usage { message, code: FLAG_ERROR });
+        }
         let options = self.flags.options(session, &self.words)?;
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
@@ -104,8 +113,20 @@ impl Run {
         let mut told = Told { session, flags: Some(&self.flags) };
         let run = container::run(&context, &options, machine, streams, &mut told)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
+        if self.flags.removes_image() {
+            remove_image(session, &context, &options.image)?;
+        }
         ended(session, run, refused)
     }
+}
+
+/// Removes the image after its container, unless another one uses it, which is said and is no failure.
+fn remove_image(session: &Session<'_>, context: &Context, image: &str) -> Outcome {
+    let report = rmi::remove_as_podman(context, &[image.to_owned()], false)?;
+    for failure in report.failures {
+        session.console.notice(format!("WARNING: the image stays: {failure}"));
+    }
+    Ok(())
 }
 
 /// Says what cannot be had, and writes a new container's ID where the user wants it.
@@ -161,6 +182,7 @@ pub(super) fn ended(
         Ended::Exited(0) => Ok(()),
         Ended::Exited(code) => Err(Failure::Quiet(code)),
         Ended::Unheard(_, unwritten) => Err(unheard(session, &run.id, &unwritten)),
+        Ended::TimedOut => Err(Failure::Quiet(TIMED_OUT)),
         // Podman's client passes them on for ever.
         Ended::GivenUp if session.personality == Personality::Podman => Err(Failure::Quiet(KILLED)),
         Ended::GivenUp => {

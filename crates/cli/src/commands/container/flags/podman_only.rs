@@ -1,9 +1,12 @@
 //! Options of `create` and `run` that podman has and docker has not.
 
 use clap::Args;
+use dhow_ops::container::{ImageVolumes, LOCAL_TIME, time_zone_file};
 
+use super::values::misread;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
+use crate::session::Session;
 
 /// What they are when nobody says.
 const UMASK: &str = "0022";
@@ -36,14 +39,19 @@ pub(in crate::commands::container) struct PodmanOnly {
     pod: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     secret: Vec<String>,
+    /// Removes the container when it ends, and its image then
     #[arg(long, hide = true)]
-    rmi: bool,
+    pub(in crate::commands::container) rmi: bool,
+    /// Seconds after which the container is killed; none if it is 0
     #[arg(long, hide = true, value_name = "uint")]
     timeout: Option<String>,
+    /// What becomes of the image's volumes
     #[arg(long, hide = true, value_name = "string")]
     image_volume: Option<String>,
+    /// Hands on all variables of the caller
     #[arg(long, hide = true)]
     env_host: bool,
+    /// Time zone of the container, by its name or as "local"
     #[arg(long, hide = true, value_name = "string")]
     tz: Option<String>,
     #[command(flatten)]
@@ -81,11 +89,6 @@ impl PodmanOnly {
         let refused = [
             ("pod", self.pod.is_some(), "pods are for a container engine"),
             ("secret", !self.secret.is_empty(), "mount a file with --volume, or set a variable with --env"),
-            ("rmi", self.rmi, "remove the image afterwards, with rmi"),
-            ("timeout", self.timeout.is_some(), "run it by timeout(1)"),
-            ("image-volume", self.image_volume.as_deref().is_some_and(is_another), "the image's volumes are volumes"),
-            ("env-host", self.env_host, "name with --env what is to be handed on"),
-            ("tz", self.tz.is_some(), "set TZ with --env, or show /etc/localtime with --volume"),
         ];
         match refused.into_iter().find(|(_, is_given, _)| *is_given) {
             Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
@@ -134,18 +137,62 @@ impl PodmanOnly {
         is_on(self.read_only_tmpfs)
     }
 
-    /// Names of variables that are handed on where they are set.
-    pub(super) fn proxies(&self, personality: Personality) -> &'static [&'static str] {
-        if is_on(self.http_proxy) && personality == Personality::Podman { &PROXIES } else { &[] }
+    /// Variables of the caller's that are handed on.
+    pub(super) fn handed_on(&self, session: &Session<'_>) -> Vec<String> {
+        if self.env_host {
+            return session.environment.all();
+        }
+        let hands_on = is_on(self.http_proxy) && session.personality == Personality::Podman;
+        let names: &[&str] = if hands_on { &PROXIES } else { &[] };
+        let own = |name: &&str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
+        names.iter().filter_map(own).collect()
+    }
+
+    /// The time zone, which must be there.
+    ///
+    /// # Errors
+    /// In podman's words for one that is not.
+    pub(super) fn time_zone(&self) -> Outcome<Option<String>> {
+        let zone = self.tz.as_deref().filter(|zone| !zone.is_empty());
+        match zone.map(time_zone_file).filter(|file| !file.is_file()) {
+            Some(file) if zone != Some(LOCAL_TIME) => {
+                let message = format!("stat {}: no such file or directory", file.display());
+                Err(Failure::Client(format!("running container create option: {message}")))
+            }
+            _ => Ok(zone.map(str::to_owned)),
+        }
+    }
+
+    /// After how many seconds the container is killed.
+    ///
+    /// # Errors
+    /// In podman's words for what is no number.
+    pub(super) fn timeout(&self, session: &Session<'_>) -> Outcome<Option<u32>> {
+        let Some(text) = self.timeout.as_deref() else { return Ok(None) };
+        let seconds: u32 = text.parse().map_err(|_| {
+            misread(session, text, "--timeout", &format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+        })?;
+        Ok(Some(seconds).filter(|seconds| *seconds > 0))
+    }
+
+    /// What becomes of the image's volumes.
+    ///
+    /// # Errors
+    /// In podman's words for what there is not.
+    pub(super) fn image_volumes(&self) -> Outcome<ImageVolumes> {
+        match self.image_volume.as_deref().unwrap_or_default() {
+            "" | "bind" | "anonymous" => Ok(ImageVolumes::Volumes),
+            "tmpfs" => Ok(ImageVolumes::Memory),
+            "ignore" => Ok(ImageVolumes::Ignored),
+            mode => {
+                let known = "bind, tmpfs, ignore";
+                Err(Failure::Client(format!("invalid image volume mode {mode:?} required value: {known}")))
+            }
+        }
     }
 }
 
 /// A switch that only `=false` turns off.
 fn is_on(switch: Option<Option<bool>>) -> bool {
     switch.flatten().unwrap_or(true)
-}
-
-/// Whether it is another way than the one that there is.
-fn is_another(way: &str) -> bool {
-    !matches!(way, "bind" | "anonymous" | "")
 }

@@ -66,7 +66,7 @@ pub(super) fn size_or_any(
 }
 
 /// Go's `strconv.ParseInt`.
-pub(in crate::commands::container) fn integer(text: &str) -> Result<i64, String> {
+pub(in crate::commands) fn integer(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
 }
 
@@ -95,16 +95,15 @@ pub(super) fn from_here(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The caller's `handed_on`, variables of files, then those of options; one without a value has that of this process, or takes away the image's.
+/// Variables that are `handed_on`, those of files, then those of options; one without a value has that of this process, or takes away the image's.
 pub(super) fn variables(
     session: &Session<'_>,
-    handed_on: &[&str],
+    handed_on: Vec<String>,
     files: &[PathBuf],
     given: &[String],
 ) -> Outcome<Vec<String>> {
-    let mut variables: Vec<String> = Vec::new();
+    let mut variables = handed_on;
     let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
-    variables.extend(handed_on.iter().filter_map(|name| own(name)));
     for path in files {
         for line in lines(path).map_err(|failure| of_file(session.personality, path, failure))? {
             let name = line.split('=').next().unwrap_or_default();
