@@ -152,7 +152,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 80] = [
+pub(crate) const LIFE: [&str; 100] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -231,6 +231,26 @@ pub(crate) const LIFE: [&str; 80] = [
     "run\t--rm\t--network\tnone\t--image-volume\tbind\tvoluminous\t/bin/sh\t-c\tgrep -c ' /data ' /proc/mounts; ls -A /data; stat -c '%a %u:%g' /data; echo x > /data/x",
     "run\t--rm\t--network\tnone\t--image-volume\todd\tvoluminous\t/bin/true",
     "create\t--rmi\tvoluminous\t/bin/true",
+    "create\t--name\tlisted\t--label\ta=b\t--label\tc=d\t-v\t{side}/out:/x\t--tmpfs\t/t\t-v\tkept:/k\tvoluminous\t/bin/sh\t-c\techo more words than are shown",
+    "create\t--name\tafter\tvoluminous\ttrue",
+    "ps\t-a\t--format\t{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Exited}}|{{.ExitCode}}|{{.AutoRemove}}|{{.Pid}}|{{.Namespaces}}|{{.Networks}}|{{.Ports}}|{{.Pod}}|{{.IsInfra}}",
+    "ps\t-a\t--format\t{{.Status}} {{.State}} {{.StartedAt}} {{.ExitedAt}} {{.Command}} {{json .Labels}} {{range .Mounts}}<{{.}}>{{end}} {{index .Labels \"a\"}}",
+    "ps\t-a\t--format\ttable {{.Names}} {{.PIDNS}} {{.UTS}} {{.Pod}} {{.PodName}} {{.IsInfra}} {{.ExitCode}}",
+    "ps\t-a\t--format\t{{.Nope}}",
+    "ps\t-a\t--sort\timage\t--format\t{{.Names}}",
+    "ps\t-a\t--sort\todd",
+    "ps\t-a\t--noheading\t--format\ttable {{.Names}}",
+    "ps\t-n\t1\t--format\t{{.Names}}",
+    "ps\t-l\t-n\t1",
+    "ps\t-q\t--ns",
+    "ps\t-s\t--ns",
+    "ps\t--ns",
+    "ps\t-a\t--filter\tstatus=odd",
+    "ps\t-a\t--filter\tlabel=a=b\t--format\t{{.Names}}",
+    "ps\t--format\tjson",
+    "ps\tx",
+    "rm\tlisted",
+    "rm\tafter",
     "run\t--rm\t--rmi\t--network\tnone\tvoluminous\t/bin/sh\t-c\texit 3",
     "image\texists\tvoluminous",
 ];

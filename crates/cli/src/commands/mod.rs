@@ -100,7 +100,7 @@ pub(crate) const TREE: &[Node] = &[
         .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]),
-    Node::verb::<container::List>("ps", &[], PS),
+    Node::verb::<container::List>("ps", &[], PS).in_podman::<podman::ps::List>(),
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"])
         .called_in_podman("umount"),
@@ -163,7 +163,7 @@ const CONTAINER: &[Node] = &[
     Node::verb::<podman::rm::Exists>("exists", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
     Node::verb::<container::ContainerInspect>("inspect", &[], &[]),
-    Node::verb::<container::List>("ls", &["list", "ps"], PS),
+    Node::verb::<container::List>("ls", &["list", "ps"], PS).in_podman::<podman::ps::List>(),
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Prune>("prune", &[], &[]),
     Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]).in_podman::<podman::rm::Remove>(),

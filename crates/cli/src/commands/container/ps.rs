@@ -12,8 +12,7 @@ use super::flags::integer;
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
-use crate::format::{ListFormat, ago, json, podman, units};
-use crate::personality::Personality;
+use crate::format::{ListFormat, ago, json, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -48,13 +47,7 @@ pub(crate) struct List {
     operands: Vec<String>,
 }
 
-const COLUMNS: Columns = Columns { type_name: "formatter.ContainerContext", headers: HEADERS.split_at(DOCKER_S).0 };
-
-/// Podman's columns, as far as they mean something here.
-const PODMAN_S_COLUMNS: Columns = Columns { type_name: "containers.psReporter", headers: HEADERS };
-
-/// How many of the headers are docker's.
-const DOCKER_S: usize = 14;
+const COLUMNS: Columns = Columns { type_name: "formatter.ContainerContext", headers: HEADERS };
 
 const HEADERS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
@@ -71,12 +64,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("Mounts", "MOUNTS"),
     ("Networks", "NETWORKS"),
     ("State", "STATE"),
-    ("ImageID", "IMAGE ID"),
-    ("ExitCode", "EXIT CODE"),
 ];
-
-/// Letters of a command in podman's list.
-const PODMAN_S_COMMAND: usize = 20;
 
 impl Verb for List {
     const ABOUT: &'static str = "List containers";
@@ -88,12 +76,10 @@ impl Verb for List {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        if self.quiet && self.size && session.personality == Personality::Podman {
-            return Err(Failure::Client("quiet conflicts with size and namespace".to_owned()));
-        }
         let context = session.local_context()?;
         let terms = filters::given(&self.filter);
-        let records = self.choose(&context, &terms)?;
+        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
+        let records = chosen(&context, &terms, Chosen { all: self.all, newest })?;
         if self.quiet && self.format.is_empty() {
             for record in &records {
                 session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
@@ -104,17 +90,12 @@ impl Verb for List {
         let wants_size = self.size || self.format.contains(".Size");
         let now = ago::now();
         let rows: Vec<Row> = records.into_iter().map(|record| self.row(&context, record, now, wants_size)).collect();
-        let columns = if session.personality == Personality::Podman { PODMAN_S_COLUMNS } else { COLUMNS };
         session.console.text(match format {
             ListFormat::Json => json::lines(&rows).map_err(Failure::Client)?,
-            ListFormat::Template(template) => list::render(columns, &template, false, rows)?,
-            ListFormat::TableTemplate(template) => list::render(columns, &template, true, rows)?,
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
             ListFormat::Table | ListFormat::Raw => {
                 let shown = &COLUMNS.headers[..if self.size { 8 } else { 7 }];
-                if session.personality == Personality::Podman {
-                    session.console.text(in_podman_s_table(shown, &rows));
-                    return Ok(());
-                }
                 let mut table = Table::new(&shown.iter().map(|(_, header)| *header).collect::<Vec<_>>());
                 for row in &rows {
                     table.row(shown.iter().map(|(name, _)| row.get(name).map_or("", String::as_str)));
@@ -127,57 +108,51 @@ impl Verb for List {
 }
 
 impl List {
-    fn choose(&self, context: &Context, terms: &[(String, String)]) -> Outcome<Vec<Record>> {
-        let mut records = container::list(context)?;
-        let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
-        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
-        if !self.all && newest == 0 && !asks_state {
-            records.retain(|record| record.container.is_running());
-        }
-        for (name, values) in filters::by_name(terms) {
-            // Of several values of one name, any will do; labels must all be there.
-            let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
-            records.retain(|record| match name {
-                "label" => tests.iter().all(|test| test(record)),
-                _ => tests.iter().any(|test| test(record)),
-            });
-        }
-        if newest > 0 {
-            records.truncate(newest);
-        }
-        Ok(records)
-    }
-
     fn row(&self, context: &Context, record: Record, now: i128, wants_size: bool) -> Row {
         let configuration = Configuration::parse(&record.configuration);
         let size = if wants_size { container::changed_bytes(context, &record.container.id) } else { 0 };
         let used = ContainerUse { record, configuration, size };
         let mut row = container_row(&used, now, !self.no_trunc);
         row.insert("Size", if wants_size { units::short_size(size) } else { "0B".to_owned() });
-        if context.naming() == Naming::Podman {
-            row.insert("Command", podman_s_command(&used.configuration.command, self.no_trunc));
-            let id = &used.record.image_id;
-            row.insert("ImageID", if self.no_trunc { id.hex() } else { id.short() }.to_owned());
-            row.insert("ExitCode", used.record.exit_code.unwrap_or_default().to_string());
-        }
         row
     }
 }
 
-/// Podman's commands are not quoted, and end after twenty letters (podman, `cmd/podman/containers/ps.go`).
-fn podman_s_command(words: &[String], whole: bool) -> String {
-    let command = words.join(" ");
-    match command.char_indices().nth(PODMAN_S_COMMAND) {
-        Some(_) if !whole => command.chars().take(PODMAN_S_COMMAND - 3).chain("...".chars()).collect(),
-        _ => command,
-    }
+/// Which containers are listed, besides what filters say.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::commands) struct Chosen {
+    /// All, not only those that run.
+    pub(in crate::commands) all: bool,
+    /// So many of those that were made last, whatever they do, if it is not 0.
+    pub(in crate::commands) newest: usize,
 }
 
-fn in_podman_s_table(shown: &[(&str, &str)], rows: &[Row]) -> String {
-    let header: Vec<&str> = shown.iter().map(|(_, header)| *header).collect();
-    let cell = |row: &Row, name: &str| row.get(name).map_or("", String::as_str).to_owned();
-    let rows = rows.iter().map(|row| shown.iter().map(|(name, _)| cell(row, name)).collect());
-    podman::table(&header, rows, true)
+/// The containers that are asked for, the newest first.
+///
+/// # Errors
+/// Each engine's words for what is no filter; those of the store.
+pub(in crate::commands) fn chosen(
+    context: &Context,
+    terms: &[(String, String)],
+    Chosen { all, newest }: Chosen,
+) -> Outcome<Vec<Record>> {
+    let mut records = container::list(context)?;
+    let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
+    if !all && newest == 0 && !asks_state {
+        records.retain(|record| record.container.is_running());
+    }
+    for (name, values) in filters::by_name(terms) {
+        // Of several values of one name, any will do; labels must all be there.
+        let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
+        records.retain(|record| match name {
+            "label" => tests.iter().all(|test| test(record)),
+            _ => tests.iter().any(|test| test(record)),
+        });
+    }
+    if newest > 0 {
+        records.truncate(newest);
+    }
+    Ok(records)
 }
 
 type Test = Box<dyn Fn(&Record) -> bool>;
@@ -198,6 +173,9 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
             let known = STATES.iter().any(|state| state.as_str() == value);
             if !known && !matches!(value.as_str(), "restarting" | "dead") {
+                if context.naming() == Naming::Podman {
+                    return Err(Failure::Client(format!("unknown container state: {value}: invalid argument")));
+                }
                 return Err(invalid());
             }
             Box::new(move |record| record.container.state.as_str() == value)

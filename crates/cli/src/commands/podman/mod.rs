@@ -13,6 +13,7 @@ pub(super) mod load;
 pub(super) mod login;
 pub(super) mod manifest;
 pub(super) mod prune;
+pub(super) mod ps;
 pub(super) mod pull;
 pub(super) mod push;
 mod refused;
