@@ -59,6 +59,8 @@ pub(crate) struct Environment {
     pub(crate) shell: Option<String>,
     /// `DHOW_IN_USER_NAMESPACE`: that this process was started by itself in a user namespace, and whether there are users besides root.
     pub(crate) in_user_namespace: Option<bool>,
+    /// Whether this program is not root in that namespace, but who it is outside.
+    pub(crate) keeps_ids: bool,
 }
 
 impl Environment {
@@ -88,7 +90,8 @@ impl Environment {
             user: rustix::process::geteuid().as_raw(),
             user_name: user_name(),
             shell: variable("SHELL").and_then(|text| text.into_string().ok()),
-            in_user_namespace: variable("DHOW_IN_USER_NAMESPACE").map(|kind| kind == "many"),
+            in_user_namespace: variable("DHOW_IN_USER_NAMESPACE").map(|kind| kind != "one"),
+            keeps_ids: variable("DHOW_IN_USER_NAMESPACE").is_some_and(|kind| kind == "kept"),
         }
     }
 

@@ -12,7 +12,7 @@ use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind, Result};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
-use crate::container::unshare;
+use crate::container::{keep_capabilities, unshare};
 
 /// Longest `/etc/subuid` that is read, in bytes.
 const RANGES_BYTES_MAX: u64 = 16 << 20;
@@ -39,8 +39,40 @@ pub enum Users {
         /// Of groups.
         groups: Range,
     },
+    /// As many, but the caller is who it is outside, and root is one of the ranges, as the others are.
+    Kept {
+        /// Of users.
+        users: Range,
+        /// Of groups.
+        groups: Range,
+    },
     /// Root is the caller, and there is nobody else.
     One,
+}
+
+impl Users {
+    /// The same with the caller as who it is outside; nothing where the ranges have nobody for all who come before.
+    pub fn keeping(self, uid: u32, gid: u32) -> Option<Self> {
+        match self {
+            Self::Many { users, groups } if users.count >= uid && groups.count >= gid => {
+                Some(Self::Kept { users, groups })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The words of newuidmap(1) that make the caller root, and who comes from a range the others.
+fn as_root(own: u32, range: Range) -> String {
+    format!("0 {own} 1 1 {} {}", range.first, range.count)
+}
+
+/// The words of newuidmap(1) by which the caller stays who it is, and who comes from a range are the others, root among them.
+fn as_oneself(own: u32, range: Range) -> String {
+    let after = range.count.saturating_sub(own);
+    let parts = [(0, range.first, own), (own, own, 1), (own + 1, range.first.saturating_add(own), after)];
+    let parts = parts.into_iter().filter(|(_, _, count)| *count > 0);
+    parts.map(|(inside, outside, count)| format!("{inside} {outside} {count}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Finds out whom the caller may be: by `/etc/subuid` and `/etc/subgid` (subuid(5)), if the programs that map users are there.
@@ -93,7 +125,7 @@ fn find(program: &str, search_path: &OsStr) -> Option<PathBuf> {
 pub fn enter(
     arguments: &[OsString],
     variables: &[(&str, OsString)],
-    users: &Users,
+    users_are: &Users,
     search_path: &OsStr,
 ) -> Result<std::convert::Infallible> {
     let unsupported = |error: io::Error| {
@@ -104,16 +136,16 @@ pub fn enter(
     };
     let program = this_program();
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    match users {
+    match users_are {
         Users::One => {
             unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
             map_one(uid, gid).map_err(unsupported)?;
         }
-        Users::Many { users, groups } => {
+        Users::Many { users, groups } | Users::Kept { users, groups } => {
             let process = std::process::id().to_string();
-            let list = |own: u32, range: &Range| format!("0 {own} 1 1 {} {}", range.first, range.count);
+            let list = if matches!(users_are, Users::Kept { .. }) { as_oneself } else { as_root };
             let mut helper = Command::new("/proc/self/exe");
-            helper.args([MAP_USERS, &process, &list(uid, users), &list(gid, groups)]).env("PATH", search_path);
+            helper.args([MAP_USERS, &process, &list(uid, *users), &list(gid, *groups)]).env("PATH", search_path);
             let mut helper = helper.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(unsupported)?;
             unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
             // Its end of input tells it that the namespace is there.
@@ -162,12 +194,15 @@ fn this_program() -> PathBuf {
     std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
 }
 
-/// Becomes this program anew.
+/// Becomes this program anew. Who is not root in the namespace has root's rights in it nevertheless.
 fn start_anew(
     program: PathBuf,
     arguments: &[OsString],
     variables: &[(&str, OsString)],
 ) -> io::Result<std::convert::Infallible> {
+    if !rustix::process::geteuid().is_root() {
+        keep_capabilities()?;
+    }
     let mut command = Command::new(program);
     if let Some((name, rest)) = arguments.split_first() {
         command.arg0(name).args(rest);
@@ -215,6 +250,19 @@ mod tests {
         assert_eq!(has_users("0 1000 1\n1 100000 65536\n"), Some(true));
         // A namespace without users, and no map at all.
         assert_eq!(has_users(""), None);
+    }
+
+    #[test]
+    fn the_caller_is_root_or_stays_who_it_is() {
+        let range = |count| Range { first: 100_000, count };
+        assert_eq!(as_root(1000, range(65536)), "0 1000 1 1 100000 65536");
+        assert_eq!(as_oneself(1000, range(65536)), "0 100000 1000 1000 1000 1 1001 101000 64536");
+        assert_eq!(as_oneself(1000, range(1000)), "0 100000 1000 1000 1000 1");
+        assert_eq!(as_oneself(0, range(10)), "0 0 1 1 100000 10");
+        let many = |count| Users::Many { users: range(count), groups: range(count) };
+        assert_eq!(many(999).keeping(1000, 1000), None);
+        assert!(matches!(many(1000).keeping(1000, 1000), Some(Users::Kept { .. })));
+        assert_eq!(Users::One.keeping(1000, 1000), None);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct PlainTree {
 pub enum Ownership {
     /// To those that the image names; needs root's rights, or those of root in a user namespace, whose users they are then.
     Kept,
+    /// As kept, in a user namespace in which the caller is not root but who it is outside.
+    KeptIds,
     /// All to one user, who made it; `user.containers.override_stat` says what the image says (fuse-overlayfs's way).
     Single,
     /// All to one user, who made it, and nothing says otherwise; devices are left out. For a container whose only user that is.
@@ -70,7 +72,7 @@ pub enum Ownership {
 impl Ownership {
     fn owners(self) -> Owners {
         match self {
-            Self::Kept => Owners::Keep(IdMap::default()),
+            Self::Kept | Self::KeptIds => Owners::Keep(IdMap::default()),
             Self::Single => Owners::Record,
             Self::Caller => Owners::Caller,
         }
@@ -79,6 +81,7 @@ impl Ownership {
     fn suffix(self) -> &'static str {
         match self {
             Self::Kept => "",
+            Self::KeptIds => ".keptids",
             Self::Single => ".single",
             Self::Caller => ".caller",
         }
@@ -206,7 +209,9 @@ impl Store {
         let tree = |entry: fs::DirEntry| {
             let name = entry.file_name();
             let name = name.to_str()?;
-            let whole = [Ownership::Single, Ownership::Caller].iter().find_map(|one| name.strip_suffix(one.suffix()));
+            let whole = [Ownership::Single, Ownership::Caller, Ownership::KeptIds]
+                .iter()
+                .find_map(|one| name.strip_suffix(one.suffix()));
             let chain_id = parse_flat(whole.unwrap_or(name))?;
             let bytes = record(&entry.path()).map_or(0, |record| record.bytes);
             Some(KnownTree { path: entry.path(), chain_id, bytes })

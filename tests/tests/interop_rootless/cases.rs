@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 83] = [
+pub(crate) const RUNS: [Run; 93] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -134,6 +134,26 @@ pub(crate) const RUNS: [Run; 83] = [
     run("--timeout x", "true"),
     run("--no-hosts", "test -s /etc/hosts || echo none"),
     run("--userns host", "cat /proc/self/uid_map | tr -s ' '"),
+    // Podman keeps the caller's group beside those of another user, and makes the files of names in its own way.
+    run("--userns keep-id", "id -u; id -g; id -G; grep -E 'Cap|Groups' /proc/self/status; wc -l < /proc/self/uid_map"),
+    run(
+        "--userns keep-id",
+        "find / -xdev -path /proc -prune -o -path /sys -prune -o ! -path '/dev/*' -print 2>/dev/null | grep -v -E '/(resolv.conf|.containerenv)$' | sort | xargs stat -c '%n %a %u:%g %F'",
+    ),
+    run(
+        "--userns keep-id",
+        "stat -c '%n %a %u:%g' /etc/hosts /dev/null /proc /dev/pts; touch /x; touch /tmp/x && stat -c %u:%g /tmp/x",
+    ),
+    run("--userns keep-id -v {home}/{side}/out:/v", "echo a > /v/a; stat -c '%n %u:%g' /v /v/a; rm /v/a"),
+    run(
+        "--userns keep-id -u 0",
+        "id -u; touch /x; chown 5:6 /x; stat -c %u:%g /x /root; grep Cap /proc/self/status; rm -r /data && echo gone",
+    ),
+    run("--userns keep-id -u bob", "id -u; id -g; touch /home/bob/x && stat -c %u:%g /home/bob/x"),
+    run("--userns keep-id --cap-add all", "grep Cap /proc/self/status"),
+    run("--userns keep-id --read-only --tmpfs /mm", "touch /x; touch /tmp/x; stat -c '%a %u:%g' /mm /tmp"),
+    run("--userns keep-id -v kept:/data", "ls /data; stat -c '%u:%g' /data/seed"),
+    run("--userns keep-id -w /made/there", "pwd; stat -c '%u:%g' /made"),
     run("--systemd false --sdnotify ignore --passwd=false", "true"),
     run("--pull newer", "true"),
     run("--shm-size 1m", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"),

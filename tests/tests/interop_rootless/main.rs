@@ -79,24 +79,27 @@ fn containers_live_as_with_podman() {
 fn files_have_podman_s_owners_outside() {
     let bench = Bench::new();
     let Some(pair) = pair(&bench, Ids::Many) else { return };
+    for (options, bob) in [(&[][..], "300999:300099"), (&["--userns", "keep-id", "-u", "0"], "301000:300100")] {
+        let listed = ["podman", "dhow"].map(|side| listed_outside(&pair, side, options));
+        assert!(listed[0].contains(bob), "{}", listed[0]);
+        assert_eq!(listed[0], listed[1]);
+    }
+}
+
+/// What a container writes in a folder of the caller's, as it sees it and as this machine does.
+fn listed_outside(pair: &Pair<'_>, side: &str, options: &[&str]) -> String {
     let script = "umask 0; mkdir /v/deep; echo a > /v/root; chown 5:6 /v/root; echo b > /v/own; chmod 777 /v; \
                   su bob -s /bin/sh -c 'echo c > /v/bob; ln -s bob /v/link'; chmod 4755 /v/own; ls -lan /v | tail -n +4 | cut -c1-40";
-    let listed: Vec<String> = ["podman", "dhow"]
-        .into_iter()
-        .map(|side| {
-            let shared = pair.folder(side).join("out");
-            let volume = format!("{}:/v", shared.display());
-            let words = ["run", "--rm", "--network", "none", "-v", &volume, "box", "/bin/sh", "-c", script];
-            let told = pair.told(side, &words.map(str::to_owned));
-            let outside =
-                must(Command::new("find").arg(&shared).args(["-printf", "%P %m %U:%G %y %s\\n"])).lines().count();
-            assert!(told.code == 0 && outside == 6, "{told:?} {outside}");
-            let script = "find . -printf '%P %m %U:%G %y %l\\n' | sort";
-            told.output + &must(Command::new("sh").args(["-c", script]).current_dir(&shared))
-        })
-        .collect();
-    assert!(listed[0].contains("300999:300099"), "{}", listed[0]);
-    assert_eq!(listed[0], listed[1]);
+    let shared = pair.folder(side).join("out");
+    must(Command::new("sh").args(["-euc", "rm -rf out/*; chmod 755 out"]).current_dir(pair.folder(side)));
+    let volume = format!("{}:/v", shared.display());
+    let start = ["run", "--rm", "--network", "none", "-v", &volume];
+    let words = [&start[..], options, &["box", "/bin/sh", "-c", script]].concat();
+    let told = pair.told(side, &words.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let outside = must(Command::new("find").arg(&shared).args(["-printf", "%P %m %U:%G %y %s\n"])).lines().count();
+    assert!(told.code == 0 && outside == 6, "{told:?} {outside}");
+    let script = "find . -printf '%P %m %U:%G %y %l\n' | sort";
+    told.output + &must(Command::new("sh").args(["-c", script]).current_dir(&shared))
 }
 
 /// What a signal to the command does to the program, and what the command makes of it.

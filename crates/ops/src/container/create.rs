@@ -185,7 +185,11 @@ pub(crate) fn tree(store: &Store, image_id: &Digest, directory: &Path, machine: 
     if store.config(image_id)?.rootfs.diff_ids.is_empty() {
         return Ok(directory.join("lower"));
     }
-    let ownership = if machine.has_users { Ownership::Kept } else { Ownership::Caller };
+    let ownership = match machine {
+        Machine { keeps_ids: true, .. } => Ownership::KeptIds,
+        Machine { has_users: true, .. } => Ownership::Kept,
+        _ => Ownership::Caller,
+    };
     Ok(store.unpack_tree(image_id, ownership)?.path)
 }
 

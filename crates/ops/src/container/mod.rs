@@ -56,10 +56,12 @@ use crate::context::Context;
 /// What this process may do on the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Whether it is root in a user namespace of its own.
+    /// Whether it is in a user namespace of its own, as root.
     pub in_user_namespace: bool,
     /// Whether there are other users than root in it.
     pub has_users: bool,
+    /// Whether it is not root there, but has root's rights as who it is outside.
+    pub keeps_ids: bool,
 }
 
 impl Machine {

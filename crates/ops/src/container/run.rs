@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dhow_base::beneath::set_mode;
+use dhow_base::beneath::{set_mode, set_owner};
 use dhow_base::fs::{AtomicFile, Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
@@ -235,7 +235,7 @@ fn spec(
     machine: Machine,
 ) -> Result<Spec> {
     let Configuration { config, settings, .. } = configuration;
-    let mut mounts = own_files(record, configuration, directory)?;
+    let mut mounts = own_files(record, configuration, directory, machine)?;
     for mount in &settings.mounts {
         mounts.push(mount_spec(store, mount)?);
     }
@@ -269,6 +269,7 @@ fn spec(
         masked: !settings.unmasked,
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,
+        keeps_ids: machine.keeps_ids,
         has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
         ulimits: settings.ulimits.clone(),
@@ -329,7 +330,12 @@ fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
 }
 
 /// The files that are made for each container: names of hosts and how to find others.
-fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
+fn own_files(
+    record: &Record,
+    configuration: &Configuration,
+    directory: &Path,
+    machine: Machine,
+) -> Result<Vec<MountSpec>> {
     let Configuration { config, settings, .. } = configuration;
     let mut texts = vec![("hostname", format!("{}\n", config.hostname).into_bytes())];
     if let Some(zone) = &settings.time_zone {
@@ -347,6 +353,10 @@ fn own_files(record: &Record, configuration: &Configuration, directory: &Path) -
     for (name, text) in texts {
         let path = directory.join(name);
         write_for_all(&path, &text)?;
+        if machine.keeps_ids {
+            let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
+            set_owner(fs::File::open(&path).map_err(cannot)?, 0, 0).map_err(cannot)?;
+        }
         let target = format!("/etc/{name}");
         if settings.mounts.iter().any(|mount| mount.target == target) {
             continue;

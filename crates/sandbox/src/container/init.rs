@@ -85,6 +85,9 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     // What is made on the way has the rights that docker gives, whatever the user's own mask is.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::process::setsid().map_err(failed("begin a session"))?;
+    if spec.keeps_ids {
+        privileges::become_root().map_err(broken("become root"))?;
+    }
     leave(&spec)?;
     let (inside, devices) = rootfs::build(&spec)?;
     let terminal = if spec.terminal { Some(open_terminal(&inside, &devices, orders, reports)?) } else { None };

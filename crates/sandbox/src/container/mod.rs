@@ -34,6 +34,7 @@ pub use ulimits::Ulimit;
 pub use watch::{Ended, run};
 
 pub(crate) use calls::unshare;
+pub(crate) use privileges::keep_capabilities;
 
 /// The word that makes this program the first process of a container; two numbers of descriptors follow.
 pub const FIRST_PROCESS: &str = "__container";

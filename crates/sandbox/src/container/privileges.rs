@@ -133,6 +133,24 @@ pub(crate) fn become_user(
     Ok(())
 }
 
+/// Has the capabilities of this process outlast the start of a program, also by who is not root.
+pub(crate) fn keep_capabilities() -> io::Result<()> {
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.inheritable = sets.permitted;
+    rustix::thread::set_capabilities(None, sets)?;
+    for number in (0..CAPABILITIES.len() as u8).filter(|number| sets.permitted.contains(one(*number))) {
+        rustix::thread::configure_capability_in_ambient_set(one(number), true)?;
+    }
+    Ok(())
+}
+
+/// Becomes root of the user namespace, with its rights.
+pub(crate) fn become_root() -> io::Result<()> {
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+    Ok(())
+}
+
 fn one(number: u8) -> CapabilitySet {
     CapabilitySet::from_bits_retain(1 << number)
 }

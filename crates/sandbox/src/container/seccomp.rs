@@ -34,7 +34,7 @@ pub enum CallFilter {
 /// What is wrong with it, and where.
 pub fn check_profile(text: &str) -> Result<String, String> {
     let profile = Profile::parse(text)?;
-    // What is wrong with one of the filters that can come of it is wrong with the longest.
+    // Of all the filters that conditions on capabilities can make of it, the two that differ most.
     for capabilities in [Vec::new(), (0..64).collect()] {
         let circumstances = Circumstances { capabilities: &capabilities, kernel: kernel() };
         program::compile(&profile, circumstances)?;

@@ -51,6 +51,9 @@ pub struct Spec {
     pub host_network: bool,
     /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
     pub in_user_namespace: bool,
+    /// Whether the caller is not root in that namespace, but who it is outside.
+    #[serde(default)]
+    pub keeps_ids: bool,
     /// Whether there is more than one user in that namespace.
     pub has_groups: bool,
     /// Bytes of `/dev/shm`.

@@ -163,7 +163,7 @@ impl Flags {
     /// # Errors
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
-        self.engine.check(session.personality)?;
+        self.engine.check(session.personality, self.rm || self.podman_only.rmi)?;
         self.podman_only.check(session.personality)?;
         self.foreign.check()?;
         if session.personality == Personality::Podman {
@@ -188,7 +188,7 @@ impl Flags {
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
             environment: variables(session, self.podman_only.handed_on(session), &self.env_file, &self.env)?,
-            user: self.user.clone(),
+            user: self.user.clone().or_else(|| self.keeps_ids().then(caller)),
             working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
             labels: labels(session, &self.label_file, &self.label)?,
@@ -389,6 +389,11 @@ impl Flags {
         }
     }
 
+    /// Whether the caller is who it is outside in the container's user namespace.
+    pub(super) fn keeps_ids(&self) -> bool {
+        self.engine.keeps_ids()
+    }
+
     /// Whether the image is to go with the container.
     pub(super) fn removes_image(&self) -> bool {
         self.podman_only.rmi
@@ -451,6 +456,11 @@ impl Flags {
             None => Ok(()),
         }
     }
+}
+
+/// The caller, whose numbers are the same in a namespace that keeps them.
+fn caller() -> String {
+    format!("{}:{}", rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 
 fn habits(personality: Personality) -> Habits {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use dhow_ops::container::{self, Machine, Record, user_namespace};
 use user_namespace::Users;
 
-use crate::errors::Outcome;
+use crate::errors::{Failure, Outcome};
 use crate::session::Session;
 
 /// What this process may do. Who is not root becomes root in a user namespace: the program starts anew there, with the same arguments,
@@ -17,21 +17,62 @@ use crate::session::Session;
 pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
     let environment = &session.environment;
     if let Some(has_users) = environment.in_user_namespace {
-        return Ok(Machine { in_user_namespace: true, has_users });
+        return Ok(Machine { in_user_namespace: true, has_users, keeps_ids: environment.keeps_ids });
     }
     if environment.user == 0 {
         // Root of a namespace that somebody else made has no more rights than in one of its own.
         let around = user_namespace::around();
-        return Ok(Machine { in_user_namespace: around.is_some(), has_users: around.unwrap_or(true) });
+        return Ok(Machine {
+            in_user_namespace: around.is_some(),
+            has_users: around.unwrap_or(true),
+            keeps_ids: false,
+        });
     }
     container::forget_ended(&session.local_context()?)?;
-    let users = user_namespace::users_of(environment.user, environment.user_name.as_deref(), &environment.search_path);
+    let users = users(session);
     if users == Users::One {
         tracing::info!("there is one user in containers: no newuidmap, or no ranges in /etc/subuid and /etc/subgid");
     }
-    let variables = variables(session.store_root()?, users != Users::One);
+    enter(session, &users)
+}
+
+/// As [`machine`], in a namespace in which the caller is who it is outside.
+///
+/// # Errors
+/// As [`machine`]; podman's words for root, and where the caller's ranges are too short.
+pub(super) fn machine_keeping_ids(session: &Session<'_>) -> Outcome<Machine> {
+    let environment = &session.environment;
+    match environment.in_user_namespace {
+        Some(has_users) if environment.keeps_ids => {
+            return Ok(Machine { in_user_namespace: true, has_users, keeps_ids: true });
+        }
+        None if environment.user != 0 => {}
+        _ => return Err(Failure::Client("keep-id is only supported in rootless mode".to_owned())),
+    }
+    container::forget_ended(&session.local_context()?)?;
+    let (uid, gid) = (environment.user, rustix::process::getegid().as_raw());
+    let users = users(session).keeping(uid, gid).ok_or_else(|| {
+        let message = format!("--userns keep-id takes newuidmap, and ranges of {} users and groups", uid.max(gid));
+        Failure::Client(format!("{message} in /etc/subuid and /etc/subgid"))
+    })?;
+    enter(session, &users)
+}
+
+fn users(session: &Session<'_>) -> Users {
+    let environment = &session.environment;
+    user_namespace::users_of(environment.user, environment.user_name.as_deref(), &environment.search_path)
+}
+
+/// Becomes this program anew in a user namespace.
+fn enter(session: &Session<'_>, users: &Users) -> Outcome<Machine> {
+    let kind = match users {
+        Users::Many { .. } => "many",
+        Users::Kept { .. } => "kept",
+        Users::One => "one",
+    };
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match user_namespace::enter(&arguments, &variables, &users, &environment.search_path)? {}
+    let variables = variables(session.store_root()?, kind);
+    match user_namespace::enter(&arguments, &variables, users, &session.environment.search_path)? {}
 }
 
 /// As [`machine`], for a look into a container that may run: its user namespace is joined then, since only who is in it may do so.
@@ -49,11 +90,12 @@ pub(in crate::commands) fn machine_for(session: &Session<'_>, record: &Record) -
     let root = session.store_root()?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let is_it = || container::is_process_of(&context, id, process);
-    match user_namespace::join(process, is_it, &arguments, |has_users| variables(root.clone(), has_users))? {}
+    match user_namespace::join(process, is_it, &arguments, |has_users| {
+        variables(root.clone(), if has_users { "many" } else { "one" })
+    })? {}
 }
 
 /// What this program is told when it starts anew.
-fn variables(root: PathBuf, has_users: bool) -> Vec<(&'static str, OsString)> {
-    let kind = if has_users { "many" } else { "one" };
+fn variables(root: PathBuf, kind: &str) -> Vec<(&'static str, OsString)> {
     vec![("DHOW_ROOT", root.into_os_string()), ("DHOW_IN_USER_NAMESPACE", OsString::from(kind))]
 }

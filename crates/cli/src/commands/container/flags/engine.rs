@@ -27,11 +27,17 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// Whether the caller is who it is outside in the container's user namespace.
+    pub(super) fn keeps_ids(&self) -> bool {
+        self.userns.as_deref() == Some("keep-id")
+    }
+
     /// Refuses what is given, and says what there is instead.
     ///
     /// # Errors
     /// For the first of them.
-    pub(super) fn check(&self, personality: Personality) -> Outcome {
+    pub(super) fn check(&self, personality: Personality, removes: bool) -> Outcome {
+        let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
         let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
@@ -48,6 +54,14 @@ impl Engine {
             () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
                 refuse("--ipc", "a container shares no memory with others")
             }
+            () if self.keeps_ids() && !is_docker && !removes => {
+                refuse("--userns keep-id without --rm", "nobody would know afterwards whose files are whose")
+            }
+            () if self.keeps_ids() && !is_docker => Ok(()),
+            () if self.userns.as_deref().is_some_and(|mode| mode.starts_with("keep-id:")) && !is_docker => refuse(
+                "--userns keep-id with numbers",
+                "keep-id keeps the caller's own; --user says who the program is",
+            ),
             () if self.userns.as_deref().is_some_and(|mode| mode != "host" || personality != Personality::Podman) => {
                 refuse("--userns", "root's containers have none, those of other users always have one")
             }
