@@ -1,7 +1,7 @@
 //! The filter of who says nothing.
 //!
 //! The list is that of docker's default profile (moby, `profiles/seccomp/default.json`): what is not named fails as not permitted, so
-//! that a call which a new kernel adds is shut until somebody looked at it. Calls that take a capability are open to who has it.
+//! that a call is shut until somebody looked at it; what is newer than all of the list is not there, so that programs take older calls. Calls that take a capability are open to who has it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,6 +10,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 
+use super::bpf::{FAIL, IF_GREATER, LOAD, NUMBER_OFFSET, RETURN, branch, instruction};
 #[cfg(target_arch = "x86_64")]
 use super::calls32;
 use crate::container::calls;
@@ -379,11 +380,28 @@ pub(super) fn apply(capabilities: &[u8]) -> io::Result<()> {
     let filters = [(calls(capabilities), Judge::Calls), (missing(capabilities), Judge::Nothing)];
     for (filter, judge) in filters {
         let program = filter.and_then(BpfProgram::try_from).map_err(io::Error::other)?;
+        let program = match judge {
+            Judge::Calls => program,
+            Judge::Nothing => without_newer(program),
+        };
         let program = judge.beside(program, capabilities);
         // Not the library's own way, which also takes from set-user-ID programs what they are.
         calls::filter_calls(&program, 0)?;
     }
     Ok(())
+}
+
+/// The same filter, to which calls are unknown that are newer than the list (runc, `patchbpf`).
+fn without_newer(filter: BpfProgram) -> BpfProgram {
+    let gated = GATED.iter().flat_map(|(_, calls)| *calls);
+    let highest = OPEN.iter().chain(OLD).chain(gated).max().and_then(|number| u32::try_from(*number).ok());
+    let mut program = vec![
+        instruction(LOAD, NUMBER_OFFSET),
+        branch(IF_GREATER, highest.unwrap_or(u32::MAX), 0, 1),
+        instruction(RETURN, FAIL | libc::ENOSYS as u32),
+    ];
+    program.extend(filter);
+    program
 }
 
 /// What a filter is to 32-bit programs.
@@ -448,3 +466,17 @@ const ARCHITECTURE: TargetArch = TargetArch::x86_64;
 const ARCHITECTURE: TargetArch = TargetArch::aarch64;
 #[cfg(target_arch = "riscv64")]
 const ARCHITECTURE: TargetArch = TargetArch::riscv64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::bpf::answer;
+    use super::*;
+
+    #[test]
+    fn newer_calls_are_not_there() {
+        let program = without_newer(vec![instruction(RETURN, 42)]);
+        let answers =
+            [libc::SYS_fchmodat2, libc::SYS_fchmodat2 + 1, 5000].map(|number| answer(&program, 0, number as u32, &[]));
+        assert_eq!(answers, [42, FAIL | 38, FAIL | 38]);
+    }
+}
