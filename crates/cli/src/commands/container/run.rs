@@ -159,6 +159,11 @@ pub(super) fn check_terminal(session: &Session<'_>, interactive: bool, wants_ter
         let message = format!("{}the input device is not a TTY", session.personality.client_prefix());
         return Err(Failure::Usage { message, code: FAILED });
     }
+    let environment = &session.environment;
+    // Who is not root starts this program anew, which says it then.
+    if environment.user != 0 && environment.in_user_namespace.is_none() {
+        return Ok(());
+    }
     let message = "The input device is not a TTY. The --tty and --interactive flags might not work properly";
     session.console.notice(format!("time={:?} level=warning msg={message:?}", ago::rfc3339(ago::now())));
     Ok(())
