@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 93] = [
+pub(crate) const RUNS: [Run; 98] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -113,6 +113,14 @@ pub(crate) const RUNS: [Run; 93] = [
     run("-v kept:/data", "find /data | sort | xargs stat -c '%n %a %u:%g %F'; echo more > /data/new"),
     run("-v kept:/data:ro", "cat /data/new; touch /data/x"),
     run("--mount type=volume,src=kept,dst=/m", "ls /m"),
+    run(
+        "-v {home}/root/data:/v:O",
+        "cat /v/seed; echo more >> /v/seed; rm -r /v/deep; mkdir /v/new; cat /v/seed; ls -A /v; stat -c %a /v",
+    ),
+    run("-v {home}/root/data:/v:O", "cat /v/seed; ls -A /v"),
+    run("-v kept:/v:O", "ls -A /v; touch /v/gone"),
+    run("-v kept:/v", "ls -A /v"),
+    run("-v {home}/root/data:/v:O,ro", "true"),
     run("-v fresh:/fresh -u bob", "stat -c '%a %u:%g' /fresh; touch /fresh/x; ls /fresh"),
     run("-v homes:/home/bob -u bob", "stat -c '%a %u:%g' /home/bob; touch /home/bob/x"),
     run("-v /anonymous", "stat -c '%a %u:%g' /anonymous; touch /anonymous/x"),

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dhow_base::beneath::{set_mode, set_owner};
-use dhow_base::fs::{AtomicFile, Durability, FileLock, read_limited, remove_file, write_atomic};
+use dhow_base::beneath::{Dir, set_mode, set_owner};
+use dhow_base::fs::{
+    AtomicFile, Durability, FileLock, create_dir_all, read_limited, remove_dir_all, remove_file, write_atomic,
+};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
     self, CallFilter, Ended, Group, Habits, MountSource, MountSpec, RootFiles, Spec, Stack, Streams, remove_groups,
@@ -40,6 +42,9 @@ const STACK_LAYERS_MIN: usize = 4;
 
 /// Where the control groups of a container that runs are on record.
 const GROUPS: &str = "groups";
+
+/// Where the changes are that are laid over what is mounted; those of the last run, if it does not run.
+const OVERLAYS: &str = "overlays";
 
 /// The exit code of a container that was killed.
 const KILLED: i64 = 128 + 9;
@@ -236,8 +241,11 @@ fn spec(
 ) -> Result<Spec> {
     let Configuration { config, settings, .. } = configuration;
     let mut mounts = own_files(record, configuration, directory, machine)?;
-    for mount in &settings.mounts {
-        mounts.push(mount_spec(store, mount)?);
+    let _ = remove_dir_all(&directory.join(OVERLAYS));
+    for (number, mount) in settings.mounts.iter().enumerate() {
+        let spec = mount_spec(store, mount)?;
+        let changes = directory.join(OVERLAYS).join(number.to_string());
+        mounts.push(if mount.overlaid { overlaid(spec, &changes, machine)? } else { spec });
     }
     if settings.read_only && settings.scratch_in_memory {
         let is_given = |target: &&str| settings.mounts.iter().any(|mount| mount.target == **target);
@@ -401,7 +409,8 @@ pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directo
             mounts.push(MountSpec { target: format!("/etc/{name}"), what, read_only: false });
         }
     }
-    for mount in configuration.settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device) {
+    let is_shown = |mount: &&Mount| mount.kind != MountKind::Device && !mount.overlaid;
+    for mount in configuration.settings.mounts.iter().filter(is_shown) {
         let spec = mount_spec(store, mount)?;
         if matches!(&spec.what, MountSource::Bind { source, .. } | MountSource::Volume(source) if source.exists()) {
             mounts.retain(|other| other.target != spec.target);
@@ -430,6 +439,23 @@ fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
         MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
     };
     Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only })
+}
+
+/// The same with what is changed in a directory of its own, which begins as empty as the source is not.
+fn overlaid(spec: MountSpec, changes: &Path, machine: Machine) -> Result<MountSpec> {
+    let (MountSource::Bind { source, .. } | MountSource::Volume(source)) = spec.what else { return Ok(spec) };
+    let (upper, work) = (changes.join("upper"), changes.join("work"));
+    create_dir_all(&upper)?;
+    create_dir_all(&work)?;
+    // The topmost directory says what the root is like; an owner from outside of the namespace cannot be given.
+    let cannot = |error| Error::io(format_args!("cannot use {source:?}"), error);
+    let stat = Dir::open(&source).and_then(|source| source.stat()).map_err(cannot)?;
+    let open = fs::File::open(&upper).map_err(cannot)?;
+    if machine.may_own() {
+        let _ = set_owner(&open, stat.uid, stat.gid);
+    }
+    set_mode(&open, stat.mode & 0o7777).map_err(cannot)?;
+    Ok(MountSpec { what: MountSource::Overlaid { source, upper, work }, ..spec })
 }
 
 /// Memory for what programs write on the way, with what the image has there.

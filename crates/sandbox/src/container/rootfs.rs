@@ -1,7 +1,7 @@
 //! The files of a container: its image, what it changed, and what every container finds.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dhow_base::error::words;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
@@ -16,6 +16,7 @@ use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
 use super::spec::{Habits, MountSource, MountSpec, Spec, StartFailure};
 use super::users::{self, Identity};
+use crate::overlay::Overlay;
 
 mod devices;
 mod filling;
@@ -80,7 +81,12 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
     };
     for mount in &spec.mounts {
         outside_proc(&mount.target, &mount.what)?;
-        add(&inside, mount, &nodes, owner.as_ref())?;
+        match &mount.what {
+            MountSource::Overlaid { source, upper, work } => {
+                lay_changes_over(spec, &inside, mount, [source, upper, work])?
+            }
+            _ => add(&inside, mount, &nodes, owner.as_ref())?,
+        }
         if mount.target == "/dev" {
             show_again(&inside, &nodes)?;
         }
@@ -139,7 +145,7 @@ pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
         match &mount.what {
             MountSource::Bind { source, recursive } => bind(&inside, mount, source, *recursive)?,
             MountSource::Volume(source) => bind(&inside, mount, source, false)?,
-            MountSource::Device(_) | MountSource::Tmpfs { .. } => {}
+            MountSource::Device(_) | MountSource::Tmpfs { .. } | MountSource::Overlaid { .. } => {}
         }
     }
     if look.read_only {
@@ -251,6 +257,18 @@ fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> R
     attach(&seen, &point).map_err(misfits)
 }
 
+/// Shows a directory of the machine with another one laid over it, which takes what is changed.
+fn lay_changes_over(spec: &Spec, inside: &Inside, mount: &MountSpec, paths: [&PathBuf; 3]) -> Result<(), StartFailure> {
+    let [source, upper, work] = paths.map(PathBuf::as_path);
+    let told = |error| failed(&mount.target)(error);
+    let point = inside.directory(Path::new(&mount.target)).map_err(|error| misfit(error, source, &mount.target))?;
+    not_in_proc(&point, &source.to_string_lossy(), &mount.target)?;
+    let overlay = Overlay { lower: &[source], upper: Some((upper, work)), user_xattr: spec.in_user_namespace };
+    let mounted = overlay.mount(&spec.root.scratch).map_err(told)?;
+    restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(told)?;
+    attach(&mounted, &point).map_err(told)
+}
+
 fn restriction(mount: &MountSpec) -> MountAttrFlags {
     if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
 }
@@ -269,6 +287,8 @@ fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes, owner: Option<&Identit
             }
             bind(inside, mount, source, false)
         }
+        // It is not this function's.
+        MountSource::Overlaid { .. } => Ok(()),
         MountSource::Device(source) => devices_at(source, path)
             .iter()
             .try_for_each(|(source, target)| show_device(inside, source, target, read_only, nodes)),
@@ -328,9 +348,10 @@ fn outside_proc(target: &str, what: &MountSource) -> Result<(), StartFailure> {
         return Ok(());
     }
     let source = match what {
-        MountSource::Bind { source, .. } | MountSource::Volume(source) | MountSource::Device(source) => {
-            source.to_string_lossy()
-        }
+        MountSource::Bind { source, .. }
+        | MountSource::Volume(source)
+        | MountSource::Overlaid { source, .. }
+        | MountSource::Device(source) => source.to_string_lossy(),
         MountSource::Tmpfs { .. } => "tmpfs".into(),
     };
     Err(inside_proc(&source, target))

@@ -140,6 +140,15 @@ pub enum MountSource {
     },
     /// A directory that is there for containers.
     Volume(PathBuf),
+    /// A directory of this machine, with what the container changes of it laid over it.
+    Overlaid {
+        /// Its path.
+        source: PathBuf,
+        /// Where changes go.
+        upper: PathBuf,
+        /// Scratch space of overlayfs, on the same file system as `upper`.
+        work: PathBuf,
+    },
     /// A device node of this machine.
     Device(PathBuf),
     /// Memory.

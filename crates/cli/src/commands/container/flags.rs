@@ -328,7 +328,7 @@ impl Flags {
         };
         let mut mounts: Vec<Mount> = Vec::new();
         let kinds: [(&[String], Reader<'_>); 4] = [
-            (&self.volume, &|text| Ok(Mount::volume(&from_here(text))?)),
+            (&self.volume, &|text| volume(session.personality, &from_here(text))),
             (&self.mount, &long),
             (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, habits)?)),
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
@@ -455,6 +455,20 @@ impl Flags {
             Some(path) => write_atomic(path, id.as_bytes(), 0o644, Durability::Cached),
             None => Ok(()),
         }
+    }
+}
+
+/// What `--volume` says; podman lays changes over what is mounted where it is told to (`O`).
+fn volume(personality: Personality, text: &str) -> Outcome<Mount> {
+    let (volume, options) = match text.splitn(3, ':').collect::<Vec<_>>()[..] {
+        [source, target, options] => (format!("{source}:{target}"), options),
+        _ => (text.to_owned(), ""),
+    };
+    let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
+    match options {
+        _ if is_docker || !options.split(',').any(|option| option == "O") => Ok(Mount::volume(text)?),
+        "O" => Ok(Mount { overlaid: true, ..Mount::volume(&volume)? }),
+        _ => Err(Failure::Client("can't use 'O' with other options".to_owned())),
     }
 }
 

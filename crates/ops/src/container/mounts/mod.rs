@@ -47,6 +47,9 @@ pub struct Mount {
     /// Whether the volume got its name by chance.
     #[serde(default)]
     pub anonymous: bool,
+    /// Whether what the container changes is laid over it, and gone with the run, as with podman's `O`.
+    #[serde(default)]
+    pub overlaid: bool,
 }
 
 /// What is mounted.
@@ -77,6 +80,7 @@ impl Mount {
             gives_rights: false,
             filled: false,
             anonymous: false,
+            overlaid: false,
         }
     }
 
