@@ -1,5 +1,7 @@
 //! From bytes to a [`Body`]: every rule that keeps two readers from seeing two things.
 
+use std::slice;
+
 use dhow_base::limits::{DESCRIPTORS_MAX, MANIFEST_BYTES_MAX};
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
@@ -26,7 +28,29 @@ pub(super) fn parse_body(bytes: &[u8], declared: Option<&MediaType>) -> Result<B
     let media_type = settle_media_type(&fields, declared)?;
     let is_index = media_type.is_index();
     fields.insert("mediaType".to_owned(), Value::String(media_type.as_str().to_owned()));
-    if is_index { read(fields).map(Body::Index) } else { read(fields).map(Body::Manifest) }
+    if is_index {
+        return read(fields).map(Body::Index);
+    }
+    fill_types(&mut fields);
+    read(fields).map(Body::Manifest)
+}
+
+/// A config or layer without a type is one whose type says nothing, as docker and skopeo have it. In an index, what has no type stays refused:
+/// it says whether there is more below.
+fn fill_types(fields: &mut Fields) {
+    for part in ["config", "layers"] {
+        let descriptors = match fields.get_mut(part) {
+            Some(Value::Array(list)) => list.as_mut_slice(),
+            Some(one) => slice::from_mut(one),
+            None => continue,
+        };
+        for descriptor in descriptors.iter_mut().filter_map(Value::as_object_mut) {
+            let media_type = descriptor.entry("mediaType").or_insert(Value::Null);
+            if media_type.is_null() {
+                *media_type = Value::String(String::new());
+            }
+        }
+    }
 }
 
 /// Refuses keys, here and in descriptors, that differ from those with a meaning only by case.

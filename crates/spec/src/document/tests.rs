@@ -193,6 +193,24 @@ fn docker_s_old_manifests_are_images_whatever_they_call_their_config() {
 }
 
 #[test]
+fn a_config_or_layer_without_a_type_has_one_that_says_nothing() {
+    let bare = |value: Value| {
+        let mut descriptor = descriptor(&MediaType::DockerLayerGzip);
+        descriptor["mediaType"] = value;
+        descriptor
+    };
+    let mut missing = bare(Value::Null);
+    missing.as_object_mut().unwrap().remove("mediaType");
+    let docker = json!({ "mediaType": MediaType::DockerManifest, "config": missing, "layers": [bare(Value::Null)] });
+    let document = parse(&changed(manifest(), docker), None).unwrap();
+    let manifest = document.as_manifest().unwrap();
+    assert!(manifest.is_image());
+    assert_eq!((manifest.config.media_type.as_str(), manifest.layers[0].media_type.as_str()), ("", ""));
+    let error = parse(&changed(index(), json!({ "manifests": [missing] })), None).unwrap_err();
+    assert!(error.to_string().contains("missing field `mediaType`"), "{error}");
+}
+
+#[test]
 fn artifacts_are_documents_too() {
     let artifact = changed(
         manifest(),
