@@ -56,7 +56,7 @@ pub fn create_dir_all_for_everybody(path: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
             made => made?,
         }
-        // What somebody puts in its place meanwhile keeps its mode.
+        // A link that somebody puts in its place meanwhile is not followed.
         let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
         let made = OpenOptions::new().read(true).custom_flags(flags).open(folder)?;
         made.set_permissions(Permissions::from_mode(0o755))
