@@ -126,6 +126,21 @@ fn a_store_on_overlayfs_is_told_as_that() {
     assert!(said.stderr.contains("choose a store elsewhere by --root"), "{said}");
 }
 
+/// Root in a container has few capabilities, as a rule.
+#[test]
+fn that_root_may_make_no_containers_is_told() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "one", "box"]);
+    for arguments in [&["run", "--rm", "box", "true"][..], &["cp", "one:/bin", "bin"], &["mount", "one"]] {
+        let command = scene.command(arguments);
+        let mut fewer = Command::new("/usr/bin/setpriv");
+        fewer.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]).arg(command.get_program()).args(arguments);
+        fewer.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let said = scene.run(fewer.current_dir(scene.path("")));
+        assert!(said.code != 0 && said.stderr.contains("operation not permitted: it takes CAP_SYS_ADMIN, "), "{said}");
+    }
+}
+
 /// What is made for a container is for every user in it, also where the machine's administrator keeps all new files to himself.
 #[test]
 fn what_is_made_for_a_container_is_readable_whatever_the_umask() {

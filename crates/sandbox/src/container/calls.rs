@@ -9,8 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr;
 use std::time::Instant;
 
+use dhow_base::error::words;
+use dhow_base::{Error, Kind};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
+
+/// What fails when a process cannot have mounts of its own, in messages.
+pub(super) const LEAVING: &str = "cannot leave the machine's mounts";
 
 /// The highest number of a signal (signal(7)).
 pub(crate) const SIGNALS_MAX: i32 = 64;
@@ -20,6 +25,19 @@ const KERNEL_ACTION_WORDS: usize = 4;
 
 /// Bytes of the kernel's sets of signals.
 const KERNEL_SIGNALS_BYTES: usize = 8;
+
+/// What to say when the machine's namespaces cannot be left: most often since this is root in a container that is not privileged.
+pub(super) fn not_left(what: &str, error: io::Error) -> Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return Error::io(what, error);
+    }
+    let message = format!(
+        "{what}: {}: it takes CAP_SYS_ADMIN, which root in a container has only if the container is privileged",
+        words(&error)
+    );
+    Error::new(Kind::Denied, message)
+        .with_hint("the files of images are had without it: by `cp`, `cat`, `export` and `unpack`")
+}
 
 /// Leaves namespaces for new ones. The caller has one thread, or asks for what counts for the thread alone.
 pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {

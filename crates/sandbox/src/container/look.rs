@@ -36,7 +36,7 @@ pub struct Look<'a> {
 /// # Errors
 /// [`Kind::Unsupported`] where nothing can be mounted.
 pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
-    calls::unshare(UnshareFlags::NEWNS).map_err(|error| Error::io("cannot leave the machine's mounts", error))?;
+    calls::unshare(UnshareFlags::NEWNS).map_err(|error| calls::not_left(calls::LEAVING, error))?;
     rootfs::look(look).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
 }
 

@@ -4,7 +4,6 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 
-use dhow_base::error::words;
 use dhow_base::{Error, Kind, Result};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
@@ -39,7 +38,7 @@ pub fn show_running(process: u32, is_it: impl Fn() -> bool, target: &Path) -> Re
 
 fn apart(files: &RootFiles, in_user_namespace: bool) -> Result<OwnedFd, StartFailure> {
     let left = calls::unshare(UnshareFlags::NEWNS);
-    left.map_err(|error| StartFailure::setup(format!("cannot leave the machine's mounts: {}", words(&error))))?;
+    left.map_err(|error| StartFailure::setup(calls::not_left(calls::LEAVING, error).to_string()))?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(failed("/"))?;
     lay_over(files, in_user_namespace)
 }

@@ -47,6 +47,9 @@ const PASSED_ON: [i32; 15] = [
 /// So many interruptions end a container that does not heed them, as docker's client ends then.
 const INTERRUPTIONS_MAX: u32 = 3;
 
+/// What failed, in messages.
+const STARTING: &str = "cannot start a container";
+
 /// How a run ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -74,7 +77,7 @@ pub fn run(
     started: &mut dyn FnMut(u32) -> Result<()>,
     stopped: &dyn Fn(),
 ) -> Result<Ended> {
-    let cannot = |error| Error::io("cannot start a container", error);
+    let cannot = |error| Error::io(STARTING, error);
     // Who is to outlive a terminal (nohup) has its container do so.
     let is_passed_on = |signal: &i32| *signal != libc::SIGHUP || !calls::is_ignored(*signal);
     let held = PASSED_ON.into_iter().filter(is_passed_on).chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
@@ -85,7 +88,8 @@ pub fn run(
         let (pipes, stdio) = Pipes::new(streams.input.is_some()).map_err(cannot)?;
         (Some(pipes), stdio)
     };
-    let Spawned { child: mut first, mut orders, reports, _keeper } = spawn(stdio).map_err(cannot)?;
+    let Spawned { child: mut first, mut orders, reports, _keeper } =
+        spawn(stdio).map_err(|error| calls::not_left(STARTING, error))?;
     // Before it leaves the machine's namespaces, and before anything comes of it.
     let taken = group.map_or(Ok(()), |group| group.take(first.id()));
     let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.id(), score)));
