@@ -115,7 +115,7 @@ impl<S: Source> Converter<'_, S> {
             return Err(Error::new(Kind::Unsupported, message));
         }
         new.media_type = renamed(&new.media_type, family)?;
-        new.config.media_type = renamed(&new.config.media_type, family)?;
+        new.config.media_type = config_type(manifest, family)?;
         for layer in &mut new.layers {
             layer.media_type = renamed(&layer.media_type, family)?;
         }
@@ -219,6 +219,15 @@ fn compressed(media_type: &MediaType, to: Stated) -> MediaType {
     }
 }
 
+/// What a manifest's config is called in a family. That of an image has a name there, even if it had none that says what it is.
+fn config_type(manifest: &ImageManifest, family: Family) -> Result<MediaType> {
+    match family {
+        Family::Oci if manifest.is_image() => Ok(MediaType::OciConfig),
+        Family::Docker if manifest.is_image() => Ok(MediaType::DockerConfig),
+        _ => renamed(&manifest.config.media_type, family),
+    }
+}
+
 /// The other family's word for a media type; the same for what both share.
 ///
 /// # Errors
@@ -254,6 +263,21 @@ pub(crate) fn renamed(media_type: &MediaType, family: Family) -> Result<MediaTyp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_config_of_an_image_is_one_in_both_families() {
+        let called = |manifest_type: MediaType, config_type: &str, family| {
+            let config = Descriptor::new(config_type.into(), Digest::sha256(b""), 0);
+            let manifest = ImageManifest { media_type: manifest_type, ..ImageManifest::new(config, Vec::new()) };
+            super::config_type(&manifest, family).expect("a type")
+        };
+        for config in ["", "application/octet-stream", MediaType::DockerConfig.as_str()] {
+            assert_eq!(called(MediaType::DockerManifest, config, Family::Oci), MediaType::OciConfig);
+            assert_eq!(called(MediaType::DockerManifest, config, Family::Docker), MediaType::DockerConfig);
+        }
+        let artifact = "application/json";
+        assert_eq!(called(MediaType::OciManifest, artifact, Family::Oci).as_str(), artifact);
+    }
 
     #[test]
     fn there_and_back() {
