@@ -217,8 +217,13 @@ async fn understood(remote: &Remote, wanted: &Wanted, answer: Answer) -> Result<
     if !answer.status().is_success() {
         return Err(Refused::Wire(answer.wire_error().await, remote.endpoint.domain().to_owned()));
     }
+    let is_page =
+        answer.header(CONTENT_TYPE.as_str()).is_some_and(|text| MediaType::parse(text).as_str() == "text/html");
     read(answer, wanted).await.map_err(|error| {
-        Refused::Other(error.context(format_args!("manifest {wanted} of {}", remote.repository.familiar())))
+        // Whoever asks people to log in on the way to a network, say.
+        let instead = if is_page { ": the answer is a web page (text/html), perhaps of a proxy's" } else { "" };
+        let about = format_args!("manifest {wanted} of {}{instead}", remote.repository.familiar());
+        Refused::Other(error.context(about))
     })
 }
 

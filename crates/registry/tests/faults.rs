@@ -456,6 +456,18 @@ fn a_slow_body_is_waited_for_and_a_silent_one_is_not() {
 }
 
 #[test]
+fn a_page_in_place_of_a_manifest_is_told_as_that() {
+    let registry = ScriptedRegistry::start();
+    let remote = remote(&registry, "app", Access::Pull);
+    let headers = vec![("Content-Type".to_owned(), "text/html; charset=utf-8".to_owned())];
+    let page = Effect::Answer { status: 200, headers, body: b"<html>log in</html>".to_vec() };
+    registry.script(Rule::on(Route::Manifest).method("GET").effect(page));
+    let error = run(remote.fetch_document(&reference(&registry, "app:v1"))).unwrap_err();
+    assert!(error.to_string().contains("app: the answer is a web page (text/html), "), "{error}");
+    assert!(error.to_string().contains("not valid JSON"), "{error}");
+}
+
+#[test]
 fn error_bodies_and_tag_lists_are_limited() {
     let registry = ScriptedRegistry::start();
     registry.put_image("app", "v1", &[]);
