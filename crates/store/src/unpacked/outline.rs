@@ -13,11 +13,12 @@ use dhow_layer::Proof;
 use dhow_layer::erofs::{FileStorage, Image, Keep, Union, outline};
 use dhow_spec::Digest;
 
-use super::passing::{THREADS_MAX, remove_part};
+use super::passing::{THREADS_MAX, Unnamed, flush, remove_part};
 use super::{UNPACKED_BYTES_MAX, lock_part, open_blob};
 use crate::facts::Facts;
 use crate::read::Layer;
 use crate::store::Store;
+use crate::wait;
 
 /// A layer of an image that can be looked into.
 #[derive(Clone, Debug)]
@@ -70,10 +71,12 @@ impl Store {
             return Ok(self.unpack_layer(layer, &Union::new(Vec::new()))?.image);
         }
         let never = AtomicBool::new(false);
-        let made = self.outline_layer(layer, &Keep::Everything, &never)?;
-        made.ok_or_else(|| {
+        let made = self.outline_layer(layer, &Keep::Everything, &never, &|| Ok(()))?;
+        let Outline { image, unnamed } = made.ok_or_else(|| {
             Error::new(Kind::Internal, format!("the outline of layer {} cannot be filled", layer.diff_id))
-        })
+        })?;
+        self.name_outlines(unnamed.into_iter().collect())?;
+        Ok(image)
     }
 
     /// What there is to look into of a layer. A damaged outline is removed.
@@ -100,22 +103,41 @@ impl Store {
         Ok(None)
     }
 
-    /// Makes the outline of a layer; nothing when it can have none.
-    fn outline_layer(&self, layer: &Layer, keep: &Keep, stop: &AtomicBool) -> Result<Option<Arc<Image<File>>>> {
+    /// Makes the outline of a layer; nothing when it can have none. `before_waiting` is called where
+    /// another process makes it just now.
+    fn outline_layer(
+        &self,
+        layer: &Layer,
+        keep: &Keep,
+        stop: &AtomicBool,
+        before_waiting: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Outline>> {
         self.require_writable().map_err(|error| error.context("cannot look into a layer"))?;
         durable::create_dir_all(&self.paths().unpacked_directory())?;
         let part = self.paths().outline_part(&layer.diff_id);
-        let lock = lock_part(&part)?;
-        let found = self.known(layer)?.filter(|found| *keep != Keep::Everything || found.has_all_content());
-        let made = match found {
-            // Another process was faster.
-            Some(_) => Ok(found),
-            None => self.write_outline(layer, keep, stop, &part, &lock),
+        let lock = match wait::try_lock(&part)? {
+            Some(lock) => lock,
+            None => {
+                before_waiting()?;
+                lock_part(&part)?
+            }
         };
-        remove_part(&part, &lock);
-        made
+        let found = self.known(layer)?.filter(|found| *keep != Keep::Everything || found.has_all_content());
+        if let Some(found) = found {
+            // Another process was faster.
+            remove_part(&part, &lock);
+            return Ok(Some(Outline { image: found, unnamed: None }));
+        }
+        let made = self.write_outline(layer, keep, stop, &part, &lock);
+        if !matches!(made, Ok(Some(_))) {
+            remove_part(&part, &lock);
+        }
+        let Some((image, tar_bytes)) = made? else { return Ok(None) };
+        let unnamed = Unnamed::whole(part, layer.diff_id.clone(), lock, tar_bytes);
+        Ok(Some(Outline { image, unnamed: Some(unnamed) }))
     }
 
+    /// Writes an outline, which may not be on the disk then. Returns how long the tar is as well.
     fn write_outline(
         &self,
         layer: &Layer,
@@ -123,7 +145,7 @@ impl Store {
         stop: &AtomicBool,
         part: &Path,
         lock: &FileLock,
-    ) -> Result<Option<Arc<Image<File>>>> {
+    ) -> Result<Option<(Arc<Image<File>>, u64)>> {
         let name = format!("layer {}", layer.blob.digest);
         let blob = open_blob(self, layer).map_err(|error| error.context(&name))?;
         let file = lock.file().try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error))?;
@@ -133,13 +155,22 @@ impl Store {
         let stored = dhow_layer::Layer::new(name, &layer.diff_id, proof, Stoppable { reader: blob, stop });
         let made = outline(stored, keep, &mut target, &|| self.scratch_file())?;
         let Some(made) = made else { return Ok(None) };
-        durable::flush(&[(part.to_owned(), target.into_file())], &[])?;
-        let path = self.paths().outline(&layer.diff_id);
-        durable::rename(part, &path)?;
+        // The flush to come finds little left to do.
+        let file = target.into_file();
+        durable::start_writeback(&file, 0..file.metadata().map_or(0, |metadata| metadata.len()));
         if proof == Proof::DiffId {
             self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
         }
-        Ok(Some(Arc::new(Image::open_outline(durable::open(&path)?)?)))
+        Ok(Some((Arc::new(Image::open_outline(durable::open(part)?)?), made.tar_bytes)))
+    }
+
+    /// Brings outlines to the disk, with one flush, and gives them their names.
+    fn name_outlines(&self, unnamed: Vec<Unnamed>) -> Result<()> {
+        flush(&unnamed)?;
+        unnamed.into_iter().try_for_each(|mut outline| {
+            let path = self.paths().outline(outline.diff_id());
+            outline.give_name(&path)
+        })
     }
 
     /// Removes the outline of a layer that is unpacked now.
@@ -149,6 +180,13 @@ impl Store {
             tracing::debug!(?path, %error, "cannot remove an outline");
         }
     }
+}
+
+/// An outline, which others find once it has its name.
+struct Outline {
+    image: Arc<Image<File>>,
+    /// What is to get the name, unless it has it.
+    unnamed: Option<Unnamed>,
 }
 
 /// The layers of an image while they are looked into, several at once.
@@ -168,6 +206,10 @@ struct State {
     images: Vec<Option<Arc<Image<File>>>>,
     /// Numbers of those that nobody has begun, the lowest first.
     todo: Vec<usize>,
+    /// Outlines that get their names all at once, at the end.
+    unnamed: Vec<Unnamed>,
+    /// Whether they get them at once instead: where another process is waited for, it may be waiting for one of these.
+    has_waited: bool,
     /// Whether there is a layer that can only be unpacked.
     has_refused: bool,
     failed: Option<Error>,
@@ -236,7 +278,12 @@ impl<'a> Looking<'a> {
 
     fn take_all(&self, from_above: bool) {
         while let Some(number) = self.take(from_above) {
-            let made = self.store.outline_layer(&self.layers[number], self.keep, &self.stop);
+            let hand_over = || self.hand_over();
+            let made = self.store.outline_layer(&self.layers[number], self.keep, &self.stop, &hand_over);
+            let made = made.and_then(|made| match made {
+                Some(Outline { image, unnamed }) => self.put(unnamed).map(|()| Some(image)),
+                None => Ok(None),
+            });
             let mut state = self.state();
             match made {
                 Ok(Some(image)) => {
@@ -260,6 +307,24 @@ impl<'a> Looking<'a> {
         }
     }
 
+    /// Keeps an outline to be named with the others.
+    fn put(&self, unnamed: Option<Unnamed>) -> Result<()> {
+        let mut state = self.state();
+        state.unnamed.extend(unnamed);
+        if state.has_waited {
+            let unnamed = std::mem::take(&mut state.unnamed);
+            drop(state);
+            return self.store.name_outlines(unnamed);
+        }
+        Ok(())
+    }
+
+    /// Names what is made so far, and from now on whatever is made.
+    fn hand_over(&self) -> Result<()> {
+        self.state().has_waited = true;
+        self.put(None)
+    }
+
     fn take(&self, from_above: bool) -> Option<usize> {
         if self.stop.load(Ordering::Relaxed) {
             return None;
@@ -273,13 +338,14 @@ impl<'a> Looking<'a> {
     }
 
     fn finish(self) -> Result<Option<Vec<OpenLayer>>> {
-        let State { images, has_refused, failed, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        if has_refused {
+        let State { images, unnamed, has_refused, failed, .. } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if has_refused && failed.is_none() {
+            // All layers are unpacked then.
             return Ok(None);
         }
+        let named = self.store.name_outlines(unnamed);
+        failed.map_or(named, Err)?;
         let known = images.into_iter().zip(self.layers).rev();
         let open = |(image, layer): (Option<_>, &Layer)| image.map(|image| OpenLayer { layer: layer.clone(), image });
         let mut opened: Vec<OpenLayer> = known.map_while(open).collect();

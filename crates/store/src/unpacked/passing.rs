@@ -58,6 +58,22 @@ impl Unnamed {
         self.diff_id == layer.diff_id
     }
 
+    /// Takes a file that is whole.
+    pub(super) fn whole(part: PathBuf, diff_id: Digest, lock: FileLock, tar_bytes: u64) -> Self {
+        Self { part, diff_id, lock, tar_bytes, is_whole: true, is_named: false }
+    }
+
+    pub(super) fn diff_id(&self) -> &Digest {
+        &self.diff_id
+    }
+
+    /// Gives it its name, once it is on the disk.
+    pub(super) fn give_name(&mut self, path: &Path) -> Result<()> {
+        durable::rename(&self.part, path)?;
+        self.is_named = true;
+        Ok(())
+    }
+
     fn named(&self) -> Result<(PathBuf, File)> {
         let file = self.lock.file().try_clone();
         let file = file.map_err(|error| Error::io(format_args!("cannot open {:?}", self.part), error))?;
@@ -90,7 +106,8 @@ enum Left {
     Nothing,
 }
 
-fn flush(unnamed: &[Unnamed]) -> Result<()> {
+/// Brings files to the disk, all together.
+pub(super) fn flush(unnamed: &[Unnamed]) -> Result<()> {
     let files = unnamed.iter().map(Unnamed::named).collect::<Result<Vec<_>>>()?;
     if files.is_empty() { Ok(()) } else { durable::flush(&files, &[]) }
 }
@@ -170,11 +187,8 @@ impl Store {
     /// Gives files that are on the disk now their names. They are a cache: what cannot be named is made anew.
     pub(crate) fn name_unpacked(&self, unnamed: Vec<Unnamed>) {
         for mut layer in unnamed {
-            match durable::rename(&layer.part, &self.paths().unpacked(&layer.diff_id, false)) {
-                Ok(()) => {
-                    layer.is_named = true;
-                    self.drop_outline(&layer.diff_id);
-                }
+            match layer.give_name(&self.paths().unpacked(&layer.diff_id, false)) {
+                Ok(()) => self.drop_outline(&layer.diff_id),
                 Err(error) => tracing::warn!(part = ?layer.part, %error, "cannot name an unpacked layer"),
             }
         }
@@ -242,8 +256,7 @@ impl Store {
             finished.into_iter().map(|finished| (finished.layer.path, finished.unnamed)).unzip();
         flush(&unnamed)?;
         for (path, mut unnamed) in paths.iter().zip(unnamed) {
-            durable::rename(&unnamed.part, path)?;
-            unnamed.is_named = true;
+            unnamed.give_name(path)?;
             self.drop_outline(&unnamed.diff_id);
         }
         Ok(())

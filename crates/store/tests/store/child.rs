@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::common::SCRATCH;
-use crate::{crash, power, processes};
+use crate::{crash, outlines, power, processes};
 
 const ORDER: &str = "DHOW_STORE_TEST_ORDER";
 
@@ -26,6 +26,7 @@ fn child() {
     let root = PathBuf::from(words[1]);
     match words[0] {
         "crash" => crash::child(&root, Path::new(words[2]), words.get(3).copied().unwrap_or_default()),
+        "outlines" => outlines::child(&root, words[2]),
         "power" => power::child(&root, Path::new(words[2]), words[3]),
         "busy" => processes::child(&root, words[2].parse().unwrap()),
         other => panic!("unknown order {other}"),

@@ -14,6 +14,7 @@ mod growing;
 mod health;
 mod ingest;
 mod model;
+mod outlines;
 mod place;
 mod power;
 mod processes;
