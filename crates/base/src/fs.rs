@@ -271,12 +271,12 @@ pub fn start_writeback(file: &File, range: Range<u64>) {
 
 /// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.
 ///
-/// The files are synced by a few threads at once, so that a journaling file system joins their commits.
+/// The files are synced by many threads at once, which only wait, so that a journaling file system joins their commits.
 ///
 /// # Errors
 /// The operating system's, with the path of the first file that failed.
 pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
-    const THREADS_MAX: usize = 4;
+    const THREADS_MAX: usize = 16;
     let next = AtomicU64::new(0);
     let sync_some = || -> Result<()> {
         while let Some((path, file)) = files.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
