@@ -148,7 +148,7 @@ fn is_local(store: &Store, root: &Digest, platforms: &Platforms) -> Result<bool>
 fn has_all(store: &Store, root: &Digest, platforms: &Platforms) -> Result<bool> {
     match platforms {
         Platforms::Default => store.is_complete_for(root, None),
-        Platforms::All => store.is_complete(root),
+        Platforms::All => store.is_intact(root),
         Platforms::These(wanted) => {
             for platform in wanted {
                 if !store.is_complete_for(root, Some(platform))? {
@@ -167,7 +167,7 @@ fn has_picked(store: &Store, root: &Digest, wanted: &[Platform]) -> Result<bool>
         return Ok(true);
     }
     for member in Selection::new(wanted, Fit::Best, root).pick(document.document())? {
-        if !store.is_complete(&member.digest)? {
+        if !store.is_intact(&member.digest)? {
             return Ok(false);
         }
     }

@@ -144,17 +144,34 @@ impl Store {
             Some(wanted) => plan.members.iter().any(|member| member.descriptor.digest == *wanted),
             None => plan.presence == Presence::Whole,
         };
-        // Without its config nothing can be done with an image, and proving one costs nothing.
-        let is_used = |digest: &Digest| wanted.is_none_or(|wanted| digest == wanted);
+        Ok(is_here && self.proves_configs(&plan, |digest| wanted.is_none_or(|wanted| digest == wanted))?)
+    }
+
+    /// As [`Store::is_complete`], with the configs proven.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn is_intact(&self, digest: &Digest) -> Result<bool> {
+        let document = match self.document(digest) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+            document => document?,
+        };
+        let plan = Plan::read(self, None, document.descriptor())?;
+        Ok(plan.presence == Presence::Whole && self.proves_configs(&plan, |_| true)?)
+    }
+
+    /// Whether the configs of some manifests are what they shall be: without its config nothing can be done with an image, and proving one
+    /// costs nothing.
+    fn proves_configs(&self, plan: &Plan, is_asked: impl Fn(&Digest) -> bool) -> Result<bool> {
         for member in
-            plan.members.iter().filter(|member| is_used(&member.descriptor.digest) && member.manifest.is_image())
+            plan.members.iter().filter(|member| is_asked(&member.descriptor.digest) && member.manifest.is_image())
         {
             match self.read_small(&member.manifest.config, limits::CONFIG_BYTES_MAX) {
                 Err(error) if matches!(error.kind(), Kind::Corrupt | Kind::NotFound) => return Ok(false),
                 read => drop(read?),
             }
         }
-        Ok(is_here)
+        Ok(true)
     }
 
     /// The config of an image. An artifact has none; its is empty.

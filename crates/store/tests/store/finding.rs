@@ -28,6 +28,23 @@ fn members(sample: &suite::Sample) -> Vec<Descriptor> {
 }
 
 #[test]
+fn an_index_is_intact_when_the_configs_of_all_platforms_are() {
+    let directory = scratch();
+    let store = open(&directory);
+    let sample = suite::sample("platforms");
+    pull_member(&store, &sample, 1, &["multi"]);
+    let arm = store.find("multi").unwrap();
+    pull_member(&store, &sample, 0, &["multi"]);
+    let index = &sample.index.digest;
+    assert!(store.is_intact(index).unwrap());
+    let config = root_of(&directory).join(format!("blobs/sha256/{}", arm.image_id.hex()));
+    let mut bytes = std::fs::read(&config).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&config, bytes).unwrap();
+    assert!(store.is_complete(index).unwrap() && !store.is_intact(index).unwrap());
+}
+
+#[test]
 fn another_platform_of_an_index_adds_to_its_name() {
     let directory = scratch();
     let store = open(&directory);
