@@ -263,7 +263,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// A file that is reached through the layers below, copied where this layer has it not yet.
     fn found_below(&mut self, path: &[u8]) -> Result<Option<NodeId>> {
         self.needs_below = true;
-        let root = self.below.root()?;
+        let root = self.below.root()?.filter(|_| self.tree.node(ROOT).flags & OPAQUE == 0);
         let mut steps = self.steps(path, root)?;
         match steps.last_mut().map(|last| (last.own, last.below.take())) {
             Some((None, Some(node))) if !node.is_directory() => {

@@ -185,6 +185,7 @@ fn targets_of_hard_links_go_through_links_of_the_layers_below() {
     refused(Tar::new().file(".wh.lib", b"").hard_link("x", "lib/a"), "does not exist");
     refused(Tar::new().file("usr/lib/.wh.a", b"").hard_link("x", "lib/a"), "was removed");
     refused(Tar::new().file("usr/.wh..wh..opq", b"").hard_link("x", "lib/a"), "does not exist");
+    refused(Tar::new().file(".wh..wh..opq", b"").hard_link("x", "lib/a"), "does not exist");
     refused(Tar::new().hard_link("x", "usr"), "does not exist");
     refused(Tar::new().hard_link("x", "loop/a"), "one symbolic link too many");
 }
