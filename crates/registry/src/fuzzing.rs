@@ -19,7 +19,7 @@ pub fn warnings(value: &str) -> Vec<String> {
     crate::warning::texts(value)
 }
 
-/// The target of one link of a `Link` header, when its relation is `next`.
+/// The target of the first link of a `Link` header whose relation is `next`.
 pub fn next_link(link: &str) -> Option<&str> {
     crate::tags::next_target(link)
 }

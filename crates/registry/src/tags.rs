@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::client::Client;
 use crate::endpoint::{Call, Endpoint, Target};
-use crate::host::{same_origin, shown};
+use crate::host::shown;
 use crate::remote::Remote;
 use crate::transport::Answer;
 
@@ -125,12 +125,18 @@ pub(crate) struct PageHead {
     pub(crate) content_type: String,
 }
 
-/// The next page, on the same registry: a list is not continued by somebody else.
+/// The next page, on the same registry: a list is not continued by somebody else. Behind a proxy registries take themselves for another
+/// scheme or port of the same host; the page is asked for where the one before came from.
 fn next_page(answer: &Answer) -> Result<Option<Url>> {
-    let links = answer.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let Some(target) = links.flat_map(|value| value.split(',')).find_map(next_target) else { return Ok(None) };
+    let mut links = answer.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    let Some(target) = links.find_map(next_target) else { return Ok(None) };
     match answer.url.join(target) {
-        Ok(next) if same_origin(&next, &answer.url) => Ok(Some(next)),
+        Ok(next) if next.host() == answer.url.host() && matches!(next.scheme(), "http" | "https") => {
+            let mut here = answer.url.clone();
+            here.set_path(next.path());
+            here.set_query(next.query());
+            Ok(Some(here))
+        }
         _ => {
             let message = format!("{}: the list goes on at another host: refused", shown(&answer.url));
             Err(Error::new(Kind::Denied, message))
@@ -138,13 +144,41 @@ fn next_page(answer: &Answer) -> Result<Option<Url>> {
     }
 }
 
-/// The target of one link when its relation is `next`.
-pub(crate) fn next_target(link: &str) -> Option<&str> {
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    let is_next = parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-        name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-    });
-    is_next.then_some(target)
+/// The target of the first link of a header whose relation is `next` (RFC 8288, section 3). Commas stand between links, and may stand in
+/// targets and quotes too.
+pub(crate) fn next_target(header: &str) -> Option<&str> {
+    let mut rest = header;
+    loop {
+        let (target, after) = rest.split_once('<')?.1.split_once('>')?;
+        let (mut parameters, links) = split_unquoted(after, ',');
+        while !parameters.is_empty() {
+            let (parameter, others) = split_unquoted(parameters, ';');
+            if is_next(parameter) {
+                return Some(target);
+            }
+            parameters = others;
+        }
+        rest = links;
+    }
+}
+
+/// What stands before and behind the first separator that is in no quotes.
+fn split_unquoted(text: &str, separator: char) -> (&str, &str) {
+    let mut is_quoted = false;
+    let is_separator = |letter: char| {
+        is_quoted ^= letter == '"';
+        letter == separator && !is_quoted
+    };
+    let at = text.find(is_separator).unwrap_or(text.len());
+    (&text[..at], text[at..].strip_prefix(separator).unwrap_or_default())
+}
+
+/// Whether a parameter names the relation, which may be one of several.
+fn is_next(parameter: &str) -> bool {
+    parameter.split_once('=').is_some_and(|(name, value)| {
+        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    })
 }
 
 #[cfg(test)]
@@ -157,5 +191,9 @@ mod tests {
         assert_eq!(next_target("<x>; title=y ;Rel=NEXT"), Some("x"));
         assert_eq!(next_target(r#"<x>; rel="prev""#), None);
         assert_eq!(next_target("x; rel=next"), None);
+        assert_eq!(next_target(r#"<a>; rel="prev", <b>; rel="next""#), Some("b"));
+        assert_eq!(next_target(r#"</v2/a/tags/list?last=a,b>; rel="next""#), Some("/v2/a/tags/list?last=a,b"));
+        assert_eq!(next_target(r#"<a>; title="x, <y>; rel=next"; rel=prev, <b>; rel="last next""#), Some("b"));
+        assert_eq!(next_target(r#"<a>; title="never ends"#), None);
     }
 }

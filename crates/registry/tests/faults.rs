@@ -482,7 +482,14 @@ fn error_bodies_and_tag_lists_are_limited() {
     registry.script(Rule::on(Route::Tags).effect(Effect::SetHeader("Link".into(), again)));
     assert_eq!(run(remote.tags()).unwrap_err().kind(), Kind::Corrupt, "a list that never ends");
     registry.clear_script();
-    let elsewhere = "<http://127.0.0.1:9/v2/app/tags/list>; rel=next".to_owned();
+    // Behind a proxy a registry may not know under which scheme and port it is reached.
+    let own = "<https://127.0.0.1:9/v2/app/tags/list?last=v1>; rel=next".to_owned();
+    registry.script(Rule::on(Route::Tags).effect(Effect::SetHeader("Link".into(), own)).times(1));
+    let asked = registry.count("GET", Route::Tags);
+    assert!(run(remote.tags()).is_ok());
+    assert_eq!(registry.count("GET", Route::Tags), asked + 2, "both pages, from here");
+    registry.clear_script();
+    let elsewhere = "<http://127.0.0.2/v2/app/tags/list>; rel=next".to_owned();
     registry.script(Rule::on(Route::Tags).effect(Effect::SetHeader("Link".into(), elsewhere)));
     assert_eq!(run(remote.tags()).unwrap_err().kind(), Kind::Denied);
 }
