@@ -17,7 +17,8 @@ use dhow_layer::unpack::{IdMap, Owners};
 use dhow_layer::{Decoder, Limits, decode_error};
 use dhow_sandbox::container::{Look, look, root_of_running, user_in};
 
-use super::run::{files, shown_mounts};
+use super::run::files;
+use super::run_mounts::shown_mounts;
 use super::settings::Configuration;
 use super::{Machine, Record, directory, hold, running};
 use crate::context::Context;

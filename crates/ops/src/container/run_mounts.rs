@@ -1,0 +1,178 @@
+//! What is mounted in a container when it runs: what the user asked for, and the files that each container has of its own.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use dhow_base::beneath::{Dir, set_mode, set_owner};
+use dhow_base::fs::{AtomicFile, Durability, create_dir_all, read_limited, remove_dir_all};
+use dhow_base::{Error, Result};
+use dhow_sandbox::container::{Habits, MountSource, MountSpec};
+use dhow_store::Store;
+
+use super::hosts;
+use super::mounts::{Mount, MountKind};
+use super::settings::{Configuration, Network, SCRATCH};
+use super::{Machine, Record};
+
+/// Longest `/etc/resolv.conf` or `/etc/hosts` of the machine that is taken over, in bytes.
+const MACHINE_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Where the changes are that are laid over what is mounted; those of the last run, if it does not run.
+const OVERLAYS: &str = "overlays";
+
+/// Files below `/etc` that are made for each container.
+const OWN_FILES: [&str; 4] = ["hosts", "hostname", "resolv.conf", "localtime"];
+
+/// The name of the machine's own time zone.
+pub const LOCAL_TIME: &str = "local";
+
+/// All of it, the outermost first. Files are made in the container's directory, and what is there of an earlier run is replaced.
+pub(super) fn mounts_of_run(
+    store: &Store,
+    record: &Record,
+    configuration: &Configuration,
+    directory: &Path,
+    machine: Machine,
+) -> Result<Vec<MountSpec>> {
+    let settings = &configuration.settings;
+    let mut mounts = own_files(record, configuration, directory, machine)?;
+    let _ = remove_dir_all(&directory.join(OVERLAYS));
+    for (number, mount) in settings.mounts.iter().enumerate() {
+        let spec = mount_spec(store, mount)?;
+        let changes = directory.join(OVERLAYS).join(number.to_string());
+        mounts.push(if mount.overlaid { overlaid(spec, &changes, machine)? } else { spec });
+    }
+    if settings.read_only && settings.scratch_in_memory {
+        let is_given = |target: &&str| settings.mounts.iter().any(|mount| mount.target == **target);
+        mounts.extend(SCRATCH.into_iter().filter(|target| !is_given(target)).map(scratch));
+    }
+    outermost_first(&mut mounts);
+    Ok(mounts)
+}
+
+/// The files that are made for each container: names of hosts and how to find others.
+fn own_files(
+    record: &Record,
+    configuration: &Configuration,
+    directory: &Path,
+    machine: Machine,
+) -> Result<Vec<MountSpec>> {
+    let Configuration { config, settings, .. } = configuration;
+    let mut texts = vec![("hostname", format!("{}\n", config.hostname).into_bytes())];
+    if let Some(zone) = &settings.time_zone {
+        texts.push(("localtime", read_limited(&time_zone_file(zone), MACHINE_FILE_BYTES_MAX)?));
+    }
+    if !settings.no_hosts {
+        let name = record.container.name.as_deref();
+        texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name).into_bytes()));
+    }
+    // Podman leaves the image's where nobody can be asked.
+    if settings.network == Network::Host || settings.habits == Habits::Docker {
+        texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings).into_bytes()));
+    }
+    let mut mounts = Vec::new();
+    for (name, text) in texts {
+        let path = directory.join(name);
+        write_for_all(&path, &text)?;
+        if machine.keeps_ids {
+            let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
+            set_owner(File::open(&path).map_err(cannot)?, 0, 0).map_err(cannot)?;
+        }
+        let target = format!("/etc/{name}");
+        if settings.mounts.iter().any(|mount| mount.target == target) {
+            continue;
+        }
+        let what = MountSource::Bind { source: path, recursive: false };
+        mounts.push(MountSpec { target, what, read_only: settings.read_only });
+    }
+    Ok(mounts)
+}
+
+/// Writes a file that every user of the container may read, whatever the umask is of the one who runs it.
+fn write_for_all(path: &Path, content: &[u8]) -> Result<()> {
+    const MODE: u32 = 0o644;
+    let mut file = AtomicFile::create(path, MODE)?;
+    set_mode(file.file(), MODE).map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+    file.write_all(content)?;
+    file.commit(Durability::Cached)
+}
+
+/// The file of a time zone; it need not be there.
+pub fn time_zone_file(zone: &str) -> PathBuf {
+    match zone {
+        LOCAL_TIME => PathBuf::from("/etc/localtime"),
+        zone => Path::new("/usr/share/zoneinfo").join(zone.trim_start_matches('/')),
+    }
+}
+
+/// One of the machine's files; one that cannot be read is empty.
+fn machine_file(path: &str) -> String {
+    let bytes = read_limited(Path::new(path), MACHINE_FILE_BYTES_MAX).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What is mounted in a container that does not run, for who looks into it: volumes, what is there of the machine's files, and those that
+/// its last run had of its own.
+pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
+    let mut mounts = Vec::new();
+    for name in OWN_FILES {
+        let source = directory.join(name);
+        if source.exists() {
+            let what = MountSource::Bind { source, recursive: false };
+            mounts.push(MountSpec { target: format!("/etc/{name}"), what, read_only: false });
+        }
+    }
+    let is_shown = |mount: &&Mount| mount.kind != MountKind::Device && !mount.overlaid;
+    for mount in configuration.settings.mounts.iter().filter(is_shown) {
+        let spec = mount_spec(store, mount)?;
+        if matches!(&spec.what, MountSource::Bind { source, .. } | MountSource::Volume(source) if source.exists()) {
+            mounts.retain(|other| other.target != spec.target);
+            mounts.push(spec);
+        }
+    }
+    outermost_first(&mut mounts);
+    Ok(mounts)
+}
+
+/// So that a volume at `/etc` hides nothing that every container has in there.
+fn outermost_first(mounts: &mut [MountSpec]) {
+    mounts.sort_by_key(|mount| mount.target.matches('/').count());
+}
+
+fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
+    let what = match mount.kind {
+        MountKind::Bind => MountSource::Bind { source: PathBuf::from(&mount.source), recursive: true },
+        MountKind::Volume => MountSource::Volume(super::volumes::data(store, &mount.source)?),
+        MountKind::Tmpfs => MountSource::Tmpfs {
+            options: mount.options.clone(),
+            executable: mount.executable,
+            gives_rights: mount.gives_rights,
+            filled: mount.filled,
+        },
+        MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
+    };
+    Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only })
+}
+
+/// The same with what is changed in a directory of its own, which begins as empty as the source is not.
+fn overlaid(spec: MountSpec, changes: &Path, machine: Machine) -> Result<MountSpec> {
+    let (MountSource::Bind { source, .. } | MountSource::Volume(source)) = spec.what else { return Ok(spec) };
+    let (upper, work) = (changes.join("upper"), changes.join("work"));
+    create_dir_all(&upper)?;
+    create_dir_all(&work)?;
+    // The topmost directory says what the root is like; an owner from outside of the namespace cannot be given.
+    let cannot = |error| Error::io(format_args!("cannot use {source:?}"), error);
+    let stat = Dir::open(&source).and_then(|source| source.stat()).map_err(cannot)?;
+    let open = File::open(&upper).map_err(cannot)?;
+    if machine.may_own() {
+        let _ = set_owner(&open, stat.uid, stat.gid);
+    }
+    set_mode(&open, stat.mode & 0o7777).map_err(cannot)?;
+    Ok(MountSpec { what: MountSource::Overlaid { source, upper, work }, ..spec })
+}
+
+/// Memory for what programs write on the way, with what the image has there.
+fn scratch(target: &str) -> MountSpec {
+    let what = MountSource::Tmpfs { options: Vec::new(), executable: true, gives_rights: false, filled: true };
+    MountSpec { target: target.to_owned(), what, read_only: false }
+}
