@@ -35,6 +35,7 @@ pub mod mutate;
 mod names;
 mod naming;
 mod outgoing;
+mod packed;
 mod podman;
 mod present;
 pub mod prune;

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::extent::Extent;
 use crate::last_use;
 use crate::outgoing;
+use crate::packed::packed;
 use crate::pull::layers;
 use crate::select::Platforms;
 
@@ -114,11 +115,11 @@ pub fn configured_name(context: &Context, text: &str) -> Result<Option<Reference
     Ok(None)
 }
 
-/// Finds the image and what of it goes up.
+/// Finds the image and what of it goes up. Layers that were made here are compressed for it.
 ///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words when the name is not known here, or not for the platform asked for.
-pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
+pub async fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
     let store = context.store()?;
     let reference = &request.reference;
     let target = match &request.source {
@@ -130,6 +131,7 @@ pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         let unknown_tag = || Error::new(Kind::NotFound, format!("tag does not exist: {}", reference.familiar()));
         return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });
     };
+    let target = packed(context, target).await.map_err(|error| explain(&reference.familiar(), error))?;
     let outgoing = outgoing::choose(store, &target, &request.platforms, &reference.familiar())?;
     let told = |error| explain(&reference.familiar(), error);
     let documents = outgoing::documents(store, &outgoing).map_err(told)?;

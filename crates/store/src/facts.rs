@@ -20,11 +20,14 @@ pub(crate) struct Facts {
     pub(crate) diff_id: Digest,
     /// Length of the uncompressed bytes.
     pub(crate) size: u64,
+    /// Whether the layer was made here, so that nobody else knows it by its digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_own: bool,
 }
 
 impl From<&Uncompressed> for Facts {
     fn from(uncompressed: &Uncompressed) -> Self {
-        Self { diff_id: uncompressed.diff_id.clone(), size: uncompressed.size }
+        Self { diff_id: uncompressed.diff_id.clone(), size: uncompressed.size, is_own: false }
     }
 }
 
@@ -33,6 +36,16 @@ impl Store {
     pub(crate) fn facts(&self, digest: &Digest) -> Option<Facts> {
         let bytes = durable::read_limited(&self.paths().facts(digest), FACTS_BYTES_MAX).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Whether a layer was made here: [`Store::note_own`].
+    pub fn is_own(&self, layer: &Digest) -> bool {
+        self.facts(layer).is_some_and(|facts| facts.is_own)
+    }
+
+    /// Notes that a plain layer was made here. As long as it has not left for a registry, nobody knows it by its digest.
+    pub fn note_own(&self, layer: &Descriptor) {
+        self.keep_facts(&layer.digest, &Facts { diff_id: layer.digest.clone(), size: layer.size, is_own: true });
     }
 
     /// What has to show that a blob still inflates to `diff_id`: its own checksum, when that it does was proven earlier.
@@ -44,8 +57,9 @@ impl Store {
     /// Keeps what was worked out. Failing to is no failure of the operation.
     pub(crate) fn keep_facts(&self, digest: &Digest, facts: &Facts) {
         let path = self.paths().facts(digest);
+        let facts = Facts { is_own: facts.is_own || self.is_own(digest), ..facts.clone() };
         let write = || -> Result<()> {
-            let text = serde_json::to_vec(facts).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+            let text = serde_json::to_vec(&facts).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
             if let Some(directory) = path.parent() {
                 durable::create_dir_all(directory)?;
             }

@@ -42,6 +42,36 @@ impl Store {
         })
         .map(|_| ())
     }
+
+    /// Has the names with tags of a target stand for another target, which is kept already: another form of the same image. The old one
+    /// goes unless a digest names it, its content with the next [collection](Store::collect_below).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the other one is not kept.
+    pub fn supersede(&self, old: &Digest, new: &Digest) -> Result<()> {
+        const OLD: &str = "(SELECT number FROM target WHERE digest = ?1)";
+        self.write_names(|transaction| {
+            if find::target_descriptor(transaction, new)?.is_none() {
+                return Err(find::no_such_image(new.as_str()).into());
+            }
+            let sql = format!(
+                "UPDATE reference SET target = (SELECT number FROM target WHERE digest = ?2) WHERE target = {OLD}"
+            );
+            transaction.prepare_cached(&sql)?.execute((old.as_str(), new.as_str()))?;
+            for sql in [
+                format!(
+                    "DELETE FROM target_member WHERE target = {OLD} AND target NOT IN (SELECT target FROM repo_digest)"
+                ),
+                "DELETE FROM target WHERE digest = ?1 AND number NOT IN (SELECT target FROM target_member)".to_owned(),
+                "DELETE FROM manifest WHERE digest = ?1 AND digest NOT IN (SELECT manifest FROM target_member)"
+                    .to_owned(),
+            ] {
+                transaction.prepare_cached(&sql)?.execute([old.as_str()])?;
+            }
+            Ok(())
+        })
+        .map(|_| ())
+    }
 }
 
 /// Makes a manifest that was only part of an index a target of its own.

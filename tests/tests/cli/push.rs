@@ -1,7 +1,13 @@
 //! `push`
 
+use std::fs;
+
+use dhow_testkit::images::{Compression, Format, Layout, Recipe};
+use dhow_tests::interop::pushed_digest;
 use dhow_tests::scene::{Scene, Server};
 use insta::assert_snapshot;
+
+use super::files::{Entry, tar_of};
 
 /// A registry, and an image that is tagged for it as `acme/web:v1`.
 fn tagged() -> (Scene, Server, String) {
@@ -130,4 +136,46 @@ fn refuses_in_docker_s_words() {
     [err]
     tag does not exist: [REGISTRY]/acme/web:v9
     ");
+}
+
+/// As docker sends them. What was compressed is kept in place of what was not, under all names of the image.
+#[test]
+fn layers_that_were_made_here_travel_as_gzip() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let (name, other) = (server.name("acme/made:v1"), server.name("acme/made:v2"));
+    assert_eq!(scene.fed(&["import", "-", &name], &tar_of(&[Entry::File("a", &[b'a'; 100_000])])).code, 0);
+    scene.must(&["tag", &name, &other]);
+    let id = scene.must(&["images", "-q", "--no-trunc", &name]);
+    let pushed = pushed_digest(&scene.must(&["push", &name]));
+    let manifest = scene.must(&["manifest", "inspect", &name]);
+    assert!(manifest.contains("application/vnd.oci.image.layer.v1.tar+gzip"), "{manifest}");
+    assert_eq!(scene.must(&["images", "-q", "--no-trunc"]), id.repeat(2));
+    let blobs = || fs::read_dir(scene.path("store/blobs/sha256")).expect("blobs").count();
+    assert_eq!(blobs(), 3, "a layer, a config, a manifest");
+    let again = scene.must(&["push", &other]);
+    assert!(again.contains("Layer already exists"), "{again}");
+    assert_eq!(pushed_digest(&again), pushed);
+    assert_eq!(scene.must(&["cat", &format!("{name}:/a")]).len(), 100_000);
+    assert!(scene.must(&["system", "check"]).ends_with(": no problems\n"));
+    scene.must(&["rmi", &name, &other]);
+    assert_eq!(blobs(), 0);
+    scene.must(&["pull", "-q", &name]);
+    assert_eq!(scene.must(&["images", "-q", "--no-trunc"]), id);
+}
+
+/// What somebody else may know by its digest keeps that.
+#[test]
+fn layers_that_came_uncompressed_go_as_they_came() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let (name, other) = (server.name("acme/plain:v1"), server.name("acme/other:v1"));
+    let mut layout = Layout::create(&scene.path("plain")).expect("a layout");
+    let layer = layout.layer(&*tar_of(&[Entry::File("a", b"a")]), Format::Oci, Compression::None).expect("a layer");
+    let image = layout.image(&[layer], &Recipe::default()).expect("an image");
+    layout.name_images([(&image, "plain")]).expect("names");
+    scene.must(&["copy", "-q", "oci:plain", &format!("docker://{name}")]);
+    scene.must(&["pull", "-q", &name]);
+    scene.must(&["tag", &name, &other]);
+    assert_eq!(pushed_digest(&scene.must(&["push", &other])), scene.shown(image.digest.as_bytes()));
 }
