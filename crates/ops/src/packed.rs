@@ -12,9 +12,9 @@ use crate::context::Context;
 use crate::copy::{Changes, Recompression, convert};
 use crate::import::{Content, put};
 
-/// What goes to a registry for an image of the store: the image as it is, unless it has layers that were made here, and no registry
-/// knows it yet; else the same image with layers of gzip. That is kept, and has the image's names from now on, so that a layer is compressed once, and
-/// has one digest whoever it is pushed to.
+/// What goes to a registry for an image of the store: the image as it is, unless it has layers that were made here and no registry knows
+/// it yet; then the same image with layers of gzip. That is kept, and has the image's names from now on, so that a layer is compressed
+/// once, and has one digest whoever it is pushed to.
 ///
 /// From a store that can only be read, or is full, images go as they are.
 ///
