@@ -23,9 +23,8 @@ use crate::transport::choose::choose;
 use crate::transport::{AnySink, AnySource, Destination, Opened, Overlay, open};
 
 pub use crate::transport::Location;
-pub(crate) use convert::convert;
-pub(crate) use convert::renamed;
 pub use convert::{Changes, Family, Recompression};
+pub(crate) use convert::{recompressed, renamed};
 
 /// What to copy where.
 #[derive(Clone, Debug)]
@@ -108,7 +107,7 @@ async fn going(context: &Context, opened: &Opened, request: &Request, options: &
     if request.changes.is_none() {
         return Ok(Going { root: chosen.root, documents, blobs: HashMap::new(), note: chosen.note });
     }
-    let converted = convert(context, &source, &documents, request.changes).await?;
+    let converted = convert::convert(context, &source, &documents, request.changes).await?;
     let root = converted.documents.last().cloned();
     let root = root.ok_or_else(|| Error::new(Kind::Internal, "nothing came of a conversion"))?;
     Ok(Going { root, documents: converted.documents, blobs: converted.blobs, note: chosen.note })

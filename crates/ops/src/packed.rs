@@ -2,14 +2,14 @@
 
 use std::slice;
 
-use dhow_base::{Error, Kind, Result};
-use dhow_content::{Sink, VerifiedDocument};
-use dhow_spec::Descriptor;
+use dhow_base::{Kind, Result};
+use dhow_content::{Sink, about, verify_document};
 use dhow_spec::media_type::Compression;
-use dhow_store::NewTarget;
+use dhow_spec::{Descriptor, Document, ImageManifest};
+use dhow_store::{NewTarget, Store};
 
 use crate::context::Context;
-use crate::copy::{Changes, Recompression, convert};
+use crate::copy::{Recompression, recompressed};
 use crate::import::{Content, put};
 
 /// What goes to a registry for an image of the store: the image as it is, unless it has layers that were made here and no registry knows
@@ -26,17 +26,15 @@ pub(crate) async fn packed(context: &Context, target: Descriptor) -> Result<Desc
         return Ok(target);
     }
     let document = store.document(&target.digest)?;
-    let image = document.document().as_manifest().filter(|manifest| manifest.is_image());
-    let is_own =
-        |layer: &Descriptor| layer.media_type.compression() == Some(Compression::None) && store.is_own(&layer.digest);
-    if !image.is_some_and(|image| image.layers.iter().any(is_own)) {
+    let manifest = document.document().as_manifest().filter(|manifest| manifest.is_image());
+    let Some(manifest) = manifest.filter(|manifest| manifest.layers.iter().any(|layer| is_own(store, layer))) else {
         return Ok(target);
-    }
+    };
     let image = store.image(&store.find_target(&target.digest)?.image_id)?;
     if image.repo_digests.iter().any(|(_, digest)| *digest == target.digest) {
         return Ok(target);
     }
-    match pack(context, &target, &document).await {
+    match pack(context, &target, manifest.clone()).await {
         Err(error) if error.kind() == Kind::NoSpace => {
             tracing::warn!(%error, "layers go as they are: there is no room to compress them");
             Ok(target)
@@ -45,21 +43,23 @@ pub(crate) async fn packed(context: &Context, target: Descriptor) -> Result<Desc
     }
 }
 
-async fn pack(context: &Context, target: &Descriptor, document: &VerifiedDocument) -> Result<Descriptor> {
+fn is_own(store: &Store, layer: &Descriptor) -> bool {
+    layer.media_type.compression() == Some(Compression::None) && store.is_own(&layer.digest)
+}
+
+async fn pack(context: &Context, target: &Descriptor, mut manifest: ImageManifest) -> Result<Descriptor> {
     let store = context.store()?;
     let session = store.begin("push")?;
     session.pin(target)?;
-    let changes = Changes { recompress: Some(Recompression::Gzip), keep_compressed: true, ..Changes::default() };
-    let converted = convert(context, store, slice::from_ref(document), changes).await?;
-    let packed = converted.documents.last();
-    let packed = packed.ok_or_else(|| Error::new(Kind::Internal, "nothing came of a conversion"))?;
-    for layer in packed.document().as_manifest().into_iter().flat_map(|manifest| &manifest.layers) {
-        if let Some(blob) = converted.blobs.get(&layer.digest) {
-            put(&session, layer, Content::Local(blob)).await?;
-        }
+    for layer in manifest.layers.iter_mut().filter(|layer| is_own(store, layer)) {
+        let made = recompressed(context, store, layer, Recompression::Gzip).await;
+        let (made, blob) = made.map_err(|error| about(&layer.digest, error))?;
+        put(&session, &made, Content::Local(&blob)).await?;
+        *layer = made;
     }
-    session.put_document(packed).await?;
-    let packed = packed.descriptor().clone();
+    let document = Document::from_manifest(manifest)?;
+    let packed = document.descriptor();
+    session.put_document(&verify_document(document.bytes().to_vec(), &packed)?).await?;
     session.commit(&[NewTarget::default_for(packed.clone())])?;
     store.supersede(&target.digest, &packed.digest)?;
     drop(session);

@@ -164,6 +164,28 @@ fn layers_that_were_made_here_travel_as_gzip() {
     assert_eq!(scene.must(&["images", "-q", "--no-trunc"]), id);
 }
 
+/// An image has layers of both kinds when it was made of one that came uncompressed.
+#[test]
+fn only_layers_that_were_made_here_are_compressed() {
+    let Some(scene) = super::run::scene() else { return };
+    let server = scene.serve();
+    let (base, made) = (server.name("acme/base:v1"), server.name("acme/made:v1"));
+    let mut layout = Layout::create(&scene.path("plain")).expect("a layout");
+    let layer = layout.layer(&*tar_of(&[Entry::File("a", b"a")]), Format::Oci, Compression::None).expect("a layer");
+    let recipe = Recipe { architecture: "amd64".to_owned(), ..Recipe::default() };
+    let image = layout.image(&[layer], &recipe).expect("an image");
+    layout.name_images([(&image, "plain")]).expect("names");
+    scene.must(&["copy", "-q", "oci:plain", &format!("docker://{base}")]);
+    scene.must(&["create", "--name", "one", &base, "none"]);
+    scene.must(&["cp", "plain/index.json", "one:/b"]);
+    scene.must(&["commit", "one", &made]);
+    scene.must(&["push", "-q", &made]);
+    let manifest = scene.must(&["manifest", "inspect", &made]);
+    assert_eq!(manifest.matches("image.layer.v1.tar\"").count(), 1, "{manifest}");
+    assert_eq!(manifest.matches("image.layer.v1.tar+gzip\"").count(), 1, "{manifest}");
+    assert!(scene.must(&["cat", &format!("{made}:/b")]).contains("manifests"));
+}
+
 /// What somebody else may know by its digest keeps that.
 #[test]
 fn layers_that_came_uncompressed_go_as_they_came() {

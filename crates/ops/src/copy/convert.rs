@@ -165,10 +165,7 @@ impl<S: Source> Converter<'_, S> {
 
     /// A layer in the wanted compression; itself when it has that already, or is no layer of files.
     async fn layer(&mut self, layer: &Descriptor, wanted: Recompression) -> Result<Descriptor> {
-        let (stated, compression) = match wanted {
-            Recompression::Gzip => (Stated::Gzip, Compression::Gzip),
-            Recompression::Zstd => (Stated::Zstd, Compression::Zstd),
-        };
+        let stated = wanted.stated();
         let keeps = |found| found == stated || (self.changes.keep_compressed && found != Stated::None);
         if layer.media_type.compression().is_none_or(keeps) || layer.media_type.is_foreign() {
             return Ok(layer.clone());
@@ -176,22 +173,51 @@ impl<S: Source> Converter<'_, S> {
         if let Some(known) = self.new.get(&layer.digest) {
             return Ok(known.clone());
         }
-        let directory = self.context.store()?.spool_dir()?;
-        let blob = at_hand(self.source, layer, &directory).await?;
-        let target = dhow_layout::nameless_file(&directory)?;
-        let task = {
-            let (blob, target, layer) = (blob.clone(), handle(&target)?, layer.clone());
-            tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, compression))
-        };
-        let (digest, length) =
-            task.await.map_err(|error| Error::new(Kind::Internal, format!("recompressing failed: {error}")))??;
-        let media_type = compressed(&layer.media_type, stated);
-        let made = Descriptor { media_type, digest: digest.clone(), size: length, data: None, ..layer.clone() };
-        let blob = LocalBlob { file: Arc::new(target), path: "a recompressed layer".into(), offset: 0, length };
-        self.blobs.insert(digest, blob);
+        let (made, blob) = recompressed(self.context, self.source, layer, wanted).await?;
+        self.blobs.insert(made.digest.clone(), blob);
         self.new.insert(layer.digest.clone(), made.clone());
         Ok(made)
     }
+}
+
+impl Recompression {
+    fn stated(self) -> Stated {
+        match self {
+            Self::Gzip => Stated::Gzip,
+            Self::Zstd => Stated::Zstd,
+        }
+    }
+
+    fn compression(self) -> Compression {
+        match self {
+            Self::Gzip => Compression::Gzip,
+            Self::Zstd => Compression::Zstd,
+        }
+    }
+}
+
+/// The same layer in another compression.
+///
+/// # Errors
+/// Those of reading it and of temporary files.
+pub(crate) async fn recompressed(
+    context: &Context,
+    source: &impl Source,
+    layer: &Descriptor,
+    wanted: Recompression,
+) -> Result<(Descriptor, LocalBlob)> {
+    let directory = context.store()?.spool_dir()?;
+    let blob = at_hand(source, layer, &directory).await?;
+    let target = dhow_layout::nameless_file(&directory)?;
+    let task = {
+        let (target, layer) = (handle(&target)?, layer.clone());
+        tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, wanted.compression()))
+    };
+    let (digest, length) =
+        task.await.map_err(|error| Error::new(Kind::Internal, format!("recompressing failed: {error}")))??;
+    let media_type = compressed(&layer.media_type, wanted.stated());
+    let made = Descriptor { media_type, digest, size: length, data: None, ..layer.clone() };
+    Ok((made, LocalBlob { file: Arc::new(target), path: "a recompressed layer".into(), offset: 0, length }))
 }
 
 /// Writes a layer anew; returns the digest and length of what was written. What is read is proven on the way, since a local
