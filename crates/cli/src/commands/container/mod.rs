@@ -17,13 +17,12 @@ mod run;
 mod start;
 
 pub(super) use commit::{Commit, subject};
-pub(super) use flags::integer;
 pub(super) use found::{found, missing};
 pub(super) use inspect::{ContainerInspect, inspect, show};
 use machine::machine_keeping_ids;
 pub(super) use machine::{machine, machine_for};
 pub(super) use mount::{Mount, Unmount};
-pub(super) use ps::{Chosen, List, chosen};
+pub(super) use ps::{List, Selection};
 pub(super) use refused::Refused;
 pub(super) use remove::{Prune, Remove};
 pub(super) use rename::Rename;

@@ -19,21 +19,11 @@ use crate::verb::{Count, Verb};
 /// The arguments of `ps`.
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Show all containers, not only those that run
-    #[arg(short, long)]
-    all: bool,
-    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume"
-    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<filters::Given>,
+    #[command(flatten)]
+    selection: Selection,
     /// Format the list: "table", "json", or a Go template
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
-    /// Show so many of the containers that were made last, whatever they do
-    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = integer)]
-    last: i64,
-    /// Show the container that was made last, whatever it does
-    #[arg(short, long)]
-    latest: bool,
     /// Show whole IDs and commands
     #[arg(long)]
     no_trunc: bool,
@@ -77,9 +67,7 @@ impl Verb for List {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let terms = filters::given(&self.filter);
-        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
-        let records = chosen(&context, &terms, Chosen { all: self.all, newest })?;
+        let records = self.selection.records(&context)?;
         if self.quiet && self.format.is_empty() {
             for record in &records {
                 session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
@@ -118,41 +106,50 @@ impl List {
     }
 }
 
-/// Which containers are listed, besides what filters say.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::commands) struct Chosen {
-    /// All, not only those that run.
-    pub(in crate::commands) all: bool,
-    /// So many of those that were made last, whatever they do, if it is not 0.
-    pub(in crate::commands) newest: usize,
+/// The options by which containers are chosen.
+#[derive(Args, Debug)]
+pub(in crate::commands) struct Selection {
+    /// Show all containers, not only those that run
+    #[arg(short, long)]
+    all: bool,
+    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume"
+    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
+    filter: Vec<filters::Given>,
+    /// Show so many of the containers that were made last, whatever they do
+    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = integer)]
+    pub(in crate::commands) last: i64,
+    /// Show the container that was made last, whatever it does
+    #[arg(short, long)]
+    pub(in crate::commands) latest: bool,
 }
 
-/// The containers that are asked for, the newest first.
-///
-/// # Errors
-/// Each engine's words for what is no filter; those of the store.
-pub(in crate::commands) fn chosen(
-    context: &Context,
-    terms: &[(String, String)],
-    Chosen { all, newest }: Chosen,
-) -> Outcome<Vec<Record>> {
-    let mut records = container::list(context)?;
-    let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
-    if !all && newest == 0 && !asks_state {
-        records.retain(|record| record.container.is_running());
+impl Selection {
+    /// The containers that are asked for, the newest first.
+    ///
+    /// # Errors
+    /// Each engine's words for what is no filter; those of the store.
+    pub(in crate::commands) fn records(&self, context: &Context) -> Outcome<Vec<Record>> {
+        // What was made last is listed whatever it does.
+        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
+        let terms = filters::given(&self.filter);
+        let mut records = container::list(context)?;
+        let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
+        if !self.all && newest == 0 && !asks_state {
+            records.retain(|record| record.container.is_running());
+        }
+        for (name, values) in filters::by_name(&terms) {
+            // Of several values of one name, any will do; labels must all be there.
+            let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
+            records.retain(|record| match name {
+                "label" => tests.iter().all(|test| test(record)),
+                _ => tests.iter().any(|test| test(record)),
+            });
+        }
+        if newest > 0 {
+            records.truncate(newest);
+        }
+        Ok(records)
     }
-    for (name, values) in filters::by_name(terms) {
-        // Of several values of one name, any will do; labels must all be there.
-        let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
-        records.retain(|record| match name {
-            "label" => tests.iter().all(|test| test(record)),
-            _ => tests.iter().any(|test| test(record)),
-        });
-    }
-    if newest > 0 {
-        records.truncate(newest);
-    }
-    Ok(records)
 }
 
 type Test = Box<dyn Fn(&Record) -> bool>;

@@ -5,8 +5,7 @@ mod row;
 use clap::Args;
 use dhow_template::Type;
 
-use super::super::container::{Chosen, chosen, integer};
-use super::super::filters;
+use super::super::container::Selection;
 use crate::errors::{Failure, Outcome};
 use crate::format::ago;
 use crate::format::podman::{self, Filled, Report};
@@ -64,21 +63,11 @@ const NAMESPACES: &str =
 /// The arguments of `ps`.
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Show all containers, not only those that run
-    #[arg(short, long)]
-    all: bool,
-    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume"
-    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<filters::Given>,
+    #[command(flatten)]
+    selection: Selection,
     /// Write as "json" or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
-    /// Show so many of the containers that were made last, whatever they do
-    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = integer)]
-    last: i64,
-    /// Show the container that was made last, whatever it does
-    #[arg(short, long)]
-    latest: bool,
     /// Show the namespaces of containers that run
     #[arg(long, alias = "namespace")]
     ns: bool,
@@ -150,9 +139,7 @@ impl Verb for List {
     fn run(self, session: &Session<'_>) -> Outcome {
         self.check()?;
         let context = session.local_context()?;
-        let terms = filters::given(&self.filter);
-        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
-        let records = chosen(&context, &terms, Chosen { all: self.all, newest })?;
+        let records = self.selection.records(&context)?;
         let now = ago::now();
         let mut rows: Vec<Listed> =
             records.into_iter().map(|record| Listed::read(&context, record, now, &self)).collect();
@@ -186,7 +173,7 @@ impl List {
         match () {
             () if self.quiet && (self.size || self.ns) => refuse("quiet conflicts with size and namespace"),
             () if self.size && self.ns => refuse("size and namespace options conflict"),
-            () if self.latest && self.last >= 0 => refuse("last and latest are mutually exclusive"),
+            () if self.selection.latest && self.selection.last >= 0 => refuse("last and latest are mutually exclusive"),
             () => Ok(()),
         }
     }
