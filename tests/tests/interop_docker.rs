@@ -148,6 +148,9 @@ fn dhow_loads_what_docker_saved() {
     let back = served.name("acme/back:1");
     dhow.must(&["tag", "local-name:2", &back]);
     dhow.must(&["push", &back]);
+    // As docker would have, plain as the layers are in the archive.
+    let manifest = dhow.must(&["manifest", "inspect", &back]);
+    assert!(manifest.contains("application/vnd.docker.image.rootfs.diff.tar.gzip"), "{manifest}");
     must(docker.command().args(["rmi", "--force", &image.id()]));
     must(docker.command().args(["pull", "--quiet", &back]));
     assert_eq!(id_in_docker(&docker, &back), image.id());

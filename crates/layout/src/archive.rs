@@ -142,6 +142,11 @@ impl Archive {
         &self.images
     }
 
+    /// Whether the archive has no manifest of the image, so that its root was made when the archive was opened.
+    pub fn lacks_manifest(&self, image: &ArchiveImage) -> bool {
+        self.made.documents.contains_key(&image.root.digest)
+    }
+
     /// Whether a manifest or index and everything below it are in the archive, by name and length.
     ///
     /// An index may be archived in part: the images of some platforms only. Use this to choose what to copy.

@@ -247,6 +247,9 @@ async fn into_store(
         ..NewTarget::default_for(root.clone())
     };
     session.commit(&[target])?;
+    if opened.lacks_manifest() {
+        session.store().note_made_here(&root.digest);
+    }
     if let Some(repository) = known_as {
         let digests: Vec<Digest> = layers(&documents).map(|layer| layer.digest.clone()).collect();
         session.record_homes(&repository, &digests)?;

@@ -109,7 +109,7 @@ pub fn import(context: &Context, request: &Request, observer: &dyn Observer) -> 
     let image_id = committed
         .image_of(&descriptor.digest)
         .ok_or_else(|| Error::new(Kind::Internal, format!("{} was committed without an image", descriptor.digest)))?;
-    store.note_own(&layer);
+    store.note_made_here(&descriptor.digest);
     last_use::note(store, [&image_id]);
     Ok(Imported { image_id, replaced: committed.replaced.into_iter().next().map(|(_, id)| id) })
 }

@@ -1,4 +1,5 @@
-//! Layers that were made here become gzip when they first leave for a registry: `commit` and `import` leave them as they are until then.
+//! Plain layers of images that were made here become gzip when they first leave for a registry: `commit`, `import` and `load` leave them
+//! as they are until then.
 
 use std::slice;
 
@@ -12,9 +13,9 @@ use crate::context::Context;
 use crate::copy::{Recompression, recompressed};
 use crate::import::{Content, put};
 
-/// What goes to a registry for an image of the store: the image as it is, unless it has layers that were made here and no registry knows
-/// it yet; then the same image with layers of gzip. That is kept, and has the image's names from now on, so that a layer is compressed
-/// once, and has one digest whoever it is pushed to.
+/// What goes to a registry for an image of the store: the image as it is, unless its manifest was made here and no registry knows it yet;
+/// then the same image with layers of gzip in place of the plain ones that no registry knows either. That is kept, and has the image's
+/// names from now on, so that a layer is compressed once, and has one digest whoever it is pushed to.
 ///
 /// From a store that can only be read, or is full, images go as they are.
 ///
@@ -22,19 +23,19 @@ use crate::import::{Content, put};
 /// Those of reading the layers and of the store.
 pub(crate) async fn packed(context: &Context, target: Descriptor) -> Result<Descriptor> {
     let store = context.store()?;
-    if target.media_type.is_index() || !store.is_writable() {
+    if target.media_type.is_index() || !store.is_writable() || !store.is_made_here(&target.digest) {
         return Ok(target);
     }
     let document = store.document(&target.digest)?;
-    let manifest = document.document().as_manifest().filter(|manifest| manifest.is_image());
-    let Some(manifest) = manifest.filter(|manifest| manifest.layers.iter().any(|layer| is_own(store, layer))) else {
+    let Some(manifest) = document.document().as_manifest().filter(|manifest| manifest.is_image()) else {
         return Ok(target);
     };
     let image = store.image(&store.find_target(&target.digest)?.image_id)?;
-    if image.repo_digests.iter().any(|(_, digest)| *digest == target.digest) {
+    let plain = plain_layers(store, manifest)?;
+    if plain.is_empty() || image.repo_digests.iter().any(|(_, digest)| *digest == target.digest) {
         return Ok(target);
     }
-    match pack(context, &target, manifest.clone()).await {
+    match pack(context, &target, manifest.clone(), &plain).await {
         Err(error) if error.kind() == Kind::NoSpace => {
             tracing::warn!(%error, "layers go as they are: there is no room to compress them");
             Ok(target)
@@ -43,15 +44,28 @@ pub(crate) async fn packed(context: &Context, target: Descriptor) -> Result<Desc
     }
 }
 
-fn is_own(store: &Store, layer: &Descriptor) -> bool {
-    layer.media_type.compression() == Some(Compression::None) && store.is_own(&layer.digest)
+/// Where in an image the layers are that are to be compressed: the plain ones that nobody else knows by their digests.
+fn plain_layers(store: &Store, manifest: &ImageManifest) -> Result<Vec<usize>> {
+    let mut plain = Vec::new();
+    for (position, layer) in manifest.layers.iter().enumerate() {
+        let is_plain = layer.media_type.compression() == Some(Compression::None) && !layer.media_type.is_foreign();
+        if is_plain && store.homes(&layer.digest)?.is_empty() {
+            plain.push(position);
+        }
+    }
+    Ok(plain)
 }
 
-async fn pack(context: &Context, target: &Descriptor, mut manifest: ImageManifest) -> Result<Descriptor> {
+async fn pack(
+    context: &Context,
+    target: &Descriptor,
+    mut manifest: ImageManifest,
+    plain: &[usize],
+) -> Result<Descriptor> {
     let store = context.store()?;
     let session = store.begin("push")?;
     session.pin(target)?;
-    for layer in manifest.layers.iter_mut().filter(|layer| is_own(store, layer)) {
+    for (_, layer) in manifest.layers.iter_mut().enumerate().filter(|(position, _)| plain.contains(position)) {
         let made = recompressed(context, store, layer, Recompression::Gzip).await;
         let (made, blob) = made.map_err(|error| about(&layer.digest, error))?;
         put(&session, &made, Content::Local(&blob)).await?;

@@ -5,6 +5,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_layer::{Proof, Uncompressed};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::inflate_file;
@@ -20,32 +21,35 @@ pub(crate) struct Facts {
     pub(crate) diff_id: Digest,
     /// Length of the uncompressed bytes.
     pub(crate) size: u64,
-    /// Whether the layer was made here, so that nobody else knows it by its digest.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) is_own: bool,
+}
+
+/// Where a manifest is from.
+#[derive(Debug, Serialize, Deserialize)]
+struct Origin {
+    /// Whether it was made here, so that nobody else knows it by its digest.
+    made_here: bool,
 }
 
 impl From<&Uncompressed> for Facts {
     fn from(uncompressed: &Uncompressed) -> Self {
-        Self { diff_id: uncompressed.diff_id.clone(), size: uncompressed.size, is_own: false }
+        Self { diff_id: uncompressed.diff_id.clone(), size: uncompressed.size }
     }
 }
 
 impl Store {
     /// What is known about a blob.
     pub(crate) fn facts(&self, digest: &Digest) -> Option<Facts> {
-        let bytes = durable::read_limited(&self.paths().facts(digest), FACTS_BYTES_MAX).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        self.read_note(digest)
     }
 
-    /// Whether a layer was made here: [`Store::note_own`].
-    pub fn is_own(&self, layer: &Digest) -> bool {
-        self.facts(layer).is_some_and(|facts| facts.is_own)
+    /// Whether a manifest was made here: [`Store::note_made_here`].
+    pub fn is_made_here(&self, manifest: &Digest) -> bool {
+        self.read_note(manifest).is_some_and(|origin: Origin| origin.made_here)
     }
 
-    /// Notes that a plain layer was made here. As long as it has not left for a registry, nobody knows it by its digest.
-    pub fn note_own(&self, layer: &Descriptor) {
-        self.keep_facts(&layer.digest, &Facts { diff_id: layer.digest.clone(), size: layer.size, is_own: true });
+    /// Notes that a manifest was made here. As long as no registry knows it, another form of the image may take its place.
+    pub fn note_made_here(&self, manifest: &Digest) {
+        self.write_note(manifest, &Origin { made_here: true });
     }
 
     /// What has to show that a blob still inflates to `diff_id`: its own checksum, when that it does was proven earlier.
@@ -54,12 +58,21 @@ impl Store {
         if is_known { Proof::Checksum } else { Proof::DiffId }
     }
 
-    /// Keeps what was worked out. Failing to is no failure of the operation.
+    /// Keeps what was worked out.
     pub(crate) fn keep_facts(&self, digest: &Digest, facts: &Facts) {
+        self.write_note(digest, facts);
+    }
+
+    fn read_note<T: DeserializeOwned>(&self, digest: &Digest) -> Option<T> {
+        let bytes = durable::read_limited(&self.paths().facts(digest), FACTS_BYTES_MAX).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Keeps something about a blob in place of what was kept. Failing to is no failure of the operation.
+    fn write_note(&self, digest: &Digest, value: &impl Serialize) {
         let path = self.paths().facts(digest);
-        let facts = Facts { is_own: facts.is_own || self.is_own(digest), ..facts.clone() };
         let write = || -> Result<()> {
-            let text = serde_json::to_vec(&facts).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+            let text = serde_json::to_vec(value).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
             if let Some(directory) = path.parent() {
                 durable::create_dir_all(directory)?;
             }

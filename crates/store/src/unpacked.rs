@@ -169,10 +169,7 @@ impl Store {
         let id = if needs_below { &layer.chain_id } else { &layer.diff_id };
         durable::rename(part, &self.paths().unpacked(id, needs_below))?;
         self.drop_outline(&layer.diff_id);
-        self.keep_facts(
-            &layer.blob.digest,
-            &Facts { diff_id: layer.diff_id.clone(), size: converted.tar_bytes, is_own: false },
-        );
+        self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: converted.tar_bytes });
         Ok(())
     }
 

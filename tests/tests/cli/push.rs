@@ -1,7 +1,10 @@
 //! `push`
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
 use std::fs;
 
+use dhow_spec::Digest;
 use dhow_testkit::images::{Compression, Format, Layout, Recipe};
 use dhow_tests::interop::pushed_digest;
 use dhow_tests::scene::{Scene, Server};
@@ -184,6 +187,44 @@ fn only_layers_that_were_made_here_are_compressed() {
     assert_eq!(manifest.matches("image.layer.v1.tar\"").count(), 1, "{manifest}");
     assert_eq!(manifest.matches("image.layer.v1.tar+gzip\"").count(), 1, "{manifest}");
     assert!(scene.must(&["cat", &format!("{made}:/b")]).contains("manifests"));
+}
+
+/// A docker-archive has no manifest: the one that the image gets here is nobody's yet, and what `docker save` wrote plain was compressed
+/// before, or is to be.
+#[test]
+fn plain_layers_of_a_docker_archive_travel_as_gzip() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let layer = tar_of(&[Entry::File("a", &[b'a'; 100_000])]);
+    let diff_id = Digest::sha256(&layer);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"history":[]}}"#
+    );
+    let (loaded, copied) = (server.name("acme/loaded:v1"), server.name("acme/copied:v1"));
+    let manifest = format!(r#"[{{"Config":"c.json","RepoTags":["{loaded}"],"Layers":["a/layer.tar"]}}]"#);
+    let archive = tar_of(&[
+        Entry::File("c.json", config.as_bytes()),
+        Entry::File("a/layer.tar", &layer),
+        Entry::File("manifest.json", manifest.as_bytes()),
+    ]);
+    assert_eq!(scene.fed(&["load"], &archive).code, 0);
+    let id = scene.must(&["images", "-q", "--no-trunc", &loaded]);
+    let pushed = pushed_digest(&scene.must(&["push", &loaded]));
+    let manifest = scene.must(&["manifest", "inspect", &loaded]);
+    assert!(manifest.contains("application/vnd.docker.image.rootfs.diff.tar.gzip"), "{manifest}");
+    assert_eq!(scene.must(&["images", "-q", "--no-trunc"]), id);
+    assert_eq!(scene.must(&["cat", &format!("{loaded}:/a")]).len(), 100_000);
+    assert!(scene.must(&["system", "check"]).ends_with(": no problems\n"));
+    // Loaded again, it is the plain one again, and becomes the same.
+    assert_eq!(scene.fed(&["load"], &archive).code, 0);
+    assert_eq!(pushed_digest(&scene.must(&["push", &loaded])), pushed);
+    fs::write(scene.path("plain.tar"), &archive).expect("an archive");
+    scene.must(&["rmi", "-f", &loaded]);
+    scene.must(&["pull", "-q", &loaded]);
+    assert_eq!(scene.must(&["images", "-q", "--no-trunc"]), id);
+    scene.must(&["rmi", &loaded]);
+    scene.must(&["copy", "-q", "docker-archive:plain.tar", &format!("store:{copied}")]);
+    assert_eq!(pushed_digest(&scene.must(&["push", &copied])), pushed);
 }
 
 /// What somebody else may know by its digest keeps that.

@@ -97,10 +97,7 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let image_id = committed
         .image_of(&descriptor.digest)
         .ok_or_else(|| Error::new(Kind::Internal, format!("{} was committed without an image", descriptor.digest)))?;
-    // A squashed one is compressed already.
-    if let Some(layer) = layer.filter(|layer| layer.descriptor.digest == layer.diff_id) {
-        store.note_own(&layer.descriptor);
-    }
+    store.note_made_here(&descriptor.digest);
     last_use::note(store, [&image_id]);
     Ok(image_id)
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, VerifiedDocument, copy as transfer};
+use dhow_content::{CopyOptions, Sink, VerifiedDocument, copy as transfer};
 use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::{MatchedBy, NewTarget};
 
@@ -98,9 +98,13 @@ pub(crate) async fn deliver(shop: &Shop<'_>, documents: &[VerifiedDocument], to:
     let place = match to {
         Destination::Store(name) => {
             let session = shop.context.store()?.begin("remake")?;
+            let is_new = !session.holds(root.descriptor()).await?;
             transfer(&source, &session, root.descriptor(), &options).await?;
             let references = name.into_iter().collect();
             session.commit(&[NewTarget { references, ..NewTarget::default_for(root.descriptor().clone()) }])?;
+            if is_new {
+                session.store().note_made_here(&root.descriptor().digest);
+            }
             return Ok(());
         }
         Destination::Place(place) => place,

@@ -40,6 +40,14 @@ impl Opened {
         }
     }
 
+    /// Whether the image came without a manifest, so that one was made for it.
+    pub(crate) fn lacks_manifest(&self) -> bool {
+        match (&self.source, &self.archived) {
+            (AnySource::Archive(archive), Some(image)) => archive.lacks_manifest(image),
+            _ => false,
+        }
+    }
+
     /// Says what is wrong with an archive in the words that fit it, and with an image of the store what is damaged.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match (&self.source, &self.archived, &self.stored_as) {

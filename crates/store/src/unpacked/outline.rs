@@ -159,10 +159,7 @@ impl Store {
         let file = target.into_file();
         durable::start_writeback(&file, 0..file.metadata().map_or(0, |metadata| metadata.len()));
         if proof == Proof::DiffId {
-            self.keep_facts(
-                &layer.blob.digest,
-                &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes, is_own: false },
-            );
+            self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
         }
         Ok(Some((Arc::new(Image::open_outline(durable::open(part)?)?), made.tar_bytes)))
     }
