@@ -30,6 +30,15 @@ pub enum Event<'a> {
         /// Digest of the blob.
         digest: &'a str,
     },
+    /// The blob is compressed before it goes.
+    Compressing {
+        /// Digest of the blob as it is.
+        digest: &'a str,
+        /// Bytes that were compressed.
+        done: u64,
+        /// Length of the blob in bytes.
+        total: u64,
+    },
     /// Bytes moved so far, including those found from an earlier run.
     Moved {
         /// Digest of the blob.
@@ -73,4 +82,24 @@ pub enum Event<'a> {
         /// Repository it came from, as the registry knows it.
         from: &'a str,
     },
+}
+
+impl<'a> Event<'a> {
+    /// The same about a blob that is called otherwise.
+    #[must_use]
+    pub fn renamed(mut self, name: impl FnOnce(&'a str) -> &'a str) -> Self {
+        match &mut self {
+            Event::Queued { digest, .. }
+            | Event::Waiting { digest }
+            | Event::Compressing { digest, .. }
+            | Event::Moved { digest, .. }
+            | Event::Retrying { digest, .. }
+            | Event::Verifying { digest }
+            | Event::Fetched { digest }
+            | Event::Done { digest }
+            | Event::Present { digest }
+            | Event::Mounted { digest, .. } => *digest = name(digest),
+        }
+        self
+    }
 }

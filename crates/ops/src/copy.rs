@@ -24,7 +24,7 @@ use crate::transport::{AnySink, AnySource, Destination, Opened, Overlay, open};
 
 pub use crate::transport::Location;
 pub use convert::{Changes, Family, Recompression};
-pub(crate) use convert::{recompressed, renamed};
+pub(crate) use convert::{gzipped, recompressed, renamed};
 
 /// What to copy where.
 #[derive(Clone, Debug)]

@@ -1,51 +1,77 @@
 //! Plain layers of images that were made here become gzip when they first leave for a registry: `commit`, `import` and `load` leave them
 //! as they are until then.
 
+use std::collections::HashMap;
 use std::slice;
 
+use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Kind, Result};
-use dhow_content::{Sink, about, verify_document};
+use dhow_content::{Begin, Sink, about, copy_blob, verify_document};
+use dhow_layer::chain::chain_ids;
+use dhow_registry::Remote;
 use dhow_spec::media_type::Compression;
-use dhow_spec::{Descriptor, Document, ImageManifest};
-use dhow_store::{NewTarget, Store};
+use dhow_spec::{Descriptor, Digest, Document, ImageManifest};
+use dhow_store::{NewTarget, Session, Store};
 
 use crate::context::Context;
-use crate::copy::{Recompression, recompressed};
+use crate::copy::{Recompression, gzipped, recompressed};
 use crate::import::{Content, put};
 
-/// What goes to a registry for an image of the store: the image as it is, unless its manifest was made here and no registry knows it yet;
-/// then the same image with layers of gzip in place of the plain ones that no registry knows either. That is kept, and has the image's
-/// names from now on, so that a layer is compressed once, and has one digest whoever it is pushed to.
+/// An image that took the place of another form of it.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// What its names stand for now.
+    pub(crate) target: Descriptor,
+    /// The digests that the layers had, by those that they have now.
+    names: HashMap<String, Digest>,
+}
+
+/// What goes to a registry instead of an image of the store. Nothing does, unless its manifest was made here and no registry knows it yet;
+/// then it is the same image with layers of gzip in place of the plain ones that no registry knows either. That is kept, and has the
+/// image's names from now on, so that a layer is compressed once, and has one digest whoever it is pushed to.
+///
+/// The registry is asked before: who may not push there learns it at once.
 ///
 /// From a store that can only be read, or is full, images go as they are.
 ///
 /// # Errors
-/// Those of reading the layers and of the store.
-pub(crate) async fn packed(context: &Context, target: Descriptor) -> Result<Descriptor> {
+/// Those of the registry, of reading the layers and of the store.
+pub(crate) async fn packed(
+    context: &Context,
+    remote: &Remote,
+    target: &Descriptor,
+    observer: &dyn Observer,
+) -> Result<Option<Packed>> {
     let store = context.store()?;
-    if target.media_type.is_index() || !store.is_writable() || !store.is_made_here(&target.digest) {
-        return Ok(target);
+    let Some((manifest, plain)) = packable(store, target)? else { return Ok(None) };
+    let session = store.begin("push")?;
+    session.pin(target)?;
+    if remote.holds(target).await? {
+        return Ok(None);
     }
-    let document = store.document(&target.digest)?;
-    let Some(manifest) = document.document().as_manifest().filter(|manifest| manifest.is_image()) else {
-        return Ok(target);
-    };
-    let image = store.image(&store.find_target(&target.digest)?.image_id)?;
-    let plain = plain_layers(store, manifest)?;
-    if plain.is_empty() || image.repo_digests.iter().any(|(_, digest)| *digest == target.digest) {
-        return Ok(target);
-    }
-    match pack(context, &target, manifest.clone(), &plain).await {
+    copy_blob(&session, remote, &manifest.config, &context.settings().transfers.copy_options(&Silent)).await?;
+    match pack(context, session, target, manifest, &plain, observer).await {
         Err(error) if error.kind() == Kind::NoSpace => {
             tracing::warn!(%error, "layers go as they are: there is no room to compress them");
-            Ok(target)
+            Ok(None)
         }
-        packed => packed,
+        packed => packed.map(Some),
     }
 }
 
-/// Where in an image the layers are that are to be compressed: the plain ones that nobody else knows by their digests.
-fn plain_layers(store: &Store, manifest: &ImageManifest) -> Result<Vec<usize>> {
+/// The manifest of an image that is to be packed, and where in it the plain layers are that nobody else knows by their digests.
+fn packable(store: &Store, target: &Descriptor) -> Result<Option<(ImageManifest, Vec<usize>)>> {
+    if target.media_type.is_index() || !store.is_writable() || !store.is_made_here(&target.digest) {
+        return Ok(None);
+    }
+    let document = store.document(&target.digest)?;
+    let Some(manifest) = document.document().as_manifest().filter(|manifest| manifest.is_image()) else {
+        return Ok(None);
+    };
+    let image = store.image(&store.find_target(&target.digest)?.image_id)?;
+    if image.repo_digests.iter().any(|(_, digest)| *digest == target.digest) {
+        return Ok(None);
+    }
     let mut plain = Vec::new();
     for (position, layer) in manifest.layers.iter().enumerate() {
         let is_plain = layer.media_type.compression() == Some(Compression::None) && !layer.media_type.is_foreign();
@@ -53,23 +79,28 @@ fn plain_layers(store: &Store, manifest: &ImageManifest) -> Result<Vec<usize>> {
             plain.push(position);
         }
     }
-    Ok(plain)
+    Ok((!plain.is_empty()).then(|| (manifest.clone(), plain)))
 }
 
 async fn pack(
     context: &Context,
+    session: Session,
     target: &Descriptor,
     mut manifest: ImageManifest,
     plain: &[usize],
-) -> Result<Descriptor> {
+    observer: &dyn Observer,
+) -> Result<Packed> {
     let store = context.store()?;
-    let session = store.begin("push")?;
-    session.pin(target)?;
-    for (_, layer) in manifest.layers.iter_mut().enumerate().filter(|(position, _)| plain.contains(position)) {
-        let made = recompressed(context, store, layer, Recompression::Gzip).await;
-        let (made, blob) = made.map_err(|error| about(&layer.digest, error))?;
-        put(&session, &made, Content::Local(&blob)).await?;
-        *layer = made;
+    let config = store.config(&store.find_target(&target.digest)?.image_id)?;
+    let chain_ids = chain_ids(&config.rootfs.diff_ids);
+    let mut names = HashMap::new();
+    for (position, (layer, chain_id)) in manifest.layers.iter_mut().zip(&chain_ids).enumerate() {
+        if plain.contains(&position) {
+            let made = compressed(context, &session, layer, chain_id, observer).await;
+            let made = made.map_err(|error| about(&layer.digest, error))?;
+            names.insert(made.digest.to_string(), layer.digest.clone());
+            *layer = made;
+        }
     }
     let document = Document::from_manifest(manifest)?;
     let packed = document.descriptor();
@@ -80,5 +111,38 @@ async fn pack(
     if let Err(error) = store.collect_below(slice::from_ref(&target.digest)) {
         tracing::warn!(%error, "layers that were compressed are still there as they were, until the next prune");
     }
-    Ok(packed)
+    Ok(Packed { target: packed, names })
+}
+
+/// A plain layer with gzip: as another image here has it, else compressed now.
+async fn compressed(
+    context: &Context,
+    session: &Session,
+    layer: &Descriptor,
+    chain_id: &Digest,
+    observer: &dyn Observer,
+) -> Result<Descriptor> {
+    let store = session.store();
+    if let Some(known) = store.gzipped(chain_id)? {
+        let known = gzipped(layer, known.digest, known.size);
+        // Offered to the store it is pinned.
+        if let Begin::Present = session.ingest(&known, &Silent).await? {
+            return Ok(known);
+        }
+    }
+    let (made, blob) = recompressed(context, store, layer, Recompression::Gzip, observer).await?;
+    put(session, &made, Content::Local(&blob)).await?;
+    Ok(made)
+}
+
+/// Tells of layers by the digests that they had before they were packed.
+pub(crate) struct AsBefore<'a> {
+    pub(crate) packed: &'a Packed,
+    pub(crate) observer: &'a dyn Observer,
+}
+
+impl Observer for AsBefore<'_> {
+    fn event(&self, event: Event<'_>) {
+        self.observer.event(event.renamed(|digest| self.packed.names.get(digest).map_or(digest, Digest::as_str)));
+    }
 }

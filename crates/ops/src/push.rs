@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy};
+use dhow_registry::Remote;
 use dhow_spec::{Descriptor, Digest, MediaType, Reference, Repository};
 use dhow_store::{NewTarget, Store};
 
@@ -13,7 +14,7 @@ use crate::context::Context;
 use crate::extent::Extent;
 use crate::last_use;
 use crate::outgoing;
-use crate::packed::packed;
+use crate::packed::{AsBefore, packed};
 use crate::pull::layers;
 use crate::select::Platforms;
 
@@ -115,11 +116,11 @@ pub fn configured_name(context: &Context, text: &str) -> Result<Option<Reference
     Ok(None)
 }
 
-/// Finds the image and what of it goes up. Layers that were made here are compressed for it.
+/// Finds the image and what of it goes up.
 ///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words when the name is not known here, or not for the platform asked for.
-pub async fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
+pub fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
     let store = context.store()?;
     let reference = &request.reference;
     let target = match &request.source {
@@ -131,26 +132,35 @@ pub async fn prepare(context: &Context, request: &Request) -> Result<Prepared> {
         let unknown_tag = || Error::new(Kind::NotFound, format!("tag does not exist: {}", reference.familiar()));
         return Err(if any { unknown_tag() } else { nothing_local(reference.repository()) });
     };
-    let target = packed(context, target).await.map_err(|error| explain(&reference.familiar(), error))?;
     let outgoing = outgoing::choose(store, &target, &request.platforms, &reference.familiar())?;
     let told = |error| explain(&reference.familiar(), error);
     let documents = outgoing::documents(store, &outgoing).map_err(told)?;
-    let root = documents.last().cloned().ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))?;
+    let root = root_of(&documents)?;
+    let layers = uploads(&documents);
+    let note = outgoing.narrowed.map(|narrowed| narrowed.note("pushed"));
+    let is_shown = !matches!(request.platforms, Platforms::These(_)) && outgoing.made.is_empty();
+    let made = outgoing.made;
+    Ok(Prepared { reference: reference.clone(), target, root, made, documents, layers, note, is_shown })
+}
+
+fn root_of(documents: &[VerifiedDocument]) -> Result<VerifiedDocument> {
+    documents.last().cloned().ok_or_else(|| Error::new(Kind::Internal, "an image without a manifest"))
+}
+
+/// The layers of what goes up, each once, top layer first.
+fn uploads(documents: &[VerifiedDocument]) -> Vec<Digest> {
     let mut uploads: Vec<Digest> = Vec::new();
-    for layer in layers(&documents) {
+    for layer in layers(documents) {
         if !uploads.contains(&layer.digest) {
             uploads.push(layer.digest.clone());
         }
     }
     uploads.reverse();
-    let note = outgoing.narrowed.map(|narrowed| narrowed.note("pushed"));
-    let is_shown = !matches!(request.platforms, Platforms::These(_)) && outgoing.made.is_empty();
-    let made = outgoing.made;
-    Ok(Prepared { reference: reference.clone(), target, root, made, documents, layers: uploads, note, is_shown })
+    uploads
 }
 
 impl Prepared {
-    /// Digests of the layers as the registry will know them, top layer first.
+    /// Digests of the layers, top layer first, by which [`Prepared::run`] tells of them.
     pub fn layers(&self) -> &[Digest] {
         &self.layers
     }
@@ -160,18 +170,41 @@ impl Prepared {
         self.note.as_deref()
     }
 
-    /// Uploads what the registry does not have, then the documents, the root under its tag.
+    /// Uploads what the registry does not have, then the documents, the root under its tag. Plain layers of what was made here are
+    /// compressed before.
     ///
     /// # Errors
     /// Those of the registry, in docker's words.
     pub async fn run(self, context: &Context, observer: &dyn Observer) -> Result<Pushed> {
+        let store = context.store()?;
+        let remote = context.push_to(self.reference.repository())?;
+        match packed(context, &remote, &self.target, observer).await {
+            Ok(None) => self.send(context, remote, observer).await,
+            Ok(Some(packed)) => {
+                let observer = AsBefore { packed: &packed, observer };
+                self.in_form(store, &packed.target)?.send(context, remote, &observer).await
+            }
+            Err(error) => {
+                remote.cancel_uploads().await;
+                Err(blame(store, &self.reference.familiar(), &self.target, error))
+            }
+        }
+    }
+
+    /// The same image in another form, a manifest of the store.
+    fn in_form(self, store: &Store, target: &Descriptor) -> Result<Self> {
+        let documents = store.documents_below(target)?;
+        Ok(Self { target: target.clone(), root: root_of(&documents)?, layers: uploads(&documents), documents, ..self })
+    }
+
+    async fn send(self, context: &Context, remote: Remote, observer: &dyn Observer) -> Result<Pushed> {
         let store = context.store()?;
         let session = store.begin("push")?.only_reads();
         // What is pushed may lose its name meanwhile: it is looked at now.
         let image_id = store.find_target(&self.target.digest)?.image_id;
         let extent = Extent::of(store, &self.target.digest, &self.documents)?;
         let repository = self.reference.repository();
-        let remote = context.push_to(repository)?.with_mount_hints(mount_hints(store, repository, &self.documents)?);
+        let remote = remote.with_mount_hints(mount_hints(store, repository, &self.documents)?);
         let root = self.root.descriptor();
         let options = CopyOptions { leave_root: true, ..context.settings().transfers.copy_options(observer) };
         let copied = match copy(&Prefetched::new(&session, &self.made), &remote, root, &options).await {

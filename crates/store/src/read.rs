@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{ByteStream, LocalBlob, VerifiedDocument, Verifier, verify_document};
+use dhow_spec::media_type::Compression;
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform};
 use futures::stream;
@@ -256,6 +257,33 @@ impl Store {
         })?;
         let layer = |((diff_id, chain_id, size), blob)| Layer { diff_id, chain_id, blob, size };
         Ok(rows.into_iter().zip(blobs).map(layer).collect())
+    }
+
+    /// A layer as one of the images here has it with gzip, found by its chain ID.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn gzipped(&self, chain_id: &Digest) -> Result<Option<Descriptor>> {
+        // The newest few: where hundreds of images share a layer, those that came alike have it in one form.
+        let manifests = self.read_rows(|connection| {
+            let sql = "SELECT manifest.digest, image_layer.position FROM image_layer JOIN manifest USING (image) \
+                       WHERE chain_id = ?1 ORDER BY manifest.added DESC LIMIT 32";
+            let mut select = connection.prepare_cached(sql)?;
+            let mut rows = select.query([chain_id.as_str()])?;
+            let mut manifests = Vec::new();
+            while let Some(row) = rows.next()? {
+                manifests.push((find::digest_at(row, 0)?, row.get::<_, u32>(1)? as usize));
+            }
+            Ok(manifests)
+        })?;
+        for (manifest, position) in manifests {
+            let Ok(document) = self.document(&manifest) else { continue };
+            let layer = document.document().as_manifest().and_then(|manifest| manifest.layers.get(position));
+            if let Some(layer) = layer.filter(|layer| layer.media_type.compression() == Some(Compression::Gzip)) {
+                return Ok(Some(layer.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads a small blob whole and proves it.

@@ -9,6 +9,7 @@ use dhow_testkit::images::{Compression, Format, Layout, Recipe};
 use dhow_tests::interop::pushed_digest;
 use dhow_tests::scene::{Scene, Server};
 use insta::assert_snapshot;
+use serde_json::json;
 
 use super::files::{Entry, tar_of};
 
@@ -189,24 +190,61 @@ fn only_layers_that_were_made_here_are_compressed() {
     assert!(scene.must(&["cat", &format!("{made}:/b")]).contains("manifests"));
 }
 
+/// What `docker save` writes of an image of plain layers.
+fn docker_archive(name: &str, layers: &[&[u8]]) -> Vec<u8> {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::sha256(layer).to_string()).collect();
+    let rootfs = json!({ "type": "layers", "diff_ids": diff_ids });
+    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": rootfs, "history": [] }).to_string();
+    let paths: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let manifest = json!([{ "Config": "c.json", "RepoTags": [name], "Layers": paths }]).to_string();
+    let mut entries: Vec<Entry<'_>> = paths.iter().zip(layers).map(|(path, layer)| Entry::File(path, layer)).collect();
+    entries.extend([Entry::File("c.json", config.as_bytes()), Entry::File("manifest.json", manifest.as_bytes())]);
+    tar_of(&entries)
+}
+
+/// A registry that does not take the image says so before anything is compressed.
+#[test]
+fn nothing_is_compressed_for_a_registry_that_does_not_answer() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/made:v1");
+    drop(server);
+    let layer = tar_of(&[Entry::File("a", &[b'a'; 100_000])]);
+    assert_eq!(scene.fed(&["load"], &docker_archive(&name, &[&layer])).code, 0);
+    assert_eq!(scene.dhow(&["push", &name]).code, 1);
+    let digest = Digest::sha256(&layer);
+    assert_eq!(fs::read(scene.path("store/blobs/sha256").join(digest.hex())).expect("the layer"), layer);
+}
+
+/// What another image here has with gzip is taken from there. The plain layer is damaged, so that reading it would fail.
+#[test]
+fn a_layer_is_compressed_once() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let (base, built) = (server.name("acme/base:v1"), server.name("acme/built:v1"));
+    let lower = tar_of(&[Entry::File("a", &[b'a'; 100_000])]);
+    let upper = tar_of(&[Entry::File("b", b"b")]);
+    for archive in [docker_archive(&base, &[&lower]), docker_archive(&built, &[&lower, &upper])] {
+        assert_eq!(scene.fed(&["load"], &archive).code, 0);
+    }
+    scene.must(&["push", &base]);
+    let plain = scene.path("store/blobs/sha256").join(Digest::sha256(&lower).hex());
+    assert_eq!(fs::read(&plain).expect("the other image still needs it"), lower);
+    fs::write(&plain, vec![0; lower.len()]).expect("damaged");
+    scene.must(&["push", &built]);
+    scene.must(&["rmi", &built]);
+    scene.must(&["pull", "-q", &built]);
+    assert_eq!(scene.must(&["cat", &format!("{built}:/a")]).len(), 100_000);
+}
+
 /// A docker-archive has no manifest: the one that the image gets here is nobody's yet, and what `docker save` wrote plain was compressed
 /// before, or is to be.
 #[test]
 fn plain_layers_of_a_docker_archive_travel_as_gzip() {
     let scene = Scene::new();
     let server = scene.serve();
-    let layer = tar_of(&[Entry::File("a", &[b'a'; 100_000])]);
-    let diff_id = Digest::sha256(&layer);
-    let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}},"history":[]}}"#
-    );
     let (loaded, copied) = (server.name("acme/loaded:v1"), server.name("acme/copied:v1"));
-    let manifest = format!(r#"[{{"Config":"c.json","RepoTags":["{loaded}"],"Layers":["a/layer.tar"]}}]"#);
-    let archive = tar_of(&[
-        Entry::File("c.json", config.as_bytes()),
-        Entry::File("a/layer.tar", &layer),
-        Entry::File("manifest.json", manifest.as_bytes()),
-    ]);
+    let archive = docker_archive(&loaded, &[&tar_of(&[Entry::File("a", &[b'a'; 100_000])])]);
     assert_eq!(scene.fed(&["load"], &archive).code, 0);
     let id = scene.must(&["images", "-q", "--no-trunc", &loaded]);
     let pushed = pushed_digest(&scene.must(&["push", &loaded]));

@@ -164,7 +164,7 @@ impl Pusher<'_> {
     async fn one(&self, name: &str, reference: &Reference) -> Outcome {
         let started = Instant::now();
         let request = push::Request { reference: reference.clone(), platforms: self.platforms.clone(), source: None };
-        let prepared = push::prepare(self.context, &request).await.map_err(Failure::Reported)?;
+        let prepared = push::prepare(self.context, &request).map_err(Failure::Reported)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = {
             let progress = Progress::new(self.session.console, Direction::Push, self.quiet);

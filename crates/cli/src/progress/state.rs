@@ -17,6 +17,9 @@ pub(crate) enum Direction {
     Copy,
 }
 
+/// What docker says of layers that are about to be pushed.
+const PREPARING: &str = "Preparing";
+
 /// What to show of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -78,7 +81,7 @@ impl States {
     /// Shows the layers that are announced, which are on their way now.
     pub(crate) fn announced(&mut self) -> Vec<State> {
         let text = match self.direction {
-            Direction::Push => "Preparing",
+            Direction::Push => PREPARING,
             Direction::Pull | Direction::Load | Direction::Copy => "Pulling fs layer",
         };
         let held = std::mem::take(&mut self.held);
@@ -105,6 +108,9 @@ impl States {
                     Copy => "Copying",
                 };
                 return Some((digest, text.to_owned(), Some((done, total))));
+            }
+            (Event::Compressing { digest, done, total }, Push) => {
+                return Some((digest, PREPARING.to_owned(), Some((done, total))));
             }
             // What is shown of it depends on what comes next.
             (Event::Queued { digest, .. }, Pull | Push) => (digest, String::new()),
@@ -183,6 +189,7 @@ mod tests {
     fn a_push_in_docker_s_words() {
         let events = [
             Event::Queued { digest: A, size: 1 },
+            Event::Compressing { digest: A, done: 1, total: 2 },
             Event::Moved { digest: A, done: 1, total: 1 },
             Event::Verifying { digest: A },
             Event::Fetched { digest: A },

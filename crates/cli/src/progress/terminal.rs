@@ -33,6 +33,8 @@ struct Screen {
 #[derive(Debug)]
 struct Layer {
     line: ProgressBar,
+    /// What is done with the bytes.
+    work: String,
     /// When the first bytes were told of, and how many there were then.
     started: Option<(Instant, u64)>,
     drawn: Option<Instant>,
@@ -71,6 +73,7 @@ impl Screen {
             line: lines.add(ProgressBar::new_spinner().with_style(
                 ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
             )),
+            work: String::new(),
             started: None,
             drawn: None,
         });
@@ -82,6 +85,10 @@ impl Screen {
                     return;
                 }
                 layer.drawn = Some(now);
+                if layer.work != state.text {
+                    layer.work.clone_from(&state.text);
+                    layer.started = None;
+                }
                 let (since, found) = *layer.started.get_or_insert((now, done));
                 let pace = bar::Pace { found, elapsed: now - since };
                 format!(" {}", bar::render(done, total, columns(self.is_on_error), pace))

@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Source, VerifiedDocument, about, verify_document};
-use dhow_layer::{Compression, decode_error, encode};
+use dhow_layer::{Compression, Decoder, Limits, decode_error, encode};
 use dhow_spec::layout::ANNOTATION_REFERENCE_DIGEST;
 use dhow_spec::media_type::Compression as Stated;
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, ImageManifest, MediaType};
@@ -173,7 +177,7 @@ impl<S: Source> Converter<'_, S> {
         if let Some(known) = self.new.get(&layer.digest) {
             return Ok(known.clone());
         }
-        let (made, blob) = recompressed(self.context, self.source, layer, wanted).await?;
+        let (made, blob) = recompressed(self.context, self.source, layer, wanted, &Silent).await?;
         self.blobs.insert(made.digest.clone(), blob);
         self.new.insert(layer.digest.clone(), made.clone());
         Ok(made)
@@ -196,7 +200,7 @@ impl Recompression {
     }
 }
 
-/// The same layer in another compression.
+/// The same layer in another compression. The observer is told of the bytes on the way.
 ///
 /// # Errors
 /// Those of reading it and of temporary files.
@@ -205,30 +209,73 @@ pub(crate) async fn recompressed(
     source: &impl Source,
     layer: &Descriptor,
     wanted: Recompression,
+    observer: &dyn Observer,
 ) -> Result<(Descriptor, LocalBlob)> {
     let directory = context.store()?.spool_dir()?;
     let blob = at_hand(source, layer, &directory).await?;
     let target = dhow_layout::nameless_file(&directory)?;
-    let task = {
-        let (target, layer) = (handle(&target)?, layer.clone());
-        tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, wanted.compression()))
+    let read = Arc::new(AtomicU64::new(0));
+    let mut task = {
+        let (target, layer, read) = (handle(&target)?, layer.clone(), Arc::downgrade(&read));
+        tokio::task::spawn_blocking(move || recompress(&blob, &layer, target, wanted.compression(), read))
     };
-    let (digest, length) =
-        task.await.map_err(|error| Error::new(Kind::Internal, format!("recompressing failed: {error}")))??;
-    let media_type = compressed(&layer.media_type, wanted.stated());
-    let made = Descriptor { media_type, digest, size: length, data: None, ..layer.clone() };
+    let (digest, length) = loop {
+        match tokio::time::timeout(TOLD_EVERY, &mut task).await {
+            Ok(done) => {
+                break done.map_err(|error| Error::new(Kind::Internal, format!("recompressing failed: {error}")))??;
+            }
+            Err(_) => observer.event(Event::Compressing {
+                digest: layer.digest.as_str(),
+                done: read.load(Ordering::Relaxed),
+                total: layer.size,
+            }),
+        }
+    };
+    let made = Descriptor { media_type: compressed(&layer.media_type, wanted.stated()), ..layer.clone() };
+    let made = Descriptor { digest, size: length, data: None, ..made };
     Ok((made, LocalBlob { file: Arc::new(target), path: "a recompressed layer".into(), offset: 0, length }))
 }
 
+/// A layer as it is with gzip, where that is known.
+pub(crate) fn gzipped(layer: &Descriptor, digest: Digest, size: u64) -> Descriptor {
+    let media_type = compressed(&layer.media_type, Stated::Gzip);
+    Descriptor { media_type, digest, size, data: None, ..layer.clone() }
+}
+
+/// How often it is told how far the compression of a layer is.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+
 /// Writes a layer anew; returns the digest and length of what was written. What is read is proven on the way, since a local
-/// blob was not yet.
-fn recompress(blob: &LocalBlob, layer: &Descriptor, target: File, to: Compression) -> Result<(Digest, u64)> {
+/// blob was not yet. It ends early when nobody wants to know any more how much was `read`.
+fn recompress(
+    blob: &LocalBlob,
+    layer: &Descriptor,
+    target: File,
+    to: Compression,
+    read: Weak<AtomicU64>,
+) -> Result<(Digest, u64)> {
     let failed = |error| decode_error(format_args!("cannot recompress layer {}", layer.digest), error);
-    let mut decoder = Proving::inflated(blob, layer).map_err(failed)?;
+    let counted = Counted { reader: Proving::new(blob, layer), read };
+    let mut decoder = Decoder::new(counted, Limits::LAYER).map_err(failed)?;
     let mut hashing = Hashing::new(target);
     encode(&mut decoder, &mut hashing, to).map_err(failed)?;
     // The end of the compressed stream was seen, and with it the proof.
     hashing.finish()
+}
+
+/// A reader that counts what it reads, for as long as the counter is there.
+struct Counted<R> {
+    reader: R,
+    read: Weak<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.read.upgrade().ok_or_else(|| io::Error::other("interrupted"))?;
+        let count = self.reader.read(buffer)?;
+        read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// The media type of the same layer in another compression, of the same family.

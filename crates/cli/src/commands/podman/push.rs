@@ -142,7 +142,7 @@ impl Push {
     async fn send(&self, session: &Session<'_>, context: &Context, source: &str, reference: &Reference) -> Outcome {
         let (reference, source) = (reference.clone(), Some(source.to_owned()));
         let request = push::Request { reference, platforms: Platforms::Default, source };
-        let prepared = push::prepare(context, &request).await?;
+        let prepared = push::prepare(context, &request)?;
         let note = prepared.note().map(str::to_owned);
         let pushed = prepared.run(context, &Silent).await?;
         self.tell(session, &pushed.digest, note.as_deref())
