@@ -131,13 +131,20 @@ impl Session<'_> {
     /// The store's directory.
     ///
     /// # Errors
-    /// When nothing tells where it is.
+    /// When nothing tells where it is, or its path is not UTF-8.
     pub(crate) fn store_root(&self) -> Outcome<PathBuf> {
-        let root = self.globals.root.clone().or_else(|| self.environment.store_root());
-        root.ok_or_else(|| {
-            let error = Error::new(Kind::Invalid, "cannot tell where the store is: neither HOME nor DHOW_ROOT is set");
+        let refused = |message| {
+            let error = Error::new(Kind::Invalid, message);
             Failure::Engine(error.with_hint("give its directory with --root"))
-        })
+        };
+        let root = self.globals.root.clone().or_else(|| self.environment.store_root());
+        let unknown = "cannot tell where the store is: neither HOME nor DHOW_ROOT is set";
+        let root = root.ok_or_else(|| refused(unknown.to_owned()))?;
+        if root.to_str().is_none() {
+            // It stands in records, and in what is printed, as text.
+            return Err(refused(format!("the path of the store is not UTF-8: {root:?}")));
+        }
+        Ok(root)
     }
 
     /// The file that podman keeps logins in, unless it is told another one.

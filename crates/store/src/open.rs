@@ -18,6 +18,9 @@ use crate::{recover, room, view};
 /// How long to wait for another process that makes or migrates the store.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Most bytes of the path of a store: SQLite's paths have 512 with the end of a journal's name (`mxPathname` of its VFS).
+const ROOT_BYTES_MAX: usize = 512 - "/facts/v1/labels.db-journal".len();
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -46,6 +49,7 @@ impl Store {
     /// [`Kind::Corrupt`] when the database is damaged, missing or older than `index.json`, [`Kind::NotFound`] when there is no store and none is
     /// to be made, and those of the file system.
     pub fn open(root: &Path, options: &OpenOptions) -> Result<Self> {
+        refuse_long(root)?;
         let paths = Paths::new(root);
         let database = match open_existing(&paths, options)? {
             Some(database) => database,
@@ -130,6 +134,16 @@ fn sync_ancestors(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn refuse_long(root: &Path) -> Result<()> {
+    let length = std::path::absolute(root).map_or(0, |root| root.as_os_str().len());
+    if length <= ROOT_BYTES_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("the path of the store has {length} bytes, and at most {ROOT_BYTES_MAX} are possible: {root:?}");
+    Err(Error::new(Kind::Invalid, message).with_hint("give a directory with a shorter path with --root"))
 }
 
 /// Keeps a store from being made among somebody's own files.

@@ -1,5 +1,8 @@
 //! Arguments that cannot be understood, and help.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
 
@@ -206,6 +209,17 @@ fn global_options_stand_anywhere() {
     [err]
     Unable to parse logging level: loud
     ");
+}
+
+#[test]
+fn a_store_whose_path_is_no_text_is_refused_by_every_verb() {
+    let scene = Scene::new();
+    let other = OsStr::from_bytes(b"st\xffre");
+    for arguments in [&["images"][..], &["run", "box"], &["image", "mount"], &["version"]] {
+        let said = scene.run(scene.command(arguments).arg("--root").arg(other).env_remove("DHOW_ROOT"));
+        assert!(said.code != 0 && said.stderr.contains("the path of the store is not UTF-8: \"st\\xFFre\""), "{said}");
+    }
+    assert!(!scene.path("").join(other).exists());
 }
 
 #[test]

@@ -114,3 +114,13 @@ fn an_image_goes_with_its_last_name_and_its_content_with_it() {
     assert!(store.images().unwrap().is_empty());
     assert!(store.check(false).unwrap().problems.is_empty());
 }
+
+#[test]
+fn a_store_whose_path_is_too_long_for_sqlite_is_refused() {
+    let directory = scratch();
+    let root = directory.path().join(["d"; 300].join("/"));
+    let error = open_at(&root).unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.to_string().contains("the path of the store has"), "{error}");
+    assert!(std::fs::read_dir(directory.path()).unwrap().next().is_none());
+}
