@@ -7,7 +7,7 @@
 use std::fs::{self as std_fs, File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,11 +18,15 @@ use crate::{Error, Kind, Result};
 
 mod atomic;
 mod copy;
+mod heir;
 mod lock;
 
 pub use atomic::{AtomicFile, write_atomic};
 pub use copy::{Cursor, copy_buffered, copy_range};
+pub use heir::give_to_owner;
 pub use lock::{FileLock, LockMode};
+
+use heir::Gift;
 
 /// Whether a write must survive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +42,30 @@ pub enum Durability {
 /// # Errors
 /// The operating system's, with the path.
 pub fn create_dir_all(path: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std_fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    let make = |path: &Path| match Gift::at(path) {
+        Some(gift) => gift.make_directory(0o700),
+        None => std_fs::DirBuilder::new().mode(0o700).create(path),
+    };
+    make_missing(path, make)
+}
+
+/// Makes a directory where it and those above it are missing.
+fn make_missing(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    let make = |folder: &Path| match make(folder) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => made,
+    };
+    if missing.is_empty() && !path.as_os_str().is_empty() && !path.is_dir() {
+        let error = io::Error::from(io::ErrorKind::AlreadyExists);
+        return Err(Error::io(format_args!("cannot create directory {path:?}"), error));
+    }
+    missing
+        .into_iter()
+        .rev()
+        .try_for_each(make)
         .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
 }
 
@@ -51,23 +74,13 @@ pub fn create_dir_all(path: &Path) -> Result<()> {
 /// # Errors
 /// The operating system's, with the path.
 pub fn create_dir_all_for_everybody(path: &Path) -> Result<()> {
-    let make = |folder: &Path| -> io::Result<()> {
-        match std_fs::create_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
-            made => made?,
-        }
+    make_missing(path, |folder| {
+        std_fs::create_dir(folder)?;
         // A link that somebody puts in its place meanwhile is not followed.
         let flags = (OFlags::NOFOLLOW | OFlags::DIRECTORY).bits().cast_signed();
         let made = OpenOptions::new().read(true).custom_flags(flags).open(folder)?;
         made.set_permissions(Permissions::from_mode(0o755))
-    };
-    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
-    missing
-        .into_iter()
-        .rev()
-        .try_for_each(make)
-        .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
+    })
 }
 
 /// Opens a file for reading and writing, making it (mode 0600) when it is not there; the content is kept.
@@ -83,14 +96,31 @@ pub fn open_or_create(path: &Path) -> Result<File> {
 /// # Errors
 /// The operating system's, with the path.
 pub fn open_or_create_with(path: &Path, mode: u32) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(mode)
-        .open(path)
-        .map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
+    let failed = |error| Error::io(format_args!("cannot open {path:?}"), error);
+    if let Some(gift) = Gift::at(path) {
+        match gift.make_file(mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map_err(failed),
+        }
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path).map_err(failed)
+}
+
+/// Makes an empty file (mode 0600) where there is none, for others than this module to fill. One that is there is not even opened.
+///
+/// # Errors
+/// The operating system's, with the path.
+pub fn make_empty(path: &Path) -> Result<()> {
+    let made = match Gift::at(path) {
+        Some(gift) => gift.make_file(0o600),
+        None => OpenOptions::new().write(true).create_new(true).mode(0o600).open(path),
+    };
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(Error::io(format_args!("cannot write {path:?}"), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Opens a file without a name in a directory, which vanishes when it is closed.

@@ -18,6 +18,9 @@ use crate::{recover, room, view};
 /// How long to wait for another process that makes or migrates the store.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is within the entries of these belongs to whom an image or a container says, or to who runs it, and not to the store's owner.
+const PRIVATE: [&str; 4] = ["containers", "volumes", "mounts", "layers/trees-v1"];
+
 /// Most bytes of the path of a store: SQLite's paths have 512 with the end of a journal's name (`mxPathname` of its VFS).
 const ROOT_BYTES_MAX: usize = 512 - "/facts/v1/labels.db-journal".len();
 
@@ -51,6 +54,7 @@ impl Store {
     pub fn open(root: &Path, options: &OpenOptions) -> Result<Self> {
         refuse_long(root)?;
         let paths = Paths::new(root);
+        durable::give_to_owner(root, &PRIVATE);
         let database = match open_existing(&paths, options)? {
             Some(database) => database,
             None => make(&paths, options)?,

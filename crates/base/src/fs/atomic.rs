@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::heir::Gift;
 use super::{Durability, sync_dir};
 use crate::fault;
 use crate::{Error, Result};
@@ -42,7 +43,11 @@ impl AtomicFile {
         loop {
             let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
             let temporary = target.with_file_name(format!(".{name}.{}-{serial}.tmp", std::process::id()));
-            match OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary) {
+            let made = match Gift::at(&temporary) {
+                Some(gift) => gift.make_file(mode),
+                None => OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&temporary),
+            };
+            match made {
                 Ok(file) => return Ok(Self { file, temporary, target: target.to_owned(), committed: false }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io(format_args!("cannot write {target:?}"), error)),

@@ -70,6 +70,10 @@ impl Database {
     pub(crate) fn open(path: &Path, journal: Journal, create: bool) -> Result<Self> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+        if create && let Err(error) = dhow_base::fs::make_empty(path) {
+            // SQLite gives the files beside a database to who owns that. What is in the way it finds itself.
+            tracing::debug!(?path, %error, "cannot make a database");
+        }
         let failure = match Self::open_with(path, flags, journal, false) {
             Ok(database) => return Ok(database),
             Err(failure) => failure,

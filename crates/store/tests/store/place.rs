@@ -115,6 +115,33 @@ fn an_image_goes_with_its_last_name_and_its_content_with_it() {
     assert!(store.check(false).unwrap().problems.is_empty());
 }
 
+/// Root's work in somebody else's store must not lock them out of it.
+#[test]
+fn what_root_makes_in_a_store_belongs_to_its_owner() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = scratch();
+    let root = root_of(&directory);
+    std::fs::create_dir(&root).unwrap();
+    chown(&root, Some(12345), Some(12346)).unwrap();
+    let store = open(&directory);
+    let image = Remote::small("owned").pull(&store, &["app:1"]).unwrap().targets[0].shown.clone();
+    store.unpack(&image).unwrap();
+    store.labels([&image]).unwrap();
+    store.touch([&image]).unwrap();
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let found = path.symlink_metadata().unwrap();
+            assert_eq!((found.uid(), found.gid()), (12345, 12346), "{path:?}");
+            folders.extend(found.is_dir().then_some(path));
+        }
+    }
+}
+
 #[test]
 fn a_store_whose_path_is_too_long_for_sqlite_is_refused() {
     let directory = scratch();
