@@ -13,7 +13,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
-pub(crate) use leftovers::{cut_transfers, dead_leases, names_in, stale_ingests};
+pub(crate) use leftovers::{clear_dead_leases, cut_transfers, names_in, stale_ingests};
 use trash::FEW;
 pub(crate) use trash::in_halves;
 
@@ -97,7 +97,7 @@ impl Store {
         recover::restore_locked(self)?;
         let (mut garbage, mut moved_whole) = (Garbage::default(), Vec::new());
         let taken = self.inner.database.write(Durability::Power, |transaction| {
-            dead_leases(self, transaction, true)?;
+            clear_dead_leases(self, transaction)?;
             garbage = choose(transaction)?;
             let count = garbage.blobs.len();
             moved_whole = at_once(count, || self.trash(&garbage), || drop_rows(transaction, &garbage))?;

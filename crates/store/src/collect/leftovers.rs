@@ -19,8 +19,8 @@ const INGEST_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long other temporary files may live: longer than any process that could still be writing them.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
-/// The leases of dead processes: rows and files whose lock is free. With `clear`, they are removed.
-pub(crate) fn dead_leases(store: &Store, connection: &Connection, clear: bool) -> Step<Vec<String>> {
+/// Removes the leases of dead processes: rows and files whose lock is free.
+pub(crate) fn clear_dead_leases(store: &Store, connection: &Connection) -> Step<()> {
     let mut ids: Vec<String> = names_in(&store.paths().leases())?;
     let mut select = connection.prepare_cached("SELECT id FROM lease")?;
     let mut rows = select.query([])?;
@@ -29,23 +29,14 @@ pub(crate) fn dead_leases(store: &Store, connection: &Connection, clear: bool) -
     }
     ids.sort();
     ids.dedup();
-    let mut dead = Vec::new();
     for id in ids {
         let path = store.paths().lease(&id);
-        if !clear && !path.exists() {
-            // Asking for the lock would make the file.
-            dead.push(id);
-            continue;
-        }
         let Some(_lock) = wait::try_lock(&path)? else { continue };
-        if clear {
-            connection.prepare_cached("DELETE FROM lease_pin WHERE lease = ?1")?.execute([&id])?;
-            connection.prepare_cached("DELETE FROM lease WHERE id = ?1")?.execute([&id])?;
-            durable::remove_file(&path)?;
-        }
-        dead.push(id);
+        connection.prepare_cached("DELETE FROM lease_pin WHERE lease = ?1")?.execute([&id])?;
+        connection.prepare_cached("DELETE FROM lease WHERE id = ?1")?.execute([&id])?;
+        durable::remove_file(&path)?;
     }
-    Ok(dead)
+    Ok(())
 }
 
 /// Files in `ingest/` that nobody writes and that are past their time. With `clear`, they are removed.

@@ -121,7 +121,6 @@ fn remedy(code: ProblemCode) -> Option<&'static str> {
         | ProblemCode::BlobUnflushed
         | ProblemCode::BlobUnrecorded
         | ProblemCode::ViewOutdated
-        | ProblemCode::LeaseDead
         | ProblemCode::IngestStale
         | ProblemCode::LabelsDamaged
         | ProblemCode::DamagedCopy => "run \"dhow system check --repair\"",
