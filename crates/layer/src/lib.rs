@@ -26,5 +26,5 @@ pub use compression::Compression;
 pub use decoder::{DecodeError, Decoder, Limits, decode_error};
 pub use diff_id::{Uncompressed, uncompressed_digest, uncompressed_digest_by};
 pub use encoder::{encode, encode_on};
-pub use flatten::{Layers, flatten};
+pub use flatten::{Layers, flatten, flatten_files};
 pub use members::check_tar;

@@ -4,6 +4,7 @@
 //! Nothing but names is held in memory. A hard link whose file is in a lower layer follows behind its file; if the file is
 //! hidden under its own name by then, the first link takes its place, for which a layer is read a second time where needed.
 
+mod files;
 mod link;
 mod paths;
 #[cfg(test)]
@@ -15,8 +16,9 @@ use std::io::{Read, Write};
 use dhow_base::{Error, Kind, Result};
 
 use crate::members::{Member, MemberKind, Members, normalized};
+pub use files::flatten_files;
 use link::{WaitingLinks, renamed};
-use paths::Paths;
+use paths::{Paths, ancestors};
 
 /// What a whiteout's last component begins with.
 const WHITEOUT: &[u8] = b".wh.";
@@ -43,27 +45,34 @@ pub trait Layers {
 ///
 /// Members come in the order of the layers from the top down, and within a layer in its own.
 ///
+/// Returns false, and what was written is of no use, where the names of members do not tell which file a hard link means: it leads through a
+/// symbolic link, or to nothing. [`flatten_files`] finds out.
+///
 /// # Errors
-/// [`Kind::Corrupt`] for layers that are no tars, whose members lie outside, or that have a hard link to nothing;
-/// [`Kind::LimitExceeded`] for too many names; those of reading and writing.
-pub fn flatten(layers: &dyn Layers, writer: &mut dyn Write) -> Result<()> {
-    let mut flattening = Flattening { writer, paths: Paths::default(), waiting: BTreeMap::new(), waiting_bytes: 0 };
+/// [`Kind::Corrupt`] for layers that are no tars, or whose members lie outside; [`Kind::LimitExceeded`] for too many names; those of reading
+/// and writing.
+pub fn flatten(layers: &dyn Layers, writer: &mut dyn Write) -> Result<bool> {
+    let mut flattening = Flattening {
+        writer,
+        paths: Paths::default(),
+        waiting: BTreeMap::new(),
+        waiting_bytes: 0,
+        leads_through_links: false,
+    };
     for layer in (0..layers.count()).rev() {
         let again = flattening.layer(layers.open(layer)?, layer)?;
+        if flattening.leads_through_links {
+            return Ok(false);
+        }
         if !again.is_empty() {
             flattening.hidden_files(layers.open(layer)?, again)?;
         }
     }
-    if let Some((target, waiting)) = flattening.waiting.first_key_value() {
-        let link = waiting.first().map(|link| shown(&link.path)).unwrap_or_default();
-        let message = format!("no layer has {:?}, which {link:?} is a hard link to", shown(target));
-        return Err(Error::new(Kind::Corrupt, message));
+    if !flattening.waiting.is_empty() {
+        return Ok(false);
     }
-    flattening.write(&[0; 1024])
-}
-
-fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
+    flattening.write(&[0; 1024])?;
+    Ok(true)
 }
 
 struct Flattening<'a> {
@@ -71,6 +80,8 @@ struct Flattening<'a> {
     paths: Paths,
     waiting: WaitingLinks,
     waiting_bytes: usize,
+    /// Whether a hard link was found that leads through a symbolic link of its layer.
+    leads_through_links: bool,
 }
 
 impl Flattening<'_> {
@@ -94,6 +105,9 @@ impl Flattening<'_> {
             let is_directory = member.kind == MemberKind::Directory;
             let is_hidden = self.paths.hides(&member.path, layer, is_directory);
             self.paths.note(&member.path, layer, is_directory)?;
+            if member.kind == MemberKind::Other && member.target.as_ref().is_some_and(|target| !target.is_empty()) {
+                here.links.insert(member.path.clone());
+            }
             if member.kind == MemberKind::HardLink {
                 self.link(member, is_hidden, &mut here)?;
             } else {
@@ -142,6 +156,7 @@ impl Flattening<'_> {
     fn link(&mut self, link: Member, is_hidden: bool, here: &mut Here) -> Result<()> {
         let target = here.origin(&normalized(link.target.as_deref().unwrap_or_default())?);
         let is_written = here.written.contains(&target);
+        self.leads_through_links |= ancestors(&target).any(|above| here.links.contains(above));
         if is_hidden || !is_written {
             // Whoever links to this name means the file, which is written first.
             here.aliases.insert(link.path.clone(), target.clone());
@@ -222,6 +237,8 @@ struct Here {
     elsewhere: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Links to hidden files.
     again: WaitingLinks,
+    /// Symbolic links.
+    links: HashSet<Vec<u8>>,
 }
 
 impl Here {

@@ -105,7 +105,7 @@ impl Paths {
 }
 
 /// The directories that a name is in, the nearest first and the root last.
-fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = path;
     std::iter::from_fn(move || {
         if rest.is_empty() {

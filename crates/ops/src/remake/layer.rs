@@ -1,13 +1,14 @@
 //! Layers that are made: of a tar that a user has, of all layers of an image.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use dhow_base::{Error, Kind, Result, fs, limits};
 use dhow_content::LocalBlob;
+use dhow_layer::erofs::FileStorage;
 use dhow_layer::{Compression, Decoder, Layers, Limits, check_tar, decode_error, encode};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest, MediaType};
@@ -155,23 +156,38 @@ impl Layers for Stack {
 /// Those of reading layers, and [`Kind::Corrupt`] for layers that are no tars.
 pub(crate) fn flat_layer(layers: Vec<(Descriptor, LocalBlob)>, is_oci: bool, directory: &Path) -> Result<NewLayer> {
     let stack = Stack { layers };
+    let by_names = |writer: &mut dyn Write| dhow_layer::flatten(&stack, writer);
+    let by_files = |writer: &mut dyn Write| {
+        let scratch = || Ok(FileStorage::new(fs::unnamed_file(directory)?, directory));
+        dhow_layer::flatten_files(&stack, &scratch, writer).map(|()| true)
+    };
+    let made = match written(directory, &by_names)? {
+        Some(made) => made,
+        None => {
+            written(directory, &by_files)?.ok_or_else(|| Error::new(Kind::Internal, "nothing came of flattening"))?
+        }
+    };
+    Ok(made.in_family(is_oci))
+}
+
+/// Keeps what is written as a layer, unless who writes it says that it is of no use.
+fn written(directory: &Path, write: &(dyn Fn(&mut dyn Write) -> Result<bool> + Sync)) -> Result<Option<NewLayer>> {
     let target = dhow_layout::nameless_file(directory)?;
     let mut packed = Hashing::new(crate::made::handle(&target)?);
     let (reader, writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
-    let diff_id = thread::scope(|scope| {
+    let flattened = thread::scope(|scope| {
         let flattening = scope.spawn(|| {
             let mut hashing = Hashing::new(writer);
-            dhow_layer::flatten(&stack, &mut hashing)?;
-            hashing.finish()
+            Ok::<_, Error>(if write(&mut hashing)? { Some(hashing.finish()?.0) } else { None })
         });
         // When flattening fails, its end of the pipe is closed, and what was compressed so far is thrown away.
         let encoded = encode(reader, &mut packed, Compression::Gzip);
         let flattened = flattening.join().map_err(|_| Error::new(Kind::Internal, "the flattening thread panicked"));
         encoded.map_err(|error| Error::io("cannot compress the layer", error))?;
-        Ok::<_, Error>(flattened??.0)
-    })?;
+        flattened?
+    });
+    let Some(diff_id) = flattened? else { return Ok(None) };
     let (digest, length) = packed.finish()?;
     let blob = LocalBlob { file: Arc::new(target), path: "a flattened layer".into(), offset: 0, length };
-    Ok(NewLayer { descriptor: Descriptor::new(MediaType::OciLayerGzip, digest, length), diff_id, blob }
-        .in_family(is_oci))
+    Ok(Some(NewLayer { descriptor: Descriptor::new(MediaType::OciLayerGzip, digest, length), diff_id, blob }))
 }
