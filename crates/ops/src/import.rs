@@ -12,8 +12,8 @@ use dhow_base::fs::{unnamed_file, write_at};
 use dhow_base::progress::{Event, Observer, Silent};
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{Begin, Ingest, LocalBlob, Sink, verify_document};
-use dhow_layer::erofs::{FileStorage, LayerWriter};
-use dhow_layer::tar::{TarLimits, TarReader};
+use dhow_layer::erofs::{FileStorage, LayerWriter, Storage};
+use dhow_layer::tar::{Entry, EntryKind, TarLimits, TarReader, WhiteoutForm};
 use dhow_layer::{Limits, inflate_ahead};
 pub use dhow_registry::shown_url;
 use dhow_spec::config::{History, ImageConfig, RootFs, RunConfig};
@@ -132,7 +132,7 @@ fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observe
         // What cannot be unpacked is no image: docker, which unpacks here, says so here.
         let mut layer = LayerWriter::new(&(), scratch);
         while let Some(entry) = reader.next_entry()? {
-            layer.entry(entry).map_err(|error| error.context(&name))?;
+            refuse_absurd(&entry, &layer).and_then(|()| layer.entry(entry)).map_err(|error| error.context(&name))?;
         }
         reader.finish()?;
         Ok(())
@@ -143,6 +143,18 @@ fn spool(context: &Context, store: &Store, input: &Input, observer: &dyn Observe
     }
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok((file, found.diff_id, found.size))
+}
+
+/// Refuses what a layer may say, since it stands above others, and docker cannot unpack by itself.
+fn refuse_absurd<S: Storage>(entry: &Entry, layer: &LayerWriter<'_, S>) -> Result<()> {
+    let why = match &entry.kind {
+        EntryKind::HardLink { target } if *target == entry.path => "it is a hard link to itself",
+        EntryKind::Whiteout(WhiteoutForm::Oci) if layer.has(entry.path.as_bytes())? => {
+            "the archive has what it removes"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::Corrupt, format!("{:?}: {why}", entry.path)))
 }
 
 /// Fetches an archive, as it is there, into a file without a name.

@@ -83,7 +83,8 @@ fn what_is_no_archive_is_refused() {
     assert_eq!(scene.must(&["images", "-aq"]), "");
 }
 
-/// Docker, which unpacks what it imports, has `link /usr/none /x: no such file or directory` and `open /a/b: not a directory`.
+/// Docker, which unpacks what it imports, has `link /usr/none /x: no such file or directory`, `open /a/b: not a directory` and
+/// so on.
 #[test]
 fn what_cannot_be_unpacked_is_refused() {
     use super::files::{Entry, tar_of};
@@ -97,6 +98,14 @@ fn what_cannot_be_unpacked_is_refused() {
     check(
         &[Entry::File("a", b""), Entry::File("a/b", b"")],
         "archive on standard input: \"a/b\": the layer has entries in \"a\", but \"a\" is no directory in it\n",
+    );
+    check(
+        &[Entry::File("a", b"a"), Entry::HardLink("a", "a")],
+        "archive on standard input: \"a\": it is a hard link to itself\n",
+    );
+    check(
+        &[Entry::File("d/a", b"a"), Entry::File("d/.wh.a", b"")],
+        "archive on standard input: \"d/a\": the archive has what it removes\n",
     );
     let linked = tar_of(&[Entry::Link("lib", "usr"), Entry::File("usr/a", b"a"), Entry::HardLink("x", "lib/a")]);
     assert_eq!(scene.fed(&["import", "-"], &linked).code, 0);

@@ -329,6 +329,14 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         super::arrange::arrange(self, target, tar_bytes, diff_id)
     }
 
+    /// Whether this layer has something at a path so far, over links of its own if need be.
+    ///
+    /// # Errors
+    /// As [`LayerWriter::directory`].
+    pub fn has(&self, path: &[u8]) -> Result<bool> {
+        Ok(self.found(path)?.is_some_and(|id| self.tree.node(id).kind != NodeKind::Whiteout))
+    }
+
     /// What this layer has at a path, over links of its own if need be.
     fn found(&self, path: &[u8]) -> Result<Option<NodeId>> {
         match self.find(path) {
