@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -75,6 +76,14 @@ fn files_go_into_containers_and_out() {
     fails(&scene.dhow(&["cp", "work:/x", "work:/y"]), "copying between containers is not supported");
     fails(&scene.dhow(&["cp", "folder", "work:/tmp/one"]), "cannot copy directory");
     fails(&scene.fed(&["cp", "-", "work:/tmp/one"], b""), "destination \"work:/tmp/one\" must be a directory");
+    // A link that leads nowhere is followed, as docker follows it: not where a directory is to be there.
+    symlink("nowhere", scene.path("link")).expect("a link");
+    scene.must(&["cp", "link", "work:/tmp/link"]);
+    let words = "cannot overwrite non-directory \"link\" with a directory";
+    fails(&scene.dhow(&["cp", "folder", "work:/tmp/link/"]), words);
+    fails(&scene.dhow(&["cp", "one", "work:/tmp/link/"]), "no such directory");
+    scene.must(&["cp", "folder", "work:/tmp/link"]);
+    scene.must(&["cp", "work:/tmp/nowhere/sub/file", "-"]);
     // A container comes before an image of its name.
     scene.must(&["create", "--name", "box", "box"]);
     scene.must(&["cp", "one", "box:/tmp/mark"]);

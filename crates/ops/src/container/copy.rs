@@ -245,6 +245,11 @@ impl Place {
                 Err(error) => return Err(self.failed(path, error)),
             };
             match found.kind {
+                // It leads to no directory. Docker looks no further then, and does not replace it either.
+                Some(FileKind::Symlink) if wants_directory && self.naming == Naming::Docker => {
+                    let beside = Some((found.directory, found.name));
+                    return Ok(Target { directory: None, beside, exists: false, stays: true, wants_directory });
+                }
                 Some(FileKind::Symlink) => {
                     let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
                     way = way.through(&target);
@@ -252,11 +257,18 @@ impl Place {
                 }
                 Some(FileKind::Directory) => {
                     let directory = found.directory.child(&found.name).map_err(|error| self.failed(path, error))?;
-                    return Ok(Target { directory: Some(directory), beside: None, exists: true, wants_directory });
+                    return Ok(Target {
+                        directory: Some(directory),
+                        beside: None,
+                        exists: true,
+                        stays: true,
+                        wants_directory,
+                    });
                 }
                 kind => {
                     let beside = Some((found.directory, found.name));
-                    return Ok(Target { directory: None, beside, exists: kind.is_some(), wants_directory });
+                    let exists = kind.is_some();
+                    return Ok(Target { directory: None, beside, exists, stays: exists, wants_directory });
                 }
             }
         }
@@ -409,7 +421,10 @@ struct Target {
     directory: Option<Dir>,
     /// Else the one above, and the name in it.
     beside: Option<(Dir, OsString)>,
+    /// Whether the path leads to something.
     exists: bool,
+    /// Whether the name is one of something that no directory may take the place of.
+    stays: bool,
     wants_directory: bool,
 }
 
@@ -424,6 +439,10 @@ impl Target {
         };
         match (self.exists, source.is_directory) {
             (true, true) => Err(Error::new(Kind::Invalid, "cannot copy directory")),
+            (false, true) if self.stays => {
+                let message = format!("cannot overwrite non-directory {name:?} with a directory");
+                Err(Error::new(Kind::Invalid, message))
+            }
             (false, false) if self.wants_directory => Err(Error::new(Kind::NotFound, "no such directory")),
             _ => Ok((directory, Some(name.into_vec()))),
         }
