@@ -1,0 +1,208 @@
+//! A container's files, and what is at a path in them.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+
+use dhow_base::beneath::{Dir, FileKind};
+use dhow_base::fs::FileLock;
+use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::{Look, look, root_of_running};
+
+use super::Source;
+use super::way::{Way, above, joined};
+use crate::container::run::files;
+use crate::container::run_mounts::shown_mounts;
+use crate::container::settings::Configuration;
+use crate::container::{Machine, Record, directory, hold, running};
+use crate::context::Context;
+use crate::cp::Moved;
+use crate::naming::Naming;
+
+/// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
+const LINKS_MAX: u32 = 40;
+
+/// What is to be done in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// A container's files.
+pub(super) struct Place {
+    pub(super) root: Dir,
+    pub(super) name: String,
+    pub(super) naming: Naming,
+    pub(super) user: String,
+    pub(super) read_only: bool,
+    /// Held while a container that does not run is looked into: nobody starts or removes it.
+    _lock: Option<FileLock>,
+}
+
+impl Place {
+    pub(super) fn open(context: &Context, record: &Record, machine: Machine, access: Access) -> Result<Self> {
+        let store = context.store()?;
+        let id = &record.container.id;
+        let name = record.container.name.clone().unwrap_or_else(|| record.container.short_id().to_owned());
+        let directory = directory(store, id)?;
+        let configuration = Configuration::parse(&record.configuration)?;
+        let read_only = configuration.settings.read_only;
+        let (root, lock) = if record.container.is_running() {
+            let process = running(&directory, &name)?;
+            (root_of_running(process.id, || process.is_there())?, None)
+        } else {
+            let lock = hold(&directory, &name)?;
+            let files = files(store, record, &directory, machine)?;
+            let mounts = shown_mounts(store, &configuration, &directory)?;
+            let root = look(&Look {
+                files: &files,
+                mount_point: &directory.join("merged"),
+                mounts: &mounts,
+                read_only: read_only || access == Access::Read,
+                in_user_namespace: machine.in_user_namespace,
+            })?;
+            (root, Some(lock))
+        };
+        let (user, naming) = (configuration.config.user, context.naming());
+        Ok(Self { root: Dir::from(root), name, naming, user, read_only, _lock: lock })
+    }
+
+    fn missing(&self, path: &str) -> Error {
+        let message = match self.naming {
+            Naming::Docker => format!("Could not find the file {path} in container {}", self.name),
+            Naming::Podman => {
+                format!("{path:?} could not be found on container {}: no such file or directory", self.name)
+            }
+        };
+        Error::new(Kind::NotFound, message)
+    }
+
+    /// Errors of looking up what the user named.
+    fn failed(&self, path: &str, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => self.missing(path),
+            _ => Error::io(format_args!("cannot look up {path:?} in container {}", self.name), error),
+        }
+    }
+
+    /// What is at a path, the links above it followed; the last one only with `follow`, or where the path ends with a slash.
+    pub(super) fn source(&self, path: &str, follow: bool) -> Result<Source> {
+        let mut way = Way::parse(path.as_bytes());
+        let shown = way.parts.last().cloned().unwrap_or_default();
+        let contents_only = way.contents_only || way.parts.is_empty();
+        for _ in 0..LINKS_MAX {
+            let found = self.find(&way).map_err(|error| self.failed(path, error))?;
+            let Some(kind) = found.kind else { return Err(self.missing(path)) };
+            if kind == FileKind::Symlink && follow {
+                let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
+                way = way.through(&target);
+                continue;
+            }
+            let Found { directory, name, .. } = found;
+            return Ok(Source { directory, name, is_directory: kind == FileKind::Directory, contents_only, shown });
+        }
+        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.name)))
+    }
+
+    /// What is at a path that is copied to: links are followed, to the last.
+    pub(super) fn target(&self, path: &str) -> Result<Target> {
+        let mut way = Way::parse(path.as_bytes());
+        let wants_directory = way.wants_directory;
+        let mut above = above(path).to_owned();
+        for _ in 0..LINKS_MAX {
+            let found = match self.find(&way) {
+                Ok(found) => found,
+                // The directory above is missing, or is none.
+                Err(error) if self.naming == Naming::Docker => return Err(self.failed(&above, error)),
+                Err(error) => return Err(self.failed(path, error)),
+            };
+            match found.kind {
+                // It leads to no directory. Docker looks no further then, and does not replace it either.
+                Some(FileKind::Symlink) if wants_directory && self.naming == Naming::Docker => {
+                    let beside = Some((found.directory, found.name));
+                    return Ok(Target { directory: None, beside, exists: false, stays: true, wants_directory });
+                }
+                Some(FileKind::Symlink) => {
+                    let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
+                    way = way.through(&target);
+                    above = format!("/{}", joined(way.above()).display());
+                }
+                Some(FileKind::Directory) => {
+                    let directory = found.directory.child(&found.name).map_err(|error| self.failed(path, error))?;
+                    return Ok(Target {
+                        directory: Some(directory),
+                        beside: None,
+                        exists: true,
+                        stays: true,
+                        wants_directory,
+                    });
+                }
+                kind => {
+                    let beside = Some((found.directory, found.name));
+                    let exists = kind.is_some();
+                    return Ok(Target { directory: None, beside, exists, stays: exists, wants_directory });
+                }
+            }
+        }
+        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.name)))
+    }
+
+    fn find(&self, way: &Way) -> io::Result<Found> {
+        let last = way.parts.last().map_or(&b"."[..], Vec::as_slice);
+        if way.wants_directory
+            && let Ok(directory) = self.root.enter(&joined(&way.parts))
+        {
+            return Ok(Found { directory, name: OsString::from("."), kind: Some(FileKind::Directory) });
+        }
+        let directory = self.root.enter(&joined(way.above()))?;
+        let name = OsString::from_vec(last.to_vec());
+        let kind = directory.stat_of(&name)?.map(|stat| stat.kind);
+        if way.wants_directory && kind.is_some_and(|kind| kind != FileKind::Symlink) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Found { directory, name, kind })
+    }
+}
+
+/// A name in an open directory.
+struct Found {
+    directory: Dir,
+    name: OsString,
+    /// Nothing when nothing has the name.
+    kind: Option<FileKind>,
+}
+
+/// A place in a container that is copied to.
+pub(super) struct Target {
+    /// The directory that is there.
+    pub(super) directory: Option<Dir>,
+    /// Else the one above, and the name in it.
+    beside: Option<(Dir, OsString)>,
+    /// Whether the path leads to something.
+    exists: bool,
+    /// Whether the name is one of something that no directory may take the place of.
+    stays: bool,
+    wants_directory: bool,
+}
+
+impl Target {
+    /// The directory to work in, and the name that the source gets there; none for what is in it alone (moby `archive.PrepareArchiveCopy`).
+    pub(super) fn landing(self, source: Moved<'_>) -> Result<(Dir, Option<Vec<u8>>)> {
+        if let Some(directory) = self.directory {
+            return Ok((directory, (!source.contents_only).then(|| source.name.to_vec())));
+        }
+        let Some((directory, name)) = self.beside else {
+            return Err(Error::new(Kind::Internal, "a place has no directory above it"));
+        };
+        match (self.exists, source.is_directory) {
+            (true, true) => Err(Error::new(Kind::Invalid, "cannot copy directory")),
+            (false, true) if self.stays => {
+                let message = format!("cannot overwrite non-directory {name:?} with a directory");
+                Err(Error::new(Kind::Invalid, message))
+            }
+            (false, false) if self.wants_directory => Err(Error::new(Kind::NotFound, "no such directory")),
+            _ => Ok((directory, Some(name.into_vec()))),
+        }
+    }
+}
