@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use dhow_base::{Error, Kind, Result, priority};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
-use dhow_spec::digest::{Algorithm, Hasher};
+use dhow_spec::digest::Algorithm;
 
+use crate::diff_id::digest_of;
 use crate::pool::{Piece, Pool};
 use crate::{Compression, Decoder, Limits, Uncompressed};
 
@@ -192,14 +193,7 @@ fn begin<'scope, R: Read>(
 ) -> Inflating<'scope> {
     let (to_reader, pieces) = channel();
     let (to_hash, hashed) = channel::<Arc<Piece>>();
-    let hashing = scope.spawn(move || {
-        let mut hasher = Hasher::new(algorithm);
-        for piece in hashed {
-            hasher.update(&piece);
-            priority::give_way();
-        }
-        hasher.finish()
-    });
+    let hashing = scope.spawn(move || digest_of(algorithm, hashed));
     let (its_pool, number) = (Arc::clone(&pool.0), pool.1);
     let decoder = move || Ok(choose_sums(decoder()?, proof));
     let inflating = scope.spawn(move || inflate(decoder, || its_pool.take(number), &to_reader, &to_hash));
@@ -229,7 +223,7 @@ fn inflate<R: Read>(
     let (mut decoder, is_hashed) = decoder().map_err(fail).ok()?;
     loop {
         let mut piece = empty();
-        piece.fill(|bytes| fill(&mut decoder, bytes)).map_err(fail).ok()?;
+        piece.fill_from(&mut decoder).map_err(fail).ok()?;
         if piece.is_empty() {
             return Some(Inflated { compression: decoder.compression(), size: decoder.bytes_out(), is_hashed });
         }
@@ -239,20 +233,6 @@ fn inflate<R: Read>(
         }
         to_reader.send(Ok(piece)).ok()?;
     }
-}
-
-/// Reads until the buffer is full or the stream ends.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

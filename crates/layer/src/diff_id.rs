@@ -1,19 +1,18 @@
 //! Proving what a layer inflates to.
 
 use std::io::Read;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use dhow_base::{Error, Kind, Result, priority};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
+use crate::pool::{Piece, Pool};
 use crate::{Compression, Decoder, Limits, decode_error};
 
-/// Bytes that travel from the inflating to the hashing thread at once.
-const CHUNK_BYTES: usize = 512 << 10;
-
-/// Chunks in use: one being filled, one being hashed, one waiting.
-const CHUNKS: usize = 3;
+/// Pieces in use beside a hashing thread: those being filled and hashed, those that wait, and the one that is read.
+pub(crate) const PIECES: usize = 8;
 
 /// What a layer blob inflates to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,53 +43,30 @@ pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: L
     let failed = |error| decode_error("cannot inflate layer", error);
     let mut decoder = Decoder::new(reader, limits).map_err(failed)?.ignoring_checksums();
     let diff_id = thread::scope(|scope| {
-        let (full_sender, full) = mpsc::sync_channel::<(Vec<u8>, usize)>(CHUNKS);
-        let (empty_sender, empty) = mpsc::channel::<Vec<u8>>();
-        let hashing = scope.spawn(move || {
-            let mut hasher = Hasher::new(algorithm);
-            for (chunk, length) in full {
-                hasher.update(&chunk[..length]);
-                priority::give_way();
-                // The other side is gone when it has read everything; the chunk is then simply freed.
-                let _ = empty_sender.send(chunk);
-            }
-            hasher.finish()
-        });
-        let mut spare = CHUNKS;
+        let (sender, pieces) = mpsc::channel();
+        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
+        let pool = Pool::new(PIECES);
         let inflated = loop {
-            let mut chunk = if spare > 0 {
-                spare -= 1;
-                vec![0; CHUNK_BYTES]
-            } else {
-                match empty.recv() {
-                    Ok(chunk) => chunk,
-                    Err(_) => break Ok(()),
-                }
-            };
-            match fill(&mut decoder, &mut chunk) {
-                Ok(0) => break Ok(()),
-                Ok(length) if full_sender.send((chunk, length)).is_err() => break Ok(()),
-                Ok(_) => {}
+            let mut piece = pool.take(0);
+            match piece.fill_from(&mut decoder) {
                 Err(error) => break Err(failed(error)),
+                Ok(()) if piece.is_empty() || sender.send(Arc::new(piece)).is_err() => break Ok(()),
+                Ok(()) => {}
             }
         };
-        drop(full_sender);
+        drop(sender);
         let digest = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
         inflated.map(|()| digest)
     })?;
     Ok(Uncompressed { compression: decoder.compression(), diff_id, size: decoder.bytes_out() })
 }
 
-/// Reads until the buffer is full or the input ends.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// The digest of all pieces, worked out as they come.
+pub(crate) fn digest_of(algorithm: Algorithm, pieces: Receiver<Arc<Piece>>) -> Digest {
+    let mut hasher = Hasher::new(algorithm);
+    for piece in pieces {
+        hasher.update(&piece);
+        priority::give_way();
     }
-    Ok(filled)
+    hasher.finish()
 }

@@ -1,6 +1,7 @@
 //! Pieces of what is inflated: so many and no more, used again when nobody reads them any more.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -71,6 +72,25 @@ impl Piece {
     pub(crate) fn fill<E>(&mut self, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<(), E> {
         self.length = fill(&mut self.bytes)?.min(self.bytes.len());
         Ok(())
+    }
+
+    /// Reads until it is full or the reader has no more.
+    ///
+    /// # Errors
+    /// The reader's.
+    pub(crate) fn fill_from(&mut self, reader: &mut impl Read) -> io::Result<()> {
+        self.fill(|bytes| {
+            let mut filled = 0;
+            while filled < bytes.len() {
+                match reader.read(&mut bytes[filled..]) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(filled)
+        })
     }
 }
 

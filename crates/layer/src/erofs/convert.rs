@@ -2,12 +2,11 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use dhow_base::{Error, Kind, Result, priority};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
-use dhow_spec::digest::{Algorithm, Hasher};
 
 use super::below::Below;
 use super::format::HEAD_BYTES;
@@ -15,13 +14,9 @@ use super::inode::{Attributes, FileType, Mtime, Xattr};
 use super::storage::Storage;
 use super::writer::{LayerWriter, Summary};
 use crate::decode_error;
+use crate::diff_id::{PIECES, digest_of};
+use crate::pool::{Piece, Pool};
 use crate::tar::{Entry, EntryKind, TarLimits, TarReader};
-
-/// Bytes that are read, written and hashed at once.
-const CHUNK_BYTES: usize = 512 << 10;
-
-/// Chunks that wait for the hashing thread at most.
-const WAITING_MAX: usize = 2;
 
 /// Where a layer's file comes into being.
 pub struct Workspace<'a, S> {
@@ -58,8 +53,8 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
     let mut writer = LayerWriter::new(below, scratch);
     let (tar_bytes, found) = thread::scope(|scope| {
         let algorithm = diff_id.algorithm();
-        let (sender, chunks) = waiting_chunks();
-        let hashing = scope.spawn(move || digest_of(algorithm, chunks));
+        let (sender, pieces) = mpsc::channel();
+        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
         let tee = Tee::new(stream, &mut *target, sender);
         let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
@@ -114,40 +109,21 @@ impl<S: Storage> LayerWriter<'_, S> {
     }
 }
 
-/// A piece of a layer, which two threads read.
-pub(super) type Chunk = Arc<Vec<u8>>;
-
-/// Where chunks wait for the hashing thread.
-pub(super) fn waiting_chunks() -> (SyncSender<Chunk>, Receiver<Chunk>) {
-    mpsc::sync_channel(WAITING_MAX)
-}
-
-/// The digest of all chunks, worked out as they come.
-pub(super) fn digest_of(algorithm: Algorithm, chunks: Receiver<Chunk>) -> Digest {
-    let mut hasher = Hasher::new(algorithm);
-    for chunk in chunks {
-        hasher.update(&chunk);
-        priority::give_way();
-    }
-    hasher.finish()
-}
-
 /// Hands a stream on, writes it to the target and has it hashed.
 pub(super) struct Tee<'a, R, S> {
     stream: R,
     target: &'a mut S,
-    sender: SyncSender<Arc<Vec<u8>>>,
-    chunk: Arc<Vec<u8>>,
-    /// Bytes of the chunk that were handed on.
+    sender: Sender<Arc<Piece>>,
+    pool: Arc<Pool>,
+    piece: Option<Arc<Piece>>,
+    /// Bytes of the piece that were handed on.
     used: usize,
-    /// Chunks that the hashing thread has or had.
-    pool: Vec<Arc<Vec<u8>>>,
     written: u64,
 }
 
 impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
-    pub(super) fn new(stream: R, target: &'a mut S, sender: SyncSender<Arc<Vec<u8>>>) -> Self {
-        Self { stream, target, sender, chunk: Arc::default(), used: 0, pool: Vec::new(), written: 0 }
+    pub(super) fn new(stream: R, target: &'a mut S, sender: Sender<Arc<Piece>>) -> Self {
+        Self { stream, target, sender, pool: Pool::new(PIECES), piece: None, used: 0, written: 0 }
     }
 
     /// Bytes of the stream so far.
@@ -158,52 +134,42 @@ impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
     /// Passes the rest of the stream on to the target and the hash alone.
     pub(super) fn drain(&mut self) -> Result<()> {
         loop {
-            self.next_chunk()?;
-            if self.chunk.is_empty() {
+            self.next_piece()?;
+            if self.left().is_empty() {
                 return Ok(());
             }
         }
     }
 
-    fn next_chunk(&mut self) -> Result<()> {
-        let mut chunk = self.free_chunk();
-        chunk.resize(CHUNK_BYTES, 0);
-        let mut filled = 0;
-        while filled < chunk.len() {
-            match self.stream.read(&mut chunk[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(decode_error("cannot unpack", error)),
-            }
+    fn next_piece(&mut self) -> Result<()> {
+        (self.piece, self.used) = (None, 0);
+        let mut piece = self.pool.take(0);
+        piece.fill_from(&mut self.stream).map_err(|error| decode_error("cannot unpack", error))?;
+        if piece.is_empty() {
+            return Ok(());
         }
-        chunk.truncate(filled);
-        if filled > 0 {
-            self.target.write_at(&chunk, HEAD_BYTES + self.written)?;
-            self.written += filled as u64;
-        }
-        let chunk = Arc::new(chunk);
-        if filled > 0 && self.sender.send(chunk.clone()).is_err() {
+        self.target.write_at(&piece, HEAD_BYTES + self.written)?;
+        self.written += piece.len() as u64;
+        let piece = Arc::new(piece);
+        if self.sender.send(Arc::clone(&piece)).is_err() {
             return Err(Error::new(Kind::Internal, "the hashing thread is gone"));
         }
-        self.pool.push(std::mem::replace(&mut self.chunk, chunk));
-        self.used = 0;
+        self.piece = Some(piece);
         Ok(())
     }
 
-    /// A chunk that nobody uses any more, or a new one.
-    fn free_chunk(&mut self) -> Vec<u8> {
-        let free = self.pool.iter().position(|chunk| Arc::strong_count(chunk) == 1);
-        free.and_then(|free| Arc::into_inner(self.pool.swap_remove(free))).unwrap_or_default()
+    /// What is at hand and was not handed on.
+    fn left(&self) -> &[u8] {
+        self.piece.as_ref().map_or(&[], |piece| &piece[self.used..])
     }
 }
 
 impl<R: Read, S: Storage> BufRead for Tee<'_, R, S> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.used == self.chunk.len() {
-            self.next_chunk().map_err(io::Error::other)?;
+        if self.left().is_empty() {
+            self.next_piece().map_err(io::Error::other)?;
         }
-        Ok(&self.chunk[self.used..])
+        Ok(self.left())
     }
 
     fn consume(&mut self, count: usize) {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
+use std::sync::mpsc;
 use std::thread;
 
 use dhow_base::{Error, Kind, Result};
@@ -9,12 +10,13 @@ use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
 use super::below::Below;
-use super::convert::{Tee, digest_of, waiting_chunks};
+use super::convert::Tee;
 use super::inode::Attributes;
 use super::storage::{ReadAt, Storage};
 use super::union::UnionNode;
 use super::writer::LayerWriter;
 use crate::decode_error;
+use crate::diff_id::digest_of;
 use crate::tar::{TarLimits, TarReader};
 
 /// A layer that passed.
@@ -49,8 +51,8 @@ pub fn convert_passing<S: Storage>(
     let below = Unknown::default();
     let mut writer = LayerWriter::new(&below, scratch);
     let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
-        let (sender, chunks) = waiting_chunks();
-        let hashing = scope.spawn(move || digest_of(algorithm, chunks));
+        let (sender, pieces) = mpsc::channel();
+        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
         let mut tee = Tee::new(&mut stream, &mut lenient, sender);
         let noted = note_all(&mut tee, &mut writer);
         let drained = tee.drain();
