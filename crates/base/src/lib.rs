@@ -5,6 +5,7 @@
 //! elsewhere, and [`secret`] is what no log can show.
 
 pub mod beneath;
+pub mod descriptors;
 pub mod error;
 pub mod fault;
 pub mod fs;

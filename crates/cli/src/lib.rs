@@ -118,6 +118,7 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
     match tree::verb_of(personality, &matches) {
         Some((verb, matches)) => {
             let environment = Environment::read();
+            dhow_base::descriptors::raise();
             verb.run(matches, &Session { personality, path: located.path, console, environment, globals })
         }
         None => {

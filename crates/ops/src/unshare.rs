@@ -19,6 +19,7 @@ pub fn become_program(words: &[String], search_path: &OsStr) -> NotStarted {
     let Some((program, arguments)) = words.split_first() else {
         return NotStarted { is_missing: true, message: "no command specified".to_owned() };
     };
+    dhow_base::descriptors::restore();
     let error = Command::new(program).args(arguments).exec();
     // A folder of the search path that may not be looked into is no reason why there should be a program in it.
     let is_there = || std::env::split_paths(search_path).any(|folder| folder.join(program).is_file());

@@ -210,6 +210,7 @@ fn start_anew(
     for (name, value) in variables {
         command.env(name, value);
     }
+    dhow_base::descriptors::restore();
     Err(command.exec())
 }
 

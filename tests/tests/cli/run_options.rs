@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use dhow_tests::scene::{Scene, signal};
 
 use super::run::{is_running, says, scene, wait};
+use super::unpack::limited;
 
 /// Layers on top of each other: each changes what the ones below have.
 fn layered(scene: &Scene) {
@@ -70,6 +71,12 @@ fn what_each_process_may_take_is_limited() {
     let limits = ["--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "nofile=90:200"];
     says(&scene, &limits, "ulimit -n; ulimit -Hn; ulimit -c", "90\n200\n0\n");
     says(&scene, &["--ulimit", "nofile=50"], "ulimit -n; ulimit -Hn", "50\n50\n");
+    let inherited = limited(&scene, "-S -n 77", &["run", "--rm", "box", "sh", "-c", "ulimit -n"]);
+    assert_eq!(
+        (inherited.code, inherited.stdout.as_str()),
+        (0, "77\n"),
+        "what dhow takes for itself is not the program's: {inherited}"
+    );
     let refused = |text: &str, why: &str| {
         let transcript = scene.dhow(&["run", "--rm", "--ulimit", text, "box", "true"]);
         let words = format!("invalid argument {text:?} for \"--ulimit\" flag: {why}");

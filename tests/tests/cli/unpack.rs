@@ -6,8 +6,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-use dhow_tests::scene::Scene;
+use dhow_testkit::images::{Compression, Format, Layer, Layout, Recipe};
+use dhow_tests::scene::{Scene, Transcript};
 use insta::assert_snapshot;
+
+use super::files::{Entry, tar_of};
 
 #[test]
 fn files_appear_under_the_name_given() {
@@ -32,6 +35,40 @@ fn files_appear_under_the_name_given() {
     assert!(!left.iter().any(|name| name.to_string_lossy().contains("dhow-unpack")), "{left:?}");
 }
 
+/// Runs `dhow` under a limit that a shell sets.
+pub(crate) fn limited(scene: &Scene, limit: &str, arguments: &[&str]) -> Transcript {
+    let command = scene.command(arguments);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    scene.run(shell.current_dir(scene.path("")))
+}
+
+/// A soft limit is for programs that know no more files than select(2) does.
+#[test]
+fn images_of_many_layers_need_no_higher_soft_limit() {
+    let scene = Scene::new();
+    let layout = Layout::create(&scene.path("layers")).expect("a layout");
+    let layers: Vec<Layer> = (0..60)
+        .map(|number| {
+            let tar = tar_of(&[Entry::File(&format!("f{number}"), b"x")]);
+            layout.layer(&*tar, Format::Oci, Compression::Gzip).expect("a layer")
+        })
+        .collect();
+    let image = layout.image(&layers, &Recipe::default()).expect("an image");
+    layout.name_images([(&image, "many")]).expect("names");
+    for arguments in [
+        &["copy", "oci:layers:many", "store:many"][..],
+        &["unpack", "many", "files"],
+        &["export", "-o", "files.tar", "many"],
+    ] {
+        let said = limited(&scene, "-S -n 48", arguments);
+        assert_eq!(said.code, 0, "{arguments:?}: {said}");
+    }
+    assert!((0..60).all(|number| scene.path(&format!("files/f{number}")).is_file()));
+}
+
 /// However few files a process may have open.
 #[test]
 fn many_directories_and_files_take_few_descriptors() {
@@ -45,11 +82,7 @@ fn many_directories_and_files_take_few_descriptors() {
     }
     fs::write(scene.path("files.tar"), archive.into_inner().expect("finish")).expect("an archive");
     scene.must(&["import", "files.tar", "many"]);
-    let command = scene.command(&["unpack", "many", "files"]);
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
-    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let said = scene.run(shell.current_dir(scene.path("")));
+    let said = limited(&scene, "-n 64", &["unpack", "many", "files"]);
     assert_eq!(said.code, 0, "{said}");
     assert!((0..400).all(|number| scene.path(&format!("files/d{number}/e/file")).is_file()));
 }

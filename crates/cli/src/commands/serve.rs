@@ -12,7 +12,6 @@ use dhow_ops::serve::{
     TlsSection, TokenSection, UpstreamSection,
 };
 use dhow_ops::{runtime, serve};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::environment;
 use crate::errors::Outcome;
@@ -243,18 +242,8 @@ impl Verb for Serve {
     }
 }
 
-/// Takes as many descriptors as the machine gives: shells hand down 1,024, which that many connections use up. Servers written in
-/// Go do so too.
-fn allow_all_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
-    }
-}
-
 impl Serve {
     fn serve(&self, session: &Session<'_>, documents: &Documents<'_>) -> Outcome {
-        allow_all_descriptors();
         let context = session.local_context()?;
         let source = self.source()?;
         let example = Listening { address: SocketAddr::from(([127, 0, 0, 1], 0)), is_secure: false, read_only: false };

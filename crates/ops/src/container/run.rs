@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{self, CallFilter, Ended, Group, Habits, RootFiles, Spec, Stack, Streams, remove_groups};
+use dhow_sandbox::container::{
+    self, CallFilter, Ended, Group, Habits, RootFiles, Spec, Stack, Streams, Ulimit, remove_groups,
+};
 use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, UnpackedLayer};
 use serde::Serialize;
@@ -253,7 +255,8 @@ fn spec(
         keeps_ids: machine.keeps_ids,
         has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
-        ulimits: settings.ulimits.clone(),
+        // What the user says of them comes later, and counts.
+        ulimits: Ulimit::of_open_files().into_iter().chain(settings.ulimits.iter().cloned()).collect(),
         oom_score: settings.oom_score,
         timeout_seconds: settings.timeout_seconds,
         mounts: mounts_of_run(store, record, configuration, directory, machine)?,

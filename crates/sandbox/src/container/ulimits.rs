@@ -68,6 +68,13 @@ impl Ulimit {
         Ok(Self { name: name.to_owned(), soft, hard })
     }
 
+    /// That of open files as this program was given it, where it has raised its own since.
+    pub fn of_open_files() -> Option<Self> {
+        let (soft, hard) = dhow_base::descriptors::found()?;
+        let number = |limit: Option<u64>| limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(-1);
+        Some(Self { name: "nofile".to_owned(), soft: number(soft), hard: number(hard) })
+    }
+
     /// Sets it for this process and all that come of it.
     pub(crate) fn set(&self) -> Result<(), Errno> {
         let found = RESOURCES.iter().find(|(known, _)| *known == self.name);
