@@ -9,7 +9,7 @@ use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Copied, CopyOptions, Select, copy};
 use dhow_layout::{Archive, ArchiveImage, ArchiveInput};
-use dhow_spec::{Descriptor, Digest, Document, MediaType, Platform, Reference};
+use dhow_spec::{Descriptor, Digest, Document, MediaType, Platform, Reference, Repository};
 use dhow_store::{Committed, NewTarget, Session, Store};
 
 use crate::context::Context;
@@ -86,8 +86,9 @@ pub fn load(context: &Context, request: &Request, observer: &dyn Observer) -> Re
         let copied = take(&archive, &session, image, wanted, observer);
         copies.push(copied.map_err(|error| archive.explain(image, error))?);
         targets.push(NewTarget {
+            document: image.root.clone(),
             references: names(context.naming(), image)?,
-            ..NewTarget::default_for(image.root.clone())
+            digest_repositories: digest_repositories(image),
         });
     }
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
@@ -111,7 +112,13 @@ fn names(naming: Naming, image: &ArchiveImage) -> Result<Vec<Reference>> {
         Naming::Podman if image.bare_names.contains(name) => naming.given(&name.familiar()),
         Naming::Docker | Naming::Podman => Ok(name.clone()),
     };
-    image.names.iter().map(name).collect()
+    image.names.iter().filter(|name| name.digest().is_none()).map(name).collect()
+}
+
+/// The repositories of names by digest, as containerd's exports have them.
+fn digest_repositories(image: &ArchiveImage) -> Vec<Repository> {
+    let by_digest = image.names.iter().filter(|name| name.digest() == Some(&image.root.digest));
+    by_digest.map(|name| name.repository().clone()).collect()
 }
 
 fn archive_input(input: &Input) -> Result<ArchiveInput> {

@@ -262,7 +262,8 @@ fn targets_of(store: &Store, argument: &str) -> Result<Vec<(Descriptor, Option<R
                 .into_iter()
                 .map(|reference| {
                     let target = store.resolve(&reference)?.ok_or_else(|| names::no_such_image(argument))?;
-                    Ok((target, Some(reference)))
+                    // A digest is no name of its image elsewhere: archives have tags.
+                    Ok((target, Some(reference).filter(|reference| reference.digest().is_none())))
                 })
                 .collect();
         }

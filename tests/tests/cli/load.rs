@@ -61,6 +61,24 @@ fn an_image_without_a_name_is_told_by_its_id() {
     ");
 }
 
+/// containerd's exports have names by digest.
+#[test]
+fn a_name_by_digest_is_no_tag() {
+    let scene = Scene::new();
+    let image = scene.image("a");
+    let [own, other] = [&image.manifest.digest, &image.id].map(|digest| format!("docker.io/acme/web@{digest}"));
+    let archive = image.archive(&[&own, &other]);
+    assert_snapshot!(scene.dhow(&["load", "-i", archive.to_str().expect("a path")]), @r"
+    exit 0
+    [out]
+    Loaded image ID: sha256:<id-a>
+    ");
+    assert_eq!(
+        scene.must(&["inspect", "-f", "{{.RepoTags}} {{.RepoDigests}}", &own]),
+        "[] [acme/web@sha256:<manifest-a>]\n"
+    );
+}
+
 #[test]
 fn what_is_no_archive_is_refused() {
     let scene = Scene::new();

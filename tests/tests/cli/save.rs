@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "reads scratch files")]
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
@@ -16,6 +17,25 @@ fn a_file_and_standard_output_get_the_same_bytes() {
     assert_eq!(file.metadata().expect("the archive").permissions().mode() & 0o777, 0o600);
     let piped = scene.command(&["save", "alpine:3.20"]).output().expect("the archive").stdout;
     assert!(piped == std::fs::read(file).expect("the archive"), "the archives differ");
+}
+
+/// A pulled image is known by its digest in the repository, too: no name for an archive.
+#[test]
+fn a_repository_is_saved_by_its_tags() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web");
+    scene.load("a", &format!("{name}:1"));
+    scene.must(&["push", "-q", &format!("{name}:1")]);
+    scene.must(&["save", "-o", "web.tar", &name]);
+    assert_snapshot!(scene.dhow(&["load", "-i", "web.tar"]), @r"
+    exit 0
+    [out]
+    Loaded image: [REGISTRY]/acme/web:1
+    ");
+    let index = Command::new("tar").args(["-xOf", "web.tar", "index.json"]).current_dir(scene.path("")).output();
+    let index = String::from_utf8(index.expect("tar").stdout).expect("text");
+    assert_eq!(index.matches("io.containerd.image.name").count(), 1, "{index}");
 }
 
 #[test]
@@ -46,7 +66,7 @@ fn only_files_are_replaced() {
     let scene = Scene::new();
     scene.load("a", "docker.io/library/alpine:3.20");
     let (pipe, link) = (scene.path("pipe"), scene.path("link"));
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     std::os::unix::fs::symlink("/dev/null", &link).expect("a link");
     for (name, what) in [("pipe", "named pipe (FIFO)"), ("link", "symbolic link directly")] {
         let before = std::fs::symlink_metadata(scene.path(name)).expect("what is there").file_type();
