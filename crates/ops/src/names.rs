@@ -1,6 +1,7 @@
 //! Names as users type them.
 
 use dhow_base::{Error, Kind, Result};
+use dhow_spec::Digest;
 use dhow_spec::reference::{Reference, Repository};
 
 /// Parses a reference; docker's words when it is wrong.
@@ -21,4 +22,13 @@ pub(crate) fn no_such_image(text: &str) -> Error {
 pub(crate) fn as_repository(text: &str) -> Option<Repository> {
     let reference = Reference::parse(text).ok()?;
     (reference.tag().is_none() && reference.digest().is_none()).then(|| reference.repository().clone())
+}
+
+/// The names of an image in the order in which docker takes them off: by the text of the full names, whether they end in a tag
+/// or in a digest.
+pub(crate) fn in_order(tags: Vec<Reference>, digests: Vec<(Repository, Digest)>) -> Vec<Reference> {
+    let digests = digests.into_iter().map(|(repository, digest)| Reference::from_digest(repository, digest));
+    let mut names: Vec<Reference> = tags.into_iter().chain(digests).collect();
+    names.sort_by_cached_key(ToString::to_string);
+    names
 }

@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::filter::{Filter, Term, names_of, with_configured};
 use crate::last_use;
 use crate::mount;
+use crate::names;
 use crate::settings;
 
 /// What to prune.
@@ -42,7 +43,7 @@ pub struct Pruned {
 /// One image that lost names, or is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrunedImage {
-    /// Names it lost, with tags and with digests.
+    /// Names it lost, with tags and with digests, in docker's order.
     pub names: Vec<Reference>,
     /// Its ID.
     pub id: Digest,
@@ -53,8 +54,7 @@ pub struct PrunedImage {
 impl From<Removed> for PrunedImage {
     fn from(removed: Removed) -> Self {
         let Removal { image, tags, digests } = removed.removal;
-        let digests = digests.into_iter().map(|(repository, digest)| Reference::from_digest(repository, digest));
-        Self { names: tags.into_iter().chain(digests).collect(), id: image.id, chains: removed.chains }
+        Self { names: names::in_order(tags, digests), id: image.id, chains: removed.chains }
     }
 }
 

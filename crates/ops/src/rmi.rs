@@ -12,6 +12,7 @@ use crate::container;
 use crate::context::Context;
 use crate::filter::{Filter, Term};
 use crate::mount;
+use crate::names;
 use crate::prune;
 
 mod podman;
@@ -241,11 +242,7 @@ impl<'a, 'u> State<'a, 'u> {
             let why = format!("image is being used by stopped container {}", stopped.short_id());
             return Err(self.conflict("must be forced", why));
         }
-        let digests = self.digests.iter();
-        let digests = digests.map(|(repository, digest)| Reference::from_digest(repository.clone(), digest.clone()));
-        let mut names: Vec<Reference> = self.tags.iter().cloned().chain(digests).collect();
-        // Docker goes by the text of the full names, whether they end in a tag or in a digest.
-        names.sort_by_cached_key(ToString::to_string);
+        let names = names::in_order(self.tags.clone(), self.digests.clone());
         names.iter().try_for_each(|name| self.untag(name))?;
         self.delete()?;
         Ok(std::mem::take(&mut self.removed))

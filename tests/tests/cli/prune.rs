@@ -140,6 +140,26 @@ fn the_rest_may_be_too_large() {
 }
 
 #[test]
+fn all_names_go_in_one_order() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let pushed = server.name("acme/web:1");
+    scene.load("a", &pushed);
+    scene.must(&["push", "-q", &pushed]);
+    scene.must(&["tag", &pushed, "acme/web:1"]);
+    let pruned = scene.dhow(&["image", "prune", "-af"]);
+    let untagged: Vec<&str> = pruned.stdout.lines().filter(|line| line.starts_with("untagged: ")).collect();
+    assert_eq!(
+        untagged,
+        [
+            "untagged: [REGISTRY]/acme/web:1",
+            "untagged: [REGISTRY]/acme/web@sha256:<manifest-a>",
+            "untagged: acme/web:1"
+        ]
+    );
+}
+
+#[test]
 fn names_that_fit_go_alone() {
     let scene = three_images();
     scene.must(&["tag", "acme/web:1", "keep/me"]);
