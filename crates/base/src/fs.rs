@@ -13,8 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 
-use crate::fault;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, fault, threads};
 
 mod atomic;
 mod copy;
@@ -320,10 +319,13 @@ pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
         sync_some()?;
     } else {
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..THREADS_MAX.min(files.len())).map(|_| scope.spawn(sync_some)).collect();
-            workers.into_iter().try_for_each(|worker| {
+            // This thread is one of them, and alone where there may be no more.
+            let workers: Vec<_> = (1..THREADS_MAX.min(files.len()))
+                .map_while(|_| threads::start_in(scope, "sync", sync_some).ok())
+                .collect();
+            sync_some().and(workers.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a sync thread panicked")))
-            })
+            }))
         })?;
     }
     directories.iter().try_for_each(|directory| sync_dir(directory))

@@ -15,5 +15,6 @@ pub mod priority;
 pub mod progress;
 pub mod secret;
 mod sys;
+pub mod threads;
 
 pub use error::{Error, Kind, Result};

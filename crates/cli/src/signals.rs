@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::process;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
-use dhow_base::{Error, interrupt};
+use dhow_base::{Error, interrupt, threads};
 use dhow_ops::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -72,7 +72,7 @@ pub(crate) fn heeding<T>(console: &Console, resumable: &str, work: impl FnOnce()
     let (done, is_done) = oneshot::channel::<()>();
     let (ready, is_ready) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        let listening = scope.spawn(move || {
+        let listening = threads::start_in(scope, "signals", move || {
             let mut heard = None;
             let listened = runtime::block_on(async {
                 let mut signals = Signals::listen()?;
@@ -85,12 +85,15 @@ pub(crate) fn heeding<T>(console: &Console, resumable: &str, work: impl FnOnce()
             }
             heard
         });
+        if let Err(error) = &listening {
+            tracing::debug!(%error, "a signal ends the process at once");
+        }
         // Ends when it listens, or when it cannot.
         let _ = is_ready.recv();
         let outcome = work();
         drop(done);
-        match (outcome, listening.join()) {
-            (Err(_), Ok(Some(kind))) => Err(interrupted(kind, resumable)),
+        match (outcome, listening.map(ScopedJoinHandle::join)) {
+            (Err(_), Ok(Ok(Some(kind)))) => Err(interrupted(kind, resumable)),
             (outcome, _) => outcome,
         }
     })

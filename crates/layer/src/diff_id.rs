@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use dhow_base::{Error, Kind, Result, priority};
+use dhow_base::{Error, Kind, Result, priority, threads};
 use dhow_spec::digest::{Algorithm, Digest, Hasher};
 
 use crate::pool::{Piece, Pool};
@@ -44,7 +44,7 @@ pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: L
     let mut decoder = Decoder::new(reader, limits).map_err(failed)?.ignoring_checksums();
     let diff_id = thread::scope(|scope| {
         let (sender, pieces) = mpsc::channel();
-        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
+        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
         let pool = Pool::new(PIECES);
         let inflated = loop {
             let mut piece = pool.take(0);

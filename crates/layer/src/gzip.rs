@@ -10,6 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use dhow_base::threads;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 /// Length of the input of one member, in bytes. A part of the format that is written: another size gives other digests.
@@ -36,13 +37,16 @@ pub(crate) fn write(reader: &mut impl Read, writer: &mut impl Write, threads: No
     }
     thread::scope(|scope| {
         let workers: Vec<Worker> = (0..threads.get())
-            .map(|_| {
+            .map_while(|_| {
                 let (to_worker, blocks) = sync_channel(BLOCKS_AHEAD);
                 let (members, from_worker) = sync_channel(BLOCKS_AHEAD);
-                scope.spawn(move || work(&blocks, &members));
-                Worker { blocks: to_worker, members: from_worker }
+                threads::start_in(scope, "compress", move || work(&blocks, &members)).ok()?;
+                Some(Worker { blocks: to_worker, members: from_worker })
             })
             .collect();
+        if workers.is_empty() {
+            return alone(reader, writer, block);
+        }
         let most = workers.len() * BLOCKS_AHEAD;
         let (mut sent, mut written, mut total) = (0, 0, 0_u64);
         let mut spare = Vec::new();

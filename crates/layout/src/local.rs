@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use bytes::Bytes;
-use dhow_base::{Error, Kind, Result, fs, interrupt};
+use dhow_base::{Error, Kind, Result, fs, interrupt, threads};
 use dhow_content::{ByteStream, LocalBlob, Verifier};
 use dhow_spec::Descriptor;
 use futures::stream;
@@ -137,7 +137,7 @@ pub(crate) fn copy_and_hash(
         return hash(blob, verifier);
     }
     thread::scope(|scope| {
-        let hashing = scope.spawn(|| hash(blob, verifier));
+        let hashing = threads::start_in(scope, "hash", || hash(blob, verifier))?;
         let copied = copy();
         let hashed = hashing.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "the hashing thread panicked")));
         copied.and(hashed)

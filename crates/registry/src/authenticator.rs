@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use dhow_base::secret::Secret;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::{OnceCell, oneshot};
@@ -172,7 +172,7 @@ impl Authenticator {
             let (source, account) = (Arc::clone(&transport.options.credentials), self.account.clone());
             let (answer, answered) = oneshot::channel();
             // Nobody listens any more when the request was given up.
-            std::thread::spawn(move || drop(answer.send(source.get(&account))));
+            threads::start("account", move || drop(answer.send(source.get(&account))))?;
             answered.await.map_err(|_| Error::new(Kind::Internal, "the source of credentials gave no answer"))?
         });
         Ok(found.await?.as_ref())

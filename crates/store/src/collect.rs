@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use dhow_base::fs::{FileLock, LockMode};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
@@ -158,7 +158,7 @@ fn at_once<T: Send>(
         return second().map(|()| value);
     }
     thread::scope(|scope| {
-        let first = scope.spawn(first);
+        let first = threads::start_in(scope, "trash", first)?;
         let second = second();
         let panicked = || Error::new(Kind::Internal, "the thread that fills the trash panicked");
         let value = first.join().map_err(|_| panicked())??;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dhow_base::fs::{FileLock, LockMode};
-use dhow_base::{Error, Kind, Result, priority};
+use dhow_base::{Error, Kind, Result, priority, threads};
 use futures::channel::oneshot;
 
 /// How often a lock held by another process is tried again.
@@ -26,14 +26,11 @@ pub(crate) fn start<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<oneshot::Receiver<Result<T>>> {
     let (sender, receiver) = oneshot::channel();
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || {
-            priority::lower();
-            // Nobody waits any more when the operation was dropped.
-            let _ = sender.send(work());
-        })
-        .map_err(|error| Error::io(format_args!("cannot start the {name} thread"), error))?;
+    threads::start(name, move || {
+        priority::lower();
+        // Nobody waits any more when the operation was dropped.
+        let _ = sender.send(work());
+    })?;
     Ok(receiver)
 }
 
@@ -46,7 +43,7 @@ pub(crate) async fn lock(path: PathBuf, busy: impl FnOnce()) -> Result<FileLock>
     }
     busy();
     let (sender, receiver) = oneshot::channel();
-    let spawned = std::thread::Builder::new().name("lock".to_owned()).spawn(move || {
+    threads::start("lock", move || {
         while !sender.is_canceled() {
             std::thread::sleep(POLL);
             match try_lock(&path) {
@@ -55,8 +52,7 @@ pub(crate) async fn lock(path: PathBuf, busy: impl FnOnce()) -> Result<FileLock>
                 Err(error) => return drop(sender.send(Err(error))),
             }
         }
-    });
-    spawned.map_err(|error| Error::io("cannot start the lock thread", error))?;
+    })?;
     receiver.await.unwrap_or_else(|_| Err(Error::new(Kind::Internal, "the lock thread panicked")))
 }
 

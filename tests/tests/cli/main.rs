@@ -40,6 +40,7 @@ mod run_mounts;
 mod run_options;
 mod run_places;
 mod save;
+mod scarce;
 mod serve;
 mod signals;
 mod system;

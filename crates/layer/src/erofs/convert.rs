@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_spec::Digest;
 
 use super::below::Below;
@@ -54,7 +54,7 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
     let (tar_bytes, found) = thread::scope(|scope| {
         let algorithm = diff_id.algorithm();
         let (sender, pieces) = mpsc::channel();
-        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
+        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
         let tee = Tee::new(stream, &mut *target, sender);
         let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {

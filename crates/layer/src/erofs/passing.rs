@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::mpsc;
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
@@ -52,7 +52,7 @@ pub fn convert_passing<S: Storage>(
     let mut writer = LayerWriter::new(&below, scratch);
     let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
         let (sender, pieces) = mpsc::channel();
-        let hashing = scope.spawn(move || digest_of(algorithm, pieces));
+        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
         let mut tee = Tee::new(&mut stream, &mut lenient, sender);
         let noted = note_all(&mut tee, &mut writer);
         let drained = tee.drain();

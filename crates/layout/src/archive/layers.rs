@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use dhow_base::{Error, Kind, Result, fs};
+use dhow_base::{Error, Kind, Result, fs, threads};
 use dhow_content::LocalBlob;
 use dhow_layer::{Compression, Limits, uncompressed_digest};
 use dhow_spec::digest::Hasher;
@@ -120,10 +120,11 @@ impl<'a> LayerTable<'a> {
             }
         };
         thread::scope(|scope| {
-            let running: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            running.into_iter().try_for_each(|worker| {
+            // This thread is one of them, and alone where there may be no more.
+            let others: Vec<_> = (1..workers).map_while(|_| threads::start_in(scope, "hash", work).ok()).collect();
+            work().and(others.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a hashing thread panicked")))
-            })
+            }))
         })
     }
 

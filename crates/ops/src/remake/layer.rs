@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
-use dhow_base::{Error, Kind, Result, fs, limits};
+use dhow_base::{Error, Kind, Result, fs, limits, threads};
 use dhow_content::LocalBlob;
 use dhow_layer::erofs::FileStorage;
 use dhow_layer::{Compression, Decoder, Layers, Limits, check_tar, decode_error, encode};
@@ -176,10 +176,10 @@ fn written(directory: &Path, write: &(dyn Fn(&mut dyn Write) -> Result<bool> + S
     let mut packed = Hashing::new(crate::made::handle(&target)?);
     let (reader, writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
     let flattened = thread::scope(|scope| {
-        let flattening = scope.spawn(|| {
+        let flattening = threads::start_in(scope, "flatten", || {
             let mut hashing = Hashing::new(writer);
             Ok::<_, Error>(if write(&mut hashing)? { Some(hashing.finish()?.0) } else { None })
-        });
+        })?;
         // When flattening fails, its end of the pipe is closed, and what was compressed so far is thrown away.
         let encoded = encode(reader, &mut packed, Compression::Gzip);
         let flattened = flattening.join().map_err(|_| Error::new(Kind::Internal, "the flattening thread panicked"));

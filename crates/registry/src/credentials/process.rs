@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dhow_base::threads;
+
 /// Most that is taken from each of a program's outputs, in bytes: far more than any credential.
 const OUTPUT_BYTES_MAX: u64 = 1 << 20;
 
@@ -37,18 +39,24 @@ pub(super) fn run(program: &Path, argument: &str, input: Vec<u8>, patience: Dura
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not read its input is judged by its answer.
-        thread::spawn(move || drop(stdin.write_all(&input)));
-    }
-    let (ends, ended) = channel();
-    let stdout = collect(child.stdout.take(), ends.clone());
-    let stderr = collect(child.stderr.take(), ends);
-    let Some(status) = wait(&mut child, &ended, deadline)? else {
+    let end = converse(&mut child, input, deadline);
+    if !matches!(end, Ok(End::Exited { .. } | End::Endless)) {
         child.kill()?;
         child.wait()?;
-        return Ok(End::TimedOut);
-    };
+    }
+    end
+}
+
+/// Gives a program its input and takes what it says until it ends, or until it is too late.
+fn converse(child: &mut Child, input: Vec<u8>, deadline: Instant) -> io::Result<End> {
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read its input is judged by its answer.
+        threads::start("helper", move || drop(stdin.write_all(&input))).map_err(io::Error::other)?;
+    }
+    let (ends, ended) = channel();
+    let stdout = collect(child.stdout.take(), ends.clone())?;
+    let stderr = collect(child.stderr.take(), ends)?;
+    let Some(status) = wait(child, &ended, deadline)? else { return Ok(End::TimedOut) };
     while ended.recv_timeout(GRACE).is_ok() {}
     let (stdout, stderr) = (take(&stdout), take(&stderr));
     if stdout.len().max(stderr.len()) as u64 > OUTPUT_BYTES_MAX {
@@ -76,16 +84,17 @@ fn wait(child: &mut Child, ended: &Receiver<()>, deadline: Instant) -> io::Resul
 type Collected = Arc<Mutex<Vec<u8>>>;
 
 /// Reads an output on a thread of its own, up to one byte more than may be; what follows meets a closed pipe.
-fn collect(output: Option<impl Read + Send + 'static>, end: Sender<()>) -> Collected {
+fn collect(output: Option<impl Read + Send + 'static>, end: Sender<()>) -> io::Result<Collected> {
     let collected = Collected::default();
     let of_thread = Arc::clone(&collected);
-    thread::spawn(move || {
+    let take_all = move || {
         if let Some(pipe) = output {
             read(pipe, &of_thread);
         }
         drop(end);
-    });
-    collected
+    };
+    threads::start("helper", take_all).map_err(io::Error::other)?;
+    Ok(collected)
 }
 
 fn read(mut pipe: impl Read, collected: &Collected) {

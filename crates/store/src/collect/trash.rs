@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, thread};
 
 use dhow_base::fs as durable;
-use dhow_base::{Kind, Result};
+use dhow_base::{Kind, Result, threads};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
@@ -117,8 +117,10 @@ impl Store {
 pub(crate) fn in_halves<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
     let (first, second) = items.split_at(if items.len() > FEW { items.len() / 2 } else { 0 });
     thread::scope(|scope| {
-        if !first.is_empty() {
-            scope.spawn(|| first.iter().for_each(&work));
+        let work_first = || first.iter().for_each(&work);
+        // Alone where there may be no more threads.
+        if !first.is_empty() && threads::start_in(scope, "trash", work_first).is_err() {
+            work_first();
         }
         second.iter().for_each(&work);
     });

@@ -1,0 +1,46 @@
+//! What the machine gives no more of: what fails says so, and nothing is lost.
+
+use std::path::Path;
+
+use dhow_tests::scene::Scene;
+
+/// Where threads cannot be started, work goes on with those there are, or the reason is told.
+///
+/// Faults can be armed in builds with debug assertions only.
+#[test]
+#[cfg(debug_assertions)]
+fn no_more_threads() {
+    const THREADS_MAX: usize = 30;
+    let scene = Scene::new();
+    let name = {
+        let server = scene.serve();
+        scene.load("a", "acme/web:1");
+        let name = server.name("acme/web:1");
+        scene.must(&["tag", "acme/web:1", &name]);
+        scene.must(&["save", "-o", &text(&scene.path("web.tar")), &name]);
+        let archive = text(&scene.path("web.tar"));
+        let verbs: [&[&str]; 5] = [
+            &["push", "-q", &name],
+            &["save", "-o", "x.tar", &name],
+            &["rmi", "-f", &name, "acme/web:1"],
+            &["pull", "-q", &name],
+            &["load", "-q", "-i", &archive],
+        ];
+        for skip in 0..THREADS_MAX {
+            for words in verbs {
+                let armed = format!("threads.start:{skip}=error");
+                let ended = scene.run(scene.command(words).env("DHOW_FAULT", armed));
+                let is_told = ended.stderr.starts_with("cannot start the ") && ended.stderr.ends_with("error\n");
+                assert!(ended.code == 0 || (ended.code == 1 && is_told), "{words:?} without thread {skip}: {ended}");
+            }
+        }
+        scene.must(&["pull", "-q", &name]);
+        name
+    };
+    assert_eq!(scene.must(&["images", "-q", &name]), "id-a--------\n");
+    assert!(scene.must(&["system", "check"]).ends_with("no problems\n"));
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
