@@ -1,6 +1,7 @@
 //! What the machine gives no more of: what fails says so, and nothing is lost.
 
 use std::path::Path;
+use std::process::Command;
 
 use dhow_tests::scene::Scene;
 
@@ -39,6 +40,29 @@ fn no_more_threads() {
     };
     assert_eq!(scene.must(&["images", "-q", &name]), "id-a--------\n");
     assert!(scene.must(&["system", "check"]).ends_with("no problems\n"));
+}
+
+#[test]
+fn a_limit_of_descriptors() {
+    let scene = Scene::new();
+    scene.load("a", "acme/web:1");
+    // Three for the streams, one for the lock of the store or the database, and none for its log.
+    let ended = scene.run(&mut limited(&scene, "-n 5", &["images"]));
+    assert_eq!(ended.code, 1, "{ended}");
+    assert!(ended.stderr.ends_with(": too many open files\n"), "{ended}");
+}
+
+/// A command in a shell that has set a limit.
+fn limited(scene: &Scene, limit: &str, words: &[&str]) -> Command {
+    let of_scene = scene.command(words);
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]);
+    command.arg(of_scene.get_program()).args(of_scene.get_args()).env_clear();
+    command.envs(of_scene.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = of_scene.get_current_dir() {
+        command.current_dir(folder);
+    }
+    command
 }
 
 fn text(path: &Path) -> String {

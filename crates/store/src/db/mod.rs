@@ -6,6 +6,8 @@ mod network;
 mod ownership;
 pub(crate) mod schema;
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use dhow_base::{Error, Kind, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rustix::io::Errno;
 
 pub(crate) use beside::Beside;
 pub(crate) use failure::{Failure, Step};
@@ -84,6 +87,7 @@ impl Database {
         }
         // A place where nothing can be written, nor memory be shared: the file does not change either, as far as we can tell.
         if failure.is_read_only() && path.exists() {
+            has_descriptors(path)?;
             return Self::open_immutable(path).map_err(|second| second.at(path));
         }
         // A full disk: whoever has the database alone needs no memory to share. What is here can be read, and removed.
@@ -262,6 +266,20 @@ impl State {
         self.connection.pragma_update(None, "synchronous", level)?;
         self.durability = Some(durability);
         Ok(())
+    }
+}
+
+/// Fails where this process may open no more files, of which SQLite only says that it cannot open the database's.
+fn has_descriptors(path: &Path) -> Result<()> {
+    // The database, its log and the memory that processes share.
+    const FILES: usize = 3;
+    // Not the database itself: whoever closes it once gives up all of the process's locks on it (fcntl(2), POSIX locks).
+    let opened: io::Result<Vec<File>> = (0..FILES).map(|_| File::open(path.parent().unwrap_or(path))).collect();
+    match opened {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+            Err(Error::io(format_args!("cannot open the database {path:?}"), error))
+        }
+        _ => Ok(()),
     }
 }
 
