@@ -36,6 +36,11 @@ pub enum Durability {
     Durable,
 }
 
+/// Has writes beyond the limit of file sizes (`ulimit -f`) fail like others, instead of ending the process by a signal.
+pub fn fail_at_size_limit() {
+    crate::sys::catch_size_limit();
+}
+
 /// Makes a directory and its parents with mode 0700 for those it makes.
 ///
 /// # Errors

@@ -20,3 +20,18 @@ pub(crate) fn start_writeback(file: &File, range: Range<u64>) -> io::Result<()> 
     let outcome = unsafe { libc::sync_file_range(file.as_raw_fd(), start, length, libc::SYNC_FILE_RANGE_WRITE) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Has a write beyond the process's limit of file sizes (`RLIMIT_FSIZE`) fail with `EFBIG`: by default SIGXFSZ ends the process.
+///
+/// The signal is caught, not ignored: unlike what is ignored, what is caught is as ever in programs that are started.
+pub(crate) fn catch_size_limit() {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    let handler = nothing as extern "C" fn(libc::c_int);
+    // SAFETY: all zeroes are an action without flags and with an empty mask, and a handler that does nothing may run anywhere.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGXFSZ, &raw const action, std::ptr::null_mut());
+    }
+}

@@ -1,5 +1,7 @@
 //! What the machine gives no more of: what fails says so, and nothing is lost.
 
+#![allow(clippy::disallowed_methods, reason = "writes a scratch file")]
+
 use std::path::Path;
 use std::process::Command;
 
@@ -40,6 +42,22 @@ fn no_more_threads() {
     };
     assert_eq!(scene.must(&["images", "-q", &name]), "id-a--------\n");
     assert!(scene.must(&["system", "check"]).ends_with("no problems\n"));
+}
+
+#[test]
+fn a_limit_of_file_sizes() {
+    let scene = Scene::new();
+    std::fs::write(scene.path("large"), vec![0; 1 << 20]).expect("a file");
+    let packed = Command::new("tar").args(["-cf", "large.tar", "large"]).current_dir(scene.path("")).status();
+    assert!(packed.expect("tar").success());
+    scene.must(&["import", "large.tar", "acme/web:1"]);
+    let archive = text(&scene.path("web.tar"));
+    // In KiB: more than the database has.
+    let ended = scene.run(&mut limited(&scene, "-f 512", &["save", "-o", &archive, "acme/web:1"]));
+    assert_eq!(ended.code, 1, "{ended}");
+    assert!(ended.stderr.starts_with("cannot write \"[FOLDER]/web.tar\": "), "{ended}");
+    assert!(ended.stderr.ends_with(": file too large\n"), "{ended}");
+    assert!(!Path::new(&archive).exists());
 }
 
 #[test]
