@@ -62,6 +62,46 @@ fn short_names_are_looked_for_where_the_configuration_says() {
 }
 
 #[test]
+fn podman_looks_for_short_names_too() {
+    let (scene, first, second) = two();
+    registries(&scene, &format!("unqualified-search-registries = ['{}', '{}']\n", first.address(), second.address()));
+    assert_snapshot!(scene.podman(&["pull", "web"]), @r#"
+    exit 0
+    [out]
+    <id-a>
+    [err]
+    Resolving "web" using unqualified-search registries ([FOLDER]/root/etc/containers/registries.conf)
+    Trying to pull [FIRST]/web:latest...
+    Trying to pull [SECOND]/web:latest...
+    Getting image source signatures
+    Copying blob sha256:<lower>
+    Copying blob sha256:<upper-a>
+    Copying config sha256:<id-a>
+    Writing manifest to image destination
+    Storing signatures
+    "#);
+    // What is here already is asked for where it came from.
+    assert!(scene.podman(&["pull", "web"]).stderr.starts_with("Trying to pull [SECOND]/web:latest...\nGetting "));
+    assert_snapshot!(scene.podman(&["pull", "nothing"]), @r#"
+    exit 125
+    [err]
+    Resolving "nothing" using unqualified-search registries ([FOLDER]/root/etc/containers/registries.conf)
+    Trying to pull [FIRST]/nothing:latest...
+    Trying to pull [SECOND]/nothing:latest...
+    Error: 2 errors occurred while pulling:
+     * initializing source docker://[FIRST]/nothing:latest: reading manifest latest in [FIRST]/nothing: manifest unknown: manifest unknown
+     * initializing source docker://[SECOND]/nothing:latest: reading manifest latest in [SECOND]/nothing: manifest unknown: manifest unknown
+    "#);
+    registries(&scene, &format!("[aliases]\nshort = '{}'\n", second.name("acme/web")));
+    assert_eq!(scene.podman(&["pull", "-q", "short:v1"]).to_string(), "exit 0\n[out]\n<id-a>\n");
+    assert_snapshot!(scene.podman(&["pull", "nothing"]), @r#"
+    exit 125
+    [err]
+    Error: short-name "nothing" did not resolve to an alias and no unqualified-search registries are defined
+    "#);
+}
+
+#[test]
 fn aliases_of_the_user_and_of_packages() {
     let (scene, _, second) = two();
     let alias = format!("[aliases]\nweb = '{}'\n", second.name("acme/web"));

@@ -2,12 +2,13 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind, priority};
-use dhow_ops::{Context, Platforms, exists, pull, runtime, summary};
-use dhow_spec::{Platform, Reference};
+use dhow_ops::{Context, Platforms, exists, pull, push, runtime, short_names, summary};
+use dhow_spec::{Platform, Reference, Repository};
 
 use super::{Copying, remote};
 use crate::commands::targets;
 use crate::commands::transfers::Retries;
+use crate::commands::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
 use crate::session::{Identity, Network, Session};
 use crate::signals;
@@ -70,13 +71,15 @@ impl Verb for Pull {
             return Err(Failure::Client(format!("unsupported pull policy {:?}", self.policy)));
         }
         let platforms = self.platforms()?;
-        let wanted = self.names.iter().map(|name| remote(name)).collect::<Outcome<Vec<Reference>>>()?;
-        let domains = wanted.iter().map(|reference| reference.repository().domain());
+        let names = session.context(&self.network)?;
+        let wanted: Vec<Outcome<Wanted>> = self.names.iter().map(|name| self.wanted(session, &names, name)).collect();
+        let candidates = wanted.iter().flatten().flat_map(|wanted| &wanted.candidates);
+        let domains = candidates.map(|reference| reference.repository().domain());
         let context = session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?;
         let puller = Puller { context: &context, session, platforms, options: &self };
         let mut outcome = Ok(());
         runtime::block_on(async {
-            outcome = puller.all(&wanted).await;
+            outcome = puller.all(wanted).await;
             Ok(())
         })?;
         outcome
@@ -84,6 +87,28 @@ impl Verb for Pull {
 }
 
 impl Pull {
+    /// What a name means: what is here under it, else what the configuration of registries makes of it. With a transport it means
+    /// itself (containers/common `libimage`, `copySingleImageFromRegistry`).
+    fn wanted(&self, session: &Session<'_>, context: &Context, text: &str) -> Outcome<Wanted> {
+        let itself = remote(text)?;
+        let alone = |reference| Wanted { text: text.to_owned(), candidates: vec![reference], is_chosen: false };
+        if text.starts_with("docker://") {
+            return Ok(alone(itself));
+        }
+        if !self.is_for_another_platform()
+            && let Some(here) = push::configured_name(context, text)?
+        {
+            return Ok(alone(here.with_default_tag()));
+        }
+        let mut wanted = wanted::wanted(session, context, text, self.quiet)?;
+        wanted.candidates = wanted.candidates.into_iter().map(Reference::with_default_tag).collect();
+        Ok(wanted)
+    }
+
+    fn is_for_another_platform(&self) -> bool {
+        [&self.platform, &self.arch, &self.os, &self.variant].into_iter().any(Option::is_some)
+    }
+
     fn platforms(&self) -> Outcome<Platforms> {
         let parts = self.arch.is_some() || self.os.is_some() || self.variant.is_some();
         if let Some(text) = self.platform.as_deref().filter(|text| !text.is_empty()) {
@@ -112,13 +137,14 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     /// One after the other; a failure does not keep the others from their turn.
-    async fn all(&self, wanted: &[Reference]) -> Outcome {
+    async fn all(&self, wanted: Vec<Outcome<Wanted>>) -> Outcome {
         let mut failures = Vec::new();
-        for reference in wanted {
-            let pulled = async {
-                if self.options.all_tags { self.repository(reference).await } else { self.one(reference).await }
+        for wanted in wanted {
+            let pulled = match wanted {
+                Ok(wanted) => signals::interruptible(self.candidates(&wanted), RESUMABLE).await,
+                Err(failure) => Err(failure),
             };
-            if let Err(failure) = signals::interruptible(pulled, RESUMABLE).await {
+            if let Err(failure) = pulled {
                 let stop = failure.is_interruption();
                 failures.push(failure);
                 if stop {
@@ -130,6 +156,27 @@ impl Puller<'_> {
         // Podman does not collect these.
         failures.iter().for_each(|failure| failure.report(self.session.personality, self.session.console));
         Err(last)
+    }
+
+    /// Pulls the first of the images that a name may mean, and remembers which one the user meant.
+    async fn candidates(&self, name: &Wanted) -> Outcome {
+        let mut failures = Vec::new();
+        for reference in &name.candidates {
+            let pulled =
+                if self.options.all_tags { self.repository(reference).await } else { self.one(reference).await };
+            match pulled {
+                Ok(()) if name.is_chosen => {
+                    let recorded = short_names::record(self.context, &name.text, reference.repository());
+                    // The image is here: that it will be asked for again next time is no failure.
+                    let _ = recorded.inspect_err(|error| self.session.console.notice(format!("WARNING: {error}")));
+                    return Ok(());
+                }
+                Ok(()) => return Ok(()),
+                Err(failure) if failure.is_interruption() => return Err(failure),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(failed(failures))
     }
 
     async fn repository(&self, reference: &Reference) -> Outcome {
@@ -169,6 +216,21 @@ impl Puller<'_> {
     }
 }
 
+/// Several failures as one, in podman's form (containers/image `shortnames.FormatPullErrors`).
+fn failed(mut failures: Vec<Failure>) -> Failure {
+    if failures.len() == 1 {
+        return failures.remove(0);
+    }
+    let line = |failure: &Failure| match failure {
+        Failure::Client(message) => Some(format!("\n * {message}")),
+        _ => None,
+    };
+    match failures.iter().map(line).collect::<Option<Vec<String>>>() {
+        Some(lines) => Failure::Client(format!("{} errors occurred while pulling:{}", lines.len(), lines.concat())),
+        None => Failure::Several(failures),
+    }
+}
+
 /// Podman tells what it was about to do.
 fn explained(reference: &Reference, error: Error) -> Failure {
     if error.kind() == Kind::Cancelled {
@@ -183,10 +245,18 @@ fn explained(reference: &Reference, error: Error) -> Failure {
         Kind::NotFound => reading(in_short(after(&message, " not found: "))),
         Kind::Denied => reading(in_short(after(&message, "'docker login': "))),
         Kind::Unauthorized => reading(in_short(&message)),
-        Kind::Unavailable => format!("pinging container registry {}: {message}", repository.domain()),
+        Kind::Unavailable => format!("pinging container registry {}: {message}", host(repository)),
         _ => message,
     };
-    Failure::Client(format!("initializing source docker://{reference}: {what}"))
+    Failure::Client(format!("initializing source docker://{}: {what}", reference.familiar()))
+}
+
+/// Where a registry answers: Docker Hub has another name for it.
+fn host(repository: &Repository) -> &str {
+    match repository.domain() {
+        "docker.io" => "registry-1.docker.io",
+        domain => domain,
+    }
 }
 
 fn after<'t>(text: &'t str, words: &str) -> &'t str {
