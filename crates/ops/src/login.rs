@@ -1,7 +1,7 @@
 //! `login` and `logout`: credentials, proven before they are stored.
 
-use dhow_base::Result;
 use dhow_base::secret::Secret;
+use dhow_base::{Error, Kind, Result};
 use dhow_registry::{Credential, CredentialSource};
 pub use dhow_registry::{Erased, Kept};
 
@@ -47,6 +47,16 @@ pub fn name<'a>(key: &'a str, server: Option<&'a str>) -> &'a str {
         Some(host) if dhow_registry::domain(host) == DEFAULT => host,
         _ => key,
     }
+}
+
+/// The registry that podman means when none is named: the first that short names are looked for in.
+///
+/// # Errors
+/// [`Kind::Invalid`] in podman's words when nothing is configured, and those of reading the configuration.
+pub fn default_registry(context: &Context) -> Result<String> {
+    let first = context.registries().first_searched()?;
+    first
+        .ok_or_else(|| Error::new(Kind::Invalid, "no registries found in registries.conf, a registry must be provided"))
 }
 
 /// The credentials that are stored for a key.

@@ -101,6 +101,22 @@ fn podman_looks_for_short_names_too() {
     "#);
 }
 
+/// A password goes to no other registry than podman would show it to.
+#[test]
+fn podman_s_login_without_a_registry() {
+    let (scene, first, _second) = two();
+    let login = ["login", "-u", "bob", "-p", "secret"];
+    registries(&scene, &format!("unqualified-search-registries = ['{}', 'docker.io']\n", first.address()));
+    assert_eq!(scene.podman(&login).to_string(), "exit 0\n[out]\nLogin Succeeded!\n");
+    assert_eq!(scene.podman(&["login", "--get-login"]).to_string(), "exit 0\n[out]\nbob\n");
+    assert_eq!(scene.podman(&["logout"]).to_string(), "exit 0\n[out]\nRemoved login credentials for [FIRST]\n");
+    registries(&scene, "");
+    let refused = "exit 125\n[err]\nError: no registries found in registries.conf, a registry must be provided\n";
+    for words in [&login[..], &["login", "--get-login"], &["logout"]] {
+        assert_eq!(scene.podman(words).to_string(), refused, "{words:?}");
+    }
+}
+
 #[test]
 fn aliases_of_the_user_and_of_packages() {
     let (scene, _, second) = two();

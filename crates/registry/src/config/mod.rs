@@ -137,6 +137,15 @@ impl Registries {
         Ok(self.containers()?.credential_helpers.clone())
     }
 
+    /// The registry that short names are looked for first in, if there is one.
+    ///
+    /// # Errors
+    /// Those of reading the configuration.
+    pub fn first_searched(&self) -> Result<Option<String>> {
+        let search = self.containers()?.search.as_ref();
+        Ok(search.and_then(|(registries, _)| registries.first().cloned()))
+    }
+
     fn habit(&self) -> Habit {
         match self.files.family {
             Family::Docker => Habit::Docker,

@@ -15,9 +15,6 @@ use crate::signals;
 use crate::terminal;
 use crate::verb::{Count, Verb};
 
-/// The registry that is meant when none is named.
-const DEFAULT: &str = "docker.io";
-
 /// The arguments of `login`.
 #[derive(Args)]
 pub(crate) struct Login {
@@ -52,8 +49,8 @@ impl Verb for Login {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let server = self.servers.first().map_or(DEFAULT, String::as_str);
         let context = session.context(&self.network)?;
+        let server = &registry(&context, &self.servers)?;
         let stored = login::existing(&context, server)?;
         if self.get_login {
             return match stored {
@@ -128,6 +125,14 @@ impl Login {
     }
 }
 
+/// The registry that is named, else the one that podman takes then.
+fn registry(context: &Context, named: &[String]) -> Outcome<String> {
+    match named.first() {
+        Some(named) => Ok(named.clone()),
+        None => Ok(login::default_registry(context)?),
+    }
+}
+
 /// One registry.
 struct Flow<'a> {
     context: &'a Context,
@@ -197,7 +202,7 @@ impl Verb for Logout {
             console.line("Removed login credentials for all registries");
             return Ok(());
         }
-        let server = self.servers.first().map_or(DEFAULT, String::as_str);
+        let server = &registry(&everywhere, &self.servers)?;
         if login::existing(&own, server)?.is_none() {
             if login::existing(&everywhere, server)?.is_some() {
                 console.line(format!(
