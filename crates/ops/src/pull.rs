@@ -6,7 +6,7 @@ use dhow_content::{CopyOptions, Prefetched, Select, Source, VerifiedDocument, co
 use dhow_registry::{Access, Remote};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, MediaType, Platform, Reference, Repository};
-use dhow_store::{NewTarget, Store};
+use dhow_store::{NewTarget, Session, Store};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::context::Context;
@@ -189,7 +189,9 @@ impl Resolved {
         if self.is_local {
             let found = store.find_target(&self.root.digest)?;
             last_use::note(store, [&found.image_id]);
-            unpack(&store.begin("pull")?, self.request.unpack.as_ref(), &self.root.digest)?;
+            let session = store.begin("pull")?;
+            self.name_digest(&session)?;
+            unpack(&session, self.request.unpack.as_ref(), &self.root.digest)?;
             let extent = local_extent(store, &self.root, &self.request)?;
             return Ok(self.done(found.image_id, false, extent));
         }
@@ -250,6 +252,16 @@ impl Resolved {
             documents => Extent::of(store, &self.root.digest, documents)?.moved(&copied),
         };
         Ok(self.done(image_id, committed.changed, extent))
+    }
+
+    /// Has an image that was here before known by its digest in the repository: one that was loaded or tagged is not.
+    fn name_digest(&self, session: &Session) -> Result<()> {
+        let store = session.store();
+        let name = Reference::from_digest(self.request.reference.repository().clone(), self.root.digest.clone());
+        if store.is_writable() && store.resolve(&name)?.is_none() {
+            session.commit(&[self.new_target()])?;
+        }
+        Ok(())
     }
 
     fn done(self, image_id: Digest, newer: bool, extent: Extent) -> Pulled {

@@ -19,6 +19,17 @@ fn published() -> (Scene, Server, Sample) {
 }
 
 #[test]
+fn what_was_here_before_is_known_by_its_digest_afterwards() {
+    let (scene, server, image) = published();
+    let name = server.name("acme/web:v1");
+    scene.load_image(image, &name);
+    let digests = || scene.must(&["inspect", "-f", "{{.RepoDigests}}", &name]);
+    assert_eq!(digests(), "[]\n");
+    assert!(scene.must(&["pull", &name]).contains("Status: Image is up to date for [REGISTRY]/acme/web:v1\n"));
+    assert_eq!(digests(), "[[REGISTRY]/acme/web@sha256:<manifest-a>]\n");
+}
+
+#[test]
 fn state_lines_then_the_digest_then_the_name() {
     let (scene, server, _) = published();
     let output = scene.dhow(&["pull", &server.name("acme/web:v1")]);
