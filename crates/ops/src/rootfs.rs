@@ -1,6 +1,6 @@
 //! The files of an image, read out of its layers: what `ls`, `cat`, `cp` and `diff` share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use dhow_base::{Error, Kind, Result};
@@ -10,6 +10,9 @@ use dhow_store::{OpenLayer, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
+
+/// Most files of a layer whose content is fetched without all of the layer.
+const FETCHED_FILES_MAX: usize = 1 << 10;
 
 /// A path in an image: `IMAGE:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,10 +130,14 @@ impl RootFs {
     pub(crate) fn fetch(&mut self, node: &UnionNode) -> Result<()> {
         let Some((store, opened)) = &self.looked_into else { return Ok(()) };
         let union = &self.union;
-        let mut lacking: BTreeSet<usize> = BTreeSet::new();
+        let mut lacking: BTreeMap<usize, Keep> = BTreeMap::new();
         let mut look_at = |node: &UnionNode| -> Result<Visit> {
             if !union.has_content(node)? {
-                lacking.insert(node.identity().0);
+                let keep = lacking.entry(node.identity().0).or_insert_with(|| Keep::At(BTreeSet::new()));
+                match (&mut *keep, union.data_start(node)) {
+                    (Keep::At(starts), Some(start)) if starts.len() < FETCHED_FILES_MAX => drop(starts.insert(start)),
+                    _ => *keep = Keep::Everything,
+                }
             }
             Ok(Visit::Enter)
         };
@@ -139,9 +146,9 @@ impl RootFs {
             true if opened.iter().any(|open| open.image.is_outline()) => union.walk(node, |_, child| look_at(child))?,
             true => {}
         }
-        let complete = |number: usize| {
+        let complete = |(number, keep): (usize, Keep)| {
             let open = opened.get(number).ok_or_else(|| Error::new(Kind::Internal, "a file of no layer"))?;
-            Ok((number, store.complete(open)?))
+            Ok((number, store.complete(open, keep)?))
         };
         let completed = lacking.into_iter().map(complete).collect::<Result<Vec<_>>>()?;
         for (number, image) in completed {

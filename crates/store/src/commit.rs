@@ -88,7 +88,7 @@ impl Session {
         let content: Vec<&Digest> = plans.iter().flat_map(|plan| &plan.content).collect();
         let unnamed = self.lease.take_unnamed(true);
         let flushed = flush(store, &content, &unnamed)?;
-        store.name_unpacked(unnamed);
+        store.name_passed(unnamed);
         let members: Vec<&Member> = plans.iter().flat_map(|plan| &plan.members).collect();
         let mut images: Vec<NewImage> = Vec::new();
         loop {

@@ -365,8 +365,10 @@ fn a_file_is_read_without_unpacking_the_image() {
     let before = layer_files(&scene);
     assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/os-release"]), "NAME=x\n");
     assert_eq!(layer_files(&scene), before);
-    // What was not kept costs its layer, and no other.
+    // The first content of a layer is kept alone; who asks again gets the layer, and no other.
     assert_eq!(scene.must(&["cat", "acme/large:v1:/etc/hosts"]), "top\n");
+    assert!(layer_bytes(&scene) < (3 * 64) << 10, "{} bytes", layer_bytes(&scene));
+    scene.must(&["cp", "acme/large:v1:/srv/large", "content"]);
     let bytes = layer_bytes(&scene);
     assert!((top_bytes / 2..top_bytes + (128 << 10)).contains(&bytes), "{bytes} bytes");
     // Listings, copies and differences are those of unpacked layers.

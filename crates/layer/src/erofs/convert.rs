@@ -55,16 +55,16 @@ pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Works
         let algorithm = diff_id.algorithm();
         let (sender, pieces) = mpsc::channel();
         let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
-        let tee = Tee::new(stream, &mut *target, sender);
+        let tee = Tee::new(stream, Some(&mut *target), sender);
         let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
             writer.entry(entry)?;
         }
         let tee = reader.finish()?;
-        let written = tee.written();
+        let tar_bytes = tee.passed();
         drop(tee);
         let found = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
-        Ok::<_, Error>((written, found))
+        Ok::<_, Error>((tar_bytes, found))
     })?;
     if found != *diff_id {
         let message = format!("unpacked diff ID mismatch: expected {diff_id}, got {found}");
@@ -109,26 +109,26 @@ impl<S: Storage> LayerWriter<'_, S> {
     }
 }
 
-/// Hands a stream on, writes it to the target and has it hashed.
+/// Hands a stream on, writes it to the target if there is one, and has it hashed.
 pub(super) struct Tee<'a, R, S> {
     stream: R,
-    target: &'a mut S,
+    target: Option<&'a mut S>,
     sender: Sender<Arc<Piece>>,
     pool: Arc<Pool>,
     piece: Option<Arc<Piece>>,
     /// Bytes of the piece that were handed on.
     used: usize,
-    written: u64,
+    passed: u64,
 }
 
 impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
-    pub(super) fn new(stream: R, target: &'a mut S, sender: Sender<Arc<Piece>>) -> Self {
-        Self { stream, target, sender, pool: Pool::new(PIECES), piece: None, used: 0, written: 0 }
+    pub(super) fn new(stream: R, target: Option<&'a mut S>, sender: Sender<Arc<Piece>>) -> Self {
+        Self { stream, target, sender, pool: Pool::new(PIECES), piece: None, used: 0, passed: 0 }
     }
 
     /// Bytes of the stream so far.
-    pub(super) fn written(&self) -> u64 {
-        self.written
+    pub(super) fn passed(&self) -> u64 {
+        self.passed
     }
 
     /// Passes the rest of the stream on to the target and the hash alone.
@@ -148,8 +148,10 @@ impl<'a, R: Read, S: Storage> Tee<'a, R, S> {
         if piece.is_empty() {
             return Ok(());
         }
-        self.target.write_at(&piece, HEAD_BYTES + self.written)?;
-        self.written += piece.len() as u64;
+        if let Some(target) = &mut self.target {
+            target.write_at(&piece, HEAD_BYTES + self.passed)?;
+        }
+        self.passed += piece.len() as u64;
         let piece = Arc::new(piece);
         if self.sender.send(Arc::clone(&piece)).is_err() {
             return Err(Error::new(Kind::Internal, "the hashing thread is gone"));

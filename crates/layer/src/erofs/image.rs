@@ -1,6 +1,7 @@
 //! Reads a layer file. Its bytes are not trusted: whatever they say, nothing outside of the file is touched and nothing
 //! runs on.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use dhow_base::{Error, Kind, Result};
@@ -79,6 +80,23 @@ impl<R: ReadAt> Image<R> {
     pub fn has_all_content(&self) -> bool {
         let end = HEAD_BYTES.saturating_add(self.head.tar_bytes);
         self.content.as_ref().is_none_or(|content| content.hold(HEAD_BYTES, end))
+    }
+
+    /// Whether the content of those files is here whose data begins at these bytes.
+    pub fn has_data_at(&self, starts: &BTreeSet<u64>) -> bool {
+        let content = self.content.as_ref();
+        content.is_none_or(|content| starts.iter().all(|start| content.hold(*start, start.saturating_add(1))))
+    }
+
+    /// Whether no content of any file is here.
+    pub fn has_no_content(&self) -> bool {
+        self.content.as_ref().is_some_and(|content| content.len() == 0)
+    }
+
+    /// Where the data of a file begins; nothing of one that has none, or has it in several places.
+    pub fn data_start(&self, inode: &Inode) -> Option<u64> {
+        let is_one_piece = inode.kind == FileType::File && inode.size > 0 && inode.layout == DataLayout::Plain;
+        is_one_piece.then(|| u64::from(inode.union) * BLOCK_BYTES)
     }
 
     /// Whether the content of a file is here.

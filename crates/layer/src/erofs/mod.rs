@@ -33,7 +33,7 @@ pub use image::{DirectoryEntry, Image};
 pub use inode::{Attributes, FileType, Inode, Mtime, Xattr};
 pub use kept::convert_kept;
 pub use outline::{Keep, outline};
-pub use passing::{Passed, convert_passing};
+pub use passing::{Form, Passed, convert_passing};
 pub use stack::{StackedFile, is_stack_of, stacked_files, write_stack};
 pub use storage::{FileStorage, ReadAt, Storage};
 pub use union::{Union, UnionNode};

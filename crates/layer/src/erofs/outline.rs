@@ -1,6 +1,7 @@
 //! An outline: a layer's file without its content but for some of it, made while the layer is inflated and thrown away. What it
 //! says of names and attributes is all that the file says.
 
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use dhow_base::Result;
@@ -29,6 +30,8 @@ pub enum Keep {
     /// What will be asked for when somebody asks for this path: of the file, of all below the directory, and where the path leads over
     /// symbolic links, of files with the same last name or the last name of a link.
     Path(Vec<u8>),
+    /// That of the files whose data begins at these bytes of the layer's file, as an [image](super::Image::data_start) of it says.
+    At(BTreeSet<u64>),
     /// All of it.
     Everything,
 }
@@ -105,7 +108,7 @@ impl<'k> Keeper<'k> {
     fn new(keep: &'k Keep) -> Self {
         let names = match keep {
             Keep::Path(path) => vec![last_name(path).to_vec()],
-            Keep::Nothing | Keep::Everything => Vec::new(),
+            Keep::Nothing | Keep::At(_) | Keep::Everything => Vec::new(),
         };
         Self { keep, names, namesakes: 0, namesake_bytes: 0, content: Ranges::default(), joins: false }
     }
@@ -123,6 +126,10 @@ impl<'k> Keeper<'k> {
         }
         let wanted = match self.keep {
             Keep::Nothing => false,
+            Keep::At(starts) => {
+                starts.contains(&HEAD_BYTES.saturating_add(entry.data_offset))
+                    && (self.joins || !self.content.is_full())
+            }
             Keep::Everything => true,
             Keep::Path(_) if self.content.is_full() && !self.joins => false,
             Keep::Path(wanted) => is_at_or_below(path, wanted) || self.takes_namesake(path, entry.stored_bytes),

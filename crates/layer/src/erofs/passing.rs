@@ -12,12 +12,25 @@ use dhow_spec::digest::Algorithm;
 use super::below::Below;
 use super::convert::Tee;
 use super::inode::Attributes;
+use super::ranges::Ranges;
 use super::storage::{ReadAt, Storage};
 use super::union::UnionNode;
 use super::writer::LayerWriter;
 use crate::decode_error;
 use crate::diff_id::digest_of;
 use crate::tar::{TarLimits, TarReader};
+
+/// Most entries of a layer whose outline is made as it passes: what is known of them stays in memory until it has passed.
+const OUTLINED_ENTRIES_MAX: usize = 1 << 15;
+
+/// What is made of a layer as it passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Its file, with all of its tar.
+    File,
+    /// Its [outline](super::outline()), without content.
+    Outline,
+}
 
 /// A layer that passed.
 #[derive(Debug)]
@@ -26,15 +39,15 @@ pub struct Passed {
     pub diff_id: Digest,
     /// How many there were.
     pub tar_bytes: u64,
-    /// Whether the target is its file now. If not, that may be because something is needed from the layers below, which may
+    /// Whether the target is its file, or its outline, now. If not, that may be because something is needed from the layers below, which may
     /// not be there yet; because the stream is no layer; or because the target could not be written.
     pub made: Result<()>,
-    /// Whether only the layers below are missing: the target holds the whole tar, and
+    /// Whether only the layers below are missing: the target of a file holds the whole tar, and
     /// [`convert_kept`](super::convert_kept) makes its file of that.
     pub needs_below: bool,
 }
 
-/// Works out the digest of an uncompressed stream and, if it is a layer that says everything itself, writes its file.
+/// Works out the digest of an uncompressed stream and, if it is a layer that says everything itself, writes what is to be made of it.
 ///
 /// The digest is worked out to the end whatever becomes of the file: the stream passes only once.
 ///
@@ -43,6 +56,7 @@ pub struct Passed {
 pub fn convert_passing<S: Storage>(
     stream: impl Read,
     algorithm: Algorithm,
+    form: Form,
     target: &mut S,
     scratch: &dyn Fn() -> Result<S>,
 ) -> Result<Passed> {
@@ -53,10 +67,11 @@ pub fn convert_passing<S: Storage>(
     let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
         let (sender, pieces) = mpsc::channel();
         let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
-        let mut tee = Tee::new(&mut stream, &mut lenient, sender);
-        let noted = note_all(&mut tee, &mut writer);
+        let target = (form == Form::File).then_some(&mut lenient);
+        let mut tee = Tee::new(&mut stream, target, sender);
+        let noted = note_all(&mut tee, &mut writer, form);
         let drained = tee.drain();
-        let tar_bytes = tee.written();
+        let tar_bytes = tee.passed();
         drop(tee);
         let diff_id = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
         Ok::<_, Error>((tar_bytes, diff_id, noted.and(drained)))
@@ -64,6 +79,7 @@ pub fn convert_passing<S: Storage>(
     if let Some(error) = stream.failed {
         return Err(decode_error("cannot inflate layer", error));
     }
+    writer.content = (form == Form::Outline).then(Ranges::default);
     let finished = noted.and_then(|()| writer.finish(&mut lenient, tar_bytes, &diff_id));
     let needs_below = lenient.failed.is_none() && below.is_asked();
     let made = match (lenient.failed, finished) {
@@ -73,10 +89,15 @@ pub fn convert_passing<S: Storage>(
     Ok(Passed { diff_id, tar_bytes, made, needs_below })
 }
 
-fn note_all<S: Storage>(stream: impl BufRead, writer: &mut LayerWriter<'_, S>) -> Result<()> {
+fn note_all<S: Storage>(stream: impl BufRead, writer: &mut LayerWriter<'_, S>, form: Form) -> Result<()> {
     let mut reader = TarReader::new(stream, "layer", TarLimits::LAYER);
+    let mut entries: usize = 0;
     while let Some(entry) = reader.next_entry()? {
         writer.entry(entry)?;
+        entries += 1;
+        if form == Form::Outline && entries > OUTLINED_ENTRIES_MAX {
+            return Err(Error::new(Kind::LimitExceeded, "the layer has too many entries to be outlined as it passes"));
+        }
     }
     reader.finish()?;
     Ok(())

@@ -266,6 +266,11 @@ impl<R: ReadAt> Union<R> {
         }
     }
 
+    /// Where the data of a file begins in the file of its layer; nothing of one that has none, or has it in several places.
+    pub fn data_start(&self, node: &UnionNode) -> Option<u64> {
+        node.layer.and_then(|layer| self.layers[layer].data_start(&node.inode))
+    }
+
     /// The layers without the topmost.
     pub fn below(&self) -> Self {
         let below = self.layers.split_last().map_or(&[][..], |(_, below)| below);

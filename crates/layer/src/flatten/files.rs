@@ -8,7 +8,7 @@ use dhow_spec::digest::Algorithm;
 
 use super::Layers;
 use crate::diff::write_union;
-use crate::erofs::{Image, Storage, Union, Workspace, convert_kept, convert_passing};
+use crate::erofs::{Form, Image, Storage, Union, Workspace, convert_kept, convert_passing};
 
 /// As [`flatten`](super::flatten()), whatever hard links lead through. The files come in the order of their names; each layer is kept whole in
 /// a scratch file.
@@ -23,7 +23,7 @@ pub fn flatten_files<S: Storage>(
     let mut images: Vec<Arc<Image<S>>> = Vec::new();
     for layer in 0..layers.count() {
         let mut target = scratch()?;
-        let passed = convert_passing(layers.open(layer)?, Algorithm::Sha256, &mut target, scratch)?;
+        let passed = convert_passing(layers.open(layer)?, Algorithm::Sha256, Form::File, &mut target, scratch)?;
         if passed.needs_below {
             let workspace = Workspace { target: &mut target, scratch, below: &Union::new(images.clone()) };
             convert_kept(&passed.diff_id, passed.tar_bytes, workspace)?;

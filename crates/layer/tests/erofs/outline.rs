@@ -1,7 +1,7 @@
 //! Outlines: names and attributes are those of whole files, content is there or refused, never wrong.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
@@ -117,6 +117,40 @@ fn an_outline_is_never_taken_for_a_layer() {
 #[allow(clippy::disallowed_methods, reason = "for another program to read")]
 fn write(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).expect("write");
+}
+
+/// What an outline without content says of places is enough to have just the files that are wanted then.
+#[test]
+fn content_is_kept_by_its_place() {
+    let tar = Tar::new()
+        .directory("a")
+        .file("a/first", b"first")
+        .file("a/second", &[2; 1500])
+        .file("a/empty", b"")
+        .hard_link("a/link", "a/second")
+        .symlink("a/symlink", "first")
+        .finish();
+    let tars = [tar];
+    let nothing = outlines(&tars, &Keep::Nothing);
+    assert!(image(&tars[0], &Keep::Nothing).has_no_content());
+    let found = |path: &str| nothing.resolve(path.as_bytes(), false).expect("reading").expect("a file").1;
+    let start = |path: &str| nothing.data_start(&found(path));
+    assert_eq!([start("a"), start("a/empty"), start("a/symlink")], [None; 3]);
+    assert_eq!(start("a/link"), start("a/second"));
+    let wanted: BTreeSet<u64> = start("a/link").into_iter().collect();
+    let keep = Keep::At(wanted.clone());
+    let image = image(&tars[0], &keep);
+    assert!(image.has_data_at(&wanted) && !image.has_no_content() && !image.has_all_content());
+    assert!(!image.has_data_at(&start("a/first").into_iter().collect()));
+    // The nodes that were found in the one mean the same in the other.
+    let some = outlines(&tars, &keep);
+    let mut bytes = [0; 2000];
+    for (path, length) in [("a/link", 1500), ("a/second", 1500), ("a/empty", 0)] {
+        assert!(some.has_content(&found(path)).expect("reading"), "{path}");
+        assert_eq!(some.read(&found(path), &mut bytes, 0).expect(path), length);
+    }
+    assert_eq!(bytes[..1500], [2; 1500]);
+    assert!(!some.has_content(&found("a/first")).expect("reading"));
 }
 
 #[test]

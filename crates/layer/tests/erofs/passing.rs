@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use dhow_base::Kind;
-use dhow_layer::erofs::{Workspace, convert, convert_kept, convert_passing};
-use dhow_layer::{Compression, Decoder, Limits, encode};
+use dhow_layer::erofs::{Form, Keep, Workspace, convert, convert_kept, convert_passing, outline};
+use dhow_layer::{Compression, Decoder, Layer, Limits, Proof, encode};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
@@ -22,7 +22,7 @@ fn a_passing_layer_becomes_the_same_file() {
     let workspace = Workspace { target: &mut expected, scratch: &scratch, below: &() };
     convert(&tar[..], &diff_id, workspace).expect("a layer");
     let mut found = Vec::new();
-    let passed = convert_passing(&tar[..], Algorithm::Sha256, &mut found, &scratch).expect("a stream");
+    let passed = convert_passing(&tar[..], Algorithm::Sha256, Form::File, &mut found, &scratch).expect("a stream");
     passed.made.expect("a file");
     assert_eq!((passed.diff_id, passed.tar_bytes), (diff_id, tar.len() as u64));
     assert!(found == expected);
@@ -34,7 +34,8 @@ fn the_digest_is_known_whatever_becomes_of_the_file() {
     let linked = Tar::new().hard_link("b", "a").file("c", &[7; 700_000]).finish();
     let no_tar = vec![b'x'; 3 << 20];
     for (bytes, kind) in [(implied, Kind::Unavailable), (linked, Kind::Unavailable), (no_tar, Kind::Corrupt)] {
-        let passed = convert_passing(&bytes[..], Algorithm::Sha256, &mut Vec::new(), &scratch).expect("a stream");
+        let passed =
+            convert_passing(&bytes[..], Algorithm::Sha256, Form::File, &mut Vec::new(), &scratch).expect("a stream");
         assert_eq!((passed.diff_id, passed.tar_bytes), (Digest::sha256(&bytes), bytes.len() as u64));
         assert_eq!(passed.made.map_err(|error| error.kind()), Err(kind));
     }
@@ -47,7 +48,8 @@ fn a_stream_that_fails_says_why() {
     encode(&tar[..], &mut packed, Compression::Gzip).expect("encoding");
     packed.truncate(packed.len() - 20);
     let stream = Decoder::new(&packed[..], Limits::LAYER).expect("a decoder");
-    let error = convert_passing(stream, Algorithm::Sha256, &mut Vec::new(), &scratch).expect_err("it is cut");
+    let error =
+        convert_passing(stream, Algorithm::Sha256, Form::File, &mut Vec::new(), &scratch).expect_err("it is cut");
     assert_eq!(error.to_string(), "cannot inflate layer: the gzip stream ends too early");
     assert_eq!(error.kind(), Kind::Corrupt);
 
@@ -58,7 +60,8 @@ fn a_stream_that_fails_says_why() {
         }
     }
     let stream = tar[..1000].chain(Broken);
-    let error = convert_passing(stream, Algorithm::Sha256, &mut Vec::new(), &scratch).expect_err("it breaks");
+    let error =
+        convert_passing(stream, Algorithm::Sha256, Form::File, &mut Vec::new(), &scratch).expect_err("it breaks");
     assert!(error.to_string().contains("connection reset"), "{error}");
 }
 
@@ -77,7 +80,7 @@ fn a_kept_tar_becomes_the_same_file() {
         convert(&tar[..], &diff_id, Workspace { target: &mut expected, scratch: &scratch, below: &below })
             .expect("a layer");
         let mut found = Vec::new();
-        let passed = convert_passing(&tar[..], Algorithm::Sha256, &mut found, &scratch).expect("a stream");
+        let passed = convert_passing(&tar[..], Algorithm::Sha256, Form::File, &mut found, &scratch).expect("a stream");
         assert!(passed.needs_below && passed.made.is_err());
         // Whatever an attempt without them left behind is none of the file's.
         found.extend_from_slice(&[0xff; 9000]);
@@ -89,6 +92,40 @@ fn a_kept_tar_becomes_the_same_file() {
     // What is no layer is none afterwards either.
     let mut found = Vec::new();
     let no_tar = vec![b'x'; 3 << 20];
-    let passed = convert_passing(&no_tar[..], Algorithm::Sha256, &mut found, &scratch).expect("a stream");
+    let passed = convert_passing(&no_tar[..], Algorithm::Sha256, Form::File, &mut found, &scratch).expect("a stream");
     assert!(!passed.needs_below && passed.made.is_err());
+}
+
+/// Without content, an outline that is made as a layer passes is the one that is made of it later.
+#[test]
+fn a_passing_layer_leaves_its_outline() {
+    let implied =
+        Tar::new().file("etc/passwd", b"root").symlink("etc/mtab", "/proc/mounts").file("etc/.wh.old", b"").finish();
+    let long = Tar::new().directory("a").file("a/big", &[5; 2 << 20]).hard_link("b", "a/big").finish();
+    for tar in [implied, long] {
+        let diff_id = Digest::sha256(&tar);
+        let mut expected = Vec::new();
+        let layer = Layer::new("layer", &diff_id, Proof::DiffId, &tar[..]);
+        outline(layer, &Keep::Nothing, &mut expected, &scratch).expect("a layer").expect("an outline");
+        let mut found = Vec::new();
+        let passed =
+            convert_passing(&tar[..], Algorithm::Sha256, Form::Outline, &mut found, &scratch).expect("a stream");
+        passed.made.expect("an outline");
+        assert_eq!((passed.diff_id, passed.tar_bytes), (diff_id, tar.len() as u64));
+        assert!(found == expected);
+    }
+}
+
+/// Where there can be none, or none that is worth its memory, the digest is known all the same.
+#[test]
+fn a_layer_may_pass_without_an_outline() {
+    let linked = Tar::new().hard_link("b", "a").file("c", b"c").finish();
+    let no_tar = vec![b'x'; 3 << 20];
+    let many = (0..=1 << 15).fold(Tar::new(), |tar, number| tar.file(&format!("{number}"), b"")).finish();
+    for (bytes, kind) in [(linked, Kind::Unavailable), (no_tar, Kind::Corrupt), (many, Kind::LimitExceeded)] {
+        let passed = convert_passing(&bytes[..], Algorithm::Sha256, Form::Outline, &mut Vec::new(), &scratch);
+        let passed = passed.expect("a stream");
+        assert_eq!((passed.diff_id, passed.tar_bytes), (Digest::sha256(&bytes), bytes.len() as u64));
+        assert_eq!(passed.made.map_err(|error| error.kind()), Err(kind));
+    }
 }

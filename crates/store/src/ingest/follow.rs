@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result, priority};
 use dhow_content::{Verified, Verifier};
+use dhow_layer::erofs::Form;
 use dhow_layer::{Compression, Limits, Uncompressed, uncompressed_digest, uncompressed_digest_by};
 use dhow_spec::Descriptor;
 use dhow_spec::digest::Algorithm;
@@ -28,7 +29,7 @@ pub(crate) struct Proven {
     pub(crate) verified: Verified,
     /// What the layer inflates to, or why it does not; absent when nobody asked.
     pub(crate) uncompressed: Option<Result<Uncompressed>>,
-    /// The layer's file, if it was unpacked on the way.
+    /// What was made of the layer on the way.
     pub(crate) unnamed: Option<Unnamed>,
 }
 
@@ -54,8 +55,8 @@ pub(crate) struct Task {
     pub(crate) blob: Descriptor,
     /// Whether to inflate it and work out its diff ID.
     pub(crate) inflate: bool,
-    /// Where to unpack it to on the way, if at all.
-    pub(crate) unpack: Option<Passing>,
+    /// What to make of it on the way, if anything.
+    pub(crate) passing: Option<Passing>,
 }
 
 /// The threads at work.
@@ -136,8 +137,8 @@ fn verify(mut tail: Tail, blob: &Descriptor) -> Result<Verified> {
 }
 
 fn inflate(tail: Tail, task: &Task) -> Inflated {
-    if let Some(passing) = &task.unpack {
-        return passing.unpack(&task.blob.digest, tail);
+    if let Some(passing) = task.passing.as_ref().filter(|passing| passing.form == Form::File) {
+        return passing.pass(&task.blob.digest, tail);
     }
     let mut first = [0; Compression::DETECT_BYTES];
     let length = tail.peek(&mut first).map_err(|error| Error::io("cannot read back what was fetched", error))?;
@@ -145,7 +146,10 @@ fn inflate(tail: Tail, task: &Task) -> Inflated {
     if compression == Compression::None && task.blob.digest.algorithm() == Algorithm::Sha256 {
         return Ok((uncompressed(&task.blob), None));
     }
-    Ok((uncompressed_digest(tail, Limits::LAYER)?, None))
+    match &task.passing {
+        Some(passing) => passing.pass(&task.blob.digest, tail),
+        None => Ok((uncompressed_digest(tail, Limits::LAYER)?, None)),
+    }
 }
 
 /// What is known of a layer that is not compressed: its own digest is the diff ID, and whoever hashes it proves that.

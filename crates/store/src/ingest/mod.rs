@@ -1,8 +1,8 @@
 //! A blob on its way in: a file of its own, locked by who fetches it, kept when the fetch is cut.
 
+mod copier;
 mod follow;
 mod parts;
-mod passing;
 mod progress;
 
 use std::ops::Range;
@@ -14,14 +14,15 @@ use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Begin, Ingest, LocalBlob, Origin};
+use dhow_layer::erofs::Form;
 use dhow_spec::Descriptor;
 use dhow_spec::digest::Algorithm;
 
+use copier::Copier;
 pub(crate) use follow::inflate_file;
 use follow::{Followers, INLINE_BYTES_MAX, Proven, Task};
 pub(crate) use parts::Parts;
 use parts::PartsFile;
-use passing::Copier;
 use progress::Progress;
 pub(crate) use progress::Tail;
 
@@ -119,8 +120,8 @@ impl StoreIngest {
         let progress = Arc::new(Progress::new(blob.size, record, parts, origin));
         let is_grown = lease.growing().is_some_and(|growing| growing.inflates(&blob.digest));
         let inflate = lease.proves() && blob.media_type.is_layer() && !is_grown;
-        let unpack = lease.passing().filter(|_| inflate);
-        let task = Task { progress, path, blob, inflate, unpack };
+        let passing = lease.passing(&blob).filter(|_| inflate);
+        let task = Task { progress, path, blob, inflate, passing };
         let this = Self { lease, task, file: Arc::new(lock), followers: Mutex::new(None) };
         this.follow()?;
         Ok(this)
@@ -143,13 +144,13 @@ impl StoreIngest {
 
     /// Whether hashing the bytes of a local file is all that proves the blob, and the kernel has no shorter way to copy them.
     fn passes(&self, local: &LocalBlob) -> bool {
-        let Task { blob, inflate, unpack, .. } = &self.task;
-        let is_hashed_only = !inflate || (blob.digest.algorithm() == Algorithm::Sha256 && passing::is_plain(local));
+        let Task { blob, inflate, passing, .. } = &self.task;
+        let is_hashed_only = !inflate || (blob.digest.algorithm() == Algorithm::Sha256 && copier::is_plain(local));
         blob.size > INLINE_BYTES_MAX
-            && unpack.is_none()
+            && passing.as_ref().is_none_or(|passing| passing.form == Form::Outline)
             && self.lease.growing().is_none()
             && is_hashed_only
-            && passing::is_elsewhere(local, self.file.file())
+            && copier::is_elsewhere(local, self.file.file())
     }
 
     /// Copies a local file, and hashes its bytes as they pass.

@@ -7,13 +7,17 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::{Kind, Result};
 use dhow_layer::Uncompressed;
-use dhow_spec::Digest;
+use dhow_layer::erofs::Form;
+use dhow_spec::{Descriptor, Digest};
 
 use crate::facts::Facts;
 use crate::store::{Store, now};
 use crate::trees::Growing;
 use crate::unpacked::{Passing, Unnamed};
 use crate::wait;
+
+/// Fewest bytes of a blob whose outline is made as it arrives.
+const OUTLINED_BYTES_MIN: u64 = 1 << 20;
 
 /// What inflating a layer has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ struct State {
     /// There was no room for pins, and what is only read goes on without.
     unpinned: bool,
     proofs: HashMap<Digest, Proof>,
-    /// Layers that were unpacked on their way in.
+    /// What was made of layers on their way in.
     unnamed: Vec<Unnamed>,
 }
 
@@ -79,9 +83,14 @@ impl Lease {
         self.proves.store(proves, Ordering::Relaxed);
     }
 
-    /// How layers are unpacked as they arrive, if they are.
-    pub(crate) fn passing(&self) -> Option<Passing> {
-        self.unpacks.load(Ordering::Relaxed).then(|| Passing { store: self.store.clone() })
+    /// What is made of a layer as it arrives, if anything is. Inflating a small one again costs less than another file.
+    pub(crate) fn passing(&self, blob: &Descriptor) -> Option<Passing> {
+        let form = match self.unpacks.load(Ordering::Relaxed) {
+            true => Form::File,
+            false if blob.size >= OUTLINED_BYTES_MIN => Form::Outline,
+            false => return None,
+        };
+        Some(Passing { store: self.store.clone(), form })
     }
 
     pub(crate) fn set_unpacks(&self, unpacks: bool) {
@@ -109,7 +118,7 @@ impl Lease {
         self.reads.store(true, Ordering::Relaxed);
     }
 
-    /// Keeps the file of a layer until the commit flushes it.
+    /// Keeps the file of a layer, or its outline, until the commit flushes it.
     pub(crate) fn keep_unnamed(&self, unnamed: Unnamed) {
         self.lock().unnamed.push(unnamed);
     }

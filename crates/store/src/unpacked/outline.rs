@@ -61,17 +61,19 @@ impl Store {
         Ok(opened)
     }
 
-    /// The file of a layer with all of its content, in place of its outline. Inodes have the same numbers in it.
+    /// A layer with the content that `keep` says in place of its outline; with all of it, unless that outline has none: who asks a second
+    /// time will ask again. Inodes have the same numbers in it.
     ///
     /// # Errors
     /// As [`Store::unpack`].
-    pub fn complete(&self, open: &OpenLayer) -> Result<Arc<Image<File>>> {
+    pub fn complete(&self, open: &OpenLayer, keep: Keep) -> Result<Arc<Image<File>>> {
         let layer = &open.layer;
-        if !open.image.needs_below() {
+        let keep = if open.image.has_no_content() { keep } else { Keep::Everything };
+        if keep == Keep::Everything && !open.image.needs_below() {
             return Ok(self.unpack_layer(layer, &Union::new(Vec::new()))?.image);
         }
         let never = AtomicBool::new(false);
-        let made = self.outline_layer(layer, &Keep::Everything, &never, &|| Ok(()))?;
+        let made = self.outline_layer(layer, &keep, &never, &|| Ok(()))?;
         let Outline { image, unnamed } = made.ok_or_else(|| {
             Error::new(Kind::Internal, format!("the outline of layer {} cannot be filled", layer.diff_id))
         })?;
@@ -122,7 +124,11 @@ impl Store {
                 lock_part(&part)?
             }
         };
-        let found = self.known(layer)?.filter(|found| *keep != Keep::Everything || found.has_all_content());
+        let found = self.known(layer)?.filter(|found| match keep {
+            Keep::Nothing | Keep::Path(_) => true,
+            Keep::At(starts) => found.has_data_at(starts),
+            Keep::Everything => found.has_all_content(),
+        });
         if let Some(found) = found {
             // Another process was faster.
             remove_part(&part, &lock);
@@ -133,7 +139,7 @@ impl Store {
             remove_part(&part, &lock);
         }
         let Some((image, tar_bytes)) = made? else { return Ok(None) };
-        let unnamed = Unnamed::whole(part, layer.diff_id.clone(), lock, tar_bytes);
+        let unnamed = Unnamed::outline(part, layer.diff_id.clone(), lock, tar_bytes);
         Ok(Some(Outline { image, unnamed: Some(unnamed) }))
     }
 

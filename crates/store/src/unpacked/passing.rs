@@ -1,4 +1,4 @@
-//! Layers that become files while they arrive, or several at once: each without knowing what lies below it.
+//! Layers that become files, or outlines, while they arrive, or several at once: each without knowing what lies below it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use std::thread;
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
 use dhow_base::{Error, Result};
-use dhow_layer::erofs::{FileStorage, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing};
+use dhow_layer::erofs::{FileStorage, Form, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing};
 use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
@@ -26,7 +26,7 @@ const WRITEBACK_BYTES: u64 = 16 << 20;
 /// Most layers that are unpacked, or looked into, at once.
 pub(super) const THREADS_MAX: usize = 4;
 
-/// A layer file that has no name yet, because it may not be on the disk; dropped like that, it is removed.
+/// A layer's file, or its outline, that has no name yet, because it may not be on the disk; dropped like that, it is removed.
 #[derive(Debug)]
 pub(crate) struct Unnamed {
     part: PathBuf,
@@ -34,15 +34,17 @@ pub(crate) struct Unnamed {
     lock: FileLock,
     /// Length of the tar in it.
     tar_bytes: u64,
+    form: Form,
     /// Whether the file only lacks a name. If not there is the tar alone: the layer needs those below it.
     is_whole: bool,
     is_named: bool,
 }
 
-/// How layers are unpacked while they arrive.
+/// What is made of layers while they arrive.
 #[derive(Clone, Debug)]
 pub(crate) struct Passing {
     pub(crate) store: Store,
+    pub(crate) form: Form,
 }
 
 impl Unnamed {
@@ -58,9 +60,9 @@ impl Unnamed {
         self.diff_id == layer.diff_id
     }
 
-    /// Takes a file that is whole.
-    pub(super) fn whole(part: PathBuf, diff_id: Digest, lock: FileLock, tar_bytes: u64) -> Self {
-        Self { part, diff_id, lock, tar_bytes, is_whole: true, is_named: false }
+    /// Takes an outline.
+    pub(super) fn outline(part: PathBuf, diff_id: Digest, lock: FileLock, tar_bytes: u64) -> Self {
+        Self { part, diff_id, lock, tar_bytes, form: Form::Outline, is_whole: true, is_named: false }
     }
 
     pub(super) fn diff_id(&self) -> &Digest {
@@ -122,12 +124,13 @@ pub(super) fn remove_part(part: &Path, lock: &FileLock) {
 }
 
 impl Passing {
-    /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself, else its tar.
+    /// Works out what a blob inflates to, and on the way writes the layer's file, where it says everything itself, else its tar; or its
+    /// outline, if it can have one.
     ///
     /// # Errors
     /// Those of inflating. That there is no file is none: it is made when all layers are here, and then says why not.
-    pub(crate) fn unpack(&self, blob: &Digest, stream: impl Read) -> Result<(Uncompressed, Option<Unnamed>)> {
-        let Some((part, lock)) = self.store.begin_passing(blob) else {
+    pub(crate) fn pass(&self, blob: &Digest, stream: impl Read) -> Result<(Uncompressed, Option<Unnamed>)> {
+        let Some((part, lock)) = self.store.begin_passing(blob, self.form) else {
             return Ok((uncompressed_digest(stream, Limits::LAYER)?, None));
         };
         let made = self.convert(stream, &part, &lock);
@@ -139,7 +142,8 @@ impl Passing {
             Ok((uncompressed, passed)) => {
                 let is_whole = passed == Left::Whole;
                 let (tar_bytes, diff_id) = (uncompressed.size, uncompressed.diff_id.clone());
-                Ok((uncompressed, Some(Unnamed { part, diff_id, lock, tar_bytes, is_whole, is_named: false })))
+                let form = self.form;
+                Ok((uncompressed, Some(Unnamed { part, diff_id, lock, tar_bytes, form, is_whole, is_named: false })))
             }
             Err(error) => {
                 remove_part(&part, &lock);
@@ -156,12 +160,12 @@ impl Passing {
         let mut decoder = Decoder::new(stream, Limits::LAYER).map_err(failed)?.ignoring_checksums();
         let mut target = Target::Part(WritingBack::new(file, part)?);
         let scratch = || self.store.scratch_file().map(Target::Scratch);
-        let passed = convert_passing(&mut decoder, Algorithm::Sha256, &mut target, &scratch)?;
+        let passed = convert_passing(&mut decoder, Algorithm::Sha256, self.form, &mut target, &scratch)?;
         let left = match &passed.made {
             Ok(()) => Left::Whole,
-            Err(_) if passed.needs_below => Left::Tar,
+            Err(_) if passed.needs_below && self.form == Form::File => Left::Tar,
             Err(error) => {
-                tracing::debug!(diff_id = %passed.diff_id, %error, "a layer was not unpacked on its way in");
+                tracing::debug!(diff_id = %passed.diff_id, form = ?self.form, %error, "nothing was made of a layer on its way in");
                 Left::Nothing
             }
         };
@@ -172,9 +176,9 @@ impl Passing {
 
 impl Store {
     /// Opens the file in which a layer comes into being; nothing when it is not needed or cannot be had.
-    fn begin_passing(&self, blob: &Digest) -> Option<(PathBuf, FileLock)> {
-        let known = self.facts(blob).map(|facts| self.paths().unpacked(&facts.diff_id, false));
-        if !self.is_writable() || known.is_some_and(|path| path.exists()) {
+    fn begin_passing(&self, blob: &Digest, form: Form) -> Option<(PathBuf, FileLock)> {
+        let is_known = self.facts(blob).is_some_and(|facts| self.has_passed(&facts.diff_id, form));
+        if !self.is_writable() || is_known {
             return None;
         }
         durable::create_dir_all(&self.paths().unpacked_directory()).ok()?;
@@ -184,12 +188,25 @@ impl Store {
         Some((part, lock))
     }
 
+    /// Whether what would be made of a layer as it passes is there: its file, or, where an outline is wanted, one of both.
+    fn has_passed(&self, diff_id: &Digest, form: Form) -> bool {
+        self.paths().unpacked(diff_id, false).exists()
+            || form == Form::Outline && self.paths().outline(diff_id).exists()
+    }
+
     /// Gives files that are on the disk now their names. They are a cache: what cannot be named is made anew.
-    pub(crate) fn name_unpacked(&self, unnamed: Vec<Unnamed>) {
+    pub(crate) fn name_passed(&self, unnamed: Vec<Unnamed>) {
         for mut layer in unnamed {
-            match layer.give_name(&self.paths().unpacked(&layer.diff_id, false)) {
-                Ok(()) => self.drop_outline(&layer.diff_id),
-                Err(error) => tracing::warn!(part = ?layer.part, %error, "cannot name an unpacked layer"),
+            let named = match layer.form {
+                Form::File => layer
+                    .give_name(&self.paths().unpacked(&layer.diff_id, false))
+                    .inspect(|()| self.drop_outline(&layer.diff_id)),
+                // One that is there may have content.
+                Form::Outline if self.has_passed(&layer.diff_id, Form::Outline) => Ok(()),
+                Form::Outline => layer.give_name(&self.paths().outline(&layer.diff_id)),
+            };
+            if let Err(error) = named {
+                tracing::warn!(part = ?layer.part, %error, "cannot name what was made of a layer");
             }
         }
     }
@@ -222,7 +239,7 @@ impl Store {
         match flush(&whole) {
             Ok(()) => {
                 let has_made = !whole.is_empty();
-                self.name_unpacked(whole);
+                self.name_passed(whole);
                 has_made
             }
             Err(error) => {
@@ -264,8 +281,8 @@ impl Store {
 
     fn unpack_alone(&self, layer: &Layer) -> Option<Unnamed> {
         let file = durable::open(&self.paths().blob(&layer.blob.digest)).ok()?;
-        let passing = Passing { store: self.clone() };
-        let (uncompressed, unnamed) = passing.unpack(&layer.blob.digest, file).ok()?;
+        let passing = Passing { store: self.clone(), form: Form::File };
+        let (uncompressed, unnamed) = passing.pass(&layer.blob.digest, file).ok()?;
         if uncompressed.diff_id != layer.diff_id {
             return None;
         }

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use dhow_base::fault;
-use dhow_layer::erofs::Keep;
+use dhow_base::{Kind, fault};
+use dhow_layer::erofs::{Keep, Union, UnionNode};
 use dhow_store::Store;
-use dhow_testkit::images::{self, Compression, Entry, Format, Layout, Recipe};
+use dhow_testkit::images::{self, Compression, Entry, Format, Layout, Recipe, pseudo_random};
 
 use crate::child::command;
-use crate::common::{Remote, open, open_at, root_of, scratch};
+use crate::common::{Remote, assert_sound, open, open_at, remove, root_of, scratch};
 
 const NAME: &str = "acme/outlines:1";
 
@@ -59,4 +59,75 @@ fn outlines_get_their_names_after_one_flush() {
     assert!(!command("outlines", directory.path(), &root, &["fs.flush.file:3=abort"]).status().unwrap().success());
     assert_eq!(files(&root), (0, 5));
     assert_eq!((look(&store).unwrap(), files(&root)), (5, (5, 0)));
+}
+
+/// An image of three layers: a small one, a large one, and a large one of `last`.
+fn large(last: &[u8], compression: Compression) -> Remote {
+    let directory = scratch();
+    let layout = Layout::create(directory.path()).unwrap();
+    let noise = pseudo_random("outlines", 2 << 20);
+    let files = [("a/noise", &noise[..]), ("b/text", b"text"), ("b/other", b"other")];
+    let entries = files.map(|(path, content)| Entry { path, mode: 0o644, content });
+    let small = images::tar_of(&[Entry { path: "small", mode: 0o644, content: b"x" }]).unwrap();
+    let layers: Vec<_> = [&small[..], &images::tar_of(&entries).unwrap(), last]
+        .map(|tar| layout.layer(tar, Format::Oci, compression).unwrap())
+        .into();
+    Remote::from_layout(&layout, &layout.image(&layers, &Recipe::default()).unwrap())
+}
+
+/// What is inflated anyway leaves an outline, and nothing is inflated for names again.
+#[test]
+fn a_pull_leaves_outlines_of_large_layers() {
+    let directory = scratch();
+    let (root, store) = (root_of(&directory), open(&directory));
+    // No tar, which the pull of an image does not mind.
+    let remote = large(&pseudo_random("no tar", 2 << 20), Compression::Zstd);
+    let session = store.begin("pull").unwrap();
+    remote.fetch(&session).unwrap();
+    assert_eq!(files(&root).0, 0, "nothing counts before it is on the disk");
+    session.commit(&[remote.target(&[NAME])]).unwrap();
+    drop(session);
+    assert_eq!(files(&root), (1, 0));
+    assert_sound(&store, "after the pull");
+    remove(&store, NAME).unwrap();
+    store.collect().unwrap();
+    assert_eq!(files(&root), (0, 0));
+    // Layers that are as they are were not inflated.
+    large(&pseudo_random("no tar", 2 << 20), Compression::None).pull(&store, &[NAME]).unwrap();
+    assert_eq!(files(&root), (0, 0));
+}
+
+/// The first content that is asked for is fetched alone, then all of the layer is.
+#[test]
+fn content_of_an_outline_is_fetched() {
+    let directory = scratch();
+    let (root, store) = (root_of(&directory), open(&directory));
+    let last = images::tar_of(&[Entry { path: "c", mode: 0o644, content: &pseudo_random("c", 2 << 20) }]).unwrap();
+    large(&last, Compression::Gzip).pull(&store, &[NAME]).unwrap();
+    assert_eq!(files(&root), (2, 0));
+    let id = store.find(NAME).unwrap().image_id;
+    let look = || store.look_into(&id, &Keep::Nothing, &|_| false).unwrap().expect("outlines");
+    let union = |opened: &[dhow_store::OpenLayer]| Union::new(opened.iter().map(|open| open.image.clone()).collect());
+    let found = |union: &Union<fs::File>, path: &str| -> UnionNode {
+        let (_, node) = union.resolve(path.as_bytes(), true).unwrap().expect("a file");
+        node
+    };
+    let read = |union: &Union<fs::File>, path: &str| {
+        let mut bytes = vec![0; 10];
+        union.read(&found(union, path), &mut bytes, 0).map(|length| bytes[..length].to_vec())
+    };
+    let opened = look();
+    let mut files_of = union(&opened);
+    assert_eq!(read(&files_of, "b/text").map_err(|error| error.kind()), Err(Kind::Unavailable));
+    let keep = Keep::At(files_of.data_start(&found(&files_of, "b/text")).into_iter().collect());
+    files_of.replace(1, store.complete(&opened[1], keep.clone()).unwrap()).unwrap();
+    assert_eq!(read(&files_of, "b/text").unwrap(), b"text");
+    assert_eq!(read(&files_of, "b/other").map_err(|error| error.kind()), Err(Kind::Unavailable));
+    // It stays, also for who comes next; a second wish has all of the layer.
+    let opened = look();
+    files_of = union(&opened);
+    assert_eq!(read(&files_of, "b/text").unwrap(), b"text");
+    files_of.replace(1, store.complete(&opened[1], keep).unwrap()).unwrap();
+    assert_eq!(read(&files_of, "b/other").unwrap(), b"other");
+    assert_sound(&store, "with outlines");
 }
