@@ -3,13 +3,17 @@
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use dhow_base::beneath::{self, Dir, FileKind};
-use dhow_layer::diff::{DiffOptions, diff, write_tree, write_union, write_upper_directory};
+use dhow_layer::diff::{
+    DiffOptions, diff, write_named, write_tree, write_union, write_union_at, write_upper_directory,
+};
 use dhow_layer::erofs::{Image, Union, Workspace, convert};
 use dhow_layer::tar::{EntryKind, RelativePath, TarLimits, TarReader};
 use dhow_layer::unpack::{IdMap, Owners, Unpacker};
@@ -241,9 +245,20 @@ proptest! {
         prop_assert!(packed == repacked);
         // And read out of the layer files without unpacking.
         let mut exported = Vec::new();
-        let written = write_union(&stacked(&[&base, &layer]), &mut exported).expect("the union");
+        let union = stacked(&[&base, &layer]);
+        let written = write_union(&union, &mut exported).expect("the union");
         prop_assert_eq!(written, exported.len() as u64);
         prop_assert!(exported == packed);
+        for name in root.names().expect("its names") {
+            let (_, node) = union.resolve(&name, false).expect("a lookup").expect("what has the name");
+            for shown in [Some(&b"copy"[..]), None].into_iter().filter(|shown| shown.is_some() || node.is_directory()) {
+                let (mut read, mut walked) = (Vec::new(), Vec::new());
+                let counted = write_union_at(&union, &node, shown, &mut read).expect("a part of the union");
+                let expected = write_named(&root, OsStr::from_bytes(&name), shown, &mut walked, options);
+                prop_assert_eq!(counted, expected.expect("a part of the tree"));
+                prop_assert!(read == walked, "{name:?} {shown:?}");
+            }
+        }
         if snapshot(&lower_root) == snapshot(&upper_root) {
             prop_assert_eq!(layer, vec![0; 1024]);
         }

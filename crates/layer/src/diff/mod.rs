@@ -21,7 +21,7 @@ use links::Links;
 use node::{Node, same_content};
 use writer::TarWriter;
 
-pub use union::{stat, write_union};
+pub use union::{stat, write_union, write_union_at};
 
 /// How files are described.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

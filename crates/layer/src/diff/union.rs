@@ -6,6 +6,7 @@ use std::io::Write;
 use dhow_base::beneath::{FileKind, Stat};
 use dhow_base::{Error, Kind, Result};
 
+use super::Written;
 use super::node::Node;
 use super::writer::TarWriter;
 use crate::erofs::{Attributes, FileType, ReadAt, Union, UnionNode, Visit, Xattr};
@@ -17,30 +18,64 @@ use crate::tar::RelativePath;
 /// # Errors
 /// [`Kind::Corrupt`] for damaged layer files; those of writing; [`Kind::Invalid`] for a name that means a removal in a layer.
 pub fn write_union<R: ReadAt>(union: &Union<R>, output: impl Write) -> Result<u64> {
-    let mut writer = TarWriter::new(output);
-    // Files with several names, by the first one that the walk met.
-    let mut first_names: HashMap<(usize, u64), RelativePath> = HashMap::new();
-    union.walk(&union.root()?, |path, found| {
+    write_union_at(union, &union.root()?, None, output).map(|written| written.bytes)
+}
+
+/// Writes one file of a union, with all that is below it, as if it were called `shown`; without `shown`, what is in that directory
+/// alone. So [`write_named`](super::write_named) writes what is on disk.
+///
+/// # Errors
+/// As [`write_union`].
+pub fn write_union_at<R: ReadAt>(
+    union: &Union<R>,
+    top: &UnionNode,
+    shown: Option<&[u8]>,
+    output: impl Write,
+) -> Result<Written> {
+    let mut walk = Walk { union, writer: TarWriter::new(output), first_names: HashMap::new() };
+    if let Some(name) = shown {
+        walk.add(name, top)?;
+    }
+    if top.is_directory() {
+        let above = shown.map(|name| [name, b"/"].concat()).unwrap_or_default();
+        union.walk(top, |path, found| {
+            walk.add(&[above.as_slice(), path].concat(), found)?;
+            Ok(Visit::Enter)
+        })?;
+    }
+    let files = walk.writer.entries();
+    Ok(Written { bytes: walk.writer.finish()?, files })
+}
+
+struct Walk<'u, R, W> {
+    union: &'u Union<R>,
+    writer: TarWriter<W>,
+    /// Files with several names, by the first one that the walk met.
+    first_names: HashMap<(usize, u64), RelativePath>,
+}
+
+impl<R: ReadAt, W: Write> Walk<'_, R, W> {
+    fn add(&mut self, path: &[u8], found: &UnionNode) -> Result<()> {
         let path = RelativePath::parse(path).map_err(|error| Error::new(Kind::Corrupt, error.to_string()))?;
         if path.name().is_some_and(|name| name.starts_with(b".wh.")) {
             let message = format!("{path:?} cannot be in an archive: names that begin with .wh. stand for removals");
             return Err(Error::new(Kind::Invalid, message));
         }
-        let node = describe(union, path, found)?;
+        let node = describe(self.union, path, found)?;
         if !found.is_directory() && found.inode().links > 1 {
-            if let Some(first) = first_names.get(&found.identity()) {
-                writer.link(&node, first)?;
-                return Ok(Visit::Enter);
+            if let Some(first) = self.first_names.get(&found.identity()) {
+                return self.writer.link(&node, first);
             }
-            first_names.insert(found.identity(), node.path.clone());
+            self.first_names.insert(found.identity(), node.path.clone());
         }
-        writer.node(&node, None)?;
-        if node.kind() == FileKind::File {
-            writer.stream(node.stat.size, |buffer, offset| union.read(found, buffer, offset))?;
+        self.writer.node(&node, None)?;
+        match node.kind() {
+            FileKind::File => {
+                self.writer.stream(node.stat.size, |buffer, offset| self.union.read(found, buffer, offset))
+            }
+            _ => Ok(()),
         }
-        Ok(Visit::Enter)
-    })?;
-    writer.finish()
+    }
 }
 
 /// What stat(2) would say of a file if the union were mounted, and its extended attributes.

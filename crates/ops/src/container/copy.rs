@@ -245,6 +245,7 @@ mod tests {
         check("d", false, "d true false");
         check("d/", false, "d true false");
         check("d/.", false, "d true true");
+        check("d/./", false, "d true true");
         check("d/..", false, &format!("{} true false", folder.path().file_name().expect("a name").to_string_lossy()));
         check("link", false, "link false false");
         check("link", true, "link true false");

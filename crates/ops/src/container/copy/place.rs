@@ -99,6 +99,10 @@ impl Place {
                 way = way.through(&target);
                 continue;
             }
+            if kind == FileKind::Symlink && way.wants_directory {
+                // It leads to none.
+                return Err(self.missing(path));
+            }
             let Found { directory, name, .. } = found;
             return Ok(Source { directory, name, is_directory: kind == FileKind::Directory, contents_only, shown });
         }

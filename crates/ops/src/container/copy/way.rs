@@ -4,19 +4,21 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
+use crate::cp::means_contents;
+
 /// A path as docker takes it: from the root, and cleaned without looking (Go's `filepath.Clean`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) parts: Vec<Vec<u8>>,
     /// It ends with `/` or `/.`.
     pub(super) wants_directory: bool,
-    /// It ends with `/.`.
+    /// Its last name is `.`.
     pub(super) contents_only: bool,
 }
 
 impl Way {
     pub(super) fn parse(path: &[u8]) -> Self {
-        let contents_only = path == b"." || path.ends_with(b"/.");
+        let contents_only = means_contents(path);
         let mut way = Self { parts: Vec::new(), wants_directory: contents_only || path.ends_with(b"/"), contents_only };
         way.walk(path);
         way
@@ -75,6 +77,9 @@ mod tests {
         check("/a/../../b/.", "b", true, true);
         check("/", "", true, false);
         check(".", "", true, true);
+        check("./", "", true, true);
+        check("a/.//", "a", true, true);
+        check("a/b.", "a/b.", false, false);
         check("/..", "", false, false);
     }
 
