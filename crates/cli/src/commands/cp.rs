@@ -96,7 +96,7 @@ impl Cp {
     }
 
     fn put_in_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
-        let Some(source) = self.names.first() else { return Ok(()) };
+        let [source, target] = self.names.as_slice() else { return Ok(()) };
         let machine = machine_for(session, record)?;
         // Podman's habit is -a.
         let archive = self.archive || session.personality == Personality::Podman;
@@ -108,7 +108,7 @@ impl Cp {
             source => Incoming::Path(Path::new(source)),
         };
         let copied = container::copy_into(context, record, machine, incoming, path, options);
-        self.conclude(session, &documents, copied)
+        self.conclude(session, &documents, copied, target)
     }
 
     fn options(&self) -> CopyOptions {
@@ -129,10 +129,19 @@ impl Cp {
             // A reader that went away is told of at the end.
             return if session.console.has_failed() { Ok(()) } else { Ok(copied.map(drop)?) };
         }
-        self.conclude(session, &documents, to_path(Path::new(target)))
+        let path = Path::new(target);
+        let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.conclude(session, &documents, to_path(path), &shown.to_string_lossy())
     }
 
-    fn conclude(&self, session: &Session<'_>, documents: &Documents<'_>, copied: Result<Copied, Failed>) -> Outcome {
+    /// Says what was copied, to the place called `shown`.
+    fn conclude(
+        &self,
+        session: &Session<'_>,
+        documents: &Documents<'_>,
+        copied: Result<Copied, Failed>,
+        shown: &str,
+    ) -> Outcome {
         let [source, target] = self.names.as_slice() else { return Ok(()) };
         let copied = copied.map_err(|failed| match failed {
             Failed::Here(error) => Failure::Reported(error),
@@ -150,7 +159,8 @@ impl Cp {
             Personality::Dhow => true,
         };
         if !self.quiet && is_said {
-            session.console.notice(format!("Successfully copied {} to {target}", units::human_size(copied.bytes)));
+            let size = units::short_size(copied.bytes);
+            session.console.notice(format!("Successfully copied {size} to {shown}"));
         }
         Ok(())
     }
@@ -168,7 +178,7 @@ enum End<'a> {
 
 impl<'a> End<'a> {
     /// What an operand stands for, by docker's rule: what has a `:` in it and does not begin like a path of this machine is of a container;
-    /// if there is none of that name, of an image.
+    /// if there is none of that name, of an image. Called as dhow, `web:1:/path` is of the image `web:1` also where a container is called `web`.
     fn find(personality: Personality, context: &Context, text: &'a str) -> Outcome<Self> {
         if text.starts_with(['/', '.']) {
             return Ok(End::Here);
@@ -177,7 +187,18 @@ impl<'a> End<'a> {
             return Ok(End::Here);
         };
         let error = match container::find(context, name) {
-            Ok(record) => return Ok(End::Container(Box::new(record), path)),
+            Ok(record) => {
+                return Ok(match Place::parse(text) {
+                    Some(place)
+                        if personality == Personality::Dhow
+                            && place.image != name
+                            && container::has_image(context, &place.image, None).is_ok() =>
+                    {
+                        End::Image(place)
+                    }
+                    _ => End::Container(Box::new(record), path),
+                });
+            }
             Err(error) if error.kind() == Kind::NotFound => error,
             Err(error) => return Err(error.into()),
         };
