@@ -284,7 +284,7 @@ const SIGNALS: [&str; 34] = [
 ];
 
 /// Whether a text is a signal's number or name (moby `signal.ParseSignal`).
-fn is_signal(text: &str) -> bool {
+pub(crate) fn is_signal(text: &str) -> bool {
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     match text.parse::<u8>() {
