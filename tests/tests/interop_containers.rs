@@ -450,3 +450,160 @@ fn commits_are_podman_s() {
         assert_eq!(told(&ours, volumes), told(&theirs, volumes), "{arguments:?}");
     }
 }
+
+/// Options of mounts: the same words and codes, and the same mounts but that dhow's have no devices.
+#[test]
+fn mounts_are_docker_s() {
+    let bench = Bench::new();
+    let Some(pair) = pair(&bench) else { return };
+    pair.both(&["import", &bench.path("root.tar").to_string_lossy(), "box"]);
+    let source = bench.path("source");
+    fs::create_dir(&source).expect("a folder");
+    let source = source.to_string_lossy().into_owned();
+    let script =
+        "while read -r _ _ _ _ at how more; do [ $at = /v ] && echo $how ${more%%master*}; done < /proc/self/mountinfo";
+    let run = |flag: &str, value: &str| {
+        let value = value.replace("SOURCE", &source);
+        let arguments = ["run", "--rm", "--network", "none", flag, &value, "box", "/bin/sh", "-c", script];
+        let outputs = pair.both(&arguments);
+        let [theirs, ours] = outputs.map(|output| {
+            let text = String::from_utf8_lossy(&output.stdout).replace("nodev,", "");
+            text.split(" - ").next().unwrap_or_default().trim().replace(char::is_numeric, "N")
+        });
+        assert_eq!(ours, theirs, "{arguments:?}");
+    };
+    for options in [
+        "shared",
+        "rshared",
+        "slave",
+        "rslave",
+        "private",
+        "rprivate",
+        "bind",
+        "rbind",
+        "z",
+        "Z",
+        "z,Z",
+        "ro,z",
+        "nocopy",
+        "U",
+        "readonly",
+        "ro,rw",
+        "exec",
+        "dev",
+        "idmap",
+        "private,shared",
+        "cached",
+        "copy",
+        "unbindable",
+        "",
+    ] {
+        run("-v", &format!("SOURCE:/v:{options}"));
+    }
+    for volume in
+        ["named:/v:shared", "named:/v:nosuid", "named:/v:nocopy,ro", "/v:ro", "named:/v:U", "a:b:c:d", "", ":/v"]
+    {
+        run("-v", volume);
+    }
+    for options in [
+        "ro=false",
+        "readonly=T",
+        "ro=x",
+        "rw",
+        "bind-propagation=shared",
+        "bind-propagation=odd",
+        "bind-nonrecursive",
+        "bind-nonrecursive=x",
+        "bind-recursive=disabled",
+        "bind-recursive=odd",
+        "ro,bind-recursive=writable",
+        "bind-recursive=readonly",
+        "ro,bind-recursive=readonly",
+        "relabel=shared",
+        "U",
+        "chown=true",
+        "idmap=x",
+        "consistency=odd",
+        "z",
+        "size=1",
+        "tmpfs-size=1m",
+        "volume-nocopy",
+        "image-subpath=x",
+        "shared",
+        "ro,ro",
+    ] {
+        run("--mount", &format!("type=bind,src=SOURCE,dst=/v,{options}"));
+    }
+    for options in [
+        "ro",
+        "volume-nocopy=true",
+        "volume-driver=local",
+        "volume-label=a=b",
+        "volume-label=a",
+        "U",
+        "bind-propagation=x",
+    ] {
+        run("--mount", &format!("src=named,dst=/v,{options}"));
+    }
+    for options in [
+        "ro",
+        "tmpfs-size=1m",
+        "tmpfs-size=x",
+        "tmpfs-mode=700",
+        "tmpfs-mode=9",
+        "tmpfs-size=0",
+        "exec",
+        "src=x",
+        "uid=5",
+    ] {
+        run("--mount", &format!("type=tmpfs,dst=/v,{options}"));
+    }
+    for mount in [
+        "type=bind,dst=/v",
+        "type=bind,src=SOURCE",
+        "type=bind,src=SOURCE,dst=v",
+        "dst=/v,ro",
+        "type=,dst=/v",
+        "",
+        "\"a",
+    ] {
+        run("--mount", mount);
+    }
+    for options in [
+        "ro",
+        "exec",
+        "suid",
+        "sync",
+        "async",
+        "dirsync",
+        "mand",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "unbindable",
+        "private",
+        "rshared",
+        "slave",
+        "relatime",
+        "strictatime",
+        "nostrictatime",
+        "defaults",
+        "size=1m,size=2m",
+        "mode=700",
+        "uid=5,gid=6",
+        "nr_inodes=100",
+        "mpol=default",
+        "size",
+        "odd",
+        "odd=1",
+        "rw,ro",
+        "exec,noexec",
+        "U",
+        "",
+    ] {
+        run("--tmpfs", &format!("/v:{options}"));
+    }
+    run("--tmpfs", "/");
+    run("--tmpfs", "v");
+}

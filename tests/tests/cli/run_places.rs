@@ -216,3 +216,82 @@ fn podman_s_rm_chooses() {
     assert_eq!((code, sorted(&removed)), (0, sorted(&all)));
     assert_eq!(scene.must(&["ps", "-aq"]), "");
 }
+
+/// Mounts that are made later pass between machine and container as they are told to, in a mount namespace of the test's own.
+#[test]
+fn mounts_pass_between_machine_and_container_as_told() {
+    let Some(scene) = scene() else { return };
+    let script = "mount --make-rprivate /; mkdir -p shared/in shared/late plain; mount --bind shared shared; mount --make-shared shared
+        inside='mount -t tmpfs inner /v/in; echo > /v/ready; while [ ! -e /v/done ]; do sleep 0.05; done; ls /v/late'
+        for way in shared rshared slave rslave private; do
+            $0 run --rm --cap-add SYS_ADMIN -v ./shared:/v:$way box sh -c \"$inside\" > said &
+            while [ ! -e shared/ready ]; do sleep 0.05; done
+            echo $way $(grep -c inner /proc/self/mountinfo)
+            mount -t tmpfs outer shared/late; echo > shared/late/from-outside; echo > shared/done; wait; cat said
+            umount shared/late; umount shared/in 2> /dev/null || true; rm shared/ready shared/done
+        done
+        for way in shared slave; do $0 run --rm -v $PWD/plain:/v:$way box true 2>&1 || echo $?; done";
+    let mut shell = scene.command(&[]);
+    let program = shell.get_program().to_owned();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "timeout", "-s", "KILL", "60", "sh", "-euc", script]).arg(program);
+    unshare.envs(shell.current_dir(scene.path("")).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let transcript = scene.run(unshare.current_dir(scene.path("")));
+    let expected = "shared 1\nfrom-outside\nrshared 1\nfrom-outside\nslave 0\nfrom-outside\nrslave 0\nfrom-outside\nprivate 0\n\
+        dhow: path [FOLDER]/plain is mounted on / but it is not a shared mount\n125\n\
+        dhow: path [FOLDER]/plain is mounted on / but it is not a shared or slave mount\n125\n";
+    assert_eq!(transcript.stdout, expected, "{transcript}");
+}
+
+/// What is mounted below a directory is shown or not, and can be written to or not, as is said.
+#[test]
+fn what_is_below_a_mount_is_as_told() {
+    let Some(scene) = scene() else { return };
+    let script = "mkdir -p top/below; mount -t tmpfs none top/below; echo > top/below/seen
+        look='ls /v/below; touch /v/x /v/below/x 2> /dev/null; ls -d /v/x /v/below/x 2> /dev/null || true'
+        for how in ro,bind-recursive=disabled ro,bind-recursive=enabled ro,bind-recursive=writable; do
+            echo $how; $0 run --rm --mount type=bind,src=./top,dst=/v,$how box sh -c \"$look\"; rm -f top/below/x
+        done";
+    let program = scene.command(&[]).get_program().to_owned();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-euc", script]).arg(program);
+    unshare.envs(scene.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let transcript = scene.run(unshare.current_dir(scene.path("")));
+    let expected =
+        "ro,bind-recursive=disabled\nro,bind-recursive=enabled\nseen\nro,bind-recursive=writable\nseen\n/v/below/x\n";
+    assert_eq!(transcript.stdout, expected, "{transcript}");
+}
+
+/// A part of a volume must be there, and lie in it.
+#[test]
+fn a_part_of_a_volume_is_shown() {
+    let Some(scene) = scene() else { return };
+    says(&scene, &["-v", "kept:/k"], "mkdir -p /k/a/b; echo 1 > /k/a/b/one; ln -s /etc /k/out; ln -s a /k/in", "");
+    says(&scene, &["--mount", "src=kept,dst=/p,volume-subpath=a/b"], "cat /p/one", "1\n");
+    says(&scene, &["--mount", "src=kept,dst=/p,volume-subpath=in/b/one"], "cat /p", "1\n");
+    for (subpath, words) in [("nope", "cannot access path "), ("out", "path concatenation escapes the base directory")]
+    {
+        let mount = format!("src=kept,dst=/p,volume-subpath={subpath}");
+        let transcript = scene.dhow(&["run", "--rm", "--mount", &mount, "box", "true"]);
+        assert!(transcript.code == 125 && transcript.stderr.contains(words), "{subpath}: {transcript}");
+    }
+    // Labels are those of a volume that is made; options of a driver are refused for one, and ignored for another.
+    says(&scene, &["--mount", "src=made,dst=/p,volume-label=a=b"], "true", "");
+    assert_eq!(scene.must(&["volume", "inspect", "--format", "{{json .Labels}}", "made"]), "{\"a\":\"b\"}\n");
+    says(&scene, &["--mount", "src=made,dst=/p,volume-opt=type=tmpfs"], "true", "");
+    let transcript = scene.dhow(&["run", "--rm", "--mount", "src=new,dst=/p,volume-opt=type=tmpfs", "box", "true"]);
+    let words = "dhow: volume \"new\" cannot be made with options of a driver\n";
+    assert!(transcript.code == 125 && transcript.stderr.starts_with(words.trim_end()), "{transcript}");
+    assert_eq!(scene.must(&["volume", "ls", "-q"]), "kept\nmade\n");
+}
+
+/// Devices in memory are for those who cannot make any: a container with docker's capabilities can.
+#[test]
+fn memory_has_devices_where_nobody_can_make_them() {
+    let Some(scene) = scene() else { return };
+    let transcript = scene.dhow(&["run", "--rm", "--tmpfs", "/m:dev", "box", "true"]);
+    let words = "tmpfs option \"dev\" of /m is not supported with the capability MKNOD";
+    assert!(transcript.code == 125 && transcript.stderr.contains(words), "{transcript}");
+    let script = "mount | grep ' /m ' | cut -d'(' -f2; mknod /m/null c 1 3 2> /dev/null || echo no";
+    says(&scene, &["--cap-drop", "MKNOD", "--tmpfs", "/m:dev,exec"], script, "rw,nosuid,relatime)\nno\n");
+}

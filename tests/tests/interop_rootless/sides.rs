@@ -73,10 +73,14 @@ impl<'b> Pair<'b> {
     pub(crate) fn new(bench: &'b Bench, ids: Ids) -> Option<Self> {
         available(peers::find("podman"))?;
         let home = bench.path("home");
-        for folder in ["run", "root", "podman/out", "dhow/out"] {
+        for folder in ["run", "root", "podman/out", "dhow/out", "podman/given/a", "dhow/given/a"] {
             fs::create_dir_all(home.join(folder)).expect("a folder");
         }
         fs::copy(dhow_tests::binary::path(), home.join("dhow/podman")).expect("the program");
+        for side in ["podman", "dhow"] {
+            fs::write(home.join(side).join("given/a/file"), "").expect("a file");
+            std::os::unix::fs::symlink("file", home.join(side).join("given/a/link")).expect("a link");
+        }
         must(Command::new("sh").args(["-euc", ROOT]).current_dir(home.join("root")));
         fs::write(home.join("calls.json"), CALLS).expect("a profile");
         must(Command::new("chown").args(["-R", "65534:65534"]).arg(&home));

@@ -10,10 +10,11 @@ use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_sandbox::container::Habits;
 use dhow_spec::Digest;
 use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
+use serde_json::json;
 
-use super::mounts::{Mount, MountKind};
+use super::mounts::{Dialect, Mount, MountKind};
 use super::names::{check_length, check_volume_name, is_name};
-use super::settings::{Configuration, ImageVolumes, Options, arguments, merged};
+use super::settings::{Configuration, ImageVolumes, Options, Settings, arguments, merged};
 use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
@@ -25,6 +26,9 @@ use crate::unpack::image_manifest;
 
 /// Directories of a container.
 const DIRECTORIES: [&str; 6] = ["stubs", "upper", "work", "scratch", "merged", "lower"];
+
+/// The number of the capability to make devices (capabilities(7)).
+const MKNOD: u8 = 27;
 
 /// Names by chance that are tried before one is given up.
 const TRIES: u32 = 20;
@@ -57,7 +61,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let image = store.config(&found.image_id)?;
     let naming = context.naming();
     let mut config = merged(naming, options, image.config.as_ref())?;
-    options.settings.capabilities.numbers(options.settings.habits)?;
+    check_devices(&options.settings, machine)?;
     check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
@@ -66,7 +70,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
         config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
     }
     let wanted = config.volumes.iter().flat_map(|volumes| &volumes.0);
-    add_image_volumes(&mut settings.mounts, wanted, options.image_volumes);
+    add_image_volumes(&mut settings.mounts, wanted, options.image_volumes, settings.habits);
     for mount in &mut settings.mounts {
         prepare_source(naming, mount)?;
     }
@@ -100,6 +104,21 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     }
 }
 
+/// Whoever may make devices could make one of the machine's where they work.
+fn check_devices(settings: &Settings, machine: Machine) -> Result<()> {
+    let may_make = settings.capabilities.numbers(settings.habits)?.contains(&MKNOD);
+    let has_devices = |mount: &&Mount| mount.kind == MountKind::Tmpfs && mount.manner.devices == Some(true);
+    match settings.mounts.iter().find(has_devices) {
+        Some(mount) if may_make && !machine.in_user_namespace => {
+            let message =
+                format!("tmpfs option \"dev\" of {} is not supported with the capability MKNOD", mount.target);
+            Err(Error::new(Kind::Unsupported, message)
+                .with_hint("--device shows a device in the container, --cap-drop MKNOD leaves the capability out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
     let is_one = |name: &str| is_name(name) && (name.len() > 1 || naming == Naming::Podman);
     match name {
@@ -112,14 +131,20 @@ pub(super) fn check_name(naming: Naming, name: Option<&str>) -> Result<()> {
 }
 
 /// Volumes that the image wants and the user gave nothing for.
-fn add_image_volumes<'v>(mounts: &mut Vec<Mount>, wanted: impl Iterator<Item = &'v String>, way: ImageVolumes) {
+fn add_image_volumes<'v>(
+    mounts: &mut Vec<Mount>,
+    wanted: impl Iterator<Item = &'v String>,
+    way: ImageVolumes,
+    habits: Habits,
+) {
+    let dialect = if habits == Habits::Podman { Dialect::Podman } else { Dialect::Docker };
     for target in wanted {
         let mount = match way {
-            ImageVolumes::Volumes => Mount::volume(target),
-            ImageVolumes::Memory => Mount::tmpfs(&format!("{target}:exec"), Habits::Podman),
+            ImageVolumes::Volumes => Mount::volume(target, dialect).ok(),
+            ImageVolumes::Memory => Mount::tmpfs(&format!("{target}:exec"), Dialect::Podman).ok(),
             ImageVolumes::Ignored => return,
         };
-        let Ok(mount) = mount else { continue };
+        let Some(mount) = mount else { continue };
         if !mounts.iter().any(|given| given.target == mount.target) {
             mounts.push(mount);
         }
@@ -212,15 +237,20 @@ fn fill_volumes(
     let mut volumes: Vec<Volume> = Vec::new();
     let known = store.volumes()?;
     for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-        let data = super::volumes::data(store, &mount.source)?;
-        let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
-        if is_empty && !mount.no_copy {
-            copy_up(context, found, &mount.target, &data, machine)?;
-        }
         let is_known = known.iter().any(|volume| volume.name == mount.source);
         let is_new = !is_known && !volumes.iter().any(|volume| volume.name == mount.source);
+        if is_new && mount.has_driver_options {
+            let message = format!("volume {:?} cannot be made with options of a driver", mount.source);
+            return Err(Error::new(Kind::Unsupported, message).with_hint("a volume is a directory of the store"));
+        }
+        let data = super::volumes::data(store, &mount.source)?;
+        let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
+        // A part of a volume is there already, or is none.
+        if is_empty && !mount.no_copy && mount.manner.subpath.is_empty() {
+            copy_up(context, found, &mount.target, &data, machine)?;
+        }
         if is_new {
-            let configuration = "{\"Labels\":{}}".to_owned();
+            let configuration = json!({ "Labels": mount.labels }).to_string();
             let name = mount.source.clone();
             volumes.push(Volume { name, anonymous: mount.anonymous, created: now(), configuration, links: 0 });
         }

@@ -37,15 +37,15 @@ pub use copy::{CopyOptions, Incoming, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
-    CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, StartCause, StartFailure, StartStage, Streams, Ulimit,
-    Unwritten, capability_number, check_profile, default_capabilities, first_process,
+    CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, Propagation, StartCause, StartFailure, StartStage, Streams,
+    Ulimit, Unwritten, capability_number, check_profile, default_capabilities, first_process,
 };
 pub use dhow_sandbox::user_namespace;
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
 pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub(crate) use mounts::cleaned;
-pub use mounts::{Mount, MountKind, Refusal};
+pub use mounts::{Dialect, Mount, MountKind, Refusal};
 pub use remove::{RemoveOptions, prune, remove};
 pub use rename::rename;
 pub use run::{Run, Witness, run, start};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::beneath::{Dir, set_mode, set_owner};
 use dhow_base::fs::{AtomicFile, Durability, create_dir_all, read_limited, remove_dir_all};
 use dhow_base::{Error, Result};
-use dhow_sandbox::container::{Habits, MountSource, MountSpec};
+use dhow_sandbox::container::{Habits, Manner, Memory, MountSource, MountSpec};
 use dhow_store::Store;
 
 use super::hosts;
@@ -83,7 +83,7 @@ fn own_files(
             continue;
         }
         let what = MountSource::Bind { source: path, recursive: false };
-        mounts.push(MountSpec { target, what, read_only: settings.read_only });
+        mounts.push(MountSpec { target, what, read_only: settings.read_only, manner: Manner::default() });
     }
     Ok(mounts)
 }
@@ -119,7 +119,8 @@ pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directo
         let source = directory.join(name);
         if source.exists() {
             let what = MountSource::Bind { source, recursive: false };
-            mounts.push(MountSpec { target: format!("/etc/{name}"), what, read_only: false });
+            let target = format!("/etc/{name}");
+            mounts.push(MountSpec { target, what, read_only: false, manner: Manner::default() });
         }
     }
     let is_shown = |mount: &&Mount| mount.kind != MountKind::Device && !mount.overlaid;
@@ -141,17 +142,17 @@ fn outermost_first(mounts: &mut [MountSpec]) {
 
 fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
     let what = match mount.kind {
-        MountKind::Bind => MountSource::Bind { source: PathBuf::from(&mount.source), recursive: true },
+        MountKind::Bind => MountSource::Bind { source: PathBuf::from(&mount.source), recursive: !mount.manner.shallow },
         MountKind::Volume => MountSource::Volume(super::volumes::data(store, &mount.source)?),
-        MountKind::Tmpfs => MountSource::Tmpfs {
+        MountKind::Tmpfs => MountSource::Tmpfs(Memory {
             options: mount.options.clone(),
             executable: mount.executable,
             gives_rights: mount.gives_rights,
             filled: mount.filled,
-        },
+        }),
         MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
     };
-    Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only })
+    Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only, manner: mount.manner.clone() })
 }
 
 /// The same with what is changed in a directory of its own, which begins as empty as the source is not.
@@ -173,6 +174,7 @@ fn overlaid(spec: MountSpec, changes: &Path, machine: Machine) -> Result<MountSp
 
 /// Memory for what programs write on the way, with what the image has there.
 fn scratch(target: &str) -> MountSpec {
-    let what = MountSource::Tmpfs { options: Vec::new(), executable: true, gives_rights: false, filled: true };
-    MountSpec { target: target.to_owned(), what, read_only: false }
+    let memory = Memory { options: Vec::new(), executable: true, gives_rights: false, filled: true };
+    let (what, manner) = (MountSource::Tmpfs(memory), Manner::default());
+    MountSpec { target: target.to_owned(), what, read_only: false, manner }
 }

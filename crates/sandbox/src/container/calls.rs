@@ -48,7 +48,22 @@ pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
 
 /// Adds attributes to a mount, and with `recursive` to all below it: mount_setattr(2).
 pub(crate) fn add_mount_attributes(mount: impl AsFd, attributes: u64, recursive: bool) -> io::Result<()> {
-    let change = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // A time of reading is one field of several bits, which is cleared before it is set.
+    let clear = if attributes & libc::MOUNT_ATTR__ATIME == 0 { 0 } else { libc::MOUNT_ATTR__ATIME };
+    change_mount(
+        mount,
+        libc::mount_attr { attr_set: attributes, attr_clr: clear, propagation: 0, userns_fd: 0 },
+        recursive,
+    )
+}
+
+/// Says whether mounts pass from and to a mount, and with `recursive` all below it: mount_setattr(2).
+pub(crate) fn change_propagation(mount: impl AsFd, propagation: u32, recursive: bool) -> io::Result<()> {
+    let propagation = propagation.into();
+    change_mount(mount, libc::mount_attr { attr_set: 0, attr_clr: 0, propagation, userns_fd: 0 }, recursive)
+}
+
+fn change_mount(mount: impl AsFd, change: libc::mount_attr, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a constant that ends with a zero, and the structure is as long as the call is told.
     let outcome = unsafe {

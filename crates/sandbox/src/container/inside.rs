@@ -16,6 +16,7 @@ use rustix::mount::{
 };
 
 use super::calls;
+use super::manner::Propagation;
 
 /// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
@@ -186,8 +187,17 @@ pub(crate) fn view(of: impl AsFd, recursive: bool) -> Result<OwnedFd, Errno> {
     open_tree(of, "", flags)
 }
 
+/// Says whether mounts that are made later pass from and to a mount, or all below it.
+pub(crate) fn propagate(mount: impl AsFd, propagation: Propagation) -> Result<(), Errno> {
+    calls::change_propagation(mount, propagation.flags().bits(), propagation.is_recursive())
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}
+
 /// Restricts a mount, and with `recursive` all below it.
 pub(crate) fn restrict(mount: impl AsFd, attributes: MountAttrFlags, recursive: bool) -> Result<(), Errno> {
+    if attributes.is_empty() {
+        return Ok(());
+    }
     calls::add_mount_attributes(mount, u64::from(attributes.bits()), recursive)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
 }

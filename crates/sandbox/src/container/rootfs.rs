@@ -1,7 +1,7 @@
 //! The files of a container: its image, what it changed, and what every container finds.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dhow_base::error::words;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
@@ -10,17 +10,19 @@ use rustix::mount::{
     MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 
-use devices::{Nodes, devices_at, is_common, mount_dev, show_again};
+use devices::{Nodes, mount_dev, show_again};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
 use super::spec::{Habits, MountSource, MountSpec, Spec, StartFailure};
-use super::users::{self, Identity};
-use crate::overlay::Overlay;
+use super::users;
 
 mod devices;
 mod filling;
 mod layers;
+mod memory;
+mod mounts;
+mod outside;
 
 pub(crate) use devices::add_console;
 pub(crate) use layers::lay_over;
@@ -68,6 +70,7 @@ const NOTHING_SPECIAL: MountAttrFlags =
 /// Takes this process out of the machine's mounts, and makes the container's. Returns its root, which is not entered yet, and its
 /// `/dev`.
 pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
+    let connected = outside::connected(&spec.mounts, spec.habits)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(failed("/"))?;
     let (root, overlay) = mount_root(spec)?;
     let inside = Inside::new(root);
@@ -75,18 +78,11 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
     let system = mount_sys(spec, &inside)?;
     let (devices, nodes) = mount_dev(spec, &inside)?;
     // That there is no such user is told later.
-    let owner = match spec.habits {
-        Habits::Docker => None,
-        Habits::Podman => users::look_up(&inside, &spec.user, &spec.groups, spec.habits).ok(),
-    };
-    for mount in &spec.mounts {
+    let owner = users::look_up(&inside, &spec.user, &spec.groups, spec.habits).ok();
+    let around = mounts::Around { spec, inside: &inside, nodes: &nodes, owner: owner.as_ref() };
+    for (mount, connected) in spec.mounts.iter().zip(connected) {
         outside_proc(&mount.target, &mount.what)?;
-        match &mount.what {
-            MountSource::Overlaid { source, upper, work } => {
-                lay_changes_over(spec, &inside, mount, [source, upper, work])?
-            }
-            _ => add(&inside, mount, &nodes, owner.as_ref())?,
-        }
+        around.add(mount, connected)?;
         if mount.target == "/dev" {
             show_again(&inside, &nodes)?;
         }
@@ -143,9 +139,13 @@ pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
     let inside = Inside::new(open_directory(look.mount_point).map_err(whole)?);
     for mount in look.mounts {
         match &mount.what {
-            MountSource::Bind { source, recursive } => bind(&inside, mount, source, *recursive)?,
-            MountSource::Volume(source) => bind(&inside, mount, source, false)?,
-            MountSource::Device(_) | MountSource::Tmpfs { .. } | MountSource::Overlaid { .. } => {}
+            MountSource::Bind { source, recursive } => {
+                mounts::bind(&inside, mount, source, *recursive, mounts::Outside::without_devices())?;
+            }
+            MountSource::Volume(source) => {
+                mounts::bind(&inside, mount, source, false, mounts::Outside::without_devices())?
+            }
+            MountSource::Device(_) | MountSource::Tmpfs(_) | MountSource::Overlaid { .. } => {}
         }
     }
     if look.read_only {
@@ -232,114 +232,8 @@ fn is_unified() -> bool {
     std::fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok()
 }
 
-/// Shows a file or directory of the machine.
-fn bind(inside: &Inside, mount: &MountSpec, source: &Path, recursive: bool) -> Result<(), StartFailure> {
-    let path = Path::new(&mount.target);
-    let told = |error| failed(&mount.target)(error);
-    let found = openat(CWD, source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
-    let found = found.map_err(|error| failed(&source.to_string_lossy())(error))?;
-    let is_directory = FileType::from_raw_mode(fstat(&found).map_err(told)?.st_mode) == FileType::Directory;
-    if is_directory && path == Path::new("/dev/null") {
-        // A program's streams are opened there again by runc, which then finds out.
-        let message = "error reopening /dev/null inside container: open /dev/null: is a directory";
-        return Err(StartFailure::building(message, Errno::ISDIR));
-    }
-    let point = if is_directory { inside.directory(path) } else { inside.file(path) };
-    let misfits = |error| misfit(error, source, &mount.target);
-    let point = point.map_err(misfits)?;
-    let is_on_directory = FileType::from_raw_mode(fstat(&point).map_err(told)?.st_mode) == FileType::Directory;
-    if is_on_directory != is_directory {
-        return Err(misfits(Errno::NOTDIR));
-    }
-    not_in_proc(&point, &source.to_string_lossy(), &mount.target)?;
-    let seen = view(&found, recursive).map_err(told)?;
-    restrict(&seen, restriction(mount) | MountAttrFlags::MOUNT_ATTR_NODEV, recursive).map_err(told)?;
-    attach(&seen, &point).map_err(misfits)
-}
-
-/// Shows a directory of the machine with another one laid over it, which takes what is changed.
-fn lay_changes_over(spec: &Spec, inside: &Inside, mount: &MountSpec, paths: [&PathBuf; 3]) -> Result<(), StartFailure> {
-    let [source, upper, work] = paths.map(PathBuf::as_path);
-    let told = |error| failed(&mount.target)(error);
-    let point = inside.directory(Path::new(&mount.target)).map_err(|error| misfit(error, source, &mount.target))?;
-    not_in_proc(&point, &source.to_string_lossy(), &mount.target)?;
-    let overlay = Overlay { lower: &[source], upper: Some((upper, work)), user_xattr: spec.in_user_namespace };
-    let mounted = overlay.mount(&spec.root.scratch).map_err(told)?;
-    restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(told)?;
-    attach(&mounted, &point).map_err(told)
-}
-
 fn restriction(mount: &MountSpec) -> MountAttrFlags {
     if mount.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
-}
-
-fn add(inside: &Inside, mount: &MountSpec, nodes: &Nodes, owner: Option<&Identity>) -> Result<(), StartFailure> {
-    let path = Path::new(&mount.target);
-    let told = |error| failed(&mount.target)(error);
-    let read_only = restriction(mount);
-    match &mount.what {
-        // Hiding a file behind the null device is a habit of many.
-        MountSource::Bind { source, .. } if is_common(source) => show_device(inside, source, path, read_only, nodes),
-        MountSource::Bind { source, recursive } => bind(inside, mount, source, *recursive),
-        MountSource::Volume(source) => {
-            if let Some(owner) = owner.filter(|_| inside.find(path).is_err_and(|error| error == Errno::NOENT)) {
-                owner.take_over(source).map_err(told)?;
-            }
-            bind(inside, mount, source, false)
-        }
-        // It is not this function's.
-        MountSource::Overlaid { .. } => Ok(()),
-        MountSource::Device(source) => devices_at(source, path)
-            .iter()
-            .try_for_each(|(source, target)| show_device(inside, source, target, read_only, nodes)),
-        MountSource::Tmpfs { options, executable, gives_rights, filled } => {
-            let image_has_it = inside.open(path, OFlags::PATH | OFlags::DIRECTORY).is_ok();
-            let point = inside.directory(path).map_err(|error| misfit(error, Path::new("tmpfs"), &mount.target))?;
-            not_in_proc(&point, "tmpfs", &mount.target)?;
-            let options: Vec<(&str, &str)> =
-                options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            let mut attributes = read_only | MountAttrFlags::MOUNT_ATTR_NODEV;
-            if !gives_rights {
-                attributes |= MountAttrFlags::MOUNT_ATTR_NOSUID;
-            }
-            if !executable {
-                attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
-            }
-            let mounted =
-                file_system("tmpfs", &options, attributes - MountAttrFlags::MOUNT_ATTR_RDONLY).map_err(told)?;
-            if image_has_it && !options.iter().any(|(name, _)| *name == "mode") {
-                filling::take_mode(&point, &mounted).map_err(told)?;
-            }
-            if *filled && image_has_it {
-                filling::fill(&point, &mounted).map_err(|error| {
-                    StartFailure::setup(format!(
-                        "cannot copy what is in {:?} to memory: {}",
-                        mount.target,
-                        words(&error)
-                    ))
-                })?;
-            }
-            restrict(&mounted, read_only, false).map_err(told)?;
-            attach(&mounted, &point).map_err(told)
-        }
-    }
-}
-
-fn show_device(
-    inside: &Inside,
-    source: &Path,
-    target: &Path,
-    read_only: MountAttrFlags,
-    nodes: &Nodes,
-) -> Result<(), StartFailure> {
-    let shown = target.to_string_lossy();
-    let told = |error| failed(&shown)(error);
-    let seen = nodes.like(source)?;
-    let point = inside.file(target).map_err(|error| misfit(error, source, &shown))?;
-    not_in_proc(&point, &source.to_string_lossy(), &shown)?;
-    let restricted = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    restrict(&seen, read_only | restricted, false).map_err(told)?;
-    attach(&seen, &point).map_err(|error| misfit(error, source, &shown))
 }
 
 /// As [`not_in_proc`], before anything would have to be made there.
@@ -352,7 +246,7 @@ fn outside_proc(target: &str, what: &MountSource) -> Result<(), StartFailure> {
         | MountSource::Volume(source)
         | MountSource::Overlaid { source, .. }
         | MountSource::Device(source) => source.to_string_lossy(),
-        MountSource::Tmpfs { .. } => "tmpfs".into(),
+        MountSource::Tmpfs(_) => "tmpfs".into(),
     };
     Err(inside_proc(&source, target))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::manner::Manner;
 use super::seccomp::CallFilter;
 use super::ulimits::Ulimit;
 
@@ -126,6 +127,8 @@ pub struct MountSpec {
     pub what: MountSource,
     /// Whether it can only be read.
     pub read_only: bool,
+    /// What else is said of it.
+    pub manner: Manner,
 }
 
 /// What to mount.
@@ -152,16 +155,20 @@ pub enum MountSource {
     /// A device node of this machine.
     Device(PathBuf),
     /// Memory.
-    Tmpfs {
-        /// Options of the file system, such as `size=65536k` or `mode=1777`.
-        options: Vec<(String, String)>,
-        /// Whether programs in it can be started.
-        executable: bool,
-        /// Whether programs in it can give the rights of their owners.
-        gives_rights: bool,
-        /// Whether it begins with what the image has in its place.
-        filled: bool,
-    },
+    Tmpfs(Memory),
+}
+
+/// A file system in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Its options, such as `size=65536k` or `mode=1777`; one without a value is a word alone, such as `sync`.
+    pub options: Vec<(String, String)>,
+    /// Whether programs in it can be started.
+    pub executable: bool,
+    /// Whether programs in it can give the rights of their owners.
+    pub gives_rights: bool,
+    /// Whether it begins with what the image has in its place.
+    pub filled: bool,
 }
 
 /// Why a container's program was not started.

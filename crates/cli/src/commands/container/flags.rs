@@ -8,8 +8,8 @@ use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{
-    self, Capabilities, Habits, Mount, Network as ContainerNetwork, Options, Refusal, RemoveOptions, Settings, Ulimit,
-    capability_number,
+    self, Capabilities, Dialect, Habits, Mount, MountKind, Network as ContainerNetwork, Options, Refusal,
+    RemoveOptions, Settings, Ulimit, capability_number,
 };
 use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
@@ -134,7 +134,12 @@ pub(super) struct Flags {
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
     /// Mount a volume or a directory
-    #[arg(short, long, value_name = "list", help = "Mount a volume or a directory: \"[source:]target[:ro]\"")]
+    #[arg(
+        short,
+        long,
+        value_name = "list",
+        help = "Mount a volume or a directory: \"[source:]target[:options]\", such as ro, nocopy, shared"
+    )]
     volume: Vec<String>,
     /// Directory that the program starts in
     #[arg(short, long, value_name = "string")]
@@ -223,8 +228,6 @@ impl Flags {
 
     fn check_as_podman(&self) -> Outcome {
         self.volume.iter().try_for_each(|text| podman::check_volume(&from_here(text)))?;
-        self.mount.iter().try_for_each(|text| podman::check_mount(text))?;
-        self.tmpfs.iter().try_for_each(|text| podman::check_tmpfs(text))?;
         self.name.iter().try_for_each(|name| podman::check_name(name))?;
         self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
@@ -319,18 +322,28 @@ impl Flags {
     /// What is to be mounted, each at a place of its own.
     fn mounts(&self, session: &Session<'_>) -> Outcome<Vec<Mount>> {
         type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
-        let habits = habits(session.personality);
+        let dialect = dialect(session.personality);
+        let here = std::path::absolute(".").unwrap_or_default();
+        let told = |flag: &'static str, text: &str, refusal: Refusal| match refusal {
+            Refusal::Value(error) => misread(session, text, flag, &error.to_string()),
+            Refusal::Client(error) => Failure::Client(error.to_string()),
+            Refusal::Engine(error) => error.into(),
+        };
+        let volume = |text: &str| {
+            Mount::volume(&from_here(text), dialect).map_err(|refusal| told("-v, --volume", text, refusal))
+        };
         let long = |text: &str| {
-            Mount::long(text).map(|mount| mount.with_habits(habits)).map_err(|refusal| match refusal {
-                Refusal::Client(error) => misread(session, text, "--mount", &error.to_string()),
-                Refusal::Engine(error) => error.into(),
-            })
+            let mount = Mount::long(text, dialect, &here).map_err(|refusal| told("--mount", text, refusal))?;
+            if mount.kind == MountKind::Bind && dialect == Dialect::Podman {
+                podman::check_source(&mount.source)?;
+            }
+            Ok(mount)
         };
         let mut mounts: Vec<Mount> = Vec::new();
         let kinds: [(&[String], Reader<'_>); 4] = [
-            (&self.volume, &|text| volume(session.personality, &from_here(text))),
+            (&self.volume, &volume),
             (&self.mount, &long),
-            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, habits)?)),
+            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, dialect)?)),
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
         ];
         for (texts, read) in kinds {
@@ -458,17 +471,12 @@ impl Flags {
     }
 }
 
-/// What `--volume` says; podman lays changes over what is mounted where it is told to (`O`).
-fn volume(personality: Personality, text: &str) -> Outcome<Mount> {
-    let (volume, options) = match text.splitn(3, ':').collect::<Vec<_>>()[..] {
-        [source, target, options] => (format!("{source}:{target}"), options),
-        _ => (text.to_owned(), ""),
-    };
-    let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
-    match options {
-        _ if is_docker || !options.split(',').any(|option| option == "O") => Ok(Mount::volume(text)?),
-        "O" => Ok(Mount { overlaid: true, ..Mount::volume(&volume)? }),
-        _ => Err(Failure::Client("can't use 'O' with other options".to_owned())),
+/// Whose way to say what is mounted counts.
+fn dialect(personality: Personality) -> Dialect {
+    match personality {
+        Personality::Docker | Personality::Docker29 => Dialect::Docker,
+        Personality::Podman => Dialect::Podman,
+        Personality::Dhow => Dialect::Either,
     }
 }
 

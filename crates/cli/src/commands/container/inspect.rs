@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dhow_ops::Context;
-use dhow_ops::container::{self, Mount, MountKind, Network, State};
+use dhow_ops::container::{self, Mount, MountKind, Network, Propagation, State};
 use dhow_template::{Options, Template, Value as TemplateValue};
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ fn shown(context: &Context, mount: &Mount) -> Option<Value> {
     match mount.kind {
         MountKind::Bind => Some(json!({
             "Type": "bind", "Source": mount.source, "Destination": mount.target, "Mode": if writable { "" } else { "ro" }, "RW": writable,
-            "Propagation": "rprivate",
+            "Propagation": mount.manner.propagation.unwrap_or(Propagation::RPrivate).word(),
         })),
         MountKind::Volume => Some(json!({
             "Type": "volume", "Name": mount.source, "Source": container::volume_directory(context, &mount.source),

@@ -33,12 +33,15 @@ impl Mount {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Refusal;
     use super::super::tests::shown;
     use super::*;
 
     #[test]
     fn devices_read_as_docker_reads_them() {
-        let check = |text: &str, expected: &str| assert_eq!(shown(Mount::device(text)), expected, "{text}");
+        let check = |text: &str, expected: &str| {
+            assert_eq!(shown(Mount::device(text).map_err(Refusal::Engine)), expected, "{text}");
+        };
         check("/dev/fuse", "device /dev/fuse->/dev/fuse");
         check("/dev/a:/dev/b:r", "device /dev/a->/dev/b ro");
         check("/dev/a:rw", "device /dev/a->/dev/a");

@@ -1,105 +1,225 @@
-//! `--mount`: the long way to say what is mounted.
+//! `--mount`: the long way to say what is mounted, as docker reads it (docker/cli, `opts/mount.go`).
+
+use std::path::Path;
 
 use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::Propagation;
 
-use super::{Mount, MountKind};
+use super::volume::not_mapped;
+use super::{Dialect, Mount, MountKind, Refusal, cleaned, csv};
 use crate::container::size;
 
 impl Mount {
-    /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`.
+    /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`. A source that begins with `./` is below `here`.
     ///
     /// # Errors
-    /// In the words of docker's client, or of its engine.
-    pub fn long(text: &str) -> Result<Self, Refusal> {
-        let mut long = Long { mount: Self::new(MountKind::Volume, "", ""), unknown: None, used: None };
-        for field in text.split(',') {
-            long.read(field).map_err(Refusal::Client)?;
+    /// In the words of docker's client, or of its engine; in podman's.
+    pub fn long(text: &str, dialect: Dialect, here: &Path) -> Result<Self, Refusal> {
+        let value = |message: String| Refusal::Value(Error::new(Kind::Invalid, message));
+        if dialect == Dialect::Podman {
+            return Self::podman_s_long(text, here).map_err(Refusal::Client);
         }
-        let Long { mount, unknown, used } = long;
-        let client = |message: String| Refusal::Client(Error::new(Kind::Invalid, message));
-        let kind = unknown.as_deref().unwrap_or(mount.kind.word());
-        if mount.target.is_empty() {
-            return Err(client("target is required".to_owned()));
+        let mut long = Long::new(dialect);
+        for field in csv::fields(text).map_err(value)? {
+            long.read(&field).map_err(Refusal::Value)?;
         }
-        if let Some(used) = used.map(MountKind::word).filter(|used| *used != kind) {
-            return Err(client(format!("cannot mix '{used}-*' options with mount type '{kind}'")));
-        }
+        long.check().map_err(value)?;
+        let Long { mut mount, unknown, unheeded, .. } = long;
+        mount.source = source_from(here, &mount.source);
+        let engine = |message: String| Refusal::Engine(Error::new(Kind::Invalid, message));
         if let Some(kind) = unknown {
-            let message = format!("invalid mount config for type {kind:?}: mount type unknown");
-            return Err(Refusal::Engine(Error::new(Kind::Invalid, message)));
+            return Err(engine(format!("invalid mount config for type {kind:?}: mount type unknown")));
+        }
+        if let Some(propagation) = unheeded {
+            let of = format!("invalid mount config for type {:?}", mount.kind.word());
+            return Err(engine(format!("{of}: invalid propagation mode: {propagation}")));
         }
         mount.checked().map_err(Refusal::Engine)
     }
 }
 
-/// Who refuses a mount.
-#[derive(Debug)]
-pub enum Refusal {
-    /// Whoever reads the command line: it cannot be understood.
-    Client(Error),
-    /// Whoever mounts: there is no such thing.
-    Engine(Error),
+/// A source, with one that begins with `./` as a path below a directory.
+pub(super) fn source_from(here: &Path, source: &str) -> String {
+    let whole = Some(here.join(source)).filter(|_| source == "." || source.starts_with("./"));
+    whole.and_then(|whole| cleaned(&whole.to_string_lossy())).unwrap_or_else(|| source.to_owned())
+}
+
+/// How far what is below a mount that can only be read can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    Usual,
+    Writable,
+    /// It must not be.
+    ReadOnly,
 }
 
 /// What `--mount` says, as far as it was read.
 struct Long {
     mount: Mount,
+    dialect: Dialect,
     /// A type that there is not.
     unknown: Option<String>,
-    /// The type whose own options were used.
-    used: Option<MountKind>,
+    /// A way for mounts to pass that there is not.
+    unheeded: Option<String>,
+    /// The types whose own options were used.
+    used: Vec<&'static str>,
+    below: Below,
 }
 
 impl Long {
+    fn new(dialect: Dialect) -> Self {
+        let mount = Mount::new(MountKind::Volume, "", "");
+        Self { mount, dialect, unknown: None, unheeded: None, used: Vec::new(), below: Below::Usual }
+    }
+
     fn read(&mut self, field: &str) -> Result<()> {
         let invalid = |message: String| Error::new(Kind::Invalid, message);
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
             None => (field.to_ascii_lowercase(), None),
         };
-        let wrong = || invalid(format!("invalid value for {key}: {}", value.unwrap_or_default()));
-        let flag = || match value {
-            None | Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            Some(_) => Err(wrong()),
+        let Some(value) = value else {
+            match key.as_str() {
+                "readonly" | "ro" => self.mount.read_only = true,
+                "volume-nocopy" => self.volume_s().no_copy = true,
+                "bind-nonrecursive" => self.bind_s().manner.shallow = true,
+                _ if self.dialect == Dialect::Either && self.read_podman_s(&key, field, None)? => {}
+                _ => return Err(invalid(format!("invalid field '{field}' must be a key=value pair"))),
+            }
+            return Ok(());
         };
-        let needed = || value.ok_or_else(|| invalid(format!("invalid field '{field}' must be a key=value pair")));
-        let mount = &mut self.mount;
+        let wrong = || invalid(format!("invalid value for {key}: {value}"));
+        let flag = || boolean(value).ok_or_else(wrong);
         match key.as_str() {
-            "type" => match needed()?.to_ascii_lowercase().as_str() {
-                "bind" => mount.kind = MountKind::Bind,
-                "volume" => mount.kind = MountKind::Volume,
-                "tmpfs" => mount.kind = MountKind::Tmpfs,
+            "type" => match value.to_ascii_lowercase().as_str() {
+                "bind" => self.mount.kind = MountKind::Bind,
+                "volume" => self.mount.kind = MountKind::Volume,
+                "tmpfs" => self.mount.kind = MountKind::Tmpfs,
                 other => self.unknown = Some(other.to_owned()),
             },
-            "source" | "src" => needed()?.clone_into(&mut mount.source),
-            "target" | "dst" | "destination" => needed()?.clone_into(&mut mount.target),
-            "readonly" | "ro" => mount.read_only = flag()?,
-            "volume-nocopy" => {
-                mount.no_copy = flag()?;
-                self.used = Some(MountKind::Volume);
+            "source" | "src" => value.clone_into(&mut self.mount.source),
+            "target" | "dst" | "destination" => value.clone_into(&mut self.mount.target),
+            "readonly" | "ro" => self.mount.read_only = flag()?,
+            "consistency" => {}
+            "bind-propagation" => match Propagation::parse(&value.to_ascii_lowercase()) {
+                Some(Propagation::Unbindable | Propagation::RUnbindable) | None => {
+                    self.bind_s();
+                    self.unheeded = Some(value.to_ascii_lowercase());
+                }
+                propagation => self.bind_s().manner.propagation = propagation,
+            },
+            "bind-nonrecursive" => self.bind_s().manner.shallow = flag()?,
+            "bind-recursive" => self.read_recursive(&key, value)?,
+            "volume-subpath" => value.clone_into(&mut self.volume_s().manner.subpath),
+            "volume-nocopy" => self.volume_s().no_copy = flag()?,
+            "volume-label" => {
+                let (name, text) = value.split_once('=').unwrap_or((value, ""));
+                self.volume_s().labels.extend(Some((name.to_owned(), text.to_owned())).filter(|_| !name.is_empty()));
             }
+            "volume-driver" if matches!(value, "" | "local") => drop(self.volume_s()),
+            "volume-driver" => {
+                return Err(Error::new(Kind::Unsupported, format!("volume driver {value:?} is not supported"))
+                    .with_hint("a volume is a directory of the store, which is the driver \"local\""));
+            }
+            "volume-opt" => self.volume_s().has_driver_options = true,
+            "image-subpath" => self.used.push("image"),
             "tmpfs-size" => {
-                let size = size(needed()?).map_err(|_| wrong())?;
-                mount.options.push(("size".to_owned(), size.to_string()));
-                self.used = Some(MountKind::Tmpfs);
+                let size = size(value).map_err(|_| wrong())?;
+                let memory = self.tmpfs_s();
+                // None is as much as there is, to docker.
+                memory.options.retain(|(name, _)| name != "size");
+                memory.options.extend(Some(("size".to_owned(), size.to_string())).filter(|_| size > 0));
             }
             "tmpfs-mode" => {
-                let mode = needed()?;
-                u32::from_str_radix(mode, 8).map_err(|_| wrong())?;
-                mount.options.push(("mode".to_owned(), mode.to_owned()));
-                self.used = Some(MountKind::Tmpfs);
+                u32::from_str_radix(value, 8).map_err(|_| wrong())?;
+                self.tmpfs_s().set_option("mode", value);
             }
-            "consistency" => {}
-            "bind-propagation" if matches!(value, Some("private" | "rprivate")) => self.used = Some(MountKind::Bind),
-            "bind-propagation" | "bind-recursive" | "bind-nonrecursive" | "volume-driver" | "volume-opt"
-            | "volume-label" | "volume-subpath" | "image-subpath" => {
-                return Err(Error::new(Kind::Unsupported, format!("mount option '{key}' is not supported")));
-            }
-            _ if value.is_none() => drop(needed()?),
+            _ if self.dialect == Dialect::Either && self.read_podman_s(&key, field, Some(value))? => {}
             _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
         }
         Ok(())
+    }
+
+    /// What podman has besides; whether it is that.
+    fn read_podman_s(&mut self, key: &str, field: &str, value: Option<&str>) -> Result<bool> {
+        match (key, value) {
+            ("u" | "chown", value) => match value.map_or(Some(true), boolean) {
+                Some(is_set) => self.mount.manner.owned = is_set,
+                None => return Ok(false),
+            },
+            ("relabel", Some("shared" | "private")) => {}
+            ("idmap", _) => return Err(not_mapped()),
+            (_, None) => {
+                return Ok(!matches!(field, "O" | "copy" | "bind" | "rbind") && self.mount.heed(field));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn read_recursive(&mut self, key: &str, value: &str) -> Result<()> {
+        self.bind_s();
+        match value {
+            "enabled" => {}
+            "disabled" => self.mount.manner.shallow = true,
+            "writable" => self.below = Below::Writable,
+            "readonly" => self.below = Below::ReadOnly,
+            _ => {
+                let known = "must be \"enabled\", \"disabled\", \"writable\", or \"readonly\"";
+                return Err(Error::new(Kind::Invalid, format!("invalid value for {key}: {value} ({known})")));
+            }
+        }
+        Ok(())
+    }
+
+    fn volume_s(&mut self) -> &mut Mount {
+        self.used.push("volume");
+        &mut self.mount
+    }
+
+    fn bind_s(&mut self) -> &mut Mount {
+        self.used.push("bind");
+        &mut self.mount
+    }
+
+    fn tmpfs_s(&mut self) -> &mut Mount {
+        self.used.push("tmpfs");
+        &mut self.mount
+    }
+
+    /// Whether it goes together, once all of it is read.
+    fn check(&mut self) -> Result<(), String> {
+        let kind = self.unknown.as_deref().unwrap_or(self.mount.kind.word());
+        if kind.is_empty() {
+            return Err("type is required".to_owned());
+        }
+        // In docker's order, whichever came first.
+        for used in ["volume", "image", "bind", "tmpfs"] {
+            if used != kind && self.used.contains(&used) {
+                return Err(format!("cannot mix '{used}-*' options with mount type '{kind}'"));
+            }
+        }
+        let needs = |what: &str, needed: &str| {
+            Err(format!("option 'bind-recursive={what}' requires '{needed}' to be specified in conjunction"))
+        };
+        match self.below {
+            Below::Writable if !self.mount.read_only => return needs("writable", "readonly"),
+            Below::ReadOnly if !self.mount.read_only => return needs("readonly", "readonly"),
+            Below::ReadOnly if self.mount.manner.propagation != Some(Propagation::RPrivate) => {
+                return needs("readonly", "bind-propagation=rprivate");
+            }
+            below => self.mount.manner.writable_below = below == Below::Writable,
+        }
+        if self.mount.target.is_empty() { Err("target is required".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -108,32 +228,98 @@ mod tests {
     use super::super::tests::shown;
     use super::*;
 
+    #[track_caller]
+    fn check(dialect: Dialect, text: &str, expected: &str) {
+        assert_eq!(shown(Mount::long(text, dialect, Path::new("/here"))), expected, "{text}");
+    }
+
     #[test]
     fn long_mounts_read_as_docker_reads_them() {
-        let check = |text: &str, expected: &str| {
-            let read = Mount::long(text).map_err(|refusal| match refusal {
-                Refusal::Client(error) => error.context("client"),
-                Refusal::Engine(error) => error,
-            });
-            assert_eq!(shown(read), expected, "{text}");
-        };
+        let check = |text: &str, expected: &str| check(Dialect::Docker, text, expected);
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
+        check("type=bind,src=./a/../c,dst=/b", "bind /here/c->/b");
+        check("type=bind,\"src=/a,b\",dst=/b", "bind /a,b->/b");
         check("target=/b", "volume ->/b anonymous");
         check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
         check("source=v,target=/b", "volume v->/b");
         check(
+            "source=v,target=/b,volume-subpath=a/b,volume-label=c=d,volume-label=e",
+            "volume v->/b  at a/b label c=d label e=",
+        );
+        check("source=v,target=/b,volume-driver=local,volume-opt=type=tmpfs", "volume v->/b driver");
+        check("type=bind,src=/a,dst=/b,bind-propagation=RShared,consistency=x", "bind /a->/b rshared");
+        check("type=bind,src=/a,dst=/b,bind-nonrecursive", "bind /a->/b shallow");
+        check("type=bind,src=/a,dst=/b,bind-nonrecursive=0", "bind /a->/b");
+        check("type=bind,src=/a,dst=/b,bind-recursive=disabled", "bind /a->/b shallow");
+        check("type=bind,src=/a,dst=/b,bind-recursive=enabled", "bind /a->/b");
+        check("type=bind,src=/a,dst=/b,ro,bind-recursive=writable", "bind /a->/b ro,writable-below");
+        check(
+            "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=rprivate",
+            "bind /a->/b ro,rprivate",
+        );
+        check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
+        check("type=tmpfs,target=/b,tmpfs-size=0", "tmpfs ->/b");
+    }
+
+    #[test]
+    fn long_mounts_that_cannot_be_are_refused_as_docker_refuses_them() {
+        let check = |text: &str, expected: &str| check(Dialect::Docker, text, expected);
+        check(
             "source=-,target=/b",
             "create -: volume name is too short, names should be at least two alphanumeric characters",
         );
-        check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=bind,target=/b", "invalid mount config for type \"bind\": field Source must not be empty");
         check("type=odd,target=/b", "invalid mount config for type \"odd\": mount type unknown");
-        check("type=bind,source=/a", "client: target is required");
-        check("odd=1", "client: unexpected key 'odd' in 'odd=1'");
-        check("odd", "client: invalid field 'odd' must be a key=value pair");
-        check("type", "client: invalid field 'type' must be a key=value pair");
-        check("type=tmpfs,dst=/x,tmpfs-mode=9", "client: invalid value for tmpfs-mode: 9");
-        check("type=tmpfs,dst=/x,tmpfs-size=z", "client: invalid value for tmpfs-size: z");
-        check("type=bind,src=/a,dst=/x,tmpfs-size=1", "client: cannot mix 'tmpfs-*' options with mount type 'bind'");
+        let invalid = |text: &str, kind: &str, what: &str| {
+            check(text, &format!("invalid mount config for type {kind:?}: {what}"));
+        };
+        invalid("type=bind,src=/a,dst=/b,bind-propagation=odd", "bind", "invalid propagation mode: odd");
+        invalid("dst=/b,ro", "volume", "must not set ReadOnly mode when using anonymous volumes");
+        invalid("dst=/b,volume-subpath=a", "volume", "must not set Subpath when using anonymous volumes");
+        invalid("src=v,dst=/b,volume-subpath=../a", "volume", "subpath must be a relative path within the volume");
+        for (text, words) in [
+            ("", "EOF"),
+            ("type=bind,source=/a", "target is required"),
+            ("type=,dst=/b", "type is required"),
+            ("odd=1", "unexpected key 'odd' in 'odd=1'"),
+            ("odd", "invalid field 'odd' must be a key=value pair"),
+            ("type", "invalid field 'type' must be a key=value pair"),
+            ("type=tmpfs,dst=/x,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
+            ("type=tmpfs,dst=/x,tmpfs-size=z", "invalid value for tmpfs-size: z"),
+            ("type=bind,src=/a,dst=/x,ro=x", "invalid value for ro: x"),
+            ("type=bind,src=/a,dst=/x,tmpfs-size=1", "cannot mix 'tmpfs-*' options with mount type 'bind'"),
+            ("dst=/x,bind-propagation=x", "cannot mix 'bind-*' options with mount type 'volume'"),
+            ("dst=/x,image-subpath=x", "cannot mix 'image-*' options with mount type 'volume'"),
+            ("src=v,dst=/x,volume-driver=odd", "volume driver \"odd\" is not supported"),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=x",
+                "invalid value for bind-recursive: x (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,bind-recursive=writable",
+                "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction",
+            ),
+            (
+                "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly",
+                "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction",
+            ),
+            ("type=bind,src=/a,dst=/b,U", "invalid field 'U' must be a key=value pair"),
+            ("type=bind,src=/a,dst=/b,relabel=shared", "unexpected key 'relabel' in 'relabel=shared'"),
+        ] {
+            check(text, &format!("value: {words}"));
+        }
+    }
+
+    #[test]
+    fn dhow_takes_what_podman_has_besides() {
+        let check = |text: &str, expected: &str| check(Dialect::Either, text, expected);
+        check("type=bind,src=/a,dst=/b,U,noexec,relabel=shared,shared", "bind /a->/b noexec,owned,shared");
+        check("type=bind,src=/a,dst=/b,chown=false,z", "bind /a->/b");
+        check("type=tmpfs,dst=/b,exec,noatime", "tmpfs ->/b exec,noatime");
+        check("type=bind,src=/a,dst=/b,odd", "value: invalid field 'odd' must be a key=value pair");
+        check(
+            "type=bind,src=/a,dst=/b,idmap",
+            "value: mount option \"idmap\" is not supported: owners are the same inside and outside",
+        );
     }
 }

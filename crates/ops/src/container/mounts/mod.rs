@@ -1,14 +1,19 @@
 //! What is mounted in a container: `--volume`, `--mount`, `--tmpfs` and `--device`, as docker reads them.
 
+mod csv;
 mod device;
 mod long;
+mod podman;
 mod tmpfs;
 mod volume;
+mod words;
+
+use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::Manner;
 use serde::{Deserialize, Serialize};
 
-pub use self::long::Refusal;
 use super::names::check_named;
 
 /// Something that is mounted in a container.
@@ -50,6 +55,37 @@ pub struct Mount {
     /// Whether what the container changes is laid over it, and gone with the run, as with podman's `O`.
     #[serde(default)]
     pub overlaid: bool,
+    /// What else is said of how it is mounted.
+    #[serde(default)]
+    pub manner: Manner,
+    /// Labels of a volume, if it is made for this.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether something is said to a driver of volumes, if the volume is made for this.
+    #[serde(default)]
+    pub has_driver_options: bool,
+}
+
+/// Whose way to say what is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Docker's.
+    Docker,
+    /// Podman's.
+    Podman,
+    /// Docker's, with what podman has besides.
+    Either,
+}
+
+/// Who refuses a mount.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Whoever reads the command line: this value cannot be understood.
+    Value(Error),
+    /// Whoever reads the command line, when all of it is read.
+    Client(Error),
+    /// Whoever mounts: there is no such thing.
+    Engine(Error),
 }
 
 /// What is mounted.
@@ -81,6 +117,9 @@ impl Mount {
             filled: false,
             anonymous: false,
             overlaid: false,
+            manner: Manner::default(),
+            labels: BTreeMap::new(),
+            has_driver_options: false,
         }
     }
 
@@ -98,7 +137,16 @@ impl Mount {
                 return Err(of(&format!("invalid mount path: '{}' mount path must be absolute", self.source)));
             }
             MountKind::Tmpfs if !self.source.is_empty() => return Err(of("field Source must not be specified")),
+            MountKind::Volume if self.source.is_empty() && !self.manner.subpath.is_empty() => {
+                return Err(of("must not set Subpath when using anonymous volumes"));
+            }
+            MountKind::Volume if self.source.is_empty() && self.read_only => {
+                return Err(of("must not set ReadOnly mode when using anonymous volumes"));
+            }
             MountKind::Volume if self.source.is_empty() => self.anonymous = true,
+            MountKind::Volume if !is_below(&self.manner.subpath) => {
+                return Err(of("subpath must be a relative path within the volume"));
+            }
             MountKind::Volume => check_named(&self.source)?,
             _ => {}
         }
@@ -118,6 +166,20 @@ impl MountKind {
     }
 }
 
+/// Whether a relative path does not lead out of where it starts (Go's `filepath.IsLocal`).
+fn is_below(path: &str) -> bool {
+    let mut depth = 0_i64;
+    let stays = path.split('/').all(|part| {
+        depth += match part {
+            "" | "." => 0,
+            ".." => -1,
+            _ => 1,
+        };
+        depth >= 0
+    });
+    stays && !path.starts_with('/')
+}
+
 /// An absolute path without detours.
 pub(crate) fn cleaned(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
@@ -133,25 +195,56 @@ pub(crate) fn cleaned(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use dhow_sandbox::container::AccessTimes;
+
     use super::*;
 
     /// A mount in a line, for the tests of what reads it.
-    pub(super) fn shown(mount: Result<Mount>) -> String {
+    pub(super) fn shown(mount: Result<Mount, Refusal>) -> String {
         match mount {
             Ok(mount) => {
+                let manner = &mount.manner;
                 let flags = [
                     ("ro", mount.read_only),
                     ("nocopy", mount.no_copy),
                     ("anonymous", mount.anonymous),
                     ("exec", mount.executable),
+                    ("suid", mount.gives_rights),
+                    ("overlaid", mount.overlaid),
+                    ("driver", mount.has_driver_options),
+                    ("shallow", manner.shallow),
+                    ("writable-below", manner.writable_below),
+                    ("noexec", manner.no_exec),
+                    ("nosuid", manner.no_suid),
+                    ("dev", manner.devices == Some(true)),
+                    ("nodev", manner.devices == Some(false)),
+                    ("owned", manner.owned),
+                    ("noatime", manner.access_times == AccessTimes::Never),
+                    ("strictatime", manner.access_times == AccessTimes::Always),
+                    ("nodiratime", manner.no_directory_access_times),
                 ];
-                let flags: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect();
+                let flags = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name);
+                let flags: Vec<&str> = flags.chain(manner.propagation.map(|propagation| propagation.word())).collect();
                 let options: String = mount.options.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-                format!("{} {}->{} {}{options}", mount.kind.word(), mount.source, mount.target, flags.join(","))
-                    .trim_end()
-                    .to_owned()
+                let subpath = Some(format!(" at {}", manner.subpath)).filter(|_| !manner.subpath.is_empty());
+                let labels: String =
+                    mount.labels.iter().map(|(name, value)| format!(" label {name}={value}")).collect();
+                let flags = flags.join(",");
+                let rest = format!("{flags}{options}{}{labels}", subpath.unwrap_or_default());
+                format!("{} {}->{} {rest}", mount.kind.word(), mount.source, mount.target).trim_end().to_owned()
             }
-            Err(error) => error.to_string(),
+            Err(Refusal::Value(error)) => format!("value: {error}"),
+            Err(Refusal::Client(error)) => format!("client: {error}"),
+            Err(Refusal::Engine(error)) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn paths_below_stay_there() {
+        for (path, expected) in
+            [("", true), ("a/b", true), ("a/../b", true), ("..", false), ("a/../../b", false), ("/a", false)]
+        {
+            assert_eq!(is_below(path), expected, "{path}");
         }
     }
 }

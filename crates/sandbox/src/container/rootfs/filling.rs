@@ -6,14 +6,23 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use dhow_base::beneath::{Dir, FileKind, Stat};
-use rustix::fs::{Mode, OFlags, fchmod, fstat, openat};
+use rustix::fs::{Mode, OFlags, fchmod, fchown, fstat, openat};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+
+use super::super::users::Identity;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Gives memory the rights of the directory that it is mounted over, as runc does.
 pub(super) fn take_mode(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
     fchmod(openat(to, ".", DIRECTORY, Mode::empty())?, Mode::from_raw_mode(fstat(from)?.st_mode & 0o7777))
+}
+
+/// Gives memory to a user, without what is in it.
+pub(super) fn take_owner(owner: &Identity, of: &OwnedFd) -> Result<(), Errno> {
+    let (uid, gid) = (Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)));
+    fchown(openat(of, ".", DIRECTORY, Mode::empty())?, uid, gid)
 }
 
 /// Copies what is in one directory to another, which is empty.
