@@ -1,23 +1,21 @@
 //! `images`, `image ls`
 
+mod shown;
 mod view;
 mod wholes;
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
 use clap::Args;
 use dhow_ops::{Context, images, settings};
-use dhow_spec::{Repository, Tag};
 
 use super::filters;
 use crate::errors::{Failure, Outcome};
 use crate::format::list;
 use crate::format::table::Columns;
-use crate::format::{ListFormat, NONE, ago, json, units};
+use crate::format::{ListFormat, ago, json};
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb};
+use shown::Shown;
 
 /// Words of `image`, as docker lists them for the hint at a typing mistake.
 const IMAGE_WORDS: [&str; 13] =
@@ -263,112 +261,11 @@ fn parse_sort(text: &str) -> Result<images::Sort, String> {
     })
 }
 
-/// A row as texts.
-#[derive(Clone, Debug)]
-struct Shown<'a> {
-    repository: &'a str,
-    tag: &'a str,
-    digest: &'a str,
-    id: &'a str,
-    created: Option<i64>,
-    created_since: Rc<str>,
-    /// When the image was last used, and how long ago that is.
-    used: Option<(i64, String)>,
-    bytes: u64,
-    size: Rc<str>,
-}
-
-impl<'a> Shown<'a> {
-    fn all(rows: &'a [images::Row], options: &Images, with_digests: bool, now: i128) -> impl Iterator<Item = Self> {
-        let mut texts = Texts::new(now);
-        rows.iter().map(move |row| {
-            texts.follow(row);
-            Self::new(row, options, with_digests, &texts)
-        })
-    }
-
-    fn new(row: &'a images::Row, options: &Images, with_digests: bool, texts: &Texts) -> Self {
-        let digest = match &row.digest {
-            Some(digest) if options.digests || (with_digests && row.tag.is_some()) => digest.as_str(),
-            // Docker leaves the field empty where the digest is the only name, and does not look it up elsewhere.
-            _ if row.repository.is_some() && row.tag.is_none() => "",
-            _ => NONE,
-        };
-        Self {
-            repository: row.repository.as_ref().map_or(NONE, Repository::familiar),
-            tag: row.tag.as_ref().map_or(NONE, Tag::as_str),
-            digest,
-            id: if options.no_trunc { row.id.as_str() } else { row.id.short() },
-            created: row.created,
-            created_since: texts.created_since.clone(),
-            used: row.last_used.map(|used| (used, ago::ago(used.into(), texts.now))),
-            bytes: row.size,
-            size: texts.size.clone(),
-        }
-    }
-
-    /// The object of `--format json`. Docker's numbers of containers and shared bytes are not asked for by its own list
-    /// command either.
-    fn object(&self) -> BTreeMap<&'static str, String> {
-        let unknown = || "N/A".to_owned();
-        let mut object = BTreeMap::from([
-            ("Containers", unknown()),
-            ("CreatedAt", self.created_at()),
-            ("CreatedSince", self.created_since.to_string()),
-            ("Digest", self.digest.to_string()),
-            ("ID", self.id.to_string()),
-            ("Repository", self.repository.to_string()),
-            ("SharedSize", unknown()),
-            ("Size", self.size.to_string()),
-            ("Tag", self.tag.to_string()),
-            ("UniqueSize", unknown()),
-            ("VirtualSize", units::human_size(self.bytes)),
-        ]);
-        if let Some((at, since)) = &self.used {
-            object.extend([("LastUsed", since.clone()), ("LastUsedAt", ago::go_time((*at).into()))]);
-        }
-        object
-    }
-
-    /// Not worked out for the table, which does not show it: time zones are slow where there are many rows.
-    fn created_at(&self) -> String {
-        self.created.map_or_else(|| ago::GO_ZERO_TIME.to_owned(), |created| ago::go_time(created.into()))
-    }
-}
-
-/// The texts of a row that are worked out: mostly it is another name of the image above, and they are the same.
-#[derive(Debug)]
-struct Texts {
-    now: i128,
-    created: Option<i64>,
-    created_since: Rc<str>,
-    bytes: u64,
-    size: Rc<str>,
-}
-
-impl Texts {
-    fn new(now: i128) -> Self {
-        Self { now, created: None, created_since: "".into(), bytes: 0, size: units::short_size(0).into() }
-    }
-
-    fn follow(&mut self, row: &images::Row) {
-        if self.created != row.created {
-            self.created = row.created;
-            let since = row.created.map(|created| ago::ago(created.into(), self.now));
-            self.created_since = since.unwrap_or_default().into();
-        }
-        if self.bytes != row.size {
-            self.bytes = row.size;
-            self.size = units::short_size(row.size).into();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::{Command, FromArgMatches};
-    use dhow_spec::Digest;
+    use dhow_spec::{Digest, Repository, Tag};
 
     const NOW: i128 = 1_795_471_661_000_000_000;
     const HOUR: i128 = 3_600_000_000_000;

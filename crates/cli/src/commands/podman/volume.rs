@@ -1,17 +1,15 @@
 //! `volume` of podman
 
-use std::collections::BTreeMap;
+mod filter;
+mod shown;
 
 use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::Context;
 use dhow_ops::container::{self, RemoveOptions, VolumeDetails};
-use dhow_template::{Field, Type, Value};
-use jiff::Timestamp;
-use serde::Serialize;
+use dhow_template::Type;
 
 use super::super::container::machine;
-use super::super::filters::{by_name, has_label};
 use super::super::targets;
 use super::super::volume::{LOCAL, OPTIONS_REFUSED, labels, operand};
 use super::container::NAMES;
@@ -19,10 +17,11 @@ use super::filters;
 use super::inspect::fill;
 use super::prune::{confirm, refusal};
 use crate::errors::{FAILED, Failure, Outcome};
-use crate::format::object;
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb};
+use filter::chosen;
+use shown::shown;
 
 /// Exit code of podman's for a volume that a container uses.
 const IN_USE: u8 = 2;
@@ -160,46 +159,6 @@ impl Verb for List {
     }
 }
 
-/// The volumes that fit all filters; of several values of one name, any will do.
-fn chosen(context: &Context, terms: &[(String, String)]) -> Outcome<Vec<VolumeDetails>> {
-    let mut volumes = container::volumes(context)?;
-    for (name, values) in by_name(terms) {
-        check_filter(name, &values)?;
-        volumes.retain(|volume| match name {
-            "label" => values.iter().all(|value| fits(volume, name, value)),
-            _ => values.iter().any(|value| fits(volume, name, value)),
-        });
-    }
-    Ok(volumes)
-}
-
-fn check_filter(name: &str, values: &[&str]) -> Outcome {
-    let bad = values.iter().find(|value| name == "dangling" && !matches!(**value, "true" | "1" | "false" | "0"));
-    match (name, bad) {
-        (_, Some(value)) => {
-            let message = format!("{value:?} is not a valid value for the \"dangling\" filter - must be true or false");
-            Err(Failure::Client(message))
-        }
-        ("name" | "label" | "dangling" | "driver" | "scope", None) => Ok(()),
-        _ => Err(Failure::Client(format!("{name:?} is an invalid volume filter"))),
-    }
-}
-
-fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
-    let own = volume.volume.name.as_str();
-    match name {
-        "name" => match (value.strip_prefix('^'), value.strip_suffix('$')) {
-            (Some(rest), None) => own.starts_with(rest),
-            (None, Some(rest)) => own.ends_with(rest),
-            (Some(rest), Some(_)) => Some(own) == rest.strip_suffix('$'),
-            (None, None) => own.contains(value),
-        },
-        "label" => has_label(&volume.labels, value),
-        "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
-        _ => value == LOCAL,
-    }
-}
-
 /// The arguments of `volume inspect`.
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
@@ -269,67 +228,6 @@ fn named<'v>(volumes: &'v [VolumeDetails], name: &str) -> Result<Option<&'v Volu
     match (matches.next(), matches.next()) {
         (Some(_), Some(_)) => Err(format!("more than one result for volume name {name:?}: volume already exists")),
         (found, _) => Ok(found),
-    }
-}
-
-/// What podman says of a volume, in its order.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Shown<'a> {
-    name: &'a str,
-    driver: &'static str,
-    mountpoint: &'a str,
-    created_at: String,
-    labels: &'a BTreeMap<String, String>,
-    scope: &'static str,
-    options: BTreeMap<(), ()>,
-    mount_count: usize,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    needs_copy_up: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    needs_chown: bool,
-}
-
-fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outcome<Vec<Shown<'a>>> {
-    let containers = container::list(context)?;
-    let running: Vec<_> = containers.iter().filter(|record| record.container.is_running()).collect();
-    let shown = |volume: &'a VolumeDetails| {
-        let name = volume.volume.name.as_str();
-        // Whoever uses it first fills it.
-        let is_fresh = volume.volume.links == 0 && container::is_empty_volume(volume);
-        Shown {
-            name,
-            driver: LOCAL,
-            mountpoint: &volume.directory,
-            created_at: Timestamp::from_nanosecond(volume.volume.created.into()).unwrap_or_default().to_string(),
-            labels: &volume.labels,
-            scope: LOCAL,
-            options: BTreeMap::new(),
-            mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
-            needs_copy_up: is_fresh,
-            needs_chown: is_fresh,
-        }
-    };
-    Ok(volumes.iter().map(shown).collect())
-}
-
-impl Shown<'_> {
-    fn value(&self, kind: &'static str) -> Value {
-        let text = |name, text: &str| Field::new(name, Value::from(text));
-        let labels = self.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
-        let fields = vec![
-            text("Name", self.name),
-            text("Driver", self.driver),
-            text("Mountpoint", self.mountpoint),
-            Field::new("CreatedAt", object::time(&self.created_at)),
-            Field::new("Labels", Value::map(Type::Text, Some(labels))),
-            text("Scope", self.scope),
-            Field::new("Options", Value::map::<&str>(Type::Text, Some(Vec::new()))),
-            Field::new("MountCount", Value::Int64(i64::try_from(self.mount_count).unwrap_or(i64::MAX))),
-            Field::new("NeedsCopyUp", Value::from(self.needs_copy_up)),
-            Field::new("NeedsChown", Value::from(self.needs_chown)),
-        ];
-        Value::structure(kind, fields)
     }
 }
 

@@ -1,0 +1,51 @@
+//! Filters of `volume ls`.
+
+use dhow_ops::Context;
+use dhow_ops::container::{self, VolumeDetails};
+
+use crate::commands::filters::{by_name, has_label};
+use crate::commands::volume::LOCAL;
+use crate::errors::{Failure, Outcome};
+
+/// The volumes that fit all filters; of several values of one name, any will do.
+///
+/// # Errors
+/// Podman's words for filters that are none, and those of the store.
+pub(super) fn chosen(context: &Context, terms: &[(String, String)]) -> Outcome<Vec<VolumeDetails>> {
+    let mut volumes = container::volumes(context)?;
+    for (name, values) in by_name(terms) {
+        check_filter(name, &values)?;
+        volumes.retain(|volume| match name {
+            "label" => values.iter().all(|value| fits(volume, name, value)),
+            _ => values.iter().any(|value| fits(volume, name, value)),
+        });
+    }
+    Ok(volumes)
+}
+
+fn check_filter(name: &str, values: &[&str]) -> Outcome {
+    let bad = values.iter().find(|value| name == "dangling" && !matches!(**value, "true" | "1" | "false" | "0"));
+    match (name, bad) {
+        (_, Some(value)) => {
+            let message = format!("{value:?} is not a valid value for the \"dangling\" filter - must be true or false");
+            Err(Failure::Client(message))
+        }
+        ("name" | "label" | "dangling" | "driver" | "scope", None) => Ok(()),
+        _ => Err(Failure::Client(format!("{name:?} is an invalid volume filter"))),
+    }
+}
+
+fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
+    let own = volume.volume.name.as_str();
+    match name {
+        "name" => match (value.strip_prefix('^'), value.strip_suffix('$')) {
+            (Some(rest), None) => own.starts_with(rest),
+            (None, Some(rest)) => own.ends_with(rest),
+            (Some(rest), Some(_)) => Some(own) == rest.strip_suffix('$'),
+            (None, None) => own.contains(value),
+        },
+        "label" => has_label(&volume.labels, value),
+        "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
+        _ => value == LOCAL,
+    }
+}

@@ -1,0 +1,78 @@
+//! What is known of a volume, in podman's words.
+
+use std::collections::BTreeMap;
+
+use dhow_ops::Context;
+use dhow_ops::container::{self, VolumeDetails};
+use dhow_template::{Field, Type, Value};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::commands::volume::LOCAL;
+use crate::errors::Outcome;
+use crate::format::object;
+
+/// What podman says of a volume, in its order.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Shown<'a> {
+    name: &'a str,
+    driver: &'static str,
+    mountpoint: &'a str,
+    created_at: String,
+    labels: &'a BTreeMap<String, String>,
+    scope: &'static str,
+    options: BTreeMap<(), ()>,
+    mount_count: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    needs_copy_up: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    needs_chown: bool,
+}
+
+/// Asks for what is to be said of volumes.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outcome<Vec<Shown<'a>>> {
+    let containers = container::list(context)?;
+    let running: Vec<_> = containers.iter().filter(|record| record.container.is_running()).collect();
+    let shown = |volume: &'a VolumeDetails| {
+        let name = volume.volume.name.as_str();
+        // Whoever uses it first fills it.
+        let is_fresh = volume.volume.links == 0 && container::is_empty_volume(volume);
+        Shown {
+            name,
+            driver: LOCAL,
+            mountpoint: &volume.directory,
+            created_at: Timestamp::from_nanosecond(volume.volume.created.into()).unwrap_or_default().to_string(),
+            labels: &volume.labels,
+            scope: LOCAL,
+            options: BTreeMap::new(),
+            mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
+            needs_copy_up: is_fresh,
+            needs_chown: is_fresh,
+        }
+    };
+    Ok(volumes.iter().map(shown).collect())
+}
+
+impl Shown<'_> {
+    pub(super) fn value(&self, kind: &'static str) -> Value {
+        let text = |name, text: &str| Field::new(name, Value::from(text));
+        let labels = self.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+        let fields = vec![
+            text("Name", self.name),
+            text("Driver", self.driver),
+            text("Mountpoint", self.mountpoint),
+            Field::new("CreatedAt", object::time(&self.created_at)),
+            Field::new("Labels", Value::map(Type::Text, Some(labels))),
+            text("Scope", self.scope),
+            Field::new("Options", Value::map::<&str>(Type::Text, Some(Vec::new()))),
+            Field::new("MountCount", Value::Int64(i64::try_from(self.mount_count).unwrap_or(i64::MAX))),
+            Field::new("NeedsCopyUp", Value::from(self.needs_copy_up)),
+            Field::new("NeedsChown", Value::from(self.needs_chown)),
+        ];
+        Value::structure(kind, fields)
+    }
+}
