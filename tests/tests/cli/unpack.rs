@@ -49,7 +49,7 @@ pub(crate) fn limited(scene: &Scene, limit: &str, arguments: &[&str]) -> Transcr
 #[test]
 fn images_of_many_layers_need_no_higher_soft_limit() {
     let scene = Scene::new();
-    let layout = Layout::create(&scene.path("layers")).expect("a layout");
+    let mut layout = Layout::create(&scene.path("layers")).expect("a layout");
     let layers: Vec<Layer> = (0..60)
         .map(|number| {
             let tar = tar_of(&[Entry::File(&format!("f{number}"), b"x")]);
