@@ -58,6 +58,26 @@ fn one_line_for_machines() {
     assert_eq!(line.matches("\"Id\":").count(), 2, "{line}");
 }
 
+/// Podman's own error is the first one; the others come before it.
+#[test]
+fn podman_tells_of_all_that_is_missing() {
+    let scene = Scene::new();
+    let missing = |words: &[&str]| scene.podman(words).stderr;
+    assert_snapshot!(missing(&["inspect", "a", "b", "c"]), @r#"
+    error inspecting object: no such object: "b"
+    error inspecting object: no such object: "c"
+    Error: inspecting object: no such object: "a"
+    "#);
+    assert_snapshot!(missing(&["inspect", "--type", "container", "a", "b"]), @r"
+    error inspecting object: no such container b
+    Error: inspecting object: no such container a
+    ");
+    assert_snapshot!(missing(&["inspect", "--type", "network", "a", "b"]), @r"
+    error inspecting object: network b: unable to find network with name or ID b: network not found
+    Error: inspecting object: network a: unable to find network with name or ID a: network not found
+    ");
+}
+
 #[test]
 fn what_is_missing_follows_what_was_found() {
     let scene = Scene::new();

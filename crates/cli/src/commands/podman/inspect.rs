@@ -109,9 +109,7 @@ impl Inspect {
                     value["Image"] = text(&value["Image"]).trim_start_matches("sha256:").into();
                     found.push(value);
                 }
-                Err(failure) if failure.is_not_found() => {
-                    failures.push(format!("inspecting object: no such container {name}"))
-                }
+                Err(failure) if failure.is_not_found() => failures.push(format!("no such container {name}")),
                 Err(failure) => return Err(failure),
             }
         }
@@ -120,22 +118,24 @@ impl Inspect {
         } else {
             fill(session, &self.format, found.iter().map(Value::from).collect())?;
         }
-        failures.into_iter().next().map_or(Ok(()), |message| Err(Failure::Client(message)))
+        told(session, failures)
     }
 
     /// There are no objects of other kinds here.
     fn find_none(&self, session: &Session<'_>, kind: &str) -> Outcome {
-        let Some(name) = self.names.first() else { return Err(nothing_named()) };
+        if self.names.is_empty() {
+            return Err(nothing_named());
+        }
         if self.format.is_empty() || podman::is_json(&self.format) {
             session.console.line("[]");
         }
-        let what = match kind {
+        let missing = |name: &String| match kind {
             "container" => format!("no such container {name}"),
             "pod" => format!("no such pod {name}"),
-            "network" => format!("network {name}: network not found"),
+            "network" => format!("network {name}: unable to find network with name or ID {name}: network not found"),
             _ => format!("no such volume {name}"),
         };
-        Err(Failure::Client(format!("inspecting object: {what}")))
+        told(session, self.names.iter().map(missing).collect())
     }
 }
 
@@ -179,7 +179,7 @@ fn nothing_named() -> Failure {
     Failure::Client("no names or ids specified".to_owned())
 }
 
-/// Prints what was found, then the first failure.
+/// Prints what was found, then the failures.
 fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str, &Error) -> String) -> Outcome {
     if names.is_empty() {
         return Err(nothing_named());
@@ -190,7 +190,7 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
     for name in names {
         match summary::describe(&context, name) {
             Ok(description) => found.push(description),
-            Err(error) => failures.push(Failure::Client(format!("inspecting object: {}", missing(name, &error)))),
+            Err(error) => failures.push(missing(name, &error)),
         }
     }
     if format.is_empty() || podman::is_json(format) {
@@ -199,7 +199,15 @@ fn show(session: &Session<'_>, format: &str, names: &[String], missing: fn(&str,
     } else {
         fill(session, format, found.iter().map(template_object).collect())?;
     }
-    failures.into_iter().next().map_or(Ok(()), Err)
+    told(session, failures)
+}
+
+/// The first failure is podman's own; the others it mentions before.
+pub(super) fn told(session: &Session<'_>, failures: Vec<String>) -> Outcome {
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    failures.for_each(|other| session.console.notice(format!("error inspecting object: {other}")));
+    Err(Failure::Client(format!("inspecting object: {first}")))
 }
 
 /// Prints objects through a template.

@@ -14,7 +14,7 @@ use super::super::targets;
 use super::super::volume::{LOCAL, OPTIONS_REFUSED, labels, operand};
 use super::container::NAMES;
 use super::filters;
-use super::inspect::fill;
+use super::inspect::{fill, told};
 use super::prune::{confirm, refusal};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
@@ -203,7 +203,7 @@ pub(super) fn inspect(session: &Session<'_>, format: &str, names: &[String]) -> 
         for name in names {
             match named(&volumes, name) {
                 Ok(Some(volume)) => found.push(volume.clone()),
-                Ok(None) => missing.push(format!("inspecting object: no such volume {name}")),
+                Ok(None) => missing.push(format!("no such volume {name}")),
                 Err(several) => return Err(Failure::Client(format!("inspecting volume {name}: {several}"))),
             }
         }
@@ -215,8 +215,7 @@ pub(super) fn inspect(session: &Session<'_>, format: &str, names: &[String]) -> 
     } else {
         fill(session, format, shown.iter().map(|shown| shown.value("interface {}")).collect())?;
     }
-    missing.iter().skip(1).for_each(|message| session.console.notice(format!("error {message}")));
-    missing.into_iter().next().map_or(Ok(()), |message| Err(Failure::Client(message)))
+    told(session, missing)
 }
 
 /// Finds a volume by its name, or by the beginning of it.
