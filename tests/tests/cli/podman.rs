@@ -41,6 +41,20 @@ fn this_machine_s_names_come_before_docker_hub_s() {
 }
 
 #[test]
+fn a_digest_is_listed_where_there_is_no_tag() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let image = scene.load("a", &server.name("acme/web:1"));
+    scene.must(&["push", "-q", &server.name("acme/web:1")]);
+    scene.must(&["image", "prune", "-af"]);
+    let list = || scene.podman(&["images", "--format", "{{.Repository}}:{{.Tag}}"]).stdout;
+    scene.podman(&["pull", "-q", &server.name(&format!("acme/web@{}", image.manifest.digest))]);
+    assert_eq!(list(), "[REGISTRY]/acme/web:<none>\n");
+    scene.podman(&["tag", &image.id, "other:1"]);
+    assert_eq!(list(), "localhost/other:1\n");
+}
+
+#[test]
 fn archives_without_registries_are_this_machine_s() {
     let scene = Scene::new();
     scene.load("a", "docker.io/library/web:1");

@@ -215,16 +215,18 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// One for each name, or one for no name.
+    /// One for each name with a tag, or one: by a digest, or for no name (podman, `cmd/podman/images/list.go`, `sortImages`).
     fn all(summary: &'a Summary) -> Vec<Self> {
         let row = |repository: String, tag: String| Row { summary, repository, tag };
         let named = |name: &Reference| {
             let tag = name.tag().map_or_else(|| NONE.to_owned(), ToString::to_string);
             row(name.repository().to_string(), tag)
         };
-        match summary.names.as_slice() {
-            [] => vec![row(NONE.to_owned(), NONE.to_owned())],
-            names => names.iter().map(named).collect(),
+        let tagged: Vec<Self> = summary.names.iter().filter(|name| name.tag().is_some()).map(named).collect();
+        match (tagged.is_empty(), summary.names.first()) {
+            (false, _) => tagged,
+            (true, Some(by_digest)) => vec![named(by_digest)],
+            (true, None) => vec![row(NONE.to_owned(), NONE.to_owned())],
         }
     }
 
