@@ -180,6 +180,15 @@ impl Resolved {
         &self.root.digest
     }
 
+    /// Takes an image that comes without an index whatever platform it is for: there is nothing to choose from.
+    #[must_use]
+    pub fn whatever_platform(mut self) -> Self {
+        if !self.root.media_type.is_index() {
+            self.request.platforms = Platforms::Default;
+        }
+        self
+    }
+
     /// Fetches what is missing and names it.
     ///
     /// # Errors

@@ -41,6 +41,24 @@ fn this_machine_s_names_come_before_docker_hub_s() {
 }
 
 #[test]
+fn images_are_pulled_out_of_files_and_folders() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/acme/web:1");
+    for place in ["dir:folder", "oci:layout:acme/oci:2"] {
+        scene.must(&["copy", "-q", "acme/web:1", place]);
+    }
+    scene.must(&["save", "-o", "both.tar", "acme/web:1"]);
+    scene.must(&["rmi", "acme/web:1"]);
+    let pulls = ["docker-archive:both.tar", "oci-archive:both.tar", "dir:folder", "oci:layout:acme/oci:2"];
+    for place in pulls {
+        assert_eq!(scene.podman(&["pull", place]).to_string(), "exit 0\n[out]\n<id-a>\n", "{place}");
+    }
+    let names = scene.must(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert_eq!(names, "acme/web:1\nlocalhost/acme/oci:2\nlocalhost/folder:latest\n");
+    assert_eq!(scene.podman(&["pull", "dir:nowhere"]).code, 125);
+}
+
+#[test]
 fn a_digest_is_listed_where_there_is_no_tag() {
     let scene = Scene::new();
     let server = scene.serve();
@@ -52,6 +70,24 @@ fn a_digest_is_listed_where_there_is_no_tag() {
     assert_eq!(list(), "[REGISTRY]/acme/web:<none>\n");
     scene.podman(&["tag", &image.id, "other:1"]);
     assert_eq!(list(), "localhost/other:1\n");
+}
+
+/// Where there is no choice, podman takes the image there is.
+#[test]
+fn an_image_for_another_platform_is_pulled_with_a_warning() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web:1");
+    scene.load("a", &name);
+    scene.must(&["push", "-q", &name]);
+    assert_snapshot!(scene.podman(&["pull", "-q", "--platform", "linux/s390x", &name]), @r"
+    exit 0
+    [out]
+    <id-a>
+    [err]
+    WARNING: image platform (linux/amd64) does not match the expected platform (linux/s390x)
+    ");
+    assert_eq!(scene.podman(&["pull", "-q", "--arch", "amd64", &name]).stderr, "");
 }
 
 #[test]

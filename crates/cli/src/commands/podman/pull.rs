@@ -2,7 +2,9 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind, priority};
+use dhow_ops::copy::Location;
 use dhow_ops::{Context, Platforms, exists, pull, push, runtime, short_names, summary};
+use dhow_spec::platform::Matcher;
 use dhow_spec::{Platform, Reference, Repository};
 
 use super::{Copying, remote};
@@ -13,6 +15,8 @@ use crate::errors::{Failure, Outcome};
 use crate::session::{Identity, Network, Session};
 use crate::signals;
 use crate::verb::{Count, Operands, Verb};
+
+mod places;
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "what has arrived is kept, and the next pull goes on from there";
@@ -72,21 +76,44 @@ impl Verb for Pull {
         }
         let platforms = self.platforms()?;
         let names = session.context(&self.network)?;
-        let wanted: Vec<Outcome<Wanted>> = self.names.iter().map(|name| self.wanted(session, &names, name)).collect();
-        let candidates = wanted.iter().flatten().flat_map(|wanted| &wanted.candidates);
-        let domains = candidates.map(|reference| reference.repository().domain());
+        let sources: Vec<Outcome<Source>> = self.names.iter().map(|name| self.source(session, &names, name)).collect();
+        let domains = sources.iter().flatten().flat_map(Source::domains);
         let context = session.context_moving(&self.network, &self.identity, domains, self.retries.transfers()?)?;
         let puller = Puller { context: &context, session, platforms, options: &self };
         let mut outcome = Ok(());
         runtime::block_on(async {
-            outcome = puller.all(wanted).await;
+            outcome = puller.all(sources).await;
             Ok(())
         })?;
         outcome
     }
 }
 
+/// Where an image comes from.
+enum Source {
+    Registry(Wanted),
+    Place(Location),
+}
+
+impl Source {
+    /// The registries that may be asked.
+    fn domains(&self) -> impl Iterator<Item = &str> {
+        let candidates = match self {
+            Source::Registry(wanted) => wanted.candidates.as_slice(),
+            Source::Place(_) => &[],
+        };
+        candidates.iter().map(|reference| reference.repository().domain())
+    }
+}
+
 impl Pull {
+    fn source(&self, session: &Session<'_>, context: &Context, text: &str) -> Outcome<Source> {
+        match places::parse(session, text)? {
+            Some(place) => Ok(Source::Place(place)),
+            None => Ok(Source::Registry(self.wanted(session, context, text)?)),
+        }
+    }
+
     /// What a name means: what is here under it, else what the configuration of registries makes of it. With a transport it means
     /// itself (containers/common `libimage`, `copySingleImageFromRegistry`).
     fn wanted(&self, session: &Session<'_>, context: &Context, text: &str) -> Outcome<Wanted> {
@@ -99,6 +126,9 @@ impl Pull {
             && let Some(here) = push::configured_name(context, text)?
         {
             return Ok(alone(here.with_default_tag()));
+        }
+        if self.policy == "never" {
+            return Ok(alone(itself));
         }
         let mut wanted = wanted::wanted(session, context, text, self.quiet)?;
         wanted.candidates = wanted.candidates.into_iter().map(Reference::with_default_tag).collect();
@@ -137,11 +167,12 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     /// One after the other; a failure does not keep the others from their turn.
-    async fn all(&self, wanted: Vec<Outcome<Wanted>>) -> Outcome {
+    async fn all(&self, sources: Vec<Outcome<Source>>) -> Outcome {
         let mut failures = Vec::new();
-        for wanted in wanted {
-            let pulled = match wanted {
-                Ok(wanted) => signals::interruptible(self.candidates(&wanted), RESUMABLE).await,
+        for source in sources {
+            let pulled = match source {
+                Ok(Source::Registry(wanted)) => signals::interruptible(self.candidates(&wanted), RESUMABLE).await,
+                Ok(Source::Place(place)) => signals::interruptible(self.place(&place), RESUMABLE).await,
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = pulled {
@@ -156,6 +187,13 @@ impl Puller<'_> {
         // Podman does not collect these.
         failures.iter().for_each(|failure| failure.report(self.session.personality, self.session.console));
         Err(last)
+    }
+
+    async fn place(&self, place: &Location) -> Outcome {
+        for id in places::pull(self.context, place).await? {
+            self.session.console.line(id);
+        }
+        Ok(())
     }
 
     /// Pulls the first of the images that a name may mean, and remembers which one the user meant.
@@ -202,6 +240,7 @@ impl Puller<'_> {
         let request =
             pull::Request { reference: reference.clone(), platforms, stored: false, measured: false, unpack: None };
         let resolved = pull::resolve(self.context, &request).await.map_err(|error| explained(reference, error))?;
+        let resolved = resolved.whatever_platform();
         copying.begin();
         let pulled = resolved.fetch(self.context, &copying).await.map_err(|error| explained(reference, error))?;
         if !self.options.quiet {
@@ -210,8 +249,24 @@ impl Puller<'_> {
             layers.iter().for_each(|layer| copying.blob(layer.as_str()));
         }
         copying.end(&pulled.image_id);
+        self.warn_of_platform(&pulled)?;
         self.session.console.line(pulled.image_id.hex());
         self.session.console.flush();
+        Ok(())
+    }
+
+    /// Podman takes an image for another platform where there is no choice, and says so (containers/common `libimage`,
+    /// `checkPlatform`).
+    fn warn_of_platform(&self, pulled: &pull::Pulled) -> Outcome {
+        let Platforms::These(wanted) = &self.platforms else { return Ok(()) };
+        if pulled.media_type.is_index() {
+            return Ok(());
+        }
+        let found = summary::describe(self.context, pulled.image_id.as_str())?.config.platform();
+        if let Some(wanted) = wanted.iter().find(|wanted| !Matcher::ordered(wanted).matches(&found)) {
+            let warning = format!("WARNING: image platform ({found}) does not match the expected platform ({wanted})");
+            self.session.console.notice(warning);
+        }
         Ok(())
     }
 }
