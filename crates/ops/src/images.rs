@@ -207,18 +207,12 @@ fn rows_of(
         containers: image.containers,
         last_used,
     };
-    // As docker has it, a filter by name is one for digests too: `images --digests alpine:3.20` shows none.
-    let takes_digest = |repository: &Repository, digest: &Digest| {
-        !filter.has_references() || filter.takes_name(&Reference::from_digest(repository.clone(), digest.clone()))
-    };
     let tagged = || image.references.iter().filter(|reference| filter.takes_name(reference));
     let before = rows.len();
     for reference in tagged() {
         let (repository, tag) = (reference.repository(), reference.tag());
         if with_digests {
-            let digests =
-                image.repo_digests.iter().filter(|(home, digest)| home == repository && takes_digest(home, digest));
-            let digests = digests.map(|(_, digest)| digest);
+            let digests = image.repo_digests.iter().filter(|(home, _)| home == repository).map(|(_, digest)| digest);
             let before = rows.len();
             let digests = digests.map(|digest| row(Some(repository), tag, Some(digest.clone())));
             rows.extend(digests);
@@ -231,7 +225,8 @@ fn rows_of(
     }
     for (repository, digest) in &image.repo_digests {
         let has_tag = tagged().any(|reference| reference.repository() == repository);
-        if !has_tag && takes_digest(repository, digest) {
+        let name = Reference::from_digest(repository.clone(), digest.clone());
+        if !has_tag && filter.takes_name(&name) {
             rows.push(row(Some(repository), None, with_digests.then(|| digest.clone())));
         }
     }

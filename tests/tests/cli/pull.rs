@@ -29,7 +29,7 @@ fn what_was_here_before_is_known_by_its_digest_afterwards() {
     assert_eq!(digests(), "[[REGISTRY]/acme/web@sha256:<manifest-a>]\n");
 }
 
-/// A name that is asked for leaves out other names, digests too, as docker has it.
+/// A name by digest that is asked for has a row of its own, beside no tag.
 #[test]
 fn lists_by_name_show_digests_by_name() {
     let (scene, server, _) = published();
@@ -38,7 +38,7 @@ fn lists_by_name_show_digests_by_name() {
     let list = |pattern: &str| {
         scene.must(&["images", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}", pattern])
     };
-    assert_eq!(list(&format!("{name}:v1")), "[REGISTRY]/acme/web v1 <none>\n");
+    assert_eq!(list(&format!("{name}:v1")), "[REGISTRY]/acme/web v1 sha256:<manifest-a>\n");
     assert_eq!(list(&name), "[REGISTRY]/acme/web v1 sha256:<manifest-a>\n");
     assert_eq!(list(&format!("{name}@sha256:*")), "[REGISTRY]/acme/web <none> sha256:<manifest-a>\n");
 }
