@@ -100,10 +100,11 @@ pub enum Compression {
 }
 
 impl MediaType {
-    /// The media type of a `Content-Type` header: parameters after `;` are dropped.
+    /// The media type of a `Content-Type` header: parameters after `;` are dropped, and known ones are known in capitals too
+    /// (RFC 9110, section 8.3.1).
     pub fn parse(text: &str) -> Self {
         let essence = text.split(';').next().unwrap_or_default().trim();
-        Self::from_exact(essence).unwrap_or_else(|| MediaType::Other(essence.to_owned()))
+        Self::from_exact(&essence.to_ascii_lowercase()).unwrap_or_else(|| MediaType::Other(essence.to_owned()))
     }
 
     /// Whether this is an index or a manifest list.

@@ -4,6 +4,7 @@ use super::*;
 fn known_types_parse_to_themselves() {
     for media_type in KNOWN {
         assert_eq!(&MediaType::parse(media_type.as_str()), media_type);
+        assert_eq!(&MediaType::parse(&media_type.as_str().to_uppercase()), media_type);
         let json = serde_json::to_string(media_type).unwrap();
         assert_eq!(&serde_json::from_str::<MediaType>(&json).unwrap(), media_type);
     }
