@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::challenge::challenges;
 use crate::config::certs;
 use crate::courtesy::refusal;
+use crate::json_problem::json_problem;
 
 /// Characters of a foreign body that a message may repeat.
 const BODY_SHOWN_MAX: usize = 1024;
@@ -214,7 +215,7 @@ fn wants_certificate(body: &[u8]) -> bool {
 fn read_body(status: StatusCode, body: &[u8]) -> (Vec<Diagnostic>, Option<String>) {
     let value: Value = match serde_json::from_slice(body) {
         Ok(value) => value,
-        Err(error) => return (Vec::new(), Some(parse_problem(body, &error))),
+        Err(error) => return (Vec::new(), Some(json_problem(body).unwrap_or_else(|| error.to_string()))),
     };
     if let Some(details) = value.get("details").and_then(Value::as_str).filter(|details| !details.is_empty()) {
         let code = match status.as_u16() {
@@ -252,18 +253,6 @@ fn implied(status: StatusCode, body: &[u8]) -> Option<Diagnostic> {
         403 if body.is_empty() => Some(Diagnostic::new("DENIED", "")),
         429 => Some(Diagnostic::new("TOOMANYREQUESTS", "")),
         _ => None,
-    }
-}
-
-/// Why a body is not JSON, in the words of Go's parser where they are simple.
-fn parse_problem(body: &[u8], error: &serde_json::Error) -> String {
-    let text = String::from_utf8_lossy(body);
-    match text.trim_start().chars().next() {
-        None => "unexpected end of JSON input".to_owned(),
-        Some(first) if !"{[\"-0123456789tfn".contains(first) => {
-            format!("invalid character {first:?} looking for beginning of value")
-        }
-        Some(_) => error.to_string(),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod fuzzing;
 mod gate;
 mod host;
 mod ingest;
+mod json_problem;
 mod manifest;
 mod mirrors;
 mod proxy;
