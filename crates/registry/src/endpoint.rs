@@ -189,13 +189,14 @@ impl Endpoint {
     }
 
     /// Schemes in the order they are tried. On this machine plain HTTP comes first: nobody else hears it, and registries
-    /// there seldom have certificates.
+    /// there seldom have certificates. Who asks for certificates to be checked wants HTTPS there, too.
     fn candidates(&self) -> Result<Vec<Url>> {
         if let Some(api) = &self.site.api {
             return Ok(vec![api.clone()]);
         }
         let (plain, tls) = (self.url_with("http")?, self.url_with("https")?);
         Ok(match (reach(&plain), self.security.verify) {
+            _ if self.security.demands_tls => vec![tls],
             (Reach::Loopback, _) => vec![plain, tls],
             (_, true) => vec![tls],
             (_, false) => vec![tls, plain],

@@ -52,6 +52,8 @@ pub(crate) struct Security {
     pub(crate) verify: bool,
     /// Whether the user wants plain HTTP to do.
     pub(crate) trusts_plain: bool,
+    /// Whether the user said that it must be HTTPS, also on this machine.
+    pub(crate) demands_tls: bool,
     /// Certificates. Those of this client are shown to the registry's own host alone.
     tls: Arc<Tls>,
     host: Option<String>,
@@ -69,12 +71,13 @@ impl Security {
             None => Url::parse(&format!("https://{}/", api_authority(&site.domain))).ok(),
         };
         let host = at.and_then(|url| url.host_str().map(str::to_owned));
-        Self { verify, trusts_plain, tls: Arc::clone(&site.tls), host, dial_timeout: site.dial_timeout }
+        let demands_tls = tls_verify == Some(true);
+        Self { verify, trusts_plain, demands_tls, tls: Arc::clone(&site.tls), host, dial_timeout: site.dial_timeout }
     }
 
     /// For a URL that the user gave, whatever it is of: with no certificates but the system's.
     pub(crate) fn of_address(verify: bool) -> Self {
-        Self { verify, trusts_plain: true, tls: Arc::default(), host: None, dial_timeout: None }
+        Self { verify, trusts_plain: true, demands_tls: false, tls: Arc::default(), host: None, dial_timeout: None }
     }
 
     /// The host that the registry's API is at, when it is an address.

@@ -55,8 +55,8 @@ fn requests_that_start_together_make_contact_once() {
 #[test]
 fn nobody_listens() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    for tls_verify in [true, false] {
-        let client = common::client(ClientOptions { tls_verify: Some(tls_verify), ..options() });
+    for tls_verify in [None, Some(false)] {
+        let client = common::client(ClientOptions { tls_verify, ..options() });
         let name = format!("127.0.0.1:{port}/app");
         let remote = client.repository(&Repository::parse(&name).unwrap(), Access::Pull).unwrap();
         let error = run(remote.resolve(&Reference::parse(&format!("{name}:v1")).unwrap())).unwrap_err();
@@ -70,9 +70,22 @@ fn nobody_listens() {
 fn a_plain_registry_needs_no_switch_here() {
     let registry = ScriptedRegistry::start();
     registry.put_image("app", "v1", &[]);
-    for tls_verify in [true, false] {
-        let options = ClientOptions { tls_verify: Some(tls_verify), ..options() };
+    for tls_verify in [None, Some(false)] {
+        let options = ClientOptions { tls_verify, ..options() };
         let remote = remote_with(&registry, "app", Access::Pull, options);
         run(remote.resolve(&reference(&registry, "app:v1"))).unwrap();
     }
+}
+
+#[test]
+fn who_asks_for_certificates_gets_no_plain_registry() {
+    let registry = ScriptedRegistry::start();
+    registry.put_image("app", "v1", &[]);
+    let options = ClientOptions { tls_verify: Some(true), ..options() };
+    let remote = remote_with(&registry, "app", Access::Pull, options);
+    let error = run(remote.resolve(&reference(&registry, "app:v1"))).unwrap_err().to_string();
+    let expected =
+        format!("Get \"https://{}/v2/\": http: server gave HTTP response to HTTPS client", registry.authority());
+    assert_eq!(error, expected);
+    assert!(registry.requests().is_empty());
 }
