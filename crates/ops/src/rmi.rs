@@ -140,6 +140,12 @@ fn remove_found(update: &mut Update<'_>, name: &str, found: &Found, force: bool)
     }
 }
 
+/// A name with a tag beside its digest, which docker repeats although it means nothing.
+fn beside_a_digest(name: &str, reference: &Reference) -> Option<Reference> {
+    let given = names::parse(name).ok().filter(|given| given.tag().is_some())?;
+    (reference.digest().is_some() && given.digest() == reference.digest()).then_some(given)
+}
+
 /// Removes the images for some platforms, from every index that has them.
 fn remove_platforms(update: &mut Update<'_>, name: &str, found: &Found, platforms: &[Platform]) -> Outcome {
     let members = update.platforms_of(&found.target.digest)?;
@@ -207,6 +213,9 @@ impl<'a, 'u> State<'a, 'u> {
             return Err(Error::new(Kind::Conflict, message));
         }
         self.untag(reference)?;
+        if let (Some(given), Some(told)) = (beside_a_digest(name, reference), self.removed.last_mut()) {
+            *told = Removed::Untagged(given);
+        }
         // Digest names of a repository do not outlive its last tag.
         let repository = reference.repository();
         if reference.digest().is_none() && !self.tags.iter().any(|tag| tag.repository() == repository) {

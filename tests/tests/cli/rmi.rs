@@ -99,6 +99,18 @@ fn force_removes_what_stopped_containers_use() {
 }
 
 #[test]
+fn a_tag_beside_a_digest_is_repeated() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web:v1");
+    let image = scene.load("a", &name);
+    scene.must(&["push", "-q", &name]);
+    let removed = scene.must(&["rmi", &format!("{name}@{}", image.manifest.digest)]);
+    assert_eq!(removed, "Untagged: [REGISTRY]/acme/web:v1@sha256:<manifest-a>\n");
+    assert_eq!(scene.must(&["images", "--format", "{{.Tag}}"]), "v1\n");
+}
+
+#[test]
 fn an_image_without_a_tag_goes_by_its_digest() {
     let scene = Scene::new();
     let server = scene.serve();
