@@ -57,8 +57,12 @@ pub(crate) async fn interruptible<T, E: Into<Failure>>(
 
 fn interrupted(kind: SignalKind, resumable: &str) -> Failure {
     let what = if kind == SignalKind::interrupt() { "interrupted" } else { "terminated" };
-    let code = u8::try_from(128 + kind.as_raw_value()).unwrap_or(crate::errors::FAILED);
-    Failure::Interrupted { message: format!("{what}: {resumable}"), code }
+    Failure::Interrupted { message: format!("{what}: {resumable}"), code: code(kind) }
+}
+
+/// The exit code of a process that a signal ended, as shells show it.
+fn code(kind: SignalKind) -> u8 {
+    u8::try_from(128 + kind.as_raw_value()).unwrap_or(crate::errors::FAILED)
 }
 
 /// How long work is waited for that is to end: it may stand still at a pipe, and then ends with the process.
@@ -96,6 +100,39 @@ pub(crate) fn heeding<T>(console: &Console, resumable: &str, work: impl FnOnce()
             (Err(_), Ok(Ok(Some(kind)))) => Err(interrupted(kind, resumable)),
             (outcome, _) => outcome,
         }
+    })
+}
+
+/// Does work on this thread; a signal that comes meanwhile ends the process, after `put_back`.
+pub(crate) fn ending<T>(put_back: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let (done, is_done) = oneshot::channel::<()>();
+    let (ready, is_ready) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let listening = threads::start_in(scope, "signals", move || {
+            let listened = runtime::block_on(async {
+                let mut signals = Signals::listen()?;
+                drop(ready);
+                tokio::select! {
+                    _ = is_done => {}
+                    kind = signals.next() => {
+                        put_back();
+                        leave(code(kind));
+                    }
+                }
+                Ok(())
+            });
+            if let Err(error) = listened {
+                tracing::debug!(%error, "a signal ends the process at once");
+            }
+        });
+        if let Err(error) = listening {
+            tracing::debug!(%error, "a signal ends the process at once");
+        }
+        // Ends when it listens, or when it cannot.
+        let _ = is_ready.recv();
+        let outcome = work();
+        drop(done);
+        outcome
     })
 }
 

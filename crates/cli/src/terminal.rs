@@ -9,6 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use crate::console::Console;
 use crate::errors::Outcome;
+use crate::signals;
 
 /// Longest line that is taken from the user, in bytes: passwords and tokens can be long, but not without end.
 pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -79,16 +80,21 @@ pub(crate) fn confirm(console: &Console, warning: &str) -> Outcome<bool> {
 /// # Errors
 /// Those of reading; [`Kind::Cancelled`] when the user presses Control-C, with the terminal as it was before.
 pub(crate) fn ask_secret(console: &Console, question: &str) -> Outcome<Secret> {
-    let typed = {
+    let silence = Silence::new().map_err(unreadable)?;
+    let end = || {
+        silence.end();
+        // The user's own line ending was not shown either.
+        console.aside("\n");
+        console.flush();
+    };
+    let typed = signals::ending(end, || {
         // Before the question: who answers at once must not be shown either.
-        let _silence = Silence::begin().map_err(unreadable)?;
+        silence.begin().map_err(unreadable)?;
         console.aside(question);
         console.flush();
         read_secret(io::stdin().lock())
-    };
-    // The user's own line ending was not shown either.
-    console.aside("\n");
-    console.flush();
+    });
+    end();
     Ok(typed?)
 }
 
@@ -129,19 +135,26 @@ struct Silence {
 }
 
 impl Silence {
-    fn begin() -> io::Result<Self> {
-        let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
+    /// Changes nothing yet.
+    fn new() -> io::Result<Self> {
+        Ok(Self { before: tcgetattr(io::stdin())? })
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        let mut silent = self.before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
-        Ok(Self { before })
+        Ok(tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?)
+    }
+
+    fn end(&self) {
+        // There is nothing else to try when the terminal is gone.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
     }
 }
 
 impl Drop for Silence {
     fn drop(&mut self) {
-        // There is nothing else to try when the terminal is gone.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before);
+        self.end();
     }
 }
 

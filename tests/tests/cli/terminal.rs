@@ -102,3 +102,17 @@ fn an_interrupted_prompt_leaves_the_terminal_as_it_was() {
     assert!(login.stdout.contains("\n130\r\n"), "{login}");
     assert!(login.stdout.contains(" echo ") && login.stdout.contains(" icanon "), "{login}");
 }
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "writes a scratch file")]
+fn a_terminated_prompt_leaves_the_terminal_as_it_was() {
+    let scene = Scene::new();
+    // The shell that becomes the program is ended as soon as the terminal is silent.
+    let script = "p=$$; (until stty -a </dev/tty | grep -q -e ' -echo '; do :; done; kill -TERM $p) & exec \"$@\"";
+    std::fs::write(scene.path("home/login.sh"), script).expect("a script");
+    let program = scene.path("dhow").display().to_string();
+    let line = format!("version >/dev/null; sh ./login.sh {program} login -u bob reg.invalid; echo $?; stty -a");
+    let Some(login) = on_terminal(&scene, &line, &[]) else { return };
+    assert!(login.stdout.contains("\n143\r\n"), "{login}");
+    assert!(login.stdout.contains(" echo ") && login.stdout.contains(" icanon "), "{login}");
+}
