@@ -3,8 +3,7 @@
 use std::io;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 
-use crate::fault;
-use crate::{Error, Result};
+use crate::{Error, Result, fault};
 
 /// Where tests have the machine run out of threads.
 const FAULT: &str = "threads.start";
