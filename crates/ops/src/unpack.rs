@@ -3,11 +3,11 @@
 mod place;
 
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use dhow_base::beneath::Dir;
-use dhow_base::fs::Cursor;
 use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Source, about};
@@ -114,10 +114,9 @@ pub(crate) fn unpack_into(
     }
     let unpacker = Unpacker::new(work, owners)?;
     let mut unpacker = if flush == Flush::Now { unpacker.writing_back() } else { unpacker };
-    let blobs = manifest.layers.iter().map(|layer| local(session, layer)).collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| -> Result<()> {
-        let stored = manifest.layers.iter().zip(&diff_ids).zip(&blobs);
-        let stored = stored.map(|((layer, diff_id), blob)| stored_layer(store, layer, diff_id, blob, observer));
+        let stored = manifest.layers.iter().zip(&diff_ids);
+        let stored = stored.map(|(layer, diff_id)| stored_layer(session, layer, diff_id, observer));
         for (layer, inflating) in manifest.layers.iter().zip(inflate_in_order(scope, stored)) {
             let name = name_of(layer);
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
@@ -141,17 +140,19 @@ fn local(session: &Session, layer: &Descriptor) -> Result<LocalBlob> {
     })
 }
 
-/// The layer as what inflates it wants it.
+/// The layer as what inflates it wants it, which opens it: of many layers few are open at a time.
 fn stored_layer<'a>(
-    store: &Store,
+    session: &'a Session,
     layer: &'a Descriptor,
     diff_id: &'a Digest,
-    blob: &'a LocalBlob,
     observer: &'a dyn Observer,
 ) -> Layer<'a> {
-    let reader = Cursor::new(&blob.file, blob.offset);
-    let reader = Counted::new(reader, blob.length, layer.digest.as_str(), observer);
-    Layer::new(name_of(layer), diff_id, store.proof(&layer.digest, diff_id), reader)
+    let proof = session.store().proof(&layer.digest, diff_id);
+    let open = Box::new(move || -> Result<Box<dyn Read + Send + 'a>> {
+        let blob = local(session, layer)?;
+        Ok(Box::new(Counted { blob, done: 0, digest: layer.digest.as_str(), observer }))
+    });
+    Layer { name: name_of(layer), diff_id, proof, open }
 }
 
 /// What errors call a layer.
@@ -165,27 +166,21 @@ fn without_slash(path: &Path) -> PathBuf {
 }
 
 /// Counts what is read of a blob, for the observer.
-struct Counted<'a, R> {
-    reader: R,
-    left: u64,
-    total: u64,
+struct Counted<'a> {
+    blob: LocalBlob,
+    /// Bytes so far.
+    done: u64,
     digest: &'a str,
     observer: &'a dyn Observer,
 }
 
-impl<'a, R> Counted<'a, R> {
-    fn new(reader: R, total: u64, digest: &'a str, observer: &'a dyn Observer) -> Self {
-        Self { reader, left: total, total, digest, observer }
-    }
-}
-
-impl<R: Read> Read for Counted<'_, R> {
+impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let want = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.reader.read(&mut buffer[..want])?;
-        self.left -= count as u64;
-        let done = self.total - self.left;
-        self.observer.event(Event::Moved { digest: self.digest, done, total: self.total });
+        let LocalBlob { file, offset, length, .. } = &self.blob;
+        let want = usize::try_from(length - self.done).unwrap_or(usize::MAX).min(buffer.len());
+        let count = file.read_at(&mut buffer[..want], offset + self.done)?;
+        self.done += count as u64;
+        self.observer.event(Event::Moved { digest: self.digest, done: self.done, total: *length });
         Ok(count)
     }
 }

@@ -10,7 +10,7 @@ use dhow_testkit::images::{Compression, Format, Layer, Layout, Recipe};
 use dhow_tests::scene::{Scene, Transcript};
 use insta::assert_snapshot;
 
-use super::files::{Entry, tar_of};
+use crate::files::{Entry, load_layers, tar_of};
 
 #[test]
 fn files_appear_under_the_name_given() {
@@ -71,7 +71,7 @@ fn images_of_many_layers_need_no_higher_soft_limit() {
 
 /// However few files a process may have open.
 #[test]
-fn many_directories_and_files_take_few_descriptors() {
+fn many_directories_files_and_layers_take_few_descriptors() {
     let scene = Scene::new();
     let mut archive = tar::Builder::new(Vec::new());
     for number in 0..400 {
@@ -80,11 +80,17 @@ fn many_directories_and_files_take_few_descriptors() {
         header.set_size(1);
         archive.append_data(&mut header, format!("d{number}/e/file"), &b"x"[..]).expect("append");
     }
-    fs::write(scene.path("files.tar"), archive.into_inner().expect("finish")).expect("an archive");
-    scene.must(&["import", "files.tar", "many"]);
-    let said = limited(&scene, "-n 64", &["unpack", "many", "files"]);
+    let mut layers = vec![archive.into_inner().expect("finish")];
+    layers.extend((0..100).map(|number| tar_of(&[Entry::File(&format!("f{number}"), b"x")])));
+    load_layers(&scene, "docker.io/library/many:latest", &layers);
+    let command = scene.command(&["unpack", "many", "files"]);
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = scene.run(shell.current_dir(scene.path("")));
     assert_eq!(said.code, 0, "{said}");
     assert!((0..400).all(|number| scene.path(&format!("files/d{number}/e/file")).is_file()));
+    assert!((0..100).all(|number| scene.path(&format!("files/f{number}")).is_file()));
 }
 
 #[test]
