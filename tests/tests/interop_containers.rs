@@ -28,6 +28,7 @@ truncate -s 3M data/sparse; printf end | dd of=data/sparse bs=1 seek=2000000 con
 echo able > usr/share/able; ln usr/share/able usr/share/able-too
 name=$(printf 'n%.0s' $(seq 1 120)); mkdir -p "usr/share/$name"; echo long > "usr/share/$name/$name"
 printf 'unicode' > 'usr/share/grüße'
+mkdir -p usr/made/anew; echo lost > usr/made/anew/lost; echo old > usr/made/again; ln -s made usr/link
 find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
 "#;
 
@@ -35,8 +36,10 @@ find . -exec touch -h -d '2023-11-14 22:13:20.5' {} +
 const SCRIPT: &str = "echo new > /new; rm /data/seed; echo more >> /etc/group; mkdir -p /dir/sub; ln -s /new /dir/link; ln /new /dir/hard; \
                       mkfifo /dir/pipe; chown 7:8 /dir/sub; chmod 4711 /new; rm -r /usr/share/n*; mkdir /tmp/opaque; \
                       mv /data/deep /data/moved; mknod /dir/zero c 1 5; \
-                      dd if=/usr/share/able of=/dir/holes bs=1 seek=1000000 2>/dev/null; ln /usr/share/able /dir/able; touch -h -d @1700000001 /dir/link; \
-                      touch -d @1700000001 /dir/zero /dir/holes /new /etc/group /dir/sub /dir/pipe /tmp/opaque /data/moved /data /usr/share /tmp /dir /etc /";
+                      dd if=/usr/share/able of=/dir/holes bs=1 seek=1000000 2>/dev/null; ln /usr/share/able /dir/able; \
+                      rm -r /usr/made /usr/link; mkdir /usr/made /usr/link; echo new > /usr/made/again; echo new > /usr/link/again; touch -h -d @1700000001 /dir/link; \
+                      touch -d @1700000001 /dir/zero /dir/holes /new /etc/group /dir/sub /dir/pipe /tmp/opaque /data/moved /data /usr/share /tmp /dir /etc \
+                      /usr/made/again /usr/made /usr/link/again /usr/link /usr /";
 
 /// Lists an archive: a line for each member but the root, with nothing of dhow involved.
 const LIST: &str = r#"

@@ -1,12 +1,14 @@
 //! `diff` and `export` of containers: what they changed, and all of their files.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use dhow_base::beneath::{Dir, FileKind, Stat};
+use dhow_base::beneath::{self, Dir, FileKind, Stat};
 use dhow_base::{Error, Result};
 use dhow_layer::diff::{DiffOptions, stat};
+use dhow_layer::erofs::UnionNode;
 use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
@@ -45,7 +47,8 @@ fn walk(
     path: &[u8],
     changes: &mut Vec<(Change, Vec<u8>)>,
 ) -> Result<()> {
-    let cannot = |error| Error::io(format_args!("cannot read what is in {:?}", String::from_utf8_lossy(path)), error);
+    let shown = String::from_utf8_lossy(if path.is_empty() { &b"/"[..] } else { path });
+    let cannot = |error| Error::io(format_args!("cannot read what is in {shown:?}"), error);
     for name in upper.names().map_err(cannot)? {
         let below = [path, b"/", &name].concat();
         let name = OsStr::from_bytes(&name);
@@ -70,7 +73,15 @@ fn walk(
                 }
                 _ => None,
             };
-            walk(image, stubs.as_ref(), &upper.child(name).map_err(cannot)?, &below, changes)?;
+            let inside = upper.child(name).map_err(cannot)?;
+            walk(image, stubs.as_ref(), &inside, &below, changes)?;
+            if is_opaque(&inside).map_err(cannot)? {
+                for name in names_before(image, stubs.as_ref(), &below)? {
+                    if inside.stat_of(OsStr::from_bytes(&name)).map_err(cannot)?.is_none() {
+                        changes.push((Change::Deleted, [&below, &b"/"[..], &name].concat()));
+                    }
+                }
+            }
         }
         match lower {
             None => changes.push((Change::Added, below)),
@@ -82,6 +93,26 @@ fn walk(
     Ok(())
 }
 
+/// Whether a directory hides what was in it before: it was made anew (Linux, overlayfs.rst, "whiteouts and opaque directories").
+fn is_opaque(directory: &Dir) -> io::Result<bool> {
+    let marks = [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"];
+    let found = beneath::xattrs(directory)?;
+    Ok(found.iter().any(|(name, value)| marks.contains(&name.as_slice()) && value == b"y"))
+}
+
+/// The names that a directory had before the container changed it.
+fn names_before(image: &RootFs, stubs: Option<&Dir>, path: &[u8]) -> Result<BTreeSet<Vec<u8>>> {
+    let mut names = BTreeSet::new();
+    if let Some(node) = image.union.find_exactly(path)?.filter(UnionNode::is_directory) {
+        names.extend(image.union.names(&node)?);
+    }
+    if let Some(stubs) = stubs {
+        let cannot = |error| Error::io("cannot read what every container has", error);
+        names.extend(stubs.names().map_err(cannot)?);
+    }
+    Ok(names)
+}
+
 /// What was there before a container changed it.
 struct Lower {
     stat: Stat,
@@ -90,7 +121,7 @@ struct Lower {
 
 impl Lower {
     fn in_image(image: &RootFs, path: &[u8]) -> Result<Option<Self>> {
-        let Some((_, node)) = image.union.resolve(path, false)? else { return Ok(None) };
+        let Some(node) = image.union.find_exactly(path)? else { return Ok(None) };
         let (stat, xattrs) = stat(&image.union, &node)?;
         let capability = xattrs.into_iter().find(|xattr| xattr.name == CAPABILITY).map(|xattr| xattr.value);
         Ok(Some(Self { stat, capability }))
