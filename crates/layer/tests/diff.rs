@@ -286,6 +286,42 @@ fn the_longest_names_can_be_removed() {
     assert!(RelativePath::parse(format!(".wh.{name}n").as_bytes()).is_err());
 }
 
+/// Names can be deeper than any path: who has moved a tree into another one.
+#[test]
+fn a_path_that_is_too_long_is_told_by_its_ends() {
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let root = Dir::open(folder.path()).expect("the folder");
+    let name = "n".repeat(250);
+    let mut dir = root.child(".".as_ref()).expect("the folder");
+    for _ in 0..17 {
+        dir.make_dir(name.as_ref()).expect("a directory");
+        dir = dir.child(name.as_ref()).expect("a directory");
+    }
+    let told = write_tree(&root, &mut Vec::new(), DiffOptions::default()).expect_err("it is too deep").to_string();
+    assert_eq!(told, format!("cannot archive {name:?}, 16 levels below {name:?}: the path is longer than 4095 bytes"));
+    root.remove_tree(name.as_ref()).expect("the tree goes");
+}
+
+/// They stand for removals in layers alone.
+#[test]
+fn names_of_whiteouts_are_names_in_archives() {
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    for name in [".wh.f", ".wh..wh..opq", ".wh..", "f"] {
+        fs::write(folder.path().join(name), "1").expect("a file");
+    }
+    let root = Dir::open(folder.path()).expect("the folder");
+    let told = diff(None, &root, &mut Vec::new(), DiffOptions::default()).expect_err("it is no layer").to_string();
+    assert!(told.contains("cannot be in a layer"), "{told}");
+    let mut archive = Vec::new();
+    write_tree(&root, &mut archive, DiffOptions::default()).expect("an archive");
+    let target = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let unpacker = Unpacker::new(Dir::open(target.path()).expect("the folder"), owners()).expect("its root");
+    let mut unpacker = unpacker.without_whiteouts();
+    unpacker.layer(&*archive, "the archive", TarLimits::LAYER).expect("an archive");
+    let unpacked = unpacker.finish().expect("the files");
+    assert_eq!(snapshot(&unpacked.root), snapshot(&root));
+}
+
 #[test]
 fn gnu_tar_reads_what_is_written() {
     let folder = tempfile::tempdir().expect("a folder");

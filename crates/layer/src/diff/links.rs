@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use dhow_base::beneath::{Dir, FileKind};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Result};
 
 use super::node::Node;
 use crate::tar::RelativePath;
@@ -26,7 +26,7 @@ impl Links {
         let mut pending = vec![(top.clone(), root.child(OsStr::new(".")).map_err(|error| failed(&top, error))?)];
         while let Some((path, dir)) = pending.pop() {
             for name in dir.names().map_err(|error| failed(&path, error))? {
-                let below = path.join(&name).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+                let below = super::below(&path, &name)?;
                 let name = OsStr::from_bytes(&name);
                 let Some(found) = dir.stat_of(name).map_err(|error| failed(&below, error))? else { continue };
                 if found.kind == FileKind::Directory {

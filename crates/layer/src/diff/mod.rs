@@ -33,26 +33,27 @@ pub struct DiffOptions {
     pub owner: Option<(u32, u32)>,
 }
 
-/// Writes all of a tree, without an entry for the root; returns the bytes written.
+/// Writes all of a tree, without an entry for the root; returns the bytes written. Names that begin with `.wh.` are as any other, which they
+/// are not in a layer.
 ///
 /// # Errors
-/// Those of reading the tree and of writing; [`Kind::Invalid`] for a name that means a removal in a layer.
+/// Those of reading the tree and of writing; [`Kind::Invalid`] for a path that is too long.
 pub fn write_tree(tree: &Dir, output: impl Write, options: DiffOptions) -> Result<u64> {
-    diff(None, tree, output, options)
+    let links = Links::read(tree)?;
+    Walk { options, upper_links: links, ..Walk::new(output) }.run(None, tree)
 }
 
 /// Writes what has to be applied to `lower` to get `upper`; returns the bytes written.
 ///
 /// # Errors
-/// As [`write_tree`].
+/// As [`write_tree`]; [`Kind::Invalid`] for a name that means a removal in a layer.
 pub fn diff(lower: Option<&Dir>, upper: &Dir, output: impl Write, options: DiffOptions) -> Result<u64> {
     let walk = Walk {
         options,
         lower_links: lower.map(Links::read).transpose()?.unwrap_or_default(),
         upper_links: Links::read(upper)?,
-        is_upper_directory: false,
-        writer: TarWriter::new(output),
-        pending: Vec::new(),
+        is_layer: true,
+        ..Walk::new(output)
     };
     walk.run(lower, upper)
 }
@@ -61,16 +62,9 @@ pub fn diff(lower: Option<&Dir>, upper: &Dir, output: impl Write, options: DiffO
 /// a marker; returns the bytes written.
 ///
 /// # Errors
-/// As [`write_tree`].
+/// As [`diff`].
 pub fn write_upper_directory(upper: &Dir, output: impl Write) -> Result<u64> {
-    let walk = Walk {
-        options: DiffOptions::default(),
-        lower_links: Links::default(),
-        upper_links: Links::read(upper)?,
-        is_upper_directory: true,
-        writer: TarWriter::new(output),
-        pending: Vec::new(),
-    };
+    let walk = Walk { upper_links: Links::read(upper)?, is_layer: true, is_upper_directory: true, ..Walk::new(output) };
     walk.run(None, upper)
 }
 
@@ -101,14 +95,7 @@ pub fn write_named(
         }
         None => RelativePath::root(),
     };
-    let mut walk = Walk {
-        options,
-        lower_links: Links::default(),
-        upper_links: Links::default(),
-        is_upper_directory: false,
-        writer: TarWriter::new(output),
-        pending: Vec::new(),
-    };
+    let mut walk = Walk { options, ..Walk::new(output) };
     let node = Node::read(directory, name, &top, options)?
         .ok_or_else(|| Error::new(Kind::NotFound, format!("{name:?}: no such file or directory")))?;
     match node.kind() {
@@ -134,6 +121,8 @@ struct Walk<W> {
     options: DiffOptions,
     lower_links: Links,
     upper_links: Links,
+    /// Whether names that begin with `.wh.` stand for removals.
+    is_layer: bool,
     is_upper_directory: bool,
     writer: TarWriter<W>,
     /// Directories on the way to where the walk is that were not written: unchanged so far.
@@ -152,6 +141,19 @@ struct Level {
 }
 
 impl<W: Write> Walk<W> {
+    /// One that writes an archive of files that have one name each.
+    fn new(output: W) -> Self {
+        Self {
+            options: DiffOptions::default(),
+            lower_links: Links::default(),
+            upper_links: Links::default(),
+            is_layer: false,
+            is_upper_directory: false,
+            writer: TarWriter::new(output),
+            pending: Vec::new(),
+        }
+    }
+
     fn run(mut self, lower: Option<&Dir>, upper: &Dir) -> Result<u64> {
         let reopen = |dir: &Dir| dir.child(OsStr::new(".")).map_err(|error| Error::io("cannot read the tree", error));
         let lower = lower.map(reopen).transpose()?;
@@ -178,7 +180,7 @@ impl<W: Write> Walk<W> {
 
     /// Writes what differs at one name; returns the directory there, if it is one.
     fn visit(&mut self, level: &Level, name: &[u8]) -> Result<Option<Level>> {
-        let path = level.path.join(name).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        let path = below(&level.path, name)?;
         let node_name = OsStr::from_bytes(name);
         let lower = match &level.lower {
             Some(dir) => Node::read(dir, node_name, &path, self.options)?,
@@ -196,7 +198,7 @@ impl<W: Write> Walk<W> {
             self.writer.whiteout(&level.path, name)?;
             return Ok(None);
         }
-        if name.starts_with(b".wh.") {
+        if self.is_layer && name.starts_with(b".wh.") {
             let message = format!("{path:?} cannot be in a layer: names that begin with .wh. stand for removals");
             return Err(Error::new(Kind::Invalid, message));
         }
@@ -278,6 +280,15 @@ impl<W: Write> Walk<W> {
             _ => self.writer.node(node, Some((&level.upper, name))),
         }
     }
+}
+
+/// The path of a name in a directory. Those that are too long for an archive are told by their ends.
+fn below(directory: &RelativePath, name: &[u8]) -> Result<RelativePath> {
+    directory.join(name).map_err(|error| {
+        let top = String::from_utf8_lossy(directory.components().next().unwrap_or_default());
+        let (name, levels) = (String::from_utf8_lossy(name), directory.components().count());
+        Error::new(Kind::Invalid, format!("cannot archive {name:?}, {levels} levels below {top:?}: {error}"))
+    })
 }
 
 impl Level {

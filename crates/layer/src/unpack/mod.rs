@@ -41,6 +41,8 @@ pub struct Unpacker {
     notes: Notes,
     umask: Option<u32>,
     writes_back: bool,
+    /// Whether names that begin with `.wh.` stand for removals.
+    has_whiteouts: bool,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
     layers: u64,
@@ -67,6 +69,7 @@ impl Unpacker {
             seen: None,
             layers: 0,
             layer_name: Arc::from(""),
+            has_whiteouts: true,
             entries: 0,
         })
     }
@@ -82,6 +85,13 @@ impl Unpacker {
     /// end.
     ///
     /// # Errors
+    /// Takes names as they are: for archives that are no layers.
+    #[must_use]
+    pub fn without_whiteouts(mut self) -> Self {
+        self.has_whiteouts = false;
+        self
+    }
+
     /// Those of the archive and of the operating system, with layer and entry; the directory is then good for nothing.
     pub fn layer(&mut self, stream: impl BufRead, name: &str, limits: TarLimits) -> Result<()> {
         // What is known of paths is the view of one layer: see `way`.
@@ -89,7 +99,8 @@ impl Unpacker {
         self.seen = (self.layers > 0).then(Seen::default);
         self.layers += 1;
         self.layer_name = Arc::from(name);
-        let mut reader = TarReader::new(stream, name, limits);
+        let reader = TarReader::new(stream, name, limits);
+        let mut reader = if self.has_whiteouts { reader } else { reader.without_whiteouts() };
         while let Some(entry) = reader.next_entry()? {
             self.writers.check()?;
             self.entries += 1;

@@ -126,7 +126,8 @@ pub(crate) fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<
     let failed = |error| Error::io("cannot make a directory in it", error);
     let aside = merge::make_aside(target).map_err(failed)?;
     let unpack = || {
-        let mut unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners.clone())?;
+        let unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners.clone())?;
+        let mut unpacker = unpacker.without_whiteouts();
         let reader = BufReader::with_capacity(READ_BYTES, reader);
         unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
         let unpacked = unpacker.finish()?;
