@@ -51,7 +51,7 @@ pub(crate) fn odd_image(bench: &Bench) -> Sample {
         mkdir -p etc usr/bin var/empty opaque/deep gone modes 'name with spaces' kept
         echo one > etc/one; echo two > etc/two; ln etc/one usr/bin/one; ln etc/one usr/bin/uno
         ln -s ../etc/one usr/bin/soft; ln -s /nowhere usr/bin/dangling; ln -s usr/bin bin
-        mkfifo pipe; mknod char c 1 3; mknod block b 7 0; chmod 620 char
+        mkfifo pipe; mknod char c 1 3; mknod block b 7 0; chmod 620 char; ln char char-again; ln pipe pipe-again
         echo hidden > opaque/deep/file; echo hidden > opaque/file; echo x > gone/x; echo y > kept/y
         for mode in 0000 0400 0755 1777 2755 4755 6711; do echo $mode > modes/$mode; chmod $mode modes/$mode; done
         mkdir modes/sticky modes/closed; chmod 1777 modes/sticky; chmod 0500 modes/closed

@@ -206,6 +206,10 @@ impl Unpacker {
     ) -> Result<(), Failure> {
         let failed = |error| Failure::io(format!("cannot link to {target:?}"), error);
         let Some(found) = target_above.dir.stat_of(target_name).map_err(failed)? else {
+            if self.left_out.has(&target_above.path_of(target_name)?) {
+                self.remove(above, name)?;
+                return self.leave_out(above, name);
+            }
             return Err(Failure::say(format!("the target of the hard link, {target:?}, does not exist")));
         };
         if found.kind == FileKind::Directory {
@@ -236,12 +240,17 @@ impl Unpacker {
         }
         match self.replacing(above, name, |dir| dir.make_node(name, kind, device)) {
             Ok(()) => self.finish_special(entry, above, name, true),
-            Err(failure) if failure.is_denied() && kind != FileKind::Fifo => {
-                self.notes.add("devices", "making them needs root's rights", &entry.path);
-                Ok(())
-            }
+            Err(failure) if failure.is_denied() && kind != FileKind::Fifo => self.leave_out(above, name),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Notes that a device was not made, for hard links to it too.
+    fn leave_out(&mut self, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
+        let path = above.path_of(name)?;
+        self.left_out.add(&path);
+        self.notes.add("devices", "making them needs root's rights", &path);
+        Ok(())
     }
 
     /// Owner, attributes, rights and time of what cannot be opened.

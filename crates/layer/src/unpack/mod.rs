@@ -45,6 +45,8 @@ pub struct Unpacker {
     has_whiteouts: bool,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
+    /// Devices that could not be made.
+    left_out: Seen,
     layers: u64,
     layer_name: Arc<str>,
     entries: u64,
@@ -69,6 +71,7 @@ impl Unpacker {
             seen: None,
             layers: 0,
             layer_name: Arc::from(""),
+            left_out: Seen::default(),
             has_whiteouts: true,
             entries: 0,
         })
