@@ -83,6 +83,8 @@ impl<S: Storage> LayerWriter<'_, S> {
         let Entry { path, kind, mode, uid, gid, mtime, xattrs, data_offset, .. } = entry;
         let xattrs = xattrs.into_iter().map(|xattr| Xattr { name: xattr.name, value: xattr.value }).collect();
         let mtime = Mtime { seconds: mtime.seconds, nanoseconds: mtime.nanoseconds };
+        // What an archive says of the rights of a symbolic link is nothing that Linux could keep.
+        let mode = if matches!(kind, EntryKind::Symlink { .. }) { 0o777 } else { mode };
         let attributes = Attributes { mode, uid, gid, mtime, xattrs };
         let at = path.as_bytes();
         let noted = match kind {

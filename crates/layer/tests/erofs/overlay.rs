@@ -113,6 +113,8 @@ fn later_entries_take_the_place_of_earlier_ones() {
         (b"second".into(), b"first".into(), b"a file".into())
     );
     assert_eq!(of_union(&union)[&b"b"[..]].links, 1);
+    // Its entry says 0644.
+    assert_eq!(of_union(&union)[&b"s"[..]].mode, 0o120_777);
 }
 
 #[test]
