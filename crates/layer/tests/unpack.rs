@@ -210,6 +210,10 @@ fn layers_replace_hide_and_merge() {
     let upper = Layer::new().file("e/.wh.x", "").file("f/g/.wh..wh..opq", "");
     let made = ["b", "c", "c/d", "e", "f", "f/g"].map(|path| (path, "d 755"));
     check(vec![first, upper], &made);
+    // So it is the layer's own, and stays when what is above it turns out to be opaque.
+    let first = Layer::new().file("e/f/x", "1").file("e/g", "1");
+    let upper = Layer::new().file("e/f/.wh..wh..opq", "").file("e/h/.wh.x", "").file("e/.wh..wh..opq", "");
+    check(vec![first, upper], &["e", "e/f", "e/h"].map(|path| (path, "d 755")));
 }
 
 /// As in engines on overlayfs, which see one layer at a time: `erofs::overlay` has the same of layers as files.

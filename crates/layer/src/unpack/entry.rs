@@ -319,17 +319,16 @@ impl Unpacker {
     fn hide(&mut self, path: &RelativePath, only_below: bool) -> Result<(), Failure> {
         let Some((above, name)) = path.split() else { return self.hide_below(path, path) };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
-        if self.seen.is_none() {
-            // There is nothing to hide, but docker and podman make the directory that is spoken of, and so does a layer's file.
-            return self.open_above(if only_below { path } else { &above }).map(drop);
-        }
+        // Docker and podman make the directory that is spoken of, and so does a layer's file, also where there is nothing to hide.
+        let opened = self.open_above(if only_below { path } else { &above })?;
+        let Some(seen) = &mut self.seen else { return Ok(()) };
+        seen.add(opened.path());
         if only_below {
             let opened = self.open_above(path)?;
             return self.hide_below(path, opened.path());
         }
-        let above = self.open_above(&above)?;
-        let found = above.path_of(name)?;
-        if self.seen.as_ref().is_some_and(|seen| seen.has(&found)) {
+        let found = opened.path_of(name)?;
+        if seen.has(&found) {
             return self.hide_below(path, &found);
         }
         self.remove(&above, name)
