@@ -35,6 +35,13 @@ pub(crate) fn explain(
                 Some(source) => {
                     format!("invalid argument {value:?} for {:?} flag: {source}", spelling(&flag, command, root))
                 }
+                None if !value.is_empty() => {
+                    let known = values(error).join(", ");
+                    format!(
+                        "invalid argument {value:?} for {:?} flag: must be one of {known}",
+                        spelling(&flag, command, root)
+                    )
+                }
                 None => format!("flag needs an argument: {}", needy(&flag, arguments)),
             }
         }
@@ -54,6 +61,14 @@ fn stands_before_commands(flag: &str, located: &Located, arguments: &[OsString])
     let Some(first) = located.path.split(' ').nth(1) else { return true };
     let mut before = arguments.iter().take_while(|argument| *argument != first);
     before.any(|argument| argument.to_str().is_some_and(|text| text.split('=').next() == Some(flag)))
+}
+
+/// The values that a flag takes.
+fn values(error: &clap::Error) -> &[String] {
+    match error.get(ContextKind::ValidValue) {
+        Some(ContextValue::Strings(values)) => values,
+        _ => &[],
+    }
 }
 
 fn text(error: &clap::Error, kind: ContextKind) -> String {

@@ -123,6 +123,15 @@ fn what_cannot_be_done_changes_nothing() {
     [err]
     invalid --uid-map "0:x": it is IMAGE:HOST[:COUNT], in numbers
     "#);
+    assert_snapshot!(scene.dhow(&["unpack", "--owners", "mine", "alpine:3.20", "files"]), @r#"
+    exit 125
+    [err]
+    invalid argument "mine" for "--owners" flag: must be one of keep, caller, record
+
+    Usage:  dhow unpack [OPTIONS] IMAGE DIRECTORY
+
+    Run 'dhow unpack --help' for more information
+    "#);
     assert_snapshot!(scene.dhow(&["unpack", "--platform", "linux/s390x", "alpine:3.20", "files"]), @r"
     exit 1
     [err]
