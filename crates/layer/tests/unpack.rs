@@ -9,7 +9,7 @@ use std::path::Path;
 
 use dhow_base::beneath::Dir;
 use dhow_layer::tar::TarLimits;
-use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
+use dhow_layer::unpack::{IdMap, IdRange, Note, Owners, Unpacker};
 use rustix::process::{Resource, Rlimit};
 use tar::{Builder, EntryType, Header};
 
@@ -397,5 +397,22 @@ fn owners_are_recorded_where_they_cannot_be_kept() {
         let scratch = tempfile::tempdir().expect("a folder");
         unpack(scratch.path(), vec![layer], Owners::Keep(IdMap::default())).expect("it unpacks");
         assert_eq!(listing(scratch.path())["null"], "c 666 103");
+    }
+}
+
+/// In a user namespace nobody could write there if they were root's of the machine.
+#[test]
+fn directories_that_no_entry_speaks_of_belong_to_the_root_of_the_image() {
+    if !is_root() {
+        eprintln!("skipped: only root gives files to others");
+        return;
+    }
+    let scratch = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let range = |outside| vec![IdRange::new(0, outside, 65_536).expect("a range")];
+    let map = IdMap { uids: range(100_000), gids: range(200_000) };
+    unpack(scratch.path(), vec![Layer::new().file("a/b/f", "1").done()], Owners::Keep(map)).expect("it unpacks");
+    for path in ["", "a", "a/b"] {
+        let found = fs::metadata(scratch.path().join(path)).expect("metadata");
+        assert_eq!((found.uid(), found.gid()), (100_000, 200_000), "{path:?}");
     }
 }

@@ -121,7 +121,12 @@ fn what_cannot_be_done_changes_nothing() {
     assert_snapshot!(scene.dhow(&["unpack", "--uid-map", "0:x", "alpine:3.20", "files"]), @r#"
     exit 1
     [err]
-    invalid --uid-map "0:x": it is IMAGE:HOST[:COUNT], in numbers
+    invalid --uid-map "0:x": it is IMAGE:HOST[:COUNT], in numbers below 4294967295
+    "#);
+    assert_snapshot!(scene.dhow(&["unpack", "--gid-map", "0:4294967290:100", "alpine:3.20", "files"]), @r#"
+    exit 1
+    [err]
+    invalid --gid-map "0:4294967290:100": it is IMAGE:HOST[:COUNT], in numbers below 4294967295
     "#);
     assert_snapshot!(scene.dhow(&["unpack", "--owners", "mine", "alpine:3.20", "files"]), @r#"
     exit 125

@@ -103,10 +103,12 @@ fn ranges(texts: &[String], flag: &str) -> Outcome<Vec<IdRange>> {
         let mut numbers = text.split(':').map(|number| number.parse::<u32>().ok());
         let (inside, outside) = (numbers.next()??, numbers.next()??);
         let count = numbers.next().unwrap_or(Some(1))?;
-        numbers.next().is_none().then_some(IdRange { inside, outside, count })
+        numbers.next().is_none().then(|| IdRange::new(inside, outside, count)).flatten()
     };
-    let wrong =
-        |text: &String| Failure::Client(format!("invalid --{flag} {text:?}: it is IMAGE:HOST[:COUNT], in numbers"));
+    let wrong = |text: &String| {
+        let message = format!("invalid --{flag} {text:?}: it is IMAGE:HOST[:COUNT], in numbers below 4294967295");
+        Failure::Client(message)
+    };
     texts.iter().map(|text| parse(text).ok_or_else(|| wrong(text))).collect()
 }
 

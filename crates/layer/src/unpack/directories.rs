@@ -12,6 +12,7 @@ use dhow_base::beneath::{self, Dir, Stat};
 use dhow_base::{Error, Result};
 
 use super::entry::Failure;
+use super::files;
 use crate::tar::{RelativePath, Time};
 
 /// Directories kept open, of the descriptors that a process usually has; beyond it all are settled and opened anew when needed.
@@ -137,17 +138,25 @@ pub(super) struct Directories {
     /// Two paths lead to one directory where a link is on the way.
     by_identity: HashMap<(u64, u64), Rc<OpenDirectory>>,
     open_max: usize,
+    /// User and group of directories that no entry speaks of; nothing for those of who unpacks.
+    implied_owner: Option<(u32, u32)>,
 }
 
 impl Directories {
-    pub(super) fn new(root: Dir) -> io::Result<Self> {
+    /// Begins at an empty directory, to which `implied_owner` counts too.
+    pub(super) fn new(root: Dir, implied_owner: Option<(u32, u32)>) -> io::Result<Self> {
         let open_max = OPEN_MAX.min(beneath::descriptors_max() / OPEN_SHARE).max(1);
         let identity = root.stat()?.identity;
+        match give(&root, implied_owner) {
+            // The first entry says so, with what to do.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            given => given?,
+        }
         let root = OpenDirectory::take(root, None, &RelativePath::root())?;
         root.set(IMPLIED_MODE, Time::default(), None);
         let root = Rc::new(root);
         let by_identity = HashMap::from([(identity, Rc::clone(&root))]);
-        Ok(Self { by_path: HashMap::new(), by_identity, root, open_max })
+        Ok(Self { by_path: HashMap::new(), by_identity, root, open_max, implied_owner })
     }
 
     /// Whether a path was found to lead to a directory, since the last entry that replaced a directory or link.
@@ -211,6 +220,8 @@ impl Directories {
                 // A link that leads nowhere has the name; making a directory in its place would hide what it says.
                 above.dir.make_dir(name).map_err(|error| cannot_open(path, error))?;
                 let opened = self.adopt(above, path, name)?;
+                let (uid, gid) = self.implied_owner.unwrap_or_default();
+                give(&opened.dir, self.implied_owner).map_err(|error| files::cannot_chown(uid, gid, error))?;
                 opened.set(IMPLIED_MODE, Time::default(), None);
                 Ok(opened)
             }
@@ -329,6 +340,13 @@ impl Directories {
             Err(_) => Err(Error::new(dhow_base::Kind::Internal, "the root of the tree is still in use")),
         }
     }
+}
+
+/// Gives a directory to its owner, if it is not already that one's.
+fn give(dir: &Dir, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let Some((uid, gid)) = owner else { return Ok(()) };
+    let found = dir.stat()?;
+    if (found.uid, found.gid) == (uid, gid) { Ok(()) } else { beneath::set_owner(dir, uid, gid) }
 }
 
 fn cannot_open(path: &RelativePath, error: io::Error) -> Failure {

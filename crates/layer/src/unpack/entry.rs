@@ -324,14 +324,13 @@ impl Unpacker {
         let Some(seen) = &mut self.seen else { return Ok(()) };
         seen.add(opened.path());
         if only_below {
-            let opened = self.open_above(path)?;
             return self.hide_below(path, opened.path());
         }
         let found = opened.path_of(name)?;
         if seen.has(&found) {
             return self.hide_below(path, &found);
         }
-        self.remove(&above, name)
+        self.remove(&opened, name)
     }
 
     /// Removes all in a directory that the layer under way does not have itself; the directory stays, and so do links.

@@ -58,7 +58,8 @@ impl Unpacker {
     /// # Errors
     /// The operating system's.
     pub fn new(root: Dir, owners: Owners) -> Result<Self> {
-        let directories = Directories::new(root).map_err(|error| Error::io("cannot use the directory", error))?;
+        let directories = Directories::new(root, owners.of_implied());
+        let directories = directories.map_err(|error| Error::io("cannot use the directory", error))?;
         let notes = Notes::default();
         let writers = Writers::start(&owners, &notes)?;
         Ok(Self {
@@ -68,11 +69,11 @@ impl Unpacker {
             notes,
             umask: beneath::umask(),
             writes_back: false,
+            has_whiteouts: true,
             seen: None,
+            left_out: Seen::default(),
             layers: 0,
             layer_name: Arc::from(""),
-            left_out: Seen::default(),
-            has_whiteouts: true,
             entries: 0,
         })
     }
@@ -84,10 +85,6 @@ impl Unpacker {
         self
     }
 
-    /// Makes all that an uncompressed layer says, above the layers before; errors call it `name`. The stream is read to its
-    /// end.
-    ///
-    /// # Errors
     /// Takes names as they are: for archives that are no layers.
     #[must_use]
     pub fn without_whiteouts(mut self) -> Self {
@@ -95,6 +92,10 @@ impl Unpacker {
         self
     }
 
+    /// Makes all that an uncompressed layer says, above the layers before; errors call it `name`. The stream is read to its
+    /// end.
+    ///
+    /// # Errors
     /// Those of the archive and of the operating system, with layer and entry; the directory is then good for nothing.
     pub fn layer(&mut self, stream: impl BufRead, name: &str, limits: TarLimits) -> Result<()> {
         // What is known of paths is the view of one layer: see `way`.

@@ -16,6 +16,16 @@ pub enum Owners {
     Record,
 }
 
+impl Owners {
+    /// Whom directories belong to that no entry speaks of: the image's root, if it has a place on this machine. Nothing for who unpacks.
+    pub(super) fn of_implied(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Keep(map) => map.map(0, 0).ok(),
+            Self::Caller | Self::Record => None,
+        }
+    }
+}
+
 /// Maps IDs of an image to those of this machine; without ranges each to itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMap {
@@ -38,6 +48,15 @@ pub struct IdRange {
 
 /// The attribute of [`Owners::Record`].
 pub(crate) const OVERRIDE_XATTR: &[u8] = b"user.containers.override_stat";
+
+impl IdRange {
+    /// A range of `count` IDs, from `inside` and `outside` on; nothing where there is none, or where it takes 2³² − 1, which stands for
+    /// "unchanged" (chown(2)).
+    pub fn new(inside: u32, outside: u32, count: u32) -> Option<Self> {
+        let is_valid = |first: u32| first.checked_add(count).is_some();
+        (count > 0 && is_valid(inside) && is_valid(outside)).then_some(Self { inside, outside, count })
+    }
+}
 
 impl IdMap {
     /// User and group on this machine.
@@ -76,6 +95,21 @@ pub(super) fn override_stat(entry: &Entry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_hold_ids_that_can_be() {
+        for (inside, outside, count, expected) in [
+            (0, 1000, 1, true),
+            (0, u32::MAX - 1, 1, true),
+            (0, u32::MAX, 1, false),
+            (u32::MAX, 0, 1, false),
+            (0, u32::MAX - 5, 6, false),
+            (0, 0, u32::MAX, true),
+            (0, 0, 0, false),
+        ] {
+            assert_eq!(IdRange::new(inside, outside, count).is_some(), expected, "{inside}:{outside}:{count}");
+        }
+    }
 
     #[test]
     fn ids_go_through_their_range() {
