@@ -1,6 +1,6 @@
 //! How much space what takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -133,10 +133,11 @@ impl Store {
             add(name, 0, 0);
         }
         add(OTHER, 0, fs::symlink_metadata(self.root()).map_or(0, |found| allocated(&found)));
+        let mut counting = Counting::default();
         for entry in fs::read_dir(self.root()).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let part = PARTS.iter().find(|part| name.to_str().is_some_and(|name| belongs(name, part)));
-            let (files, bytes) = below(&entry.path());
+            let (files, bytes) = counting.below(&entry.path());
             add(part.copied().unwrap_or(OTHER), files, bytes);
         }
         parts
@@ -177,24 +178,38 @@ fn belongs(name: &str, part: &str) -> bool {
 /// Files below a path, and the bytes allocated for them and their directories. Links are not followed, and mounts not
 /// entered.
 pub(crate) fn below(path: &Path) -> (u64, u64) {
-    fs::symlink_metadata(path).map_or((0, 0), |metadata| below_on(path, metadata.dev()))
+    Counting::default().below(path)
 }
 
-fn below_on(path: &Path, device: u64) -> (u64, u64) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return (0, 0) };
-    if metadata.dev() != device {
-        return (0, 0);
+/// Counts what is on disk: a file with several names takes its place once.
+#[derive(Default)]
+struct Counting {
+    /// Files with several names that were met, by device and inode.
+    linked: HashSet<(u64, u64)>,
+}
+
+impl Counting {
+    fn below(&mut self, path: &Path) -> (u64, u64) {
+        fs::symlink_metadata(path).map_or((0, 0), |metadata| self.below_on(path, metadata.dev()))
     }
-    if !metadata.is_dir() {
-        return (1, allocated(&metadata));
+
+    fn below_on(&mut self, path: &Path, device: u64) -> (u64, u64) {
+        let Ok(metadata) = fs::symlink_metadata(path) else { return (0, 0) };
+        if metadata.dev() != device {
+            return (0, 0);
+        }
+        if !metadata.is_dir() {
+            let is_new = metadata.nlink() < 2 || self.linked.insert((device, metadata.ino()));
+            return (1, if is_new { allocated(&metadata) } else { 0 });
+        }
+        let (mut files, mut bytes) = (0, allocated(&metadata));
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            let (more_files, more_bytes) = self.below_on(&entry.path(), device);
+            files += more_files;
+            bytes += more_bytes;
+        }
+        (files, bytes)
     }
-    let (mut files, mut bytes) = (0, allocated(&metadata));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        let (more_files, more_bytes) = below_on(&entry.path(), device);
-        files += more_files;
-        bytes += more_bytes;
-    }
-    (files, bytes)
 }
 
 /// Bytes allocated for one file or directory: blocks of 512 bytes, whatever the file system's own are.
@@ -240,7 +255,7 @@ impl Graph {
         let mut pending: Vec<usize> =
             roots.iter().filter_map(|root| self.numbers.get(root.as_str()).copied()).collect();
         let mut reached: Vec<usize> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         while let Some(piece) = pending.pop() {
             if seen.insert(piece) {
                 reached.push(piece);
@@ -248,5 +263,22 @@ impl Graph {
             }
         }
         reached
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_several_names_counts_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("a"), [1; 100_000]).expect("a file");
+        let alone = below(folder.path());
+        fs::create_dir(folder.path().join("d")).expect("a directory");
+        let directory = below(&folder.path().join("d")).1;
+        fs::hard_link(folder.path().join("a"), folder.path().join("d/b")).expect("a link");
+        assert_eq!(below(folder.path()), (2, alone.1 + directory));
     }
 }
