@@ -67,6 +67,15 @@ fn files_go_into_containers_and_out() {
     assert_eq!(fs::read_to_string(scene.path("again")).expect("a file"), "file\n");
     let json = scene.must(&["cp", "--format", "json", "one", "work:/tmp/named"]);
     assert!(json.contains(r#""destination":"work:/tmp/named""#) && json.contains(r#""files":1"#), "{json}");
+    // A link is copied as one; podman follows those that it is given.
+    symlink("one", scene.path("soft")).expect("a link");
+    scene.must(&["cp", "soft", "work:/tmp/soft"]);
+    scene.must(&["--compat", "podman", "cp", "soft", "work:/tmp/followed"]);
+    for (name, is_link) in [("soft", true), ("followed", false)] {
+        scene.must(&["cp", &format!("work:/tmp/{name}"), &format!("{name}-back")]);
+        let found = fs::symlink_metadata(scene.path(&format!("{name}-back"))).expect("the copy");
+        assert_eq!(found.is_symlink(), is_link, "{name}");
+    }
     // Nothing else was changed, and nothing is left of the way.
     let changed = scene.must(&["diff", "work"]);
     assert!(!changed.contains(".dhow-cp"), "{changed}");

@@ -87,7 +87,7 @@ impl Cp {
 
     fn out_of_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
         let machine = machine_for(session, record)?;
-        let options = self.options();
+        let options = self.options(session.personality);
         self.out(
             session,
             |output| container::copy_to_archive(context, record, machine, path, options, output),
@@ -100,7 +100,7 @@ impl Cp {
         let machine = machine_for(session, record)?;
         // Podman's habit is -a.
         let archive = self.archive || session.personality == Personality::Podman;
-        let options = CopyOptions { archive, ..self.options() };
+        let options = CopyOptions { archive, ..self.options(session.personality) };
         let documents = self.documents.open(session.console);
         let mut input = io::stdin().lock();
         let incoming = match source.as_str() {
@@ -111,8 +111,10 @@ impl Cp {
         self.conclude(session, &documents, copied, target)
     }
 
-    fn options(&self) -> CopyOptions {
-        CopyOptions { follow_link: self.follow_link, archive: self.archive }
+    fn options(&self, personality: Personality) -> CopyOptions {
+        // Podman follows the links that it is given, and has no word for it.
+        let follow_link = self.follow_link || personality == Personality::Podman;
+        CopyOptions { follow_link, archive: self.archive }
     }
 
     /// To the place that the user named: standard output, or a path of this machine.

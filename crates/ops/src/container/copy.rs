@@ -97,12 +97,14 @@ pub fn copy_into(
 ) -> Result<Copied, Failed> {
     let local = match source {
         Incoming::Path(source) => {
-            let found = local(source, options.follow_link).map_err(|error| match (context.naming(), error.kind()) {
-                (Naming::Podman, Kind::NotFound) => {
-                    let message = format!("{source:?} could not be found on the host: no such file or directory");
-                    Error::new(Kind::NotFound, message)
+            let found = local(source, options.follow_link, context.naming()).map_err(|error| {
+                match (context.naming(), error.kind()) {
+                    (Naming::Podman, Kind::NotFound) => {
+                        let message = format!("{source:?} could not be found on the host: no such file or directory");
+                        Error::new(Kind::NotFound, message)
+                    }
+                    _ => error,
                 }
-                _ => error,
             });
             Some(found.map_err(Failed::Here)?)
         }
@@ -169,7 +171,7 @@ impl Source {
 }
 
 /// What is copied from this machine.
-fn local(path: &Path, follow: bool) -> Result<Source> {
+fn local(path: &Path, follow: bool, naming: Naming) -> Result<Source> {
     let bytes = path.as_os_str().as_bytes();
     let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let failed = |error: io::Error| match error.kind() {
@@ -179,7 +181,7 @@ fn local(path: &Path, follow: bool) -> Result<Source> {
         io::ErrorKind::NotADirectory => Error::new(Kind::Invalid, format!("not a directory: {path:?}")),
         _ => Error::io(format_args!("cannot read {path:?}"), error),
     };
-    let way = Way::parse(bytes);
+    let way = Way::to_source(bytes, naming);
     let is_link = fs::symlink_metadata(path).map_err(failed)?.is_symlink();
     let goes_up = bytes == b".." || bytes.ends_with(b"/..");
     // What the name leads to, where it is not copied as a link.
@@ -232,8 +234,8 @@ mod tests {
         fs::create_dir(path("d")).expect("a directory");
         dhow_base::fs::write_atomic(&path("f"), b"x", 0o644, dhow_base::fs::Durability::Cached).expect("a file");
         std::os::unix::fs::symlink("d", path("link")).expect("a link");
-        let check = |name: &str, follow: bool, expected: &str| {
-            let text = match local(&path(name), follow) {
+        let check_as = |naming: Naming, name: &str, follow: bool, expected: &str| {
+            let text = match local(&path(name), follow, naming) {
                 Ok(Source { is_directory, contents_only, shown, .. }) => {
                     format!("{} {is_directory} {contents_only}", String::from_utf8_lossy(&shown))
                 }
@@ -241,11 +243,14 @@ mod tests {
             };
             assert_eq!(text, expected, "{name}");
         };
+        let check = |name: &str, follow: bool, expected: &str| check_as(Naming::Docker, name, follow, expected);
         check("f", false, "f false false");
         check("d", false, "d true false");
         check("d/", false, "d true false");
         check("d/.", false, "d true true");
         check("d/./", false, "d true true");
+        check_as(Naming::Podman, "d/./", false, "d true false");
+        check_as(Naming::Podman, "d/.", false, "d true true");
         check("d/..", false, &format!("{} true false", folder.path().file_name().expect("a name").to_string_lossy()));
         check("link", false, "link false false");
         check("link", true, "link true false");

@@ -88,7 +88,7 @@ impl Place {
 
     /// What is at a path, the links above it followed; the last one only with `follow`, or where the path ends with a slash.
     pub(super) fn source(&self, path: &str, follow: bool) -> Result<Source> {
-        let mut way = Way::parse(path.as_bytes());
+        let mut way = Way::to_source(path.as_bytes(), self.naming);
         let shown = way.parts.last().cloned().unwrap_or_default();
         let contents_only = way.contents_only || way.parts.is_empty();
         for _ in 0..LINKS_MAX {

@@ -1,10 +1,11 @@
-//! Paths as docker takes them.
+//! Paths in containers, as docker and podman read them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::cp::means_contents;
+use crate::naming::Naming;
 
 /// A path as docker takes it: from the root, and cleaned without looking (Go's `filepath.Clean`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,13 @@ impl Way {
         let mut way = Self { parts: Vec::new(), wants_directory: contents_only || path.ends_with(b"/"), contents_only };
         way.walk(path);
         way
+    }
+
+    /// As [`Way::parse`], of what is copied: with podman only `/.` at the end stands for what is in a directory.
+    pub(super) fn to_source(path: &[u8], naming: Naming) -> Self {
+        let way = Self::parse(path);
+        let contents_only = way.contents_only && (naming == Naming::Docker || path.ends_with(b"/."));
+        Self { contents_only, ..way }
     }
 
     fn walk(&mut self, path: &[u8]) {
