@@ -93,13 +93,17 @@ async fn pack(
     let store = context.store()?;
     let config = store.config(&store.find_target(&target.digest)?.image_id)?;
     let chain_ids = chain_ids(&config.rootfs.diff_ids);
-    let mut names = HashMap::new();
+    let mut forms: HashMap<Digest, Descriptor> = HashMap::new();
     for (position, (layer, chain_id)) in manifest.layers.iter_mut().zip(&chain_ids).enumerate() {
-        if plain.contains(&position) {
+        if !plain.contains(&position) {
+            continue;
+        }
+        if !forms.contains_key(&layer.digest) {
             let made = compressed(context, &session, layer, chain_id, observer).await;
-            let made = made.map_err(|error| about(&layer.digest, error))?;
-            names.insert(made.digest.to_string(), layer.digest.clone());
-            *layer = made;
+            forms.insert(layer.digest.clone(), made.map_err(|error| about(&layer.digest, error))?);
+        }
+        if let Some(form) = forms.get(&layer.digest) {
+            *layer = form.clone();
         }
     }
     let document = Document::from_manifest(manifest)?;
@@ -111,6 +115,7 @@ async fn pack(
     if let Err(error) = store.collect_below(slice::from_ref(&target.digest)) {
         tracing::warn!(%error, "layers that were compressed are still there as they were, until the next prune");
     }
+    let names = forms.into_iter().map(|(before, form)| (form.digest.to_string(), before)).collect();
     Ok(Packed { target: packed, names })
 }
 
