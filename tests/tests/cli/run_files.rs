@@ -88,7 +88,7 @@ fn files_go_into_containers_and_out() {
     // A link that leads nowhere is followed, as docker follows it: not where a directory is to be there.
     symlink("nowhere", scene.path("link")).expect("a link");
     scene.must(&["cp", "link", "work:/tmp/link"]);
-    let words = "cannot overwrite non-directory \"link\" with a directory";
+    let words = "cannot overwrite non-directory \"/tmp/link\" with directory \"/tmp\"";
     fails(&scene.dhow(&["cp", "folder", "work:/tmp/link/"]), words);
     fails(&scene.dhow(&["cp", "one", "work:/tmp/link/"]), "no such directory");
     scene.must(&["cp", "folder", "work:/tmp/link"]);

@@ -124,8 +124,11 @@ impl Place {
             match found.kind {
                 // It leads to no directory. Docker looks no further then, and does not replace it either.
                 Some(FileKind::Symlink) if wants_directory && self.naming == Naming::Docker => {
+                    let [link, above] =
+                        [&way.parts[..], way.above()].map(|parts| format!("/{}", joined(parts).display()));
+                    let blocked = Some(format!("cannot overwrite non-directory {link:?} with directory {above:?}"));
                     let beside = Some((found.directory, found.name));
-                    return Ok(Target { directory: None, beside, exists: false, stays: true, wants_directory });
+                    return Ok(Target { directory: None, beside, exists: false, blocked, wants_directory });
                 }
                 Some(FileKind::Symlink) => {
                     let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
@@ -134,18 +137,13 @@ impl Place {
                 }
                 Some(FileKind::Directory) => {
                     let directory = found.directory.child(&found.name).map_err(|error| self.failed(path, error))?;
-                    return Ok(Target {
-                        directory: Some(directory),
-                        beside: None,
-                        exists: true,
-                        stays: true,
-                        wants_directory,
-                    });
+                    let directory = Some(directory);
+                    return Ok(Target { directory, beside: None, exists: true, blocked: None, wants_directory });
                 }
                 kind => {
                     let beside = Some((found.directory, found.name));
                     let exists = kind.is_some();
-                    return Ok(Target { directory: None, beside, exists, stays: exists, wants_directory });
+                    return Ok(Target { directory: None, beside, exists, blocked: None, wants_directory });
                 }
             }
         }
@@ -185,8 +183,8 @@ pub(super) struct Target {
     beside: Option<(Dir, OsString)>,
     /// Whether the path leads to something.
     exists: bool,
-    /// Whether the name is one of something that no directory may take the place of.
-    stays: bool,
+    /// Why no directory can be made, where the name is that of a link.
+    blocked: Option<String>,
     wants_directory: bool,
 }
 
@@ -199,12 +197,11 @@ impl Target {
         let Some((directory, name)) = self.beside else {
             return Err(Error::new(Kind::Internal, "a place has no directory above it"));
         };
+        if let Some(message) = self.blocked.filter(|_| source.is_directory) {
+            return Err(Error::new(Kind::Invalid, message));
+        }
         match (self.exists, source.is_directory) {
             (true, true) => Err(Error::new(Kind::Invalid, "cannot copy directory")),
-            (false, true) if self.stays => {
-                let message = format!("cannot overwrite non-directory {name:?} with a directory");
-                Err(Error::new(Kind::Invalid, message))
-            }
             (false, false) if self.wants_directory => Err(Error::new(Kind::NotFound, "no such directory")),
             _ => Ok((directory, Some(name.into_vec()))),
         }
