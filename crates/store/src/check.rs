@@ -264,9 +264,8 @@ impl Store {
             return Ok(());
         }
         // Nothing is wrong with what a dead process held: every collection clears it in passing.
-        match self.write_rows(|transaction| clear_dead_leases(self, transaction)) {
-            Err(error) if error.kind() == Kind::NoSpace => tracing::debug!(%error, "leases of dead processes stay"),
-            cleared => drop(cleared?),
+        if repair {
+            self.write_rows(|transaction| clear_dead_leases(self, transaction))?;
         }
         let removed = || repair.then(|| "removed".to_owned());
         for path in stale_ingests(self, repair)? {

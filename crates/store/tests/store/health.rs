@@ -150,8 +150,8 @@ fn what_dead_processes_left_is_told_and_cleared() {
     assert!(report.is_sound(), "{report:#?}");
     let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, [ProblemCode::BlobUnrecorded, ProblemCode::ViewOutdated], "{report:#?}");
-    assert!(!root.join("leases/1-2-3").exists(), "nothing is wrong with the lease of a dead process");
     let report = store.check(true).unwrap();
+    assert!(!root.join("leases/1-2-3").exists(), "nothing is wrong with the lease of a dead process, nor is it of use");
     assert!(report.problems.iter().all(|problem| problem.repaired.is_some()), "{report:#?}");
     assert!(store.check(false).unwrap().problems.is_empty());
     assert!(store.has_blob(&digest).unwrap(), "its bytes are right, so it is a blob");
