@@ -1,13 +1,15 @@
 //! Dockerfile instructions that change an image's config without a build: `--change` of import and commit.
 
+mod healthcheck;
 mod lines;
 mod words;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::config::{Healthcheck, RunConfig};
+use dhow_spec::config::RunConfig;
 
 use crate::container::{cleaned, is_signal};
 use crate::naming::Naming;
+use healthcheck::healthcheck;
 use lines::Instruction;
 
 /// Applies instructions to an empty config.
@@ -20,7 +22,7 @@ pub(crate) fn apply(naming: Naming, instructions: &[String]) -> Result<RunConfig
 
 /// Applies instructions to a container's config. With docker, variables in them are those of the config, an entry point takes away a command
 /// that did not come with it, and what is empty at the end stays the container's (moby, `daemon/commit.go`, `merge`); with podman each
-/// instruction is for itself, and a `$` is a letter as any other.
+/// instruction is for itself, and there are no variables.
 ///
 /// # Errors
 /// As [`apply`].
@@ -61,12 +63,14 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 fn change(naming: Naming, config: &mut RunConfig, instruction: &Instruction) -> Result<()> {
-    let Instruction { name, flags, rest } = instruction;
+    let Instruction { name, flags, rest, text } = instruction;
+    let is_docker = naming == Naming::Docker;
+    let rest = if is_docker || name == "healthcheck" { rest } else { text };
     let upper = name.to_ascii_uppercase();
     let takes_none = matches!(name.as_str(), "cmd" | "entrypoint");
     let takes_one = matches!(name.as_str(), "stopsignal" | "user" | "workdir");
     match flags.first() {
-        Some(flag) if name != "healthcheck" => {
+        Some(flag) if is_docker && name != "healthcheck" => {
             let flag = flag.split('=').next().unwrap_or_default();
             return Err(invalid(format!("Unknown flag: {flag}")));
         }
@@ -75,10 +79,13 @@ fn change(naming: Naming, config: &mut RunConfig, instruction: &Instruction) -> 
         _ => return Err(invalid(format!("{upper} requires at least one argument"))),
     }
     let variables = config.env.clone().unwrap_or_default();
-    let variables = (naming == Naming::Docker).then_some(variables.as_slice());
+    let variables = is_docker.then_some(variables.as_slice());
+    let one = |word: &str| if is_docker { words::expand(word, variables) } else { Ok(word.to_owned()) };
     match name.as_str() {
-        "cmd" => config.cmd = Some(command(rest)?),
-        "entrypoint" => config.entrypoint = Some(command(rest)?).filter(|words| !rest.is_empty() && !words.is_empty()),
+        "cmd" => config.cmd = Some(command(naming, rest)?),
+        "entrypoint" => {
+            config.entrypoint = Some(command(naming, rest)?).filter(|words| !rest.is_empty() && !words.is_empty());
+        }
         "env" => {
             let env = config.env.get_or_insert_default();
             for (key, value) in pairs(rest, &upper, variables)? {
@@ -88,18 +95,18 @@ fn change(naming: Naming, config: &mut RunConfig, instruction: &Instruction) -> 
         "expose" => {
             let ports = config.exposed_ports.get_or_insert_default();
             for port in rest.split_whitespace() {
-                for port in words::expand(port, variables)?.split_whitespace() {
+                for port in one(port)?.split_whitespace() {
                     ports.0.extend(ports_of(port)?);
                 }
             }
         }
-        "healthcheck" => config.healthcheck = Some(healthcheck(flags, rest)?),
+        "healthcheck" => config.healthcheck = Some(healthcheck(naming, flags, rest)?),
         "label" => config.labels.get_or_insert_default().extend(pairs(rest, &upper, variables)?),
-        "onbuild" => config.on_build.get_or_insert_default().push(trigger(rest)?),
-        "stopsignal" => config.stop_signal = Some(signal(words::expand(rest, variables)?)?),
-        "user" => config.user = words::expand(rest, variables)?,
-        "volume" => config.volumes.get_or_insert_default().0.extend(volumes(rest, variables)?),
-        "workdir" => config.working_dir = directory(&config.working_dir, &words::expand(rest, variables)?)?,
+        "onbuild" => config.on_build.get_or_insert_default().push(trigger(naming, rest)?),
+        "stopsignal" => config.stop_signal = Some(signal(one(rest)?)?),
+        "user" => config.user = one(rest)?,
+        "volume" => config.volumes.get_or_insert_default().0.extend(volumes(naming, rest, one)?),
+        "workdir" => config.working_dir = directory(naming, &config.working_dir, &one(rest)?)?,
         other => return Err(invalid(format!("{other} is not a valid change command"))),
     }
     Ok(())
@@ -136,10 +143,13 @@ fn set(naming: Naming, env: &mut Vec<String>, key: &str, value: &str) {
     }
 }
 
-/// The JSON form of an instruction's arguments, behind which anything may stand; nothing when it is none.
-fn list(text: &str) -> Result<Option<Vec<String>>> {
+/// The JSON form of an instruction's arguments, behind which anything may stand with docker; nothing when it is none.
+fn list(naming: Naming, text: &str) -> Result<Option<Vec<String>>> {
     if !text.starts_with('[') {
         return Ok(None);
+    }
+    if naming == Naming::Podman {
+        return Ok(serde_json::from_str(text).ok());
     }
     let Some(Ok(list)) = serde_json::Deserializer::from_str(text).into_iter::<Vec<serde_json::Value>>().next() else {
         return Ok(None);
@@ -152,8 +162,8 @@ fn list(text: &str) -> Result<Option<Vec<String>>> {
 }
 
 /// A command in JSON form, or for the shell.
-fn command(text: &str) -> Result<Vec<String>> {
-    Ok(list(text)?.unwrap_or_else(|| {
+fn command(naming: Naming, text: &str) -> Result<Vec<String>> {
+    Ok(list(naming, text)?.unwrap_or_else(|| {
         let text = Some(text).filter(|text| !text.is_empty());
         ["/bin/sh", "-c"].into_iter().chain(text).map(str::to_owned).collect()
     }))
@@ -177,9 +187,9 @@ fn pairs(text: &str, instruction: &str, variables: Option<&[String]>) -> Result<
     words.iter().map(pair).collect()
 }
 
-fn volumes(text: &str, variables: Option<&[String]>) -> Result<Vec<String>> {
-    let volumes = list(text)?.unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect());
-    let expanded = volumes.iter().map(|volume| match words::expand(volume, variables)?.trim() {
+fn volumes(naming: Naming, text: &str, one: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
+    let volumes = list(naming, text)?.unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect());
+    let expanded = volumes.iter().map(|volume| match one(volume)?.trim() {
         "" => Err(invalid("VOLUME specified can not be an empty string")),
         volume => Ok(volume.to_owned()),
     });
@@ -187,7 +197,10 @@ fn volumes(text: &str, variables: Option<&[String]>) -> Result<Vec<String>> {
 }
 
 /// What a build upon the image does first.
-fn trigger(text: &str) -> Result<String> {
+fn trigger(naming: Naming, text: &str) -> Result<String> {
+    if naming == Naming::Podman {
+        return Ok(text.to_owned());
+    }
     match lines::first_word(text).0.to_ascii_uppercase().as_str() {
         "ONBUILD" => Err(invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
         name @ ("FROM" | "MAINTAINER") => Err(invalid(format!("{name} isn't allowed as an ONBUILD trigger"))),
@@ -220,77 +233,14 @@ fn ports_of(text: &str) -> Result<Vec<String>> {
     Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
-fn healthcheck(flags: &[String], rest: &str) -> Result<Healthcheck> {
-    let mut check = Healthcheck::default();
-    for flag in flags {
-        let (name, value) = flag.split_once('=').ok_or_else(|| invalid(format!("Missing a value on flag: {flag}")))?;
-        let field = match name {
-            "interval" => &mut check.interval,
-            "timeout" => &mut check.timeout,
-            "start-period" => &mut check.start_period,
-            "start-interval" => &mut check.start_interval,
-            "retries" => {
-                check.retries =
-                    value.parse().map_err(|_| invalid(format!("--retries must be a number, not {value:?}")))?;
-                if check.retries < 0 {
-                    return Err(invalid(format!("--retries cannot be negative ({value})")));
-                }
-                continue;
-            }
-            _ => return Err(invalid(format!("Unknown flag: {name}"))),
-        };
-        let time = nanoseconds(value).ok_or_else(|| invalid(format!("time: invalid duration {value:?}")))?;
-        if time < 1_000_000 {
-            return Err(invalid(format!("Interval {name:?} cannot be less than 1ms")));
-        }
-        *field = time;
+/// A directory as seen from another; with docker, one from the root stays as it is written.
+fn directory(naming: Naming, base: &str, path: &str) -> Result<String> {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("/{base}/{path}") };
+    match naming {
+        _ if path.is_empty() => Err(invalid("cannot normalize nothing")),
+        Naming::Docker if path.starts_with('/') => Ok(whole),
+        _ => Ok(cleaned(&whole).unwrap_or_default()),
     }
-    let (kind, arguments) = lines::first_word(rest);
-    check.test = Some(match kind.to_ascii_uppercase().as_str() {
-        "NONE" if arguments.is_empty() => vec!["NONE".to_owned()],
-        "NONE" => return Err(invalid("HEALTHCHECK NONE takes no arguments")),
-        "CMD" if arguments.is_empty() => return Err(invalid("Missing command after HEALTHCHECK CMD")),
-        "CMD" => match list(arguments)? {
-            Some(list) => [vec!["CMD".to_owned()], list].concat(),
-            None => vec!["CMD-SHELL".to_owned(), arguments.to_owned()],
-        },
-        other => return Err(invalid(format!("Unknown type {other:?} in HEALTHCHECK (try CMD)"))),
-    });
-    Ok(check)
-}
-
-/// Go's durations: `1m30s`, `1.5h`, `500ms`.
-fn nanoseconds(text: &str) -> Option<i64> {
-    let mut total = 0_f64;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let unit_end = rest[end..].find(|character: char| character.is_ascii_digit()).map_or(rest.len(), |at| end + at);
-        let unit = match &rest[end..unit_end] {
-            "ns" => 1e0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &rest[unit_end..];
-    }
-    (total < 9e18).then_some(total as i64)
-}
-
-/// A directory as seen from another: one from the root stays as it is written.
-fn directory(base: &str, path: &str) -> Result<String> {
-    if path.is_empty() {
-        return Err(invalid("cannot normalize nothing"));
-    }
-    Ok(if path.starts_with('/') { path.to_owned() } else { cleaned(&format!("/{base}/{path}")).unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -365,7 +315,7 @@ mod tests {
         );
     }
 
-    /// What docker 20.10 made of the same instructions.
+    /// What docker 20.10 and podman 4.3.1 made of the same instructions.
     #[test]
     fn variables_are_those_of_the_config() {
         let check = |naming, instructions: &[&str], expected: &str| {
@@ -384,7 +334,12 @@ mod tests {
         docker(&["EXPOSE 8$A ${NONE}"], r#"{"ExposedPorts":{"81/tcp":{}},"Env":["PATH=/bin","A=1"]}"#);
         docker(&["VOLUME /v$A"], r#"{"Env":["PATH=/bin","A=1"],"Volumes":{"/v1":{}}}"#);
         docker(&["CMD echo $A"], r#"{"Env":["PATH=/bin","A=1"],"Cmd":["/bin/sh","-c","echo $A"]}"#);
-        check(Naming::Podman, &["ENV PATH=\"$PATH:/opt\""], r#"{"Env":["A=1","PATH=$PATH:/opt"]}"#);
+        let podman = |instructions: &[&str], expected| check(Naming::Podman, instructions, expected);
+        podman(&["ENV PATH=\"$PATH:/opt\""], r#"{"Env":["A=1","PATH=$PATH:/opt"]}"#);
+        podman(
+            &["USER \"$A\"", "WORKDIR /a/../b", r#"CMD --x ["a"] c"#],
+            r#"{"User":"\"$A\"","Env":["PATH=/bin","A=1"],"Cmd":["/bin/sh","-c","--x [\"a\"] c"],"WorkingDir":"/b"}"#,
+        );
     }
 
     #[test]

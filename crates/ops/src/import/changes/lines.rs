@@ -11,8 +11,10 @@ pub(super) struct Instruction {
     pub(super) name: String,
     /// Words that begin with `--` behind the name, without these.
     pub(super) flags: Vec<String>,
-    /// What follows, without blanks around it.
+    /// What follows them, without blanks around it.
     pub(super) rest: String,
+    /// All behind the name, for who knows no such flags.
+    pub(super) text: String,
 }
 
 /// Reads instructions, each of one line or of several whose ends say so with a backslash.
@@ -52,8 +54,8 @@ fn without_continuation(line: &str) -> (&str, bool) {
 impl Instruction {
     /// Nothing for an empty line.
     fn parse(line: &str) -> Option<Self> {
-        let (name, mut rest) = first_word(line.trim());
-        let mut flags = Vec::new();
+        let (name, all) = first_word(line.trim());
+        let (mut rest, mut flags) = (all, Vec::new());
         while let Some(text) = rest.strip_prefix("--") {
             let (flag, behind) = first_word(text);
             rest = behind;
@@ -62,7 +64,8 @@ impl Instruction {
             }
             flags.push(flag.to_owned());
         }
-        (!name.is_empty()).then(|| Self { name: name.to_ascii_lowercase(), flags, rest: rest.to_owned() })
+        let (rest, text) = (rest.to_owned(), all.to_owned());
+        (!name.is_empty()).then(|| Self { name: name.to_ascii_lowercase(), flags, rest, text })
     }
 }
 
