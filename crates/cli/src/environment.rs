@@ -59,7 +59,7 @@ pub(crate) struct Environment {
     pub(crate) shell: Option<String>,
     /// `DHOW_IN_USER_NAMESPACE`: that this process was started by itself in a user namespace, and whether there are users besides root.
     pub(crate) in_user_namespace: Option<bool>,
-    /// Whether this program is not root in that namespace, but who it is outside.
+    /// Whether this program is not root in that namespace, but has root's rights as somebody else.
     pub(crate) keeps_ids: bool,
 }
 

@@ -11,6 +11,7 @@ use dhow_base::error::words;
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind, Result};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::container::{keep_capabilities, unshare};
 
@@ -29,6 +30,23 @@ pub struct Range {
     pub count: u32,
 }
 
+/// The numbers of a caller who is not root in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KeptIds {
+    /// As a user.
+    pub uid: u32,
+    /// Of its group.
+    pub gid: u32,
+}
+
+impl KeptIds {
+    /// Those of this process.
+    pub fn own() -> Self {
+        Self { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+    }
+}
+
 /// Who the users of a namespace are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Users {
@@ -39,23 +57,25 @@ pub enum Users {
         /// Of groups.
         groups: Range,
     },
-    /// As many, but the caller is who it is outside, and root is one of the ranges, as the others are.
+    /// As many, but the caller has these numbers, and root is one of the ranges, as the others are.
     Kept {
         /// Of users.
         users: Range,
         /// Of groups.
         groups: Range,
+        /// The caller's numbers.
+        as_whom: KeptIds,
     },
     /// Root is the caller, and there is nobody else.
     One,
 }
 
 impl Users {
-    /// The same with the caller as who it is outside; nothing where the ranges have nobody for all who come before.
-    pub fn keeping(self, uid: u32, gid: u32) -> Option<Self> {
+    /// The same with the caller under these numbers; nothing where the ranges have nobody for all who come before.
+    pub fn keeping(self, as_whom: KeptIds) -> Option<Self> {
         match self {
-            Self::Many { users, groups } if users.count >= uid && groups.count >= gid => {
-                Some(Self::Kept { users, groups })
+            Self::Many { users, groups } if users.count >= as_whom.uid && groups.count >= as_whom.gid => {
+                Some(Self::Kept { users, groups, as_whom })
             }
             _ => None,
         }
@@ -67,10 +87,10 @@ fn as_root(own: u32, range: Range) -> String {
     format!("0 {own} 1 1 {} {}", range.first, range.count)
 }
 
-/// The words of newuidmap(1) by which the caller stays who it is, and who comes from a range are the others, root among them.
-fn as_oneself(own: u32, range: Range) -> String {
-    let after = range.count.saturating_sub(own);
-    let parts = [(0, range.first, own), (own, own, 1), (own + 1, range.first.saturating_add(own), after)];
+/// The words of newuidmap(1) by which the caller has a number of its own, and who comes from a range are the others, root among them.
+fn as_number(number: u32, own: u32, range: Range) -> String {
+    let after = range.count.saturating_sub(number);
+    let parts = [(0, range.first, number), (number, own, 1), (number + 1, range.first.saturating_add(number), after)];
     let parts = parts.into_iter().filter(|(_, _, count)| *count > 0);
     parts.map(|(inside, outside, count)| format!("{inside} {outside} {count}")).collect::<Vec<_>>().join(" ")
 }
@@ -141,11 +161,16 @@ pub fn enter(
             unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
             map_one(uid, gid).map_err(unsupported)?;
         }
-        Users::Many { users, groups } | Users::Kept { users, groups } => {
+        Users::Many { users, groups } | Users::Kept { users, groups, .. } => {
             let process = std::process::id().to_string();
-            let list = if matches!(users_are, Users::Kept { .. }) { as_oneself } else { as_root };
+            let lists = match users_are {
+                Users::Kept { as_whom, .. } => {
+                    [as_number(as_whom.uid, uid, *users), as_number(as_whom.gid, gid, *groups)]
+                }
+                _ => [as_root(uid, *users), as_root(gid, *groups)],
+            };
             let mut helper = Command::new("/proc/self/exe");
-            helper.args([MAP_USERS, &process, &list(uid, *users), &list(gid, *groups)]).env("PATH", search_path);
+            helper.args([MAP_USERS, &process]).args(lists).env("PATH", search_path);
             let mut helper = helper.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(unsupported)?;
             unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(unsupported)?;
             // Its end of input tells it that the namespace is there.
@@ -257,13 +282,15 @@ mod tests {
     fn the_caller_is_root_or_stays_who_it_is() {
         let range = |count| Range { first: 100_000, count };
         assert_eq!(as_root(1000, range(65536)), "0 1000 1 1 100000 65536");
-        assert_eq!(as_oneself(1000, range(65536)), "0 100000 1000 1000 1000 1 1001 101000 64536");
-        assert_eq!(as_oneself(1000, range(1000)), "0 100000 1000 1000 1000 1");
-        assert_eq!(as_oneself(0, range(10)), "0 0 1 1 100000 10");
+        assert_eq!(as_number(1000, 1000, range(65536)), "0 100000 1000 1000 1000 1 1001 101000 64536");
+        assert_eq!(as_number(5, 1000, range(65536)), "0 100000 5 5 1000 1 6 100005 65531");
+        assert_eq!(as_number(1000, 1000, range(1000)), "0 100000 1000 1000 1000 1");
+        assert_eq!(as_number(0, 1000, range(10)), "0 1000 1 1 100000 10");
         let many = |count| Users::Many { users: range(count), groups: range(count) };
-        assert_eq!(many(999).keeping(1000, 1000), None);
-        assert!(matches!(many(1000).keeping(1000, 1000), Some(Users::Kept { .. })));
-        assert_eq!(Users::One.keeping(1000, 1000), None);
+        let as_whom = KeptIds { uid: 1000, gid: 1000 };
+        assert_eq!(many(999).keeping(as_whom), None);
+        assert!(matches!(many(1000).keeping(as_whom), Some(Users::Kept { .. })));
+        assert_eq!(Users::One.keeping(as_whom), None);
     }
 
     #[test]

@@ -41,6 +41,9 @@ const PART_SUFFIX: &str = ".part";
 /// Ending of the lock that its maker holds.
 const LOCK_SUFFIX: &str = ".lock";
 
+/// What is in the names of trees in whose namespace the caller is not root, before its numbers there.
+const KEPT_IDS: &str = ".keptids";
+
 /// Beginning of the names that trees have in the trash.
 const TRASHED: &str = "tree-";
 
@@ -61,8 +64,13 @@ pub struct PlainTree {
 pub enum Ownership {
     /// To those that the image names; needs root's rights, or those of root in a user namespace, whose users they are then.
     Kept,
-    /// As kept, in a user namespace in which the caller is not root but who it is outside.
-    KeptIds,
+    /// As kept, in a user namespace in which the caller is not root but a user with these numbers.
+    KeptIds {
+        /// The caller's number as a user.
+        uid: u32,
+        /// The number of its group.
+        gid: u32,
+    },
     /// All to one user, who made it; `user.containers.override_stat` says what the image says (fuse-overlayfs's way).
     Single,
     /// All to one user, who made it, and nothing says otherwise; devices are left out. For a container whose only user that is.
@@ -72,18 +80,18 @@ pub enum Ownership {
 impl Ownership {
     fn owners(self) -> Owners {
         match self {
-            Self::Kept | Self::KeptIds => Owners::Keep(IdMap::default()),
+            Self::Kept | Self::KeptIds { .. } => Owners::Keep(IdMap::default()),
             Self::Single => Owners::Record,
             Self::Caller => Owners::Caller,
         }
     }
 
-    fn suffix(self) -> &'static str {
+    fn suffix(self) -> String {
         match self {
-            Self::Kept => "",
-            Self::KeptIds => ".keptids",
-            Self::Single => ".single",
-            Self::Caller => ".caller",
+            Self::Kept => String::new(),
+            Self::KeptIds { uid, gid } => format!("{KEPT_IDS}-{uid}-{gid}"),
+            Self::Single => ".single".to_owned(),
+            Self::Caller => ".caller".to_owned(),
         }
     }
 }
@@ -115,7 +123,7 @@ impl Store {
         let Some(top) = layers.last() else {
             return Err(Error::new(Kind::Invalid, format!("image {image_id} has no files: it has no layers")));
         };
-        let home = self.paths().tree(&top.chain_id, ownership.suffix());
+        let home = self.paths().tree(&top.chain_id, &ownership.suffix());
         if let Some(found) = known(&home, ownership) {
             return Ok(found);
         }
@@ -138,7 +146,7 @@ impl Store {
     /// [`Kind::NotFound`] when the image is not here.
     pub fn has_tree(&self, image_id: &Digest, ownership: Ownership) -> Result<bool> {
         let layers = self.layers(image_id)?;
-        let home = layers.last().map(|top| self.paths().tree(&top.chain_id, ownership.suffix()));
+        let home = layers.last().map(|top| self.paths().tree(&top.chain_id, &ownership.suffix()));
         Ok(home.is_some_and(|home| known(&home, ownership).is_some()))
     }
 
@@ -209,9 +217,10 @@ impl Store {
         let tree = |entry: fs::DirEntry| {
             let name = entry.file_name();
             let name = name.to_str()?;
-            let whole = [Ownership::Single, Ownership::Caller, Ownership::KeptIds]
+            let whole = [Ownership::Single, Ownership::Caller]
                 .iter()
-                .find_map(|one| name.strip_suffix(one.suffix()));
+                .find_map(|one| name.strip_suffix(&one.suffix()))
+                .or_else(|| name.split_once(KEPT_IDS).map(|(whole, _)| whole));
             let chain_id = parse_flat(whole.unwrap_or(name))?;
             let bytes = record(&entry.path()).map_or(0, |record| record.bytes);
             Some(KnownTree { path: entry.path(), chain_id, bytes })

@@ -543,12 +543,10 @@ fn who_is_not_root_runs_containers_too() {
     says(&["run", "--rm", "--network", "none", "box", "ls", "/sys/class/net"], "lo\n");
     assert_eq!(nobody.run(&["run", "--rm", "box", "nope"]).0, Some(127));
     // It has no ranges of other users.
-    let refusals =
-        [("run --rm", "takes newuidmap, and ranges of 65534"), ("run", "without --rm"), ("create --rm", "by create")];
-    for (verb, why) in refusals {
+    for verb in ["run --rm", "run", "create"] {
         let words: Vec<&str> = verb.split(' ').chain(["--userns", "keep-id", "box", "true"]).collect();
         let (code, _, said) = nobody.run(&words);
-        assert!(code != Some(0) && said.contains(why), "{verb}: {said}");
+        assert!(code != Some(0) && said.contains("takes newuidmap, and ranges of 65534"), "{verb}: {said}");
     }
     says(&["run", "--rm", "-v", "kept:/data", "box", "sh", "-c", "echo two > /data/two; cat /data/seed"], "seed\n");
     says(&["run", "--rm", "-v", "kept:/data", "box", "cat", "/data/two"], "two\n");

@@ -306,11 +306,8 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
         (&["--device-cgroup-rule", "x"], "--device-cgroup-rule is not supported: devices are shown by --device"),
         (&["--userns", "keep-id"], "keep-id is only supported in rootless mode"),
-        (
-            &["--userns", "keep-id:uid=5"],
-            "--userns keep-id with numbers is not supported: keep-id keeps the caller's own",
-        ),
-        (&["--userns", "auto"], "--userns is not supported: root's containers have none"),
+        (&["--userns", "keep-id:uid=5"], "keep-id is only supported in rootless mode"),
+        (&["--userns", "auto"], "--userns auto is not supported: root's containers have no user namespace of their own"),
         (&["-u", "-1"], "uids and gids must be in range 0-2147483647"),
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),

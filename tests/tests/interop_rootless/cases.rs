@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 142] = [
+pub(crate) const RUNS: [Run; 148] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -215,6 +215,15 @@ pub(crate) const RUNS: [Run; 142] = [
     run("--userns keep-id --read-only --tmpfs /mm", "touch /x; touch /tmp/x; stat -c '%a %u:%g' /mm /tmp"),
     run("--userns keep-id -v kept:/data", "ls /data; stat -c '%u:%g' /data/seed"),
     run("--userns keep-id -w /made/there", "pwd; stat -c '%u:%g' /made"),
+    run(
+        "--userns keep-id:uid=1000,gid=100",
+        "id -u; id -g; stat -c '%n %u:%g' /home/bob /data/seed /etc/passwd; touch /home/bob/x && stat -c %u:%g /home/bob/x; wc -l < /proc/self/uid_map",
+    ),
+    run("--userns keep-id:uid=5 -v {home}/{side}/out:/v", "id -u; echo a > /v/a; stat -c '%n %u:%g' /v /v/a; rm /v/a"),
+    run("--userns keep-id:uid=x", "true"),
+    run("--userns keep-id:odd=1", "true"),
+    run("--userns nope", "true"),
+    run("--userns private", "true"),
     run("--systemd false --sdnotify ignore --passwd=false", "true"),
     run("--pull newer", "true"),
     run("--shm-size 1m", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"),
@@ -233,7 +242,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 100] = [
+pub(crate) const LIFE: [&str; 110] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -317,6 +326,16 @@ pub(crate) const LIFE: [&str; 100] = [
     "ps\t-a\t--format\t{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Exited}}|{{.ExitCode}}|{{.AutoRemove}}|{{.Pid}}|{{.Namespaces}}|{{.Networks}}|{{.Ports}}|{{.Pod}}|{{.IsInfra}}",
     "ps\t-a\t--format\t{{.Status}} {{.State}} {{.StartedAt}} {{.ExitedAt}} {{.Command}} {{json .Labels}} {{range .Mounts}}<{{.}}>{{end}} {{index .Labels \"a\"}}",
     "ps\t-a\t--format\ttable {{.Names}} {{.PIDNS}} {{.UTS}} {{.Pod}} {{.PodName}} {{.IsInfra}} {{.ExitCode}}",
+    "create\t--name\tkept\t--userns\tkeep-id:uid=1000,gid=100\t--image-volume\tignore\t--network\tnone\tvoluminous\t/bin/sh\t-c\tid -u; ls -lan /tmp | grep -c 1000; echo more >> /tmp/mine; stat -c '%n %u:%g' /tmp/mine /home/bob /etc/passwd",
+    "start\t-a\tkept",
+    "start\t-a\tkept",
+    "diff\tkept",
+    "cp\tranges\tkept:/home/bob/in",
+    "cp\tkept:/tmp/mine\t{side}/out/mine",
+    "commit\t-q\tkept\tkeptimage",
+    "run\t--rm\t--network\tnone\tlocalhost/keptimage\t/bin/stat\t-c\t%n %u:%g\t/tmp/mine\t/home/bob\t/home/bob/in\t/data",
+    "rm\tkept",
+    "rmi\tkeptimage",
     "ps\t-a\t--format\t{{.Nope}}",
     "ps\t-a\t--sort\timage\t--format\t{{.Names}}",
     "ps\t-a\t--sort\todd",

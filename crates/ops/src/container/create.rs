@@ -15,7 +15,7 @@ use serde_json::json;
 use super::mounts::{Dialect, Mount, MountKind};
 use super::names::{check_length, check_volume_name, is_name};
 use super::settings::{Configuration, ImageVolumes, Options, Settings, arguments, merged};
-use super::{Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
+use super::{KeptIds, Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::cp;
@@ -65,7 +65,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
-    let mut settings = options.settings.clone();
+    let mut settings = Settings { kept_ids: machine.kept_ids, ..options.settings.clone() };
     if !options.volumes.is_empty() {
         config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
     }
@@ -211,7 +211,7 @@ pub(crate) fn tree(store: &Store, image_id: &Digest, directory: &Path, machine: 
         return Ok(directory.join("lower"));
     }
     let ownership = match machine {
-        Machine { keeps_ids: true, .. } => Ownership::KeptIds,
+        Machine { kept_ids: Some(KeptIds { uid, gid }), .. } => Ownership::KeptIds { uid, gid },
         Machine { has_users: true, .. } => Ownership::Kept,
         _ => Ownership::Caller,
     };

@@ -8,7 +8,7 @@ use dhow_spec::{Digest, Platform};
 
 use super::mounts::MountKind;
 use super::settings::{Configuration, Settings, arguments};
-use super::{Record, directory, process, root};
+use super::{KeptIds, Record, directory, process, root};
 use crate::context::Context;
 use crate::select;
 
@@ -75,4 +75,12 @@ pub fn has_image(context: &Context, image: &str, platform: Option<&Platform>) ->
 /// [`dhow_base::Kind::NotFound`] in docker's words when it is not here.
 pub fn image_of(context: &Context, image: &str) -> Result<Digest> {
     context.find(image).map(|found| found.image_id)
+}
+
+/// Whom the caller is in a container's user namespace, if that is not root.
+///
+/// # Errors
+/// [`Kind::Corrupt`](dhow_base::Kind::Corrupt) for a record that cannot be read.
+pub fn kept_ids(record: &Record) -> Result<Option<KeptIds>> {
+    Ok(Configuration::parse(&record.configuration)?.settings.kept_ids)
 }

@@ -35,12 +35,12 @@ use serde::{Deserialize, Serialize};
 pub use commit::{CommitRequest, commit};
 pub use copy::{CopyOptions, Incoming, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create};
-pub use details::{Details, details, has_image, image_of, streams_of, uses_volume, volume_directory};
+pub use details::{Details, details, has_image, image_of, kept_ids, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
     CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, Propagation, StartCause, StartFailure, StartStage, Streams,
     Ulimit, Unwritten, capability_number, check_profile, default_capabilities, first_process,
 };
-pub use dhow_sandbox::user_namespace;
+pub use dhow_sandbox::user_namespace::{self, KeptIds};
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
 pub use files::{changes, export};
 pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
@@ -64,8 +64,8 @@ pub struct Machine {
     pub in_user_namespace: bool,
     /// Whether there are other users than root in it.
     pub has_users: bool,
-    /// Whether it is not root there, but has root's rights as who it is outside.
-    pub keeps_ids: bool,
+    /// Whom it is there instead of root, with root's rights.
+    pub kept_ids: Option<KeptIds>,
 }
 
 impl Machine {

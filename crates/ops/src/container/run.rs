@@ -16,7 +16,7 @@ use super::create::{make, tree};
 use super::remove::{forget, forget_passing};
 use super::run_mounts::mounts_of_run;
 use super::settings::{Configuration, Network, Options};
-use super::{Machine, Process, Record, directory, hold, now};
+use super::{KeptIds, Machine, Process, Record, directory, hold, now};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
@@ -252,7 +252,7 @@ fn spec(
         masked: !settings.unmasked,
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,
-        keeps_ids: machine.keeps_ids,
+        keeps_ids: machine.kept_ids.is_some(),
         has_groups: machine.may_own(),
         shm_bytes: if settings.shm_bytes == 0 { SHM_BYTES } else { settings.shm_bytes },
         // What the user says of them comes later, and counts.
@@ -266,6 +266,8 @@ fn spec(
 
 /// Where a container's files are.
 pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: Machine) -> Result<RootFiles> {
+    let settings = Configuration::parse(&record.configuration)?.settings;
+    check_namespace(record, settings.kept_ids, machine)?;
     let own = directory.join("lower");
     // Older programs put the files of the image beside a container that was made without root.
     let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
@@ -284,13 +286,23 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         lower,
         lower_is_directory: has_own || machine.in_user_namespace,
         stubs: directory.join("stubs"),
-        habits: Configuration::parse(&record.configuration)?.settings.habits,
+        habits: settings.habits,
         upper: directory.join("upper"),
         stack,
         work: directory.join("work"),
         scratch: directory.join("scratch"),
         mounted: super::mount::place(store, &record.container.id)?,
     })
+}
+
+/// Whose files are whose in a container is what the namespace says that it was made in.
+fn check_namespace(record: &Record, kept: Option<KeptIds>, machine: Machine) -> Result<()> {
+    if kept == machine.kept_ids {
+        return Ok(());
+    }
+    let message = format!("container {} has other users than this namespace has", record.container.short_id());
+    Err(Error::new(Kind::Unsupported, message)
+        .with_hint("it was made with --userns keep-id, or this shell is `unshare`'s"))
 }
 
 /// All layers as one file system, where there are so many that it is worth it.

@@ -74,7 +74,7 @@ fn own_files(
     for (name, text) in texts {
         let path = directory.join(name);
         write_for_all(&path, &text)?;
-        if machine.keeps_ids {
+        if machine.kept_ids.is_some() {
             let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
             set_owner(File::open(&path).map_err(cannot)?, 0, 0).map_err(cannot)?;
         }

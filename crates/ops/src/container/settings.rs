@@ -7,6 +7,7 @@ use dhow_sandbox::container::{Habits, Limits, Ulimit, capability_number, default
 use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
+use super::KeptIds;
 use super::mounts::Mount;
 use crate::naming::Naming;
 
@@ -68,6 +69,8 @@ pub(crate) const SCRATCH: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 pub struct Settings {
     /// Whose containers it is like inside.
     pub habits: Habits,
+    /// Whom the caller is in its user namespace, if that is not root (podman's `--userns keep-id`); this is set when it is made.
+    pub kept_ids: Option<KeptIds>,
     /// What network it has.
     pub network: Network,
     /// Rights that new files of its program do not get; docker's 022 if nobody says.

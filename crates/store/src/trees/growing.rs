@@ -218,7 +218,7 @@ impl Work {
             })
             .collect();
         let Some(top) = layers.last() else { return Ok(()) };
-        let home = self.store.paths().tree(&top.chain_id, self.ownership.suffix());
+        let home = self.store.paths().tree(&top.chain_id, &self.ownership.suffix());
         if known(&home, self.ownership).is_some() {
             return Ok(());
         }

@@ -8,8 +8,8 @@ use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{
-    self, Capabilities, Dialect, Habits, Mount, MountKind, Network as ContainerNetwork, Options, Refusal,
-    RemoveOptions, Settings, Ulimit, capability_number,
+    self, Capabilities, Dialect, Habits, KeptIds, Machine, Mount, MountKind, Network as ContainerNetwork, Options,
+    Refusal, RemoveOptions, Settings, Ulimit, capability_number,
 };
 use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
@@ -17,7 +17,7 @@ use dhow_spec::Platform;
 use super::super::podman::container as podman;
 use super::super::{pull, targets};
 use super::foreign::{Foreign, Idle};
-use super::resolving;
+use super::{machine, machine_keeping_ids, resolving};
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
@@ -168,7 +168,7 @@ impl Flags {
     /// # Errors
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
-        self.engine.check(session.personality, self.rm || self.podman_only.rmi)?;
+        self.engine.check(session.personality)?;
         self.podman_only.check(session.personality)?;
         self.foreign.check()?;
         if session.personality == Personality::Podman {
@@ -193,7 +193,7 @@ impl Flags {
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
             environment: variables(session, self.podman_only.handed_on(session), &self.env_file, &self.env)?,
-            user: self.user.clone().or_else(|| self.keeps_ids().then(caller)),
+            user: self.user.clone().or_else(|| self.engine.kept_ids().map(named)),
             working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
             labels: labels(session, &self.label_file, &self.label)?,
@@ -402,9 +402,15 @@ impl Flags {
         }
     }
 
-    /// Whether the caller is who it is outside in the container's user namespace.
-    pub(super) fn keeps_ids(&self) -> bool {
-        self.engine.keeps_ids()
+    /// What this process may do, in the user namespace that the container is to have.
+    ///
+    /// # Errors
+    /// Those of making one.
+    pub(super) fn machine(&self, session: &Session<'_>) -> Outcome<Machine> {
+        match self.engine.kept_ids() {
+            Some(ids) => machine_keeping_ids(session, ids),
+            None => machine(session),
+        }
     }
 
     /// Whether the image is to go with the container.
@@ -480,9 +486,9 @@ fn dialect(personality: Personality) -> Dialect {
     }
 }
 
-/// The caller, whose numbers are the same in a namespace that keeps them.
-fn caller() -> String {
-    format!("{}:{}", rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+/// The caller, by its numbers in a namespace that keeps them.
+fn named(ids: KeptIds) -> String {
+    format!("{}:{}", ids.uid, ids.gid)
 }
 
 fn habits(personality: Personality) -> Habits {

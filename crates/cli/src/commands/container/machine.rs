@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use dhow_ops::container::{self, Machine, Record, user_namespace};
+use dhow_ops::container::{self, KeptIds, Machine, Record, user_namespace};
 use user_namespace::Users;
 
 use crate::errors::{Failure, Outcome};
@@ -17,16 +17,12 @@ use crate::session::Session;
 pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
     let environment = &session.environment;
     if let Some(has_users) = environment.in_user_namespace {
-        return Ok(Machine { in_user_namespace: true, has_users, keeps_ids: environment.keeps_ids });
+        return Ok(Machine { in_user_namespace: true, has_users, kept_ids: environment.keeps_ids.then(KeptIds::own) });
     }
     if environment.user == 0 {
         // Root of a namespace that somebody else made has no more rights than in one of its own.
         let around = user_namespace::around();
-        return Ok(Machine {
-            in_user_namespace: around.is_some(),
-            has_users: around.unwrap_or(true),
-            keeps_ids: false,
-        });
+        return Ok(Machine { in_user_namespace: around.is_some(), has_users: around.unwrap_or(true), kept_ids: None });
     }
     container::forget_ended(&session.local_context()?)?;
     let users = users(session);
@@ -36,23 +32,23 @@ pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
     enter(session, &users)
 }
 
-/// As [`machine`], in a namespace in which the caller is who it is outside.
+/// As [`machine`], in a namespace in which the caller has these numbers.
 ///
 /// # Errors
 /// As [`machine`]; podman's words for root, and where the caller's ranges are too short.
-pub(super) fn machine_keeping_ids(session: &Session<'_>) -> Outcome<Machine> {
+pub(super) fn machine_keeping_ids(session: &Session<'_>, ids: KeptIds) -> Outcome<Machine> {
     let environment = &session.environment;
     match environment.in_user_namespace {
         Some(has_users) if environment.keeps_ids => {
-            return Ok(Machine { in_user_namespace: true, has_users, keeps_ids: true });
+            return Ok(Machine { in_user_namespace: true, has_users, kept_ids: Some(KeptIds::own()) });
         }
         None if environment.user != 0 => {}
         _ => return Err(Failure::Client("keep-id is only supported in rootless mode".to_owned())),
     }
     container::forget_ended(&session.local_context()?)?;
-    let (uid, gid) = (environment.user, rustix::process::getegid().as_raw());
-    let users = users(session).keeping(uid, gid).ok_or_else(|| {
-        let message = format!("--userns keep-id takes newuidmap, and ranges of {} users and groups", uid.max(gid));
+    let users = users(session).keeping(ids).ok_or_else(|| {
+        let message =
+            format!("--userns keep-id takes newuidmap, and ranges of {} users and groups", ids.uid.max(ids.gid));
         Failure::Client(format!("{message} in /etc/subuid and /etc/subgid"))
     })?;
     enter(session, &users)
@@ -75,14 +71,19 @@ fn enter(session: &Session<'_>, users: &Users) -> Outcome<Machine> {
     match user_namespace::enter(&arguments, &variables, users, &session.environment.search_path)? {}
 }
 
-/// As [`machine`], for a look into a container that may run: its user namespace is joined then, since only who is in it may do so.
+/// As [`machine`], for a container that may run: its user namespace is joined then, since only who is in it may look into it. One that does
+/// not run gets a namespace as it was made in.
 ///
 /// # Errors
 /// As [`machine`]; when the container has just ended.
 pub(in crate::commands) fn machine_for(session: &Session<'_>, record: &Record) -> Outcome<Machine> {
     let environment = &session.environment;
-    if environment.user == 0 || environment.in_user_namespace.is_some() || !record.container.is_running() {
+    if environment.user == 0 || environment.in_user_namespace.is_some() {
         return machine(session);
+    }
+    let kept = container::kept_ids(record)?;
+    if !record.container.is_running() {
+        return kept.map_or_else(|| machine(session), |ids| machine_keeping_ids(session, ids));
     }
     let context = session.local_context()?;
     let id = &record.container.id;
@@ -91,7 +92,16 @@ pub(in crate::commands) fn machine_for(session: &Session<'_>, record: &Record) -
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let is_it = || container::is_process_of(&context, id, process);
     match user_namespace::join(process, is_it, &arguments, |has_users| {
-        variables(root.clone(), if has_users { "many" } else { "one" })
+        variables(
+            root.clone(),
+            if kept.is_some() {
+                "kept"
+            } else if has_users {
+                "many"
+            } else {
+                "one"
+            },
+        )
     })? {}
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::mount::{of_image, unmount_image, warned_of_dead};
 use super::super::targets;
-use super::{machine, missing};
+use super::{machine_for, missing};
 use crate::errors::{Failure, Outcome};
 use crate::format::podman;
 use crate::personality::Personality;
@@ -191,7 +191,7 @@ fn mount(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounte
 
 fn of_container(session: &Session<'_>, context: &Context, record: &Record) -> Outcome<Mounted> {
     may_mount(session)?;
-    let path = container::mount(context, record, machine(session)?)?;
+    let path = container::mount(context, record, machine_for(session, record)?)?;
     Ok(described(record, path))
 }
 

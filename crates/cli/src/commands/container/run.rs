@@ -11,7 +11,6 @@ use dhow_ops::{Context, rmi};
 
 use super::flags::Flags;
 use super::found::taken;
-use super::{machine, machine_keeping_ids};
 use crate::console::BROKEN_PIPE;
 use crate::errors::{FAILED, FLAG_ERROR, Failure, Outcome};
 use crate::format::ago;
@@ -59,12 +58,9 @@ impl Verb for Create {
             return Err(Failure::Usage { message, code: FLAG_ERROR });
         }
         let options = self.flags.options(session, &self.words)?;
-        if self.flags.keeps_ids() {
-            return Err(Failure::Client("--userns keep-id is not supported by create: run --rm has it".to_owned()));
-        }
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
-        let machine = machine(session)?;
+        let machine = self.flags.machine(session)?;
         let context = session.local_context()?;
         self.flags.replace(&context)?;
         let made = container::create(&context, &options, machine)
@@ -109,7 +105,7 @@ impl Run {
         check_terminal(session, options.interactive, options.terminal)?;
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
-        let machine = if self.flags.keeps_ids() { machine_keeping_ids(session)? } else { machine(session)? };
+        let machine = self.flags.machine(session)?;
         let context = session.local_context()?;
         self.flags.replace(&context)?;
         let streams = streams(session, options.interactive)?;

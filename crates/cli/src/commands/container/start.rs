@@ -4,7 +4,7 @@ use clap::Args;
 use dhow_ops::container;
 
 use super::run::{self, Told, check_terminal, ended, streams};
-use super::{found, machine};
+use super::{found, machine_for};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
@@ -42,9 +42,9 @@ impl Verb for Start {
         if self.names.len() > 1 {
             return Err(Failure::Client("you cannot start and attach multiple containers at once".to_owned()));
         }
-        let machine = machine(session)?;
         let context = session.local_context()?;
         let record = found(session, &context, name)?;
+        let machine = machine_for(session, &record)?;
         let (wants_input, wants_terminal) = container::streams_of(&record)?;
         let interactive = self.interactive && wants_input;
         check_terminal(session, interactive, wants_terminal)?;
