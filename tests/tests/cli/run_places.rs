@@ -295,3 +295,20 @@ fn memory_has_devices_where_nobody_can_make_them() {
     let script = "mount | grep ' /m ' | cut -d'(' -f2; mknod /m/null c 1 3 2> /dev/null || echo no";
     says(&scene, &["--cap-drop", "MKNOD", "--tmpfs", "/m:dev,exec"], script, "rw,nosuid,relatime)\nno\n");
 }
+
+/// What a container changed is counted by the lengths of its files, with its image's beside it; others are older or younger.
+#[test]
+fn lists_say_how_much_containers_changed_and_which_came_before() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "idle", "--network", "none", "box"]);
+    scene.must(&["run", "--name", "work", "box", "sh", "-c", "head -c 100000 /dev/zero > /y; ln /y /z"]);
+    let sizes = scene.must(&["ps", "-a", "--size", "--format", "{{.Names}} {{.Size}}"]);
+    let lines: Vec<&str> = sizes.lines().collect();
+    assert!(lines[0].starts_with("work 100kB (virtual ") && lines[1].starts_with("idle 0B (virtual "), "{sizes}");
+    let named = |filter: &str| scene.must(&["ps", "-a", "--filter", filter, "--format", "{{.Names}}"]);
+    assert_eq!((named("since=idle"), named("before=work")), ("work\n".to_owned(), "idle\n".to_owned()));
+    assert_eq!((named("before=idle"), named("health=healthy")), (String::new(), String::new()));
+    assert_eq!((named("network=none"), named("network=host")), ("idle\n".to_owned(), "work\n".to_owned()));
+    let refused = scene.dhow(&["ps", "--filter", "since=nope"]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (1, "No such container: nope\n"));
+}

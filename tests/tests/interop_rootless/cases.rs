@@ -242,7 +242,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 110] = [
+pub(crate) const LIFE: [&str; 123] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -326,6 +326,19 @@ pub(crate) const LIFE: [&str; 110] = [
     "ps\t-a\t--format\t{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Exited}}|{{.ExitCode}}|{{.AutoRemove}}|{{.Pid}}|{{.Namespaces}}|{{.Networks}}|{{.Ports}}|{{.Pod}}|{{.IsInfra}}",
     "ps\t-a\t--format\t{{.Status}} {{.State}} {{.StartedAt}} {{.ExitedAt}} {{.Command}} {{json .Labels}} {{range .Mounts}}<{{.}}>{{end}} {{index .Labels \"a\"}}",
     "ps\t-a\t--format\ttable {{.Names}} {{.PIDNS}} {{.UTS}} {{.Pod}} {{.PodName}} {{.IsInfra}} {{.ExitCode}}",
+    "ps\t-a\t--filter\tsince=listed\t--format\t{{.Names}}",
+    "ps\t-a\t--filter\tbefore=after\t--format\t{{.Names}}",
+    "ps\t-a\t--filter\tsince=listed\t--filter\tsince=after\t--format\t{{.Names}}",
+    "ps\t-a\t--filter\tbefore=nope",
+    "ps\t-a\t--filter\tuntil=1h\t--format\t{{.Names}}",
+    "ps\t-a\t--filter\tuntil=2100-01-01\t--format\t{{.Names}}",
+    "ps\t-a\t--filter\tuntil=x",
+    "ps\t-a\t--filter\tnetwork=none\t-q",
+    "ps\t-a\t--filter\tpod=x\t-q",
+    "ps\t-a\t--filter\thealth=healthy\t-q",
+    "ps\t-a\t--filter\trestart-policy=always\t-q",
+    "ps\t-a\t--filter\trestart-policy=x\t-q",
+    "ps\t-a\t--filter\texited=x",
     "create\t--name\tkept\t--userns\tkeep-id:uid=1000,gid=100\t--image-volume\tignore\t--network\tnone\tvoluminous\t/bin/sh\t-c\tid -u; ls -lan /tmp | grep -c 1000; echo more >> /tmp/mine; stat -c '%n %u:%g' /tmp/mine /home/bob /etc/passwd",
     "start\t-a\tkept",
     "start\t-a\tkept",

@@ -138,6 +138,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Refused>("top", &[], &[]).hide(),
     Node::verb::<container::Refused>("update", &[], &[]).hide(),
     Node::verb::<container::Refused>("wait", &[], &[]).hide(),
+    Node::verb::<container::Refused>("init", &[], &[]).hide(),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("container", "Manage containers", CONTAINER),
     Node::group("image", "Manage images", IMAGE),
@@ -184,6 +185,7 @@ const CONTAINER: &[Node] = &[
     Node::verb::<container::Refused>("top", &[], &[]).hide(),
     Node::verb::<container::Refused>("update", &[], &[]).hide(),
     Node::verb::<container::Refused>("wait", &[], &[]).hide(),
+    Node::verb::<container::Refused>("init", &[], &[]).hide(),
 ];
 
 const IMAGE: &[Node] = &[

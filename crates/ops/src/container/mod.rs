@@ -23,8 +23,10 @@ mod settings;
 mod size;
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{FileLock, LockMode, create_dir_all, read_limited};
@@ -103,10 +105,25 @@ pub fn list(context: &Context) -> Result<Vec<Record>> {
     store.containers()
 }
 
-/// Bytes that the files take which a container made or changed.
-pub fn changed_bytes(context: &Context, id: &str) -> u64 {
-    let Ok(store) = context.store() else { return 0 };
-    store.directory_use("containers", &format!("{id}/upper"))
+/// Lengths of the files that a container made or changed, in bytes, each once, as docker and podman count them.
+pub fn changed_file_bytes(context: &Context, id: &str) -> u64 {
+    let upper = context.store().and_then(|store| Ok(directory(store, id)?.join("upper")));
+    upper.map_or(0, |upper| file_bytes(&upper))
+}
+
+/// Lengths of all files in a directory, those with several names counted once; what cannot be read counts nothing.
+fn file_bytes(top: &Path) -> u64 {
+    let (mut bytes, mut seen, mut left) = (0, BTreeSet::new(), vec![top.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => left.push(entry.path()),
+                Ok(metadata) if seen.insert(metadata.ino()) => bytes += metadata.len(),
+                _ => {}
+            }
+        }
+    }
+    bytes
 }
 
 /// Finds a container by its ID, its name, or the beginning of its ID.
@@ -375,6 +392,18 @@ mod tests {
         check("abd", "abd2");
         check("nope", "No such container: nope");
         check("", "invalid container name or ID: value is empty");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+    fn lengths_of_files_are_counted_once() {
+        let folder = dhow_testkit::peers::scratch().expect("a folder");
+        fs::create_dir_all(folder.path().join("a/b")).expect("folders");
+        fs::write(folder.path().join("a/b/file"), [0; 1000]).expect("a file");
+        fs::hard_link(folder.path().join("a/b/file"), folder.path().join("again")).expect("a link");
+        std::os::unix::fs::symlink("four", folder.path().join("a/link")).expect("a link");
+        assert_eq!(file_bytes(folder.path()), 1004);
+        assert_eq!(file_bytes(&folder.path().join("not/there")), 0);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::last_use;
 use crate::naming::Naming;
 
 pub(crate) use config::with_configured;
-pub(crate) use time::{duration as parse_duration, now, parse_past};
+pub use time::parse_past;
+pub(crate) use time::{duration as parse_duration, now};
 
 /// A filter as the user gave it: name and value.
 pub type Term = (String, String);

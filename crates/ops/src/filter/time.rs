@@ -32,7 +32,7 @@ pub(crate) fn now() -> i64 {
 ///
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for what is none of these.
-pub(crate) fn parse_past(text: &str, now: i64) -> Result<i64> {
+pub fn parse_past(text: &str, now: i64) -> Result<i64> {
     let clamp = |time: i128| i64::try_from(time).unwrap_or(if time < 0 { i64::MIN } else { i64::MAX });
     if text != "0"
         && let Some(duration) = duration(text)

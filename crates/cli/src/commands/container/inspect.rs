@@ -138,7 +138,7 @@ pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) 
         "NetworkSettings": { "Networks": {} },
     });
     if with_size {
-        value["SizeRw"] = json!(container::changed_bytes(context, &record.container.id));
+        value["SizeRw"] = json!(container::changed_file_bytes(context, &record.container.id));
     }
     Ok(value)
 }

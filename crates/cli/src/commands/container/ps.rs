@@ -2,9 +2,9 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Record, State};
+use dhow_ops::container::{self, Network, Record, State};
 use dhow_ops::df::{Configuration, ContainerUse};
-use dhow_ops::{Context, Naming};
+use dhow_ops::{Context, Naming, filter, summary};
 
 use super::super::df::details::{Row, container_row};
 use super::super::filters;
@@ -98,10 +98,14 @@ impl Verb for List {
 impl List {
     fn row(&self, context: &Context, record: Record, now: i128, wants_size: bool) -> Row {
         let configuration = Configuration::parse(&record.configuration);
-        let size = if wants_size { container::changed_bytes(context, &record.container.id) } else { 0 };
-        let used = ContainerUse { record, configuration, size };
+        let shown = wants_size.then(|| {
+            let own = container::changed_file_bytes(context, &record.container.id);
+            let image = summary::describe(context, record.image_id.as_str()).map_or(0, |image| image.summary.size);
+            format!("{} (virtual {})", units::short_size(own), units::short_size(own + image))
+        });
+        let used = ContainerUse { record, configuration, size: 0 };
         let mut row = container_row(&used, now, !self.no_trunc);
-        row.insert("Size", if wants_size { units::short_size(size) } else { "0B".to_owned() });
+        row.insert("Size", shown.unwrap_or_else(|| "0B".to_owned()));
         row
     }
 }
@@ -112,7 +116,7 @@ pub(in crate::commands) struct Selection {
     /// Show all containers, not only those that run
     #[arg(short, long)]
     all: bool,
-    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume"
+    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume", "before", "since"
     #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
     /// Show so many of the containers that were made last, whatever they do
@@ -156,6 +160,7 @@ type Test = Box<dyn Fn(&Record) -> bool>;
 
 fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
     let invalid = || -> Failure { Error::new(Kind::Invalid, format!("invalid filter '{name}={value}'")).into() };
+    let is_podman = context.naming() == Naming::Podman;
     let value = value.to_owned();
     Ok(match name {
         "id" => Box::new(move |record| record.container.id.starts_with(&value)),
@@ -170,7 +175,7 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
             let known = STATES.iter().any(|state| state.as_str() == value);
             if !known && !matches!(value.as_str(), "restarting" | "dead") {
-                if context.naming() == Naming::Podman {
+                if is_podman {
                     return Err(Failure::Client(format!("unknown container state: {value}: invalid argument")));
                 }
                 return Err(invalid());
@@ -178,7 +183,10 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             Box::new(move |record| record.container.state.as_str() == value)
         }
         "exited" => {
-            let code: i64 = value.parse().map_err(|_| invalid())?;
+            let code: i64 = integer(&value).map_err(|why| match is_podman {
+                true => Failure::Client(format!("exited code out of range '\\x00': {why}")),
+                false => invalid(),
+            })?;
             Box::new(move |record| record.container.state == State::Exited && record.exit_code == Some(code))
         }
         "ancestor" => {
@@ -188,9 +196,49 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             })
         }
         "volume" => Box::new(move |record| container::uses_volume(record, &value)),
-        _ if context.naming() == Naming::Podman => {
+        "before" | "since" => {
+            let other = find_other(context, &value)?;
+            let is_before = name == "before";
+            Box::new(move |record| if is_before { record.created < other } else { record.created > other })
+        }
+        "network" if !is_podman => {
+            Box::new(move |record| match Configuration::parse(&record.configuration).settings.network {
+                Network::Host => value == "host",
+                Network::None => value == "none",
+            })
+        }
+        // There is nothing that any of these would take.
+        "network" | "health" => Box::new(|_| false),
+        "pod" if is_podman => Box::new(|_| false),
+        "restart-policy" if is_podman => match value.split(':').next().unwrap_or_default() {
+            "no" | "always" | "on-failure" | "unless-stopped" => Box::new(|_| false),
+            _ => return Err(Failure::Client(format!("{value} invalid restart policy"))),
+        },
+        "until" if is_podman => {
+            let until = until(&value)?;
+            Box::new(move |record| record.created < until)
+        }
+        _ if is_podman => {
             return Err(Error::new(Kind::Invalid, format!("{name} is an invalid filter")).into());
         }
         _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
     })
+}
+
+/// When the container was made that another is to be older or younger than.
+fn find_other(context: &Context, name: &str) -> Outcome<i64> {
+    match container::find(context, name) {
+        Ok(record) => Ok(record.created),
+        Err(error) if error.kind() == Kind::NotFound && context.naming() == Naming::Podman => {
+            let message = format!("no container with name or ID {name:?} found: no such container");
+            Err(Error::new(Kind::NotFound, message).into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A moment that containers are to be older than, in nanoseconds since 1970.
+fn until(value: &str) -> Outcome<i64> {
+    let now = i64::try_from(ago::now()).unwrap_or(i64::MAX);
+    Ok(filter::parse_past(value, now)?)
 }

@@ -59,7 +59,7 @@ pub(super) struct Listed {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Size {
-    /// With those of its image.
+    /// Of its image.
     root_fs_size: u64,
     /// Of its own.
     rw_size: u64,
@@ -91,9 +91,9 @@ impl Listed {
         let process = container::process_of(context, &record.container.id).filter(|_| is_running);
         let pid = process.unwrap_or(0);
         let size = asked.size.then(|| {
-            let rw_size = container::changed_bytes(context, &record.container.id);
+            let rw_size = container::changed_file_bytes(context, &record.container.id);
             let image = summary::describe(context, record.image_id.as_str());
-            Size { root_fs_size: rw_size + image.map_or(0, |image| image.summary.size), rw_size }
+            Size { root_fs_size: image.map_or(0, |image| image.summary.size), rw_size }
         });
         let seconds = |time: Option<i64>| time.map_or(NEVER, |time| time.div_euclid(NANOSECONDS));
         let image = Some(configuration.image.clone()).filter(|image| !image.is_empty());
