@@ -320,7 +320,6 @@ fn options_for_an_engine_are_refused_or_idle() {
             &["--security-opt", "seccomp=/etc/passwd"],
             "loading seccomp profile (/etc/passwd) failed: expected value at line 1",
         ),
-        (&["--security-opt", "unmask=ALL"], "is not supported: there is no-new-privileges"),
         (&["--security-opt", "no-new-privileges=x"], "invalid --security-opt 2: \"no-new-privileges=x\""),
         (
             &["--add-host", "a:b"],
@@ -338,6 +337,20 @@ fn options_for_an_engine_are_refused_or_idle() {
     says(&scene, &["--add-host", "up:host-gateway"], "grep up /etc/hosts", "127.0.0.1\tup\n");
     says(&scene, &["-v", "/tmp:/x", "-v", "/tmp:/x"], "echo once", "once\n");
     says(&scene, &idle.split_whitespace().collect::<Vec<_>>(), "echo ran", "ran\n");
+}
+
+/// What is hidden of the kernel's files is podman's to say, also when it is not called so; `/sys` can only be read whatever is said.
+#[test]
+fn what_is_hidden_is_as_told() {
+    let Some(scene) = scene() else { return };
+    let look = "grep -E '^[^ ]+ /(proc|sys)[/a-z]* ' /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1 | grep -v cgroup";
+    says(&scene, &["--security-opt", "systempaths=unconfined"], look, "/proc rw\n/sys ro\n");
+    says(&scene, &["--security-opt", "unmask=ALL"], look, "/proc rw\n/sys ro\n");
+    let script = "wc -c < /etc/passwd; ls -A /data | wc -l; grep -c ' /proc/sys ro' /proc/mounts";
+    let options = ["--security-opt", "mask=/etc/passwd:/data", "--security-opt", "unmask=/proc/sys:/proc/a*"];
+    says(&scene, &options, &format!("{script} || true"), "0\n0\n0\n");
+    let transcript = scene.dhow(&["--compat", "docker", "run", "--rm", "--security-opt", "mask=/data", "box", "true"]);
+    assert!(transcript.stderr.contains("invalid --security-opt 2: \"mask=/data\""), "{transcript}");
 }
 
 /// A profile of system calls is kept with the container: the file may go.

@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 148] = [
+pub(crate) const RUNS: [Run; 160] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -224,6 +224,30 @@ pub(crate) const RUNS: [Run; 148] = [
     run("--userns keep-id:odd=1", "true"),
     run("--userns nope", "true"),
     run("--userns private", "true"),
+    run(
+        "--security-opt unmask=ALL",
+        "grep -E ' /(sys|proc)' /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1 | grep -v cgroup",
+    ),
+    run(
+        "--security-opt unmask=/proc/*",
+        "grep -E ' /(sys|proc)' /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1 | grep -v cgroup | sort",
+    ),
+    run("--security-opt unmask=/proc/acpi:/proc/sys", "grep -E ' /proc/(acpi|sys)' /proc/mounts"),
+    run(
+        "--security-opt systempaths=unconfined",
+        "grep -E ' /(sys|proc)' /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1 | grep -v cgroup",
+    ),
+    run(
+        "--security-opt mask=/etc/passwd:/data:/not/there",
+        "wc -c < /etc/passwd; ls -A /data; touch /data/x; echo more >> /etc/passwd; wc -c < /etc/passwd",
+    ),
+    run("--security-opt proc-opts=hidepid=2", "grep ' /proc ' /proc/mounts | grep -o 'hidepid=[a-z0-9]*'"),
+    run("--security-opt no-new-privileges:T", "grep NoNewPrivs /proc/self/status"),
+    run("--security-opt no-new-privileges=", "true"),
+    run("--security-opt apparmor=", "true"),
+    run("--security-opt apparmor=own", "true"),
+    run("--security-opt label=type:own --security-opt label= --security-opt mask=", "true"),
+    run("--security-opt seccomp=builtin", "true"),
     run("--systemd false --sdnotify ignore --passwd=false", "true"),
     run("--pull newer", "true"),
     run("--shm-size 1m", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, CallFilter, Ended, Group, Habits, RootFiles, Spec, Stack, Streams, Ulimit, remove_groups,
+    self, CallFilter, Ended, Group, Habits, Hiding, RootFiles, Spec, Stack, Streams, Ulimit, remove_groups,
 };
 use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, UnpackedLayer};
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::create::{make, tree};
 use super::remove::{forget, forget_passing};
 use super::run_mounts::mounts_of_run;
-use super::settings::{Configuration, Network, Options};
+use super::settings::{Configuration, Network, Options, Settings};
 use super::{KeptIds, Machine, Process, Record, directory, hold, now};
 use crate::content_error::explain;
 use crate::context::Context;
@@ -249,7 +249,9 @@ fn spec(
             Some(profile) => CallFilter::Profile(profile.clone()),
             None => CallFilter::Usual,
         },
-        masked: !settings.unmasked,
+        hiding: hiding(settings),
+        process_options: settings.process_options.clone(),
+        apparmor: settings.apparmor.clone(),
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,
         keeps_ids: machine.kept_ids.is_some(),
@@ -262,6 +264,11 @@ fn spec(
         mounts: mounts_of_run(store, record, configuration, directory, machine)?,
         habits: settings.habits,
     })
+}
+
+fn hiding(settings: &Settings) -> Hiding {
+    let all = settings.unmasked.then(|| "all".to_owned());
+    Hiding { left: settings.left_unmasked.iter().cloned().chain(all).collect(), more: settings.masked.clone() }
 }
 
 /// Where a container's files are.

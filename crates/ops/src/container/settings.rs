@@ -105,6 +105,14 @@ pub struct Settings {
     pub calls: Option<String>,
     /// Whether nothing of `/proc` and `/sys` is hidden.
     pub unmasked: bool,
+    /// Patterns of paths in `/proc` and `/sys` that are not hidden, as with podman's `unmask`.
+    pub left_unmasked: Vec<String>,
+    /// Paths that are hidden besides.
+    pub masked: Vec<String>,
+    /// Options of `/proc`.
+    pub process_options: Vec<(String, String)>,
+    /// The AppArmor profile that the program runs under.
+    pub apparmor: Option<String>,
     /// Whether the working directory must be there; it is made otherwise.
     pub needs_working_directory: bool,
     /// Bytes of `/dev/shm`; 0 for docker's 64 MiB.

@@ -238,6 +238,9 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         let what = format!("set the limit {}={}:{}", limit.name, limit.soft, limit.hard);
         limit.set().map_err(failed(&what))?;
     }
+    if let Some(profile) = &spec.apparmor {
+        confine(profile)?;
+    }
     let (cannot, filter) = (broken("give up capabilities"), broken("filter system calls"));
     privileges::limit(&spec.capabilities).map_err(&cannot)?;
     if spec.no_new_privileges {
@@ -260,6 +263,20 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         seccomp::apply(&spec.calls, &spec.capabilities).map_err(&filter)?;
     }
     Ok(())
+}
+
+/// Has the program run under an AppArmor profile (apparmor(7), `aa_change_onexec`); kernels before 5.8 have the place of all modules alone.
+fn confine(profile: &str) -> Result<(), StartFailure> {
+    let write = |path: &str| {
+        std::fs::OpenOptions::new().write(true).open(path)?.write_all(format!("exec {profile}").as_bytes())
+    };
+    write("/proc/self/attr/apparmor/exec")
+        .or_else(
+            |error| if error.kind() == io::ErrorKind::NotFound { write("/proc/self/attr/exec") } else { Err(error) },
+        )
+        .map_err(|error| {
+            StartFailure::setup(format!("unable to apply apparmor profile {profile:?}: {}", words(&error)))
+        })
 }
 
 /// Finds the program as a shell would, and tells in docker's words why it cannot be started.

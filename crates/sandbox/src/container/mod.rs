@@ -30,7 +30,9 @@ pub use pause::{Paused, Stopped, pause, resume};
 pub use privileges::{CAPABILITIES, capability_number, default_capabilities};
 pub use seccomp::{CallFilter, check_profile};
 pub use shown::{show, show_running};
-pub use spec::{Habits, Memory, MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage};
+pub use spec::{
+    Habits, Hiding, Memory, MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage,
+};
 pub use streams::{Streams, Unwritten};
 pub use ulimits::Ulimit;
 pub use watch::{Ended, run};

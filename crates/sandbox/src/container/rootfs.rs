@@ -4,21 +4,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use dhow_base::error::words;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{
     MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, mount_change, move_mount, unmount,
 };
 
-use devices::{Nodes, mount_dev, show_again};
+use devices::{mount_dev, show_again};
 
 use super::inside::{Inside, attach, file_system, restrict, view};
 use super::look::Look;
-use super::spec::{Habits, MountSource, MountSpec, Spec, StartFailure};
+use super::spec::{MountSource, MountSpec, Spec, StartFailure};
 use super::users;
 
 mod devices;
 mod filling;
+mod hiding;
 mod layers;
 mod memory;
 mod mounts;
@@ -26,28 +27,6 @@ mod outside;
 
 pub(crate) use devices::add_console;
 pub(crate) use layers::lay_over;
-
-/// What tells of the machine or reaches into it (moby, `oci/defaults.go`).
-const MASKED: [(&str, &str); 12] = [
-    ("proc", "asound"),
-    ("proc", "acpi"),
-    ("proc", "interrupts"),
-    ("proc", "kcore"),
-    ("proc", "keys"),
-    ("proc", "latency_stats"),
-    ("proc", "timer_list"),
-    ("proc", "timer_stats"),
-    ("proc", "sched_debug"),
-    ("proc", "scsi"),
-    ("sys", "firmware"),
-    ("sys", "devices/virtual/powercap"),
-];
-
-/// What podman hides besides (podman, `pkg/specgen/generate/config_linux.go`).
-const MASKED_BY_PODMAN: [(&str, &str); 1] = [("sys", "dev/block")];
-
-/// What may be read and not written.
-const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// Files of `/proc` that something else may be shown in place of (runc, `checkProcMount`).
 const COVERED: [&str; 11] = [
@@ -87,9 +66,7 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
             show_again(&inside, &nodes)?;
         }
     }
-    if spec.masked {
-        mask(spec.habits, &processes, system.as_ref(), &nodes)?;
-    }
+    hiding::hide(spec, &inside, [Some(&processes), system.as_ref()], &nodes)?;
     working_directory(spec, &inside)?;
     if spec.read_only {
         restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("/"))?;
@@ -177,16 +154,11 @@ fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
 
 fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
     let target = inside.plain_directory("proc").map_err(failed("proc"))?;
-    let mounted = file_system("proc", &[], NOTHING_SPECIAL).map_err(failed("proc"))?;
+    let options: Vec<(&str, &str)> =
+        spec.process_options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mounted = file_system("proc", &options, NOTHING_SPECIAL).map_err(failed("proc"))?;
     attach(&mounted, &target).map_err(failed("proc"))?;
-    if spec.masked {
-        for name in READ_ONLY {
-            let Ok(found) = beneath(&mounted, name) else { continue };
-            let read_only = view(&found, true).map_err(failed(name))?;
-            restrict(&read_only, MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed(name))?;
-            attach(&read_only, &found).map_err(failed(name))?;
-        }
-    }
+    hiding::seal(&spec.hiding, &mounted)?;
     Ok(mounted)
 }
 
@@ -198,16 +170,16 @@ fn beneath(mount: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 
 fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailure> {
     let target = inside.plain_directory("sys").map_err(failed("sysfs"))?;
-    let attributes = if spec.masked { NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY } else { NOTHING_SPECIAL };
+    let attributes = NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY;
     let mounted = match file_system("sysfs", &[], attributes) {
         Ok(mounted) => mounted,
         // Whose network it is may mount it; others see the machine's, read-only.
         Err(Errno::PERM) if spec.in_user_namespace => {
             let machine = open_directory(Path::new("/sys")).map_err(failed("sysfs"))?;
             let seen = view(&machine, true).map_err(failed("sysfs"))?;
-            restrict(&seen, attributes | MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed("sysfs"))?;
+            restrict(&seen, attributes, true).map_err(failed("sysfs"))?;
             attach(&seen, &target).map_err(failed("sysfs"))?;
-            show_own_groups(&seen, attributes | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+            show_own_groups(&seen, attributes)?;
             return Ok(Some(seen));
         }
         Err(error) => return Err(failed("sysfs")(error)),
@@ -279,42 +251,6 @@ fn misfit(error: Errno, source: &Path, target: &str) -> StartFailure {
         ),
         error => failed(target)(error),
     }
-}
-
-/// Hides what is not a container's business. The empty file is a node that was made here after the machine's, which is looked at, not what
-/// the container has by its name and may be something else (CVE-2025-31133).
-fn mask(habits: Habits, processes: &OwnedFd, system: Option<&OwnedFd>, nodes: &Nodes) -> Result<(), StartFailure> {
-    let null = openat(CWD, "/dev/null", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed("/dev/null"))?;
-    let stat = fstat(&null).map_err(failed("/dev/null"))?;
-    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
-        && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3);
-    if !is_null {
-        return Err(StartFailure::setup("this machine's /dev/null is not the null device"));
-    }
-    let besides: &[_] = match habits {
-        Habits::Docker => &[],
-        Habits::Podman => &MASKED_BY_PODMAN,
-    };
-    for (place, name) in MASKED.iter().chain(besides) {
-        let mount = match *place {
-            "proc" => processes,
-            _ => match system {
-                Some(system) => system,
-                None => continue,
-            },
-        };
-        let Ok(found) = beneath(mount, name) else { continue };
-        let kind = FileType::from_raw_mode(fstat(&found).map_err(failed(name))?.st_mode);
-        let cover = match kind {
-            FileType::Directory => {
-                file_system("tmpfs", &[("size", "0k")], NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY)
-            }
-            _ => Ok(nodes.like(Path::new("/dev/null"))?),
-        };
-        attach(cover.map_err(failed(name))?, &found).map_err(failed(name))?;
-    }
-    Ok(())
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {

@@ -46,8 +46,12 @@ pub struct Spec {
     pub no_new_privileges: bool,
     /// How system calls are filtered.
     pub calls: CallFilter,
-    /// Whether parts of `/proc` and `/sys` are hidden or read-only.
-    pub masked: bool,
+    /// What is hidden or can only be read of `/proc` and `/sys`.
+    pub hiding: Hiding,
+    /// Options of `/proc` (proc(5)), such as `hidepid=2`.
+    pub process_options: Vec<(String, String)>,
+    /// The AppArmor profile of the program, if it is not the caller's.
+    pub apparmor: Option<String>,
     /// Whether it has the machine's network; otherwise a loopback interface and nothing else.
     pub host_network: bool,
     /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
@@ -71,6 +75,15 @@ pub struct Spec {
     pub mounts: Vec<MountSpec>,
     /// Whose containers it is like.
     pub habits: Habits,
+}
+
+/// What a container does not see, besides what none does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hiding {
+    /// Patterns of paths that are hidden or sealed as a rule, and are not here; `all` for all of them.
+    pub left: Vec<String>,
+    /// Paths that are hidden besides; what is not there is no failure.
+    pub more: Vec<String>,
 }
 
 /// Whose containers this one is like inside, where engines differ.

@@ -159,7 +159,7 @@ impl Profile {
         if text.trim_start().starts_with('[') {
             return Err("it is a list, where an object is wanted".to_owned());
         }
-        let document: Document = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let document = document(text).map_err(|error| error.to_string())?;
         if document.default_action.is_none() && document.syscalls.as_ref().is_none_or(Vec::is_empty) {
             return Ok(Self { default: None, judges_x86: false, knows_x32: false, flags: 0, rules: Vec::new() });
         }
@@ -187,6 +187,66 @@ impl Profile {
             let counts = includes.all_hold(circumstances) && !excludes.any_holds(circumstances);
             counts.then_some(rule)
         })
+    }
+}
+
+/// Names of members, which Go's decoder finds whatever their case is.
+const MEMBERS: [&str; 24] = [
+    "defaultAction",
+    "defaultErrnoRet",
+    "defaultErrno",
+    "architectures",
+    "archMap",
+    "flags",
+    "syscalls",
+    "architecture",
+    "subArchitectures",
+    "name",
+    "names",
+    "action",
+    "errnoRet",
+    "errno",
+    "args",
+    "includes",
+    "excludes",
+    "index",
+    "value",
+    "valueTwo",
+    "op",
+    "caps",
+    "arches",
+    "minKernel",
+];
+
+/// Reads the file; members with names in another case are taken for those meant.
+fn document(text: &str) -> serde_json::Result<Document> {
+    let mut value: serde_json::Value = serde_json::from_str(text)?;
+    match rename(&mut value) {
+        true => serde_json::from_value(value),
+        // As it is, so that a mistake is told with its place.
+        false => serde_json::from_str(text),
+    }
+}
+
+/// Whether any member was renamed.
+fn rename(value: &mut serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Array(values) => values.iter_mut().fold(false, |any, value| rename(value) | any),
+        serde_json::Value::Object(members) => {
+            let mut any = members.values_mut().fold(false, |any, value| rename(value) | any);
+            let odd = |name: &String| {
+                let known = MEMBERS.iter().find(|known| known.eq_ignore_ascii_case(name));
+                known.filter(|known| *known != name).map(|known| (name.clone(), *known))
+            };
+            for (name, known) in members.keys().filter_map(odd).collect::<Vec<_>>() {
+                if let Some(value) = members.remove(&name) {
+                    members.insert(known.to_owned(), value);
+                    any = true;
+                }
+            }
+            any
+        }
+        _ => false,
     }
 }
 

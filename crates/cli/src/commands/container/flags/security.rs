@@ -21,41 +21,82 @@ const PROFILE_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// Each engine's words for what is no such option; for what is not heeded, what there is.
 pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settings) -> Outcome {
-    let is_podman = personality == Personality::Podman;
-    let text = option.replacen(':', "=", 1);
-    match text.split_once('=').unwrap_or((&text, "")) {
-        ("no-new-privileges", "" | "true") => settings.no_new_privileges = true,
-        ("no-new-privileges", "false") => settings.no_new_privileges = false,
-        ("systempaths", "unconfined") => settings.unmasked = true,
-        ("systempaths", given) if is_podman => {
+    let (is_podman, is_docker) = match personality {
+        Personality::Podman => (true, false),
+        personality => (false, personality != Personality::Dhow),
+    };
+    // The older sign between name and value counts where the newer one is not there.
+    let split = option.split_once('=').or_else(|| option.split_once(':'));
+    let (name, value) = split.map_or((option, None), |(name, value)| (name, Some(value)));
+    match (name, value) {
+        ("no-new-privileges", None) => settings.no_new_privileges = true,
+        ("no-new-privileges", Some(value)) => {
+            settings.no_new_privileges = boolean(value).ok_or_else(|| unknown(personality, option, true))?;
+        }
+        ("systempaths", Some("unconfined")) => settings.unmasked = true,
+        ("systempaths", Some(given)) if is_podman => {
             let message = format!("invalid systempaths option {given:?}, only `unconfined` is supported");
             return Err(Failure::Client(message));
         }
-        ("seccomp", "unconfined") => settings.unfiltered = true,
-        ("seccomp", "builtin") => (settings.unfiltered, settings.calls) = (false, None),
-        ("seccomp", "") if is_podman && text.ends_with('=') => {}
-        ("seccomp", path) if !path.is_empty() => {
+        ("seccomp", Some("unconfined")) => settings.unfiltered = true,
+        ("seccomp", Some("builtin")) if !is_podman => (settings.unfiltered, settings.calls) = (false, None),
+        ("seccomp", Some("")) if is_podman => {}
+        ("seccomp", Some(path)) if !path.is_empty() => {
             settings.calls = Some(profile(personality, path)?);
             settings.unfiltered = false;
         }
-        ("apparmor", "unconfined") | ("label", "disable") => {}
-        ("apparmor", profile) if !profile.is_empty() && !has_apparmor() => {
-            if is_podman {
-                let message =
-                    format!("apparmor profile {profile:?} specified, but Apparmor is not enabled on this system");
-                return Err(Failure::Client(message));
-            }
-        }
+        ("apparmor" | "label" | "mask" | "unmask", Some("")) if is_podman => {}
+        ("apparmor", Some(profile)) if !profile.is_empty() => confine(is_podman, profile, settings)?,
         // Where there are no labels, engines give none.
-        ("label", label) if !label.is_empty() && !Path::new(SELINUX).exists() => {}
-        ("apparmor" | "label" | "mask" | "proc-opts" | "unmask", value) if !value.is_empty() => {
-            return Err(not_heeded(option));
+        ("label", Some(label)) if label == "disable" || (!label.is_empty() && !Path::new(SELINUX).exists()) => {}
+        ("label", Some(label)) if !label.is_empty() => {
+            let message =
+                format!("security option {option:?} is not supported: containers have no labels of their own");
+            return Err(Failure::Client(message));
         }
-        _ => {
-            return Err(unknown(personality, option, text.split_once('=').is_some_and(|(_, value)| !value.is_empty())));
-        }
+        ("mask", Some(paths)) if !is_docker => settings.masked.extend(absolute(paths)),
+        ("unmask", Some(paths)) if !is_docker => settings.left_unmasked.extend(absolute(paths)),
+        ("proc-opts", Some(options)) if !is_docker => settings.process_options = options_of(options),
+        (_, value) => return Err(unknown(personality, option, value.is_some_and(|value| !value.is_empty()))),
     }
     Ok(())
+}
+
+/// Has the program run under an AppArmor profile. Where the machine has no AppArmor, docker does without, and podman does not.
+fn confine(is_podman: bool, profile: &str, settings: &mut Settings) -> Outcome {
+    match (profile, has_apparmor()) {
+        (profile, true) => settings.apparmor = Some(profile.to_owned()),
+        ("unconfined", false) => {}
+        (profile, false) if is_podman => {
+            let message = format!("apparmor profile {profile:?} specified, but Apparmor is not enabled on this system");
+            return Err(Failure::Client(message));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The paths, or `all`, of a list with colons between them; podman leaves out what is neither.
+fn absolute(paths: &str) -> impl Iterator<Item = String> {
+    let is_one = |path: &&str| path.starts_with('/') || path.eq_ignore_ascii_case("all");
+    paths.split(':').filter(is_one).map(str::to_owned)
+}
+
+fn options_of(text: &str) -> Vec<(String, String)> {
+    let option = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    text.split(',').filter(|text| !text.is_empty()).map(option).collect()
+}
+
+/// Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// A profile of system calls, as it is kept with the container.
@@ -80,12 +121,6 @@ fn profile(personality: Personality, path: &str) -> Outcome<String> {
 
 fn has_apparmor() -> bool {
     read_limited(Path::new(APPARMOR), 16).is_ok_and(|text| text.starts_with(b"Y"))
-}
-
-fn not_heeded(option: &str) -> Failure {
-    let heeded = "no-new-privileges, seccomp=FILE, and to be without: seccomp=unconfined, systempaths=unconfined, apparmor=unconfined, \
-                  label=disable";
-    Failure::Client(format!("security option {option:?} is not supported: there is {heeded}"))
 }
 
 /// Docker's client looks for a value only, podman for a sign.

@@ -91,3 +91,21 @@ fn errors_have_names() {
     let answers: Vec<u32> = profile.rules(circumstances).map(|rule| rule.answer & 0xffff).collect();
     assert_eq!((profile.default, answers), (Some(FAIL | 38), vec![22, 13, 2, 1]));
 }
+
+/// As Go's decoder reads names of members.
+#[test]
+fn names_of_members_have_no_case() {
+    let told = |text: &str| Profile::parse(text).map_or_else(|why| why, |profile| format!("{:?}", profile.rules));
+    let plain = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_ERRNO","errnoRet":5,
+        "args":[{"index":0,"valueTwo":1,"value":1,"op":"SCMP_CMP_EQ"}],"includes":{"minKernel":"4.8","caps":["CAP_CHOWN"]}}]}"#;
+    let odd = plain
+        .replace("defaultAction", "DEFAULTACTION")
+        .replace("syscalls", "SysCalls")
+        .replace("errnoRet", "errnoret")
+        .replace("valueTwo", "ValueTwo")
+        .replace("minKernel", "minkernel");
+    assert_ne!(odd, plain);
+    assert_eq!(told(&odd), told(plain));
+    assert!(told(plain).contains("mkdir"), "{}", told(plain));
+    assert_eq!(told(r#"{"DefaultAction":"ODD"}"#), "defaultAction: string ODD is not a valid action for seccomp");
+}
