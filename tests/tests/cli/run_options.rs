@@ -302,12 +302,31 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--network", "mine"], "network \"mine\" is not supported: networks are for a container engine"),
         (&["--volumes-from", "x"], "--volumes-from is not supported: name the volumes with --volume"),
         (&["--ip", "1.2.3.4"], "--ip is not supported: networks are for a container engine"),
-        (&["--sysctl", "a=b"], "--sysctl is not supported: a container has this machine's settings"),
+        (&["--sysctl", "a=b"], "invalid argument \"a=b\" for \"--sysctl\" flag: sysctl 'a=b' is not allowed"),
+        (&["--sysctl", "net.core.x=1"], "sysctl \"net.core.x\" not allowed in host network namespace"),
+        (
+            &["--ipc", "host", "--sysctl", "kernel.msgmax=1"],
+            "sysctl \"kernel.msgmax\" is not allowed in the hosts ipc namespace",
+        ),
+        (&["--network", "none", "--sysctl", "net.nope=1"], "open /proc/sys/net/nope: no such file or directory"),
+        (&["--pid", "host"], "--pid host is not supported: a container sees its own processes"),
+        (&["--ipc", "container:x"], "--ipc container:x is not supported: a container shares nothing with another one"),
+        (&["--ipc", "odd"], "invalid IPC mode: odd"),
+        (&["--uts", "odd"], "--uts: invalid UTS mode"),
+        (&["--uts", "host", "-h", "own"], "conflicting options: hostname and the UTS mode"),
+        (&["--cgroupns", "odd"], "--cgroupns: invalid CGROUP mode"),
+        (&["--uidmap", "0:1:1"], "--uidmap is not supported: --userns keep-id has the caller's number"),
+        (&["--rootfs"], "--rootfs is not supported: `import` makes an image"),
+        (&["--device-read-bps", "/dev/x:1mb"], "--device-read-bps is not supported: --blkio-weight limits"),
+        (&["--stop-timeout", "x"], "invalid argument \"x\" for \"--stop-timeout\" flag: strconv.ParseInt"),
         (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
         (&["--device-cgroup-rule", "x"], "--device-cgroup-rule is not supported: devices are shown by --device"),
         (&["--userns", "keep-id"], "keep-id is only supported in rootless mode"),
         (&["--userns", "keep-id:uid=5"], "keep-id is only supported in rootless mode"),
-        (&["--userns", "auto"], "--userns auto is not supported: root's containers have no user namespace of their own"),
+        (
+            &["--userns", "auto"],
+            "--userns auto is not supported: root's containers have no user namespace of their own",
+        ),
         (&["-u", "-1"], "uids and gids must be in range 0-2147483647"),
         (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
@@ -333,10 +352,50 @@ fn options_for_an_engine_are_refused_or_idle() {
         assert!(transcript.code == 125 && transcript.stderr.contains(why), "{options:?}: {transcript}");
     }
     let idle = "--no-healthcheck --health-cmd x --health-retries 3 --log-driver none --log-opt a=b --stop-timeout 3 --detach-keys ctrl-x \
-                --annotation a=b --expose 80 --restart no --ipc private --cgroupns private -a stdin -a stdout -a stderr --sig-proxy";
+                --annotation a=b --expose 80 --restart no --ipc private --cgroupns private --uts= --pid= --restart= --disable-content-trust -a stdin -a stdout -a stderr --sig-proxy";
     says(&scene, &["--add-host", "up:host-gateway"], "grep up /etc/hosts", "127.0.0.1\tup\n");
     says(&scene, &["-v", "/tmp:/x", "-v", "/tmp:/x"], "echo once", "once\n");
     says(&scene, &idle.split_whitespace().collect::<Vec<_>>(), "echo ran", "ran\n");
+}
+
+/// Namespaces are the machine's where that is asked for, and settings of the kernel the container's.
+#[test]
+fn namespaces_are_as_told() {
+    let Some(scene) = scene() else { return };
+    let machine = |kind: &str| {
+        let link = fs::read_link(format!("/proc/self/ns/{kind}")).expect("a namespace");
+        link.to_string_lossy().into_owned() + "\n"
+    };
+    let is_own = |options: &[&str], kind: &str| {
+        let transcript =
+            scene.dhow(&[&["run", "--rm"], options, &["box", "readlink", &format!("/proc/self/ns/{kind}")]].concat());
+        assert_eq!(transcript.code, 0, "{transcript}");
+        transcript.stdout != machine(kind)
+    };
+    for kind in ["uts", "ipc", "cgroup"] {
+        assert!(is_own(&[], kind), "{kind}");
+        let flag = if kind == "cgroup" { "--cgroupns" } else { &format!("--{kind}") };
+        assert!(!is_own(&[flag, "host"], kind), "{kind}");
+    }
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    says(&scene, &["--uts", "host"], "hostname", &name);
+    assert_eq!(fs::read_to_string("/proc/sys/kernel/hostname").expect("a name"), name);
+    says(
+        &scene,
+        &["-h", "me", "--domainname", "example"],
+        "hostname; cat /proc/sys/kernel/domainname",
+        "me\nexample\n",
+    );
+    says(&scene, &["--ipc", "none"], "ls -d /dev/shm 2> /dev/null || echo none", "none\n");
+    let seen = format!("/dev/shm/dhow-test-{}", std::process::id());
+    fs::write(&seen, "shared\n").expect("a file");
+    says(&scene, &["--ipc", "host"], &format!("cat {seen}"), "shared\n");
+    fs::remove_file(&seen).expect("the file");
+    let settings = ["--network", "none", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=100"];
+    says(&scene, &settings, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", "1\n100\n");
+    // They are kept with the container.
+    scene.must(&["create", "--name", "work", "--sysctl", "kernel.msgmax=200", "box", "cat", "/proc/sys/kernel/msgmax"]);
+    assert_eq!(scene.must(&["start", "-a", "work"]), "200\n");
 }
 
 /// What is hidden of the kernel's files is podman's to say, also when it is not called so; `/sys` can only be read whatever is said.

@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 160] = [
+pub(crate) const RUNS: [Run; 174] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -248,6 +248,23 @@ pub(crate) const RUNS: [Run; 160] = [
     run("--security-opt apparmor=own", "true"),
     run("--security-opt label=type:own --security-opt label= --security-opt mask=", "true"),
     run("--security-opt seccomp=builtin", "true"),
+    run("--sysctl net.ipv4.ip_forward=1 --sysctl net.ipv4.conf.lo.forwarding=0", "cat /proc/sys/net/ipv4/ip_forward"),
+    run(
+        "--sysctl kernel.msgmax=100 --sysctl fs.mqueue.msg_max=20",
+        "cat /proc/sys/kernel/msgmax /proc/sys/fs/mqueue/msg_max",
+    ),
+    run("--sysctl kernel.hostname=x", "true"),
+    run("--sysctl net", "true"),
+    run("--ipc none", "ls -d /dev/shm; touch /dev/shm/x"),
+    run("--ipc shareable", "touch /dev/shm/x; ls /dev/shm"),
+    run("--ipc odd", "true"),
+    run("--cgroupns odd", "true"),
+    run("--cgroupns host", "true"),
+    run("--pid private --uts private", "hostname"),
+    run("--pid odd", "true"),
+    run("--uts odd", "true"),
+    run("--uts host", "true"),
+    run("--domainname x", "true"),
     run("--systemd false --sdnotify ignore --passwd=false", "true"),
     run("--pull newer", "true"),
     run("--shm-size 1m", "df -k /dev/shm | tail -1 | awk '{ print $2 }'"),

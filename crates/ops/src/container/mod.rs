@@ -39,8 +39,8 @@ pub use copy::{CopyOptions, Incoming, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create};
 pub use details::{Details, details, has_image, image_of, kept_ids, streams_of, uses_volume, volume_directory};
 pub use dhow_sandbox::container::{
-    CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, Propagation, StartCause, StartFailure, StartStage, Streams,
-    Ulimit, Unwritten, capability_number, check_profile, default_capabilities, first_process,
+    CAPABILITIES, Ended, FIRST_PROCESS, Habits, Limits, Propagation, Shared, StartCause, StartFailure, StartStage,
+    Streams, Ulimit, Unwritten, capability_number, check_profile, default_capabilities, first_process,
 };
 pub use dhow_sandbox::user_namespace::{self, KeptIds};
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};

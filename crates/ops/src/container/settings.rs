@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{Habits, Limits, Ulimit, capability_number, default_capabilities};
+use dhow_sandbox::container::{Habits, Limits, Shared, Ulimit, capability_number, default_capabilities};
 use dhow_spec::config::RunConfig;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,14 @@ pub struct Settings {
     pub needs_working_directory: bool,
     /// Bytes of `/dev/shm`; 0 for docker's 64 MiB.
     pub shm_bytes: u64,
+    /// Whether there is no `/dev/shm`.
+    pub no_shared_memory: bool,
+    /// Namespaces that are the machine's.
+    pub shared: Shared,
+    /// Its NIS domain name.
+    pub domain_name: String,
+    /// Settings of the kernel that are its own, by name.
+    pub sysctls: Vec<(String, String)>,
     /// `name:address`, for its `/etc/hosts`.
     pub extra_hosts: Vec<String>,
     /// Name servers instead of the machine's.

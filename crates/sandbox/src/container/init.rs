@@ -160,15 +160,25 @@ fn report(reports: &mut File, report: &Report) {
 }
 
 fn leave(spec: &Spec) -> Result<(), StartFailure> {
-    let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC;
+    let mut flags = UnshareFlags::NEWNS;
+    flags.set(UnshareFlags::NEWUTS, !spec.shared.uts);
+    flags.set(UnshareFlags::NEWIPC, !spec.shared.ipc);
     if !spec.host_network {
         flags |= UnshareFlags::NEWNET;
     }
     calls::unshare(flags).map_err(broken("leave the machine's namespaces"))?;
-    // A kernel may have none of these.
-    let _ = calls::unshare(UnshareFlags::NEWCGROUP);
+    if !spec.shared.cgroup {
+        // A kernel may have none of these.
+        let _ = calls::unshare(UnshareFlags::NEWCGROUP);
+    }
     if !spec.host_network {
         calls::raise_loopback().map_err(broken("switch the loopback interface on"))?;
+    }
+    if spec.shared.uts {
+        return Ok(());
+    }
+    if !spec.domain_name.is_empty() {
+        rustix::system::setdomainname(spec.domain_name.as_bytes()).map_err(failed("set the domain name"))?;
     }
     rustix::system::sethostname(spec.hostname.as_bytes()).map_err(failed("set the host name"))
 }

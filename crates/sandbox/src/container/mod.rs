@@ -31,7 +31,8 @@ pub use privileges::{CAPABILITIES, capability_number, default_capabilities};
 pub use seccomp::{CallFilter, check_profile};
 pub use shown::{show, show_running};
 pub use spec::{
-    Habits, Hiding, Memory, MountSource, MountSpec, RootFiles, Spec, Stack, StartCause, StartFailure, StartStage,
+    Habits, Hiding, Memory, MountSource, MountSpec, RootFiles, Shared, Spec, Stack, StartCause, StartFailure,
+    StartStage,
 };
 pub use streams::{Streams, Unwritten};
 pub use ulimits::Ulimit;

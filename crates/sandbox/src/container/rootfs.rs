@@ -158,8 +158,23 @@ fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
         spec.process_options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mounted = file_system("proc", &options, NOTHING_SPECIAL).map_err(failed("proc"))?;
     attach(&mounted, &target).map_err(failed("proc"))?;
+    for (name, value) in &spec.sysctls {
+        set_kernel(&mounted, name, value)?;
+    }
     hiding::seal(&spec.hiding, &mounted)?;
     Ok(mounted)
+}
+
+/// Sets something of the kernel's, for the namespaces that this process is in (sysctl(8)).
+fn set_kernel(processes: &OwnedFd, name: &str, value: &str) -> Result<(), StartFailure> {
+    let path = format!("sys/{}", name.replace('.', "/"));
+    let told = |what: &str, error: Errno| {
+        StartFailure::building(format!("{what} /proc/{path}: {}", words(&error.into())), error)
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = openat2(processes, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)
+        .map_err(|error| told("open", error))?;
+    rustix::io::write(file, value.as_bytes()).map(drop).map_err(|error| told("write", error))
 }
 
 /// A name below a mount of ours: nothing of the image's is on the way.

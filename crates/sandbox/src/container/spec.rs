@@ -52,6 +52,12 @@ pub struct Spec {
     pub process_options: Vec<(String, String)>,
     /// The AppArmor profile of the program, if it is not the caller's.
     pub apparmor: Option<String>,
+    /// Other namespaces of the machine's that it stays in.
+    pub shared: Shared,
+    /// Its NIS domain name, if it has one (setdomainname(2)).
+    pub domain_name: String,
+    /// Settings of the kernel that are its namespaces' own, by names such as `net.ipv4.ip_forward`.
+    pub sysctls: Vec<(String, String)>,
     /// Whether it has the machine's network; otherwise a loopback interface and nothing else.
     pub host_network: bool,
     /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
@@ -61,8 +67,8 @@ pub struct Spec {
     pub keeps_ids: bool,
     /// Whether there is more than one user in that namespace.
     pub has_groups: bool,
-    /// Bytes of `/dev/shm`.
-    pub shm_bytes: u64,
+    /// Bytes of `/dev/shm`; nothing for no such directory.
+    pub shm_bytes: Option<u64>,
     /// How soon it is killed when the machine runs out of memory (proc_pid_oom_score_adj(5)).
     #[serde(default)]
     pub oom_score: Option<i16>,
@@ -75,6 +81,18 @@ pub struct Spec {
     pub mounts: Vec<MountSpec>,
     /// Whose containers it is like.
     pub habits: Habits,
+}
+
+/// Namespaces that are the machine's (namespaces(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Shared {
+    /// That of host and domain name.
+    pub uts: bool,
+    /// That of memory and message queues.
+    pub ipc: bool,
+    /// That of control groups.
+    pub cgroup: bool,
 }
 
 /// What a container does not see, besides what none does.

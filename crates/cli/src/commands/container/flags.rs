@@ -23,12 +23,14 @@ use crate::personality::Personality;
 use crate::session::{Network, Session};
 use engine::Engine;
 use limits::Limiting;
+use namespaces::Namespaces;
 use podman_only::PodmanOnly;
 pub(in crate::commands) use values::integer;
 use values::{bytes, from_here, labels, misread, misread_by, variables};
 
 mod engine;
 mod limits;
+mod namespaces;
 mod podman_only;
 mod security;
 mod values;
@@ -150,6 +152,8 @@ pub(super) struct Flags {
     #[command(flatten)]
     limiting: Limiting,
     #[command(flatten)]
+    namespaces: Namespaces,
+    #[command(flatten)]
     engine: Engine,
     #[command(flatten)]
     podman_only: PodmanOnly,
@@ -210,9 +214,9 @@ impl Flags {
         })
     }
 
-    /// The machine's name, for a container of which somebody says that it has the machine's network.
+    /// The machine's name, for a container of which somebody says that it has the machine's network or name.
     fn machine_name(&self) -> Option<String> {
-        let is_asked_for = self.network.as_deref() == Some("host");
+        let is_asked_for = self.network.as_deref() == Some("host") || self.namespaces.has_machine_s_name();
         is_asked_for.then(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 
@@ -278,6 +282,7 @@ impl Flags {
             ulimits: self.ulimits(session)?,
             ..Settings::default()
         };
+        self.namespaces.heed(session, self.hostname.as_deref(), &mut settings)?;
         for option in &self.security_opt {
             security::heed(session.personality, option, &mut settings)?;
         }

@@ -3,6 +3,7 @@
 
 use clap::Args;
 
+use super::flags::integer;
 use crate::errors::{Failure, Outcome};
 
 /// Options that are refused.
@@ -22,20 +23,30 @@ pub(super) struct Foreign {
     mac_address: Option<String>,
     #[arg(long, visible_alias = "net-alias", hide = true, value_name = "list")]
     network_alias: Vec<String>,
-    #[arg(long, hide = true, value_name = "map")]
-    sysctl: Vec<String>,
     #[arg(long, hide = true, value_name = "gpu-request")]
     gpus: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     cgroup_parent: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    cgroupns: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    uts: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     device_cgroup_rule: Vec<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    domainname: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    link_local_ip: Vec<String>,
+    #[arg(long, hide = true)]
+    use_api_socket: bool,
+    #[arg(long, hide = true, value_name = "list")]
+    blkio_weight_device: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    device_read_bps: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    device_read_iops: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    device_write_bps: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    device_write_iops: Vec<String>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true)]
+    cpu_rt_period: Option<String>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true)]
+    cpu_rt_runtime: Option<String>,
     #[arg(short, long, hide = true, value_name = "list")]
     attach: Vec<String>,
 }
@@ -50,8 +61,8 @@ pub(super) struct Idle {
     health_cmd: Option<String>,
     #[arg(long, hide = true, value_name = "duration")]
     health_interval: Option<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    health_retries: Option<String>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    health_retries: Option<i64>,
     #[arg(long, hide = true, value_name = "duration")]
     health_start_interval: Option<String>,
     #[arg(long, hide = true, value_name = "duration")]
@@ -62,15 +73,21 @@ pub(super) struct Idle {
     log_driver: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     log_opt: Vec<String>,
-    #[arg(long, hide = true, value_name = "int")]
-    stop_timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    stop_timeout: Option<i64>,
     #[arg(long, hide = true, value_name = "string")]
     detach_keys: Option<String>,
     #[arg(long, hide = true, value_name = "map")]
     annotation: Vec<String>,
     #[arg(long, hide = true, value_name = "list")]
     expose: Vec<String>,
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    disable_content_trust: Option<Option<bool>>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    kernel_memory: Option<String>,
 }
+
+const DEVICES: &str = "--blkio-weight limits reading and writing of all devices together";
 
 const NETWORKS: &str = "networks are for a container engine";
 
@@ -86,7 +103,7 @@ impl Foreign {
         }
     }
 
-    fn given(&self) -> [(&'static str, bool, &'static str); 14] {
+    fn given(&self) -> [(&'static str, bool, &'static str); 19] {
         [
             ("volumes-from", !self.volumes_from.is_empty(), "name the volumes with --volume"),
             ("volume-driver", self.volume_driver.is_some(), "a volume is a directory of the store"),
@@ -95,13 +112,18 @@ impl Foreign {
             ("ip6", self.ip6.is_some(), NETWORKS),
             ("mac-address", self.mac_address.is_some(), NETWORKS),
             ("network-alias", !self.network_alias.is_empty(), NETWORKS),
-            ("sysctl", !self.sysctl.is_empty(), "a container has this machine's settings of the kernel"),
             ("gpus", self.gpus.is_some(), "devices are shown by --device"),
             ("cgroup-parent", self.cgroup_parent.is_some(), "control groups are made below the caller's own"),
-            ("cgroupns", self.cgroupns.as_deref().is_some_and(|mode| mode != "private"), "a container sees its own"),
-            ("uts", self.uts.as_deref().is_some_and(|mode| !mode.is_empty()), "a container has a host name of its own"),
+            ("link-local-ip", !self.link_local_ip.is_empty(), NETWORKS),
+            ("use-api-socket", self.use_api_socket, "there is no engine to ask"),
+            ("blkio-weight-device", !self.blkio_weight_device.is_empty(), DEVICES),
+            ("device-read-bps", !self.device_read_bps.is_empty(), DEVICES),
+            ("device-read-iops", !self.device_read_iops.is_empty(), DEVICES),
+            ("device-write-bps", !self.device_write_bps.is_empty(), DEVICES),
+            ("device-write-iops", !self.device_write_iops.is_empty(), DEVICES),
+            ("cpu-rt-period", self.cpu_rt_period.is_some(), "there is no real-time scheduling for containers"),
+            ("cpu-rt-runtime", self.cpu_rt_runtime.is_some(), "there is no real-time scheduling for containers"),
             ("device-cgroup-rule", !self.device_cgroup_rule.is_empty(), "devices are shown by --device"),
-            ("domainname", self.domainname.is_some(), "a container has a host name, set by --hostname"),
         ]
     }
 

@@ -153,6 +153,8 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
             Ok(mounted) => attach(&mounted, &point).map_err(failed(kind)),
             // A kernel without message queues: programs are told by the kernel.
             Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
+            // In a user namespace that does not own the queues.
+            Err(Errno::PERM) if kind == "mqueue" && spec.shared.ipc => Ok(()),
             Err(error) => Err(failed(kind)(error)),
         }
     };
@@ -163,14 +165,27 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
         pts.push(("gid", "5"));
     }
     below("pts", "devpts", &pts, quiet)?;
-    below(
-        "shm",
-        "tmpfs",
-        &[("source", "shm"), ("mode", "1777"), ("size", &spec.shm_bytes.to_string())],
-        NOTHING_SPECIAL,
-    )?;
+    match spec.shm_bytes {
+        _ if spec.shared.ipc => show_machine_s_memory(&dev)?,
+        Some(bytes) => {
+            let size = bytes.to_string();
+            let options = [("source", "shm"), ("mode", "1777"), ("size", size.as_str())];
+            below("shm", "tmpfs", &options, NOTHING_SPECIAL)?;
+        }
+        None => {}
+    }
     below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
     Ok((dev, nodes))
+}
+
+/// Shows the shared memory of the machine, for who shares it.
+fn show_machine_s_memory(dev: &OwnedFd) -> Result<(), StartFailure> {
+    let told = |error| failed("/dev/shm")(error);
+    mkdirat(dev, "shm", Mode::from_raw_mode(0o755)).map_err(told)?;
+    let machine = openat(CWD, "/dev/shm", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let seen = view(machine.map_err(told)?, true).map_err(told)?;
+    restrict(&seen, NOTHING_SPECIAL, true).map_err(told)?;
+    attach(&seen, &beneath(dev, "shm").map_err(told)?).map_err(told)
 }
 
 /// Shows a device. Only such a view is one: the file system around it has none.

@@ -20,10 +20,6 @@ pub(super) struct Engine {
     #[arg(long, hide = true)]
     privileged: bool,
     #[arg(long, hide = true, value_name = "string")]
-    pid: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    ipc: Option<String>,
-    #[arg(long, hide = true, value_name = "string")]
     userns: Option<String>,
 }
 
@@ -42,17 +38,15 @@ impl Engine {
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
             () if self.detach => refuse("--detach", services),
-            () if self.restart.as_deref().is_some_and(|policy| policy != "no") => refuse("--restart", services),
+            () if self.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no")) => {
+                refuse("--restart", services)
+            }
             () if self.publish_all || !self.publish.is_empty() => refuse(
                 "--publish",
                 "a container has this machine's network, where its ports are open as they are, or none",
             ),
             () if self.privileged => {
                 refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
-            }
-            () if self.pid.is_some() => refuse("--pid", "a container sees its own processes"),
-            () if self.ipc.as_deref().is_some_and(|mode| mode != "private") => {
-                refuse("--ipc", "a container shares no memory with others")
             }
             () => match self.userns.as_deref() {
                 Some(mode) => check_users(personality, mode),

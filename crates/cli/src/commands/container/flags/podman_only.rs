@@ -35,10 +35,8 @@ pub(in crate::commands::container) struct PodmanOnly {
     /// Variables of every container and of the image that the program does not get
     #[arg(long, hide = true, value_name = "list")]
     pub(in crate::commands::container) unsetenv: Vec<String>,
-    #[arg(long, hide = true, value_name = "string")]
-    pod: Option<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    secret: Vec<String>,
+    #[command(flatten)]
+    refused: Refused,
     /// Removes the container when it ends, and its image then
     #[arg(long, hide = true)]
     pub(in crate::commands::container) rmi: bool,
@@ -59,6 +57,85 @@ pub(in crate::commands::container) struct PodmanOnly {
     unheeded: Unheeded,
 }
 
+/// Options that are refused.
+#[derive(Args, Debug)]
+struct Refused {
+    #[arg(long, hide = true, value_name = "string")]
+    pod: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    pod_id_file: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    requires: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    secret: Vec<String>,
+    #[arg(long, hide = true, value_name = "map")]
+    uidmap: Vec<String>,
+    #[arg(long, hide = true, value_name = "map")]
+    gidmap: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    subuidname: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    subgidname: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    hostuser: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    passwd_entry: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    cgroup_conf: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    chrootdirs: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    env_merge: Vec<String>,
+    #[arg(long, hide = true)]
+    unsetenv_all: bool,
+    #[arg(long, hide = true, value_name = "string")]
+    pidfile: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    preserve_fds: Option<String>,
+    #[arg(long, hide = true)]
+    rootfs: bool,
+    #[arg(long, hide = true, value_name = "string")]
+    seccomp_policy: Option<String>,
+}
+
+/// Why there are no maps of users.
+const USERS: &str = "--userns keep-id has the caller's number in the container, with uid= and gid= another one";
+
+impl Refused {
+    /// Each with whether it is given, and what there is instead.
+    fn all(&self) -> [(&'static str, bool, &'static str); 18] {
+        let services = "it is for a container engine that runs services";
+        [
+            ("pod", self.pod.is_some(), "pods are for a container engine"),
+            ("pod-id-file", self.pod_id_file.is_some(), "pods are for a container engine"),
+            ("requires", !self.requires.is_empty(), services),
+            ("secret", !self.secret.is_empty(), "mount a file with --volume, or set a variable with --env"),
+            ("uidmap", !self.uidmap.is_empty(), USERS),
+            ("gidmap", !self.gidmap.is_empty(), USERS),
+            ("subuidname", self.subuidname.is_some(), USERS),
+            ("subgidname", self.subgidname.is_some(), USERS),
+            ("hostuser", !self.hostuser.is_empty(), "nobody's list of users is changed"),
+            ("passwd-entry", self.passwd_entry.is_some(), "nobody's list of users is changed"),
+            ("cgroup-conf", !self.cgroup_conf.is_empty(), "--memory, --cpus and --pids-limit are what there is"),
+            ("chrootdirs", !self.chrootdirs.is_empty(), "mount what is needed with --volume"),
+            ("env-merge", !self.env_merge.is_empty(), "set the whole variable with --env"),
+            ("unsetenv-all", self.unsetenv_all, "--unsetenv takes away one variable"),
+            ("pidfile", self.pidfile.is_some(), services),
+            (
+                "preserve-fds",
+                self.preserve_fds.as_deref().is_some_and(|count| count != "0"),
+                "a container has standard streams alone",
+            ),
+            ("rootfs", self.rootfs, "`import` makes an image of a directory's archive"),
+            (
+                "seccomp-policy",
+                self.seccomp_policy.as_deref().is_some_and(|policy| policy != "default"),
+                "--security-opt seccomp=FILE takes a profile",
+            ),
+        ]
+    }
+}
+
 /// Options of which nothing is to be heeded: there is no service manager to tell, no monitor, and no list of users that is changed.
 #[derive(Args, Debug)]
 struct Unheeded {
@@ -70,6 +147,10 @@ struct Unheeded {
     conmon_pidfile: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     cgroups: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    health_on_failure: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    init_path: Option<String>,
     #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
     passwd: Option<Option<bool>>,
 }
@@ -86,11 +167,7 @@ impl PodmanOnly {
                 None => Ok(()),
             };
         }
-        let refused = [
-            ("pod", self.pod.is_some(), "pods are for a container engine"),
-            ("secret", !self.secret.is_empty(), "mount a file with --volume, or set a variable with --env"),
-        ];
-        match refused.into_iter().find(|(_, is_given, _)| *is_given) {
+        match self.refused.all().into_iter().find(|(_, is_given, _)| *is_given) {
             Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
             None => Ok(()),
         }
@@ -105,15 +182,14 @@ impl PodmanOnly {
             ("no-hosts", self.no_hosts),
             ("umask", self.umask != UMASK),
             ("unsetenv", !self.unsetenv.is_empty()),
-            ("pod", self.pod.is_some()),
-            ("secret", !self.secret.is_empty()),
             ("rmi", self.rmi),
             ("timeout", self.timeout.is_some()),
             ("image-volume", self.image_volume.is_some()),
             ("env-host", self.env_host),
             ("tz", self.tz.is_some()),
         ];
-        all.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+        let refused = self.refused.all().map(|(flag, is_given, _)| (flag, is_given));
+        all.into_iter().chain(refused).find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
     }
 
     /// Rights that new files do not get.

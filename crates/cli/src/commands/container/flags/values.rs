@@ -26,6 +26,13 @@ pub(super) fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str)
     Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
 }
 
+/// Says that there is no such flag, as a client does that knows none of the name.
+pub(super) fn unknown_flag(session: &Session<'_>, name: &str) -> Failure {
+    let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
+    let message = session.personality.about_flag(&format!("unknown flag: --{name}"), &usage, &session.path);
+    Failure::Usage { message, code: FLAG_ERROR }
+}
+
 /// As [`misread`]; podman tells of some values only when it has read the whole command line, in its own words.
 pub(super) fn misread_by(session: &Session<'_>, value: &str, flag: &str, why: &str, by_podman: &str) -> Failure {
     match session.personality {
