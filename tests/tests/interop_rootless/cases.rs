@@ -283,7 +283,7 @@ pub(crate) const IN_ONE_ID: [Run; 8] = [
 ];
 
 /// One after the other, words separated by tabs.
-pub(crate) const LIFE: [&str; 123] = [
+pub(crate) const LIFE: [&str; 122] = [
     "run\t--rm\t--network\tnone\tbox\t/nope",
     "run\t--rm\t--network\tnone\tbox\tnope",
     "run\t--rm\t--network\tnone\tbox\t/etc",
@@ -383,7 +383,6 @@ pub(crate) const LIFE: [&str; 123] = [
     "create\t--name\tkept\t--userns\tkeep-id:uid=1000,gid=100\t--image-volume\tignore\t--network\tnone\tvoluminous\t/bin/sh\t-c\tid -u; ls -lan /tmp | grep -c 1000; echo more >> /tmp/mine; stat -c '%n %u:%g' /tmp/mine /home/bob /etc/passwd",
     "start\t-a\tkept",
     "start\t-a\tkept",
-    "diff\tkept",
     "cp\tranges\tkept:/home/bob/in",
     "cp\tkept:/tmp/mine\t{side}/out/mine",
     "commit\t-q\tkept\tkeptimage",
