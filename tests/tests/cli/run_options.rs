@@ -308,7 +308,6 @@ fn options_for_an_engine_are_refused_or_idle() {
             &["--ipc", "host", "--sysctl", "kernel.msgmax=1"],
             "sysctl \"kernel.msgmax\" is not allowed in the hosts ipc namespace",
         ),
-        (&["--network", "none", "--sysctl", "net.nope=1"], "open /proc/sys/net/nope: no such file or directory"),
         (&["--pid", "host"], "--pid host is not supported: a container sees its own processes"),
         (&["--ipc", "container:x"], "--ipc container:x is not supported: a container shares nothing with another one"),
         (&["--ipc", "odd"], "invalid IPC mode: odd"),
@@ -393,6 +392,12 @@ fn namespaces_are_as_told() {
     fs::remove_file(&seen).expect("the file");
     let settings = ["--network", "none", "--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "kernel.msgmax=100"];
     says(&scene, &settings, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", "1\n100\n");
+    // As docker's client ends when its engine does not find a file.
+    let refused = scene.dhow(&["run", "--rm", "--network", "none", "--sysctl", "net.nope=1", "box", "true"]);
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (127, "dhow: open /proc/sys/net/nope: no such file or directory\n")
+    );
     // They are kept with the container.
     scene.must(&["create", "--name", "work", "--sysctl", "kernel.msgmax=200", "box", "cat", "/proc/sys/kernel/msgmax"]);
     assert_eq!(scene.must(&["start", "-a", "work"]), "200\n");
