@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use dhow_base::Result;
 use dhow_layer::erofs::{Image, Keep, Union, Visit, Workspace, convert, outline};
+use dhow_layer::{Layer, Proof};
 use dhow_spec::Digest;
 use libfuzzer_sys::fuzz_target;
 
@@ -42,7 +43,9 @@ fuzz_target!(|bytes: &[u8]| {
         exhaust(file).expect("what was written can be read");
     }
     let mut file = Vec::new();
-    if let Ok(Some(_)) = outline("layer", rest, &Digest::sha256(rest), &Keep::Everything, &mut file, scratch) {
+    let diff_id = Digest::sha256(rest);
+    let layer = Layer::new("layer", &diff_id, Proof::DiffId, rest);
+    if let Ok(Some(_)) = outline(layer, &Keep::Everything, &mut file, scratch) {
         exhaust(file).expect("what was written can be read");
     }
 });
