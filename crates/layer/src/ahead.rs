@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
@@ -65,7 +65,7 @@ pub fn inflate_ahead<T>(
     consume: impl FnOnce(Ahead) -> Result<T>,
 ) -> Result<(T, Uncompressed)> {
     let pool = (Pool::new(PIECES), 0);
-    thread::scope(|scope| begin(scope, pool, (algorithm, None), || Decoder::new(reader, limits)).consume(consume))
+    thread::scope(|scope| begin(scope, pool, (algorithm, None), || Decoder::new(reader, limits))?.consume(consume))
 }
 
 /// A layer as it is stored.
@@ -98,7 +98,7 @@ pub type Opening<'a> = Box<dyn FnOnce() -> Result<Box<dyn Read + Send + 'a>> + S
 pub fn inflate_in_order<'scope, 'a: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     layers: impl IntoIterator<Item = Layer<'a>>,
-) -> impl Iterator<Item = Inflating<'scope>> {
+) -> impl Iterator<Item = Result<Inflating<'scope>>> {
     let pool = Pool::new(PIECES_IN_ORDER);
     let mut layers = layers.into_iter().enumerate();
     let mut layers = iter::from_fn(move || {
@@ -124,17 +124,17 @@ impl<'a> Layer<'a> {
     /// # Errors
     /// As there; [`Kind::Corrupt`] when it has another diff ID.
     pub fn inflate<T>(self, consume: impl FnOnce(Ahead) -> Result<T>) -> Result<(T, Uncompressed)> {
-        thread::scope(|scope| self.begin(scope, (Pool::new(PIECES), 0)).consume(consume))
+        thread::scope(|scope| self.begin(scope, (Pool::new(PIECES), 0))?.consume(consume))
     }
 
-    fn begin<'scope>(self, scope: &'scope Scope<'scope, '_>, pool: (Arc<Pool>, usize)) -> Inflating<'scope>
+    fn begin<'scope>(self, scope: &'scope Scope<'scope, '_>, pool: (Arc<Pool>, usize)) -> Result<Inflating<'scope>>
     where
         'a: 'scope,
     {
         let Self { name, diff_id, proof, open } = self;
         let decoder = move || Decoder::new(open().map_err(io::Error::other)?, Limits::LAYER);
-        let inflating = begin(scope, pool, (diff_id.algorithm(), Some(proof)), decoder);
-        Inflating { expected: Some((name, diff_id.clone())), ..inflating }
+        let inflating = begin(scope, pool, (diff_id.algorithm(), Some(proof)), decoder)?;
+        Ok(Inflating { expected: Some((name, diff_id.clone())), ..inflating })
     }
 }
 
@@ -190,14 +190,15 @@ fn begin<'scope, R: Read>(
     pool: (Arc<Pool>, usize),
     (algorithm, proof): (Algorithm, Option<Proof>),
     decoder: impl FnOnce() -> io::Result<Decoder<R>> + Send + 'scope,
-) -> Inflating<'scope> {
+) -> Result<Inflating<'scope>> {
     let (to_reader, pieces) = channel();
     let (to_hash, hashed) = channel::<Arc<Piece>>();
-    let hashing = scope.spawn(move || digest_of(algorithm, hashed));
+    let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, hashed))?;
     let (its_pool, number) = (Arc::clone(&pool.0), pool.1);
     let decoder = move || Ok(choose_sums(decoder()?, proof));
-    let inflating = scope.spawn(move || inflate(decoder, || its_pool.take(number), &to_reader, &to_hash));
-    Inflating { expected: None, pool, ahead: Ahead { pieces, piece: None, position: 0 }, inflating, hashing }
+    let inflate = move || inflate(decoder, || its_pool.take(number), &to_reader, &to_hash);
+    let inflating = threads::start_in(scope, "inflate", inflate)?;
+    Ok(Inflating { expected: None, pool, ahead: Ahead { pieces, piece: None, position: 0 }, inflating, hashing })
 }
 
 /// The decoder, with or without its checksum, and whether what comes out is hashed. Where nothing was known before, it is both.
@@ -338,7 +339,7 @@ mod tests {
                         ahead.read_to_end(&mut bytes).map_err(|error| decode_error("reading", error))?;
                         Ok(bytes[0])
                     };
-                    seen.push(inflating.consume(read)?.0);
+                    seen.push(inflating?.consume(read)?.0);
                 }
                 Ok(seen)
             })

@@ -120,7 +120,7 @@ pub(crate) fn unpack_into(
         for (layer, inflating) in manifest.layers.iter().zip(inflate_in_order(scope, stored)) {
             let name = name_of(layer);
             let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-            inflating.consume(unpack).map_err(|error| about(&layer.digest, error))?;
+            inflating.and_then(|inflating| inflating.consume(unpack)).map_err(|error| about(&layer.digest, error))?;
             observer.event(Event::Done { digest: layer.digest.as_str() });
         }
         Ok(())

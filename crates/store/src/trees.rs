@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use dhow_base::beneath::Dir;
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, Note, Owners, Unpacker};
 use dhow_layer::{Proof, Uncompressed, inflate_in_order};
@@ -190,8 +190,9 @@ impl Store {
             for (layer, inflating) in layers.iter().zip(inflate_in_order(scope, stored)) {
                 let name = name_of(layer);
                 let unpack = |stream| unpacker.layer(stream, &name, TarLimits::LAYER);
-                let ((), uncompressed) =
-                    inflating.consume(unpack).map_err(|error| self.told_of(&layer.blob.digest, error))?;
+                let ((), uncompressed) = inflating
+                    .and_then(|inflating| inflating.consume(unpack))
+                    .map_err(|error| self.told_of(&layer.blob.digest, error))?;
                 source.inflated(layer, uncompressed);
             }
             Ok(())
@@ -199,9 +200,10 @@ impl Store {
         let unpacked = unpacker.finish()?;
         let (bytes, synced) = thread::scope(|scope| {
             // The disk has the files to write meanwhile.
-            let counting = scope.spawn(|| below(part).1);
+            let count = || below(part).1;
+            let counting = threads::start_in(scope, "count", count);
             let synced = unpacked.root.sync_file_system();
-            (counting.join().unwrap_or_default(), synced)
+            (counting.map_or_else(|_| count(), |counting| counting.join().unwrap_or_default()), synced)
         });
         synced.map_err(|error| Error::io("cannot write the files to the disk", error))?;
         let text = serde_json::to_vec(&Record { ownership, bytes });

@@ -21,7 +21,7 @@ const PROGRAMS: &[&str] = &[
     "ln", "cp",
 ];
 
-fn may_run() -> io::Result<()> {
+pub(crate) fn may_run() -> io::Result<()> {
     let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     match (peers::is_root(), filesystems.contains("erofs") && filesystems.contains("overlay")) {
         (true, true) => fs::metadata("/bin/busybox").map(drop),

@@ -5,7 +5,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use dhow_testkit::peers;
 use dhow_tests::scene::Scene;
+
+use super::run::{import, may_run};
 
 /// Where threads cannot be started, work goes on with those there are, or the reason is told.
 ///
@@ -41,6 +44,40 @@ fn no_more_threads() {
         name
     };
     assert_eq!(scene.must(&["images", "-q", &name]), "id-a--------\n");
+    assert!(scene.must(&["system", "check"]).ends_with("no problems\n"));
+}
+
+/// As [`no_more_threads`], of what reads and makes files, and runs programs.
+#[test]
+#[cfg(debug_assertions)]
+fn no_more_threads_for_files() {
+    const THREADS_MAX: usize = 12;
+    let scene = Scene::new();
+    scene.load("a", "acme/web:1");
+    let container = peers::available(may_run()).is_some();
+    if container {
+        import(&scene, "box", &["CMD [\"sh\"]"], &[]);
+    }
+    for skip in 0..THREADS_MAX {
+        let [target, copy] = ["files", "copy"].map(|name| format!("{name}-{skip}"));
+        let mut verbs: Vec<Vec<&str>> = vec![
+            vec!["ls", "acme/web:1:/"],
+            vec!["unpack", "acme/web:1", &target],
+            vec!["export", "-o", "x.tar", "acme/web:1"],
+            vec!["cp", "acme/web:1:/.", &copy],
+        ];
+        if container {
+            verbs.push(vec!["run", "--rm", "box", "true"]);
+        }
+        for words in verbs {
+            // Nothing is known of layers.
+            let _ = std::fs::remove_dir_all(scene.path("store/layers"));
+            let armed = format!("threads.start:{skip}=error");
+            let ended = scene.run(scene.command(&words).env("DHOW_FAULT", armed));
+            let is_told = ended.stderr.contains("cannot start the ") && !ended.stderr.contains("panicked");
+            assert!(ended.code == 0 || is_told, "{words:?} without thread {skip}: {ended}");
+        }
+    }
     assert!(scene.must(&["system", "check"]).ends_with("no problems\n"));
 }
 

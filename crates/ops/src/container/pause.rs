@@ -5,11 +5,11 @@
 //! the next command that looks for containers.
 
 use std::path::{Path, PathBuf};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
-use dhow_base::Result;
 use dhow_base::fs::{FileLock, LockMode, read_limited, remove_file};
+use dhow_base::{Result, threads};
 use dhow_sandbox::container::{self, Paused, Stopped};
 
 use super::Process;
@@ -77,11 +77,14 @@ pub(crate) fn resume_in_time(directory: &Path) {
         return;
     }
     let directory = directory.to_owned();
-    thread::spawn(move || {
+    let started = threads::start("resume", move || {
         while !resume_left(&directory) {
             sleep(INTERVAL);
         }
     });
+    if let Err(error) = started {
+        tracing::warn!(%error, "processes of the container stand still until another command looks at it");
+    }
 }
 
 fn lock_of(directory: &Path) -> PathBuf {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use dhow_base::beneath::Dir;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Note, Owners, Unpacker};
 
@@ -101,12 +101,12 @@ pub(crate) fn arrive(
 ) -> Result<Copied> {
     let (reader, mut writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
     thread::scope(|scope| {
-        let written = scope.spawn(|| {
+        let written = threads::start_in(scope, "copy", || {
             let written = write(&mut writer);
             // The other side waits for the end.
             drop(writer);
             written
-        });
+        })?;
         let unpacked = unpack(directory, owners, reader);
         let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
         match (written, unpacked) {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -62,7 +62,10 @@ pub fn files_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedF
 pub(super) fn view_of_running(process: u32, is_it: impl Fn() -> bool, attributes: MountAttrFlags) -> Result<OwnedFd> {
     let mounts = Directory::open(process, is_it)?.at("ns/mnt", OFlags::RDONLY)?;
     // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
-    let seen = thread::scope(|scope| scope.spawn(|| root_in(&mounts, attributes)).join());
+    let seen = thread::scope(|scope| {
+        let looking = threads::start_in(scope, "look", || root_in(&mounts, attributes))?;
+        Ok::<_, Error>(looking.join())
+    })?;
     let seen = seen.map_err(|_| Error::new(Kind::Internal, "the thread that looks at a container panicked"))?;
     seen.map_err(|error| cannot(&"its files", error))
 }

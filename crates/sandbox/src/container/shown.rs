@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
 
@@ -21,7 +21,10 @@ use super::spec::{RootFiles, StartFailure};
 /// [`Kind::Unsupported`] where nothing can be mounted.
 pub fn show(files: &RootFiles, in_user_namespace: bool, target: &Path) -> Result<()> {
     // Layer files are mounted on the way where nobody else sees it. That belongs to a thread, and goes with it.
-    let apart = thread::scope(|scope| scope.spawn(|| apart(files, in_user_namespace)).join());
+    let apart = thread::scope(|scope| {
+        let mounting = threads::start_in(scope, "mount", || apart(files, in_user_namespace))?;
+        Ok::<_, Error>(mounting.join())
+    })?;
     let apart = apart.map_err(|_| Error::new(Kind::Internal, "the thread that mounts a container panicked"))?;
     let shown = apart.and_then(|mounted| attach(&mounted, target));
     shown.map_err(|failure| Error::new(Kind::Unsupported, failure.message))

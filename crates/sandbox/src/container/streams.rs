@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
+use dhow_base::threads;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 /// Bytes that are moved at once.
@@ -70,14 +71,14 @@ impl Pipes {
     }
 
     /// Moves bytes until the container's ends are closed. The thread for its input ends with the process: it waits for the user.
-    pub(super) fn connect(self, streams: Streams) -> Vec<Moving> {
+    pub(super) fn connect(self, streams: Streams) -> io::Result<Vec<Moving>> {
         if let (Some(theirs), Some(ours)) = (self.input, streams.input) {
-            let _ = move_all(File::from(ours), theirs);
+            move_all(File::from(ours), theirs)?;
         }
-        vec![
-            Moving { to: OUTPUT, thread: move_all(self.output, File::from(streams.output)) },
-            Moving { to: "/dev/stderr", thread: move_all(self.error, File::from(streams.error)) },
-        ]
+        Ok(vec![
+            Moving { to: OUTPUT, thread: move_all(self.output, File::from(streams.output))? },
+            Moving { to: "/dev/stderr", thread: move_all(self.error, File::from(streams.error))? },
+        ])
     }
 }
 
@@ -124,9 +125,9 @@ impl Terminal {
     /// As [`Pipes::connect`].
     pub(super) fn connect(&self, streams: Streams) -> io::Result<Vec<Moving>> {
         if let Some(ours) = streams.input {
-            let _ = move_all(File::from(ours), self.master.try_clone()?);
+            move_all(File::from(ours), self.master.try_clone()?)?;
         }
-        Ok(vec![Moving { to: OUTPUT, thread: move_all(self.master.try_clone()?, File::from(streams.output)) }])
+        Ok(vec![Moving { to: OUTPUT, thread: move_all(self.master.try_clone()?, File::from(streams.output))? }])
     }
 }
 
@@ -155,8 +156,8 @@ impl Drop for UserTerminal {
 
 /// Moves bytes until there are none any more, or until nobody takes them: an error then. Both ends are dropped, so that the other side hears
 /// of it.
-fn move_all(mut from: File, mut to: File) -> JoinHandle<io::Result<()>> {
-    thread::spawn(move || {
+fn move_all(mut from: File, mut to: File) -> io::Result<JoinHandle<io::Result<()>>> {
+    let moving = threads::start("move", move || {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             match from.read(&mut buffer) {
@@ -167,5 +168,6 @@ fn move_all(mut from: File, mut to: File) -> JoinHandle<io::Result<()>> {
                 Err(_) => return Ok(()),
             }
         }
-    })
+    });
+    moving.map_err(io::Error::other)
 }

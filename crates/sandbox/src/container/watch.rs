@@ -7,11 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use dhow_base::error::words;
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, openat};
 use rustix::mount::MountAttrFlags;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -119,7 +118,7 @@ pub fn run(
     };
     let moving = match (&terminal, pipes) {
         (Some(terminal), _) => terminal.connect(streams).map_err(cannot)?,
-        (None, Some(pipes)) => pipes.connect(streams),
+        (None, Some(pipes)) => pipes.connect(streams).map_err(cannot)?,
         (None, None) => Vec::new(),
     };
     let ended = wait(&mut first, &signals, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
@@ -166,13 +165,14 @@ fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
     // long as it is held: its end would be the container's (prctl(2), `PR_SET_PDEATHSIG`).
     let (answer, answered) = mpsc::channel();
     let (keeper, released) = mpsc::channel::<()>();
-    thread::spawn(move || {
+    let keep = move || {
         let child = calls::unshare(UnshareFlags::NEWPID).and_then(|()| command.spawn());
         // It holds the container's ends of the pipes: who reads from them would wait for this thread.
         drop(command);
         let _ = answer.send(child);
         let _ = released.recv();
-    });
+    };
+    threads::start("keeper", keep).map_err(io::Error::other)?;
     let child = answered.recv().map_err(io::Error::other)??;
     let file = |end: OwnedFd| File::from(end);
     Ok(Spawned { child, orders: file(orders.into()), reports: BufReader::new(file(reports.into())), _keeper: keeper })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use dhow_base::fs::{self as durable, FileLock};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, threads};
 use dhow_layer::Proof;
 use dhow_layer::erofs::{FileStorage, Image, Keep, Union, outline};
 use dhow_spec::Digest;
@@ -273,7 +273,11 @@ impl<'a> Looking<'a> {
     fn work(&self) -> Result<()> {
         let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(self.todo().len());
         thread::scope(|scope| {
-            let threads: Vec<_> = (0..count).map(|thread| scope.spawn(move || self.take_all(thread == 0))).collect();
+            let start = |number| threads::start_in(scope, "look", move || self.take_all(number == 0));
+            let threads: Vec<_> = (0..count).map_while(|number| start(number).ok()).collect();
+            if threads.is_empty() {
+                self.take_all(true);
+            }
             let joined: Vec<bool> = threads.into_iter().map(|thread| thread.join().is_ok()).collect();
             match joined.iter().all(|has_ended| *has_ended) {
                 true => Ok(()),

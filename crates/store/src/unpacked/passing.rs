@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
-use dhow_base::{Error, Result};
+use dhow_base::{Error, Result, threads};
 use dhow_layer::erofs::{FileStorage, Form, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing};
 use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
 use dhow_spec::Digest;
@@ -231,7 +231,10 @@ impl Store {
         };
         let count = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(missing.len());
         let made: Vec<Unnamed> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+            let threads: Vec<_> = (0..count).map_while(|_| threads::start_in(scope, "unpack", work).ok()).collect();
+            if threads.is_empty() {
+                return work();
+            }
             threads.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
         });
         let (whole, tar_only): (Vec<Unnamed>, Vec<Unnamed>) = made.into_iter().partition(Unnamed::is_whole);
