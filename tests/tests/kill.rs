@@ -25,8 +25,9 @@ const KILLS_OF_PARTS: u32 = 25;
 /// Bytes of one blob that may come twice after a kill: what was read from the connections and not yet noted.
 const AGAIN_BYTES_MAX: u64 = 256 << 10;
 
-/// Bytes that may be fetched in vain for each kill, on the average.
-const WASTE_BYTES_MAX: u64 = 512 << 10;
+/// Bytes that may be fetched in vain for each kill, on the average: what the kernel holds for a program that gets no time
+/// to read from its connections.
+const WASTE_BYTES_MAX: u64 = 1 << 20;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 174] = [
+pub(crate) const RUNS: [Run; 194] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -180,6 +180,9 @@ pub(crate) const RUNS: [Run; 174] = [
     run("--umask 077", "umask; touch /x; stat -c %a /x"),
     run("--umask 9", "umask"),
     run("-e A=b --unsetenv A --unsetenv http_proxy --unsetenv container", "env | grep -v ^TERM= | sort"),
+    run("-e A=b --unsetenv-all --unsetenv HOSTNAME", "/bin/env | sort"),
+    run("-e A=b --env-merge container=$container-x --unsetenv PATH", "/bin/env | grep -v ^TERM= | sort"),
+    run("--env-merge PATH=$PATH:/x --env-merge container=${PATH}", "echo $PATH $container"),
     run("--http-proxy=false", "env | grep -v ^TERM= | sort"),
     run("--env-host -e HOME=/x", "env | grep -E '^(HOME|PATH|http_proxy|container)=' | sort"),
     run("--env-host --unsetenv PATH", "echo $PATH"),
@@ -192,6 +195,27 @@ pub(crate) const RUNS: [Run; 174] = [
     run("--tz=", "test -e /etc/localtime || echo none"),
     run("--timeout 1", "trap 'echo asked' TERM; sleep 20; echo late"),
     run("--timeout 30", "exit 3"),
+    // Podman takes the directories of an image that it mounts itself for read-only too, and dhow's have no devices.
+    run(
+        "--mount type=image,source=box,destination=/m",
+        "cd /m; find data home usr | sort | xargs stat -c '%n %a %u:%g %F %s' | grep -v 'directory'; cat data/seed; touch x; rm data/seed",
+    ),
+    run(
+        "--mount type=image,src=box,dst=/m,rw=true",
+        "echo a > /m/new; rm /m/data/seed; chown 1000:100 /m/data; ls -A /m/data /m; stat -c '%a %u:%g' /m/data /m/new",
+    ),
+    run("--mount type=image,src=box,dst=/m,readwrite=false -u bob", "cat /m/data/seed; touch /m/home/bob/x"),
+    run(
+        "--mount type=image,src=box,dst=/m -v {home}/{side}/out:/m/data --mount type=image,src=box,dst=/m/home,rw=true",
+        "touch /m/data/a; ls -A /m/data; rm /m/data/a; ls -A /m/home; rm -r /m/home/data; touch /m/x",
+    ),
+    run("--mount type=image,src=box,dst=/data -v in:/in/data", "ls -A /data /in/data"),
+    // Podman shows the image's owners as those of another namespace there.
+    run("--userns keep-id --mount type=image,src=box,dst=/m,rw=true", "cat /m/etc/passwd; touch /m/home/bob/x"),
+    run("--read-only --mount type=image,src=box,dst=/m,rw=true", "touch /m/x && ls -A /m"),
+    run("--mount type=image,src=box,dst=/m,rw=x", "true"),
+    run("--mount type=image,src=box,dst=/m,ro", "true"),
+    run("--mount type=image,src=box", "true"),
     run("--timeout x", "true"),
     run("--no-hosts", "test -s /etc/hosts || echo none"),
     run("--userns host", "cat /proc/self/uid_map | tr -s ' '"),
@@ -256,11 +280,31 @@ pub(crate) const RUNS: [Run; 174] = [
     run("--sysctl kernel.hostname=x", "true"),
     run("--sysctl net", "true"),
     run("--ipc none", "ls -d /dev/shm; touch /dev/shm/x"),
+    run(
+        "--privileged",
+        "grep -E 'Cap|NoNewPrivs|Seccomp:' /proc/self/status; mount | awk '$3 == \"/sys\" { print substr($6, 1, 4) }'",
+    ),
+    run("--privileged", "find /dev ! -path '/dev/pts/*' | sort | xargs stat -c '%n %F %a'"),
+    run(
+        "--privileged -u bob --cap-drop ALL",
+        "grep Cap /proc/self/status; for f in sys/kernel/hostname sysrq-trigger; do ls -l /proc/$f | cut -c1-10; done",
+    ),
+    run(
+        "--privileged",
+        "mknod /made c 1 5 || echo none; for f in kcore keys timer_list; do grep -c \" /proc/$f \" /proc/mounts; done",
+    ),
     run("--ipc shareable", "touch /dev/shm/x; ls /dev/shm"),
     run("--ipc odd", "true"),
     run("--cgroupns odd", "true"),
     run("--cgroupns host", "true"),
     run("--pid private --uts private", "hostname"),
+    // What a program leaves behind there, podman leaves, too, where the user has no control group.
+    run("--pid host", "test $(cat /proc/1/stat | cut -c1-2) = 1; echo $?; test $$ -gt 1 && exit 7"),
+    run(
+        "--pid host",
+        "grep -E '^[^ ]+ /proc[/a-z]* ' /proc/mounts | cut -d' ' -f2 | grep -E '^/proc(/acpi|/keys|/kcore|)$' | sort",
+    ),
+    run("--pid host --init", "true"),
     run("--pid odd", "true"),
     run("--uts odd", "true"),
     run("--uts host", "true"),
@@ -271,13 +315,17 @@ pub(crate) const RUNS: [Run; 174] = [
 ];
 
 /// Where the caller is the only user.
-pub(crate) const IN_ONE_ID: [Run; 8] = [
+pub(crate) const IN_ONE_ID: [Run; 9] = [
     run("", "id; cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; grep -E 'Cap|Groups' /proc/self/status"),
     run("", "find /data /home /root /usr /tmp | sort | xargs stat -c '%n %a %u:%g %F'"),
     run("", "touch /x; chown 5 /x; chgrp 5 /x; stat -c %u:%g /x"),
     run("-v {home}/{side}/out:/v", "echo a > /v/a; stat -c '%a %u:%g' /v /v/a"),
     run("-v kept:/data", "find /data | sort | xargs stat -c '%n %a %u:%g %F'"),
     run("--tmpfs /data", "find /data | sort | xargs stat -c '%n %a %u:%g %F'"),
+    run(
+        "--mount type=image,src=box,dst=/m,rw=true",
+        "cd /m; find data home usr | sort | xargs stat -c '%n %a %u:%g %F'; touch data/x; chown 5 data/x",
+    ),
     run("--read-only", "echo a > /tmp/x; touch /x"),
     run("", "mount | awk '{ print $3 }' | grep -E '^/(proc|sys|dev)' | grep -v -E 'cgroup|interrupts' | sort"),
 ];

@@ -162,8 +162,8 @@ impl<'b> Pair<'b> {
         (theirs != ours).then(|| Told::difference(&words.join(" "), &theirs, &ours))
     }
 
-    /// Runs a script, sends the command a signal once `/v/ready` is there, and tells how it ended.
-    pub(crate) fn signalled(&self, side: &str, script: &str, signal: &str) -> Told {
+    /// Runs a script, sends the command a signal a while after `/v/ready` is there, and tells how it ended.
+    pub(crate) fn signalled(&self, side: &str, script: &str, signal: &str, pause: Duration) -> Told {
         let shared = self.folder(side).join("out");
         let ready = shared.join("ready");
         let volume = format!("{}:/v", shared.display());
@@ -176,6 +176,7 @@ impl<'b> Pair<'b> {
             std::thread::sleep(Duration::from_millis(20));
         }
         fs::remove_file(&ready).expect("the sign");
+        std::thread::sleep(pause);
         // `unshare`, `sh` and `setpriv` became `timeout`, which is to send nothing of its own.
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         let program = fs::read_to_string(children).expect("its child");

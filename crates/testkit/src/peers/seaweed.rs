@@ -1,5 +1,6 @@
 //! SeaweedFS, an S3 server with conditional writes, from PyPI.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -27,6 +28,7 @@ pub struct Seaweed {
     child: Child,
     address: SocketAddr,
     metrics: SocketAddr,
+    _sockets: Sockets,
     _folder: TempDir,
 }
 
@@ -67,6 +69,7 @@ impl Seaweed {
         command.args(["-master.volumeSizeLimitMB=256", "-volume.max=20", "-volume.minFreeSpace=1"]);
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
         command.arg(format!("-s3.port={}", address.port())).arg(format!("-metricsPort={}", metrics.port()));
+        let mut sockets = Sockets { ports: vec![address.port()] };
         // By default these are the port and 10,000, which may be none.
         for name in [
             "s3.port.grpc",
@@ -77,11 +80,13 @@ impl Seaweed {
             "volume.port",
             "volume.port.grpc",
         ] {
-            command.arg(format!("-{name}={}", free_address()?.port()));
+            let port = free_address()?.port();
+            command.arg(format!("-{name}={port}"));
+            sockets.ports.push(port);
         }
         let mut child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
         wait_until_ready("SeaweedFS", &mut child, &log, || makes_bucket(address))?;
-        Ok(Self { child, address, metrics, _folder: folder })
+        Ok(Self { child, address, metrics, _sockets: sockets, _folder: folder })
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -114,6 +119,26 @@ impl Seaweed {
 impl Drop for Seaweed {
     fn drop(&mut self) {
         stop(&mut self.child, Duration::from_secs(2));
+    }
+}
+
+/// The sockets that the server opens for each of its ports in a folder that it does not let choose, and leaves there.
+#[derive(Debug)]
+struct Sockets {
+    ports: Vec<u16>,
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let Ok(entries) = fs::read_dir("/tmp") else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let port = name.strip_prefix("seaweedfs-").and_then(|name| name.strip_suffix(".sock"));
+            let port = port.and_then(|name| name.rsplit('-').next()?.parse().ok());
+            if port.is_some_and(|port| self.ports.contains(&port)) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 }
 

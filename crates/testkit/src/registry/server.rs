@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use super::http::{Exchange, Head, Stream, head_bytes, read_body, read_head};
 use super::routes::{Page, answer, page, refusal};
 use super::script::{Effect, Route};
@@ -25,8 +27,13 @@ pub(super) fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
+/// Bytes that the kernel may hold for a client that does not read.
+const SEND_BUFFER_BYTES: usize = 32 << 10;
+
 fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // What is counted as sent should have reached the client, or nearly, also where the client gets little time.
+    SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut first = [0];
     // The first byte of a TLS handshake; no HTTP method begins with it.
