@@ -232,7 +232,7 @@ impl Endpoint {
             Ok(answer) => return Ok((first.clone(), answer)),
             Err(failure) if !failure.is_transport => return Err(failure.into()),
             // Both schemes share a port on this machine, so that a refused connection is refused for both.
-            Err(failure) if plain_first && failure.is_connect => return Err(failure.into()),
+            Err(failure) if plain_first && failure.is_unreachable() => return Err(failure.into()),
             Err(failure) => Err(failure),
         };
         match self.authenticated(transport, second, call, false).await {
@@ -240,7 +240,7 @@ impl Endpoint {
             Err(failure) if !failure.is_transport => Err(failure.into()),
             Err(failure) => match refused {
                 Ok(answer) => Ok((first.clone(), answer)),
-                Err(before) if before.is_connect && failure.is_connect => Err(failure.into()),
+                Err(before) if before.is_unreachable() && failure.is_unreachable() => Err(failure.into()),
                 // Neither scheme worked: the first one's failure may have been one that passes.
                 Err(_) => Ok((first.clone(), self.authenticated(transport, first, call, true).await?)),
             },

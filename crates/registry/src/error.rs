@@ -199,6 +199,9 @@ impl WireError {
                 error.with_hint(format!("wait a while, or log in for a higher limit: dhow login {domain}"))
             }
             Kind::Unavailable => error.with_hint(format!("the registry {domain} failed; try again later")),
+            Kind::NoSpace => {
+                error.with_hint(format!("free space on the storage of the registry {domain}, or have it freed"))
+            }
             Kind::LimitExceeded => error.with_hint("let it take longer requests; nginx: client_max_body_size 0"),
             _ => error,
         }
@@ -389,6 +392,13 @@ mod tests {
             let error = read(status, body);
             assert_eq!((error.kind(), error.message().as_str()), (kind, message));
         }
+    }
+
+    #[test]
+    fn a_full_registry_is_named_as_what_is_full() {
+        let error = read(507, "{}").into_error("registry.example:5000");
+        assert_eq!(error.kind(), Kind::NoSpace);
+        assert!(error.hint().is_some_and(|hint| hint.contains("the registry registry.example:5000")), "{error:?}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// Whether no connection came about (name, TCP or TLS): nothing was sent.
     pub(crate) is_connect: bool,
+    /// Whether somebody was there: a connection, or a handshake over it, that was broken off in the middle.
+    pub(crate) was_met: bool,
     /// Whether the way to the other side failed, and not a check made here.
     pub(crate) is_transport: bool,
 }
@@ -30,16 +32,21 @@ impl Failure {
         self.error.kind().is_transient()
     }
 
+    /// Whether nobody is there, as far as one can tell: the name or the port is wrong more often than a host is just starting.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.is_connect && !self.was_met
+    }
+
     /// The other side took the request and said nothing for too long.
     pub(crate) fn silence(attempt: &Attempt, patience: Duration) -> Self {
         let message = format!("{}: no answer for {} seconds", prefix(attempt, false), patience.as_secs());
-        Self { error: Error::new(Kind::Unavailable, message), is_connect: false, is_transport: true }
+        Self { error: Error::new(Kind::Unavailable, message), is_connect: false, was_met: true, is_transport: true }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, is_connect: false, is_transport: false }
+        Self { error, is_connect: false, was_met: false, is_transport: false }
     }
 }
 
@@ -53,7 +60,7 @@ impl From<Failure> for Error {
 /// went to instead.
 pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Option<Url>) -> Failure {
     let error = error.without_url();
-    let is_connect = error.is_connect();
+    let (is_connect, was_met) = (error.is_connect(), was_met(&error));
     let prefix = prefix(attempt, is_connect);
     let words = match find::<rustls::Error>(&error) {
         Some(rustls::Error::AlertReceived(alert)) => Some(alert_words(*alert, attempt)),
@@ -68,7 +75,7 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Op
         if let Some(hint) = hint {
             failed = failed.with_hint(hint);
         }
-        return Failure { error: failed.with_source(error), is_connect, is_transport: true };
+        return Failure { error: failed.with_source(error), is_connect, was_met, is_transport: true };
     }
     let text = match &proxy {
         Some(proxy) if is_connect => format!("proxyconnect tcp: {}", proxy_words(proxy, &error).await),
@@ -82,7 +89,14 @@ pub(crate) async fn classify(attempt: &Attempt, error: reqwest::Error, proxy: Op
             shown(&proxy)
         ));
     }
-    Failure { error: failed, is_connect, is_transport: true }
+    Failure { error: failed, is_connect, was_met, is_transport: true }
+}
+
+/// Whether a connection came to its end, which takes somebody who ends it: a host, or a network that lets nobody through.
+fn was_met(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let ends = [ConnectionReset, ConnectionAborted, BrokenPipe, UnexpectedEof];
+    io_cause(error).is_some_and(|error| ends.contains(&error.kind()))
 }
 
 /// `Get "https://host/v2/"`. Docker asks for that page before anything else, so that is what a host that cannot be
@@ -110,9 +124,9 @@ async fn proxy_words(proxy: &Url, error: &reqwest::Error) -> String {
 }
 
 async fn dial_words(url: &Url, error: &reqwest::Error) -> String {
-    if find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
-        // The connection was made, and closed in the middle of the TLS handshake.
-        return "EOF".to_owned();
+    // What TCP says comes as it is. What ends a handshake over the connection that was made comes wrapped.
+    if was_met(error) && find::<io::Error>(error).is_some_and(|error| error.get_ref().is_some()) {
+        return broken_words(error);
     }
     let address = match url.host() {
         Some(Host::Domain(name)) => {
@@ -141,7 +155,7 @@ fn lookup_words(error: &io::Error) -> String {
 }
 
 fn broken_words(error: &reqwest::Error) -> String {
-    match find::<io::Error>(error) {
+    match io_cause(error) {
         Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
         Some(error) if error.raw_os_error().is_some() => words(error),
         _ => innermost(error),
@@ -250,13 +264,19 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
     None
 }
 
+/// The I/O error that others were made of.
+fn io_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    let outer = find::<io::Error>(error)?;
+    outer.get_ref().and_then(|wrapped| io_cause(wrapped)).or(Some(outer))
+}
+
 /// The text of the last cause: the outer ones only say that a request failed.
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut current = error;
     while let Some(source) = current.source() {
         current = source;
     }
-    current.to_string()
+    current.downcast_ref().map_or_else(|| current.to_string(), words)
 }
 
 #[cfg(test)]
@@ -292,6 +312,11 @@ mod tests {
             let error = classify(&attempt, error, None).await.error;
             (error.to_string(), error.kind())
         })
+    }
+
+    #[test]
+    fn what_the_system_says_is_in_small_letters() {
+        assert_eq!(innermost(&io::Error::from_raw_os_error(2)), "no such file or directory");
     }
 
     #[test]

@@ -161,9 +161,13 @@ impl Refused {
         } else {
             return wire.into_error(&domain);
         };
-        let is_denied = wire.is("DENIED");
+        let way_out = match () {
+            () if wire.is("DENIED") => Some(format!("check the name, or log in first: dhow login {domain}")),
+            () if wire.is("MANIFEST_UNKNOWN") => Some(format!("`dhow tags {name}` lists the tags that there are")),
+            () => None,
+        };
         let error = wire.into_error(&domain).context(context);
-        if is_denied { error.with_hint(format!("check the name, or log in first: dhow login {domain}")) } else { error }
+        way_out.into_iter().fold(error, Error::with_hint)
     }
 }
 

@@ -212,8 +212,8 @@ impl Transport {
 
     /// Sends a request, and again when the failure may pass. The last answer is returned whatever its status.
     ///
-    /// A host that never answered is not tried again when the connection fails: its name or port is wrong more often
-    /// than it is just starting.
+    /// A host that never answered is not tried again when it cannot be reached: its name or port is wrong more often
+    /// than it is just starting. Who breaks a connection off is there.
     pub(crate) async fn send_with_retries(&self, attempt: &Attempt, retry_transport: bool) -> Result<Answer, Failure> {
         let policy = &self.options.retry;
         let mut failed = 0;
@@ -226,7 +226,7 @@ impl Transport {
                     policy.pause(failed, None)
                 }
                 Err(failure) if failure.may_pass() && retry_transport => {
-                    let worth_it = !failure.is_connect || self.has_reached(&attempt.url);
+                    let worth_it = !failure.is_unreachable() || self.has_reached(&attempt.url);
                     policy.pause(failed, None).filter(|_| worth_it)
                 }
                 _ => None,

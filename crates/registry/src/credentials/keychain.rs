@@ -81,9 +81,13 @@ impl Keychain {
             return Ok(Self { helpers, environment: None, own, others: Vec::new(), order: Vec::new() });
         }
         let parse = |text: &Secret| AuthFile::parse(Path::new(ENVIRONMENT), Dialect::Docker, text.expose().as_bytes());
-        let load = |path: &PathBuf| {
-            let loaded = AuthFile::load(path, Dialect::Containers);
-            loaded.inspect_err(|error| tracing::warn!("{error}; its credentials are not used")).ok()
+        let load = |path: &PathBuf| match AuthFile::load(path, Dialect::Containers) {
+            // The directory is somebody else's: root's, where only root's podman has run.
+            Err(error) if error.kind() == Kind::Denied && path.symlink_metadata().is_err() => {
+                tracing::debug!("{error}");
+                None
+            }
+            loaded => loaded.inspect_err(|error| tracing::warn!("{error}; its credentials are not used")).ok(),
         };
         Ok(Self {
             helpers,
