@@ -12,6 +12,7 @@ mod pattern;
 mod rules;
 mod token;
 
+use std::fmt;
 use std::sync::Arc;
 
 use dhow_base::{Error, Kind, Result};
@@ -198,12 +199,17 @@ impl Access {
         self.accounts.as_ref().map(|_| self.basic.clone())
     }
 
-    fn denied(&self, caller: &Caller, scope: &str) -> Box<Failure> {
+    /// Refuses what takes a token of this scope; `what` is that in words.
+    fn denied(&self, caller: &Caller, scope: &str, what: fmt::Arguments<'_>) -> Box<Failure> {
         match (&self.issuer, caller.is_account()) {
             // As distribution's registry has it: whoever has a token may get one that allows more.
             (Some(_), false) => self.unauthorized(Some(scope), caller.grants.is_some().then_some("insufficient_scope")),
             (None, false) if self.accounts.is_some() => self.unauthorized(None, None),
-            _ => Failure::new(StatusCode::FORBIDDEN, Code::Denied, "requested access to the resource is denied"),
+            _ => {
+                let name = caller.name();
+                let name = name.as_deref().unwrap_or("nobody in particular");
+                Failure::new(StatusCode::FORBIDDEN, Code::Denied, format!("{name} may not {what}"))
+            }
         }
     }
 }
@@ -237,14 +243,18 @@ impl Permit {
     /// whether the repository is there or not.
     pub(crate) fn check(&self, action: Action, repository: &RepositoryName) -> Outcome<()> {
         let allowed = self.allows(action, repository);
-        let scope = || format!("repository:{repository}:{}", action.scope());
-        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller, &scope())) }
+        if allowed {
+            return Ok(());
+        }
+        let scope = format!("repository:{repository}:{}", action.scope());
+        Err(self.access.denied(&self.caller, &scope, format_args!("{} {repository}", action.words())))
     }
 
     /// Refuses callers for whom the catalogue could only be empty.
     pub(crate) fn check_catalogue(&self) -> Outcome<()> {
         let allowed = self.allows_somewhere(Action::Pull) || self.sees_everything();
-        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller, "registry:catalog:*")) }
+        let what = format_args!("list the repositories");
+        if allowed { Ok(()) } else { Err(self.access.denied(&self.caller, "registry:catalog:*", what)) }
     }
 
     /// Refuses callers without an account or a token, if there are such: `GET /v2/` is how clients find out whether they

@@ -100,6 +100,7 @@ pub async fn bind(listen: &str, options: ServeOptions) -> Result<Server> {
     let failed = |error: io::Error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "another program listens there; choose another port",
+            io::ErrorKind::PermissionDenied => "ports below 1024 are for root; choose a higher one",
             _ => "give an address and a port, such as 127.0.0.1:5000",
         };
         let message = format!("cannot listen on {listen:?}: {}", words(&error));

@@ -38,6 +38,15 @@ impl Action {
         }
     }
 
+    /// Its name before that of a repository, in sentences.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Action::Pull => "pull from",
+            Action::Push => "push to",
+            Action::Delete => "delete in",
+        }
+    }
+
     /// What a client asks a token for that wants to do it: clients look at what is there before they push.
     pub(super) fn scope(self) -> &'static str {
         match self {

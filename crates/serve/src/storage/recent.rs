@@ -143,17 +143,19 @@ mod tests {
         static TEXT: [u8; 4096] = [b'x'; 4096];
         let recent = Recent::default();
         remember(&recent, 0, b"used");
+        let mut most = 0;
         for number in 1..20_000 {
             remember(&recent, number, &TEXT);
             assert!(recent.get(&key(0)).is_ok(), "after {number}");
             let held: usize = recent.shards.iter().map(|shard| shard.lock().expect("no panic").bytes).sum();
             assert!(held <= SHARDS * SHARD_BYTES_MAX, "{held} after {number}");
+            most = most.max(held);
         }
-        let counted = |shard: &Mutex<Shard>| {
+        for shard in &recent.shards {
             let shard = shard.lock().expect("no panic");
             assert_eq!(shard.bytes, shard.entries.iter().map(|(key, entry)| size(key, &entry.bytes)).sum::<usize>());
-            shard.entries.len()
-        };
-        assert!(recent.shards.iter().map(counted).sum::<usize>() > 400);
+        }
+        // How full they are at the end is chance, as the hash is; that they never fill evenly enough is not.
+        assert!(most > SHARDS * SHARD_BYTES_MAX / 3, "at most {most} were held");
     }
 }
