@@ -128,6 +128,26 @@ impl Dir {
         Ok(fs::fstatvfs(&self.descriptor)?.f_flag.contains(fs::StatVfsMountFlags::RDONLY))
     }
 
+    /// Whether this is the directory of an identity ([`Stat::identity`]), or one below it, at any depth.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn is_at_or_below(&self, identity: (u64, u64)) -> io::Result<bool> {
+        let mut own = self.stat()?.identity;
+        let mut above: Option<Self> = None;
+        while own != identity {
+            let from = above.as_ref().unwrap_or(self);
+            let next = Self { descriptor: fs::openat(&from.descriptor, "..", DIRECTORY, Mode::empty())? };
+            let found = next.stat()?.identity;
+            // Above the root is the root.
+            if found == own {
+                return Ok(false);
+            }
+            (own, above) = (found, Some(next));
+        }
+        Ok(true)
+    }
+
     /// The names in it, in no order.
     ///
     /// # Errors
@@ -325,6 +345,24 @@ mod tests {
         assert_eq!(error.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
         assert!(root.child(OsStr::new("absolute")).is_err());
         assert!(root.open_file(Path::new("up/x")).is_err());
+    }
+
+    #[test]
+    fn what_is_below_a_directory_is_known_at_any_depth() {
+        let scratch = scratch();
+        let root = Dir::open(scratch.path()).expect("the root");
+        for name in ["a", "b"] {
+            root.make_dir(OsStr::new(name)).expect("a directory");
+        }
+        let (a, b) = (root.child(OsStr::new("a")).expect("a"), root.child(OsStr::new("b")).expect("b"));
+        a.make_dir(OsStr::new("c")).expect("a directory");
+        let c = a.child(OsStr::new("c")).expect("c");
+        let identity = |directory: &Dir| directory.stat().expect("stat").identity;
+        for (below, above, expected) in
+            [(&c, &a, true), (&c, &root, true), (&a, &a, true), (&a, &c, false), (&b, &a, false), (&root, &a, false)]
+        {
+            assert_eq!(below.is_at_or_below(identity(above)).expect("the way up"), expected);
+        }
     }
 
     #[test]

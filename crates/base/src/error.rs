@@ -151,7 +151,13 @@ impl StdError for Error {
 
 /// What the system says, as Go's programs write it: in small letters, and without Rust's `(os error 2)`.
 pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
+    // For a kind alone Rust has words of its own ("entity not found").
+    let is_kind_alone = error.raw_os_error().is_none() && error.get_ref().is_none();
+    let text = match error.kind() {
+        io::ErrorKind::NotFound if is_kind_alone => "no such file or directory".to_owned(),
+        io::ErrorKind::AlreadyExists if is_kind_alone => "file exists".to_owned(),
+        _ => error.to_string(),
+    };
     // Errors that were made of others end with their number too. What is no system's text keeps its letters.
     let Some((said, _)) = text.rsplit_once(" (os error ").filter(|(_, number)| number.ends_with(')')) else {
         return text;
@@ -182,6 +188,11 @@ mod tests {
         let missing = Error::io("cannot read \"/x\"", io::Error::from_raw_os_error(2));
         assert_eq!(missing.kind(), Kind::NotFound);
         assert_eq!(missing.to_string(), "cannot read \"/x\": no such file or directory");
+        let exists = Error::io("cannot make \"/x\"", io::ErrorKind::AlreadyExists.into());
+        assert_eq!(
+            (exists.kind(), exists.to_string()),
+            (Kind::AlreadyExists, "cannot make \"/x\": file exists".to_owned())
+        );
         let own = Error::io("cannot read \"/x\"", io::Error::other("Version 3 of the file"));
         assert_eq!(own.to_string(), "cannot read \"/x\": Version 3 of the file");
     }

@@ -21,7 +21,7 @@ mod heir;
 mod lock;
 
 pub use atomic::{AtomicFile, write_atomic};
-pub use copy::{Cursor, copy_buffered, copy_range};
+pub use copy::{Cursor, FileRange, copy_buffered, copy_range};
 pub use heir::give_to_owner;
 pub use lock::{FileLock, LockMode};
 
@@ -386,9 +386,10 @@ mod tests {
         write_atomic(&path, b"12345", 0o600, Durability::Cached).expect("write");
         let source = open(&path).expect("open");
         let mut target = open_or_create(&dir.join("target")).expect("open");
-        copy_range(&source, &path, 1, 3, &mut target).expect("copy");
+        let part = |offset, length| FileRange { file: &source, path: &path, offset, length };
+        copy_range(part(1, 3), &mut target, &"the target").expect("copy");
         assert_eq!(read_limited(&dir.join("target"), 9).expect("read"), b"234");
-        let error = copy_range(&source, &path, 0, 9, &mut target).expect_err("too short");
+        let error = copy_range(part(0, 9), &mut target, &"the target").expect_err("too short");
         assert_eq!(error.kind(), Kind::Corrupt);
         remove_dir_all(&dir).expect("clean-up");
     }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use dhow_base::fs::FileRange;
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_spec::{Descriptor, Reference};
@@ -47,6 +48,13 @@ pub struct LocalBlob {
     pub offset: u64,
     /// Length of the blob in bytes.
     pub length: u64,
+}
+
+impl LocalBlob {
+    /// All of its bytes, to be copied.
+    pub fn bytes(&self) -> FileRange<'_> {
+        FileRange { file: &self.file, path: &self.path, offset: self.offset, length: self.length }
+    }
 }
 
 /// A place that content is read from.

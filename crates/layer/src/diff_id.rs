@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use dhow_base::{Error, Kind, Result, priority, threads};
@@ -42,23 +42,34 @@ pub fn uncompressed_digest(reader: impl Read, limits: Limits) -> Result<Uncompre
 pub fn uncompressed_digest_by(algorithm: Algorithm, reader: impl Read, limits: Limits) -> Result<Uncompressed> {
     let failed = |error| decode_error("cannot inflate layer", error);
     let mut decoder = Decoder::new(reader, limits).map_err(failed)?.ignoring_checksums();
-    let diff_id = thread::scope(|scope| {
-        let (sender, pieces) = mpsc::channel();
-        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
+    let ((), diff_id) = hashed_beside(algorithm, |sender| {
         let pool = Pool::new(PIECES);
-        let inflated = loop {
+        loop {
             let mut piece = pool.take(0);
-            match piece.fill_from(&mut decoder) {
-                Err(error) => break Err(failed(error)),
-                Ok(()) if piece.is_empty() || sender.send(Arc::new(piece)).is_err() => break Ok(()),
-                Ok(()) => {}
+            piece.fill_from(&mut decoder).map_err(failed)?;
+            if piece.is_empty() || sender.send(Arc::new(piece)).is_err() {
+                return Ok(());
             }
-        };
-        drop(sender);
-        let digest = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
-        inflated.map(|()| digest)
+        }
     })?;
     Ok(Uncompressed { compression: decoder.compression(), diff_id, size: decoder.bytes_out() })
+}
+
+/// Has a second thread work out the digest of all pieces that `work` sends.
+///
+/// # Errors
+/// Those of `work`; [`Kind::Unavailable`] when no thread can be started.
+pub(crate) fn hashed_beside<T>(
+    algorithm: Algorithm,
+    work: impl FnOnce(Sender<Arc<Piece>>) -> Result<T>,
+) -> Result<(T, Digest)> {
+    thread::scope(|scope| {
+        let (sender, pieces) = mpsc::channel();
+        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
+        let done = work(sender);
+        let digest = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
+        Ok((done?, digest))
+    })
 }
 
 /// The digest of all pieces, worked out as they come.

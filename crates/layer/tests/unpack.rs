@@ -11,6 +11,7 @@ use dhow_base::beneath::Dir;
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{IdMap, IdRange, Note, Owners, Unpacker};
 use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use tar::{Builder, EntryType, Header};
 
 /// A layer under construction.
@@ -216,6 +217,31 @@ fn layers_replace_hide_and_merge() {
     check(vec![first, upper], &["e", "e/f", "e/h"].map(|path| (path, "d 755")));
 }
 
+/// As in containerd on overlayfs, which sees one layer at a time.
+#[test]
+fn a_directory_merges_with_those_below_whatever_had_its_name_before() {
+    let base = || Layer::new().dir("d", 0o700).file("d/a", "1").file("d/e/b", "1").dir("e", 0o755);
+    let whole = [("d", "d 711"), ("d/a", "f 644 1"), ("d/e", "d 755"), ("d/e/b", "f 644 1"), ("e", "d 755")];
+    check(vec![base(), Layer::new().symlink("d", "e").dir("d", 0o711)], &whole);
+    check(vec![base(), Layer::new().file("d", "2").dir("d", 0o711)], &whole);
+    check(vec![base(), Layer::new().file("d/e", "2").file("d", "2").dir("d", 0o711).dir("d/e", 0o755)], &whole);
+    // What the layer itself had in it is gone, and so is what a whiteout hides.
+    check(vec![base(), Layer::new().file("d/own", "2").file("d", "2").dir("d", 0o711)], &whole);
+    let bare = [("d", "d 711"), ("e", "d 755")];
+    check(vec![base(), Layer::new().file("d", "2").file(".wh.d", "").dir("d", 0o711)], &bare);
+    // The next layer knows nothing of it.
+    check(vec![base(), Layer::new().symlink("d", "e"), Layer::new().dir("d", 0o711)], &bare);
+    // Nothing of what is kept aside meanwhile is left or gets in the way.
+    check(
+        vec![base(), Layer::new().file("d", "2").file(".wh..wh..opq", "").file("f", "2")],
+        &[("d", "f 644 2"), ("f", "f 644 2")],
+    );
+    check(
+        vec![base(), Layer::new().entry(EntryType::Link, "d", 0o644, "d/a", b"", &[])],
+        &[("d", "f 644 1"), ("e", "d 755")],
+    );
+}
+
 /// As in engines on overlayfs, which see one layer at a time: `erofs::overlay` has the same of layers as files.
 #[test]
 fn an_entry_hides_what_lower_layers_have_in_the_place_of_its_directories() {
@@ -397,6 +423,34 @@ fn owners_are_recorded_where_they_cannot_be_kept() {
         let scratch = tempfile::tempdir().expect("a folder");
         unpack(scratch.path(), vec![layer], Owners::Keep(IdMap::default())).expect("it unpacks");
         assert_eq!(listing(scratch.path())["null"], "c 666 103");
+    }
+}
+
+#[test]
+fn files_that_can_only_be_read_have_attributes_without_root() {
+    let scratch = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let none = CapabilitySet::empty();
+    // Of this test's thread and of those that it starts.
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+        .expect("rights to give up");
+    let note: &[(&str, &[u8])] = &[("SCHILY.xattr.user.note", b"v")];
+    let layer = Layer::new()
+        .entry(EntryType::Regular, "f", 0o444, "", b"x", note)
+        .entry(EntryType::Directory, "d", 0o555, "", b"", note)
+        .done();
+    for (name, owners) in [("caller", Owners::Caller), ("record", Owners::Record)] {
+        let root = scratch.path().join(name);
+        fs::create_dir(&root).expect("a folder");
+        let notes = unpack(&root, vec![layer.clone()], owners).expect("it unpacks");
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(listing(&root), BTreeMap::from([("d".into(), "d 555".into()), ("f".into(), "f 444 x".into())]));
+        let dir = Dir::open(&root).expect("the root");
+        for path in ["f", "d"] {
+            let xattrs = dir.xattrs_of(path.as_ref()).expect("attributes");
+            assert!(xattrs.contains(&(b"user.note".to_vec(), b"v".to_vec())), "{name} {path} {xattrs:?}");
+            let is_recorded = xattrs.iter().any(|(name, _)| name == b"user.containers.override_stat");
+            assert_eq!(is_recorded, name == "record", "{path}");
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 
 use dhow_tests::scene::Scene;
 
+use crate::failures::Mounted;
 use crate::files::{layer_files, load};
 use crate::run;
 
@@ -69,4 +70,31 @@ fn outlines_are_healthy_counted_and_pruned() {
         scene.must(prune);
         assert_eq!(layer_files(&scene), [], "{prune:?}");
     }
+}
+
+#[test]
+fn an_image_of_a_store_that_can_only_be_read_can_be_looked_into() {
+    let commands = [
+        &["ls", "-lR", "acme/files:v1:/"][..],
+        &["cat", "acme/files:v1:/lib/x"],
+        &["cp", "acme/files:v1:/usr", "-"],
+        &["cp", "acme/files:v1:/", "-"],
+        &["diff", NAME],
+    ];
+    let without = Scene::new();
+    load(&without, "docker.io/acme/files:v1");
+    let scene = Scene::new();
+    load(&scene, "docker.io/acme/files:v1");
+    let store = scene.path("store");
+    let source = store.to_string_lossy();
+    let binds = [&["--bind", &*source][..], &["-o", "remount,ro,bind"]];
+    let Some(_mounted) = Mounted::new(&store, &binds) else { return };
+    for words in commands {
+        assert_eq!(scene.must(words), without.must(words), "{words:?}");
+    }
+    assert_eq!(layer_files(&scene), []);
+    let told = scene.command(&["ls", "acme/files:v1:/"]).env("TMPDIR", "/nowhere").output().expect("dhow");
+    let expected = "cannot look into a layer of a store that can only be read: cannot write to \"/nowhere\"";
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains(expected), "{told}");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::heir::Gift;
-use super::{Durability, sync_dir};
+use super::{Durability, FileRange, copy_range, sync_dir};
 use crate::fault;
 use crate::{Error, Result};
 
@@ -55,9 +55,17 @@ impl AtomicFile {
         }
     }
 
-    /// The open file, for callers that write through other means (such as [`copy_range`](super::copy_range)).
+    /// The open file, for callers that write through other means.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
+    }
+
+    /// Appends bytes of another file.
+    ///
+    /// # Errors
+    /// As [`copy_range`], with the target's path.
+    pub fn copy(&mut self, source: FileRange<'_>) -> Result<()> {
+        copy_range(source, &mut self.file, &format_args!("{:?}", self.target))
     }
 
     /// Appends bytes.

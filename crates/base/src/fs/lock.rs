@@ -1,6 +1,7 @@
 //! Locks between processes.
 
 use std::fs::{self as std_fs, File};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,24 @@ impl FileLock {
             Ok(()) => Ok(Some(Self { file })),
             Err(std_fs::TryLockError::WouldBlock) => Ok(None),
             Err(std_fs::TryLockError::Error(error)) => Err(Error::io(format_args!("cannot lock {path:?}"), error)),
+        }
+    }
+
+    /// Waits for the lock of a file that is open, as long as that takes.
+    ///
+    /// # Errors
+    /// The operating system's, with the path.
+    pub fn lock(file: File, path: &Path, mode: LockMode) -> Result<Self> {
+        loop {
+            let locked = match mode {
+                LockMode::Exclusive => file.lock(),
+                LockMode::Shared => file.lock_shared(),
+            };
+            match locked {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(format_args!("cannot lock {path:?}"), error)),
+                Ok(()) => return Ok(Self { file }),
+            }
         }
     }
 

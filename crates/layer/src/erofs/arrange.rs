@@ -195,7 +195,7 @@ fn imply<S: Storage>(writer: &mut LayerWriter<'_, S>, id: NodeId) -> Result<()> 
         return Ok(());
     }
     writer.needs_below |= id != ROOT;
-    let is_marked = id != ROOT && writer.content.is_some() && !is_under_opaque(&writer.tree, id);
+    let is_marked = id != ROOT && writer.content.is_some() && !writer.tree.is_under_opaque(id);
     let known = if id == ROOT || is_marked { None } else { writer.below.directory(&writer.tree.path(id))? };
     let attributes = known.unwrap_or_else(|| Attributes { mode: 0o755, ..Attributes::default() });
     let note = writer.note(&attributes)?;
@@ -205,17 +205,6 @@ fn imply<S: Storage>(writer: &mut LayerWriter<'_, S>, id: NodeId) -> Result<()> 
         node.flags |= IMPLIED;
     }
     Ok(())
-}
-
-/// Whether a directory or one that it is in hides what the layers below have there.
-fn is_under_opaque(tree: &Tree, mut id: NodeId) -> bool {
-    while tree.node(id).flags & OPAQUE == 0 {
-        if id == ROOT {
-            return false;
-        }
-        id = tree.node(id).parent;
-    }
-    true
 }
 
 /// A directory's inode and how long everything of it is.

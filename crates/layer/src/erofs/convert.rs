@@ -2,10 +2,9 @@
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
-use std::thread;
+use std::sync::mpsc::Sender;
 
-use dhow_base::{Error, Kind, Result, threads};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 
 use super::below::Below;
@@ -14,7 +13,7 @@ use super::inode::{Attributes, FileType, Mtime, Xattr};
 use super::storage::Storage;
 use super::writer::{LayerWriter, Summary};
 use crate::decode_error;
-use crate::diff_id::{PIECES, digest_of};
+use crate::diff_id::{PIECES, hashed_beside};
 use crate::pool::{Piece, Pool};
 use crate::tar::{Entry, EntryKind, TarLimits, TarReader};
 
@@ -51,20 +50,13 @@ pub struct Converted {
 pub fn convert<S: Storage>(stream: impl Read, diff_id: &Digest, workspace: Workspace<'_, S>) -> Result<Converted> {
     let Workspace { target, scratch, below } = workspace;
     let mut writer = LayerWriter::new(below, scratch);
-    let (tar_bytes, found) = thread::scope(|scope| {
-        let algorithm = diff_id.algorithm();
-        let (sender, pieces) = mpsc::channel();
-        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
+    let (tar_bytes, found) = hashed_beside(diff_id.algorithm(), |sender| {
         let tee = Tee::new(stream, Some(&mut *target), sender);
         let mut reader = TarReader::new(tee, "its tar", TarLimits::LAYER);
         while let Some(entry) = reader.next_entry()? {
             writer.entry(entry)?;
         }
-        let tee = reader.finish()?;
-        let tar_bytes = tee.passed();
-        drop(tee);
-        let found = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
-        Ok::<_, Error>((tar_bytes, found))
+        Ok(reader.finish()?.passed())
     })?;
     if found != *diff_id {
         let message = format!("unpacked diff ID mismatch: expected {diff_id}, got {found}");

@@ -2,10 +2,8 @@
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
-use std::sync::mpsc;
-use std::thread;
 
-use dhow_base::{Error, Kind, Result, threads};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::Digest;
 use dhow_spec::digest::Algorithm;
 
@@ -17,7 +15,7 @@ use super::storage::{ReadAt, Storage};
 use super::union::UnionNode;
 use super::writer::LayerWriter;
 use crate::decode_error;
-use crate::diff_id::digest_of;
+use crate::diff_id::hashed_beside;
 use crate::tar::{TarLimits, TarReader};
 
 /// Most entries of a layer whose outline is made as it passes: what is known of them stays in memory until it has passed.
@@ -64,17 +62,12 @@ pub fn convert_passing<S: Storage>(
     let mut lenient = Lenient { target, failed: None };
     let below = Unknown::default();
     let mut writer = LayerWriter::new(&below, scratch);
-    let (tar_bytes, diff_id, noted) = thread::scope(|scope| {
-        let (sender, pieces) = mpsc::channel();
-        let hashing = threads::start_in(scope, "hash", move || digest_of(algorithm, pieces))?;
+    let ((tar_bytes, noted), diff_id) = hashed_beside(algorithm, |sender| {
         let target = (form == Form::File).then_some(&mut lenient);
         let mut tee = Tee::new(&mut stream, target, sender);
         let noted = note_all(&mut tee, &mut writer, form);
         let drained = tee.drain();
-        let tar_bytes = tee.passed();
-        drop(tee);
-        let diff_id = hashing.join().map_err(|_| Error::new(Kind::Internal, "the hashing thread panicked"))?;
-        Ok::<_, Error>((tar_bytes, diff_id, noted.and(drained)))
+        Ok((tee.passed(), noted.and(drained)))
     })?;
     if let Some(error) = stream.failed {
         return Err(decode_error("cannot inflate layer", error));

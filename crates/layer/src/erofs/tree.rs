@@ -41,7 +41,7 @@ pub(super) struct Node {
     pub(super) place: u32,
     name_length: u8,
     pub(super) kind: NodeKind,
-    /// [`OPAQUE`], [`SHARED`], [`DEAD`], [`IMPLIED`].
+    /// [`OPAQUE`], [`SHARED`], [`DEAD`], [`IMPLIED`], [`BORROWED`].
     pub(super) flags: u8,
 }
 
@@ -53,6 +53,8 @@ pub(super) const SHARED: u8 = 2;
 pub(super) const DEAD: u8 = 4;
 /// A directory of an outline that was implied: what it is like is found when the layers are laid over each other.
 pub(super) const IMPLIED: u8 = 8;
+/// A file of the layers below that is here as the target of a hard link: the layer's own whiteouts hide it.
+pub(super) const BORROWED: u8 = 16;
 
 /// All names.
 #[derive(Debug)]
@@ -182,13 +184,25 @@ impl Tree {
         names.join(&b'/')
     }
 
-    /// Marks everything below a dead directory as dead, and gives the others sorted by parent and name.
+    /// Whether a directory or one that it is in hides what the layers below have there.
+    pub(super) fn is_under_opaque(&self, mut id: NodeId) -> bool {
+        while self.node(id).flags & OPAQUE == 0 {
+            if id == ROOT {
+                return false;
+            }
+            id = self.node(id).parent;
+        }
+        true
+    }
+
+    /// Marks everything below a dead directory as dead, and what was borrowed and is hidden; gives the others sorted by parent and name.
     pub(super) fn sort(&mut self) -> Vec<NodeId> {
         let mut order = Vec::with_capacity(self.nodes.len());
         for id in 1..self.len() {
             let is_orphan = self.node(self.node(id).parent).flags & DEAD != 0;
+            let is_hidden = self.node(id).flags & BORROWED != 0 && self.is_under_opaque(id);
             let node = self.node_mut(id);
-            if is_orphan {
+            if is_orphan || is_hidden {
                 node.flags |= DEAD;
             }
             if node.flags & DEAD == 0 {

@@ -5,7 +5,7 @@ use dhow_base::{Error, Kind, Result};
 use super::format::{BLOCK_BYTES, COMPACT_BYTES, DataLayout, EXTENDED_BYTES, SLOT_BYTES};
 use super::inode::{FileType, Inode};
 use super::storage::Storage;
-use super::tree::{Node, NodeId, NodeKind, OPAQUE, ROOT};
+use super::tree::{BORROWED, Node, NodeId, NodeKind, OPAQUE, ROOT};
 use super::union::UnionNode;
 use super::writer::{LayerWriter, too_much};
 use super::xattr;
@@ -41,6 +41,12 @@ impl<S: Storage> LayerWriter<'_, S> {
                 Some((_, Node { kind: NodeKind::Whiteout, .. })) => {
                     let child = self.tree.insert(id, &part, NodeKind::Implied, 0)?;
                     self.tree.node_mut(child).flags = OPAQUE;
+                    child
+                }
+                // A file of the layers below gives way, as if no hard link had named it.
+                Some((_, node)) if node.flags & BORROWED != 0 => {
+                    let child = self.tree.insert(id, &part, NodeKind::Implied, 0)?;
+                    self.tree.node_mut(child).flags = 0;
                     child
                 }
                 Some((child, Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. })) => {

@@ -12,7 +12,7 @@ use super::ranges::Ranges;
 use super::sparse::{self, PARTS_MAX, Sparse, TABLES_BYTES_MAX};
 use super::spill::Spill;
 use super::storage::Storage;
-use super::tree::{NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
+use super::tree::{BORROWED, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::union::UnionNode;
 use super::xattr::{self, Marks};
 
@@ -252,6 +252,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             NodeKind::Directory | NodeKind::Implied => return Err(failed("is a directory")),
         }
         if self.found(path)? == Some(id) {
+            self.tree.node_mut(id).flags &= !BORROWED;
             return Ok(());
         }
         self.tree.node_mut(id).flags |= SHARED;
@@ -292,7 +293,9 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             }
             _ => self.special_inode(&attributes, kind, node.inode().device)?,
         };
-        self.put(path, NodeKind::Leaf(kind), place)
+        let id = self.put(path, NodeKind::Leaf(kind), place)?;
+        self.tree.node_mut(id).flags |= BORROWED;
+        Ok(id)
     }
 
     /// Hides what the layers below have at a path. An entry of this layer with the same path stays (OCI image spec,
@@ -303,6 +306,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
         match self.found(path)? {
             Some(id) if self.tree.node(id).kind.is_directory() => self.tree.node_mut(id).flags |= OPAQUE,
+            Some(id) if self.tree.node(id).flags & BORROWED != 0 => drop(self.put(path, NodeKind::Whiteout, 0)?),
             Some(_) => {}
             None if path.is_empty() => self.tree.node_mut(ROOT).flags |= OPAQUE,
             None => drop(self.put(path, NodeKind::Whiteout, 0)?),

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use dhow_base::beneath::{self, Dir, Stat};
 use dhow_base::{Error, Result};
 
-use super::entry::Failure;
+use super::failure::Failure;
 use super::files;
 use crate::tar::{RelativePath, Time};
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use dhow_base::beneath::{self, Dir, FileKind};
 use dhow_base::fs::start_writeback;
-use dhow_base::{Error, Kind};
 
 use super::Unpacker;
 use super::directories::{DEFAULT_ACL, OpenDirectory};
+use super::failure::Failure;
 use super::files::{self, Born, Job, SMALL_BYTES_MAX};
 use super::owners::Owners;
-use crate::tar::{Entry, EntryKind, RelativePath, SparseMap, TarError, TarReader};
+use crate::tar::{Entry, EntryKind, RelativePath, SparseMap, TarReader};
 
 /// Attributes that come with the file system rather than with the layer.
 const KEPT_XATTRS: &[&[u8]] = &[b"security.selinux", b"security.ima", b"security.evm"];
@@ -84,7 +84,8 @@ impl Unpacker {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let found = above.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
                 if found.is_none_or(|found| found.kind != FileKind::Directory) {
-                    self.replacing(above, name, |dir| dir.make_dir(name))?;
+                    self.remove(above, name)?;
+                    self.bring_back(&entry.path, above, name)?;
                 }
             }
             Err(error) => return Err(Failure::io("cannot create the directory", error)),
@@ -175,10 +176,13 @@ impl Unpacker {
         self.writers.push(Job { file, born, content, write_back, entry, layer })
     }
 
-    /// The mode that a file is made with: its own, if it then has that. The root keeps everybody else out.
+    /// The mode that a file is made with: its own, if it then has that, and nothing stands in the way of its attributes: who has not root's
+    /// rights sets them on files that can be written only. The root keeps everybody else out.
     fn mode_at_birth(&self, entry: &Entry) -> u32 {
         let is_given = self.umask.is_some_and(|umask| entry.mode & umask == 0) && entry.mode & !0o777 == 0;
-        if is_given { entry.mode } else { 0o600 }
+        let has_attributes = !entry.xattrs.is_empty() || matches!(self.owners, Owners::Record);
+        let is_in_the_way = has_attributes && entry.mode & 0o200 == 0;
+        if is_given && !is_in_the_way { entry.mode } else { 0o600 }
     }
 
     fn make_link(&mut self, target: &RelativePath, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
@@ -297,7 +301,7 @@ impl Unpacker {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map_err(|error| Failure::io("cannot create it", error)),
         }
-        self.remove(above, name)?;
+        self.make_way(above, name)?;
         make(&above.dir).map_err(|error| Failure::io("cannot create it", error))
     }
 
@@ -317,16 +321,21 @@ impl Unpacker {
 
     /// Removes what lower layers have at a path, or in the directory there.
     fn hide(&mut self, path: &RelativePath, only_below: bool) -> Result<(), Failure> {
-        let Some((above, name)) = path.split() else { return self.hide_below(path, path) };
+        let Some((above, name)) = path.split() else {
+            self.aside.forget_below(path);
+            return self.hide_below(path, path);
+        };
         let (above, name) = (RelativePath::parse(above).unwrap_or_default(), OsStr::from_bytes(name));
         // Docker and podman make the directory that is spoken of, and so does a layer's file, also where there is nothing to hide.
         let opened = self.open_above(if only_below { path } else { &above })?;
         let Some(seen) = &mut self.seen else { return Ok(()) };
         seen.add(opened.path());
         if only_below {
+            self.aside.forget_below(opened.path());
             return self.hide_below(path, opened.path());
         }
         let found = opened.path_of(name)?;
+        self.aside.forget_below(&found);
         if seen.has(&found) {
             return self.hide_below(path, &found);
         }
@@ -361,6 +370,9 @@ impl Unpacker {
             let names = opened.dir.names().map_err(|error| Failure::io(format!("cannot list {top:?}"), error))?;
             for name in names {
                 let child = path.join(&name).map_err(|error| Failure::say(error.to_string()))?;
+                if self.aside.is_at(&child) {
+                    continue;
+                }
                 if self.seen.as_ref().is_some_and(|seen| seen.has(&child)) {
                     pending.push(child);
                 } else {
@@ -369,66 +381,5 @@ impl Unpacker {
             }
         }
         Ok(())
-    }
-}
-
-/// Why an entry could not be made; the entry is named by who knows it.
-#[derive(Debug)]
-pub(super) struct Failure {
-    error: Error,
-    /// Whether the error names layer and entry already.
-    is_named: bool,
-    is_denied: bool,
-    is_missing: bool,
-}
-
-impl Failure {
-    pub(super) fn say(message: String) -> Self {
-        Self::from(Error::new(Kind::Corrupt, message))
-    }
-
-    pub(super) fn io(what: impl std::fmt::Display, error: io::Error) -> Self {
-        let (is_denied, is_missing) = match error.kind() {
-            io::ErrorKind::PermissionDenied => (true, false),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (false, true),
-            _ => (false, false),
-        };
-        Self { error: Error::io(what, error), is_named: false, is_denied, is_missing }
-    }
-
-    pub(super) fn with_hint(self, hint: &str) -> Self {
-        Self { error: self.error.with_hint(hint), ..self }
-    }
-
-    fn context(self, context: String) -> Self {
-        Self { error: self.error.context(context), ..self }
-    }
-
-    fn is_denied(&self) -> bool {
-        self.is_denied
-    }
-
-    fn is_missing(&self) -> bool {
-        self.is_missing
-    }
-
-    pub(super) fn named(self, layer: &str, entry: &Entry) -> Error {
-        if self.is_named {
-            return self.error;
-        }
-        let path = if entry.path.is_root() { "/".to_owned() } else { entry.path.to_string() };
-        self.error.context(format_args!("{layer}: entry {} {path:?}", entry.number))
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self { error, is_named: false, is_denied: false, is_missing: false }
-    }
-}
-
-impl From<TarError> for Failure {
-    fn from(error: TarError) -> Self {
-        Self { error: error.into(), is_named: true, is_denied: false, is_missing: false }
     }
 }

@@ -15,7 +15,7 @@ use dhow_base::error::words;
 use dhow_base::fs::start_writeback;
 use dhow_base::{Error, Kind, Result};
 
-use super::entry::Failure;
+use super::failure::Failure;
 use super::owners::{self, Owners};
 use super::report::Notes;
 use crate::tar::{Entry, Xattr};

@@ -7,8 +7,10 @@
 //! One thread reads and gives files their names, others write small files and their metadata, so that both cores of a small
 //! machine have work. Directories get their rights and times when nothing is made in them any more.
 
+mod aside;
 mod directories;
 mod entry;
+mod failure;
 mod files;
 mod owners;
 mod report;
@@ -28,6 +30,7 @@ pub use report::{Note, Notes};
 
 pub(crate) use owners::OVERRIDE_XATTR;
 
+use aside::Aside;
 use directories::Directories;
 use files::Writers;
 use seen::Seen;
@@ -45,6 +48,7 @@ pub struct Unpacker {
     has_whiteouts: bool,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
+    aside: Aside,
     /// Devices that could not be made.
     left_out: Seen,
     layers: u64,
@@ -71,6 +75,7 @@ impl Unpacker {
             writes_back: false,
             has_whiteouts: true,
             seen: None,
+            aside: Aside::default(),
             left_out: Seen::default(),
             layers: 0,
             layer_name: Arc::from(""),
@@ -111,7 +116,7 @@ impl Unpacker {
             self.apply(&entry, &mut reader, name)?;
         }
         reader.finish()?;
-        Ok(())
+        self.drop_aside().map_err(|failure| failure.of_layer(name))
     }
 
     /// Waits for everything and gives directories their rights and times. Nothing is written to the disk on purpose: see

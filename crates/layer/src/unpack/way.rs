@@ -12,7 +12,7 @@ use dhow_base::beneath::FileKind;
 
 use super::Unpacker;
 use super::directories::OpenDirectory;
-use super::entry::Failure;
+use super::failure::Failure;
 use crate::tar::RelativePath;
 
 /// Most symbolic links on the way, as Linux has it, and most names that are left to go then.

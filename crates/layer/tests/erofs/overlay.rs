@@ -96,6 +96,28 @@ fn a_hard_link_to_a_file_below_copies_it_and_is_the_same_file() {
 }
 
 #[test]
+fn what_a_hard_link_takes_from_below_is_hidden_by_what_stands_behind_it() {
+    let linked = || Tar::new().hard_link("k", "etc/a");
+    let hiding: [(Tar, &[&str]); 4] = [
+        (linked().file("etc/.wh.a", b""), &["etc", "etc/b", "k"]),
+        (linked().file("etc/.wh..wh..opq", b""), &["etc", "k"]),
+        (linked().file("etc/a/x", b""), &["etc", "etc/a", "etc/a/x", "etc/b", "k"]),
+        (linked().file("etc/n", b"").file(".wh.etc", b""), &["etc", "etc/n", "k"]),
+    ];
+    for (upper, expected) in hiding {
+        let union = stacked(&[base(), upper.finish()]);
+        let found = paths(&union).into_iter().filter(|path| !path.starts_with("opt")).collect::<Vec<_>>();
+        assert_eq!(found, expected);
+        assert_eq!((data(&union, "k"), of_union(&union)[&b"k"[..]].links), (b"low a".to_vec(), 1));
+    }
+    // What the layer names itself stays.
+    for upper in [linked().file("etc/a", b"own"), linked().hard_link("etc/a", "etc/a")] {
+        let union = stacked(&[base(), upper.file("etc/.wh.a", b"").finish()]);
+        assert!(paths(&union).contains(&"etc/a".to_owned()));
+    }
+}
+
+#[test]
 fn later_entries_take_the_place_of_earlier_ones() {
     let tar = Tar::new()
         .file("a", b"first")

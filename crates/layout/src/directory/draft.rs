@@ -1,6 +1,6 @@
 //! The file that a blob is written to before it has its name: a temporary one, or for large blobs one that the next run finds.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,12 +102,12 @@ impl Draft {
     /// # Errors
     /// The operating system's.
     pub(super) fn copy(&mut self, blob: &LocalBlob) -> Result<()> {
-        let copy = |file: &mut File| fs::copy_range(&blob.file, &blob.path, blob.offset, blob.length, file);
         match self {
-            Self::Temporary(file) => copy(file.file()),
+            Self::Temporary(file) => file.copy(blob.bytes()),
             Self::Partial(partial) => {
                 let failed = |error| Error::io(format_args!("cannot write {:?}", partial.path), error);
-                copy(&mut partial.lock.file().try_clone().map_err(failed)?)?;
+                let mut file = partial.lock.file().try_clone().map_err(failed)?;
+                fs::copy_range(blob.bytes(), &mut file, &format_args!("{:?}", partial.target))?;
                 partial.written = blob.length;
                 Ok(())
             }
@@ -243,6 +243,8 @@ pub(crate) fn sweep(folder: &Path, all: bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use dhow_spec::{Descriptor, Digest, MediaType};
 
     use super::*;

@@ -77,13 +77,11 @@ impl Output {
     pub(super) fn append(&mut self, blob: &LocalBlob) -> Result<()> {
         let position = match self {
             Self::File { file, path, position } => {
-                let copied = fs::copy_range(&blob.file, &blob.path, blob.offset, blob.length, file);
-                copied.map_err(|error| written_to(format_args!("{path:?}"), error))?;
+                fs::copy_range(blob.bytes(), file, &format_args!("{path:?}"))?;
                 position
             }
             Self::Stream { writer, position } => {
-                let copied = fs::copy_buffered(&blob.file, &blob.path, blob.offset, blob.length, writer);
-                copied.map_err(|error| written_to(format_args!("the archive"), error))?;
+                fs::copy_buffered(blob.bytes(), writer, &"the archive")?;
                 position
             }
             Self::Gone => return Err(gone()),
@@ -109,14 +107,6 @@ impl Output {
             }
             Self::Stream { .. } | Self::Gone => false,
         }
-    }
-}
-
-/// Names where a copy went: the disk that is full is that one, not the one that the blob is on.
-fn written_to(what: fmt::Arguments<'_>, error: Error) -> Error {
-    match error.kind() {
-        Kind::Corrupt | Kind::Cancelled => error,
-        _ => error.context(format_args!("cannot write {what}")),
     }
 }
 
@@ -157,9 +147,9 @@ mod tests {
             output.append(&blob(length)).expect_err("nothing can be written").to_string()
         };
         let full = || Output::stream(std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device"));
-        assert_eq!(said(full(), 7), format!("cannot write the archive: cannot copy {path:?}: no space left on device"));
+        assert_eq!(said(full(), 7), format!("cannot copy {path:?} to the archive: no space left on device"));
         let read_only = Output::file(open(), "the/file").expect("an output");
-        let expected = format!("cannot write \"the/file\": cannot copy {path:?}: bad file descriptor");
+        let expected = format!("cannot copy {path:?} to \"the/file\": bad file descriptor");
         assert_eq!(said(read_only, 7), expected);
     }
 }
