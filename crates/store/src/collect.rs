@@ -76,6 +76,9 @@ impl Store {
             }
             Ok(garbage)
         })?;
+        if let Err(error) = leftovers::clear_unfinished(self) {
+            tracing::warn!(%error, "unfinished files stay for the next collection");
+        }
         if let Err(error) = self.forget_uses() {
             tracing::warn!(%error, "the last uses of removed images are forgotten by the next collection");
         }

@@ -78,8 +78,9 @@ impl Store {
             }
             durable::write_atomic(&path, &text, 0o600, Durability::Cached)
         };
+        // Once more: a collection may have taken the unfinished file for one that was left behind.
         if self.is_writable()
-            && let Err(error) = write()
+            && let Err(error) = write().or_else(|_| write())
         {
             tracing::debug!(%digest, %error, "cannot keep what was worked out");
         }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, Row};
 use crate::db::Step;
 use crate::find::{self, digest_at, shown};
 use crate::store::{Store, from_row};
+use crate::update::USES;
 
 /// An image as lists show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +31,7 @@ pub struct Image {
     pub references: Vec<Reference>,
     /// Repositories that know it, with the digest they know it by, sorted.
     pub repo_digests: Vec<(Repository, Digest)>,
-    /// How many containers were made from it, running or not.
+    /// How many containers were made from it or have it mounted, running or not.
     pub containers: u64,
     /// When it came here first, in nanoseconds since 1970.
     pub added: i64,
@@ -170,8 +171,8 @@ pub(crate) fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> St
     let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;
     image.repo_digests = repo_digests_of(connection, matcher, id)?;
-    let sql = "SELECT count(*) FROM container WHERE image_id = ?1";
-    image.containers = connection.prepare_cached(sql)?.query_row([id.as_str()], |row| row.get(0).map(from_row))?;
+    let sql = format!("SELECT count(*) FROM {USES} WHERE image_id = ?1");
+    image.containers = connection.prepare_cached(&sql)?.query_row([id.as_str()], |row| row.get(0).map(from_row))?;
     Ok(Some(image))
 }
 
@@ -338,10 +339,9 @@ fn parsed<'c>(cached: &'c mut Option<Repository>, text: &mut String, row: &Row<'
 }
 
 fn count_containers(connection: &Connection, mut take: impl FnMut(i64, u64)) -> Step<()> {
-    let mut select = connection.prepare_cached(
-        // The other way round it would be one search per image, and there are few containers.
-        "SELECT number, count(*) FROM container CROSS JOIN image ON image.id = container.image_id GROUP BY number",
-    )?;
+    // The other way round it would be one search per image, and there are few containers.
+    let sql = format!("SELECT number, count(*) FROM {USES} CROSS JOIN image ON image.id = image_id GROUP BY number");
+    let mut select = connection.prepare_cached(&sql)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         take(row.get(0)?, from_row(row.get(1)?));

@@ -73,6 +73,6 @@ pub use session::Session;
 pub use store::Store;
 pub use trees::{Ownership, PlainTree};
 pub use unpacked::{OpenLayer, Stacked, UNPACKED_BYTES_MAX, UnpackedLayer, union};
-pub use update::{BuildRecord, Container, ContainerRecord, ContainerState, Removal, Removed, Update, Volume};
+pub use update::{BuildRecord, Container, ContainerRecord, ContainerState, NamesOf, Removal, Removed, Update, Volume};
 pub use uploads::UploadRecord;
 pub use usage::{Contents, DiskUse, LayerUse};

@@ -1,9 +1,9 @@
 //! Opening a store, and making one where there is none.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
@@ -36,11 +36,19 @@ pub struct OpenOptions {
     /// What tells this run of the machine from every other; the kernel's boot ID when there is none. Content that was not
     /// flushed is only trusted within one run.
     pub boot_id: Option<String>,
+    /// Where files without a name go while a store is read that nothing can be written to.
+    pub scratch_directory: PathBuf,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { create: true, journal: Journal::Automatic, platform: Platform::host(), boot_id: None }
+        Self {
+            create: true,
+            journal: Journal::Automatic,
+            platform: Platform::host(),
+            boot_id: None,
+            scratch_directory: PathBuf::from("/tmp"),
+        }
     }
 }
 
@@ -71,7 +79,7 @@ impl Store {
 /// Opens the database if it is there and finished.
 pub(crate) fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Option<Database>> {
     let path = paths.database();
-    if !path.try_exists().map_err(|error| Error::io(format_args!("cannot open store {:?}", paths.root()), error))? {
+    if !path.try_exists().map_err(|error| not_reached(paths.root(), error))? {
         return Ok(None);
     }
     let database = Database::open(&path, options.journal, false)?;
@@ -93,6 +101,15 @@ pub(crate) fn open_existing(paths: &Paths, options: &OpenOptions) -> Result<Opti
         )
         .with_hint("use the dhow that made it or a newer one, or another directory with --root")),
         other => Err(Failure::Row(format!("it claims format {other}")).at(&path)),
+    }
+}
+
+/// The failure to look for a store.
+fn not_reached(root: &Path, error: io::Error) -> Error {
+    let error = Error::io(format_args!("cannot open store {root:?}"), error);
+    match error.kind() {
+        Kind::Denied => error.with_hint("it is another user's; --root or DHOW_ROOT name a store of your own"),
+        _ => error,
     }
 }
 

@@ -126,7 +126,11 @@ impl Paths {
     }
 
     pub(crate) fn facts_of(&self, algorithm: Algorithm) -> PathBuf {
-        self.root.join("facts/v1").join(algorithm.as_str())
+        self.facts_root().join(algorithm.as_str())
+    }
+
+    pub(crate) fn facts_root(&self) -> PathBuf {
+        self.root.join("facts/v1")
     }
 
     /// Lists of manifests that are being put together; made when it is first needed.
@@ -206,12 +210,12 @@ impl Paths {
 
     /// The labels of images, worked out from their configs.
     pub(crate) fn labels(&self) -> PathBuf {
-        self.root.join("facts/v1/labels.db")
+        self.facts_root().join("labels.db")
     }
 
     /// The list that was last made of all names.
     pub(crate) fn rows(&self) -> PathBuf {
-        self.root.join("facts/v1/rows")
+        self.facts_root().join("rows")
     }
 
     /// Directories that are made with the store.

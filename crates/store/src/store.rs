@@ -1,6 +1,6 @@
 //! The handle on a store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use dhow_base::{Error, Kind, Result};
@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     /// Which member of an index is the one that is shown.
     pub(crate) shown: Matcher,
     boot: OnceLock<String>,
+    /// Of a store that nothing can be written to.
+    pub(crate) scratch_directory: PathBuf,
 }
 
 impl Store {
@@ -34,7 +36,8 @@ impl Store {
         let shown = Matcher::ordered(&options.platform);
         let boot = options.boot_id.clone().map_or_else(OnceLock::new, OnceLock::from);
         let labels = Beside::new(paths.labels(), schema::LABELS, database.is_writable());
-        Self { inner: Arc::new(Inner { paths, database, labels, shown, boot }) }
+        let scratch_directory = options.scratch_directory.clone();
+        Self { inner: Arc::new(Inner { paths, database, labels, shown, boot, scratch_directory }) }
     }
 
     /// The directory the store is in.

@@ -2,9 +2,11 @@
 
 mod containers;
 mod delete;
+mod names;
 mod platforms;
 mod records;
 
+use std::cell::OnceCell;
 use std::path::Path;
 
 use dhow_base::Result;
@@ -17,8 +19,11 @@ use crate::find::{self, Found};
 use crate::images::{self, Image};
 use crate::store::Store;
 
+pub(crate) use containers::USES;
+use containers::Uses;
 pub use containers::{Container, ContainerRecord, ContainerState};
 pub use delete::{Removal, Removed};
+pub use names::NamesOf;
 pub use records::{BuildRecord, Volume};
 
 /// One transaction over names and images: all of it happens or nothing.
@@ -29,6 +34,8 @@ pub struct Update<'u> {
     path: &'u Path,
     /// Manifests and indexes of images that were deleted.
     removed: Vec<Digest>,
+    /// Which containers use which image, once somebody asked.
+    uses: OnceCell<Uses>,
 }
 
 impl Store {
@@ -38,11 +45,7 @@ impl Store {
     /// # Errors
     /// Those of `change` and of the database.
     pub fn update<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
-        let (value, _) = self.write_names(|transaction| {
-            let mut update =
-                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
-            Ok(change(&mut update)?)
-        })?;
+        let (value, _) = self.write_names(|transaction| Ok(change(&mut self.update_in(transaction))?))?;
         Ok(value)
     }
 
@@ -52,11 +55,7 @@ impl Store {
     /// # Errors
     /// As there.
     pub fn update_passing<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
-        self.write_rows(|transaction| {
-            let mut update =
-                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
-            Ok(change(&mut update)?)
-        })
+        self.write_rows(|transaction| Ok(change(&mut self.update_in(transaction))?))
     }
 
     /// Runs `change` as [`Store::update`] does, and takes everything back: what it returns is what would happen.
@@ -64,11 +63,17 @@ impl Store {
     /// # Errors
     /// As there.
     pub fn rehearse<T>(&self, change: impl FnOnce(&mut Update<'_>) -> Result<T>) -> Result<T> {
-        self.rehearse_names(|transaction| {
-            let mut update =
-                Update { transaction, shown: &self.inner.shown, path: self.inner.database.path(), removed: Vec::new() };
-            Ok(change(&mut update)?)
-        })
+        self.rehearse_names(|transaction| Ok(change(&mut self.update_in(transaction))?))
+    }
+
+    fn update_in<'u>(&'u self, transaction: &'u Transaction<'u>) -> Update<'u> {
+        Update {
+            transaction,
+            shown: &self.inner.shown,
+            path: self.inner.database.path(),
+            removed: Vec::new(),
+            uses: OnceCell::new(),
+        }
     }
 }
 

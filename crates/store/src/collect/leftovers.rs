@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use dhow_base::fs as durable;
 use dhow_base::{Error, Result};
+use dhow_spec::digest::Algorithm;
 use rusqlite::Connection;
 
 use crate::db::Step;
@@ -74,6 +75,24 @@ pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Re
         stale.push(path);
     }
     Ok(stale)
+}
+
+/// Removes the unfinished files beside those that are replaced in one step, which a process that was killed leaves.
+///
+/// What was worked out is written in an instant and only a cache: there they go at once, and whoever loses one under its hands writes it
+/// once more. Others have to be older than any process that could still be writing them.
+pub(super) fn clear_unfinished(store: &Store) -> Result<()> {
+    let of_blobs = Algorithm::ALL.map(|algorithm| store.paths().facts_of(algorithm));
+    let others = [store.root(), &store.paths().facts_root()].map(|directory| (directory.to_owned(), TEMPORARY_AGE_MAX));
+    for (directory, age_min) in of_blobs.into_iter().map(|directory| (directory, Duration::ZERO)).chain(others) {
+        for name in names_in(&directory)? {
+            let path = directory.join(&name);
+            if name.starts_with('.') && name.ends_with(".tmp") && is_older(&path, age_min) {
+                durable::remove_file(&path)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_older(path: &std::path::Path, age: Duration) -> bool {

@@ -181,11 +181,11 @@ impl StoreIngest {
         let mut copied = 0;
         while copied < local.length {
             let length = (local.length - copied).min(COPY_BYTES);
-            let (source, progress) = (local.clone(), task.progress.clone());
+            let (source, path, progress) = (local.clone(), task.path.clone(), task.progress.clone());
             target = wait::on_thread("copy", move || {
-                let from = source.offset + copied;
+                let part = durable::FileRange { offset: source.offset + copied, length, ..source.bytes() };
                 progress.write(copied..copied + length, || {
-                    durable::copy_range(&source.file, &source.path, from, length, &mut target)
+                    durable::copy_range(part, &mut target, &format_args!("{path:?}"))
                 })?;
                 Ok(target)
             })

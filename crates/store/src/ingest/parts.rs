@@ -47,7 +47,7 @@ impl Parts {
         for slot in slots.chunks_exact(SLOT_BYTES).take(SLOTS_MAX) {
             let (Some(start), Some(end)) = (number(&slot[..8]), number(&slot[8..])) else { return Self::default() };
             let range = start..end.min(on_disk);
-            if end > size || parts.overlaps(&range) {
+            if start > end || end > size || parts.overlaps(&range) {
                 return Self::default();
             }
             if range.is_empty() {
@@ -95,7 +95,7 @@ impl Parts {
 
     /// What is missing of a blob of `size` bytes, ascending.
     pub(crate) fn missing(&self, size: u64) -> Vec<Range<u64>> {
-        let mut there: Vec<&Range<u64>> = self.slots.iter().collect();
+        let mut there: Vec<&Range<u64>> = self.slots.iter().filter(|slot| !slot.is_empty()).collect();
         there.sort_by_key(|slot| slot.start);
         let mut missing = Vec::new();
         let mut position = 0;
@@ -273,6 +273,8 @@ mod tests {
         assert_eq!(Parts::parse(&bytes, 100, 4).missing(100), std::iter::once(4..100).collect::<Vec<_>>(), "data cut");
         parts.slots.push(5..20);
         assert_eq!(Parts::parse(&bytes_of(&parts, 100), 100, 100), Parts::default(), "overlap");
+        let backwards = [&bytes[..], &[0xff; 8], &20_u64.to_le_bytes()].concat();
+        assert_eq!(Parts::parse(&backwards, 100, 100), Parts::default(), "begins behind its end");
     }
 
     proptest! {

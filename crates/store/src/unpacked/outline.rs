@@ -34,6 +34,8 @@ impl Store {
     /// content that `keep` says where it is made now. Layers are looked at from the topmost down until `is_enough` of those above the
     /// ones that are not known yet; only those are returned then. Nothing when there is a layer that can only be unpacked.
     ///
+    /// Where the store can only be read, what is made has no name and is gone when it is closed.
+    ///
     /// # Errors
     /// As [`Store::unpack`].
     pub fn look_into(
@@ -46,11 +48,13 @@ impl Store {
         let looking = Looking::new(self, &layers, keep, is_enough)?;
         let made = looking.todo().len();
         if made > 0 {
-            self.sweep_parts();
+            if self.is_writable() {
+                self.sweep_parts();
+            }
             looking.work()?;
         }
         let opened = looking.finish()?;
-        if let (Some(opened), true) = (&opened, made > 0) {
+        if let (Some(opened), true) = (&opened, made > 0 && self.is_writable()) {
             let paths = |open: &OpenLayer| {
                 let paths = self.paths();
                 let Layer { diff_id, chain_id, .. } = &open.layer;
@@ -69,7 +73,7 @@ impl Store {
     pub fn complete(&self, open: &OpenLayer, keep: Keep) -> Result<Arc<Image<File>>> {
         let layer = &open.layer;
         let keep = if open.image.has_no_content() { keep } else { Keep::Everything };
-        if keep == Keep::Everything && !open.image.needs_below() {
+        if keep == Keep::Everything && !open.image.needs_below() && self.is_writable() {
             return Ok(self.unpack_layer(layer, &Union::new(Vec::new()))?.image);
         }
         let never = AtomicBool::new(false);
@@ -114,7 +118,9 @@ impl Store {
         stop: &AtomicBool,
         before_waiting: &dyn Fn() -> Result<()>,
     ) -> Result<Option<Outline>> {
-        self.require_writable().map_err(|error| error.context("cannot look into a layer"))?;
+        if !self.is_writable() {
+            return self.outline_apart(layer, keep, stop);
+        }
         durable::create_dir_all(&self.paths().unpacked_directory())?;
         let part = self.paths().outline_part(&layer.diff_id);
         let lock = match wait::try_lock(&part)? {
@@ -134,7 +140,7 @@ impl Store {
             remove_part(&part, &lock);
             return Ok(Some(Outline { image: found, unnamed: None }));
         }
-        let made = self.write_outline(layer, keep, stop, &part, &lock);
+        let made = self.write_outline_part(layer, keep, stop, &part, &lock);
         if !matches!(made, Ok(Some(_))) {
             remove_part(&part, &lock);
         }
@@ -143,8 +149,24 @@ impl Store {
         Ok(Some(Outline { image, unnamed: Some(unnamed) }))
     }
 
-    /// Writes an outline, which may not be on the disk then. Returns how long the tar is as well.
-    fn write_outline(
+    /// Makes the outline of a layer in a file without a name beside a store that nothing can be written to.
+    fn outline_apart(&self, layer: &Layer, keep: &Keep, stop: &AtomicBool) -> Result<Option<Outline>> {
+        let directory = &self.inner.scratch_directory;
+        let scratch = || -> Result<FileStorage> {
+            let made = durable::unnamed_file(directory).map(|file| FileStorage::new(file, directory));
+            made.map_err(|error| {
+                let context = "cannot look into a layer of a store that can only be read";
+                error.context(context).with_hint("have TMPDIR name a folder that can be written to")
+            })
+        };
+        let made = self.write_outline(layer, keep, stop, scratch()?, &scratch)?;
+        let Some((target, _, _)) = made else { return Ok(None) };
+        let image = Arc::new(Image::open_outline(target.into_file())?);
+        Ok(Some(Outline { image, unnamed: None }))
+    }
+
+    /// Writes the outline that is to get a name, which may not be on the disk then. Returns how long the tar is as well.
+    fn write_outline_part(
         &self,
         layer: &Layer,
         keep: &Keep,
@@ -152,22 +174,34 @@ impl Store {
         part: &Path,
         lock: &FileLock,
     ) -> Result<Option<(Arc<Image<File>>, u64)>> {
-        let name = format!("layer {}", layer.blob.digest);
-        let blob = open_blob(self, layer).map_err(|error| error.context(&name))?;
         let file = lock.file().try_clone().map_err(|error| Error::io(format_args!("cannot open {part:?}"), error))?;
         durable::set_length(&file, part, 0)?;
-        let mut target = FileStorage::new(file, part);
-        let proof = self.proof(&layer.blob.digest, &layer.diff_id);
-        let stored = dhow_layer::Layer::new(name, &layer.diff_id, proof, Stoppable { reader: blob, stop });
-        let made = outline(stored, keep, &mut target, &|| self.scratch_file())?;
-        let Some(made) = made else { return Ok(None) };
+        let made = self.write_outline(layer, keep, stop, FileStorage::new(file, part), &|| self.scratch_file())?;
+        let Some((target, tar_bytes, proof)) = made else { return Ok(None) };
         // The flush to come finds little left to do.
         let file = target.into_file();
         durable::start_writeback(&file, 0..file.metadata().map_or(0, |metadata| metadata.len()));
         if proof == Proof::DiffId {
-            self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: made.tar_bytes });
+            self.keep_facts(&layer.blob.digest, &Facts { diff_id: layer.diff_id.clone(), size: tar_bytes });
         }
-        Ok(Some((Arc::new(Image::open_outline(durable::open(part)?)?), made.tar_bytes)))
+        Ok(Some((Arc::new(Image::open_outline(durable::open(part)?)?), tar_bytes)))
+    }
+
+    /// Writes an outline to a file. Returns that, how long the tar is, and how it was proven; nothing when there can be no outline.
+    fn write_outline(
+        &self,
+        layer: &Layer,
+        keep: &Keep,
+        stop: &AtomicBool,
+        mut target: FileStorage,
+        scratch: &dyn Fn() -> Result<FileStorage>,
+    ) -> Result<Option<(FileStorage, u64, Proof)>> {
+        let name = format!("layer {}", layer.blob.digest);
+        let blob = open_blob(self, layer).map_err(|error| error.context(&name))?;
+        let proof = self.proof(&layer.blob.digest, &layer.diff_id);
+        let stored = dhow_layer::Layer::new(name, &layer.diff_id, proof, Stoppable { reader: blob, stop });
+        let made = outline(stored, keep, &mut target, scratch)?;
+        Ok(made.map(|made| (target, made.tar_bytes, proof)))
     }
 
     /// Brings outlines to the disk, with one flush, and gives them their names.

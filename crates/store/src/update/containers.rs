@@ -1,8 +1,10 @@
 //! Containers, as far as images and their space care.
 
+use std::collections::{HashMap, HashSet};
+
 use dhow_base::Result;
 use dhow_spec::Digest;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::Update;
 use crate::db::{Failure, Step};
@@ -93,13 +95,63 @@ pub struct ContainerRecord {
     pub configuration: String,
 }
 
+/// Rows of `container` and `image_id`: it was made from the image, or has it mounted. A configuration that is no JSON says nothing.
+pub(crate) const USES: &str = "(SELECT id AS container, image_id FROM container \
+     UNION SELECT container.id, mounted.value FROM container, json_each( \
+         iif(instr(configuration, '\"MountedImages\"') AND json_valid(configuration), configuration, '{}'), \
+         '$.MountedImages') AS mounted)";
+
 impl Store {
+    /// The images that containers were made from or have mounted.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn used_images(&self) -> Result<HashSet<Digest>> {
+        self.read_rows(|connection| {
+            let mut select = connection.prepare_cached(&format!("SELECT DISTINCT image_id FROM {USES}"))?;
+            let mut rows = select.query([])?;
+            let mut used = HashSet::new();
+            while let Some(row) = rows.next()? {
+                used.insert(find::digest_at(row, 0)?);
+            }
+            Ok(used)
+        })
+    }
+
     /// All containers, the newest first.
     ///
     /// # Errors
     /// Those of the database.
     pub fn containers(&self) -> Result<Vec<ContainerRecord>> {
         self.read_rows(list)
+    }
+}
+
+/// The containers that use each image.
+#[derive(Debug)]
+pub(super) struct Uses {
+    by_image: HashMap<Digest, Vec<Container>>,
+    /// The IDs of these images, as a JSON array.
+    pub(super) images: String,
+}
+
+impl Uses {
+    fn read(transaction: &Transaction<'_>) -> Step<Self> {
+        let sql = format!(
+            "SELECT id, name, state, uses.image_id FROM {USES} AS uses CROSS JOIN container ON container.id = uses.container \
+             ORDER BY created, id"
+        );
+        let mut select = transaction.prepare_cached(&sql)?;
+        let mut rows = select.query([])?;
+        let mut by_image: HashMap<Digest, Vec<Container>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let state = state_at(find::text_at(row, 2)?)?;
+            let container = Container { id: row.get(0)?, name: row.get(1)?, state };
+            by_image.entry(find::digest_at(row, 3)?).or_default().push(container);
+        }
+        by_image.values_mut().for_each(|containers| containers.sort_by_key(|container| !container.is_running()));
+        let images = serde_json::Value::from_iter(by_image.keys().map(Digest::as_str)).to_string();
+        Ok(Self { by_image, images })
     }
 }
 
@@ -138,23 +190,27 @@ impl Update<'_> {
         self.run(|transaction| list(transaction))
     }
 
-    /// The containers that were made from an image, those that run first.
+    /// The containers that were made from an image or have it mounted, those that run first.
     ///
     /// # Errors
     /// Those of the database.
     pub fn containers_of(&self, image_id: &Digest) -> Result<Vec<Container>> {
-        self.run(|transaction| {
-            let sql = "SELECT id, name, state FROM container WHERE image_id = ?1 ORDER BY created, id";
-            let mut select = transaction.prepare_cached(sql)?;
-            let mut rows = select.query([image_id.as_str()])?;
-            let mut containers = Vec::new();
-            while let Some(row) = rows.next()? {
-                let state = state_at(find::text_at(row, 2)?)?;
-                containers.push(Container { id: row.get(0)?, name: row.get(1)?, state });
-            }
-            containers.sort_by_key(|container| !container.is_running());
-            Ok(containers)
-        })
+        Ok(self.uses()?.by_image.get(image_id).cloned().unwrap_or_default())
+    }
+
+    /// Which containers use which image. It is asked for image after image, and read once: nobody else writes during the transaction, and
+    /// what changes a container here forgets it.
+    pub(super) fn uses(&self) -> Result<&Uses> {
+        if let Some(uses) = self.uses.get() {
+            return Ok(uses);
+        }
+        let uses = self.run(Uses::read)?;
+        Ok(self.uses.get_or_init(|| uses))
+    }
+
+    fn change_containers<T>(&mut self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
+        self.uses.take();
+        self.run(step)
     }
 
     /// Records a container that is made from an image, or its new state.
@@ -162,10 +218,8 @@ impl Update<'_> {
     /// # Errors
     /// [`NotFound`](dhow_base::Kind::NotFound) when the image is not here; those of the database.
     pub fn put_container(&mut self, container: &Container, image_id: &Digest) -> Result<()> {
-        if self.run(|transaction| images::one(transaction, self.shown, image_id))?.is_none() {
-            return Err(find::no_such_image(image_id.as_str()));
-        }
-        self.run(|transaction| {
+        self.require_image(image_id)?;
+        self.change_containers(|transaction| {
             let sql = "INSERT INTO container (id, name, image_id, state, created, configuration) \
                        VALUES (?1, ?2, ?3, ?4, ?5, '{}') \
                        ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state";
@@ -175,12 +229,21 @@ impl Update<'_> {
         })
     }
 
-    /// Records what a container was made with, as JSON. Returns whether there is such a container.
+    /// Makes sure that an image is here.
+    ///
+    /// # Errors
+    /// [`NotFound`](dhow_base::Kind::NotFound) when it is not; those of the database.
+    pub fn require_image(&self, image_id: &Digest) -> Result<()> {
+        let found = self.run(|transaction| images::one(transaction, self.shown, image_id))?;
+        found.map(drop).ok_or_else(|| find::no_such_image(image_id.as_str()))
+    }
+
+    /// Records what a container was made with, as JSON; `MountedImages` in it are used from then on. Returns whether there is such a container.
     ///
     /// # Errors
     /// Those of the database.
     pub fn configure_container(&mut self, id: &str, configuration: &str) -> Result<bool> {
-        self.run(|transaction| {
+        self.change_containers(|transaction| {
             let sql = "UPDATE container SET configuration = ?2 WHERE id = ?1";
             Ok(transaction.prepare_cached(sql)?.execute([id, configuration])? > 0)
         })
@@ -191,7 +254,7 @@ impl Update<'_> {
     /// # Errors
     /// Those of the database.
     pub fn rename_container(&mut self, id: &str, name: &str) -> Result<bool> {
-        self.run(|transaction| {
+        self.change_containers(|transaction| {
             let sql = "UPDATE container SET name = ?2 WHERE id = ?1";
             Ok(transaction.prepare_cached(sql)?.execute([id, name])? > 0)
         })
@@ -202,7 +265,7 @@ impl Update<'_> {
     /// # Errors
     /// Those of the database.
     pub fn container_started(&mut self, id: &str, started: i64) -> Result<bool> {
-        self.run(|transaction| {
+        self.change_containers(|transaction| {
             let sql =
                 "UPDATE container SET state = 'running', started = ?2, finished = NULL, exit_code = NULL WHERE id = ?1";
             Ok(transaction.prepare_cached(sql)?.execute((id, started))? > 0)
@@ -215,7 +278,7 @@ impl Update<'_> {
     /// # Errors
     /// Those of the database.
     pub fn container_ended(&mut self, id: &str, code: Option<i64>, finished: i64) -> Result<bool> {
-        self.run(|transaction| {
+        self.change_containers(|transaction| {
             let sql = "UPDATE container SET state = ?2, finished = ?3, exit_code = ?4 WHERE id = ?1";
             let state = if code.is_some() { ContainerState::Exited } else { ContainerState::Created };
             let finished = code.map(|_| finished);
@@ -242,7 +305,7 @@ impl Update<'_> {
     /// # Errors
     /// Those of the database.
     pub fn remove_container(&mut self, id: &str) -> Result<bool> {
-        self.run(|transaction| {
+        self.change_containers(|transaction| {
             transaction.prepare_cached("DELETE FROM container_volume WHERE container = ?1")?.execute([id])?;
             Ok(transaction.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id])? > 0)
         })

@@ -6,7 +6,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Digest, Reference, Repository};
 use rusqlite::Transaction;
 
-use super::Update;
+use super::{Update, Uses};
 use crate::db::Step;
 use crate::find::digest_at;
 use crate::images::Image;
@@ -52,7 +52,7 @@ impl Update<'_> {
     /// Returns the chain IDs of the layers that no other image has, top layer first.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] when a tag still shows the image or a container was made from it.
+    /// [`Kind::Conflict`] when a tag still shows the image or a container uses it.
     pub fn delete_image(&mut self, image_id: &Digest) -> Result<Vec<Digest>> {
         if let Some(container) = self.containers_of(image_id)?.first() {
             return Err(in_use(image_id, "must be forced", "stopped", container.short_id()));
@@ -60,12 +60,12 @@ impl Update<'_> {
         self.delete_used_image(image_id)
     }
 
-    /// As [`Update::delete_image`], also when containers were made from the image that do not run.
+    /// As [`Update::delete_image`], also when containers use the image that do not run.
     ///
     /// # Errors
-    /// [`Kind::Conflict`] when a tag still shows the image or a container of it runs.
+    /// [`Kind::Conflict`] when a tag still shows the image or a container runs that uses it.
     pub fn delete_used_image(&mut self, image_id: &Digest) -> Result<Vec<Digest>> {
-        if !self.references_of(image_id)?.is_empty() {
+        if !self.names_of(image_id)?.some_tags(self, 1)?.is_empty() {
             let short = image_id.short();
             let message = format!("conflict: unable to delete {short} (must be forced) - image is still tagged");
             return Err(Error::new(Kind::Conflict, message));
@@ -75,12 +75,13 @@ impl Update<'_> {
         }
         let documents = self.run(|transaction| documents_of(transaction, image_id))?;
         self.removed.extend(documents);
-        let chains = self.run(|transaction| delete(transaction, &[image_id]))?;
+        let uses = self.uses()?;
+        let chains = self.run(|transaction| delete(transaction, &[image_id], uses))?;
         Ok(chains.into_iter().flatten().collect())
     }
 
     /// Takes names away, and the images that are left without any. What is not as it was listed any more stays as it is,
-    /// and so does an image that a container was made from.
+    /// and so does an image that a container uses.
     ///
     /// # Errors
     /// Those of the database.
@@ -96,7 +97,8 @@ impl Update<'_> {
         }
         let gone: Vec<&Digest> =
             removals.iter().filter(|removal| removal.is_whole()).map(|removal| &removal.image.id).collect();
-        let mut chains = self.run(|transaction| delete(transaction, &gone))?.into_iter();
+        let uses = self.uses()?;
+        let mut chains = self.run(|transaction| delete(transaction, &gone, uses))?.into_iter();
         let removed = removals.into_iter().map(|removal| {
             let chains = if removal.is_whole() { chains.next() } else { None };
             Removed { removal, chains }
@@ -104,7 +106,7 @@ impl Update<'_> {
         Ok(removed.collect())
     }
 
-    /// Those whose images are as they were listed, and of which there is no container.
+    /// Those whose images are as they were listed, and that no container uses.
     fn unchanged(&mut self, mut removals: Vec<Removal>) -> Result<Vec<Removal>> {
         let present: HashMap<Digest, Image> =
             self.images()?.into_iter().map(|image| (image.id.clone(), image)).collect();
@@ -170,7 +172,7 @@ DELETE FROM doomed_target;
 
 /// Deletes images that have no names. Returns, for each, the chain IDs of the layers that no other image has any more; a
 /// layer that several of them had counts for the last.
-fn delete(transaction: &Transaction<'_>, ids: &[&Digest]) -> Step<Vec<Vec<Digest>>> {
+fn delete(transaction: &Transaction<'_>, ids: &[&Digest], uses: &Uses) -> Step<Vec<Vec<Digest>>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -180,7 +182,7 @@ fn delete(transaction: &Transaction<'_>, ids: &[&Digest]) -> Step<Vec<Vec<Digest
     for (place, id) in (0_i64..).zip(ids) {
         doom.execute((id.as_str(), place))?;
     }
-    delete_targets(transaction)?;
+    delete_targets(transaction, uses)?;
     for sql in [
         // A manifest that another target still has, and an image that another target still shows, stay.
         "DELETE FROM manifest WHERE image IN (SELECT image FROM doomed) AND NOT EXISTS \
@@ -201,14 +203,14 @@ fn delete(transaction: &Transaction<'_>, ids: &[&Digest]) -> Step<Vec<Vec<Digest
 
 /// Deletes the targets of doomed images. A target stays whole while a name or a container needs something of it: only
 /// the doomed image is left out then.
-fn delete_targets(transaction: &Transaction<'_>) -> Step<()> {
+fn delete_targets(transaction: &Transaction<'_>, uses: &Uses) -> Step<()> {
     let sql = "INSERT INTO doomed_target SELECT DISTINCT target FROM target_member AS mine \
                WHERE image IN (SELECT image FROM doomed) \
                AND NOT EXISTS (SELECT 1 FROM reference WHERE reference.target = mine.target) \
-               AND NOT EXISTS (SELECT 1 FROM target_member AS other JOIN image ON image.number = other.image \
-                   JOIN container ON container.image_id = image.id \
-                   WHERE other.target = mine.target AND other.image NOT IN (SELECT image FROM doomed))";
-    transaction.prepare_cached(sql)?.execute([])?;
+               AND NOT EXISTS (SELECT 1 FROM target_member AS other \
+                   WHERE other.target = mine.target AND other.image NOT IN (SELECT image FROM doomed) \
+                   AND other.image IN (SELECT number FROM json_each(?1) CROSS JOIN image ON image.id = value))";
+    transaction.prepare_cached(sql)?.execute([&uses.images])?;
     let sql = "SELECT DISTINCT target, image FROM target_member \
                WHERE image IN (SELECT image FROM doomed) AND target NOT IN (SELECT target FROM doomed_target)";
     let mut select = transaction.prepare_cached(sql)?;

@@ -1,5 +1,9 @@
 //! Removing many images at once, and what is known of their space.
 
+use std::collections::HashSet;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
 use dhow_base::Kind;
 use dhow_content::suite;
 use dhow_store::{BuildRecord, Container, ContainerState, Removal, Volume};
@@ -55,14 +59,14 @@ fn all_goes_at_once() {
     let store = open(&directory);
     let root = root_of(&directory);
     let blobs = root.join("blobs/sha256");
-    let number = || std::fs::metadata(&blobs).unwrap().ino();
+    let number = || fs::metadata(&blobs).unwrap().ino();
     let empty = |what: &str| {
         Remote::small(what).pull(&store, &["app:1"]).unwrap();
-        let before = (number(), std::fs::read_dir(&blobs).unwrap().count());
+        let before = (number(), fs::read_dir(&blobs).unwrap().count());
         let listed = store.images().unwrap();
         store.update(|update| update.remove(listed.into_iter().map(Removal::whole).collect())).unwrap();
         let collected = store.collect().unwrap();
-        assert_eq!(std::fs::read_dir(root.join("trash")).unwrap().count(), 1, "{what}: only the lock is left");
+        assert_eq!(fs::read_dir(root.join("trash")).unwrap().count(), 1, "{what}: only the lock is left");
         assert_sound(&store, what);
         (number() != before.0, before.1 as u64 - collected.blobs)
     };
@@ -72,7 +76,7 @@ fn all_goes_at_once() {
     assert_eq!(empty("somebody works"), (false, 4));
     drop(session);
     assert_eq!(empty("nobody works"), (true, 0));
-    std::fs::write(blobs.join("notes"), "not ours").unwrap();
+    fs::write(blobs.join("notes"), "not ours").unwrap();
     assert_eq!(empty("a file of others"), (false, 1));
     assert!(blobs.join("notes").exists());
 }
@@ -134,6 +138,72 @@ fn stopped_containers_give_way_to_force_and_running_ones_do_not() {
     assert_sound(&store, "a container without its image");
 }
 
+/// An image that is mounted in a container is used as one that a container was made from.
+#[test]
+fn mounted_images_are_used() {
+    let directory = scratch();
+    let store = open(&directory);
+    let [base, mounted, other] = ["base", "mounted", "other"].map(|name| {
+        Remote::small(name).pull(&store, &[name]).unwrap();
+        store.find(name).unwrap().image_id
+    });
+    let configuration = format!(r#"{{"MountedImages":["{mounted}","{base}"]}}"#);
+    let mounting = |configuration: &str, state| {
+        let one = container("ef", state);
+        store.update(|update| {
+            update.put_container(&one, &base)?;
+            update.configure_container(&one.id, configuration)
+        })
+    };
+    mounting(&configuration, ContainerState::Exited).unwrap();
+    let users = |id| store.image(id).unwrap().containers;
+    assert_eq!([&base, &mounted, &other].map(users), [1, 1, 0], "a container counts once");
+    assert!(store.images().unwrap().iter().all(|image| image.containers == users(&image.id)));
+    assert_eq!(store.used_images().unwrap(), HashSet::from([base.clone(), mounted.clone()]));
+
+    let removals = store.images().unwrap().into_iter().map(Removal::whole).collect();
+    assert_eq!(store.update(|update| update.remove(removals)).unwrap().len(), 1, "the one that nobody uses");
+    let untagged = |force: bool| {
+        store.update(|update| {
+            update.untag(&reference("mounted"))?;
+            if force { update.delete_used_image(&mounted) } else { update.delete_image(&mounted) }
+        })
+    };
+    assert_eq!(untagged(false).unwrap_err().kind(), Kind::Conflict);
+    mounting(&configuration, ContainerState::Running).unwrap();
+    assert_eq!(untagged(true).unwrap_err().kind(), Kind::Conflict);
+    mounting("MountedImages, which is no JSON", ContainerState::Running).unwrap();
+    assert_eq!(store.used_images().unwrap(), HashSet::from([base]));
+    assert!(!untagged(false).unwrap().is_empty());
+    let gone = store.update(|update| update.require_image(&mounted)).unwrap_err();
+    assert_eq!(gone.kind(), Kind::NotFound);
+}
+
+/// An index stays whole as long as a container has one of its platforms mounted.
+#[test]
+fn an_index_of_a_mounted_image_stays() {
+    let directory = scratch();
+    let store = open(&directory);
+    let sample = suite::sample("mounted platforms");
+    let remote = Remote { place: sample.place.clone(), root: sample.index.clone() };
+    remote.pull(&store, &["multi"]).unwrap();
+    Remote::small("base").pull(&store, &["base"]).unwrap();
+    let [shown, base] = ["multi", "base"].map(|name| store.find(name).unwrap().image_id);
+    let platforms = store.update(|update| update.platforms_of(&sample.index.digest)).unwrap();
+    let other = platforms.iter().map(|(_, id)| id).find(|id| **id != shown).unwrap();
+    let one = container("ef", ContainerState::Exited);
+    store
+        .update(|update| {
+            update.put_container(&one, &base)?;
+            update.configure_container(&one.id, &format!(r#"{{"MountedImages":["{other}"]}}"#))?;
+            update.untag(&reference("multi"))?;
+            update.delete_used_image(&shown)
+        })
+        .unwrap();
+    assert!(store.image(other).is_ok(), "the platform that is mounted");
+    assert!(store.image(&shown).is_err());
+}
+
 #[test]
 fn one_platform_of_two_can_be_left_out() {
     let directory = scratch();
@@ -173,7 +243,7 @@ fn labels_come_from_configs_and_are_kept() {
     kept.execute("UPDATE image_labels SET labels = 'nonsense'", []).unwrap();
     assert_eq!(store.labels([&id]).unwrap(), first, "what cannot be read is worked out again");
     drop(kept);
-    std::fs::remove_dir_all(root_of(&directory).join("facts")).unwrap();
+    fs::remove_dir_all(root_of(&directory).join("facts")).unwrap();
     assert_eq!(open(&directory).labels([&id]).unwrap(), first, "the cache can be deleted");
 }
 
@@ -183,7 +253,7 @@ fn of_an_image_without_its_config_no_labels_are_known() {
     let store = open(&directory);
     Remote::small("damaged").pull(&store, &["damaged"]).unwrap();
     let id = store.find("damaged").unwrap().image_id;
-    std::fs::remove_file(root_of(&directory).join("blobs/sha256").join(id.hex())).unwrap();
+    fs::remove_file(root_of(&directory).join("blobs/sha256").join(id.hex())).unwrap();
     assert!(store.labels([&id]).unwrap().is_empty());
 }
 
@@ -195,7 +265,7 @@ fn contents_tell_what_comes_free() {
         Remote::small(name).pull(&store, &[name]).unwrap();
     }
     let mut contents = store.contents().unwrap();
-    let on_disk: u64 = std::fs::read_dir(root_of(&directory).join("blobs/sha256"))
+    let on_disk: u64 = fs::read_dir(root_of(&directory).join("blobs/sha256"))
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
@@ -266,8 +336,8 @@ fn the_disk_is_counted_as_du_counts_it() {
     let store = open(&directory);
     Remote::small("disk").pull(&store, &["disk"]).unwrap();
     let folder = root_of(&directory).join("containers/ab");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("file"), vec![0; 5000]).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("file"), vec![0; 5000]).unwrap();
     let du = std::process::Command::new("du").args(["-s", "-B1"]).arg(root_of(&directory)).output().unwrap();
     let expected: u64 = String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
     let parts = store.disk_use();
@@ -335,4 +405,22 @@ fn a_small_collection_leaves_what_is_pinned_or_kept() {
     assert_sound(&store, "after it came back");
     let documents = removed(&store, "again:1");
     assert_eq!(store.collect_below(&documents).unwrap().blobs, 4);
+}
+
+#[test]
+fn what_a_killed_process_was_writing_goes_with_the_next_collection() {
+    let directory = scratch();
+    let store = open(&directory);
+    let facts = root_of(&directory).join("facts/v1/sha256");
+    fs::create_dir_all(&facts).unwrap();
+    let (old, new) = (root_of(&directory).join(".index.json.1-0.tmp"), root_of(&directory).join(".index.json.2-0.tmp"));
+    let fact = facts.join(format!(".{}.1-0.tmp", "a".repeat(64)));
+    for path in [&old, &new, &fact] {
+        fs::write(path, "{").unwrap();
+    }
+    // A file that may still be written has to stay; what was worked out is written once more.
+    let long_ago = SystemTime::now() - Duration::from_secs(25 * 3600);
+    fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    store.collect().unwrap();
+    assert_eq!([&old, &new, &fact].map(|path| path.exists()), [false, true, false]);
 }
