@@ -19,20 +19,3 @@ pub mod user_namespace;
 pub use fuse::{Server, mount_over_fuse, serve};
 pub use layers::{Backing, mount_layers, mount_stack, opens_erofs, unmount};
 pub use table::{MountPoint, is_mount_namespace_in_use, mount_points, sees_all_users};
-
-/// Kills a process that is still the one that `is_it` knows.
-///
-/// # Errors
-/// The operating system's; a process that is gone is none.
-pub fn kill(process: u32, is_it: impl Fn() -> bool) -> std::io::Result<()> {
-    let Some(process) = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
-    // The handle stands for one process: what gets its number later is another one.
-    let handle = match rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        handle => handle?,
-    };
-    if is_it() {
-        rustix::process::pidfd_send_signal(&handle, rustix::process::Signal::KILL)?;
-    }
-    Ok(())
-}

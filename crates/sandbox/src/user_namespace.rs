@@ -13,7 +13,7 @@ use dhow_base::{Error, Kind, Result};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{keep_capabilities, unshare};
+use crate::container::{KnownProcess, keep_capabilities, unshare};
 
 /// Longest `/etc/subuid` that is read, in bytes.
 const RANGES_BYTES_MAX: u64 = 16 << 20;
@@ -185,14 +185,13 @@ pub fn enter(
     start_anew(program, arguments, variables).map_err(unsupported)
 }
 
-/// As [`enter`], in the namespace that a process is in: that of a container of one's own. `variables` are told whether there are several
+/// As [`enter`], in the user namespace that a process is in: that of a container of one's own. `variables` are told whether there are several
 /// users in it.
 ///
 /// # Errors
 /// [`Kind::Conflict`] when the process has ended; [`Kind::Denied`] when it is somebody else's.
 pub fn join(
-    process: u32,
-    is_it: impl Fn() -> bool,
+    process: &KnownProcess,
     arguments: &[OsString],
     variables: impl Fn(bool) -> Vec<(&'static str, OsString)>,
 ) -> Result<std::convert::Infallible> {
@@ -200,15 +199,17 @@ pub fn join(
         io::ErrorKind::NotFound => Error::new(Kind::Conflict, "the container has just ended"),
         _ => Error::new(Kind::Denied, format!("cannot enter the user namespace of the container: {}", words(&error))),
     };
-    let directory = PathBuf::from(format!("/proc/{process}"));
+    let directory = PathBuf::from(format!("/proc/{}", process.id()));
     let namespace = std::fs::File::open(directory.join("ns/user")).map_err(denied)?;
     let map = read_limited(&directory.join("uid_map"), RANGES_BYTES_MAX)?;
-    if !is_it() {
+    if !process.is_there() {
         return Err(denied(io::ErrorKind::NotFound.into()));
     }
     let program = this_program();
     rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::User))
         .map_err(|error| denied(error.into()))?;
+    // Root of that namespace makes views of files only where mounts belong to it.
+    unshare(UnshareFlags::NEWNS).map_err(denied)?;
     let has_users = String::from_utf8_lossy(&map).lines().count() > 1;
     start_anew(program, arguments, &variables(has_users)).map_err(denied)
 }

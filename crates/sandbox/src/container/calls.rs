@@ -46,6 +46,17 @@ pub(crate) fn unshare(flags: UnshareFlags) -> io::Result<()> {
     unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
 }
 
+/// Has the kernel say, to this process and what it starts, that it is one of 32 bits: personality(2).
+pub(crate) fn become_32_bit() -> io::Result<()> {
+    /// `PER_LINUX32` of linux/personality.h.
+    const PER_LINUX32: libc::c_ulong = 8;
+    // SAFETY: no memory is passed.
+    match unsafe { libc::personality(PER_LINUX32) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Adds attributes to a mount, and with `recursive` to all below it: mount_setattr(2).
 pub(crate) fn add_mount_attributes(mount: impl AsFd, attributes: u64, recursive: bool) -> io::Result<()> {
     // A time of reading is one field of several bits, which is cleared before it is set.

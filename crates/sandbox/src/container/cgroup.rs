@@ -13,11 +13,14 @@ use std::time::Duration;
 use dhow_base::error::words;
 use rustix::fs::{AtFlags, CWD, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
 
 pub use limits::Limits;
 
 use hierarchy::Hierarchy;
 use limits::Setting;
+
+use super::processes::handle_of;
 
 mod hierarchy;
 mod limits;
@@ -36,12 +39,14 @@ pub struct Group {
 }
 
 impl Group {
-    /// Makes one with limits. Returns a sentence for each limit that cannot be set here, besides. An ordinary user's process may be in another
+    /// Makes one with limits; one that `gathers` is made without them, too, where that takes nobody's help. Returns a sentence for each limit that
+    /// cannot be set here, besides. An ordinary user's process may be in another
     /// group of the unified hierarchy afterwards.
-    pub fn make(name: &str, limits: &Limits) -> (Self, Vec<String>) {
+    pub fn make(name: &str, limits: &Limits, gathers: bool) -> (Self, Vec<String>) {
         let mut group = Self::default();
         let mut trees = Trees { hierarchies: hierarchy::present(), ask_manager: Some(scope::enter) };
-        let notes = limits.settings().iter().filter_map(|setting| group.set(name, setting, &mut trees)).collect();
+        let notes =
+            limits.settings(gathers).iter().filter_map(|setting| group.set(name, setting, &mut trees)).collect();
         (group, notes)
     }
 
@@ -76,7 +81,7 @@ impl Group {
                 (directory, &setting.old)
             }
             None if setting.new.is_empty() => return Err(missing()),
-            None => (trees.below(name, setting.controller)?, &setting.new),
+            None => (trees.below(name, setting)?, &setting.new),
         };
         if !self.directories.contains(&directory) {
             self.directories.push(directory.clone());
@@ -110,19 +115,53 @@ fn missing() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "this machine has no control groups for it")
 }
 
-/// Removes groups whose processes have ended.
+/// Kills what is in a group, and in those below. Returns how many processes there were.
+pub(super) fn end_group(directory: &Path) -> usize {
+    let members = || -> Vec<u32> {
+        let text = hierarchy::text(&directory.join("cgroup.procs"));
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    // Those of the unified hierarchy at once, where the kernel can (Linux 5.14).
+    let _ = write(directory, "cgroup.kill", "1");
+    let mut handles: Vec<_> = members().into_iter().filter_map(|id| Some((id, handle_of(id).ok()?))).collect();
+    // Who is still there has the number that the handle was made for.
+    let still = members();
+    handles.retain(|(id, _)| still.contains(id));
+    for (_, handle) in &handles {
+        let _ = pidfd_send_signal(handle, Signal::KILL);
+    }
+    let below = fs::read_dir(directory).into_iter().flatten().flatten();
+    let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    below.fold(handles.len(), |count, entry| count + end_group(&entry.path()))
+}
+
+/// Removes groups, and ends what is left in them.
 pub fn remove_groups(directories: &[PathBuf]) {
     for directory in directories {
-        // Its last process may be on its way out.
+        // Its last process may be on its way out, or be left by a watcher that was killed.
         for _ in 0..TRIES {
             match unlinkat(CWD, directory, AtFlags::REMOVEDIR) {
-                Err(Errno::BUSY) => sleep(Duration::from_millis(1)),
+                Err(Errno::BUSY) => {
+                    end_group(directory);
+                    remove_below(directory);
+                    sleep(Duration::from_millis(1));
+                }
                 _ => break,
             }
         }
         if let Some(above) = directory.parent().filter(|above| above.ends_with(ABOVE)) {
             // With the last of root's; it stays as long as there are others.
             let _ = unlinkat(CWD, above, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Removes the groups below one that are empty, the lowest first.
+fn remove_below(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_below(&entry.path());
+            let _ = unlinkat(CWD, entry.path(), AtFlags::REMOVEDIR);
         }
     }
 }
@@ -141,14 +180,16 @@ impl Trees {
     }
 
     /// Makes a group in the unified hierarchy that has a controller.
-    fn below(&mut self, name: &str, controller: &str) -> io::Result<PathBuf> {
+    fn below(&mut self, name: &str, setting: &Setting) -> io::Result<PathBuf> {
+        let controller = setting.controller;
         let unified = |trees: &Self| trees.hierarchies.iter().find(|one| one.is_unified).cloned().ok_or_else(missing);
         let one = unified(self)?;
         if !hierarchy::has(&one.point, controller) {
             return Err(missing());
         }
         match one.below_root(name, controller).or_else(|_| one.below_own(name, controller)) {
-            Err(_) if self.ask_manager.take().is_some_and(|ask| ask()) => {
+            // Not for what nobody asked for: that takes its time.
+            Err(_) if !setting.is_implied && self.ask_manager.take().is_some_and(|ask| ask()) => {
                 self.hierarchies = hierarchy::present();
                 unified(self)?.below_own(name, controller)
             }

@@ -18,6 +18,7 @@ use rustix::pty::OpenptFlags;
 use rustix::thread::UnshareFlags;
 
 use super::inside::Inside;
+use super::joined::NamespaceKind;
 use super::spec::{Report, Spec, StartCause, StartFailure};
 use super::users::Identity;
 use super::{calls, privileges, reaper, rootfs, seccomp, users};
@@ -27,9 +28,6 @@ const SPEC_BYTES_MAX: u64 = 16 << 20;
 
 /// Exit code when the program cannot be started after all, as with docker.
 const LATE_FAILURE: i32 = 255;
-
-/// Where programs are looked for when the environment does not say (execvp(3)).
-const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Becomes a container's program; returns the exit code when that fails. `arguments` are the numbers of two pipes.
 pub fn first_process(arguments: &[impl AsRef<OsStr>]) -> i32 {
@@ -89,6 +87,10 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
         privileges::become_root().map_err(broken("become root"))?;
     }
     leave(&spec)?;
+    if spec.is_among_others() {
+        let mounts = File::open("/proc/self/ns/mnt").map_err(broken("look at its namespaces"))?;
+        hand_over(Report::Mounts(mounts.as_raw_fd()), orders, reports)?;
+    }
     let (inside, devices) = rootfs::build(&spec)?;
     let terminal = if spec.terminal { Some(open_terminal(&inside, &devices, orders, reports)?) } else { None };
     let identity = users::look_up(&inside, &spec.user, &spec.groups, spec.habits)?;
@@ -102,6 +104,9 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     drop(inside);
     give_streams(terminal.as_ref(), &identity)?;
     enter_working_directory(&spec.working_directory)?;
+    if spec.is_32_bit {
+        calls::become_32_bit().map_err(broken("have the kernel say that it is one of 32 bits"))?;
+    }
     restrict(&spec, &identity)?;
     let mut environment = spec.environment;
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
@@ -160,21 +165,23 @@ fn report(reports: &mut File, report: &Report) {
 }
 
 fn leave(spec: &Spec) -> Result<(), StartFailure> {
+    let has_own = |kind, is_machine_s: bool| !is_machine_s && !spec.joined.has(kind);
+    let has_network = has_own(NamespaceKind::Network, spec.host_network);
+    let has_name = has_own(NamespaceKind::Uts, spec.shared.uts);
     let mut flags = UnshareFlags::NEWNS;
-    flags.set(UnshareFlags::NEWUTS, !spec.shared.uts);
-    flags.set(UnshareFlags::NEWIPC, !spec.shared.ipc);
-    if !spec.host_network {
-        flags |= UnshareFlags::NEWNET;
-    }
+    flags.set(UnshareFlags::NEWUTS, has_name);
+    flags.set(UnshareFlags::NEWIPC, has_own(NamespaceKind::Ipc, spec.shared.ipc));
+    flags.set(UnshareFlags::NEWNET, has_network);
     calls::unshare(flags).map_err(broken("leave the machine's namespaces"))?;
+    spec.joined.enter().map_err(broken("enter another's namespaces"))?;
     if !spec.shared.cgroup {
         // A kernel may have none of these.
         let _ = calls::unshare(UnshareFlags::NEWCGROUP);
     }
-    if !spec.host_network {
+    if has_network {
         calls::raise_loopback().map_err(broken("switch the loopback interface on"))?;
     }
-    if spec.shared.uts {
+    if !has_name {
         return Ok(());
     }
     if !spec.domain_name.is_empty() {
@@ -196,13 +203,18 @@ fn open_terminal(
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::ioctl_tiocgptpeer(&master, flags).map_err(failed("make a terminal"))?;
     rootfs::add_console(devices, &terminal)?;
-    // The other process takes it from here, which a hidden process would not let it.
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(failed("hand the terminal over"))?;
-    report(reports, &Report::Terminal(master.as_raw_fd()));
-    let mut answer = [0; 1];
-    orders.read_exact(&mut answer).map_err(broken("hand the terminal over"))?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide this process"))?;
+    hand_over(Report::Terminal(master.as_raw_fd()), orders, reports)?;
     Ok(terminal)
+}
+
+/// Has who watches take a descriptor, and waits until that is done.
+fn hand_over(what: Report, orders: &mut File, reports: &mut File) -> Result<(), StartFailure> {
+    // A hidden process would not let it.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(failed("be seen by who watches"))?;
+    report(reports, &what);
+    let mut answer = [0; 1];
+    orders.read_exact(&mut answer).map_err(broken("be seen by who watches"))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hide this process"))
 }
 
 /// Connects the standard streams to the terminal, if there is one, and lets the user open them again by their names.
@@ -306,9 +318,10 @@ fn look_up_program(arguments: &[String], environment: &[String]) -> Result<PathB
             }
         };
     }
-    let search = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(SEARCH_PATH);
+    // Without the variable, or with nothing in it, the engines' runtimes find no program (Go's `exec.LookPath`).
+    let search = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
     let mut denied = false;
-    for directory in search.split(':') {
+    for directory in search.split(':').filter(|_| !search.is_empty()) {
         let directory = if directory.is_empty() { "." } else { directory };
         let candidate = Path::new(directory).join(name);
         match is_program(&candidate) {

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::thread;
 
 use dhow_base::{Error, Kind, Result, threads};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::inside::{Inside, restrict, view};
+use super::processes::KnownProcess;
 use super::spec::{Habits, MountSpec, RootFiles, StartFailure};
 use super::{calls, rootfs, users};
 
@@ -45,8 +46,8 @@ pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// [`Kind::Conflict`] when the process has ended, [`Kind::Denied`] for who may not look into it.
-pub fn root_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
-    let directory = Directory::open(process, is_it)?;
+pub fn root_of_running(process: &KnownProcess) -> Result<OwnedFd> {
+    let directory = Directory::open(process)?;
     directory.at("root", OFlags::PATH | OFlags::DIRECTORY)
 }
 
@@ -54,28 +55,42 @@ pub fn root_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd
 ///
 /// # Errors
 /// As [`root_of_running`].
-pub fn files_of_running(process: u32, is_it: impl Fn() -> bool) -> Result<OwnedFd> {
-    view_of_running(process, is_it, MountAttrFlags::MOUNT_ATTR_RDONLY)
+pub fn files_of_running(process: &KnownProcess) -> Result<OwnedFd> {
+    view_of_running(process, MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 /// The files of a container that runs, without those that are mounted in it, attached nowhere yet.
-pub(super) fn view_of_running(process: u32, is_it: impl Fn() -> bool, attributes: MountAttrFlags) -> Result<OwnedFd> {
-    let mounts = Directory::open(process, is_it)?.at("ns/mnt", OFlags::RDONLY)?;
-    // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
-    let seen = thread::scope(|scope| {
-        let looking = threads::start_in(scope, "look", || root_in(&mounts, attributes))?;
-        Ok::<_, Error>(looking.join())
-    })?;
-    let seen = seen.map_err(|_| Error::new(Kind::Internal, "the thread that looks at a container panicked"))?;
+pub(super) fn view_of_running(process: &KnownProcess, attributes: MountAttrFlags) -> Result<OwnedFd> {
+    let seen = view_in(&Directory::open(process)?, "/", attributes)?;
     seen.map_err(|error| cannot(&"its files", error))
 }
 
-fn root_in(mounts: &OwnedFd, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
+/// The shared memory of a container that runs, attached nowhere yet; nothing where it has none.
+pub(super) fn memory_in(process: &Directory) -> Result<Option<OwnedFd>> {
+    match view_in(process, "/dev/shm", MountAttrFlags::empty())? {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        seen => seen.map(Some).map_err(|error| cannot(&"its memory", error)),
+    }
+}
+
+/// A view of a directory of a container that runs, which is reached through no link.
+fn view_in(process: &Directory, path: &str, attributes: MountAttrFlags) -> Result<Result<OwnedFd, Errno>> {
+    let mounts = process.at("ns/mnt", OFlags::RDONLY)?;
+    // Where a process is in the tree of mounts belongs to a thread that shares it with no other: this one does nothing else.
+    let seen = thread::scope(|scope| {
+        let looking = threads::start_in(scope, "look", || seen_from(&mounts, path, attributes))?;
+        Ok::<_, Error>(looking.join())
+    })?;
+    seen.map_err(|_| Error::new(Kind::Internal, "the thread that looks at a container panicked"))
+}
+
+fn seen_from(mounts: &OwnedFd, path: &str, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let errno = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
     calls::unshare(UnshareFlags::FS).map_err(errno)?;
     move_into_link_name_space(mounts.as_fd(), Some(LinkNameSpaceType::Mount))?;
-    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let seen = view(&root, false)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found = openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+    let seen = view(&found, false)?;
     // Here, where this thread has the rights to: elsewhere it may have none.
     restrict(&seen, attributes, false)?;
     Ok(seen)
@@ -94,17 +109,17 @@ pub fn user_in(root: impl AsFd, user: &str) -> Result<(u32, u32)> {
 }
 
 /// What the machine says of one process. Of another one that gets its number later it says nothing.
-struct Directory(OwnedFd);
+pub(super) struct Directory(OwnedFd);
 
 impl Directory {
-    fn open(process: u32, is_it: impl Fn() -> bool) -> Result<Self> {
+    pub(super) fn open(process: &KnownProcess) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let opened = openat(CWD, format!("/proc/{process}"), flags, Mode::empty());
+        let opened = openat(CWD, format!("/proc/{}", process.id()), flags, Mode::empty());
         let opened = opened.map_err(|error| cannot(&"its process", error))?;
-        if is_it() { Ok(Self(opened)) } else { Err(cannot(&"its process", Errno::SRCH)) }
+        if process.is_there() { Ok(Self(opened)) } else { Err(cannot(&"its process", Errno::SRCH)) }
     }
 
-    fn at(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
+    pub(super) fn at(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         openat(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty()).map_err(|error| cannot(&"its process", error))
     }
 }

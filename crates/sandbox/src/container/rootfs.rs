@@ -66,7 +66,9 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
             show_again(&inside, &nodes)?;
         }
     }
-    hiding::hide(spec, &inside, [Some(&processes), system.as_ref()], &nodes)?;
+    if !spec.privileged {
+        hiding::hide(spec, &inside, [Some(&processes), system.as_ref()], &nodes)?;
+    }
     working_directory(spec, &inside)?;
     if spec.read_only {
         restrict(&overlay, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(failed("/"))?;
@@ -122,6 +124,10 @@ pub(crate) fn look(look: &Look<'_>) -> Result<OwnedFd, StartFailure> {
             MountSource::Volume(source) => {
                 mounts::bind(&inside, mount, source, false, mounts::Outside::without_devices())?
             }
+            MountSource::Image { files, scratch, changes } => {
+                let source = layers::image_in(scratch, files, changes.as_ref(), look.in_user_namespace)?;
+                mounts::bind(&inside, mount, &source, false, mounts::Outside::without_devices())?;
+            }
             MountSource::Device(_) | MountSource::Tmpfs(_) | MountSource::Overlaid { .. } => {}
         }
     }
@@ -145,8 +151,10 @@ pub(crate) fn failed(what: &str) -> impl Fn(Errno) -> StartFailure {
 fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
     let mounted = lay_over(&spec.root, spec.in_user_namespace)?;
     let whole = |error| failed(layers::WHOLE)(error);
-    // What is made in a container is no way to the machine's devices.
-    restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(whole)?;
+    if !spec.privileged {
+        // What is made in a container is no way to the machine's devices.
+        restrict(&mounted, MountAttrFlags::MOUNT_ATTR_NODEV, false).map_err(whole)?;
+    }
     attach_at(&mounted, &spec.mount_point).map_err(whole)?;
     let root = open_directory(&spec.mount_point).map_err(whole)?;
     Ok((root, mounted))
@@ -156,12 +164,19 @@ fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
     let target = inside.plain_directory("proc").map_err(failed("proc"))?;
     let options: Vec<(&str, &str)> =
         spec.process_options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mounted = file_system("proc", &options, NOTHING_SPECIAL).map_err(failed("proc"))?;
+    let mounted = match file_system("proc", &options, NOTHING_SPECIAL) {
+        // Whose processes they are may mount it; others see the machine's.
+        Err(Errno::PERM) if spec.is_among_others() => machine_s("/proc", NOTHING_SPECIAL),
+        mounted => mounted,
+    };
+    let mounted = mounted.map_err(failed("proc"))?;
     attach(&mounted, &target).map_err(failed("proc"))?;
     for (name, value) in &spec.sysctls {
         set_kernel(&mounted, name, value)?;
     }
-    hiding::seal(&spec.hiding, &mounted)?;
+    if !spec.privileged {
+        hiding::seal(&spec.hiding, &mounted)?;
+    }
     Ok(mounted)
 }
 
@@ -185,14 +200,13 @@ fn beneath(mount: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
 
 fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailure> {
     let target = inside.plain_directory("sys").map_err(failed("sysfs"))?;
-    let attributes = NOTHING_SPECIAL | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let mut attributes = NOTHING_SPECIAL;
+    attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, !spec.privileged);
     let mounted = match file_system("sysfs", &[], attributes) {
         Ok(mounted) => mounted,
-        // Whose network it is may mount it; others see the machine's, read-only.
+        // Whose network it is may mount it; others see the machine's.
         Err(Errno::PERM) if spec.in_user_namespace => {
-            let machine = open_directory(Path::new("/sys")).map_err(failed("sysfs"))?;
-            let seen = view(&machine, true).map_err(failed("sysfs"))?;
-            restrict(&seen, attributes, true).map_err(failed("sysfs"))?;
+            let seen = machine_s("/sys", attributes).map_err(failed("sysfs"))?;
             attach(&seen, &target).map_err(failed("sysfs"))?;
             show_own_groups(&seen, attributes)?;
             return Ok(Some(seen));
@@ -202,6 +216,13 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
     attach(&mounted, &target).map_err(failed("sysfs"))?;
     show_own_groups(&mounted, attributes)?;
     Ok(Some(mounted))
+}
+
+/// A view of what the machine has at a path, with all that is mounted there.
+fn machine_s(path: &str, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let seen = view(open_directory(Path::new(path))?, true)?;
+    restrict(&seen, attributes, true)?;
+    Ok(seen)
 }
 
 /// Only the new hierarchy shows a container no more than itself. Where the machine has another, there is none.
@@ -232,6 +253,7 @@ fn outside_proc(target: &str, what: &MountSource) -> Result<(), StartFailure> {
         MountSource::Bind { source, .. }
         | MountSource::Volume(source)
         | MountSource::Overlaid { source, .. }
+        | MountSource::Image { scratch: source, .. }
         | MountSource::Device(source) => source.to_string_lossy(),
         MountSource::Tmpfs(_) => "tmpfs".into(),
     };

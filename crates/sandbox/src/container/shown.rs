@@ -11,6 +11,7 @@ use rustix::thread::UnshareFlags;
 use super::calls;
 use super::inside::restrict;
 use super::look::view_of_running;
+use super::processes::KnownProcess;
 use super::rootfs::{attach_at, failed, lay_over};
 use super::spec::{RootFiles, StartFailure};
 
@@ -34,8 +35,8 @@ pub fn show(files: &RootFiles, in_user_namespace: bool, target: &Path) -> Result
 ///
 /// # Errors
 /// As [`super::root_of_running`]; [`Kind::Unsupported`] where nothing can be mounted.
-pub fn show_running(process: u32, is_it: impl Fn() -> bool, target: &Path) -> Result<()> {
-    let seen = view_of_running(process, is_it, MountAttrFlags::MOUNT_ATTR_NODEV)?;
+pub fn show_running(process: &KnownProcess, target: &Path) -> Result<()> {
+    let seen = view_of_running(process, MountAttrFlags::MOUNT_ATTR_NODEV)?;
     attach(&seen, target).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
 }
 

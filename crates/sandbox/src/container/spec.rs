@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::joined::{Inherited, NamespaceKind};
 use super::manner::Manner;
 use super::seccomp::CallFilter;
 use super::ulimits::Ulimit;
@@ -34,10 +35,16 @@ pub struct Spec {
     pub terminal: bool,
     /// Rights that new files of the program do not get.
     pub umask: u32,
+    /// Whether the kernel says to it that it is one of 32 bits (personality(2), `PER_LINUX32`).
+    #[serde(default)]
+    pub is_32_bit: bool,
     /// Whether the program is the child of a process that waits for those nobody waits for, and passes signals on.
     pub reaped: bool,
     /// Whether its files can only be read.
     pub read_only: bool,
+    /// Whether it has the devices of the machine, can open those that it makes, and can write to all of `/proc` and `/sys`.
+    #[serde(default)]
+    pub privileged: bool,
     /// Numbers of the capabilities that it may have (capabilities(7)).
     pub capabilities: Vec<u8>,
     /// Those that the program has and passes on also if it does not run as root (ambient capabilities).
@@ -54,11 +61,13 @@ pub struct Spec {
     pub apparmor: Option<String>,
     /// Other namespaces of the machine's that it stays in.
     pub shared: Shared,
+    /// Namespaces of others that it is in; who watches fills this in.
+    pub joined: Inherited,
     /// Its NIS domain name, if it has one (setdomainname(2)).
     pub domain_name: String,
     /// Settings of the kernel that are its namespaces' own, by names such as `net.ipv4.ip_forward`.
     pub sysctls: Vec<(String, String)>,
-    /// Whether it has the machine's network; otherwise a loopback interface and nothing else.
+    /// Whether it has the machine's network; otherwise another's, or a loopback interface and nothing else.
     pub host_network: bool,
     /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
     pub in_user_namespace: bool,
@@ -83,10 +92,19 @@ pub struct Spec {
     pub habits: Habits,
 }
 
+impl Spec {
+    /// Whether its processes are in a namespace with others.
+    pub(crate) fn is_among_others(&self) -> bool {
+        self.shared.pid || self.joined.has(NamespaceKind::Pid)
+    }
+}
+
 /// Namespaces that are the machine's (namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Shared {
+    /// That of processes.
+    pub pid: bool,
     /// That of host and domain name.
     pub uts: bool,
     /// That of memory and message queues.
@@ -118,10 +136,8 @@ pub enum Habits {
 /// Where a container's files come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RootFiles {
-    /// The image: layer files (EROFS), or one directory; the lowest first.
-    pub lower: Vec<PathBuf>,
-    /// Whether `lower` are directories.
-    pub lower_is_directory: bool,
+    /// Those of the image.
+    pub image: ImageFiles,
     /// What is put over the image for every container, such as mount points; filled when it is empty.
     pub stubs: PathBuf,
     /// By what programs know that they are in a container.
@@ -130,9 +146,6 @@ pub struct RootFiles {
     pub upper: PathBuf,
     /// Scratch space of overlayfs, on the same file system as `upper`.
     pub work: PathBuf,
-    /// The layers as one file system, which is tried before `lower`.
-    #[serde(default)]
-    pub stack: Option<Stack>,
     /// Directories over which layer files are mounted on the way, where nobody else sees it.
     pub scratch: PathBuf,
     /// Where all of it is mounted already, where everybody sees it: a second time, overlayfs would promise nothing.
@@ -140,8 +153,19 @@ pub struct RootFiles {
     pub mounted: Option<PathBuf>,
 }
 
+/// The files of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFiles {
+    /// Layer files (EROFS), or one directory; the lowest first.
+    pub lower: Vec<PathBuf>,
+    /// Whether `lower` are directories.
+    pub lower_is_directory: bool,
+    /// The layers as one file system, which is tried before `lower`.
+    pub stack: Option<Stack>,
+}
+
 /// All layers of an image as one file system (EROFS), of which the kernel needs one mount.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
     /// The file that says where everything is.
     pub file: PathBuf,
@@ -178,15 +202,31 @@ pub enum MountSource {
     Overlaid {
         /// Its path.
         source: PathBuf,
-        /// Where changes go.
-        upper: PathBuf,
-        /// Scratch space of overlayfs, on the same file system as `upper`.
-        work: PathBuf,
+        /// What is changed.
+        changes: Changes,
+    },
+    /// The files of an image.
+    Image {
+        /// Where they are.
+        files: ImageFiles,
+        /// A directory in which they are mounted on the way, where nobody else sees it.
+        scratch: PathBuf,
+        /// What is laid over them, where they can be written to.
+        changes: Option<Changes>,
     },
     /// A device node of this machine.
     Device(PathBuf),
     /// Memory.
     Tmpfs(Memory),
+}
+
+/// What a container changes of something that is mounted in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// The directory where it goes.
+    pub upper: PathBuf,
+    /// Scratch space of overlayfs, on the same file system.
+    pub work: PathBuf,
 }
 
 /// A file system in memory.
@@ -262,6 +302,8 @@ impl StartFailure {
 pub(crate) enum Report {
     /// The terminal's other side is this descriptor: take it, and say so.
     Terminal(i32),
+    /// The namespace of its mounts is this descriptor: take it, and say so.
+    Mounts(i32),
     /// It will not start.
     Failed(StartFailure),
 }

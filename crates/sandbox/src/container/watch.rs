@@ -20,6 +20,9 @@ use super::FIRST_PROCESS;
 use super::calls::{self, HeldSignals};
 use super::cgroup::Group;
 use super::inside::{restrict, view};
+use super::joined::{Inherited, Joined, NamespaceKind};
+use super::processes::KnownProcess;
+use super::rest::Ending;
 use super::spec::{Report, Spec, StartFailure};
 use super::streams::{Moving, Pipes, Screen, Streams, Terminal, Unwritten};
 
@@ -64,16 +67,18 @@ pub enum Ended {
     NotStarted(StartFailure),
 }
 
-/// Runs a container to its end, in a control group if there is one. `started` is told the number of its first process once its program runs;
-/// when that fails, the container is killed. `stopped` hears whenever that process was stopped, or goes on.
+/// Runs a container to its end, in a control group if there is one, and in namespaces of others if it joins any. `started` is told of its
+/// first process once its program runs; when that fails, the container is killed. `stopped` hears whenever that process was stopped, or
+/// goes on.
 ///
 /// # Errors
 /// Those of starting a process; nothing runs then.
 pub fn run(
-    spec: &Spec,
+    spec: Spec,
+    joined: &Joined,
     group: Option<&Group>,
     streams: Streams,
-    started: &mut dyn FnMut(u32) -> Result<()>,
+    started: &mut dyn FnMut(KnownProcess) -> Result<()>,
     stopped: &dyn Fn(),
 ) -> Result<Ended> {
     let cannot = |error| Error::io(STARTING, error);
@@ -87,16 +92,17 @@ pub fn run(
         let (pipes, stdio) = Pipes::new(streams.input.is_some()).map_err(cannot)?;
         (Some(pipes), stdio)
     };
-    let Spawned { child: mut first, mut orders, reports, _keeper } =
-        spawn(stdio).map_err(|error| calls::not_left(STARTING, error))?;
+    let Spawned { child: mut first, mut orders, reports, inherited, _keeper } =
+        spawn(stdio, spec.shared.pid, joined).map_err(|error| calls::not_left(STARTING, error))?;
+    let spec = Spec { joined: inherited, ..spec };
     // Before it leaves the machine's namespaces, and before anything comes of it.
     let taken = group.map_or(Ok(()), |group| group.take(first.id()));
     let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.id(), score)));
     let begun = taken.and_then(|()| Screen::of(&streams)).and_then(|screen| {
-        let (terminal, failure) = begin(spec, &mut first, &mut orders, reports, &screen)?;
-        Ok((terminal.map(|master| (master, screen)), failure))
+        let begun = begin(&spec, &mut first, &mut orders, reports, &screen, group)?;
+        Ok((begun, screen))
     });
-    let (terminal, failure) = match begun {
+    let (Begun { terminal, ending, failure }, screen) = match begun {
         Ok(begun) => begun,
         Err(error) => {
             end(&mut first);
@@ -108,12 +114,13 @@ pub fn run(
         return Ok(Ended::NotStarted(failure));
     }
     let deadline = spec.timeout_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
-    if let Err(error) = started(first.id()) {
+    let known = KnownProcess::of(first.id()).ok_or_else(|| cannot(io::ErrorKind::NotFound.into()));
+    if let Err(error) = known.and_then(started) {
         end(&mut first);
         return Err(error);
     }
     let terminal = match terminal {
-        Some((master, screen)) => Some(Terminal::new(master, screen, &streams).map_err(cannot)?),
+        Some(master) => Some(Terminal::new(master, screen, &streams).map_err(cannot)?),
         None => None,
     };
     let moving = match (&terminal, pipes) {
@@ -122,6 +129,10 @@ pub fn run(
         (None, None) => Vec::new(),
     };
     let ended = wait(&mut first, &signals, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
+    if ending.is_some_and(|ending| !ending.end()) {
+        tracing::warn!("processes of the container are left that do not end");
+        return Ok(ended);
+    }
     // With the first process all others of the container ended, and with them their ends of the streams.
     let unwritten = moving.into_iter().map(Moving::finish).fold(None, Option::or);
     Ok(match (ended, unwritten) {
@@ -149,8 +160,8 @@ fn end(first: &mut Child) {
     let _ = first.wait();
 }
 
-/// Starts the first process, in a namespace of processes of its own.
-fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
+/// Starts the first process, in a namespace of processes of its own, another's or the machine's.
+fn spawn(stdio: [Stdio; 3], among_machine_s: bool, joined: &Joined) -> io::Result<Spawned> {
     let (orders_reader, orders) = io::pipe()?;
     let (reports, reports_writer) = io::pipe()?;
     calls::inherit(&orders_reader)?;
@@ -161,12 +172,21 @@ fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
     let mut command = Command::new(path);
     command.arg0("dhow").arg(FIRST_PROCESS).env_clear().stdin(input).stdout(output).stderr(error);
     command.args([orders_reader.as_raw_fd(), reports_writer.as_raw_fd()].map(|number| number.to_string()));
+    let (_copies, inherited) = joined.inherited()?;
+    let processes = joined.of_processes().map(OwnedFd::try_clone).transpose()?;
     // A thread of its own leaves the namespace, since whoever has left it makes no threads any more, and only root gets back. It lives as
     // long as it is held: its end would be the container's (prctl(2), `PR_SET_PDEATHSIG`).
     let (answer, answered) = mpsc::channel();
     let (keeper, released) = mpsc::channel::<()>();
     let keep = move || {
-        let child = calls::unshare(UnshareFlags::NEWPID).and_then(|()| command.spawn());
+        let left = match &processes {
+            Some(processes) => NamespaceKind::Pid.enter(processes).map_err(|error| {
+                io::Error::other(format!("cannot enter another's namespace of processes: {}", words(&error)))
+            }),
+            None if among_machine_s => Ok(()),
+            None => calls::unshare(UnshareFlags::NEWPID),
+        };
+        let child = left.and_then(|()| command.spawn());
         // It holds the container's ends of the pipes: who reads from them would wait for this thread.
         drop(command);
         let _ = answer.send(child);
@@ -175,7 +195,8 @@ fn spawn(stdio: [Stdio; 3]) -> io::Result<Spawned> {
     threads::start("keeper", keep).map_err(io::Error::other)?;
     let child = answered.recv().map_err(io::Error::other)??;
     let file = |end: OwnedFd| File::from(end);
-    Ok(Spawned { child, orders: file(orders.into()), reports: BufReader::new(file(reports.into())), _keeper: keeper })
+    let reports = BufReader::new(file(reports.into()));
+    Ok(Spawned { child, orders: file(orders.into()), reports, inherited, _keeper: keeper })
 }
 
 /// The first process of a container.
@@ -183,6 +204,7 @@ struct Spawned {
     child: Child,
     orders: File,
     reports: BufReader<File>,
+    inherited: Inherited,
     /// Dropped, it ends the thread that started the process, and so the process.
     _keeper: Sender<()>,
 }
@@ -210,7 +232,12 @@ fn own_program() -> io::Result<OwnedFd> {
     Ok(copy.into())
 }
 
-type Begun = (Option<OwnedFd>, Option<StartFailure>);
+/// A container whose program runs, or will not.
+struct Begun {
+    terminal: Option<OwnedFd>,
+    ending: Option<Ending>,
+    failure: Option<StartFailure>,
+}
 
 /// Tells the first process what to do, and waits until its program runs or will not. Its terminal has its size before it runs.
 fn begin(
@@ -219,9 +246,10 @@ fn begin(
     orders: &mut File,
     mut reports: BufReader<File>,
     screen: &Screen,
+    group: Option<&Group>,
 ) -> io::Result<Begun> {
     let spec = serde_json::to_vec(spec)?;
-    let mut terminal = None;
+    let mut begun = Begun { terminal: None, ending: None, failure: None };
     let sent = orders.write_all(&(spec.len() as u64).to_le_bytes()).and_then(|()| orders.write_all(&spec));
     if let Err(error) = sent.as_ref()
         && error.kind() != io::ErrorKind::BrokenPipe
@@ -240,13 +268,16 @@ fn begin(
             continue;
         }
         match serde_json::from_str(&line)? {
-            Report::Failed(failure) => return Ok((None, Some(failure))),
+            Report::Failed(failure) => return Ok(Begun { failure: Some(failure), ..begun }),
             Report::Terminal(descriptor) => {
-                let process = Pid::from_raw(i32::try_from(first.id()).unwrap_or(0)).ok_or(io::ErrorKind::NotFound)?;
-                let handle = pidfd_open(process, PidfdFlags::empty())?;
-                let master = pidfd_getfd(&handle, descriptor, PidfdGetfdFlags::empty())?;
+                let master = taken_over(first, descriptor)?;
                 screen.size(&master);
-                terminal = Some(master);
+                begun.terminal = Some(master);
+                orders.write_all(&[1])?;
+            }
+            Report::Mounts(descriptor) => {
+                let groups = group.map(Group::directories).unwrap_or_default();
+                begun.ending = Some(Ending::prepare(first.id(), taken_over(first, descriptor)?, groups)?);
                 orders.write_all(&[1])?;
             }
         }
@@ -255,7 +286,14 @@ fn begin(
         let message = "the first process of the container ended before it was ready";
         return Err(io::Error::other(Error::new(Kind::Internal, message)));
     }
-    Ok((terminal, None))
+    Ok(begun)
+}
+
+/// A descriptor of the first process.
+fn taken_over(first: &Child, descriptor: i32) -> io::Result<OwnedFd> {
+    let process = Pid::from_raw(i32::try_from(first.id()).unwrap_or(0)).ok_or(io::ErrorKind::NotFound)?;
+    let handle = pidfd_open(process, PidfdFlags::empty())?;
+    Ok(pidfd_getfd(&handle, descriptor, PidfdGetfdFlags::empty())?)
 }
 
 /// Waits for the end, and passes signals on meanwhile.

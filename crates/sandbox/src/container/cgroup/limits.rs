@@ -88,8 +88,8 @@ impl Limits {
         self.swap_bytes.filter(|bytes| *bytes != 0).or_else(twice).unwrap_or(0)
     }
 
-    /// What is to be set, in an order in which each can be.
-    pub(super) fn settings(&self) -> Vec<Setting> {
+    /// What is to be set, in an order in which each can be; for a group that `gathers`, something in any case.
+    pub(super) fn settings(&self, gathers: bool) -> Vec<Setting> {
         let memory = self.memory_bytes.map(|bytes| {
             Setting::of("memory", "a limit of memory")
                 .in_old("memory.limit_in_bytes", bytes)
@@ -109,7 +109,11 @@ impl Limits {
             discarded: Some("Your kernel does not support OomKillDisable. OomKillDisable discarded."),
             ..Setting::of("memory", "").in_old("memory.oom_control", 1)
         });
-        let processes = self.processes.map(|count| Setting::of("pids", "a limit of processes").both("pids.max", count));
+        let processes = Setting::of("pids", "a limit of processes");
+        let processes = match self.processes {
+            Some(count) => Some(processes.both("pids.max", count)),
+            None => gathers.then(|| Setting { is_implied: true, ..processes.both("pids.max", "max") }),
+        };
         let places = [self.shares(), self.time(), self.places(), self.weight(), processes];
         [memory, self.swap(), reservation, swappiness, waiting].into_iter().chain(places).flatten().collect()
     }
@@ -183,7 +187,7 @@ mod tests {
     fn shown(limits: &Limits) -> (String, String) {
         let text =
             |files: &[(&str, String)]| files.iter().map(|(file, text)| format!("{file}={text} ")).collect::<String>();
-        let settings = limits.settings();
+        let settings = limits.settings(false);
         let all =
             |pick: fn(&Setting) -> &Vec<(&'static str, String)>| settings.iter().map(|one| text(pick(one))).collect();
         (all(|one| &one.old), all(|one| &one.new))
@@ -236,6 +240,6 @@ mod tests {
             "cpu.cfs_period_us=100000 cpu.cfs_quota_us=-1 cpuset.mems=0",
             "cpu.max=max 100000 cpuset.mems=0",
         );
-        assert!(Limits::default().are_none() && Limits::default().settings().is_empty());
+        assert!(Limits::default().are_none() && Limits::default().settings(false).is_empty());
     }
 }

@@ -36,7 +36,7 @@ impl Tree {
 /// Returns the notes.
 fn limited(limits: &Limits, trees: &mut Trees) -> (Group, Vec<String>) {
     let mut group = Group::default();
-    let notes = limits.settings().iter().filter_map(|setting| group.set("one", setting, trees)).collect();
+    let notes = limits.settings(false).iter().filter_map(|setting| group.set("one", setting, trees)).collect();
     (group, notes)
 }
 
@@ -104,4 +104,29 @@ fn what_there_is_no_controller_for_is_said() {
     );
     let mut none = Trees { hierarchies: Vec::new(), ask_manager: None };
     assert_eq!(limited(&memory(), &mut none).1.len(), 1, "nobody asked for a limit of swap space");
+}
+
+#[test]
+fn a_group_that_gathers_is_made_without_limits_and_without_asking() {
+    let (tree, mut trees) = Tree::new("system/shell", &["dhow", "dhow/one"]);
+    trees.ask_manager = Some(|| panic!("nobody asked for a limit"));
+    let make = |trees: &mut Trees| {
+        let mut group = Group::default();
+        let notes = Limits::default().settings(true).iter().filter_map(|one| group.set("one", one, trees)).count();
+        (group.directories, notes)
+    };
+    assert_eq!(make(&mut trees), (vec![tree.path("dhow/one")], 0));
+    assert_eq!(tree.says("dhow/one/pids.max"), "max");
+    trees.hierarchies.iter_mut().for_each(|one| one.point = tree.path("nowhere"));
+    assert_eq!(make(&mut trees), (Vec::new(), 0));
+}
+
+#[test]
+fn what_is_in_a_group_ends_with_what_is_in_those_below() {
+    let (tree, _) = Tree::new("dhow/one", &["dhow/one/below"]);
+    let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("a process");
+    assert_eq!((end_group(&tree.path("dhow/one")), end_group(&tree.path("dhow/gone"))), (0, 0));
+    fs::write(tree.path("dhow/one/below/cgroup.procs"), format!("0\n{}\n", child.id())).expect("a file");
+    assert_eq!(end_group(&tree.path("dhow/one")), 1);
+    assert!(!child.wait().expect("its end").success());
 }

@@ -11,8 +11,11 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, file_system, restrict, view};
+use super::super::joined::NamespaceKind;
 use super::super::spec::{Spec, StartFailure, StartStage};
-use super::{NOTHING_SPECIAL, beneath, failed};
+use super::{NOTHING_SPECIAL, beneath, failed, machine_s};
+
+mod machine;
 
 /// Devices that every container has.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -133,8 +136,8 @@ pub(super) fn show_again(inside: &Inside, nodes: &Nodes) -> Result<(), StartFail
 pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes), StartFailure> {
     let target = inside.plain_directory("dev").map_err(failed("tmpfs"))?;
     let nodes = Nodes::new(spec, &target).map_err(failed("tmpfs"))?;
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !spec.privileged);
     let dev = file_system("tmpfs", &[("mode", "755"), ("size", "65536k")], attributes).map_err(failed("tmpfs"))?;
     attach(&dev, &target).map_err(failed("tmpfs"))?;
     let dev = beneath(&dev, ".").map_err(failed("tmpfs"))?;
@@ -146,6 +149,7 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
     for (name, leads_to) in LINKS.into_iter().filter(is_there) {
         symlinkat(leads_to, &dev, name).map_err(failed(name))?;
     }
+    let shares_memory = spec.shared.ipc || spec.joined.has(NamespaceKind::Ipc);
     let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {
         mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(failed(kind))?;
         let point = beneath(&dev, name).map_err(failed(kind))?;
@@ -154,7 +158,7 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
             // A kernel without message queues: programs are told by the kernel.
             Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
             // In a user namespace that does not own the queues.
-            Err(Errno::PERM) if kind == "mqueue" && spec.shared.ipc => Ok(()),
+            Err(Errno::PERM) if kind == "mqueue" && shares_memory => Ok(()),
             Err(error) => Err(failed(kind)(error)),
         }
     };
@@ -165,27 +169,31 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
         pts.push(("gid", "5"));
     }
     below("pts", "devpts", &pts, quiet)?;
-    match spec.shm_bytes {
-        _ if spec.shared.ipc => show_machine_s_memory(&dev)?,
-        Some(bytes) => {
+    let memory = match spec.shared.ipc {
+        true => Some(machine_s("/dev/shm", MountAttrFlags::empty()).map_err(failed("/dev/shm"))?),
+        false => spec.joined.memory().map_err(|error| StartFailure::setup(words(&error)))?,
+    };
+    match (memory, spec.shm_bytes) {
+        (Some(memory), _) => show_memory(&dev, &memory).map_err(failed("/dev/shm"))?,
+        (None, Some(bytes)) => {
             let size = bytes.to_string();
             let options = [("source", "shm"), ("mode", "1777"), ("size", size.as_str())];
             below("shm", "tmpfs", &options, NOTHING_SPECIAL)?;
         }
-        None => {}
+        (None, None) => {}
     }
     below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
+    if spec.privileged {
+        machine::add_all(spec, inside, &dev)?;
+    }
     Ok((dev, nodes))
 }
 
-/// Shows the shared memory of the machine, for who shares it.
-fn show_machine_s_memory(dev: &OwnedFd) -> Result<(), StartFailure> {
-    let told = |error| failed("/dev/shm")(error);
-    mkdirat(dev, "shm", Mode::from_raw_mode(0o755)).map_err(told)?;
-    let machine = openat(CWD, "/dev/shm", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let seen = view(machine.map_err(told)?, true).map_err(told)?;
-    restrict(&seen, NOTHING_SPECIAL, true).map_err(told)?;
-    attach(&seen, &beneath(dev, "shm").map_err(told)?).map_err(told)
+/// Shows a view of the shared memory of whose memory is shared.
+fn show_memory(dev: &OwnedFd, memory: &OwnedFd) -> Result<(), Errno> {
+    mkdirat(dev, "shm", Mode::from_raw_mode(0o755))?;
+    restrict(memory, NOTHING_SPECIAL, true)?;
+    attach(memory, &beneath(dev, "shm")?)
 }
 
 /// Shows a device. Only such a view is one: the file system around it has none.

@@ -1,5 +1,6 @@
 //! A container's own files: the layers of its image, what every container finds, and what this one changed, laid over each other.
 
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2, symlinkat};
 use rustix::io::Errno;
 
 use super::super::inside::{Inside, view};
-use super::super::spec::{Habits, RootFiles, Stack, StartFailure};
+use super::super::spec::{Changes, Habits, ImageFiles, RootFiles, Stack, StartFailure};
 use super::{attach_at, failed, open_directory};
 use crate::layers::{erofs_or_loop, stack_mount};
 use crate::overlay::Overlay;
@@ -27,7 +28,7 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     if let Some(point) = &files.mounted {
         return mounted_at(point);
     }
-    let lower = lower(files)?;
+    let lower = lower(&files.image, &files.scratch)?;
     let lower: Vec<&Path> = lower.iter().map(PathBuf::as_path).collect();
     let place = mount_point(&files.scratch, "whole").map_err(failed(WHOLE))?;
     let overlay = |lower: &[&Path], upper: &Path| {
@@ -67,27 +68,49 @@ fn mounted_at(point: &Path) -> Result<OwnedFd, StartFailure> {
     view(&found, false).map_err(told)
 }
 
-/// Directories of the image's layers, the lowest first.
-fn lower(files: &RootFiles) -> Result<Vec<PathBuf>, StartFailure> {
+/// The files of an image, and what is laid over them, as a directory in `scratch`.
+pub(super) fn image_in(
+    scratch: &Path,
+    files: &ImageFiles,
+    changes: Option<&Changes>,
+    in_user_namespace: bool,
+) -> Result<PathBuf, StartFailure> {
+    // Below all layers: overlayfs wants two directories at least.
+    let bottom = mount_point(scratch, "bottom").map_err(failed(WHOLE))?;
+    let lower = lower(files, scratch)?;
+    let lower: Vec<&Path> = iter::once(&bottom).chain(&lower).map(PathBuf::as_path).collect();
+    let upper = changes.map(|changes| (changes.upper.as_path(), changes.work.as_path()));
+    let place = mount_point(scratch, "whole").map_err(failed(WHOLE))?;
+    let overlay = Overlay { lower: &lower, upper, user_xattr: in_user_namespace };
+    let mounted = overlay.mount(&place).map_err(|error| match changes {
+        Some(changes) => not_over(&changes.upper, error),
+        None => failed(WHOLE)(error),
+    })?;
+    attach_at(&mounted, &place).map_err(failed(WHOLE))?;
+    Ok(place)
+}
+
+/// Directories of an image's layers, the lowest first.
+fn lower(files: &ImageFiles, scratch: &Path) -> Result<Vec<PathBuf>, StartFailure> {
     if files.lower_is_directory {
         return Ok(files.lower.clone());
     }
     // What a kernel cannot mount so (before Linux 6.12), it mounts layer by layer.
     if let Some(stack) = &files.stack
-        && let Ok(point) = stacked(stack, &files.scratch)
+        && let Ok(point) = stacked(stack, scratch)
     {
         return Ok(vec![point]);
     }
     let mut points = Vec::new();
     for (number, layer) in files.lower.iter().enumerate() {
-        let point = mount_point(&files.scratch, &number.to_string()).map_err(failed(WHOLE))?;
+        let point = mount_point(scratch, &number.to_string()).map_err(failed(WHOLE))?;
         let mounted = erofs_or_loop(layer).map_err(failed("a layer of the image"))?;
         attach_at(&mounted, &point).map_err(failed("a layer of the image"))?;
         points.push(point);
     }
     if points.is_empty() {
         // An image may have no layers; overlayfs has to have one.
-        points.push(mount_point(&files.scratch, "none").map_err(failed(WHOLE))?);
+        points.push(mount_point(scratch, "none").map_err(failed(WHOLE))?);
     }
     Ok(points)
 }

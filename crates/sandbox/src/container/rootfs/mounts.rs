@@ -1,17 +1,17 @@
 //! What a user wants mounted in a container.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, propagate, restrict, view};
-use super::super::spec::{Habits, MountSource, MountSpec, Spec, StartFailure};
+use super::super::spec::{Changes, Habits, MountSource, MountSpec, Spec, StartFailure};
 use super::super::users::Identity;
 use super::devices::{Nodes, devices_at, is_common};
-use super::{failed, memory, misfit, not_in_proc, outside, restriction};
+use super::{failed, layers, memory, misfit, not_in_proc, outside, restriction};
 use crate::overlay::Overlay;
 
 /// What mounts of a container are made in.
@@ -39,7 +39,7 @@ impl Around<'_> {
             MountSource::Bind { source, recursive } => {
                 self.give_away(mount, source)?;
                 // In a user namespace a device opens for who could open it outside.
-                let has_devices = spec.in_user_namespace && devices != Some(false);
+                let has_devices = (spec.in_user_namespace || spec.privileged) && devices != Some(false);
                 bind(inside, mount, source, *recursive, Outside { connected, has_devices })
             }
             MountSource::Volume(source) => {
@@ -50,8 +50,10 @@ impl Around<'_> {
                 self.give_away(mount, source)?;
                 bind(inside, mount, source, false, Outside { connected, has_devices: false })
             }
-            MountSource::Overlaid { source, upper, work } => {
-                lay_changes_over(spec, inside, mount, [source, upper, work])
+            MountSource::Overlaid { source, changes } => lay_changes_over(spec, inside, mount, source, changes),
+            MountSource::Image { files, scratch, changes } => {
+                let source = layers::image_in(scratch, files, changes.as_ref(), spec.in_user_namespace)?;
+                bind(inside, mount, &source, false, Outside::without_devices())
             }
             MountSource::Device(source) => devices_at(source, path)
                 .iter()
@@ -123,8 +125,13 @@ pub(super) fn bind(
 }
 
 /// Shows a directory of the machine with another one laid over it, which takes what is changed.
-fn lay_changes_over(spec: &Spec, inside: &Inside, mount: &MountSpec, paths: [&PathBuf; 3]) -> Result<(), StartFailure> {
-    let [source, upper, work] = paths.map(PathBuf::as_path);
+fn lay_changes_over(
+    spec: &Spec,
+    inside: &Inside,
+    mount: &MountSpec,
+    source: &Path,
+    Changes { upper, work }: &Changes,
+) -> Result<(), StartFailure> {
     let told = |error| failed(&mount.target)(error);
     let point = inside.directory(Path::new(&mount.target)).map_err(|error| misfit(error, source, &mount.target))?;
     not_in_proc(&point, &source.to_string_lossy(), &mount.target)?;
