@@ -10,6 +10,13 @@ const WITH_VALUE: [(&str, Option<char>); 5] =
 /// Flags without one.
 const SWITCHES: [&str; 2] = ["tls", "tlsverify"];
 
+/// How docker's daemon runs containers and where it keeps their files: options of `run` and `create` there. Podman has them for
+/// all verbs, and a verb cannot have an option of its own that all have, so that all have them here, too.
+const OF_CONTAINERS: [&str; 2] = ["runtime", "storage-opt"];
+
+/// Values of `--runtime` that docker's own installation has, which are all one here.
+const RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
+
 /// Docker's letter for `--log-level`, which is known before a command alone.
 const LEVEL: &str = "level";
 
@@ -30,8 +37,10 @@ pub(crate) fn add_to(command: Command) -> Command {
         }
     });
     let switches = SWITCHES.map(|name| Arg::new(name).long(name).action(ArgAction::SetTrue).hide(true));
+    let of_containers = OF_CONTAINERS
+        .map(|name| Arg::new(name).long(name).value_name("string").action(ArgAction::Append).global(true).hide(true));
     let level = Arg::new(LEVEL).short('l').value_name("string").action(ArgAction::Set).hide(true);
-    command.args(with_value).args(switches).arg(level)
+    command.args(with_value).args(switches).args(of_containers).arg(level)
 }
 
 /// What `-l` says.
@@ -51,7 +60,14 @@ pub(crate) fn refusal(matches: &ArgMatches) -> Option<String> {
     };
     let elsewhere = last("host").filter(|host| !is_this_machine(host)).map(|host| refused("host", host));
     let contexts = || last("context").filter(|name| !["", "default"].contains(&name.as_str()));
-    elsewhere.or_else(|| contexts().map(|name| refused("context", name)))
+    let runtime = || last("runtime").filter(|name| !RUNTIMES.contains(&name.as_str()));
+    let other = |flag: &str, value: &str| {
+        format!("--{flag} {value:?} is not supported: dhow runs containers itself, with files in its own store")
+    };
+    elsewhere
+        .or_else(|| contexts().map(|name| refused("context", name)))
+        .or_else(|| runtime().map(|name| other("runtime", name)))
+        .or_else(|| last("storage-opt").map(|option| other("storage-opt", option)))
 }
 
 /// Whether a daemon of this address would be one of this machine, which dhow stands in for.
@@ -76,6 +92,7 @@ mod tests {
             "docker --host tcp://old:2375 --host=unix:///run/docker.sock",
             "docker -c default",
             "docker --context default",
+            "docker --runtime runc",
         ] {
             assert_eq!(refusal(&parsed(line)), None, "{line}");
         }
@@ -84,6 +101,8 @@ mod tests {
             ("docker --host=ssh://me@there", "--host \"ssh://me@there\""),
             ("docker -H 10.0.0.1", "--host \"10.0.0.1\""),
             ("docker -c there", "--context \"there\""),
+            ("docker --runtime crun", "--runtime \"crun\""),
+            ("docker --storage-opt size=1G", "--storage-opt \"size=1G\""),
         ] {
             let refusal = refusal(&parsed(line)).unwrap_or_default();
             assert!(refusal.starts_with(&format!("{flag} is not supported: ")), "{line}: {refusal}");

@@ -15,6 +15,8 @@ const PASSWD_BYTES_MAX: u64 = 16 << 20;
 pub(crate) struct Environment {
     /// `HOME`, else what the password file says.
     pub(crate) home: Option<PathBuf>,
+    /// `TMPDIR`, else `/tmp`.
+    pub(crate) scratch_directory: PathBuf,
     /// `XDG_DATA_HOME`, when it is an absolute path, as the XDG specification wants.
     pub(crate) data_home: Option<PathBuf>,
     /// `DHOW_ROOT`: the store.
@@ -69,6 +71,7 @@ impl Environment {
         let path = |name: &str| variable(name).map(PathBuf::from);
         Self {
             home: path("HOME").or_else(home_of_user),
+            scratch_directory: path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
             root: path("DHOW_ROOT"),
             docker_config: path("DOCKER_CONFIG"),

@@ -137,7 +137,10 @@ impl Failure {
 fn report(console: &Console, prefix: &str, error: &Error) {
     console.notice(format!("{prefix}{error}"));
     let way_out = match error.kind() {
-        Kind::NoSpace => Some("`dhow system df --disk` shows what takes space, `dhow image prune -a` frees some"),
+        // Not every path that is written is in the store.
+        Kind::NoSpace => Some(
+            "free space on that disk; of the store, `dhow system df --disk` shows what takes it and `dhow image prune -a` frees some",
+        ),
         _ => None,
     };
     if let Some(hint) = error.hint().or(way_out).filter(|_| console.shows_hints()) {

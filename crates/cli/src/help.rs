@@ -9,7 +9,7 @@ use crate::verb::Node;
 /// The help of a place on the command line, every line ended.
 pub(crate) fn render(personality: Personality, root: &Command, located: &Located) -> String {
     let command = located.command(root);
-    let mut sections = vec![usage(located, command), about(command)];
+    let mut sections = vec![usage(personality, located, command), about(command)];
     if let Some(paths) = located.nodes.last().map(|node| node.paths).filter(|paths| !paths.is_empty()) {
         let program = personality.program();
         let paths: Vec<String> = paths.iter().map(|path| format!("{program} {path}")).collect();
@@ -28,11 +28,15 @@ pub(crate) fn render(personality: Personality, root: &Command, located: &Located
     format!("\n{}\n", sections.join("\n\n"))
 }
 
-fn usage(located: &Located, command: &Command) -> String {
+fn usage(personality: Personality, located: &Located, command: &Command) -> String {
     let usage = located.usage(command);
-    let is_group = located.nodes.last().is_some_and(|node| !node.members().is_empty());
-    let command = if is_group { " COMMAND" } else { "" };
-    format!("Usage:  {usage}{command}")
+    let below = match located.nodes.last().filter(|node| !node.members().is_empty()) {
+        // What does something by itself needs no other word.
+        Some(node) if node.handle(personality).is_some() => " [COMMAND]",
+        Some(_) => " COMMAND",
+        None => "",
+    };
+    format!("Usage:  {usage}{below}")
 }
 
 fn about(command: &Command) -> String {
@@ -72,4 +76,21 @@ fn head(argument: &Arg) -> String {
     let value = argument.get_value_names().and_then(|names| names.first()).filter(|name| *name != "bool");
     let value = value.map(|name| format!(" {name}")).unwrap_or_default();
     format!("  {short}--{long}{value}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    #[test]
+    fn a_verb_with_others_below_it_needs_none_of_them() {
+        for (word, expected) in
+            [("serve", "Usage:  dhow serve [OPTIONS] [COMMAND]"), ("image", "Usage:  dhow image COMMAND")]
+        {
+            let located = Located::follow(Personality::Dhow, [word]);
+            let help = render(Personality::Dhow, &tree::root(Personality::Dhow), &located);
+            assert_eq!(help.lines().nth(1), Some(expected));
+        }
+    }
 }

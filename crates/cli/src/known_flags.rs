@@ -1,4 +1,4 @@
-//! Every flag about images that docker 28 and podman know is known here too: it is heeded, accepted where it changes nothing, or
+//! Every flag about images and containers that docker 28 and podman know is known here too: it is heeded, accepted where it changes nothing, or
 //! refused with a reason. None of them is told as a mistake of the user's.
 
 use clap::Command;
@@ -37,6 +37,58 @@ const DOCKER: &[(&str, &str)] = &[
     ("system df", "--format -v --verbose"),
     ("system prune", "-a --all --filter -f --force --volumes"),
     ("version", "-f --format"),
+    ("commit", "-a --author -c --change -m --message -p --pause"),
+    ("container diff", ""),
+    ("container inspect", "-f --format -s --size"),
+    ("container prune", "--filter -f --force"),
+    ("cp", "-a --archive -L --follow-link -q --quiet"),
+    (
+        "create",
+        "--add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop \
+         --cgroup-parent --cgroupns --cidfile --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period \
+         --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule \
+         --device-read-bps --device-read-iops --device-write-bps --device-write-iops --disable-content-trust --dns \
+         --dns-option --dns-search --domainname --entrypoint -e --env --env-file --expose --gpus --group-add \
+         --health-cmd --health-interval --health-retries --health-start-interval --health-start-period \
+         --health-timeout --hostname --init -i --interactive --io-maxbandwidth --io-maxiops --ip --ip6 --ipc \
+         --isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver --log-opt \
+         --mac-address -m --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network \
+         --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform \
+         --privileged -p --publish -P --publish-all --pull -q --quiet --read-only --restart --rm \
+         --security-opt --shm-size --stop-signal --stop-timeout --sysctl --tmpfs -t --tty --ulimit \
+         --use-api-socket -u --user --userns --uts -v --volume --volume-driver --volumes-from -w --workdir",
+    ),
+    ("diff", ""),
+    ("export", "-o --output"),
+    ("ps", "-a --all -f --filter --format -n --last -l --latest --no-trunc -q --quiet -s --size"),
+    ("rename", ""),
+    ("rm", "-f --force -l --link -v --volumes"),
+    (
+        "run",
+        "--add-host --annotation -a --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop \
+         --cgroup-parent --cgroupns --cidfile --cpu-count --cpu-percent --cpu-period --cpu-quota --cpu-rt-period \
+         --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems -d --detach --detach-keys --device \
+         --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops \
+         --disable-content-trust --dns --dns-option --dns-search --domainname --entrypoint -e --env --env-file \
+         --expose --gpus --group-add --health-cmd --health-interval --health-retries --health-start-interval \
+         --health-start-period --health-timeout --hostname --init -i --interactive --io-maxbandwidth --io-maxiops \
+         --ip --ip6 --ipc --isolation --kernel-memory -l --label --label-file --link --link-local-ip --log-driver \
+         --log-opt --mac-address -m --memory --memory-reservation --memory-swap --memory-swappiness --mount --name \
+         --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform \
+         --privileged -p --publish -P --publish-all --pull -q --quiet --read-only --restart --rm \
+         --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout --sysctl --tmpfs -t --tty \
+         --ulimit --use-api-socket -u --user --userns --uts -v --volume --volume-driver --volumes-from -w --workdir",
+    ),
+    ("start", "-a --attach --checkpoint --checkpoint-dir --detach-keys -i --interactive"),
+    (
+        "volume create",
+        "--availability -d --driver --group --label --limit-bytes -o --opt --required-bytes --scope --secret \
+         --sharing --topology-preferred --topology-required --type",
+    ),
+    ("volume inspect", "-f --format"),
+    ("volume ls", "--cluster -f --filter --format -q --quiet"),
+    ("volume prune", "-a --all --filter -f --force"),
+    ("volume rm", "-f --force"),
 ];
 
 /// From the help of podman 4.3.1, and what podman 5 has beside that.
@@ -47,7 +99,7 @@ const PODMAN: &[(&str, &str)] = &[
          --network-cmd-path --network-config-dir --noout -r --remote --root --runroot --runtime --runtime-flag --storage-driver \
          --storage-opt --syslog --tmpdir --url -v --version --volumepath",
     ),
-    ("diff", "--format"),
+    ("diff", "--format -l --latest"),
     ("history", "--format -H --human --no-trunc -q --quiet"),
     ("image diff", "--format"),
     ("image exists", ""),
@@ -105,6 +157,72 @@ const PODMAN: &[(&str, &str)] = &[
     ("system df", "--format -v --verbose"),
     ("system prune", "-a --all --build --external --filter -f --force --volumes"),
     ("version", "-f --format"),
+    (
+        "commit",
+        "-a --author -c --change -f --format --iidfile --include-volumes -m --message -p --pause -q --quiet -s \
+         --squash",
+    ),
+    ("container diff", "--format -l --latest"),
+    ("container exists", "--external"),
+    ("container inspect", "-f --format -l --latest -s --size"),
+    ("container prune", "--filter -f --force"),
+    ("cp", "-a --archive"),
+    ("cp", "-a --archive --overwrite"),
+    (
+        "create",
+        "--arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
+         --cap-drop --cgroup-conf --cgroup-parent --cgroupns --cgroups --chrootdirs --cidfile --conmon-pidfile \
+         --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems \
+         --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops \
+         --disable-content-trust --dns --dns-option --dns-search --entrypoint -e --env --env-file --env-host \
+         --env-merge --expose --gidmap --group-add --health-cmd --health-interval --health-on-failure \
+         --health-retries --health-start-period --health-timeout --hostname --hostuser --http-proxy --image-volume \
+         --init --init-ctr --init-path -i --interactive --ip --ip6 --ipc -l --label --label-file --log-driver \
+         --log-opt --mac-address -m --memory --memory-reservation --memory-swap --memory-swappiness --mount --name \
+         --network --network-alias --no-healthcheck --no-hosts --oom-kill-disable --oom-score-adj --passwd-entry \
+         --personality --pid --pidfile --pids-limit --platform --pod --pod-id-file --privileged -p --publish -P \
+         --publish-all --pull -q --quiet --read-only --read-only-tmpfs --replace --requires --restart --rm --rootfs \
+         --sdnotify --seccomp-policy --secret --security-opt --shm-size --stop-signal --stop-timeout --subgidname \
+         --subuidname --sysctl --systemd --timeout --tls-verify --tmpfs -t --tty --tz --uidmap --ulimit --umask \
+         --unsetenv --unsetenv-all -u --user --userns --uts -v --volume --volumes-from -w --workdir",
+    ),
+    ("export", "-o --output"),
+    ("mount", "-a --all --format -l --latest --no-trunc"),
+    (
+        "ps",
+        "-a --all --external -f --filter --format -n --last -l --latest --no-trunc --noheading --ns -p --pod -q \
+         --quiet -s --size --sort --sync -w --watch",
+    ),
+    ("rename", ""),
+    ("rm", "-a --all --cidfile --depend --filter -f --force -i --ignore -l --latest -t --time -v --volumes"),
+    (
+        "run",
+        "--arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
+         --cap-drop --cgroup-conf --cgroup-parent --cgroupns --cgroups --chrootdirs --cidfile --conmon-pidfile \
+         --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems \
+         -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops \
+         --device-write-bps --device-write-iops --disable-content-trust --dns --dns-option --dns-search --entrypoint \
+         -e --env --env-file --env-host --env-merge --expose --gidmap --group-add --health-cmd --health-interval \
+         --health-on-failure --health-retries --health-start-period --health-timeout --hostname --hostuser \
+         --http-proxy --image-volume --init --init-path -i --interactive --ip --ip6 --ipc -l --label --label-file \
+         --log-driver --log-opt --mac-address -m --memory --memory-reservation --memory-swap --memory-swappiness \
+         --mount --name --network --network-alias --no-healthcheck --no-hosts --oom-kill-disable --oom-score-adj \
+         --passwd --passwd-entry --personality --pid --pidfile --pids-limit --platform --pod --pod-id-file \
+         --preserve-fds --privileged -p --publish -P --publish-all --pull -q --quiet --read-only --read-only-tmpfs \
+         --replace --requires --restart --rm --rmi --rootfs --sdnotify --seccomp-policy --secret --security-opt \
+         --shm-size --sig-proxy --stop-signal --stop-timeout --subgidname --subuidname --sysctl --systemd --timeout \
+         --tls-verify --tmpfs -t --tty --tz --uidmap --ulimit --umask --unsetenv --unsetenv-all -u --user --userns \
+         --uts -v --volume --volumes-from -w --workdir",
+    ),
+    ("start", "--all -a --attach --detach-keys -f --filter -i --interactive -l --latest --sig-proxy"),
+    ("unmount", "-a --all -f --force -l --latest"),
+    ("unshare", "--rootless-netns"),
+    ("volume create", "--driver -l --label -o --opt"),
+    ("volume exists", ""),
+    ("volume inspect", "-a --all -f --format"),
+    ("volume ls", "-f --filter --format --noheading -q --quiet"),
+    ("volume prune", "--filter -f --force"),
+    ("volume rm", "-a --all -f --force -t --time"),
 ];
 
 /// The command at the end of the words.

@@ -79,6 +79,7 @@ fn internal(arguments: &[OsString]) -> Option<u8> {
     let (word, rest) = arguments.get(1..)?.split_first()?;
     let code = match word.to_str()? {
         dhow_ops::container::FIRST_PROCESS => dhow_ops::container::first_process(rest),
+        dhow_ops::container::END_OF_CONTAINER => dhow_ops::container::end_unwatched(rest),
         dhow_ops::container::user_namespace::MAP_USERS => {
             dhow_ops::container::user_namespace::map_users(rest, &environment::search_path())
         }
@@ -112,7 +113,7 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         let message = format!("--{flag} is not supported: dhow works on this machine and has no service to ask");
         return Err(Failure::Client(message));
     }
-    if let Some(message) = daemon_flags::refusal(&matches) {
+    if let Some(message) = daemon_flags::refusal(&matches).filter(|_| personality != Personality::Podman) {
         return Err(Failure::Client(message));
     }
     match tree::verb_of(personality, &matches) {

@@ -1,5 +1,6 @@
 //! What every verb is given: who calls, where things are, where to write.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
@@ -89,6 +90,7 @@ impl Session<'_> {
     fn handles(&self, network: &Network, who: Who, transfers: Transfers) -> Outcome<Context> {
         Ok(Context::new(Settings {
             store_root: self.store_root()?,
+            scratch_directory: self.environment.scratch_directory.clone(),
             credentials: self.credentials(network),
             who,
             tls_verify: network.tls_verify,
@@ -145,6 +147,22 @@ impl Session<'_> {
             return Err(refused(format!("the path of the store is not UTF-8: {root:?}")));
         }
         Ok(root)
+    }
+
+    /// Podman refuses a file of credentials that is not there, where it only reads it; to docker and skopeo that means no account.
+    ///
+    /// # Errors
+    /// In podman's words.
+    pub(crate) fn check_authfile(&self, network: &Network) -> Outcome {
+        let given = network.authfile.as_ref().or(self.environment.auth_file.as_ref());
+        let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(()) };
+        let is_missing = std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if self.personality != Personality::Podman || !is_missing {
+            return Ok(());
+        }
+        let verb = self.path.split_once(' ').map_or("", |(_, verb)| verb);
+        let step = if verb == "logout" || verb.starts_with("manifest") { "checking authfile: " } else { "" };
+        Err(Failure::Client(format!("{step}stat {}: no such file or directory", path.display())))
     }
 
     /// The file that podman keeps logins in, unless it is told another one.

@@ -2,9 +2,11 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::ParseIntError;
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use dhow_ops::strconv;
 
 use crate::errors::{FLAG_ERROR, Failure};
 use crate::personality::Personality;
@@ -33,7 +35,11 @@ pub(crate) fn explain(
             let value = text(error, ContextKind::InvalidValue);
             match error.source() {
                 Some(source) => {
-                    format!("invalid argument {value:?} for {:?} flag: {source}", spelling(&flag, command, root))
+                    let why = match source.downcast_ref::<ParseIntError>() {
+                        Some(error) => strconv::about_int(&value, error),
+                        None => source.to_string(),
+                    };
+                    format!("invalid argument {value:?} for {:?} flag: {why}", spelling(&flag, command, root))
                 }
                 None if !value.is_empty() => {
                     let known = values(error).join(", ");
@@ -118,5 +124,29 @@ fn spelling(flag: &str, command: &Command, root: &Command) -> String {
     match argument.and_then(|argument| argument.get_short()) {
         Some(letter) => format!("-{letter}, {name}"),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree;
+
+    #[test]
+    fn numbers_are_refused_in_go_s_words() {
+        let check = |arguments: &[&str], expected: &str| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            let located = Located::by_arguments(Personality::Docker, &arguments);
+            let error = tree::parse(Personality::Docker, &located, &arguments).expect_err("a mistake");
+            let root = tree::root(Personality::Docker);
+            let told = match explain(Personality::Docker, &error, &root, &located, &arguments) {
+                Failure::Usage { message, .. } => message,
+                other => format!("{other:?}"),
+            };
+            assert_eq!(told.lines().next(), Some(expected), "{arguments:?}");
+        };
+        let why = "strconv.ParseInt: parsing \"x\": invalid syntax";
+        check(&["search", "--limit", "x", "y"], &format!("invalid argument \"x\" for \"--limit\" flag: {why}"));
+        check(&["ps", "-n", "x"], &format!("invalid argument \"x\" for \"-n, --last\" flag: {why}"));
     }
 }

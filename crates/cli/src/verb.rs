@@ -3,6 +3,7 @@
 use clap::builder::TypedValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use dhow_ops::completion::Named;
+use dhow_ops::strconv::parse_bool;
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -361,15 +362,6 @@ pub(crate) fn like_pflag(argument: Arg) -> Arg {
         .value_parser(clap::builder::StringValueParser::new().try_map(|text| parse_bool(&text)))
 }
 
-/// Go's `strconv.ParseBool`.
-pub(crate) fn parse_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,12 +402,5 @@ mod tests {
         assert_eq!(message(Count::AtLeast(2), 1), "Error: requires at least 2 arg(s), only received 1");
         assert_eq!(message(Count::AtMost(1), 2), "Error: accepts at most 1 arg(s), received 2");
         assert_eq!(message(Count::Between(1, 2), 3), "Error: accepts between 1 and 2 arg(s), received 3");
-    }
-
-    #[test]
-    fn booleans_as_go_reads_them() {
-        assert_eq!(parse_bool("T"), Ok(true));
-        assert_eq!(parse_bool("0"), Ok(false));
-        assert_eq!(parse_bool("yes"), Err("strconv.ParseBool: parsing \"yes\": invalid syntax".to_owned()));
     }
 }

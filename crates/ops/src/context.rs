@@ -22,6 +22,8 @@ use crate::uploads::Notes;
 pub struct Settings {
     /// The store's directory.
     pub store_root: PathBuf,
+    /// Where files without a name go that a store cannot take that can only be read.
+    pub scratch_directory: PathBuf,
     /// Where credentials may be.
     pub credentials: Places,
     /// Who to be at registries in this run.
@@ -109,7 +111,9 @@ impl Context {
         if let Some(store) = self.store.get() {
             return Ok(store);
         }
-        let store = Store::open(&self.settings.store_root, &OpenOptions::default())?;
+        let scratch_directory = self.settings.scratch_directory.clone();
+        let options = OpenOptions { scratch_directory, ..OpenOptions::default() };
+        let store = Store::open(&self.settings.store_root, &options)?;
         Ok(self.store.get_or_init(|| store))
     }
 

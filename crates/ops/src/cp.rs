@@ -15,7 +15,17 @@ use crate::content_error::explain;
 use crate::context::Context;
 pub use crate::rootfs::Place;
 use crate::rootfs::RootFs;
-pub(crate) use arrive::{Moved, arrive, unpack};
+pub(crate) use arrive::{DIRECTORY_ONTO_FILE, Moved, arrive, unpack};
+
+/// What happens where a directory is copied to the name of another file, or another file to that of a directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clash {
+    /// Nothing is copied.
+    #[default]
+    Refused,
+    /// What is there gives way, a directory with all that is in it (podman's `cp --overwrite`).
+    Replaced,
+}
 
 /// What to copy.
 #[derive(Clone, Debug)]
@@ -26,6 +36,8 @@ pub struct Request {
     pub follow_link: bool,
     /// Keeps owners and devices, which takes root's rights; without it files belong to who copies.
     pub archive: bool,
+    /// What happens where kinds of files differ.
+    pub clash: Clash,
 }
 
 /// What was copied.
@@ -71,9 +83,9 @@ pub fn to_path(context: &Context, request: &Request, target: &Path) -> Result<Co
     let source = Source::open(context, request)?;
     let what =
         Moved { is_directory: source.node.is_directory(), contents_only: source.contents_only, name: &source.name };
-    let (root, name) = what.landing(target).map_err(Failed::Here)?;
+    let (root, name) = what.landing(target, context.naming()).map_err(Failed::Here)?;
     let owners = if request.archive { Owners::Keep(IdMap::default()) } else { Owners::Caller };
-    Ok(arrive(&root, owners, &format!("{target:?}"), |output| {
+    Ok(arrive(&root, owners, request.clash, &format!("{target:?}"), |output| {
         source.write((name != b".").then_some(name.as_slice()), output)
     })?)
 }

@@ -61,7 +61,7 @@ pub struct Row {
     pub created: Option<i64>,
     /// Bytes of its layers, uncompressed.
     pub size: u64,
-    /// Containers made from it.
+    /// Containers that use it.
     pub containers: u64,
     /// When it was last used, as `created`; only told when it was asked for.
     pub last_used: Option<i64>,

@@ -54,6 +54,7 @@ mod select;
 pub mod serve;
 pub mod settings;
 pub mod short_names;
+pub mod strconv;
 pub mod summary;
 pub mod sync;
 pub mod system;

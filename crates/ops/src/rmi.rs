@@ -6,7 +6,7 @@
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Digest, Platform, Reference, Repository};
-use dhow_store::{Container, Found, MatchedBy, Removal, Update};
+use dhow_store::{Container, Found, MatchedBy, NamesOf, Removal, Update};
 
 use crate::container;
 use crate::context::Context;
@@ -179,8 +179,7 @@ fn remove_platforms(update: &mut Update<'_>, name: &str, found: &Found, platform
 struct State<'a, 'u> {
     update: &'a mut Update<'u>,
     id: Digest,
-    tags: Vec<Reference>,
-    digests: Vec<(Repository, Digest)>,
+    names: NamesOf,
     containers: Vec<Container>,
     force: bool,
     removed: Vec<Removed>,
@@ -189,8 +188,7 @@ struct State<'a, 'u> {
 impl<'a, 'u> State<'a, 'u> {
     fn of(update: &'a mut Update<'u>, image_id: &Digest, force: bool) -> Result<Self> {
         Ok(Self {
-            tags: update.references_of(image_id)?,
-            digests: update.repo_digests_of(image_id)?,
+            names: update.names_of(image_id)?,
             containers: update.containers_of(image_id)?,
             id: image_id.clone(),
             update,
@@ -201,8 +199,8 @@ impl<'a, 'u> State<'a, 'u> {
 
     fn by_name(&mut self, name: &str, reference: &Reference) -> Outcome {
         if let Some(container) = self.containers.first()
-            && self.has_single_reference()
             && !self.force
+            && self.has_single_reference()?
         {
             let message = format!(
                 "conflict: unable to remove repository reference \"{name}\" (must force) - container {} is using its \
@@ -218,13 +216,12 @@ impl<'a, 'u> State<'a, 'u> {
         }
         // Digest names of a repository do not outlive its last tag.
         let repository = reference.repository();
-        if reference.digest().is_none() && !self.tags.iter().any(|tag| tag.repository() == repository) {
+        if reference.digest().is_none() && !self.names.has_tag_in(self.update, repository)? {
             self.untag_digests(repository)?;
         }
-        let is_named = !self.tags.is_empty() || !self.digests.is_empty();
         // Containers keep the image, without a name; forced, only those that run.
         let is_used = self.containers.iter().any(|container| container.is_running() || !self.force);
-        if !is_named && !is_used {
+        if !is_used && !self.is_named()? {
             self.delete()?;
         }
         Ok(std::mem::take(&mut self.removed))
@@ -234,7 +231,7 @@ impl<'a, 'u> State<'a, 'u> {
         if let Some(conflict) = self.running() {
             return Err(conflict);
         }
-        if !self.has_single_reference() && !self.force {
+        if !self.force && !self.has_single_reference()? {
             return Err(self.conflict("must be forced", "image is referenced in multiple repositories".to_owned()));
         }
         self.with_all_names()
@@ -251,7 +248,8 @@ impl<'a, 'u> State<'a, 'u> {
             let why = format!("image is being used by stopped container {}", stopped.short_id());
             return Err(self.conflict("must be forced", why));
         }
-        let names = names::in_order(self.tags.clone(), self.digests.clone());
+        let (tags, digests) = (self.update.references_of(&self.id)?, self.update.repo_digests_of(&self.id)?);
+        let names = names::in_order(tags, digests);
         names.iter().try_for_each(|name| self.untag(name))?;
         self.delete()?;
         Ok(std::mem::take(&mut self.removed))
@@ -268,37 +266,37 @@ impl<'a, 'u> State<'a, 'u> {
         Error::new(Kind::Conflict, format!("conflict: unable to delete {} ({how}) - {why}", self.id.short()))
     }
 
+    fn is_named(&self) -> Result<bool> {
+        let is_tagged = !self.names.some_tags(self.update, 1)?.is_empty();
+        Ok(is_tagged || !self.names.some_digests(self.update, 1)?.is_empty())
+    }
+
     /// Whether the image has at most one tag, and all its names are in one repository.
-    fn has_single_reference(&self) -> bool {
-        let repository = match self.tags.as_slice() {
-            [] => self.digests.first().map(|(repository, _)| repository),
-            [tag] => Some(tag.repository()),
-            _ => return false,
+    fn has_single_reference(&self) -> Result<bool> {
+        let repository = match self.names.some_tags(self.update, 2)?.as_slice() {
+            [] => match self.names.some_digests(self.update, 1)?.pop() {
+                Some((repository, _)) => repository,
+                None => return Ok(true),
+            },
+            [tag] => tag.repository().clone(),
+            _ => return Ok(false),
         };
-        self.digests.iter().all(|(other, _)| Some(other) == repository)
+        Ok(!self.names.has_digest_outside(self.update, &repository)?)
     }
 
     fn untag(&mut self, reference: &Reference) -> Result<()> {
         if let Some(digest) = reference.digest() {
             self.update.remove_repo_digest(reference.repository(), digest)?;
-            self.digests.retain(|(repository, found)| !(repository == reference.repository() && found == digest));
         } else {
             self.update.untag(reference)?;
-            self.tags.retain(|tag| tag != reference);
         }
         self.removed.push(Removed::Untagged(reference.clone()));
         Ok(())
     }
 
     fn untag_digests(&mut self, of: &Repository) -> Result<()> {
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.digests).into_iter().partition(|(repository, _)| repository == of);
-        self.digests = kept;
-        for (repository, digest) in gone {
-            self.update.remove_repo_digest(&repository, &digest)?;
-            self.removed.push(Removed::Untagged(Reference::from_digest(repository, digest)));
-        }
-        Ok(())
+        let digests = self.names.digests_in(self.update, of)?;
+        digests.into_iter().try_for_each(|digest| self.untag(&Reference::from_digest(of.clone(), digest)))
     }
 
     fn delete(&mut self) -> Result<()> {

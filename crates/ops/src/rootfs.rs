@@ -33,6 +33,11 @@ impl Place {
         Some(Self { image: image.to_owned(), path: text[image.len() + 1..].to_owned() })
     }
 
+    /// As [`Place::parse`]; an image alone is its root directory.
+    pub fn or_root(text: &str) -> Self {
+        Self::parse(text).unwrap_or_else(|| Self { image: text.to_owned(), path: "/".to_owned() })
+    }
+
     /// As [`Place::parse`].
     ///
     /// # Errors
@@ -87,11 +92,12 @@ impl RootFs {
     /// As [`RootFs::open`].
     pub(crate) fn look_for(context: &Context, place: &Place, follow_last: bool, wants_content: bool) -> Result<Self> {
         let path = place.path.as_bytes();
-        if wants_content && path.iter().all(|byte| matches!(byte, b'/' | b'.')) {
-            // All of it.
-            return Self::open(context, &place.image);
-        }
-        let keep = if wants_content { Keep::Path(path.to_vec()) } else { Keep::Nothing };
+        let keep = match (wants_content, path.iter().all(|byte| matches!(byte, b'/' | b'.'))) {
+            (false, _) => Keep::Nothing,
+            (true, false) => Keep::Path(path.to_vec()),
+            (true, true) if context.store()?.is_writable() => return Self::open(context, &place.image),
+            (true, true) => Keep::Everything,
+        };
         let is_enough = |topmost: &Union<File>| {
             let found = topmost.resolve(path, follow_last);
             // What a directory holds, and is, the layers below may say as well.

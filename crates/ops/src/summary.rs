@@ -27,7 +27,7 @@ pub struct Summary {
     pub size: u64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Containers made from it.
+    /// Containers that use it.
     pub containers: u64,
 }
 

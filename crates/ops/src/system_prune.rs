@@ -1,9 +1,12 @@
 //! `system prune`: removes what nothing uses, of every kind that there is.
 
-use dhow_base::Result;
-use dhow_store::{BuildRecord, ContainerRecord, Labels, Update, Volume};
+use std::collections::BTreeMap;
 
-use crate::container;
+use dhow_base::Result;
+use dhow_base::fs::FileLock;
+use dhow_store::{BuildRecord, ContainerRecord, Labels, Store, Update, Volume};
+
+use crate::container::{self, Turn};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, now, parse_past, unknown};
@@ -52,10 +55,13 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
         return preview(context, request, &tests, &images);
     }
     let given_up_bytes = store.make_room();
-    let mut everything = store.update(|update| remove_rows(update, request, &tests))?;
+    let held = hold_stopped(store, &tests)?;
+    let _lock = if request.volumes { Some(container::change_volumes(store)?) } else { None };
+    let mut everything = store.update(|update| remove_rows(update, request, &tests, &|id| held.contains_key(id)))?;
     everything.reclaimed_bytes += given_up_bytes;
-    for container in &everything.containers {
-        everything.reclaimed_bytes += store.remove_directory("containers", container)?;
+    for (container, _lock) in held.iter().filter(|(_, lock)| lock.is_some()) {
+        everything.reclaimed_bytes += store.directory_use("containers", container);
+        container::discard(&container::directory(store, container)?)?;
     }
     for volume in &everything.volumes {
         everything.reclaimed_bytes += store.remove_directory("volumes", volume)?;
@@ -63,11 +69,26 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     Ok(everything.and(prune::prune(context, &images)?))
 }
 
+/// The containers to remove, which are not mounted any more, and their locks; none for one without a directory, which a power cut brought
+/// back. One that somebody works in is left alone.
+fn hold_stopped(store: &Store, tests: &Tests) -> Result<BTreeMap<String, Option<FileLock>>> {
+    let mut held = BTreeMap::new();
+    for record in store.containers()?.into_iter().filter(|record| tests.take_container(record)) {
+        let is_there = container::directory(store, &record.container.id)?.exists();
+        let lock = if is_there { Turn::take_now(store, &record)? } else { None };
+        if lock.is_some() || !is_there {
+            container::end_mount(store, &record.container.id)?;
+            held.insert(record.container.id, lock);
+        }
+    }
+    Ok(held)
+}
+
 /// What would be gone.
 fn preview(context: &Context, request: &Request, tests: &Tests, images: &prune::Request) -> Result<Everything> {
     let store = context.store()?;
     let (mut everything, left) =
-        store.rehearse(|update| Ok((remove_rows(update, request, tests)?, update.images()?)))?;
+        store.rehearse(|update| Ok((remove_rows(update, request, tests, &|_| true)?, update.images()?)))?;
     let bytes_of =
         |kind: &str, names: &[String]| -> u64 { names.iter().map(|name| store.directory_use(kind, name)).sum() };
     everything.reclaimed_bytes += bytes_of("containers", &everything.containers);
@@ -76,10 +97,17 @@ fn preview(context: &Context, request: &Request, tests: &Tests, images: &prune::
     Ok(everything.and(gone))
 }
 
-/// Removes what is no image, as far as the database knows it. The build cache is gone with that; directories are not.
-fn remove_rows(update: &mut Update<'_>, request: &Request, tests: &Tests) -> Result<Everything> {
+/// Removes what is no image, as far as the database knows it, of containers those that may be. The build cache is gone with that;
+/// directories are not.
+fn remove_rows(
+    update: &mut Update<'_>,
+    request: &Request,
+    tests: &Tests,
+    may_go: &dyn Fn(&str) -> bool,
+) -> Result<Everything> {
     let mut everything = Everything::default();
-    for record in update.containers()?.into_iter().filter(|record| tests.take_container(record)) {
+    let goes = |record: &ContainerRecord| tests.take_container(record) && may_go(&record.container.id);
+    for record in update.containers()?.into_iter().filter(goes) {
         update.remove_container(&record.container.id)?;
         everything.containers.push(record.container.id);
     }

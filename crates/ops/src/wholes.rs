@@ -33,7 +33,7 @@ pub struct Whole {
     pub created: Option<i64>,
     /// Bytes of what is here of it, as it is stored.
     pub bytes: u64,
-    /// Whether there are containers made from any of it.
+    /// Whether a container uses any of it.
     pub in_use: bool,
     /// Its platforms, in the order of the index.
     pub platforms: Vec<Part>,
@@ -50,7 +50,7 @@ pub struct Part {
     pub is_here: bool,
     /// Bytes of what is here of it, as it is stored.
     pub bytes: u64,
-    /// Whether there are containers made from it.
+    /// Whether a container uses it.
     pub in_use: bool,
 }
 
@@ -64,7 +64,7 @@ pub fn list(context: &Context, request: &Request) -> Result<Vec<Whole>> {
         filter.and_reference(pattern)?;
     }
     let store = context.store()?;
-    let used: HashSet<Digest> = store.containers()?.into_iter().map(|record| record.image_id).collect();
+    let used = store.used_images()?;
     let images = filter.select(store, store.images()?)?;
     let images: HashMap<Digest, Image> = images.into_iter().map(|image| (image.id.clone(), image)).collect();
     let mut wholes = Vec::with_capacity(images.len());

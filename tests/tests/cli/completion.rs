@@ -146,7 +146,7 @@ fn zsh_completes() {
 fn candidates_for_any_shell() {
     let scene = stage();
     for (line, expected) in [
-        ("__completeNoDesc volume e", "exists\n:4\n"),
+        ("__completeNoDesc volume e", "exists\nexport\n:4\n"),
         ("__complete image unm", "unmount\tUnmount images\n:4\n"),
         ("__completeNoDesc rmi -f --no-such", ":4\n"),
         ("__completeNoDesc images --format js", ":4\n"),

@@ -317,12 +317,12 @@ fn a_truncated_view_is_no_loss() {
 }
 
 /// Something mounted, until it is dropped.
-struct Mounted(PathBuf);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
     /// `None` where this process may not mount.
     #[allow(clippy::print_stderr, reason = "a skipped test says why")]
-    fn new(target: &Path, commands: &[&[&str]]) -> Option<Self> {
+    pub(crate) fn new(target: &Path, commands: &[&[&str]]) -> Option<Self> {
         fs::create_dir_all(target).expect("a folder");
         let mut mounted = None;
         for arguments in commands {

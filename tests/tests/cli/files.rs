@@ -109,10 +109,11 @@ fn ls_shows_what_is_in_a_directory() {
     let failed = scene.dhow(&["ls", "acme/files:v1:/nope", "nope", "nope:/x"]);
     assert_snapshot!(failed.stderr, @r#"
     Could not find the file /nope in image acme/files:v1
-    "nope" is no path in an image
+    No such image: nope:latest
     No such image: nope:latest
     "#);
     assert_eq!(failed.code, 1);
+    assert_eq!(scene.must(&["ls", "acme/files:v1"]), scene.must(&["ls", "acme/files:v1:/"]), "an image alone");
 }
 
 #[test]

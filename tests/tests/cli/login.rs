@@ -2,9 +2,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads scratch files")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use dhow_testkit::registry::{Access, ScriptedRegistry};
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
+
+use super::nobody::Nobody;
 
 #[test]
 fn the_password_comes_from_standard_input() {
@@ -22,7 +28,7 @@ fn the_password_comes_from_standard_input() {
     https://docs.docker.com/go/credential-store/
     ");
     assert!(output.stderr.ends_with("/credential-store/\n\n"));
-    let file = std::fs::read(scene.path("docker-config/config.json")).expect("config.json");
+    let file = fs::read(scene.path("docker-config/config.json")).expect("config.json");
     assert_snapshot!(scene.shown(&file), @r#"
     {
     	"auths": {
@@ -109,7 +115,7 @@ fn logout_forgets() {
     Removing login credentials for [REGISTRY]
     ");
     assert_eq!(scene.dhow(&["logout", server.address()]).code, 0, "nothing to forget is no failure");
-    let file = std::fs::read_to_string(scene.path("docker-config/config.json")).expect("config.json");
+    let file = fs::read_to_string(scene.path("docker-config/config.json")).expect("config.json");
     assert!(!file.contains("Ym9i"), "{file}");
     assert_snapshot!(scene.dhow(&["logout"]), @r"
     exit 0
@@ -335,8 +341,8 @@ fn a_file_of_one_s_own_is_the_only_one() {
     let mut command = scene.command(&["pull", "--quiet", &name]);
     assert_eq!(scene.run(command.env("REGISTRY_AUTH_FILE", file)).code, 0);
     // Where podman has it, it is found without being named.
-    std::fs::create_dir_all(scene.path("run/containers")).expect("a folder");
-    std::fs::copy(&path, scene.path("run/containers/auth.json")).expect("a copy");
+    fs::create_dir_all(scene.path("run/containers")).expect("a folder");
+    fs::copy(&path, scene.path("run/containers/auth.json")).expect("a copy");
     assert_eq!(pull(&scene, &registry, &[]), (0, String::new()));
     assert_snapshot!(scene.dhow(&["logout", "--all", "--authfile", file]), @r"
     exit 0
@@ -344,8 +350,7 @@ fn a_file_of_one_s_own_is_the_only_one() {
     Removed login credentials for all registries
     ");
     assert_eq!(pull(&scene, &registry, &["--authfile", file]).0, 1);
-    std::fs::write(scene.path("run/containers/auth.json"), format!(r#"{{"auths":{{"{address}":{{}}}}}}"#))
-        .expect("a file");
+    fs::write(scene.path("run/containers/auth.json"), format!(r#"{{"auths":{{"{address}":{{}}}}}}"#)).expect("a file");
     assert_snapshot!(scene.dhow(&["logout", &address]), @r"
     exit 0
     [out]
@@ -432,4 +437,23 @@ fn the_environment_comes_before_all_files() {
     [err]
     cannot read "DOCKER_AUTH_CONFIG": not a JSON object (line 1, column 1)
     "#);
+}
+
+#[test]
+fn a_directory_of_root_s_where_podman_s_file_would_be_is_no_news() {
+    let Some(nobody) = Nobody::new() else { return };
+    let directory = nobody.path("runtime/containers");
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::write(directory.join("auth.json"), "{}").expect("a file");
+    let allow = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    allow(&directory.join("auth.json"), 0o600);
+    let warns = || {
+        let mut pull = nobody.command(&["pull", "127.0.0.1:1/x"]);
+        let output = pull.env("XDG_RUNTIME_DIR", nobody.path("runtime")).output().expect("setpriv");
+        String::from_utf8_lossy(&output.stderr).contains("auth.json\": permission denied; its credentials are not used")
+    };
+    allow(&directory, 0o755);
+    assert!(warns(), "a file that is there");
+    allow(&directory, 0o700);
+    assert!(!warns());
 }

@@ -189,3 +189,25 @@ fn searching() {
         assert_eq!((said.code, said.stderr.trim_end()), (1, expected), "{arguments:?}");
     }
 }
+
+/// Podman's `search --list-tags`; of templates it takes no notice there.
+#[test]
+fn tags_are_listed_by_podman_s_search() {
+    let (scene, server, _) = published();
+    let web = server.name("acme/web");
+    let list = |options: &[&str]| {
+        let said = scene.podman(&[&["search", "--list-tags"], options].concat());
+        (said.code, format!("{}{}", said.stdout, said.stderr))
+    };
+    let rows = |text: &str| -> Vec<Vec<String>> {
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let (code, table) = list(&["--format", "{{.ID}}", &format!("docker://{web}:v2")]);
+    assert_eq!((code, rows(&table)), (0, rows("NAME TAG\n[REGISTRY]/acme/web v1\n[REGISTRY]/acme/web v2")), "{table}");
+    let (code, json) = list(&["--format", "json", "--limit", "1", &web]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((code, json), (0, serde_json::json!([{ "Name": "[REGISTRY]/acme/web", "Tags": ["v1"] }])));
+    let refused = "Error: filters are not applicable to list tags result\n";
+    assert_eq!(list(&["--filter", "stars=1", &web]), (125, refused.to_owned()));
+    assert_eq!(list(&[&server.name("acme/nope")]).0, 125);
+}

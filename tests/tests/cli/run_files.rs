@@ -81,8 +81,20 @@ fn files_go_into_containers_and_out() {
     assert!(!changed.contains(".dhow-cp"), "{changed}");
     fails(&scene.dhow(&["cp", "one", "work:/nowhere/x"]), "Could not find the file /nowhere in container work");
     fails(&scene.dhow(&["cp", "work:/nope", "x"]), "Could not find the file /nope in container work");
+    // As it was named, also by a part of its ID.
+    let id = scene.must(&["inspect", "--format", "{{.Id}}", "work"]);
+    let (id, short) = (id.trim_end(), &id[..12]);
+    fails(
+        &scene.dhow(&["cp", &format!("{id}:/nope"), "x"]),
+        &format!("Could not find the file /nope in container {id}"),
+    );
+    fails(
+        &scene.dhow(&["cp", "one", &format!("{short}:/no/x")]),
+        &format!("Could not find the file /no in container {short}"),
+    );
     fails(&scene.dhow(&["cp", "one", "nope:/x"]), "No such container: nope");
-    fails(&scene.dhow(&["cp", "work:/x", "work:/y"]), "copying between containers is not supported");
+    let refused = scene.dhow(&["--compat", "docker", "cp", "work:/x", "work:/y"]);
+    fails(&refused, "copying between containers is not supported");
     fails(&scene.dhow(&["cp", "folder", "work:/tmp/one"]), "cannot copy directory");
     fails(&scene.fed(&["cp", "-", "work:/tmp/one"], b""), "destination \"work:/tmp/one\" must be a directory");
     // A link that leads nowhere is followed, as docker follows it: not where a directory is to be there.
@@ -90,6 +102,8 @@ fn files_go_into_containers_and_out() {
     scene.must(&["cp", "link", "work:/tmp/link"]);
     let words = "cannot overwrite non-directory \"/tmp/link\" with directory \"/tmp\"";
     fails(&scene.dhow(&["cp", "folder", "work:/tmp/link/"]), words);
+    let words = format!("Error response from daemon: {words}");
+    fails(&scene.docker(&["cp", "folder", "work:/tmp/link/"]), &words);
     fails(&scene.dhow(&["cp", "one", "work:/tmp/link/"]), "no such directory");
     scene.must(&["cp", "folder", "work:/tmp/link"]);
     scene.must(&["cp", "work:/tmp/nowhere/sub/file", "-"]);

@@ -290,6 +290,20 @@ fn the_third_interruption_ends_what_heeds_none() {
     }
 }
 
+/// A privileged container has all that its caller has, whatever is said of single capabilities, and it says so.
+#[test]
+fn privileged_containers_have_what_the_caller_has() {
+    let Some(scene) = scene() else { return };
+    let own = fs::read_to_string("/proc/self/status").expect("a status");
+    let bounds = own.lines().find(|line| line.starts_with("CapBnd")).expect("capabilities");
+    let script = "grep -E '^(CapBnd|Seccomp):' /proc/self/status; mknod /made c 1 5 && head -c1 /made | wc -c; \
+                  test -c /dev/loop-control && echo devices; touch /proc/sys/kernel/hostname && grep -c ' /proc/' /proc/mounts";
+    let said = scene.dhow(&["run", "--rm", "--privileged", "--cap-drop", "ALL", "box", "sh", "-c", script]);
+    assert_eq!(said.stdout, format!("{bounds}\nSeccomp:\t0\n1\ndevices\n0\n"), "{}", said.stderr);
+    scene.must(&["create", "--name", "work", "--privileged", "box", "true"]);
+    assert_eq!(scene.must(&["inspect", "--format", "{{.HostConfig.Privileged}}", "work"]), "true\n");
+}
+
 /// What says something to an engine is refused with a sentence, what changes nothing here is accepted.
 #[test]
 fn options_for_an_engine_are_refused_or_idle() {
@@ -297,8 +311,9 @@ fn options_for_an_engine_are_refused_or_idle() {
     for (options, why) in [
         (&["-d"][..], "--detach is not supported: it is for a container engine"),
         (&["-p", "80:80"], "--publish is not supported: a container has this machine's network"),
-        (&["--restart", "always"], "--restart is not supported: it is for a container engine"),
-        (&["--privileged"], "--privileged is not supported: name what is needed with --cap-add"),
+        (&["--restart", "always"], "conflicting options: cannot specify both --restart and --rm"),
+        (&["--health-start-interval=-1s"], "--health-start-interval cannot be negative"),
+        (&["--health-interval=1x"], "invalid argument \"1x\" for \"--health-interval\" flag: time: unknown unit \"x\""),
         (&["--network", "mine"], "network \"mine\" is not supported: networks are for a container engine"),
         (&["--volumes-from", "x"], "--volumes-from is not supported: name the volumes with --volume"),
         (&["--ip", "1.2.3.4"], "--ip is not supported: networks are for a container engine"),
@@ -308,8 +323,12 @@ fn options_for_an_engine_are_refused_or_idle() {
             &["--ipc", "host", "--sysctl", "kernel.msgmax=1"],
             "sysctl \"kernel.msgmax\" is not allowed in the hosts ipc namespace",
         ),
-        (&["--pid", "host"], "--pid host is not supported: a container sees its own processes"),
-        (&["--ipc", "container:x"], "--ipc container:x is not supported: a container shares nothing with another one"),
+        (&["--ipc", "container:x"], "No such container: x"),
+        (&["--pid", "container:"], "invalid config provided: namespace mode container requires a value"),
+        (&["--uts", "ns:/nope"], "cannot find specified UTS namespace path: stat /nope: no such file or directory"),
+        (&["--network", "container:x"], "No such container: x"),
+        (&["--network", "container:x", "-p", "80"], "conflicting options: port publishing and the container type"),
+        (&["--cgroupns", "container:x"], "--cgroupns container:x is not supported: a container sees its own groups"),
         (&["--ipc", "odd"], "invalid IPC mode: odd"),
         (&["--uts", "odd"], "--uts: invalid UTS mode"),
         (&["--uts", "host", "-h", "own"], "conflicting options: hostname and the UTS mode"),
@@ -350,7 +369,12 @@ fn options_for_an_engine_are_refused_or_idle() {
         let transcript = scene.dhow(&[&["run", "--rm"], options, &["box", "true"]].concat());
         assert!(transcript.code == 125 && transcript.stderr.contains(why), "{options:?}: {transcript}");
     }
-    let idle = "--no-healthcheck --health-cmd x --health-retries 3 --log-driver none --log-opt a=b --stop-timeout 3 --detach-keys ctrl-x \
+    let kept = scene.dhow(&["create", "--restart", "always", "box", "true"]);
+    assert!(
+        kept.code != 0 && kept.stderr.contains("--restart is not supported: it is for a container engine"),
+        "{kept}"
+    );
+    let idle = "--health-cmd x --health-retries 3 --log-driver local --log-opt a=b --stop-timeout 3 --detach-keys ctrl-x \
                 --annotation a=b --expose 80 --restart no --ipc private --cgroupns private --uts= --pid= --restart= --disable-content-trust -a stdin -a stdout -a stderr --sig-proxy";
     says(&scene, &["--add-host", "up:host-gateway"], "grep up /etc/hosts", "127.0.0.1\tup\n");
     says(&scene, &["-v", "/tmp:/x", "-v", "/tmp:/x"], "echo once", "once\n");
@@ -415,6 +439,21 @@ fn what_is_hidden_is_as_told() {
     says(&scene, &options, &format!("{script} || true"), "0\n0\n0\n");
     let transcript = scene.dhow(&["--compat", "docker", "run", "--rm", "--security-opt", "mask=/data", "box", "true"]);
     assert!(transcript.stderr.contains("invalid --security-opt 2: \"mask=/data\""), "{transcript}");
+}
+
+/// Podman's `--personality`, which stays with the container.
+#[test]
+fn the_kernel_says_that_it_is_one_of_32_bits_to_whoever_wants_so() {
+    let Some(scene) = scene() else { return };
+    let said = scene.must(&["run", "--rm", "--personality", "LINUX", "box", "busybox", "uname", "-m"]);
+    assert_eq!(said.trim(), std::env::consts::ARCH);
+    scene.must(&["create", "--name", "old", "--personality", "LINUX32", "box", "busybox", "uname", "-m"]);
+    assert_ne!(scene.must(&["start", "-a", "old"]), said);
+    let refused = scene.podman(&["run", "--rm", "--personality", "odd", "box", "true"]);
+    assert_eq!(
+        (refused.code, refused.stderr.as_str()),
+        (125, "Error: invalid --personality \"odd\": there are \"LINUX\" and \"LINUX32\"\n")
+    );
 }
 
 /// A profile of system calls is kept with the container: the file may go.

@@ -204,7 +204,7 @@ fn podman_s_rm_chooses() {
     assert_eq!(podman(&["container", "exists", "one"]).0, 0);
     assert_eq!(podman(&["rm", "-l"]), (0, second, String::new()));
     assert_eq!(podman(&["rm", "--cidfile", "id", "-t", "3"]), (0, first, String::new()));
-    assert_eq!(podman(&["rm", "-l"]), (125, String::new(), "Error: no such container\n".to_owned()));
+    assert_eq!(podman(&["rm", "-l"]), (1, String::new(), "Error: no such container\n".to_owned()));
     fs::remove_file(scene.path("id")).expect("a file");
     let all = format!("{}{}", make("three"), scene.must(&["create", "--name", "four", "box"]));
     let (code, removed, _) = podman(&["rm", "-af"]);

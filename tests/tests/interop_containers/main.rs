@@ -2,10 +2,17 @@
 
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
+mod chosen;
+mod images;
+mod inspected;
 mod mounts;
+mod moved;
+mod options;
+mod privileged;
+mod together;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use dhow_testkit::peers::{self, Docker, Podman};
@@ -127,19 +134,20 @@ fn assert_equal_archives(docker: &Path, dhow: &Path) {
     assert!(ours.len() > 20, "{} members", ours.len());
 }
 
-fn pair(bench: &Bench) -> Option<Pair> {
-    let docker = peers::available(Docker::start(&bench.path("docker")))?;
-    let root = bench.path("root");
+/// An archive with files of many kinds and busybox.
+fn root_archive(bench: &Bench) -> PathBuf {
+    let (root, archive) = (bench.path("root"), bench.path("root.tar"));
     fs::create_dir(&root).expect("a folder");
     must(Command::new("sh").args(["-c", ROOT]).current_dir(&root));
-    must(
-        Command::new("tar")
-            .args(["--xattrs", "--sparse", "--format=pax", "-cf"])
-            .arg(bench.path("root.tar"))
-            .args(["-C"])
-            .arg(&root)
-            .arg("."),
-    );
+    let mut tar = Command::new("tar");
+    tar.args(["--xattrs", "--sparse", "--format=pax", "-cf"]).arg(&archive).arg("-C").arg(&root).arg(".");
+    must(&mut tar);
+    archive
+}
+
+fn pair(bench: &Bench) -> Option<Pair> {
+    let docker = peers::available(Docker::start(&bench.path("docker")))?;
+    root_archive(bench);
     Some(Pair { docker, dhow: bench.dhow("store") })
 }
 
@@ -211,7 +219,7 @@ fn files_are_copied_as_docker_copies_them() {
     let script = "chown -R 1234:1235 . && chmod 640 one && find . -exec touch -h -d @1700000000 {} +";
     must(Command::new("sh").args(["-c", script]).current_dir(&here));
     let file = |name: &str| here.join(name).to_string_lossy().into_owned();
-    let into: [(&[&str], &str, &str); 18] = [
+    let into: [(&[&str], &str, &str); 20] = [
         (&[], "one", "work:/tmp"),
         (&[], "one", "work:/tmp/renamed"),
         (&["-a"], "one", "work:/tmp/archived"),
@@ -227,6 +235,8 @@ fn files_are_copied_as_docker_copies_them() {
         (&[], "one", "work:/data/in-volume"),
         (&[], "one", "work:/nowhere/x"),
         (&[], "one", "work:/nowhere/"),
+        (&[], "one", "work:/no/such/"),
+        (&[], "folder", "work:/no/such/"),
         (&[], "folder", "work:/etc/passwd"),
         (&[], "folder/sub", "work:/tmp/one"),
         (&[], "none", "work:/tmp"),
@@ -293,7 +303,7 @@ fn told(output: &Output, volumes: &Path) -> (Option<i32>, String, String) {
 }
 
 /// Command lines of podman about volumes, and mistakes in those about containers, one after the other in one store.
-const VOLUMES_AND_MISTAKES: [&[&str]; 89] = [
+const VOLUMES_AND_MISTAKES: [&[&str]; 117] = [
     &["volume", "ls"],
     &["volume", "create", "alpha"],
     &["volume", "create", "alpha"],
@@ -344,6 +354,18 @@ const VOLUMES_AND_MISTAKES: [&[&str]; 89] = [
     &["create", "--cap-add", "nope", "box", "/true"],
     &["create", "--pull", "never", "absent", "/true"],
     &["create", "--pull", "odd", "box", "/true"],
+    &["create", "--pull", "never", "--os", "windows", "box", "/true"],
+    &["create", "--pull", "never", "--variant", "v9", "box", "/true"],
+    &["pull", "--authfile", "/nope", "localhost:1/x"],
+    &["push", "--authfile", "/nope", "box", "localhost:1/x"],
+    &["run", "--authfile", "/nope", "--rm", "box", "/true"],
+    &["search", "--authfile", "/nope", "localhost:1/x"],
+    &["logout", "--authfile", "/nope", "localhost:1"],
+    &["login", "--authfile", "/nope", "--get-login", "localhost:1"],
+    &["manifest", "push", "--authfile", "/nope", "box", "docker://localhost:1/x"],
+    &["manifest", "add", "--authfile", "/nope", "box", "box"],
+    &["create", "--platform", "linux/arm64", "--arch", "arm64", "box", "/true"],
+    &["run", "--platform", "linux/arm64", "--os", "linux", "box", "/true"],
     &["create", "-e", "=x", "box", "/true"],
     &["volume", "rm", "albert"],
     &["volume", "ls", "--filter", "dangling=false"],
@@ -361,7 +383,23 @@ const VOLUMES_AND_MISTAKES: [&[&str]; 89] = [
     &["create", "--label", "=", "box", "/true"],
     &["create", "--entrypoint", "", "box"],
     &["create", "--env-file", "/not/there", "box", "/true"],
+    &["create", "--network", "none", "--dns", "1.1.1.1", "box", "/true"],
+    &["create", "--network", "none", "--dns-search", "x.org", "box", "/true"],
+    &["create", "--network", "none", "--dns-option", "a", "box", "/true"],
+    &["create", "--isolation", "default", "box", "/true"],
+    &["create", "--cpu-count", "1", "box", "/true"],
+    &["create", "--cpu-percent", "1", "box", "/true"],
+    &["create", "--io-maxbandwidth", "1", "box", "/true"],
+    &["create", "--io-maxiops", "1", "box", "/true"],
+    &["create", "--link", "a", "box", "/true"],
+    &["create", "--link-local-ip", "1.2.3.4", "box", "/true"],
+    &["create", "--use-api-socket", "box", "/true"],
+    &["create", "--volume-driver", "x", "box", "/true"],
+    &["run", "--health-start-interval", "1s", "box", "/true"],
     &["ps", "--filter", "odd=x"],
+    &["ps", "--filter", "odd"],
+    &["ps", "--filter", "label"],
+    &["ps", "--filter", ""],
     &["ps", "-q", "--size"],
     &["ps", "--last", "x"],
     &["rm"],

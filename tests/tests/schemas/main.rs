@@ -13,7 +13,7 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 34] = [
+const WITHOUT: [(&str, &str); 38] = [
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),
@@ -44,10 +44,14 @@ const WITHOUT: [(&str, &str); 34] = [
     ("untag", "prints nothing"),
     ("volume create", "prints the name of the volume and nothing else"),
     ("volume exists", "prints nothing: its exit code is the answer"),
+    ("volume export", "writes an archive"),
+    ("volume import", "prints nothing"),
     ("volume inspect", "prints docker's document of a volume"),
     ("volume ls", "has docker's rows: `json`, or a template over them"),
+    ("volume mount", "prints where the files are and nothing else"),
     ("volume prune", "prints docker's text"),
     ("volume rm", "prints names, one a line"),
+    ("volume unmount", "prints the name of the volume and nothing else"),
 ];
 
 /// Verbs whose `--format` is about what they make, or over docker's own documents of containers and volumes.

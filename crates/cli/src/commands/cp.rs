@@ -6,12 +6,12 @@ use std::path::Path;
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
-use dhow_ops::container::{self, CopyOptions, Incoming, Record};
-use dhow_ops::cp::{self, Copied, Failed, Place, Request};
+use dhow_ops::container::{self, CopyOptions, InContainer, Incoming, Record};
+use dhow_ops::cp::{self, Clash, Copied, Failed, Place, Request};
 
 use super::cat::Raw;
 use super::container::machine_for;
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FLAG_ERROR, Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};
 use crate::personality::Personality;
@@ -29,6 +29,9 @@ pub(crate) struct Cp {
     /// Copy what SRC points to if it is a symbolic link
     #[arg(short = 'L', long)]
     follow_link: bool,
+    /// Let a directory take the place of another file, and another file that of a directory with all that is in it
+    #[arg(long)]
+    overwrite: bool,
     /// Do not say what was copied
     #[arg(short = 'q', long)]
     quiet: bool,
@@ -48,18 +51,35 @@ impl Verb for Cp {
     fn run(self, session: &Session<'_>) -> Outcome {
         let [source, target] = self.names.as_slice() else { return Ok(()) };
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
+        if self.overwrite && is_docker(session.personality) {
+            let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
+            let message = session.personality.about_flag("unknown flag: --overwrite", &usage, &session.path);
+            return Err(Failure::Usage { message, code: FLAG_ERROR });
+        }
         match (source.is_empty(), target.is_empty()) {
             (true, _) => return refuse("source can not be empty"),
             (_, true) => return refuse("destination can not be empty"),
             _ => {}
         }
         let context = session.local_context()?;
-        match (End::find(session.personality, &context, source)?, End::find(session.personality, &context, target)?) {
+        let ends =
+            (End::find(session.personality, &context, source)?, End::find(session.personality, &context, target)?);
+        if session.personality == Personality::Podman && (ends.0.has_no_path() || ends.1.has_no_path()) {
+            return refuse(&format!("invalid arguments {source:?}, {target:?}: you must specify paths"));
+        }
+        match ends {
             (End::Here, End::Here) if session.personality != Personality::Dhow => {
                 refuse("must specify at least one container source")
             }
             (End::Here, End::Here) => refuse("must specify at least one container source, or an image: IMAGE:/path"),
-            (End::Container(..), End::Container(..)) => refuse("copying between containers is not supported"),
+            (End::Container(..), End::Container(..)) if is_docker(session.personality) => {
+                refuse("copying between containers is not supported")
+            }
+            (End::Container(from, from_named, from_path), End::Container(to, to_named, to_path)) => {
+                let from = InContainer { record: &from, named: from_named, path: from_path };
+                let to = InContainer { record: &to, named: to_named, path: to_path };
+                self.between_containers(session, &context, from, to)
+            }
             (End::Image(_), End::Image(_)) => refuse("copying between images is not supported"),
             (_, End::Image(_)) => refuse("an image does not change: copying into one is not supported"),
             (End::Image(_), End::Container(..)) => refuse(
@@ -69,15 +89,19 @@ impl Verb for Cp {
                 refuse("--format needs a DEST_PATH: standard output is for the archive")
             }
             (End::Image(place), End::Here) => self.out_of_image(session, &context, place),
-            (End::Container(record, path), End::Here) => self.out_of_container(session, &context, &record, path),
-            (End::Here, End::Container(record, path)) => self.put_in_container(session, &context, &record, path),
+            (End::Container(record, named, path), End::Here) => {
+                self.out_of_container(session, &context, InContainer { record: &record, named, path })
+            }
+            (End::Here, End::Container(record, named, path)) => {
+                self.put_in_container(session, &context, InContainer { record: &record, named, path })
+            }
         }
     }
 }
 
 impl Cp {
     fn out_of_image(&self, session: &Session<'_>, context: &Context, source: Place) -> Outcome {
-        let request = Request { source, follow_link: self.follow_link, archive: self.archive };
+        let request = Request { source, follow_link: self.follow_link, archive: self.archive, clash: self.clash() };
         self.out(
             session,
             |output| cp::to_archive(context, &request, output),
@@ -85,19 +109,19 @@ impl Cp {
         )
     }
 
-    fn out_of_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
-        let machine = machine_for(session, record)?;
+    fn out_of_container(&self, session: &Session<'_>, context: &Context, from: InContainer<'_>) -> Outcome {
+        let machine = machine_for(session, from.record)?;
         let options = self.options(session.personality);
         self.out(
             session,
-            |output| container::copy_to_archive(context, record, machine, path, options, output),
-            |target| container::copy_to_path(context, record, machine, path, options, target),
+            |output| container::copy_to_archive(context, from, machine, options, output),
+            |target| container::copy_to_path(context, from, machine, options, target),
         )
     }
 
-    fn put_in_container(&self, session: &Session<'_>, context: &Context, record: &Record, path: &str) -> Outcome {
+    fn put_in_container(&self, session: &Session<'_>, context: &Context, to: InContainer<'_>) -> Outcome {
         let [source, target] = self.names.as_slice() else { return Ok(()) };
-        let machine = machine_for(session, record)?;
+        let machine = machine_for(session, to.record)?;
         // Podman's habit is -a.
         let archive = self.archive || session.personality == Personality::Podman;
         let options = CopyOptions { archive, ..self.options(session.personality) };
@@ -107,14 +131,47 @@ impl Cp {
             "-" => Incoming::Archive(&mut input),
             source => Incoming::Path(Path::new(source)),
         };
-        let copied = container::copy_into(context, record, machine, incoming, path, options);
+        let copied = container::copy_into(context, incoming, to, machine, options);
         self.conclude(session, &documents, copied, target)
+    }
+
+    fn between_containers(
+        &self,
+        session: &Session<'_>,
+        context: &Context,
+        from: InContainer<'_>,
+        to: InContainer<'_>,
+    ) -> Outcome {
+        let environment = &session.environment;
+        let is_same = from.record.container.id == to.record.container.id;
+        // Each container of an ordinary user that runs has a user namespace of its own, and nobody is in two.
+        if environment.user != 0 && environment.in_user_namespace.is_none() && !is_same {
+            let both_run = from.record.container.is_running() && to.record.container.is_running();
+            if both_run || container::kept_ids(from.record)? != container::kept_ids(to.record)? {
+                let message = "copying between containers of different user namespaces takes two steps: \
+                               cp CONTAINER:/path - | cp - CONTAINER:/path";
+                return Err(Failure::Client(message.to_owned()));
+            }
+        }
+        let one = if from.record.container.is_running() { from } else { to };
+        let machine = machine_for(session, one.record)?;
+        let options = CopyOptions {
+            archive: self.archive || session.personality == Personality::Podman,
+            ..self.options(session.personality)
+        };
+        let documents = self.documents.open(session.console);
+        let copied = container::copy_between(context, from, to, machine, options);
+        self.conclude(session, &documents, copied, &format!("{}:{}", to.named, to.path))
     }
 
     fn options(&self, personality: Personality) -> CopyOptions {
         // Podman follows the links that it is given, and has no word for it.
         let follow_link = self.follow_link || personality == Personality::Podman;
-        CopyOptions { follow_link, archive: self.archive }
+        CopyOptions { follow_link, archive: self.archive, clash: self.clash() }
+    }
+
+    fn clash(&self) -> Clash {
+        if self.overwrite { Clash::Replaced } else { Clash::Refused }
     }
 
     /// To the place that the user named: standard output, or a path of this machine.
@@ -168,17 +225,25 @@ impl Cp {
     }
 }
 
+fn is_docker(personality: Personality) -> bool {
+    matches!(personality, Personality::Docker | Personality::Docker29)
+}
+
 /// One end of a copy.
 enum End<'a> {
     /// A path of this machine, or `-`.
     Here,
-    /// A path in a container.
-    Container(Box<Record>, &'a str),
+    /// What a container was called, and a path in it.
+    Container(Box<Record>, &'a str, &'a str),
     /// A path in an image.
     Image(Place),
 }
 
 impl<'a> End<'a> {
+    fn has_no_path(&self) -> bool {
+        matches!(self, Self::Container(_, _, ""))
+    }
+
     /// What an operand stands for, by docker's rule: what has a `:` in it and does not begin like a path of this machine is of a container;
     /// if there is none of that name, of an image. Called as dhow, `web:1:/path` is of the image `web:1` also where a container is called `web`.
     fn find(personality: Personality, context: &Context, text: &'a str) -> Outcome<Self> {
@@ -198,7 +263,7 @@ impl<'a> End<'a> {
                     {
                         End::Image(place)
                     }
-                    _ => End::Container(Box::new(record), path),
+                    _ => End::Container(Box::new(record), name, path),
                 });
             }
             Err(error) if error.kind() == Kind::NotFound => error,

@@ -4,7 +4,7 @@ use clap::Args;
 use dhow_ops::ls::{self, FileEntry, Place};
 
 use super::targets;
-use crate::errors::{Failure, Outcome};
+use crate::errors::Outcome;
 use crate::format::document::{DocumentFormat, one_by_one};
 use crate::format::{schema, units};
 use crate::session::Session;
@@ -30,13 +30,13 @@ pub(crate) struct List {
     /// Accepted for the sake of habit: names that begin with a dot are always shown
     #[arg(short = 'a', long)]
     all: bool,
-    #[arg(value_name = "IMAGE:/PATH")]
+    #[arg(value_name = "IMAGE[:/PATH]")]
     names: Vec<String>,
 }
 
 impl Verb for List {
     const ABOUT: &'static str = "List the files of an image, without a container";
-    const OPERANDS: &'static str = "IMAGE:/PATH [IMAGE:/PATH...]";
+    const OPERANDS: &'static str = "IMAGE[:/PATH] [IMAGE[:/PATH]...]";
     const COUNT: Count = Count::AtLeast(1);
     const NAMES: Operands = Operands::Images;
 
@@ -49,16 +49,15 @@ impl Verb for List {
         let request = ls::Request { recursive: self.recursive, itself: self.directory, keep_link: self.long };
         let context = session.local_context()?;
         targets::each(&self.names, |name| {
-            let listed = Place::require(name).map_err(Failure::from).and_then(|place| {
-                one_by_one(|show| {
-                    ls::ls(&context, &place, request, |entry| {
-                        show(match documents.are_wanted() {
-                            true => documents.put(&schema::File::from(&entry)),
-                            false => {
-                                session.console.bytes(&self.line(&entry, self.recursive || self.directory));
-                                Ok(())
-                            }
-                        })
+            let place = Place::or_root(name);
+            let listed = one_by_one(|show| {
+                ls::ls(&context, &place, request, |entry| {
+                    show(match documents.are_wanted() {
+                        true => documents.put(&schema::File::from(&entry)),
+                        false => {
+                            session.console.bytes(&self.line(&entry, self.recursive || self.directory));
+                            Ok(())
+                        }
                     })
                 })
             });

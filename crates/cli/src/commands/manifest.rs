@@ -38,6 +38,11 @@ impl Reach {
         session.context(&self.network())
     }
 
+    /// As [`Session::check_authfile`].
+    pub(super) fn check_authfile(&self, session: &Session<'_>) -> Outcome {
+        session.check_authfile(&self.network)
+    }
+
     /// As [`Reach::context`], as whom the user wants to be at the registries.
     pub(super) fn context_as<'d>(
         &self,

@@ -99,7 +99,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
         .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
-    Node::verb::<container::Start>("start", &[], &["container start", "start"]),
+    Node::verb::<container::Start>("start", &[], &["container start", "start"]).in_podman::<podman::start::Start>(),
     Node::verb::<container::List>("ps", &[], PS).in_podman::<podman::ps::List>(),
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"])
@@ -160,17 +160,17 @@ const CONTAINER: &[Node] = &[
         .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
     Node::verb::<cp::Cp>("cp", &[], &["container cp", "cp"]),
-    Node::verb::<diff::Diff>("diff", &[], &[]),
+    Node::verb::<diff::Diff>("diff", &[], &[]).in_podman::<podman::diff::Diff>(),
     Node::verb::<podman::rm::Exists>("exists", &[], &[]),
     Node::verb::<export::Export>("export", &[], &[]),
-    Node::verb::<container::ContainerInspect>("inspect", &[], &[]),
+    Node::verb::<container::ContainerInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ContainerInspect>(),
     Node::verb::<container::List>("ls", &["list", "ps"], PS).in_podman::<podman::ps::List>(),
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
     Node::verb::<container::Prune>("prune", &[], &[]),
     Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]).in_podman::<podman::rm::Remove>(),
     Node::verb::<container::Rename>("rename", &[], &["container rename", "rename"]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
-    Node::verb::<container::Start>("start", &[], &["container start", "start"]),
+    Node::verb::<container::Start>("start", &[], &["container start", "start"]).in_podman::<podman::start::Start>(),
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"]),
     Node::verb::<container::Refused>("exec", &[], &[]).hide(),
     Node::verb::<container::Refused>("stop", &[], &[]).hide(),
@@ -226,10 +226,14 @@ const MANIFEST: &[Node] = &[
 const VOLUME: &[Node] = &[
     Node::verb::<volume::Create>("create", &[], &[]).in_podman::<podman::volume::Create>(),
     Node::verb::<podman::volume::Exists>("exists", &[], &[]),
+    Node::verb::<podman::volume::Export>("export", &[], &[]),
+    Node::verb::<podman::volume::Import>("import", &[], &[]),
     Node::verb::<volume::Inspect>("inspect", &[], &[]).in_podman::<podman::volume::Inspect>(),
     Node::verb::<volume::List>("ls", &["list"], &[]).in_podman::<podman::volume::List>(),
+    Node::verb::<podman::volume::Mount>("mount", &[], &[]),
     Node::verb::<volume::Prune>("prune", &[], &[]).in_podman::<podman::volume::Prune>(),
     Node::verb::<volume::Remove>("rm", &["remove"], &[]).in_podman::<podman::volume::Remove>(),
+    Node::verb::<podman::volume::Unmount>("unmount", &["umount"], &[]),
 ];
 
 const SYSTEM: &[Node] = &[

@@ -8,7 +8,7 @@ use dhow_base::Kind;
 use dhow_ops::pull::Policy;
 use dhow_ops::unpacking::Form;
 use dhow_ops::{Context, Platforms, pull, runtime, short_names};
-use dhow_spec::Reference;
+use dhow_spec::{Platform, Reference};
 
 use super::targets::{self, PlatformOptions};
 use super::transfers::Retries;
@@ -135,15 +135,11 @@ pub(super) fn for_container(
     session: &Session<'_>,
     network: &Network,
     image: &str,
-    platform: Option<&str>,
+    platform: Option<&Platform>,
     quiet: bool,
 ) -> Outcome {
     let context = session.context(network)?;
-    let platform = platform.or(session.environment.default_platform.as_deref());
-    let platforms = match targets::platform(platform)? {
-        Some(platform) => Platforms::These(vec![platform]),
-        None => Platforms::Default,
-    };
+    let platforms = platform.map_or(Platforms::Default, |platform| Platforms::These(vec![platform.clone()]));
     targets::reference(image)?;
     let wanted = wanted::wanted(session, &context, image, quiet)?;
     session.console.divert();

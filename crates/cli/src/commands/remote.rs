@@ -28,6 +28,7 @@ impl Reach {
         session: &Session<'_>,
         domains: impl IntoIterator<Item = &'d str>,
     ) -> Outcome<Context> {
+        session.check_authfile(&self.network)?;
         session.context_as(&self.network, &self.identity, domains)
     }
 }

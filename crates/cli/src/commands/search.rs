@@ -2,16 +2,22 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind};
+use dhow_ops::remote;
 use dhow_ops::search::{self, Hit, Request};
+use dhow_spec::Reference;
+use serde_json::json;
 
 use super::remote::{READ_ONLY, Reach, run};
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::text::ellipsis;
-use crate::format::{ListFormat, json};
+use crate::format::{ListFormat, json, podman};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
+
+/// How many are shown if nobody says.
+const LIMIT: usize = 25;
 
 /// Docker shows so much of a description, in display columns.
 const DESCRIPTION_COLUMNS: usize = 45;
@@ -38,11 +44,12 @@ pub(crate) struct Search {
     #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
     format: String,
     /// Show at most so many
-    #[arg(long, value_name = "int", default_value_t = 25)]
+    #[arg(long, value_name = "int", default_value_t = LIMIT)]
     limit: usize,
     /// Show whole descriptions
     #[arg(long)]
     no_trunc: bool,
+    /// List the tags of a repository, as podman has it
     #[arg(long, hide = true)]
     list_tags: bool,
     #[command(flatten)]
@@ -63,9 +70,7 @@ impl Verb for Search {
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some(term) = self.terms.first() else { return Ok(()) };
         if self.list_tags {
-            let program = session.personality.program();
-            let message = format!("--list-tags is not supported: `{program} tags {term}` lists tags");
-            return Err(Failure::Client(message));
+            return self.tags(session, term);
         }
         if !(1..=search::HITS_MAX).contains(&self.limit) {
             let message = format!("limit {} is outside the range of [1, {}]", self.limit, search::HITS_MAX);
@@ -100,6 +105,32 @@ impl Verb for Search {
 }
 
 impl Search {
+    /// Lists tags in the registry's order. Of `--format`, podman heeds "json" here alone.
+    fn tags(&self, session: &Session<'_>, term: &str) -> Outcome {
+        if !self.filter.is_empty() {
+            return Err(Failure::Client("filters are not applicable to list tags result".to_owned()));
+        }
+        let name = term.strip_prefix("docker://").unwrap_or(term);
+        let repository = Reference::parse(name).map_err(Error::from)?.repository().clone();
+        let context = self.reach.context(session, [repository.domain()])?;
+        let most = if self.limit == 0 { LIMIT } else { self.limit };
+        let tags = run(READ_ONLY, remote::tags(&context, &repository, Some(most)))?;
+        let name = repository.name();
+        session.console.text(match podman::is_json(&self.format) {
+            true => {
+                podman::indented(
+                    &[json!({ "Name": name, "Tags": tags.iter().map(ToString::to_string).collect::<Vec<_>>() })],
+                    "    ",
+                )? + "\n"
+            }
+            false => {
+                let rows: Vec<_> = tags.iter().map(|tag| vec![name.to_owned(), tag.as_str().to_owned()]).collect();
+                podman::table(&["NAME", "TAG"], rows, true)
+            }
+        });
+        Ok(())
+    }
+
     fn json(&self, hits: &[Hit]) -> Outcome<String> {
         let mut text = String::new();
         for hit in hits {

@@ -11,6 +11,7 @@ use dhow_ops::serve::{
     AccessLog, AccessSection, CacheSection, Configuration, ImmutableTags, Listening, Quota, Rule, Source, StoreOptions,
     TlsSection, TokenSection, UpstreamSection,
 };
+use dhow_ops::strconv::parse_bool;
 use dhow_ops::{runtime, serve};
 
 use crate::environment;
@@ -19,7 +20,7 @@ use crate::format::document::{DocumentFormat, Documents};
 use crate::format::schema;
 use crate::session::Session;
 use crate::signals::Signals;
-use crate::verb::{Count, Verb, parse_bool};
+use crate::verb::{Count, Verb};
 
 /// The arguments of `serve`. Each has a variable of the environment, and all but `--config-file` and `--format` a key in the file.
 #[derive(Args, Debug)]

@@ -16,6 +16,8 @@ const NOT_FOUND: u8 = 127;
 /// The arguments of `unshare`.
 #[derive(Args, Debug)]
 pub(crate) struct Unshare {
+    #[arg(long, hide = true)]
+    rootless_netns: bool,
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     words: Vec<String>,
 }
@@ -33,6 +35,10 @@ impl Verb for Unshare {
         let environment = &session.environment;
         if environment.user == 0 && environment.in_user_namespace.is_none() {
             return Err(Failure::Client("please use unshare with rootless".to_owned()));
+        }
+        if self.rootless_netns {
+            let message = "--rootless-netns is not supported: networks are for a container engine";
+            return Err(Failure::Client(message.to_owned()));
         }
         let words = match (self.words.is_empty(), &environment.shell) {
             (false, _) => self.words,

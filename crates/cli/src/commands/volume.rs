@@ -39,8 +39,59 @@ pub(crate) struct Create {
     name: Option<String>,
     #[arg(short, long, value_name = "map", hide = true)]
     opt: Vec<String>,
+    #[command(flatten)]
+    cluster: Cluster,
     #[arg(value_name = "VOLUME")]
     names: Vec<String>,
+}
+
+/// Docker's options for volumes of a cluster.
+#[derive(Args, Debug)]
+struct Cluster {
+    #[arg(long, value_name = "string", hide = true)]
+    availability: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    group: Option<String>,
+    #[arg(long, value_name = "bytes", hide = true)]
+    limit_bytes: Option<String>,
+    #[arg(long, value_name = "bytes", hide = true)]
+    required_bytes: Option<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    scope: Option<String>,
+    #[arg(long, value_name = "map", hide = true)]
+    secret: Vec<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    sharing: Option<String>,
+    #[arg(long, value_name = "list", hide = true)]
+    topology_preferred: Vec<String>,
+    #[arg(long, value_name = "list", hide = true)]
+    topology_required: Vec<String>,
+    #[arg(long, value_name = "string", hide = true)]
+    r#type: Option<String>,
+}
+
+impl Cluster {
+    fn refuse(&self) -> Outcome {
+        let given = [
+            ("availability", self.availability.is_some()),
+            ("group", self.group.is_some()),
+            ("limit-bytes", self.limit_bytes.is_some()),
+            ("required-bytes", self.required_bytes.is_some()),
+            ("scope", self.scope.is_some()),
+            ("secret", !self.secret.is_empty()),
+            ("sharing", self.sharing.is_some()),
+            ("topology-preferred", !self.topology_preferred.is_empty()),
+            ("topology-required", !self.topology_required.is_empty()),
+            ("type", self.r#type.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => {
+                let message = format!("--{flag} is not supported: it is for volumes of a cluster of container engines");
+                Err(Failure::Client(message))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Verb for Create {
@@ -67,6 +118,7 @@ impl Verb for Create {
                 format!("create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found");
             return Err(Error::new(Kind::NotFound, message).with_hint("there is the driver \"local\" only").into());
         }
+        self.cluster.refuse()?;
         if !self.opt.is_empty() {
             return Err(Failure::Client(OPTIONS_REFUSED.to_owned()));
         }
@@ -93,6 +145,9 @@ pub(super) fn labels(given: &[String]) -> BTreeMap<String, String> {
 /// The arguments of `volume ls`.
 #[derive(Args, Debug)]
 pub(crate) struct List {
+    /// Docker's way to ask for volumes of a cluster, of which there are none
+    #[arg(long, hide = true)]
+    cluster: bool,
     /// Show only what fits: "name", "label", "dangling", "driver"
     #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
     filter: Vec<filters::Given>,
@@ -153,6 +208,7 @@ impl List {
     /// The volumes that fit all filters.
     fn chosen(&self, session: &Session<'_>) -> Outcome<Vec<VolumeDetails>> {
         let mut volumes = container::volumes(&session.local_context()?)?;
+        volumes.retain(|_| !self.cluster);
         for (name, value) in filters::given(&self.filter) {
             match name.as_str() {
                 "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),

@@ -56,6 +56,14 @@ pub(crate) fn rfc3339(nanoseconds: i128) -> String {
     format!("{}{zone}", time.strftime("%Y-%m-%dT%H:%M:%S"))
 }
 
+/// A time as Go's `time.RFC3339Nano` writes it: with as many digits as it takes.
+pub(crate) fn rfc3339_nano(nanoseconds: i128, zone: TimeZone) -> String {
+    let Ok(time) = Timestamp::from_nanosecond(nanoseconds) else { return String::new() };
+    let time = time.to_zoned_datetime(zone);
+    let zone = if time.offset().is_zero() { "Z".to_owned() } else { time.strftime("%:z").to_string() };
+    format!("{}{zone}", time.strftime("%Y-%m-%dT%H:%M:%S%.f"))
+}
+
 fn zoned(nanoseconds: i128) -> Option<jiff::ZonedDateTime> {
     let seconds = i64::try_from(nanoseconds.div_euclid(SECOND)).ok()?;
     Some(Timestamp::from_second(seconds).ok()?.to_zoned_datetime(TimeZone::system()))
@@ -104,5 +112,20 @@ mod tests {
     #[test]
     fn ago_counts_from_now() {
         assert_eq!(ago(0, 30 * HOUR), "30 hours ago");
+    }
+
+    #[test]
+    fn times_have_as_many_digits_as_it_takes() {
+        let cases: [(i128, &str); 4] = [
+            (1_764_258_657_400_817_075, "2025-11-27T15:50:57.400817075Z"),
+            (1_764_258_657_400_000_000, "2025-11-27T15:50:57.4Z"),
+            (1_764_258_657_000_000_000, "2025-11-27T15:50:57Z"),
+            (0, "1970-01-01T00:00:00Z"),
+        ];
+        for (nanoseconds, expected) in cases {
+            assert_eq!(rfc3339_nano(nanoseconds, TimeZone::UTC), expected);
+        }
+        let east = TimeZone::fixed(jiff::tz::Offset::constant(5));
+        assert_eq!(rfc3339_nano(1_500_000_000, east), "1970-01-01T05:00:01.5+05:00");
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::mounts::MountKind;
 use super::pause::pause;
 use super::settings::Configuration;
-use super::{Record, directory, hold, running};
+use super::{Record, Turn, directory};
 use crate::context::Context;
 use crate::copy::{Family, renamed};
 use crate::import::{Content, changes, put, to_bytes};
@@ -55,8 +55,7 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let store = context.store()?;
     let directory = directory(store, &record.container.id)?;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    let is_running = record.container.is_running();
-    let _lock = if is_running { None } else { Some(hold(&directory, name)?) };
+    let turn = Turn::take(store, record, name)?;
     let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
     let command = config.cmd.clone();
     let mut config = changes::apply_to(context.naming(), config, &request.changes)?;
@@ -68,12 +67,9 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     let mut base = Base::read(store, record, request.family)?;
     let session = store.begin("commit")?;
     session.pin(&base.manifest)?;
-    let paused = match is_running && request.pause {
-        true => {
-            let process = running(&directory, name)?;
-            Some(pause(&directory, &process)?)
-        }
-        false => None,
+    let paused = match &turn {
+        Turn::Running(process) if request.pause => Some(pause(&directory, process)?),
+        _ => None,
     };
     let layer = write_layer(store, &directory.join("upper"));
     drop(paused);

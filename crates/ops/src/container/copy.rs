@@ -3,6 +3,7 @@
 //! A container's files change while they are copied, and links in them are its own: the root is opened once, and everything else is looked up
 //! beneath it.
 
+mod between;
 mod place;
 mod way;
 
@@ -21,9 +22,10 @@ use dhow_sandbox::container::user_in;
 
 use super::{Machine, Record};
 use crate::context::Context;
-use crate::cp::{Copied, Failed, Moved, arrive, unpack};
+use crate::cp::{Clash, Copied, Failed, Moved, arrive, unpack};
 use crate::naming::Naming;
-use place::{Access, Place, Target};
+pub use between::copy_between;
+use place::{Access, Place};
 use way::Way;
 
 /// How to copy.
@@ -33,6 +35,19 @@ pub struct CopyOptions {
     pub follow_link: bool,
     /// Out of a container: keeps owners and devices, which takes root's rights. Into it: files belong to the container's user.
     pub archive: bool,
+    /// What happens where kinds of files differ.
+    pub clash: Clash,
+}
+
+/// A path in a container.
+#[derive(Clone, Copy, Debug)]
+pub struct InContainer<'a> {
+    /// The container.
+    pub record: &'a Record,
+    /// What the user called the container, its ID or name; errors call it so too, as docker's and podman's do.
+    pub named: &'a str,
+    /// The path in it.
+    pub path: &'a str,
 }
 
 /// Where a copy into a container comes from.
@@ -49,14 +64,13 @@ pub enum Incoming<'a> {
 /// [`Kind::NotFound`] in docker's words when there is no such path; those of looking into the container and of writing.
 pub fn copy_to_archive(
     context: &Context,
-    record: &Record,
+    from: InContainer<'_>,
     machine: Machine,
-    path: &str,
     options: CopyOptions,
     output: &mut (dyn Write + Send),
 ) -> Result<Copied> {
-    let place = Place::open(context, record, machine, Access::Read)?;
-    let source = place.source(path, options.follow_link)?;
+    let place = Place::open(context, from, machine, Access::Read)?;
+    let source = place.source(from.path, options.follow_link)?;
     source.write((!source.contents_only).then_some(source.shown.as_slice()), DiffOptions::default(), output)
 }
 
@@ -66,33 +80,31 @@ pub fn copy_to_archive(
 /// As [`copy_to_archive`]; docker's for targets that do not fit.
 pub fn copy_to_path(
     context: &Context,
-    record: &Record,
+    from: InContainer<'_>,
     machine: Machine,
-    path: &str,
     options: CopyOptions,
     target: &Path,
 ) -> Result<Copied, Failed> {
-    let place = Place::open(context, record, machine, Access::Read)?;
-    let source = place.source(path, options.follow_link)?;
-    let (landing, name) = source.moved().landing(target).map_err(Failed::Here)?;
+    let place = Place::open(context, from, machine, Access::Read)?;
+    let source = place.source(from.path, options.follow_link)?;
+    let (landing, name) = source.moved().landing(target, context.naming()).map_err(Failed::Here)?;
     let owners = if options.archive && machine.may_own() { Owners::Keep(IdMap::default()) } else { Owners::Caller };
-    let copied = arrive(&landing, owners, &format!("{target:?}"), |output| {
+    let copied = arrive(&landing, owners, options.clash, &format!("{target:?}"), |output| {
         source.write((name != b".").then_some(name.as_slice()), DiffOptions::default(), output)
     });
     Ok(copied?)
 }
 
-/// Copies into a container: into the directory that is at `path`, else to that name.
+/// Copies into a container: into the directory that is at the path, else to that name.
 ///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words when the directory above is missing, [`Kind::Denied`] where the container can only be read; those of
 /// reading the source.
 pub fn copy_into(
     context: &Context,
-    record: &Record,
-    machine: Machine,
     source: Incoming<'_>,
-    path: &str,
+    to: InContainer<'_>,
+    machine: Machine,
     options: CopyOptions,
 ) -> Result<Copied, Failed> {
     let local = match source {
@@ -110,20 +122,14 @@ pub fn copy_into(
         }
         Incoming::Archive(_) => None,
     };
-    let place = Place::open(context, record, machine, Access::Write)?;
-    let shown = format!("{}:{path}", place.name);
-    let (landing, name) = match (&local, place.target(path)?) {
-        (None, Target { directory: Some(directory), .. }) => (directory, None),
-        (None, _) => {
-            let message = format!("destination {shown:?} must be a directory");
-            return Err(Failed::Here(Error::new(Kind::Invalid, message)));
-        }
-        (Some(local), target) => target.landing(local.moved()).map_err(Failed::Here)?,
+    let place = Place::open(context, to, machine, Access::Write)?;
+    let shown = format!("{}:{}", to.named, to.path);
+    let target = place.target(to.path)?;
+    let (landing, name) = match &local {
+        None => (target.landing_of_archive(&place, to.path, &shown)?, None),
+        Some(local) => target.landing(&place, to.path, local.moved())?,
     };
-    if landing.is_read_only().map_err(|error| Error::io(format_args!("cannot copy to {shown:?}"), error))? {
-        let what = if place.read_only { "container rootfs" } else { "mounted volume" };
-        return Err(Error::new(Kind::Denied, format!("{what} is marked read-only")).into());
-    }
+    check_writable(&place, &landing, &shown)?;
     let owners = if machine.may_own() { Owners::Keep(IdMap::default()) } else { Owners::Caller };
     match (source, local) {
         (Incoming::Archive(archive), _) => {
@@ -131,7 +137,7 @@ pub fn copy_into(
             let failed = |error| decode_error("cannot read the archive", error);
             let notes = Decoder::new(&mut counted, Limits::LAYER)
                 .map_err(failed)
-                .and_then(|archive| unpack(&landing, owners, archive))
+                .and_then(|archive| unpack(&landing, owners, options.clash, archive))
                 .map_err(|error| error.context(format_args!("cannot copy to {shown:?}")))?;
             Ok(Copied { files: 0, bytes: counted.bytes, notes })
         }
@@ -143,10 +149,21 @@ pub fn copy_into(
                 _ => None,
             };
             let diff = DiffOptions { owner, ..DiffOptions::default() };
-            Ok(arrive(&landing, owners, &format!("{shown:?}"), |output| local.write(name.as_deref(), diff, output))?)
+            Ok(arrive(&landing, owners, options.clash, &format!("{shown:?}"), |output| {
+                local.write(name.as_deref(), diff, output)
+            })?)
         }
         (Incoming::Path(_), None) => Err(Error::new(Kind::Internal, "a path was not opened").into()),
     }
+}
+
+/// Refuses a directory that can only be read, in docker's words.
+fn check_writable(place: &Place, landing: &Dir, shown: &str) -> Result<()> {
+    if !landing.is_read_only().map_err(|error| Error::io(format_args!("cannot copy to {shown:?}"), error))? {
+        return Ok(());
+    }
+    let what = if place.read_only { "container rootfs" } else { "mounted volume" };
+    Err(Error::new(Kind::Denied, format!("{what} is marked read-only")))
 }
 
 /// What is copied, in an open directory.

@@ -1,21 +1,23 @@
 //! `create`: a container's files and its record.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
+use dhow_base::beneath::{set_mode, set_owner};
 use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_for_everybody};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::erofs::{Attributes, Mtime};
 use dhow_sandbox::container::Habits;
 use dhow_spec::Digest;
-use dhow_store::{Container, ContainerState, Found, Ownership, Store, Update, Volume};
+use dhow_store::{Container, ContainerState, Found, Store, Update, Volume};
 use serde_json::json;
 
+use super::image_files::{dress, root_attributes};
 use super::mounts::{Dialect, Mount, MountKind};
 use super::names::{check_length, check_volume_name, is_name};
-use super::settings::{Configuration, ImageVolumes, Options, Settings, arguments, merged};
-use super::{KeptIds, Machine, directory, discard, hold, names, new_id, now, recover, remove_left};
+use super::run_config::{arguments, merged};
+use super::settings::{Configuration, ImageVolumes, Options, Settings};
+use super::turn::{hold_new, keep_volumes};
+use super::{Machine, directory, discard, joins, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::cp;
@@ -66,13 +68,17 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let id = new_id()?;
     config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
     let mut settings = Settings { kept_ids: machine.kept_ids, ..options.settings.clone() };
+    joins::resolve(naming, store, &mut settings)?;
+    if let Some((name, domain)) = joins::names(store, &settings)? {
+        (config.hostname, settings.domain_name) = (name, domain);
+    }
     if !options.volumes.is_empty() {
         config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
     }
     let wanted = config.volumes.iter().flat_map(|volumes| &volumes.0);
     add_image_volumes(&mut settings.mounts, wanted, options.image_volumes, settings.habits);
     for mount in &mut settings.mounts {
-        prepare_source(naming, mount)?;
+        prepare_source(context, mount)?;
     }
     settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
     let configuration = Configuration {
@@ -82,6 +88,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
         },
         command: arguments(&config),
         labels: config.labels.clone().unwrap_or_default(),
+        mounted_images: settings.mounts.iter().filter_map(|mount| mount.image.clone()).collect(),
         config,
         settings,
     };
@@ -91,10 +98,13 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     }
     remove_left(store)?;
     let directory = directory(store, &id)?;
-    let lock = hold(&directory, &id)?;
+    let lock = hold_new(store, &id)?;
+    let has_volumes = configuration.settings.mounts.iter().any(|mount| mount.kind == MountKind::Volume);
+    let volumes = if has_volumes { Some(keep_volumes(store)?) } else { None };
     let made = fill(context, &directory, &found, machine)
         .and_then(|()| fill_volumes(context, store, &configuration.settings.mounts, &found, machine))
         .and_then(|volumes| record(store, options, &id, &found, &configuration, state, &volumes));
+    drop(volumes);
     match made {
         Ok(name) => Ok(Made { id, name, lock }),
         Err(error) => {
@@ -106,7 +116,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
 
 /// Whoever may make devices could make one of the machine's where they work.
 fn check_devices(settings: &Settings, machine: Machine) -> Result<()> {
-    let may_make = settings.capabilities.numbers(settings.habits)?.contains(&MKNOD);
+    let may_make = settings.capabilities.numbers(settings.habits)?.contains(&MKNOD) && !settings.privileged;
     let has_devices = |mount: &&Mount| mount.kind == MountKind::Tmpfs && mount.manner.devices == Some(true);
     match settings.mounts.iter().find(has_devices) {
         Some(mount) if may_make && !machine.in_user_namespace => {
@@ -151,8 +161,9 @@ fn add_image_volumes<'v>(
     }
 }
 
-/// Gives volumes without a name one, and looks after what the machine has to bring.
-fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
+/// Gives volumes without a name one, and looks after what the machine and the store have to bring.
+fn prepare_source(context: &Context, mount: &mut Mount) -> Result<()> {
+    let naming = context.naming();
     let path = Path::new(&mount.source);
     match mount.kind {
         MountKind::Volume if mount.source.is_empty() => mount.source = new_id()?,
@@ -168,9 +179,33 @@ fn prepare_source(naming: Naming, mount: &mut Mount) -> Result<()> {
                 format!("invalid mount config for type \"bind\": bind source path does not exist: {}", mount.source);
             return Err(Error::new(Kind::Invalid, message));
         }
+        MountKind::Image => mount.image = Some(mounted_image(context, mount)?),
         _ => {}
     }
     Ok(())
+}
+
+/// The image that is to be mounted. Whatever becomes of its name, the container keeps it.
+///
+/// # Errors
+/// [`Kind::NotFound`] when it is not here, [`Kind::Invalid`] for what can be no name, both in each engine's words.
+pub fn mounted_image(context: &Context, mount: &Mount) -> Result<Digest> {
+    let found = context.find(&mount.source).map_err(|error| {
+        let error = match error.kind() {
+            Kind::NotFound => {
+                error.with_hint("an image that is to be mounted is not pulled by itself: `pull` brings it")
+            }
+            _ => error,
+        };
+        match context.naming() {
+            Naming::Podman => {
+                error.context(format_args!("creating image volume {:?}:{:?}", mount.source, mount.target))
+            }
+            Naming::Docker => error,
+        }
+    })?;
+    image_manifest(context.store()?, &found)?;
+    Ok(found.image_id)
 }
 
 /// Makes the directories of a container, and what is laid below them if it is not there yet.
@@ -179,51 +214,13 @@ fn fill(context: &Context, directory: &Path, found: &Found, machine: Machine) ->
     for name in DIRECTORIES {
         create_dir_all(&directory.join(name))?;
     }
-    let root = match machine.in_user_namespace {
-        true => {
-            // What it reads is not collected meanwhile.
-            let session = store.begin("create")?;
-            session.pin(&found.manifest)?;
-            tree_attributes(&tree(store, &found.image_id, directory, machine)?)?
-        }
-        false => {
-            let union = dhow_store::union(&store.unpack(&found.image_id)?);
-            union.attributes(&union.root()?)?
-        }
-    };
-    for name in ["stubs", "upper"] {
-        // The topmost directory says what the root is like.
-        let path = directory.join(name);
-        let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
-        let open = fs::File::open(&path).map_err(cannot)?;
-        if machine.may_own() {
-            set_owner(&open, root.uid, root.gid).map_err(cannot)?;
-        }
-        set_mode(&open, root.mode & 0o7777).map_err(cannot)?;
-        set_modified(&open, root.mtime.seconds, root.mtime.nanoseconds).map_err(cannot)?;
+    let session = machine.in_user_namespace.then(|| store.begin("create")).transpose()?;
+    if let Some(session) = &session {
+        // What it reads is not collected meanwhile.
+        session.pin(&found.manifest)?;
     }
-    Ok(())
-}
-
-/// The files of an image where nothing but directories can be laid over each other: a tree that all containers of the image share.
-pub(crate) fn tree(store: &Store, image_id: &Digest, directory: &Path, machine: Machine) -> Result<PathBuf> {
-    if store.config(image_id)?.rootfs.diff_ids.is_empty() {
-        return Ok(directory.join("lower"));
-    }
-    let ownership = match machine {
-        Machine { kept_ids: Some(KeptIds { uid, gid }), .. } => Ownership::KeptIds { uid, gid },
-        Machine { has_users: true, .. } => Ownership::Kept,
-        _ => Ownership::Caller,
-    };
-    Ok(store.unpack_tree(image_id, ownership)?.path)
-}
-
-/// What the root of a tree is like.
-fn tree_attributes(tree: &Path) -> Result<Attributes> {
-    let stat = Dir::open(tree).and_then(|tree| tree.stat());
-    let stat = stat.map_err(|error| Error::io(format_args!("cannot read {tree:?}"), error))?;
-    let mtime = Mtime { seconds: stat.modified.0, nanoseconds: stat.modified.1 };
-    Ok(Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime, xattrs: Vec::new() })
+    let root = root_attributes(store, &found.image_id, directory, machine)?;
+    ["stubs", "upper"].iter().try_for_each(|name| dress(&directory.join(name), &root, machine))
 }
 
 /// Makes the volumes that are not there yet, with what the image has in their place. Returns them.
@@ -272,6 +269,7 @@ fn copy_up(context: &Context, found: &Found, target: &str, data: &Path, machine:
         source: Place { path: format!("{}/.", place.path.trim_end_matches('/')), ..place },
         follow_link: true,
         archive: keeps,
+        clash: cp::Clash::Refused,
     };
     cp::to_path(context, &request, data).map_err(|failed| match failed {
         cp::Failed::Here(error) | cp::Failed::There(error) => error,
@@ -309,6 +307,8 @@ fn record(
         };
         let container = Container { id: id.to_owned(), name: Some(name.clone()), state };
         update.put_container(&container, &found.image_id)?;
+        // They are used from now on, and may have gone since they were found.
+        configuration.mounted_images.iter().try_for_each(|image| update.require_image(image))?;
         update.configure_container(id, &text)?;
         if state == ContainerState::Running {
             update.container_started(id, now())?;

@@ -6,8 +6,10 @@ use dhow_base::Result;
 use dhow_spec::config::RunConfig;
 use dhow_spec::{Digest, Platform};
 
-use super::mounts::MountKind;
-use super::settings::{Configuration, Settings, arguments};
+use super::joins::network_of;
+use super::mounts::{Mount, MountKind};
+use super::run_config::arguments;
+use super::settings::{Configuration, Settings};
 use super::{KeptIds, Record, directory, process, root};
 use crate::context::Context;
 use crate::select;
@@ -23,6 +25,8 @@ pub struct Details {
     pub settings: Settings,
     /// Where its files are.
     pub directory: PathBuf,
+    /// Where the files are that tell of its network.
+    pub network_directory: PathBuf,
     /// The number of its first process, if it runs.
     pub process: Option<u32>,
 }
@@ -35,8 +39,9 @@ pub fn details(context: &Context, record: &Record) -> Result<Details> {
     let store = context.store()?;
     let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
     let directory = directory(store, &record.container.id)?;
-    let process = process(&directory).map(|process| process.id).filter(|_| record.container.is_running());
-    Ok(Details { arguments: arguments(&config), config, settings, directory, process })
+    let process = process(&directory).map(|process| process.id()).filter(|_| record.container.is_running());
+    let (network_directory, _) = network_of(store, &record.container.id, &settings)?;
+    Ok(Details { arguments: arguments(&config), config, settings, directory, network_directory, process })
 }
 
 /// Whether it was made to be given input, and a terminal.
@@ -48,11 +53,19 @@ pub fn streams_of(record: &Record) -> Result<(bool, bool)> {
     Ok((config.open_stdin, config.tty))
 }
 
-/// Whether a container uses a volume, by its name or by the place where it is mounted.
+/// Whether a container uses the volume of a name.
 pub fn uses_volume(record: &Record, volume: &str) -> bool {
-    let mounts = Configuration::parse(&record.configuration).map(|configuration| configuration.settings.mounts);
-    let is_it = |mount: &super::Mount| mount.source == volume || mount.target == volume;
-    mounts.is_ok_and(|mounts| mounts.iter().any(|mount| mount.kind != MountKind::Device && is_it(mount)))
+    any_mount(record, |mount| mount.kind == MountKind::Volume && mount.source == volume)
+}
+
+/// Whether something is mounted in a container, by what it is called or by the place.
+pub fn has_mounted(record: &Record, what: &str) -> bool {
+    any_mount(record, |mount| mount.kind != MountKind::Device && (mount.source == what || mount.target == what))
+}
+
+fn any_mount(record: &Record, is_it: impl Fn(&Mount) -> bool) -> bool {
+    let configuration = Configuration::parse(&record.configuration);
+    configuration.is_ok_and(|configuration| configuration.settings.mounts.iter().any(is_it))
 }
 
 /// The directory of a volume's files.

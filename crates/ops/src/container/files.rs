@@ -1,9 +1,11 @@
-//! `diff` and `export` of containers: what they changed, and all of their files.
+//! Files of containers: what they changed (`diff`), how much that is, and all of them (`export`).
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::{fs, io};
 
 use dhow_base::beneath::{self, Dir, FileKind, Stat};
 use dhow_base::{Error, Result};
@@ -12,7 +14,7 @@ use dhow_layer::erofs::UnionNode;
 use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
-use super::{Machine, Record, directory, hold, running};
+use super::{Machine, Record, Turn, directory};
 use crate::context::Context;
 use crate::diff::Change;
 use crate::export::{Output, write_to};
@@ -164,19 +166,57 @@ pub fn export(context: &Context, record: &Record, machine: Machine, output: &Out
     let id = &record.container.id;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
     let directory = directory(store, id)?;
-    if record.container.is_running() {
-        let process = running(&directory, name)?;
-        let files = files_of_running(process.id, || process.is_there())?;
-        return write_to(output, &Dir::from(files), DiffOptions::default());
+    let (root, _lock) = Turn::open(store, record, name, |turn| match turn {
+        Turn::Running(process) => Ok((files_of_running(&process)?, None)),
+        Turn::Still(lock) => {
+            let files = files(store, record, &directory, machine)?;
+            let root = look(&Look {
+                files: &files,
+                mount_point: &directory.join("merged"),
+                mounts: &[],
+                read_only: true,
+                in_user_namespace: machine.in_user_namespace,
+            })?;
+            Ok((root, Some(lock)))
+        }
+    })?;
+    write_to(output, &Dir::from(root), DiffOptions::default())
+}
+
+/// Lengths of the files that a container made or changed, in bytes, each once, as docker and podman count them.
+pub fn changed_file_bytes(context: &Context, id: &str) -> u64 {
+    let upper = context.store().and_then(|store| Ok(directory(store, id)?.join("upper")));
+    upper.map_or(0, |upper| file_bytes(&upper))
+}
+
+/// Lengths of all files in a directory, those with several names counted once; what cannot be read counts nothing.
+fn file_bytes(top: &Path) -> u64 {
+    let (mut bytes, mut seen, mut left) = (0, BTreeSet::new(), vec![top.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => left.push(entry.path()),
+                Ok(metadata) if seen.insert(metadata.ino()) => bytes += metadata.len(),
+                _ => {}
+            }
+        }
     }
-    let _lock = hold(&directory, name)?;
-    let files = files(store, record, &directory, machine)?;
-    let look_at = Look {
-        files: &files,
-        mount_point: &directory.join("merged"),
-        mounts: &[],
-        read_only: true,
-        in_user_namespace: machine.in_user_namespace,
-    };
-    write_to(output, &Dir::from(look(&look_at)?), DiffOptions::default())
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+    fn lengths_of_files_are_counted_once() {
+        let folder = dhow_testkit::peers::scratch().expect("a folder");
+        fs::create_dir_all(folder.path().join("a/b")).expect("folders");
+        fs::write(folder.path().join("a/b/file"), [0; 1000]).expect("a file");
+        fs::hard_link(folder.path().join("a/b/file"), folder.path().join("again")).expect("a link");
+        std::os::unix::fs::symlink("four", folder.path().join("a/link")).expect("a link");
+        assert_eq!(file_bytes(folder.path()), 1004);
+        assert_eq!(file_bytes(&folder.path().join("not/there")), 0);
+    }
 }

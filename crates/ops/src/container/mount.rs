@@ -11,7 +11,7 @@ use dhow_sandbox::{is_mount_namespace_in_use, mount_points, sees_all_users, unmo
 use dhow_store::{ContainerMount, Store};
 
 use super::run::files;
-use super::{Machine, Record, directory, hold, recover, running};
+use super::{Machine, Record, Turn, directory, recover};
 use crate::context::Context;
 
 /// A container that is mounted.
@@ -31,31 +31,34 @@ pub struct MountedContainer {
 pub fn mount(context: &Context, record: &Record, machine: Machine) -> Result<PathBuf> {
     let store = context.store()?;
     let id = &record.container.id;
-    let mounts = store.change_mounts()?;
-    if let Some(path) = place(store, id)? {
-        let count = store.container_mount(id).map_or(0, |mount| mount.count);
-        mounts.note_container(id, count.saturating_add(1), machine.in_user_namespace)?;
-        return Ok(path);
-    }
-    // Before it is there: whatever becomes of this process, the mount is known.
-    mounts.note_container(id, 1, machine.in_user_namespace)?;
-    let point = store.container_mount_point(id)?;
-    let shown = show_at(store, record, machine, &point);
-    if shown.is_err() {
-        let _ = mounts.forget_container(id);
-    }
-    shown.map(|()| point)
+    let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
+    Turn::open(store, record, name, |turn| {
+        // After the container's own lock, as whoever removes it does.
+        let mounts = store.change_mounts()?;
+        if let Some(path) = place(store, id)? {
+            let count = store.container_mount(id).map_or(0, |mount| mount.count);
+            mounts.note_container(id, count.saturating_add(1), machine.in_user_namespace)?;
+            return Ok(path);
+        }
+        // Before it is there: whatever becomes of this process, the mount is known.
+        mounts.note_container(id, 1, machine.in_user_namespace)?;
+        let point = store.container_mount_point(id)?;
+        let shown = show_at(store, record, machine, turn, &point);
+        if shown.is_err() {
+            let _ = mounts.forget_container(id);
+        }
+        shown.map(|()| point)
+    })
 }
 
-fn show_at(store: &Store, record: &Record, machine: Machine, point: &Path) -> Result<()> {
-    let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    let directory = directory(store, &record.container.id)?;
-    if record.container.is_running() {
-        let process = running(&directory, name)?;
-        return show_running(process.id, || process.is_there(), point);
+fn show_at(store: &Store, record: &Record, machine: Machine, turn: Turn, point: &Path) -> Result<()> {
+    match turn {
+        Turn::Running(process) => show_running(&process, point),
+        Turn::Still(_lock) => {
+            let directory = directory(store, &record.container.id)?;
+            show(&files(store, record, &directory, machine)?, machine.in_user_namespace, point)
+        }
     }
-    let _lock = hold(&directory, name)?;
-    show(&files(store, record, &directory, machine)?, machine.in_user_namespace, point)
 }
 
 /// Unmounts a container: once, or with `force` however often it was mounted and even if it is in use. One that is not mounted is left alone.
@@ -66,6 +69,9 @@ pub fn unmount(context: &Context, record: &Record, force: bool) -> Result<()> {
     let store = context.store()?;
     let id = &record.container.id;
     let Some(known) = store.container_mount(id) else { return Ok(()) };
+    let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
+    // Whoever works in the container may do so by this mount.
+    let _turn = Turn::take(store, record, name)?;
     let mounts = store.change_mounts()?;
     let Some(path) = place(store, id)? else { return mounts.forget_container(id) };
     if known.count > 1 && !force {
@@ -145,7 +151,7 @@ pub fn forget_ended(context: &Context) -> Result<()> {
 ///
 /// # Errors
 /// As [`unmount`].
-pub(super) fn end(store: &Store, id: &str) -> Result<()> {
+pub(crate) fn end(store: &Store, id: &str) -> Result<()> {
     if store.container_mount(id).is_none() {
         return Ok(());
     }

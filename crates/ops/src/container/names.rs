@@ -1,8 +1,11 @@
-//! Names of containers and volumes: which there can be, and those of containers that nobody named: an adjective and a seafarer.
+//! Names and IDs of containers and volumes: which names there can be, those of containers that nobody named (an adjective and a seafarer),
+//! and IDs by chance.
+
+use std::fs::File;
+use std::io::Read;
 
 use dhow_base::{Error, Kind, Result};
 
-use super::random;
 use crate::naming::Naming;
 
 const ADJECTIVES: [&str; 64] = [
@@ -132,4 +135,21 @@ pub(crate) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// 64 hexadecimal characters by chance, of which the first twelve are no number: docker's IDs.
+pub(crate) fn new_id() -> Result<String> {
+    loop {
+        let id: String = random::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        if !id[..12].bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(id);
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| Error::io("cannot read /dev/urandom", error))?;
+    Ok(bytes)
 }

@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use dhow_base::fs::{FileLock, LockMode, read_limited, remove_file};
 use dhow_base::{Result, threads};
-use dhow_sandbox::container::{self, Paused, Stopped};
+use dhow_sandbox::container::{self, KnownProcess, Paused};
 
-use super::Process;
 use super::run::write_record;
 
 /// Longest record of stopped processes that is read, in bytes: one of 300,000.
@@ -44,10 +43,10 @@ impl Drop for Pause {
 /// # Errors
 /// [`dhow_base::Kind::Conflict`] when it has ended or something in it does not stand still; [`dhow_base::Kind::Unavailable`] when another command
 /// takes too long.
-pub(crate) fn pause(directory: &Path, first: &Process) -> Result<Pause> {
+pub(crate) fn pause(directory: &Path, first: &KnownProcess) -> Result<Pause> {
     let lock = FileLock::acquire(&lock_of(directory), LockMode::Exclusive, PATIENCE)?;
     let record = record_of(directory);
-    let paused = container::pause(first.id, || first.is_there(), &mut |stopped| write_record(&record, &stopped));
+    let paused = container::pause(first, &mut |stopped| write_record(&record, &stopped));
     if paused.is_err() {
         let _ = remove_file(&record);
     }
@@ -63,7 +62,7 @@ pub(crate) fn resume_left(directory: &Path) -> bool {
     }
     let Ok(Some(_lock)) = FileLock::try_acquire(&lock_of(directory), LockMode::Exclusive) else { return false };
     if let Ok(bytes) = read_limited(&record, RECORD_BYTES_MAX)
-        && let Ok(stopped) = serde_json::from_slice::<Vec<Stopped>>(&bytes)
+        && let Ok(stopped) = serde_json::from_slice::<Vec<KnownProcess>>(&bytes)
     {
         container::resume(&stopped);
     }

@@ -7,8 +7,8 @@ use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
 use dhow_store::Store;
 
-use super::mount::end as end_mount;
-use super::{Record, directory, discard, hold, kill, root};
+use super::turn::{TO_WORK, runs_now};
+use super::{Record, Turn, directory, discard, end_mount, kill, root};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, now, parse_past, unknown};
@@ -34,28 +34,38 @@ pub fn remove(context: &Context, record: &Record, options: RemoveOptions) -> Res
     let store = context.store()?;
     let id = &record.container.id;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    if record.container.is_running() && !options.force {
+    let running = || {
         let way_out = "stop the container before removing or force remove";
         let message = format!("cannot remove container \"{name}\": container is running: {way_out}");
-        return Err(Error::new(Kind::Conflict, message));
-    }
-    let directory = directory(store, id)?;
-    let _lock = if options.force { end(&directory, name)? } else { Some(hold(&directory, name)?) };
+        Error::new(Kind::Conflict, message)
+    };
+    let _lock = match options.force {
+        true => end(store, id, name)?,
+        // Not only once it has ended or is known to have begun.
+        false if record.container.is_running() => return Err(running()),
+        false => match Turn::take(store, record, name)? {
+            Turn::Still(lock) => Some(lock),
+            Turn::Running(_) => return Err(running()),
+        },
+    };
     forget(store, id, options.volumes)
 }
 
-/// Kills what runs and waits for whoever watches it. There is no lock when that one has removed the container (`run --rm`).
-fn end(directory: &std::path::Path, name: &str) -> Result<Option<FileLock>> {
+/// Kills what runs and waits for whoever watches it, or for whoever works in one that does not run. There is no lock when it was removed
+/// meanwhile (`run --rm`).
+fn end(store: &Store, id: &str, name: &str) -> Result<Option<FileLock>> {
+    let directory = directory(store, id)?;
     let begin = Instant::now();
-    dhow_base::fs::create_dir_all(directory)?;
+    dhow_base::fs::create_dir_all(&directory)?;
     loop {
         match FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             Ok(None) => {}
             ended => return ended,
         }
-        kill(directory);
-        if begin.elapsed() > PATIENCE {
+        kill(&directory);
+        let waited = begin.elapsed();
+        if waited > PATIENCE && (waited > TO_WORK || runs_now(store, id)? == Some(true)) {
             return Err(Error::new(Kind::Conflict, format!("cannot remove container \"{name}\": it does not end")));
         }
         sleep(Duration::from_millis(5));
@@ -117,15 +127,11 @@ pub fn prune(context: &Context, filters: &[Term]) -> Result<(Vec<String>, u64)> 
             continue;
         }
         let size = store.directory_use("containers", &record.container.id);
-        match remove(context, &record, RemoveOptions::default()) {
-            Ok(()) => {
-                bytes += size;
-                removed.push(record.container.id);
-            }
-            // Somebody has just begun to use it.
-            Err(error) if error.kind() == Kind::Conflict => {}
-            Err(error) => return Err(error),
-        }
+        // One that somebody works in is left alone.
+        let Some(_lock) = Turn::take_now(store, &record)? else { continue };
+        forget(store, &record.container.id, false)?;
+        bytes += size;
+        removed.push(record.container.id);
     }
     Ok((removed, bytes))
 }

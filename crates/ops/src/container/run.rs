@@ -1,22 +1,24 @@
 //! `run` and `start`: a container in the foreground.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, CallFilter, Ended, Group, Habits, Hiding, RootFiles, Spec, Stack, Streams, Ulimit, remove_groups,
+    self, CallFilter, Ended, Group, Hiding, ImageFiles, Inherited, RootFiles, Spec, Streams, Ulimit, remove_groups,
 };
-use dhow_spec::Digest;
-use dhow_store::{ContainerState, Store, UnpackedLayer};
+use dhow_store::{ContainerState, Store};
 use serde::Serialize;
 
-use super::create::{make, tree};
+use super::create::make;
+use super::image_files::image_files;
 use super::remove::{forget, forget_passing};
+use super::run_config::SEARCH_PATH;
 use super::run_mounts::mounts_of_run;
 use super::settings::{Configuration, Network, Options, Settings};
-use super::{KeptIds, Machine, Process, Record, directory, hold, now};
+use super::{KeptIds, Machine, Record, Turn, directory, joins, now};
 use crate::content_error::explain;
 use crate::context::Context;
 use crate::last_use;
@@ -29,12 +31,6 @@ const UMASK: u32 = 0o022;
 
 /// Bytes of `/dev/shm` when nobody says.
 const SHM_BYTES: u64 = 64 << 20;
-
-/// The search path of a container whose image has none, as with docker.
-const SEARCH_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Fewest layers that are mounted as one stack: making its file, once, is not worth it for fewer.
-const STACK_LAYERS_MIN: usize = 4;
 
 /// Where the control groups of a container that runs are on record.
 const GROUPS: &str = "groups";
@@ -81,7 +77,7 @@ pub fn run(
     let store = context.store()?;
     let id = container.id.clone();
     let record = find(store, &id)?;
-    let ran = witness.made(&id).and_then(|()| watch(store, &record, machine, streams, witness));
+    let ran = witness.made(&id).and_then(|()| watch(context, &record, machine, streams, witness));
     conclude(store, &id, ran, AtEnd::of(&record, options.settings.auto_remove), container.lock)
 }
 
@@ -98,14 +94,13 @@ pub fn start(
 ) -> Result<Run> {
     let store = context.store()?;
     let id = record.container.id.clone();
-    let directory = directory(store, &id)?;
-    if record.container.is_running() {
-        return Err(Error::new(Kind::Conflict, format!("container {} is running", record.container.short_id())));
-    }
-    let lock = hold(&directory, record.container.short_id())?;
+    let name = record.container.short_id();
+    let Turn::Still(lock) = Turn::take(store, record, name)? else {
+        return Err(Error::new(Kind::Conflict, format!("container {name} is running")));
+    };
     let configuration = Configuration::parse(&record.configuration)?;
     store.update(|update| update.container_started(&id, now()))?;
-    let ran = witness.made(&id).and_then(|()| watch(store, record, machine, streams, witness));
+    let ran = witness.made(&id).and_then(|()| watch(context, record, machine, streams, witness));
     conclude(store, &id, ran, AtEnd::of(record, configuration.settings.auto_remove), lock)
 }
 
@@ -155,22 +150,30 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileL
 }
 
 fn watch(
-    store: &Store,
+    context: &Context,
     record: &Record,
     machine: Machine,
     streams: Streams,
     witness: &mut dyn Witness,
 ) -> Result<Ended> {
+    let store = context.store()?;
     let id = &record.container.id;
     let directory = directory(store, id)?;
-    let configuration = Configuration::parse(&record.configuration)?;
+    let mut configuration = Configuration::parse(&record.configuration)?;
+    let joined = match joins::open(context.naming(), store, id, &configuration.settings.joins)? {
+        Ok(joined) => joined,
+        Err(failure) => return Ok(Ended::NotStarted(failure)),
+    };
+    if let Some((name, domain)) = joins::names(store, &configuration.settings)? {
+        (configuration.config.hostname, configuration.settings.domain_name) = (name, domain);
+    }
     let mut spec = spec(store, record, &configuration, &directory, machine)?;
     keep_score(&mut spec, machine, witness);
-    last_use::note(store, [&record.image_id]);
+    last_use::note(store, iter::once(&record.image_id).chain(&configuration.mounted_images));
     let group = limited(id, &configuration, &directory, witness)?;
-    let mut started = |process| write_record(&directory.join("process"), &Process::of(process));
-    let ended =
-        container::run(&spec, group.as_ref(), streams, &mut started, &|| super::pause::resume_in_time(&directory));
+    let mut started = |process| write_record(&directory.join("process"), &process);
+    let stopped = || super::pause::resume_in_time(&directory);
+    let ended = container::run(spec, &joined, group.as_ref(), streams, &mut started, &stopped);
     if let Some(group) = group {
         remove_groups(group.directories());
         let _ = remove_file(&directory.join(GROUPS));
@@ -188,24 +191,26 @@ fn keep_score(spec: &mut Spec, machine: Machine, witness: &mut dyn Witness) {
     }
 }
 
-/// The control group of a container with limits. Where it is stays on record until it is gone.
+/// The control group of a container with limits, or of one whose processes are among others. Where it is stays on record until it is gone.
 fn limited(
     id: &str,
     configuration: &Configuration,
     directory: &Path,
     witness: &mut dyn Witness,
 ) -> Result<Option<Group>> {
-    if configuration.settings.limits.are_none() {
+    let Settings { limits, .. } = &configuration.settings;
+    let is_among_others = configuration.settings.is_among_others();
+    if limits.are_none() && !is_among_others {
         return Ok(None);
     }
     remove_recorded_groups(directory);
-    let (group, notes) = Group::make(id, &configuration.settings.limits);
+    let (group, notes) = Group::make(id, limits, is_among_others);
     notes.iter().for_each(|note| witness.note(note));
     write_record(&directory.join(GROUPS), &group.directories())?;
     Ok(Some(group))
 }
 
-/// Removes the control groups that a watcher left which was killed.
+/// Removes the control groups that a watcher left which was killed, with what is in them.
 pub(crate) fn remove_recorded_groups(directory: &Path) {
     if let Ok(bytes) = read_limited(&directory.join(GROUPS), RECORD_BYTES_MAX)
         && let Ok(directories) = serde_json::from_slice::<Vec<PathBuf>>(&bytes)
@@ -231,7 +236,7 @@ fn spec(
         root: files(store, record, directory, machine)?,
         mount_point: directory.join("merged"),
         hostname: config.hostname.clone(),
-        arguments: super::settings::arguments(config),
+        arguments: super::run_config::arguments(config),
         environment: environment(configuration),
         user: config.user.clone(),
         groups: settings.groups.clone(),
@@ -239,20 +244,25 @@ fn spec(
         needs_working_directory: settings.needs_working_directory.then(|| record.container.id.clone()),
         terminal: config.tty,
         umask: settings.umask.unwrap_or(UMASK),
-        reaped: settings.init,
+        is_32_bit: settings.is_32_bit,
+        // Where others are, there is a first process already.
+        reaped: settings.init && !settings.is_among_others(),
         read_only: settings.read_only,
-        capabilities: settings.capabilities.numbers(settings.habits)?,
+        privileged: settings.privileged,
+        capabilities: settings.capability_numbers()?,
         ambient: settings.capabilities.ambient(settings.habits)?,
         no_new_privileges: settings.no_new_privileges,
         calls: match &settings.calls {
             _ if settings.unfiltered => CallFilter::Off,
             Some(profile) => CallFilter::Profile(profile.clone()),
+            None if settings.privileged => CallFilter::Off,
             None => CallFilter::Usual,
         },
         hiding: hiding(settings),
         process_options: settings.process_options.clone(),
         apparmor: settings.apparmor.clone(),
         shared: settings.shared,
+        joined: Inherited::default(),
         domain_name: settings.domain_name.clone(),
         sysctls: settings.sysctls.clone(),
         host_network: settings.network == Network::Host,
@@ -285,24 +295,16 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     let own = directory.join("lower");
     // Older programs put the files of the image beside a container that was made without root.
     let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
-    let explained = |error| explain(record.image_id.as_str(), error);
-    let mut stack = None;
-    let lower = match (has_own, machine.in_user_namespace) {
-        (true, _) => vec![own],
-        (false, true) => vec![tree(store, &record.image_id, directory, machine).map_err(explained)?],
-        (false, false) => {
-            let layers = store.unpack(&record.image_id).map_err(explained)?;
-            stack = stack_of(store, &record.image_id, &layers);
-            visible(&layers)?
-        }
+    let image = match has_own {
+        true => ImageFiles { lower: vec![own], lower_is_directory: true, stack: None },
+        false => image_files(store, &record.image_id, directory, machine)
+            .map_err(|error| explain(record.image_id.as_str(), error))?,
     };
     Ok(RootFiles {
-        lower,
-        lower_is_directory: has_own || machine.in_user_namespace,
+        image,
         stubs: directory.join("stubs"),
         habits: settings.habits,
         upper: directory.join("upper"),
-        stack,
         work: directory.join("work"),
         scratch: directory.join("scratch"),
         mounted: super::mount::place(store, &record.container.id)?,
@@ -319,26 +321,6 @@ fn check_namespace(record: &Record, kept: Option<KeptIds>, machine: Machine) -> 
         .with_hint("it was made with --userns keep-id, or this shell is `unshare`'s"))
 }
 
-/// All layers as one file system, where there are so many that it is worth it.
-fn stack_of(store: &Store, image_id: &Digest, layers: &[UnpackedLayer]) -> Option<Stack> {
-    if layers.len() < STACK_LAYERS_MIN {
-        return None;
-    }
-    let file = store.stack(image_id, layers)?;
-    Some(Stack { file, layers: layers.iter().map(|layer| layer.path.clone()).collect() })
-}
-
-/// The layers, without those that a layer above hides as a whole, which overlayfs would not see.
-fn visible(layers: &[UnpackedLayer]) -> Result<Vec<PathBuf>> {
-    let mut first = 0;
-    for (number, layer) in layers.iter().enumerate() {
-        if layer.image.is_opaque(&layer.image.root()?)? {
-            first = number;
-        }
-    }
-    Ok(layers[first..].iter().map(|layer| layer.path.clone()).collect())
-}
-
 /// What the program finds in its environment, in docker's order (moby `Container.CreateDaemonEnvironment`).
 fn environment(configuration: &Configuration) -> Vec<String> {
     let config = &configuration.config;
@@ -346,11 +328,10 @@ fn environment(configuration: &Configuration) -> Vec<String> {
     if config.tty {
         environment.push("TERM=xterm".to_owned());
     }
-    if configuration.settings.habits == Habits::Podman {
-        environment.push("container=podman".to_owned());
-    }
-    let is_unset = |name: &str| configuration.settings.unset.iter().any(|unset| unset == name);
-    environment.retain(|variable| variable.split_once('=').is_some_and(|(name, _)| !is_unset(name)));
+    environment.extend(configuration.settings.own_variable().map(str::to_owned));
+    // Podman takes away everything but this, and HOME.
+    let stays = |name: &str| name == "HOSTNAME" || !configuration.settings.is_unset(name);
+    environment.retain(|variable| variable.split_once('=').is_some_and(|(name, _)| stays(name)));
     for variable in config.env.iter().flatten() {
         let name = variable.split('=').next();
         match environment.iter_mut().find(|known| known.split('=').next() == name) {

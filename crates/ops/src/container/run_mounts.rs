@@ -5,19 +5,24 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::beneath::{Dir, set_mode, set_owner};
 use dhow_base::fs::{AtomicFile, Durability, create_dir_all, read_limited, remove_dir_all};
-use dhow_base::{Error, Result};
-use dhow_sandbox::container::{Habits, Manner, Memory, MountSource, MountSpec};
+use dhow_base::{Error, Kind, Result};
+use dhow_sandbox::container::{Changes, Habits, Manner, Memory, MountSource, MountSpec, NamespaceKind};
+use dhow_spec::Digest;
 use dhow_store::Store;
 
 use super::hosts;
+use super::image_files::{dress, image_files, root_attributes};
+use super::joins::{self, Other};
 use super::mounts::{Mount, MountKind};
 use super::settings::{Configuration, Network, SCRATCH};
 use super::{Machine, Record};
+use crate::content_error::explain;
 
 /// Longest `/etc/resolv.conf` or `/etc/hosts` of the machine that is taken over, in bytes.
 const MACHINE_FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Where the changes are that are laid over what is mounted; those of the last run, if it does not run.
+/// What single mounts need besides: where the changes are that are laid over them, and where images are mounted on the way. Of the last
+/// run, if it does not run.
 const OVERLAYS: &str = "overlays";
 
 /// Files below `/etc` that are made for each container.
@@ -35,12 +40,12 @@ pub(super) fn mounts_of_run(
     machine: Machine,
 ) -> Result<Vec<MountSpec>> {
     let settings = &configuration.settings;
-    let mut mounts = own_files(record, configuration, directory, machine)?;
+    let mut mounts = own_files(store, record, configuration, directory, machine)?;
     let _ = remove_dir_all(&directory.join(OVERLAYS));
+    let place = Place { store, directory, machine };
     for (number, mount) in settings.mounts.iter().enumerate() {
-        let spec = mount_spec(store, mount)?;
-        let changes = directory.join(OVERLAYS).join(number.to_string());
-        mounts.push(if mount.overlaid { overlaid(spec, &changes, machine)? } else { spec });
+        let spec = place.spec_of(number, mount)?;
+        mounts.push(if mount.overlaid { place.overlaid(number, mount, spec)? } else { spec });
     }
     if settings.read_only && settings.scratch_in_memory {
         let is_given = |target: &&str| settings.mounts.iter().any(|mount| mount.target == **target);
@@ -52,6 +57,7 @@ pub(super) fn mounts_of_run(
 
 /// The files that are made for each container: names of hosts and how to find others.
 fn own_files(
+    store: &Store,
     record: &Record,
     configuration: &Configuration,
     directory: &Path,
@@ -62,15 +68,25 @@ fn own_files(
     if let Some(zone) = &settings.time_zone {
         texts.push(("localtime", read_limited(&time_zone_file(zone), MACHINE_FILE_BYTES_MAX)?));
     }
-    if !settings.no_hosts {
+    let joins_network = matches!(settings.joins.get(&NamespaceKind::Network), Some(Other::Container(_)));
+    let mut sources = Vec::new();
+    if joins_network {
+        let (theirs, network) = joins::network_of(store, &record.container.id, settings)?;
+        // Podman gives a container hosts of its own where whose network it has has none.
+        let has_hosts = !settings.no_hosts && (settings.habits == Habits::Docker || network == Network::Host);
+        let names = ["hosts", "resolv.conf"].into_iter().filter(|name| *name != "hosts" || has_hosts);
+        sources.extend(names.map(|name| (name, theirs.join(name))).filter(|(_, path)| path.exists()));
+    }
+    if !settings.no_hosts && !sources.iter().any(|(name, _)| *name == "hosts") {
         let name = record.container.name.as_deref();
         texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name).into_bytes()));
     }
     // Podman leaves the image's where nobody can be asked.
-    if settings.network == Network::Host || settings.habits == Habits::Docker {
+    let can_ask = settings.network == Network::Host || settings.habits == Habits::Docker;
+    let has_theirs = joins_network && sources.iter().any(|(name, _)| *name == "resolv.conf");
+    if can_ask && !has_theirs {
         texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings).into_bytes()));
     }
-    let mut mounts = Vec::new();
     for (name, text) in texts {
         let path = directory.join(name);
         write_for_all(&path, &text)?;
@@ -78,6 +94,10 @@ fn own_files(
             let cannot = |error| Error::io(format_args!("cannot change {path:?}"), error);
             set_owner(File::open(&path).map_err(cannot)?, 0, 0).map_err(cannot)?;
         }
+        sources.push((name, path));
+    }
+    let mut mounts = Vec::new();
+    for (name, path) in sources {
         let target = format!("/etc/{name}");
         if settings.mounts.iter().any(|mount| mount.target == target) {
             continue;
@@ -111,9 +131,14 @@ fn machine_file(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What is mounted in a container that does not run, for who looks into it: volumes, what is there of the machine's files, and those that
-/// its last run had of its own.
-pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directory: &Path) -> Result<Vec<MountSpec>> {
+/// What is mounted in a container that does not run, for who looks into it: volumes, what is there of images and of the machine's files, and
+/// those that its last run had of its own.
+pub(crate) fn shown_mounts(
+    store: &Store,
+    configuration: &Configuration,
+    directory: &Path,
+    machine: Machine,
+) -> Result<Vec<MountSpec>> {
     let mut mounts = Vec::new();
     for name in OWN_FILES {
         let source = directory.join(name);
@@ -123,10 +148,20 @@ pub(crate) fn shown_mounts(store: &Store, configuration: &Configuration, directo
             mounts.push(MountSpec { target, what, read_only: false, manner: Manner::default() });
         }
     }
-    let is_shown = |mount: &&Mount| mount.kind != MountKind::Device && !mount.overlaid;
-    for mount in configuration.settings.mounts.iter().filter(is_shown) {
-        let spec = mount_spec(store, mount)?;
-        if matches!(&spec.what, MountSource::Bind { source, .. } | MountSource::Volume(source) if source.exists()) {
+    let is_shown = |mount: &Mount| mount.kind != MountKind::Device && !mount.overlaid;
+    let place = Place { store, directory, machine };
+    for (number, mount) in configuration.settings.mounts.iter().enumerate().filter(|(_, mount)| is_shown(mount)) {
+        let spec = match place.spec_of(number, mount) {
+            // An image that was removed by force.
+            Err(error) if error.kind() == Kind::NotFound => continue,
+            spec => spec?,
+        };
+        let is_there = match &spec.what {
+            MountSource::Bind { source, .. } | MountSource::Volume(source) => source.exists(),
+            MountSource::Image { .. } => true,
+            _ => false,
+        };
+        if is_there {
             mounts.retain(|other| other.target != spec.target);
             mounts.push(spec);
         }
@@ -140,36 +175,83 @@ fn outermost_first(mounts: &mut [MountSpec]) {
     mounts.sort_by_key(|mount| mount.target.matches('/').count());
 }
 
-fn mount_spec(store: &Store, mount: &Mount) -> Result<MountSpec> {
-    let what = match mount.kind {
-        MountKind::Bind => MountSource::Bind { source: PathBuf::from(&mount.source), recursive: !mount.manner.shallow },
-        MountKind::Volume => MountSource::Volume(super::volumes::data(store, &mount.source)?),
-        MountKind::Tmpfs => MountSource::Tmpfs(Memory {
-            options: mount.options.clone(),
-            executable: mount.executable,
-            gives_rights: mount.gives_rights,
-            filled: mount.filled,
-        }),
-        MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
-    };
-    Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only, manner: mount.manner.clone() })
+/// Where a container is that something is mounted in.
+struct Place<'a> {
+    store: &'a Store,
+    /// The container's directory.
+    directory: &'a Path,
+    machine: Machine,
 }
 
-/// The same with what is changed in a directory of its own, which begins as empty as the source is not.
-fn overlaid(spec: MountSpec, changes: &Path, machine: Machine) -> Result<MountSpec> {
-    let (MountSource::Bind { source, .. } | MountSource::Volume(source)) = spec.what else { return Ok(spec) };
-    let (upper, work) = (changes.join("upper"), changes.join("work"));
-    create_dir_all(&upper)?;
-    create_dir_all(&work)?;
-    // The topmost directory says what the root is like; an owner from outside of the namespace cannot be given.
+impl Place<'_> {
+    /// A directory for what one of the mounts needs beside its source.
+    fn beside(&self, number: usize) -> PathBuf {
+        self.directory.join(OVERLAYS).join(number.to_string())
+    }
+
+    /// As it is asked for, without what the container changes of it.
+    fn spec_of(&self, number: usize, mount: &Mount) -> Result<MountSpec> {
+        let what = match mount.kind {
+            MountKind::Bind => {
+                MountSource::Bind { source: PathBuf::from(&mount.source), recursive: !mount.manner.shallow }
+            }
+            MountKind::Volume => MountSource::Volume(super::volumes::data(self.store, &mount.source)?),
+            MountKind::Tmpfs => MountSource::Tmpfs(Memory {
+                options: mount.options.clone(),
+                executable: mount.executable,
+                gives_rights: mount.gives_rights,
+                filled: mount.filled,
+            }),
+            MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
+            MountKind::Image => {
+                let scratch = self.beside(number).join("scratch");
+                create_dir_all(&scratch)?;
+                let files = image_files(self.store, image_of(mount)?, self.directory, self.machine);
+                let files = files.map_err(|error| explain(&mount.source, error))?;
+                MountSource::Image { files, scratch, changes: None }
+            }
+        };
+        Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only, manner: mount.manner.clone() })
+    }
+
+    /// The same with what is changed in a directory of its own, which begins as empty as the source is not.
+    fn overlaid(&self, number: usize, mount: &Mount, spec: MountSpec) -> Result<MountSpec> {
+        let beside = self.beside(number);
+        let changes = Changes { upper: beside.join("upper"), work: beside.join("work") };
+        create_dir_all(&changes.upper)?;
+        create_dir_all(&changes.work)?;
+        let what = match spec.what {
+            MountSource::Bind { source, .. } | MountSource::Volume(source) => {
+                dress_as(&changes.upper, &source, self.machine)?;
+                MountSource::Overlaid { source, changes }
+            }
+            MountSource::Image { files, scratch, .. } => {
+                let root = root_attributes(self.store, image_of(mount)?, self.directory, self.machine)?;
+                dress(&changes.upper, &root, self.machine)?;
+                MountSource::Image { files, scratch, changes: Some(changes) }
+            }
+            what => what,
+        };
+        Ok(MountSpec { what, ..spec })
+    }
+}
+
+/// The topmost directory says what the root is like; an owner from outside of the namespace cannot be given.
+fn dress_as(upper: &Path, source: &Path, machine: Machine) -> Result<()> {
     let cannot = |error| Error::io(format_args!("cannot use {source:?}"), error);
-    let stat = Dir::open(&source).and_then(|source| source.stat()).map_err(cannot)?;
-    let open = File::open(&upper).map_err(cannot)?;
+    let stat = Dir::open(source).and_then(|source| source.stat()).map_err(cannot)?;
+    let open = File::open(upper).map_err(cannot)?;
     if machine.may_own() {
         let _ = set_owner(&open, stat.uid, stat.gid);
     }
-    set_mode(&open, stat.mode & 0o7777).map_err(cannot)?;
-    Ok(MountSpec { what: MountSource::Overlaid { source, upper, work }, ..spec })
+    set_mode(&open, stat.mode & 0o7777).map_err(cannot)
+}
+
+/// The image that is mounted: known since the container was made.
+fn image_of(mount: &Mount) -> Result<&Digest> {
+    let unknown =
+        || Error::new(Kind::Corrupt, format!("it is not on record which image is mounted at {:?}", mount.target));
+    mount.image.as_ref().ok_or_else(unknown)
 }
 
 /// Memory for what programs write on the way, with what the image has there.

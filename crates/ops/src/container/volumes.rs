@@ -10,7 +10,7 @@ use dhow_store::{Store, Volume};
 use serde_json::json;
 
 use super::names::{check_length, check_named};
-use super::{discard, new_id, now, root};
+use super::{change_volumes, discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, unknown};
@@ -97,6 +97,7 @@ pub fn volume(context: &Context, name: &str) -> Result<VolumeDetails> {
 pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
     let store = context.store()?;
     volume(context, name)?;
+    let _lock = change_volumes(store)?;
     let users = super::list(context)?;
     let users: Vec<&str> = users
         .iter()
@@ -129,6 +130,7 @@ pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<(
     }
     let store = context.store()?;
     super::recover(store)?;
+    let _lock = change_volumes(store)?;
     let gone = store.update(|update| {
         let mut gone = Vec::new();
         for volume in update.volumes()? {

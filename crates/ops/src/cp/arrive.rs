@@ -12,13 +12,17 @@ use dhow_base::{Error, Kind, Result, threads};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Note, Owners, Unpacker};
 
-use super::{Copied, merge};
+use super::{Clash, Copied, merge};
+use crate::naming::Naming;
 
 /// Bytes of an archive that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
 /// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
 const LINKS_MAX: u32 = 40;
+
+/// Podman's words for a directory that is copied to where a file is.
+pub(crate) const DIRECTORY_ONTO_FILE: &str = "destination must be a directory when copying a directory";
 
 /// What is copied, as far as it matters for where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +37,18 @@ pub(crate) struct Moved<'a> {
 
 impl Moved<'_> {
     /// The directory of this machine to work in, and the name that it gets there; `.` stands for what is in it alone.
-    pub(crate) fn landing(&self, target: &Path) -> Result<(Dir, Vec<u8>)> {
-        let (directory, name) = self.place(target)?;
+    pub(crate) fn landing(&self, target: &Path, naming: Naming) -> Result<(Dir, Vec<u8>)> {
+        let (directory, name) = self.place(target, naming)?;
         let opened = Dir::open(&directory);
         let opened = opened.map_err(|error| Error::io(format_args!("cannot copy to {directory:?}"), error))?;
         Ok((opened, name))
     }
 
-    fn place(&self, target: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    fn place(&self, target: &Path, naming: Naming) -> Result<(PathBuf, Vec<u8>)> {
+        let is_podman = naming == Naming::Podman;
+        let missing = || {
+            Error::new(Kind::NotFound, format!("{target:?} could not be found on the host: no such file or directory"))
+        };
         let wants_directory = target.as_os_str().as_bytes().ends_with(b"/");
         let found = match fs::metadata(target) {
             Ok(metadata) => Some(metadata.is_dir()),
@@ -50,6 +58,7 @@ impl Moved<'_> {
         let real = |path: &Path| {
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
             fs::canonicalize(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound if is_podman => missing(),
                 io::ErrorKind::NotFound => {
                     Error::new(Kind::NotFound, format!("invalid output path: directory {path:?} does not exist"))
                 }
@@ -63,11 +72,13 @@ impl Moved<'_> {
         match found {
             Some(true) if self.contents_only => Ok((real(target)?, b".".to_vec())),
             Some(true) => Ok((real(target)?, self.name.to_vec())),
+            Some(false) if self.is_directory && is_podman => Err(Error::new(Kind::Invalid, DIRECTORY_ONTO_FILE)),
             Some(false) if self.is_directory || wants_directory => {
                 let message = if self.is_directory { "cannot copy directory" } else { "not a directory" };
                 Err(Error::new(Kind::Invalid, format!("{message}: {target:?} is a file")))
             }
             Some(false) => beside(&real(target)?),
+            None if wants_directory && is_podman => Err(missing()),
             None if wants_directory && !self.is_directory => {
                 Err(Error::new(Kind::NotFound, format!("no such directory: {target:?}")))
             }
@@ -96,6 +107,7 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
 pub(crate) fn arrive(
     directory: &Dir,
     owners: Owners,
+    clash: Clash,
     shown: &str,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<Copied> + Send,
 ) -> Result<Copied> {
@@ -107,7 +119,7 @@ pub(crate) fn arrive(
             drop(writer);
             written
         })?;
-        let unpacked = unpack(directory, owners, reader);
+        let unpacked = unpack(directory, owners, clash, reader);
         let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
         match (written, unpacked) {
             (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
@@ -122,7 +134,7 @@ pub(crate) fn arrive(
 ///
 /// # Errors
 /// Those of the archive, and of what is in the way.
-pub(crate) fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<Vec<String>> {
+pub(crate) fn unpack(target: &Dir, owners: Owners, clash: Clash, reader: impl Read) -> Result<Vec<String>> {
     let failed = |error| Error::io("cannot make a directory in it", error);
     let aside = merge::make_aside(target).map_err(failed)?;
     let unpack = || {
@@ -131,7 +143,7 @@ pub(crate) fn unpack(target: &Dir, owners: Owners, reader: impl Read) -> Result<
         let reader = BufReader::with_capacity(READ_BYTES, reader);
         unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
         let unpacked = unpacker.finish()?;
-        merge::move_into(&unpacked.root, target, &owners)?;
+        merge::move_into(&unpacked.root, target, &owners, clash)?;
         Ok(unpacked.notes.iter().map(told).collect())
     };
     let done = unpack();
@@ -163,7 +175,9 @@ mod tests {
         symlink(path("d/other"), path("absolute")).expect("a link");
         let check = |name: &str, is_directory: bool, expected: Result<&str, &str>| {
             let moved = Moved { is_directory, contents_only: false, name: b"f" };
-            let placed = moved.place(&path(name)).map(|(directory, name)| directory.join(OsStr::from_bytes(&name)));
+            let placed = moved
+                .place(&path(name), Naming::Docker)
+                .map(|(directory, name)| directory.join(OsStr::from_bytes(&name)));
             let expected = expected.map(path).map_err(|message| message.replace('@', &root.to_string_lossy()));
             assert_eq!(placed.map_err(|error| error.to_string()), expected, "{name}");
         };

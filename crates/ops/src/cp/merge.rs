@@ -10,7 +10,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_layer::diff::{DiffOptions, write_named};
 use dhow_layer::unpack::Owners;
 
-use super::{Copied, arrive};
+use super::{Clash, Copied, arrive};
 
 /// Makes a directory of one's own in `directory`. Returns its name.
 pub(super) fn make_aside(directory: &Dir) -> io::Result<OsString> {
@@ -26,8 +26,8 @@ pub(super) fn make_aside(directory: &Dir) -> io::Result<OsString> {
 }
 
 /// Moves everything in `from` into `into`: a directory onto one that is there joins it, any other file takes the place of
-/// one that is there.
-pub(super) fn move_into(from: &Dir, into: &Dir, owners: &Owners) -> Result<()> {
+/// one that is there. Whether a directory and another file give way to each other `clash` says.
+pub(super) fn move_into(from: &Dir, into: &Dir, owners: &Owners, clash: Clash) -> Result<()> {
     let failed = |what: &dyn Display, error| Error::io(format_args!("cannot write {what}"), error);
     for name in from.names().map_err(|error| failed(&"the copy", error))? {
         let name = OsString::from_vec(name);
@@ -39,10 +39,11 @@ pub(super) fn move_into(from: &Dir, into: &Dir, owners: &Owners) -> Result<()> {
         match old.map(|old| old.kind == FileKind::Directory) {
             None => {}
             Some(true) if is_directory => {
-                join(from, into, &name, owners).map_err(failed)??;
+                join(from, into, &name, owners, clash).map_err(failed)??;
                 continue;
             }
-            Some(false) if !is_directory => into.remove_file(&name).map_err(failed)?,
+            Some(true) if clash == Clash::Replaced => into.remove_tree(&name).map_err(failed)?,
+            Some(false) if !is_directory || clash == Clash::Replaced => into.remove_file(&name).map_err(failed)?,
             Some(was_directory) => {
                 let [old, new] =
                     if was_directory { ["directory", "non-directory"] } else { ["non-directory", "directory"] };
@@ -51,7 +52,7 @@ pub(super) fn move_into(from: &Dir, into: &Dir, owners: &Owners) -> Result<()> {
         }
         match from.rename(&name, into, &name) {
             // Something else is mounted there, such as a volume of a container.
-            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => carry(from, into, &name, owners)?,
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => carry(from, into, &name, owners, clash)?,
             renamed => renamed.map_err(failed)?,
         }
     }
@@ -59,20 +60,20 @@ pub(super) fn move_into(from: &Dir, into: &Dir, owners: &Owners) -> Result<()> {
 }
 
 /// Copies what cannot be moved.
-fn carry(from: &Dir, into: &Dir, name: &OsStr, owners: &Owners) -> Result<()> {
+fn carry(from: &Dir, into: &Dir, name: &OsStr, owners: &Owners, clash: Clash) -> Result<()> {
     let copy = |output: &mut (dyn io::Write + Send)| {
         let written = write_named(from, name, Some(name.as_bytes()), output, DiffOptions::default())?;
         Ok(Copied { files: written.files, bytes: written.bytes, notes: Vec::new() })
     };
-    arrive(into, owners.clone(), &format!("{name:?}"), copy).map(drop)
+    arrive(into, owners.clone(), clash, &format!("{name:?}"), copy).map(drop)
 }
 
 /// A directory onto the one that has its name.
-fn join(from: &Dir, into: &Dir, name: &OsStr, owners: &Owners) -> io::Result<Result<()>> {
+fn join(from: &Dir, into: &Dir, name: &OsStr, owners: &Owners, clash: Clash) -> io::Result<Result<()>> {
     let new = from.stat_of(name)?;
     let opened = from.child_with_rights(name)?;
     let target = into.child(name)?;
-    if let Err(error) = move_into(&opened, &target, owners) {
+    if let Err(error) = move_into(&opened, &target, owners, clash) {
         return Ok(Err(error));
     }
     if let Some(new) = new {

@@ -5,6 +5,7 @@ use dhow_base::{Error, Kind, Result};
 
 use super::{Filter, Term};
 use crate::naming::Naming;
+use crate::strconv::parse_bool;
 
 /// Filters whose value is a yes or no.
 const BOOLEAN: [&str; 5] = ["containers", "dangling", "intermediate", "manifest", "readonly"];
@@ -48,18 +49,10 @@ fn nothing() -> Term {
     ("id".to_owned(), "-".to_owned())
 }
 
-/// Go's `strconv.ParseBool`, whose words podman puts the name and the value into in this order.
+/// Podman names the filter and its value in this order.
 fn boolean(name: &str, value: &str) -> Result<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Error::new(
-            Kind::Invalid,
-            format!(
-                "non-boolean value {name:?} for {value} filter: strconv.ParseBool: parsing {value:?}: invalid syntax"
-            ),
-        )),
-    }
+    parse_bool(value)
+        .map_err(|why| Error::new(Kind::Invalid, format!("non-boolean value {name:?} for {value} filter: {why}")))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod healthcheck;
 mod lines;
-mod words;
+pub(crate) mod words;
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::config::RunConfig;

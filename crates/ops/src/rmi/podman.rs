@@ -1,9 +1,11 @@
 //! `rmi` as podman does it (containers/common `libimage`): by name, only that name goes while others remain; by ID, an image
 //! with several names wants force; containers stand in the way, unless they are stopped and force is used.
 
+use std::collections::{HashMap, HashSet};
+
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::{Digest, Reference};
-use dhow_store::{MatchedBy, Update};
+use dhow_spec::{Digest, Reference, Repository};
+use dhow_store::{MatchedBy, NamesOf, Update};
 
 use crate::container;
 use crate::context::Context;
@@ -30,12 +32,17 @@ pub fn remove_as_podman(context: &Context, names: &[String], force: bool) -> Res
     run(context, |update, report| {
         // All are looked up before the first goes: an image that is named twice is removed once.
         let mut targets: Vec<(Digest, Vec<Option<Reference>>)> = Vec::new();
+        let mut places: HashMap<Digest, usize> = HashMap::new();
+        let mut seen: HashSet<(Digest, Option<Reference>)> = HashSet::new();
         for name in names {
             match context.find_in(update, name) {
                 Ok(found) => {
                     let by = found.reference.filter(|_| found.matched_by == MatchedBy::Name);
-                    match targets.iter_mut().find(|(id, _)| *id == found.image_id) {
-                        Some((_, named)) if named.contains(&by) => {}
+                    if !seen.insert((found.image_id.clone(), by.clone())) {
+                        continue;
+                    }
+                    let place = *places.entry(found.image_id.clone()).or_insert(targets.len());
+                    match targets.get_mut(place) {
                         Some((_, named)) => named.push(by),
                         None => targets.push((found.image_id, vec![by])),
                     }
@@ -46,9 +53,10 @@ pub fn remove_as_podman(context: &Context, names: &[String], force: bool) -> Res
         }
         for (id, named) in targets {
             for by in named {
-                // An earlier name of it may have been its last.
-                if !report.deleted.contains(&id) {
-                    one(update, report, &id, by.as_ref(), force)?;
+                one(update, report, &id, by.as_ref(), force)?;
+                // It may have been the image's last name.
+                if report.deleted.last() == Some(&id) {
+                    break;
                 }
             }
         }
@@ -88,11 +96,14 @@ fn run(context: &Context, change: impl FnOnce(&mut Update<'_>, &mut Report) -> R
 
 /// Removes what one argument stands for: the image, or one of its names.
 fn one(update: &mut Update<'_>, report: &mut Report, id: &Digest, by: Option<&Reference>, force: bool) -> Result<()> {
-    let names = names(update, id)?;
+    let names = update.names_of(id)?;
+    if !has_several(update, &names)? {
+        return whole(update, report, id, force);
+    }
     match by {
-        Some(name) if names.len() > 1 => untag(update, report, id, name),
-        None if names.len() > 1 && !force => {
-            let shown: Vec<String> = names.iter().map(ToString::to_string).collect();
+        Some(name) => untag(update, report, &names, name),
+        None if !force => {
+            let shown: Vec<String> = all_names(update, id)?.iter().map(ToString::to_string).collect();
             report.failures.push(Error::new(
                 Kind::Invalid,
                 format!(
@@ -103,46 +114,47 @@ fn one(update: &mut Update<'_>, report: &mut Report, id: &Digest, by: Option<&Re
             ));
             Ok(())
         }
-        _ => whole(update, report, id, force),
+        None => whole(update, report, id, force),
     }
 }
 
 fn whole(update: &mut Update<'_>, report: &mut Report, id: &Digest, force: bool) -> Result<()> {
-    for container in update.containers_of(id)? {
-        if !force || container.is_running() {
-            let message = format!(
-                "image used by {}: image is in use by a container: consider listing external containers and \
-                 force-removing image",
-                container.id
-            );
-            report.failures.push(Error::new(Kind::Conflict, message));
-            return Ok(());
+    let users = update.containers_of(id)?;
+    if let Some(container) = users.iter().find(|container| !force || container.is_running()) {
+        let message = format!(
+            "image used by {}: image is in use by a container: consider listing external containers and \
+             force-removing image",
+            container.id
+        );
+        report.failures.push(Error::new(Kind::Conflict, message));
+        return Ok(());
+    }
+    if !users.is_empty() {
+        // Those that only have it mounted stay.
+        for record in update.containers()?.into_iter().filter(|record| record.image_id == *id) {
+            update.remove_container(&record.container.id)?;
+            report.containers.push(record.container.id);
         }
     }
-    for container in update.containers_of(id)? {
-        update.remove_container(&container.id)?;
-        report.containers.push(container.id);
+    let names = update.names_of(id)?;
+    for name in all_names(update, id)? {
+        untag(update, report, &names, &name)?;
     }
-    for name in names(update, id)? {
-        untag(update, report, id, &name)?;
-    }
-    update.delete_image(id)?;
+    update.delete_used_image(id)?;
     report.deleted.push(id.clone());
     Ok(())
 }
 
 /// Takes one name off; digests of its repository go with its last tag.
-fn untag(update: &mut Update<'_>, report: &mut Report, id: &Digest, name: &Reference) -> Result<()> {
+fn untag(update: &mut Update<'_>, report: &mut Report, names: &NamesOf, name: &Reference) -> Result<()> {
+    let repository = name.repository();
     if let Some(digest) = name.digest() {
-        update.remove_repo_digest(name.repository(), digest)?;
+        update.remove_repo_digest(repository, digest)?;
     } else {
         update.untag(name)?;
-        let repository = name.repository();
-        if !update.references_of(id)?.iter().any(|other| other.repository() == repository) {
-            for (home, digest) in update.repo_digests_of(id)? {
-                if home == *repository {
-                    update.remove_repo_digest(&home, &digest)?;
-                }
+        if !names.has_tag_in(update, repository)? {
+            for digest in names.digests_in(update, repository)? {
+                update.remove_repo_digest(repository, &digest)?;
             }
         }
     }
@@ -151,12 +163,20 @@ fn untag(update: &mut Update<'_>, report: &mut Report, id: &Digest, name: &Refer
 }
 
 /// All names of an image: tags, and digests of repositories that have no tag for it.
-fn names(update: &Update<'_>, id: &Digest) -> Result<Vec<Reference>> {
-    let mut names = update.references_of(id)?;
-    for (repository, digest) in update.repo_digests_of(id)? {
-        if !names.iter().any(|name| *name.repository() == repository && name.tag().is_some()) {
-            names.push(Reference::from_digest(repository, digest));
-        }
+fn all_names(update: &Update<'_>, id: &Digest) -> Result<Vec<Reference>> {
+    let tags = update.references_of(id)?;
+    let mut digests = update.repo_digests_of(id)?;
+    let tagged: HashSet<&Repository> = tags.iter().map(Reference::repository).collect();
+    digests.retain(|(repository, _)| !tagged.contains(repository));
+    let digests = digests.into_iter().map(|(repository, digest)| Reference::from_digest(repository, digest));
+    Ok(tags.iter().cloned().chain(digests).collect())
+}
+
+/// Whether [`all_names`] are more than one.
+fn has_several(update: &Update<'_>, names: &NamesOf) -> Result<bool> {
+    match names.some_tags(update, 2)?.as_slice() {
+        [] => Ok(names.some_digests(update, 2)?.len() > 1),
+        [tag] => names.has_digest_outside(update, tag.repository()),
+        _ => Ok(true),
     }
-    Ok(names)
 }

@@ -4,20 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
-use dhow_ops::Context;
 use dhow_ops::container::{
-    self, Capabilities, Dialect, Habits, KeptIds, Machine, Mount, MountKind, Network as ContainerNetwork, Options,
-    Refusal, RemoveOptions, Settings, Ulimit, capability_number,
+    Capabilities, Habits, KeptIds, Network as ContainerNetwork, Options, Settings, Ulimit, capability_number,
 };
-use dhow_ops::pull::Policy;
 use dhow_spec::Platform;
 
 use super::super::podman::container as podman;
-use super::super::{pull, targets};
 use super::foreign::{Foreign, Idle};
-use super::{machine, machine_keeping_ids, resolving};
+use super::resolving;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
@@ -25,12 +20,15 @@ use engine::Engine;
 use limits::Limiting;
 use namespaces::Namespaces;
 use podman_only::PodmanOnly;
-pub(in crate::commands) use values::integer;
-use values::{bytes, from_here, labels, misread, misread_by, variables};
+use values::{bytes, from_here, labels, misread_by, variables};
+pub(super) use values::{misread, unknown_flag};
 
+mod before;
 mod engine;
 mod limits;
+mod mounts;
 mod namespaces;
+mod network;
 mod podman_only;
 mod security;
 mod values;
@@ -93,18 +91,22 @@ pub(super) struct Flags {
     /// Read labels from a file
     #[arg(long, value_name = "list")]
     label_file: Vec<PathBuf>,
-    /// Mount something in the container: "type=bind|volume|tmpfs,source=…,target=…"
+    /// Mount something in the container: "type=bind|volume|tmpfs|image,source=…,target=…"
     #[arg(long, value_name = "mount")]
     mount: Vec<String>,
     /// Name of the container
     #[arg(long, value_name = "string")]
     name: Option<String>,
-    /// Network of the container: "host", or "none" ("private"): a loopback interface of its own and nothing else
+    /// Network of the container: "host", "container:NAME" for another container's, or "none" ("private"): a loopback interface of its own and
+    /// nothing else
     #[arg(long, visible_alias = "net", value_name = "network")]
     network: Option<String>,
     /// Take the image for this platform
     #[arg(long, value_name = "string")]
     platform: Option<String>,
+    /// Give the container all rights that there are, and the devices of this machine
+    #[arg(long)]
+    privileged: bool,
     /// When to pull the image ("always", "missing", "never")
     #[arg(long, value_name = "string", default_value = "missing")]
     pull: String,
@@ -160,7 +162,6 @@ pub(super) struct Flags {
     #[command(flatten)]
     foreign: Foreign,
     #[command(flatten)]
-    #[allow(dead_code, reason = "that they are accepted is all there is to them")]
     idle: Idle,
     #[command(flatten)]
     registry: Network,
@@ -172,31 +173,29 @@ impl Flags {
     /// # Errors
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
+        self.policy(session.personality)?;
+        self.engine.check_restart(session.personality)?;
+        self.idle.check(session)?;
+        if self.rm {
+            self.engine.check_removed(session.personality)?;
+        }
+        self.check_joined_network(session.personality)?;
         self.engine.check(session.personality)?;
         self.podman_only.check(session.personality)?;
-        self.foreign.check()?;
+        self.foreign.check(session)?;
         if session.personality == Personality::Podman {
             self.check_as_podman()?;
         }
         let (image, command) =
             words.split_first().map_or((String::new(), &[][..]), |(image, rest)| (image.clone(), rest));
-        let network = match self.network.as_deref() {
-            None | Some("host" | "") => ContainerNetwork::Host,
-            // A network of its own that leads nowhere is what `private` can be without an engine.
-            Some("none" | "private") => ContainerNetwork::None,
-            Some(other) => {
-                let message = format!("network {other:?} is not supported: networks are for a container engine");
-                let hint =
-                    "--network host is this machine's network, --network none is a loopback interface and nothing else";
-                return Err(Error::new(Kind::Unsupported, message).with_hint(hint).into());
-            }
-        };
+        let network = self.own_network(session.personality)?;
         Ok(Options {
             image,
             platform: self.platform(session)?,
             command: command.to_vec(),
             entrypoint: self.entrypoint.as_deref().map(|text| entrypoint(session.personality, text)),
             environment: variables(session, self.podman_only.handed_on(session), &self.env_file, &self.env)?,
+            merged_environment: self.podman_only.env_merge.clone(),
             user: self.user.clone().or_else(|| self.engine.kept_ids().map(named)),
             working_directory: self.working_directory(session)?,
             hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
@@ -221,8 +220,11 @@ impl Flags {
     }
 
     fn platform(&self, session: &Session<'_>) -> Outcome<Option<Platform>> {
-        let given = self.platform.as_deref().or(session.environment.default_platform.as_deref());
-        targets::platform(given).map_err(|failure| match failure {
+        let parts = self.podman_only.platform_parts();
+        // Podman does not know docker's variable.
+        let is_told = session.personality == Personality::Podman || parts.given().is_some();
+        let default = session.environment.default_platform.as_deref().filter(|_| !is_told);
+        parts.platform(self.platform.as_deref().or(default)).map_err(|failure| match failure {
             Failure::Engine(error) if session.personality != Personality::Podman => {
                 Failure::Client(format!("error parsing specified platform: {error}: invalid argument"))
             }
@@ -264,9 +266,12 @@ impl Flags {
             umask: Some(self.podman_only.umask()?),
             time_zone: self.podman_only.time_zone()?,
             timeout_seconds: self.podman_only.timeout(session)?,
+            is_32_bit: self.podman_only.is_32_bit()?,
             no_hosts: self.podman_only.no_hosts,
             unset: self.podman_only.unsetenv.clone(),
+            unset_all: self.podman_only.unsetenv_all,
             read_only: self.read_only,
+            privileged: self.privileged,
             scratch_in_memory: self.podman_only.read_only_tmpfs() && session.personality == Personality::Podman,
             auto_remove: self.rm || self.podman_only.rmi,
             init: self.init,
@@ -282,6 +287,7 @@ impl Flags {
             ulimits: self.ulimits(session)?,
             ..Settings::default()
         };
+        self.join_others(session.personality, &mut settings)?;
         self.namespaces.heed(session, self.hostname.as_deref(), &mut settings)?;
         for option in &self.security_opt {
             security::heed(session.personality, option, &mut settings)?;
@@ -322,172 +328,6 @@ impl Flags {
             last.insert(limit.name.clone(), limit);
         }
         Ok(last.into_values().collect())
-    }
-
-    /// What is to be mounted, each at a place of its own.
-    fn mounts(&self, session: &Session<'_>) -> Outcome<Vec<Mount>> {
-        type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
-        let dialect = dialect(session.personality);
-        let here = std::path::absolute(".").unwrap_or_default();
-        let told = |flag: &'static str, text: &str, refusal: Refusal| match refusal {
-            Refusal::Value(error) => misread(session, text, flag, &error.to_string()),
-            Refusal::Client(error) => Failure::Client(error.to_string()),
-            Refusal::Engine(error) => error.into(),
-        };
-        let volume = |text: &str| {
-            Mount::volume(&from_here(text), dialect).map_err(|refusal| told("-v, --volume", text, refusal))
-        };
-        let long = |text: &str| {
-            let mount = Mount::long(text, dialect, &here).map_err(|refusal| told("--mount", text, refusal))?;
-            if mount.kind == MountKind::Bind && dialect == Dialect::Podman {
-                podman::check_source(&mount.source)?;
-            }
-            Ok(mount)
-        };
-        let mut mounts: Vec<Mount> = Vec::new();
-        let kinds: [(&[String], Reader<'_>); 4] = [
-            (&self.volume, &volume),
-            (&self.mount, &long),
-            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, dialect)?)),
-            (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
-        ];
-        for (texts, read) in kinds {
-            for (number, text) in texts.iter().enumerate() {
-                // What is said twice is said once, as with docker.
-                if texts[..number].contains(text) {
-                    continue;
-                }
-                let mount = read(text)?;
-                if mounts.iter().any(|other| other.target == mount.target) {
-                    return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());
-                }
-                mounts.push(mount);
-            }
-        }
-        Ok(mounts)
-    }
-
-    /// Has the image here, if it is to be fetched.
-    ///
-    /// # Errors
-    /// Those of pulling it.
-    pub(super) fn fetch(&self, session: &Session<'_>, options: &Options) -> Outcome {
-        let policy = self.policy(session.personality)?;
-        // The process outside of the namespace has done so.
-        if session.environment.in_user_namespace.is_some() {
-            return Ok(());
-        }
-        if policy != Policy::Always {
-            let context = session.local_context()?;
-            match container::has_image(&context, &options.image, options.platform.as_ref()) {
-                Err(error) if error.kind() == Kind::NotFound && policy == Policy::Missing => {
-                    let name = targets::reference(&options.image).map(|name| name.with_default_tag().familiar());
-                    let name = name.unwrap_or_else(|_| options.image.clone());
-                    if session.personality != Personality::Podman {
-                        session.console.notice(format!("Unable to find image '{name}' locally"));
-                    }
-                }
-                // No engine is asked for what cannot be a name.
-                Err(error) if error.kind() == Kind::Invalid => return Err(Failure::Client(error.to_string())),
-                Err(error) if error.kind() == Kind::NotFound && session.personality == Personality::Podman => {
-                    return Err(Error::new(Kind::NotFound, format!("{}: image not known", options.image)).into());
-                }
-                found => return Ok(found?),
-            }
-        }
-        let pulled = pull::for_container(session, &self.registry, &options.image, self.platform.as_deref(), self.quiet);
-        match pulled {
-            // What is here will do.
-            Err(failure) if self.pull == "newer" => {
-                let context = session.local_context()?;
-                let is_here = container::has_image(&context, &options.image, options.platform.as_ref());
-                is_here.map_err(|_| failure)
-            }
-            pulled => pulled,
-        }
-    }
-
-    /// What this process may do, in the user namespace that the container is to have.
-    ///
-    /// # Errors
-    /// Those of making one.
-    pub(super) fn machine(&self, session: &Session<'_>) -> Outcome<Machine> {
-        match self.engine.kept_ids() {
-            Some(ids) => machine_keeping_ids(session, ids),
-            None => machine(session),
-        }
-    }
-
-    /// Whether the image is to go with the container.
-    pub(super) fn removes_image(&self) -> bool {
-        self.podman_only.rmi
-    }
-
-    /// Makes room for a container that is to replace the one of its name.
-    ///
-    /// # Errors
-    /// Those of removing it.
-    pub(super) fn replace(&self, context: &Context) -> Outcome {
-        let Some(name) = self.name.as_deref().filter(|_| self.podman_only.replace) else { return Ok(()) };
-        match container::find(context, name) {
-            Ok(record) => {
-                let options = RemoveOptions { force: true, volumes: true };
-                Ok(container::remove(context, &record, options)?)
-            }
-            Err(error) if error.kind() == Kind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn policy(&self, personality: Personality) -> Outcome<Policy> {
-        match self.pull.as_str() {
-            "always" => Ok(Policy::Always),
-            // Podman's word for it; what is as new is not fetched again.
-            "newer" if personality == Personality::Podman => Ok(Policy::Always),
-            "missing" | "" => Ok(Policy::Missing),
-            "never" => Ok(Policy::Never),
-            other if personality == Personality::Podman => {
-                Err(Failure::Client(format!("unsupported pull policy {other:?}")))
-            }
-            other => Err(Failure::Client(format!(
-                "invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""
-            ))),
-        }
-    }
-
-    /// Says that a file is in the way of the container's ID, before anything is done.
-    pub(super) fn check_cidfile(&self, personality: Personality) -> Outcome {
-        match self.cidfile.as_deref().filter(|path| path.exists()) {
-            Some(path) if personality == Personality::Podman => {
-                let message = "container id file exists. Ensure another container is not using it or delete";
-                Err(Failure::Client(format!("{message} {}", path.display())))
-            }
-            Some(path) => {
-                let message = "container ID file found, make sure the other container isn't running or delete";
-                Err(Failure::Client(format!("{message} {}", path.display())))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Writes the container's ID where the user wants it.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub(super) fn write_cidfile(&self, id: &str) -> dhow_base::Result<()> {
-        match &self.cidfile {
-            Some(path) => write_atomic(path, id.as_bytes(), 0o644, Durability::Cached),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Whose way to say what is mounted counts.
-fn dialect(personality: Personality) -> Dialect {
-    match personality {
-        Personality::Docker | Personality::Docker29 => Dialect::Docker,
-        Personality::Podman => Dialect::Podman,
-        Personality::Dhow => Dialect::Either,
     }
 }
 

@@ -2,9 +2,14 @@
 //! they change nothing here.
 
 use clap::Args;
+use dhow_base::{Error, Kind};
+use dhow_ops::strconv::parse_int;
 
-use super::flags::integer;
-use crate::errors::{Failure, Outcome};
+use super::duration::nanoseconds;
+use super::flags::{misread, unknown_flag};
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::personality::Personality;
+use crate::session::Session;
 
 /// Options that are refused.
 #[derive(Args, Debug)]
@@ -49,11 +54,21 @@ pub(super) struct Foreign {
     cpu_rt_runtime: Option<String>,
     #[arg(short, long, hide = true, value_name = "list")]
     attach: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    isolation: Option<String>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
+    cpu_count: Option<i64>,
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
+    cpu_percent: Option<i64>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    io_maxbandwidth: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    io_maxiops: Option<String>,
 }
 
-/// Options of which nothing is to be heeded: nobody asks how a container is, keeps what it says, stops it by a clock, or detaches from it.
+/// Options that change nothing, though docker's client checks some: nobody asks how a container is, keeps what it says, stops it by a clock, or detaches from it.
 #[derive(Args, Debug)]
-#[allow(dead_code, reason = "that they are accepted is all there is to them")]
+#[allow(dead_code, reason = "most are accepted, and that is all there is to them")]
 pub(super) struct Idle {
     #[arg(long, hide = true)]
     no_healthcheck: bool,
@@ -61,7 +76,7 @@ pub(super) struct Idle {
     health_cmd: Option<String>,
     #[arg(long, hide = true, value_name = "duration")]
     health_interval: Option<String>,
-    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
     health_retries: Option<i64>,
     #[arg(long, hide = true, value_name = "duration")]
     health_start_interval: Option<String>,
@@ -73,7 +88,7 @@ pub(super) struct Idle {
     log_driver: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     log_opt: Vec<String>,
-    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    #[arg(long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
     stop_timeout: Option<i64>,
     #[arg(long, hide = true, value_name = "string")]
     detach_keys: Option<String>,
@@ -87,6 +102,53 @@ pub(super) struct Idle {
     kernel_memory: Option<String>,
 }
 
+impl Idle {
+    /// Whether ports are said to be used.
+    pub(super) fn exposes(&self) -> bool {
+        !self.expose.is_empty()
+    }
+
+    /// Refuses what docker's client refuses of logs and health before it asks its daemon; podman's does not look.
+    ///
+    /// # Errors
+    /// In docker's words for the first.
+    pub(super) fn check(&self, session: &Session<'_>) -> Outcome {
+        if session.personality == Personality::Podman {
+            return match self.health_start_interval {
+                Some(_) => Err(unknown_flag(session, "health-start-interval")),
+                None => Ok(()),
+            };
+        }
+        let read = |flag: &str, text: &Option<String>| {
+            let read = |text: &String| nanoseconds(text).map_err(|why| misread(session, text, flag, &why));
+            text.as_ref().map_or(Ok(0), read)
+        };
+        // Docker tells of the first in this order.
+        let numbers = [
+            ("--health-interval", read("--health-interval", &self.health_interval)?),
+            ("--health-timeout", read("--health-timeout", &self.health_timeout)?),
+            ("--health-retries", self.health_retries.unwrap_or(0)),
+            ("--health-start-period", read("--health-start-period", &self.health_start_period)?),
+            ("--health-start-interval", read("--health-start-interval", &self.health_start_interval)?),
+        ];
+        let refuse = |message: String| Err(Failure::Client(message));
+        if self.log_driver.as_deref() == Some("none") && !self.log_opt.is_empty() {
+            return refuse("invalid logging opts for driver none".to_owned());
+        }
+        if self.no_healthcheck {
+            let has_command = self.health_cmd.as_deref().is_some_and(|command| !command.is_empty());
+            return match has_command || numbers.iter().any(|(_, number)| *number != 0) {
+                true => refuse("--no-healthcheck conflicts with --health-* options".to_owned()),
+                false => Ok(()),
+            };
+        }
+        match numbers.iter().find(|(_, number)| *number < 0) {
+            Some((flag, _)) => refuse(format!("{flag} cannot be negative")),
+            None => Ok(()),
+        }
+    }
+}
+
 const DEVICES: &str = "--blkio-weight limits reading and writing of all devices together";
 
 const NETWORKS: &str = "networks are for a container engine";
@@ -96,11 +158,57 @@ impl Foreign {
     ///
     /// # Errors
     /// A sentence about the first of them.
-    pub(super) fn check(&self) -> Outcome {
+    pub(super) fn check(&self, session: &Session<'_>) -> Outcome {
+        if session.personality == Personality::Podman
+            && let Some((flag, _)) = self.docker_only().into_iter().find(|(_, is_given)| *is_given)
+        {
+            return Err(unknown_flag(session, flag));
+        }
+        self.check_windows()?;
         match self.given().into_iter().find(|(_, is_given, _)| *is_given) {
             Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
-            None => self.check_attach(),
+            None => {
+                self.check_isolation()?;
+                self.check_attach()
+            }
         }
+    }
+
+    /// Docker's client asks for which system its daemon is before anything else.
+    fn check_windows(&self) -> Outcome {
+        let given = [
+            ("cpu-count", self.cpu_count.is_some()),
+            ("cpu-percent", self.cpu_percent.is_some()),
+            ("io-maxbandwidth", self.io_maxbandwidth.is_some()),
+            ("io-maxiops", self.io_maxiops.is_some()),
+        ];
+        let Some((flag, _)) = given.into_iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+        let why = "is only supported on a Docker daemon running on windows, but the Docker daemon is running on linux";
+        Err(Failure::Usage { message: format!("\"--{flag}\" {why}"), code: FAILED })
+    }
+
+    /// What podman's client does not know.
+    fn docker_only(&self) -> [(&'static str, bool); 9] {
+        [
+            ("volume-driver", self.volume_driver.is_some()),
+            ("link", !self.link.is_empty()),
+            ("link-local-ip", !self.link_local_ip.is_empty()),
+            ("use-api-socket", self.use_api_socket),
+            ("isolation", self.isolation.is_some()),
+            ("cpu-count", self.cpu_count.is_some()),
+            ("cpu-percent", self.cpu_percent.is_some()),
+            ("io-maxbandwidth", self.io_maxbandwidth.is_some()),
+            ("io-maxiops", self.io_maxiops.is_some()),
+        ]
+    }
+
+    fn check_isolation(&self) -> Outcome {
+        let isolation = self.isolation.as_deref().unwrap_or_default();
+        if isolation.is_empty() || isolation.eq_ignore_ascii_case("default") {
+            return Ok(());
+        }
+        let message = format!("Invalid isolation: {isolation:?} - linux only supports 'default'");
+        Err(Error::new(Kind::Invalid, message).into())
     }
 
     fn given(&self) -> [(&'static str, bool, &'static str); 19] {

@@ -16,6 +16,15 @@ pub(in crate::commands) fn found(session: &Session<'_>, context: &Context, name:
     Ok(container::find(context, name).map_err(|error| missing(session.personality, name, error))?)
 }
 
+/// The container that was made last.
+///
+/// # Errors
+/// In podman's words, if there is none.
+pub(in crate::commands) fn newest(context: &Context) -> Outcome<Record> {
+    let newest = container::list(context)?.into_iter().next();
+    newest.ok_or_else(|| Failure::Client("no such container".to_owned()))
+}
+
 /// What is said of a container that is not there.
 pub(in crate::commands) fn missing(personality: Personality, name: &str, error: Error) -> Error {
     match (personality, error.kind()) {

@@ -1,9 +1,12 @@
 //! `container inspect`: everything that is known about containers, as docker writes it.
 
 use clap::Args;
-use dhow_ops::Context;
-use dhow_ops::container::{self, Mount, MountKind, Network, Propagation, State};
+use dhow_ops::container::{
+    self, Details, Habits, Mount, MountKind, NamespaceKind, Network, Other, Propagation, Record, State,
+};
+use dhow_ops::{Context, Naming};
 use dhow_template::{Options, Template, Value as TemplateValue};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::super::podman::rm::uninspected;
@@ -95,10 +98,23 @@ fn print(session: &Session<'_>, format: &str, names: &[String], find: impl Fn(&s
 /// Docker's words for one that is not there.
 pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) -> Outcome<Value> {
     let record = container::find(context, name)?;
-    let known = container::details(context, &record)?;
+    document(context, &record, &container::details(context, &record)?, with_size)
+}
+
+/// As [`show`], of a container that was read already.
+///
+/// # Errors
+/// Where its settings cannot be written as JSON.
+pub(in crate::commands) fn document(
+    context: &Context,
+    record: &Record,
+    known: &Details,
+    with_size: bool,
+) -> Outcome<Value> {
     let state = record.container.state;
-    let time =
-        |nanoseconds: Option<i64>| nanoseconds.map_or_else(|| NEVER.to_owned(), |time| ago::rfc3339(time.into()));
+    let time = |nanoseconds: Option<i64>| {
+        nanoseconds.map_or_else(|| NEVER.to_owned(), |time| ago::rfc3339_nano(time.into(), TimeZone::UTC))
+    };
     let mut arguments = known.arguments.iter();
     let mut value = json!({
         "Id": record.container.id,
@@ -119,9 +135,9 @@ pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) 
             "FinishedAt": time(record.finished),
         },
         "Image": record.image_id.as_str(),
-        "ResolvConfPath": known.directory.join("resolv.conf"),
+        "ResolvConfPath": known.network_directory.join("resolv.conf"),
         "HostnamePath": known.directory.join("hostname"),
-        "HostsPath": known.directory.join("hosts"),
+        "HostsPath": known.network_directory.join("hosts"),
         "LogPath": "",
         "Name": format!("/{}", record.container.name.as_deref().unwrap_or_default()),
         "RestartCount": 0,
@@ -134,7 +150,7 @@ pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) 
         "HostConfig": host_config(&known.settings),
         "GraphDriver": { "Data": { "UpperDir": known.directory.join("upper") }, "Name": "dhow" },
         "Mounts": known.settings.mounts.iter().filter_map(|mount| shown(context, mount)).collect::<Vec<_>>(),
-        "Config": config(&known)?,
+        "Config": config(known)?,
         "NetworkSettings": { "Networks": {} },
     });
     if with_size {
@@ -144,11 +160,11 @@ pub(in crate::commands) fn show(context: &Context, name: &str, with_size: bool) 
 }
 
 /// How it runs: docker writes all members that a container has, empty ones too.
-fn config(known: &container::Details) -> Outcome<Value> {
+fn config(known: &Details) -> Outcome<Value> {
     let written = serde_json::to_value(&known.config).map_err(|error| Failure::Client(error.to_string()))?;
     let is_open = known.config.open_stdin;
     let mut config = json!({
-        "Hostname": "", "Domainname": "", "User": "", "AttachStdin": is_open, "AttachStdout": true, "AttachStderr": true,
+        "Hostname": "", "Domainname": known.settings.domain_name, "User": "", "AttachStdin": is_open, "AttachStdout": true, "AttachStderr": true,
         "Tty": false, "OpenStdin": false, "StdinOnce": is_open, "Env": null, "Cmd": null, "Image": "", "Volumes": null,
         "WorkingDir": "", "Entrypoint": null, "OnBuild": null, "Labels": {},
     });
@@ -163,9 +179,17 @@ fn config(known: &container::Details) -> Outcome<Value> {
 }
 
 fn host_config(settings: &container::Settings) -> Value {
-    let network = match settings.network {
-        Network::Host => "host",
-        Network::None => "none",
+    let private = if settings.habits == Habits::Podman { "private" } else { "" };
+    let mode = |kind, is_machine_s: bool, own: &str| match settings.joins.get(&kind) {
+        Some(Other::Container(id)) => format!("container:{id}"),
+        Some(Other::Path(path)) => format!("ns:{}", path.display()),
+        None if is_machine_s => "host".to_owned(),
+        None => own.to_owned(),
+    };
+    let memory = match () {
+        () if settings.no_shared_memory => "none",
+        () if settings.memory_is_offered => "shareable",
+        () => "private",
     };
     let limits = &settings.limits;
     let binds: Vec<String> = settings
@@ -176,7 +200,7 @@ fn host_config(settings: &container::Settings) -> Value {
         .collect();
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { json!(binds) },
-        "NetworkMode": network,
+        "NetworkMode": mode(NamespaceKind::Network, settings.network == Network::Host, "none"),
         "RestartPolicy": { "Name": "no", "MaximumRetryCount": 0 },
         "AutoRemove": settings.auto_remove,
         "CapAdd": if settings.capabilities.add.is_empty() { Value::Null } else { json!(settings.capabilities.add) },
@@ -197,7 +221,12 @@ fn host_config(settings: &container::Settings) -> Value {
         "OomKillDisable": limits.oom_kill_disabled,
         "OomScoreAdj": settings.oom_score.unwrap_or(0),
         "PidsLimit": limits.processes,
-        "Privileged": false,
+        "CgroupnsMode": if settings.shared.cgroup { "host" } else { "private" },
+        "IpcMode": mode(NamespaceKind::Ipc, settings.shared.ipc, memory),
+        "PidMode": mode(NamespaceKind::Pid, settings.shared.pid, private),
+        "UTSMode": mode(NamespaceKind::Uts, settings.shared.uts, private),
+        "UsernsMode": mode(NamespaceKind::User, false, ""),
+        "Privileged": settings.privileged,
         "ReadonlyRootfs": settings.read_only,
         "Ulimits": settings.ulimits.iter().map(ulimit).collect::<Vec<_>>(),
         "ShmSize": if settings.shm_bytes == 0 { 64 << 20 } else { settings.shm_bytes },
@@ -221,6 +250,15 @@ fn shown(context: &Context, mount: &Mount) -> Option<Value> {
         })),
         MountKind::Tmpfs => Some(json!({
             "Type": "tmpfs", "Source": "", "Destination": mount.target, "Mode": "", "RW": writable, "Propagation": "",
+        })),
+        MountKind::Image if context.naming() == Naming::Podman => Some(json!({
+            "Type": "image", "Source": mount.source, "Destination": mount.target, "Driver": "", "Mode": "", "Options": null,
+            "RW": writable, "Propagation": "",
+        })),
+        // Docker's engine has a directory of the machine as the source.
+        MountKind::Image => Some(json!({
+            "Type": "image", "Name": mount.source, "Source": mount.image, "Destination": mount.target, "Mode": "", "RW": writable,
+            "Propagation": mount.manner.propagation.unwrap_or(Propagation::RPrivate).word(),
         })),
         MountKind::Device => None,
     }

@@ -72,7 +72,7 @@ fn enter(session: &Session<'_>, users: &Users) -> Outcome<Machine> {
 }
 
 /// As [`machine`], for a container that may run: its user namespace is joined then, since only who is in it may look into it. One that does
-/// not run gets a namespace as it was made in.
+/// not run gets a namespace as it was made in, or that of the container which it joins.
 ///
 /// # Errors
 /// As [`machine`]; when the container has just ended.
@@ -83,15 +83,16 @@ pub(in crate::commands) fn machine_for(session: &Session<'_>, record: &Record) -
     }
     let kept = container::kept_ids(record)?;
     if !record.container.is_running() {
+        if let Some(other) = container::whose_users_has(&session.local_context()?, record)? {
+            return machine_for(session, &other);
+        }
         return kept.map_or_else(|| machine(session), |ids| machine_keeping_ids(session, ids));
     }
     let context = session.local_context()?;
-    let id = &record.container.id;
-    let Some(process) = container::process_of(&context, id) else { return machine(session) };
+    let Some(process) = container::process_of(&context, &record.container.id) else { return machine(session) };
     let root = session.store_root()?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let is_it = || container::is_process_of(&context, id, process);
-    match user_namespace::join(process, is_it, &arguments, |has_users| {
+    match user_namespace::join(&process, &arguments, |has_users| {
         variables(
             root.clone(),
             if kept.is_some() {

@@ -1,6 +1,7 @@
 //! Verbs about containers.
 
 mod commit;
+mod duration;
 mod flags;
 mod foreign;
 mod found;
@@ -17,14 +18,14 @@ mod run;
 mod start;
 
 pub(super) use commit::{Commit, subject};
-pub(super) use found::{found, missing};
-pub(super) use inspect::{ContainerInspect, inspect, show};
+pub(super) use found::{found, missing, newest};
+pub(super) use inspect::{ContainerInspect, document, inspect, show};
 use machine::machine_keeping_ids;
 pub(super) use machine::{machine, machine_for};
 pub(super) use mount::{Mount, Unmount};
-pub(super) use ps::{List, Selection};
+pub(super) use ps::{List, Selection, retain};
 pub(super) use refused::Refused;
 pub(super) use remove::{Prune, Remove};
 pub(super) use rename::Rename;
 pub(super) use run::{Create, Run};
-pub(super) use start::Start;
+pub(super) use start::{Start, UNATTACHED, to_its_end};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::mount::{of_image, unmount_image, warned_of_dead};
 use super::super::targets;
-use super::{machine_for, missing};
+use super::{machine_for, missing, newest};
 use crate::errors::{Failure, Outcome};
 use crate::format::podman;
 use crate::personality::Personality;
@@ -26,6 +26,9 @@ pub(crate) struct Mount {
     /// Write as "json"
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
+    /// Mount the container that was made last
+    #[arg(short, long)]
+    latest: bool,
     /// Show whole IDs
     #[arg(long, alias = "notruncate")]
     no_trunc: bool,
@@ -53,13 +56,14 @@ impl Verb for Mount {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        check_names(self.all, &self.names)?;
+        check_names(self.all, self.latest, &self.names)?;
         if !matches!(self.format.as_str(), "" | "json") {
             return Err(Failure::Client(format!("unknown --format argument: {:?}", self.format)));
         }
         let context = session.local_context()?;
-        let is_list = !self.all && self.names.is_empty();
+        let is_list = !self.all && !self.latest && self.names.is_empty();
         let mut mounted = Vec::new();
+        let names = if self.latest { vec![newest(&context)?.container.id] } else { self.names.clone() };
         let mut failure = Ok(());
         match (is_list, self.all) {
             (true, _) => mounted = self.list(session, &context)?,
@@ -70,7 +74,7 @@ impl Verb for Mount {
                 });
             }
             (false, false) => {
-                failure = targets::each(&self.names, |name| {
+                failure = targets::each(&names, |name| {
                     mounted.push(mount(session, &context, name)?);
                     Ok(())
                 });
@@ -124,6 +128,9 @@ pub(crate) struct Unmount {
     /// Unmount however often a container was mounted, and even if it is in use
     #[arg(short, long)]
     force: bool,
+    /// Unmount the container that was made last
+    #[arg(short, long)]
+    latest: bool,
     #[arg(value_name = "CONTAINER")]
     names: Vec<String>,
 }
@@ -139,8 +146,8 @@ impl Verb for Unmount {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        check_names(self.all, &self.names)?;
-        if !self.all && self.names.is_empty() {
+        check_names(self.all, self.latest, &self.names)?;
+        if !self.all && !self.latest && self.names.is_empty() {
             return Err(Failure::Client("you must provide at least one name or id".to_owned()));
         }
         let context = session.local_context()?;
@@ -151,7 +158,8 @@ impl Verb for Unmount {
                 Ok(())
             });
         }
-        targets::each(&self.names, |name| {
+        let names = if self.latest { vec![newest(&context)?.container.id] } else { self.names.clone() };
+        targets::each(&names, |name| {
             match container::find(&context, name) {
                 Ok(record) => container::unmount(&context, &record, self.force)?,
                 Err(error) if is_image(session, &context, name, &error) => unmount_image(&context, name, self.force)?,
@@ -163,10 +171,13 @@ impl Verb for Unmount {
     }
 }
 
-fn check_names(all: bool, names: &[String]) -> Outcome {
-    match all && !names.is_empty() {
-        true => Err(Failure::Client("no arguments are needed with --all".to_owned())),
-        false => Ok(()),
+fn check_names(all: bool, latest: bool, names: &[String]) -> Outcome {
+    let refuse = |why: &str| Err(Failure::Client(why.to_owned()));
+    match () {
+        () if all && latest => refuse("--all and --latest cannot be used together"),
+        () if latest && !names.is_empty() => refuse("--latest and containers cannot be used together"),
+        () if all && !names.is_empty() => refuse("no arguments are needed with --all"),
+        () => Ok(()),
     }
 }
 

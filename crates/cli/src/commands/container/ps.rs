@@ -4,15 +4,16 @@ use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{self, Network, Record, State};
 use dhow_ops::df::{Configuration, ContainerUse};
+use dhow_ops::strconv::parse_int;
 use dhow_ops::{Context, Naming, filter, summary};
 
 use super::super::df::details::{Row, container_row};
 use super::super::filters;
-use super::flags::integer;
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FLAG_ERROR, Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::{ListFormat, ago, json, units};
+use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -67,7 +68,7 @@ impl Verb for List {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let records = self.selection.records(&context)?;
+        let records = self.selection.records(session, &context)?;
         if self.quiet && self.format.is_empty() {
             for record in &records {
                 session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
@@ -117,10 +118,10 @@ pub(in crate::commands) struct Selection {
     #[arg(short, long)]
     all: bool,
     /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume", "before", "since"
-    #[arg(short, long, value_name = "filter", value_parser = filters::parse)]
-    filter: Vec<filters::Given>,
+    #[arg(short, long, value_name = "filter")]
+    filter: Vec<String>,
     /// Show so many of the containers that were made last, whatever they do
-    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = integer)]
+    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = parse_int::<i64>)]
     pub(in crate::commands) last: i64,
     /// Show the container that was made last, whatever it does
     #[arg(short, long)]
@@ -132,28 +133,53 @@ impl Selection {
     ///
     /// # Errors
     /// Each engine's words for what is no filter; those of the store.
-    pub(in crate::commands) fn records(&self, context: &Context) -> Outcome<Vec<Record>> {
+    pub(in crate::commands) fn records(&self, session: &Session<'_>, context: &Context) -> Outcome<Vec<Record>> {
         // What was made last is listed whatever it does.
         let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
-        let terms = filters::given(&self.filter);
+        let terms = self.terms(session)?;
         let mut records = container::list(context)?;
         let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
         if !self.all && newest == 0 && !asks_state {
             records.retain(|record| record.container.is_running());
         }
-        for (name, values) in filters::by_name(&terms) {
-            // Of several values of one name, any will do; labels must all be there.
-            let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
-            records.retain(|record| match name {
-                "label" => tests.iter().all(|test| test(record)),
-                _ => tests.iter().any(|test| test(record)),
-            });
-        }
+        retain(context, &mut records, &terms)?;
         if newest > 0 {
             records.truncate(newest);
         }
         Ok(records)
     }
+
+    /// The filters. Docker's client tells while it reads its options what is none, podman's when it asks for the list.
+    fn terms(&self, session: &Session<'_>) -> Outcome<Vec<(String, String)>> {
+        let parse = |text: &String| {
+            filters::parse(text).map_err(|why| match session.personality {
+                Personality::Podman => Failure::Client(format!("invalid filter {text:?}")),
+                personality => {
+                    let what = format!("invalid argument {text:?} for \"-f, --filter\" flag: {why}");
+                    let usage = format!("{} [OPTIONS]", session.path);
+                    Failure::Usage { message: personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
+                }
+            })
+        };
+        let given: Vec<filters::Given> = self.filter.iter().map(parse).collect::<Outcome<_>>()?;
+        Ok(filters::given(&given))
+    }
+}
+
+/// Keeps the containers that fit all filters.
+///
+/// # Errors
+/// Each engine's words for what is no filter.
+pub(in crate::commands) fn retain(context: &Context, records: &mut Vec<Record>, terms: &[(String, String)]) -> Outcome {
+    for (name, values) in filters::by_name(terms) {
+        // Of several values of one name, any will do; labels must all be there.
+        let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
+        records.retain(|record| match name {
+            "label" => tests.iter().all(|test| test(record)),
+            _ => tests.iter().any(|test| test(record)),
+        });
+    }
+    Ok(())
 }
 
 type Test = Box<dyn Fn(&Record) -> bool>;
@@ -183,7 +209,7 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
             Box::new(move |record| record.container.state.as_str() == value)
         }
         "exited" => {
-            let code: i64 = integer(&value).map_err(|why| match is_podman {
+            let code: i64 = parse_int(&value).map_err(|why| match is_podman {
                 true => Failure::Client(format!("exited code out of range '\\x00': {why}")),
                 false => invalid(),
             })?;
@@ -195,7 +221,7 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
                 Some(&record.image_id) == id.as_ref() || Configuration::parse(&record.configuration).image == value
             })
         }
-        "volume" => Box::new(move |record| container::uses_volume(record, &value)),
+        "volume" => Box::new(move |record| container::has_mounted(record, &value)),
         "before" | "since" => {
             let other = find_other(context, &value)?;
             let is_before = name == "before";

@@ -1,7 +1,7 @@
 //! `rm` and `container prune`.
 
 use clap::Args;
-use dhow_base::Kind;
+use dhow_base::{Error, Kind};
 use dhow_ops::container::{self, RemoveOptions};
 
 use super::super::{filters, targets};
@@ -18,6 +18,8 @@ pub(crate) struct Remove {
     /// End containers that run, and do not mind those that are not there
     #[arg(short, long)]
     force: bool,
+    #[arg(short, long, hide = true)]
+    link: bool,
     /// Remove volumes without a name that the container uses
     #[arg(short, long)]
     volumes: bool,
@@ -47,6 +49,10 @@ impl Verb for Remove {
                 }
                 found => found?,
             };
+            if self.link {
+                let message = "Conflict, cannot remove the default link name of the container";
+                return Err(Error::new(Kind::Conflict, message).into());
+            }
             container::remove(&context, &record, options)?;
             session.console.line(name);
             Ok(())

@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 use clap::Args;
 use dhow_base::error::words;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Ended, StartCause, StartFailure, StartStage, Streams, Unwritten, Witness};
+use dhow_ops::container::{
+    self, Ended, MountKind, Options, StartCause, StartFailure, StartStage, Streams, Unwritten, Witness,
+};
 use dhow_ops::{Context, rmi};
 
 use super::flags::Flags;
@@ -57,10 +59,17 @@ impl Verb for Create {
             let message = session.personality.about_flag("unknown flag: --rmi", &usage, &session.path);
             return Err(Failure::Usage { message, code: FLAG_ERROR });
         }
-        let options = self.flags.options(session, &self.words)?;
+        // What docker's client tells while it reads its options has the code of `run`, what comes later has not.
+        let options =
+            self.flags.options(session, &self.words).map_err(|failure| match (session.personality, failure) {
+                (Personality::Docker | Personality::Docker29, failure @ Failure::Client(_)) => {
+                    refused(session, failure, CANNOT)
+                }
+                (_, failure) => failure,
+            })?;
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
-        let machine = self.flags.machine(session)?;
+        let machine = self.flags.machine(session, &options)?;
         let context = session.local_context()?;
         self.flags.replace(&context)?;
         let made = container::create(&context, &options, machine)
@@ -101,12 +110,14 @@ impl Verb for Run {
 
 impl Run {
     fn to_its_end(&self, session: &Session<'_>) -> Outcome {
+        self.flags.check_authfile(session)?;
         let options = self.flags.options(session, &self.words)?;
         check_terminal(session, options.interactive, options.terminal)?;
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
-        let machine = self.flags.machine(session)?;
+        let machine = self.flags.machine(session, &options)?;
         let context = session.local_context()?;
+        check_images(session, &context, &options)?;
         self.flags.replace(&context)?;
         let streams = streams(session, options.interactive)?;
         let mut told = Told { session, flags: Some(&self.flags) };
@@ -117,6 +128,15 @@ impl Run {
         }
         ended(session, run, refused)
     }
+}
+
+/// Podman finds out that an image is not there which is to be mounted when it starts the container.
+fn check_images(session: &Session<'_>, context: &Context, options: &Options) -> Outcome {
+    let code = if session.personality == Personality::Podman { NOT_EXECUTABLE } else { CANNOT };
+    let mut images = options.settings.mounts.iter().filter(|mount| mount.kind == MountKind::Image);
+    images
+        .try_for_each(|mount| container::mounted_image(context, mount).map(drop))
+        .map_err(|error| refused(session, error.into(), code))
 }
 
 /// Removes the image after its container, unless another one uses it, which is said and is no failure.

@@ -244,9 +244,10 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
     ])
 }
 
-/// What a container has mounted, by the names of volumes and the paths of this machine, as docker's lists have it.
+/// What a container has mounted, by the names of volumes and images and the paths of this machine, as docker's lists have it.
 fn mounts(mounts: &[Mount], short: bool) -> String {
-    let listed = mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Bind | MountKind::Volume));
+    let is_listed = |mount: &&Mount| matches!(mount.kind, MountKind::Bind | MountKind::Volume | MountKind::Image);
+    let listed = mounts.iter().filter(is_listed);
     let name = |mount: &Mount| if short { ellipsis(&mount.source, MOUNT_COLUMNS) } else { mount.source.clone() };
     listed.map(name).collect::<Vec<_>>().join(",")
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use dhow_base::error::words;
+use dhow_ops::container::{NamespaceKind, Other};
+
 use crate::errors::{Failure, Outcome};
 
 /// Podman's rule for names of volumes and containers.
@@ -96,6 +99,33 @@ pub(in crate::commands) fn check_name(name: &str) -> Outcome {
 /// Podman's words.
 pub(in crate::commands) fn check_renamed(name: &str) -> Outcome {
     if is_name(name) { Ok(()) } else { refuse(NAMES.to_owned()) }
+}
+
+/// What podman says of another's namespace that is not named.
+pub(in crate::commands) fn nameless_namespace(what: &str) -> Failure {
+    Failure::Client(format!("invalid config provided: namespace mode {what} requires a value"))
+}
+
+/// The file that stands for a namespace.
+///
+/// # Errors
+/// Podman's words for one that is not there.
+pub(in crate::commands) fn namespace_file(kind: NamespaceKind, path: &str) -> Outcome<Other> {
+    let name = match kind {
+        NamespaceKind::User => "user",
+        NamespaceKind::Network => "network",
+        NamespaceKind::Pid => "PID",
+        NamespaceKind::Ipc => "IPC",
+        NamespaceKind::Uts => "UTS",
+    };
+    match std::fs::metadata(path) {
+        // The container may be started from another directory.
+        Ok(_) => Ok(Other::Path(std::path::absolute(path).unwrap_or_else(|_| Path::new(path).to_owned()))),
+        Err(error) => {
+            let why = words(&error);
+            Err(Failure::Client(format!("cannot find specified {name} namespace path: stat {path}: {why}")))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! `inspect` and `image inspect` of podman
 
+mod container;
 mod image;
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::{Context, container, summary};
+use dhow_ops::{Context, container as engine, summary};
 use dhow_template::{Type, Value};
 use image::{Json, template_object};
 
-use super::super::container::show as show_container;
 use super::volume;
+use crate::commands::container::newest;
 use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
@@ -77,7 +78,7 @@ impl Verb for Inspect {
         }
         if self.kind == "all" && !self.names.is_empty() {
             let context = session.local_context()?;
-            if self.names.iter().all(|name| container::find(&context, name).is_ok()) {
+            if self.names.iter().all(|name| engine::find(&context, name).is_ok()) {
                 return self.containers(session, &context, &self.names);
             }
         }
@@ -89,36 +90,11 @@ impl Verb for Inspect {
 impl Inspect {
     fn latest(&self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let Some(newest) = container::list(&context)?.into_iter().next() else {
-            session.console.line("[]");
-            return Err(Failure::Client("inspecting object: no containers to inspect: no such container".to_owned()));
-        };
-        self.containers(session, &context, &[newest.container.id])
+        latest(session, &context, &self.format, self.size)
     }
 
-    /// Docker's document, with podman's names for the container and its image.
     fn containers(&self, session: &Session<'_>, context: &Context, names: &[String]) -> Outcome {
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for name in names {
-            match show_container(context, name, self.size) {
-                Ok(mut value) => {
-                    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-                    let name = text(&value["Name"]);
-                    value["Name"] = name.trim_start_matches('/').into();
-                    value["ImageName"] = value["Config"]["Image"].clone();
-                    value["Image"] = text(&value["Image"]).trim_start_matches("sha256:").into();
-                    found.push(value);
-                }
-                Err(failure) if failure.is_not_found() => failures.push(format!("no such container {name}")),
-                Err(failure) => return Err(failure),
-            }
-        }
-        if self.format.is_empty() || podman::is_json(&self.format) {
-            session.console.line(podman::indented(&found, INDENT)?);
-        } else {
-            fill(session, &self.format, found.iter().map(Value::from).collect())?;
-        }
-        told(session, failures)
+        containers(session, context, names, &self.format, self.size)
     }
 
     /// There are no objects of other kinds here.
@@ -136,6 +112,74 @@ impl Inspect {
             _ => format!("no such volume {name}"),
         };
         told(session, self.names.iter().map(missing).collect())
+    }
+}
+
+/// Shows containers, then what there is not.
+fn containers(session: &Session<'_>, context: &Context, names: &[String], format: &str, size: bool) -> Outcome {
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
+    for name in names {
+        match container::document(context, name, size) {
+            Ok(value) => found.push(value),
+            Err(failure) if failure.is_not_found() => failures.push(format!("no such container {name}")),
+            Err(failure) => return Err(failure),
+        }
+    }
+    if format.is_empty() || podman::is_json(format) {
+        session.console.line(podman::indented(&found, INDENT)?);
+    } else {
+        fill(session, format, found.iter().map(container::template_object).collect())?;
+    }
+    told(session, failures)
+}
+
+/// Shows the container that was made last.
+fn latest(session: &Session<'_>, context: &Context, format: &str, size: bool) -> Outcome {
+    match newest(context) {
+        Ok(newest) => containers(session, context, &[newest.container.id], format, size),
+        Err(none) => {
+            if matches!(none, Failure::Client(_)) {
+                session.console.line("[]");
+            }
+            Err(none.about("inspecting object: no containers to inspect"))
+        }
+    }
+}
+
+/// The arguments of `container inspect`.
+#[derive(Args, Debug)]
+pub(crate) struct ContainerInspect {
+    /// Write as "json" or by a Go template
+    #[arg(short, long, value_name = "string", default_value = "")]
+    format: String,
+    /// Show the newest container
+    #[arg(short, long)]
+    latest: bool,
+    /// Show how much space containers take
+    #[arg(short, long)]
+    size: bool,
+    #[arg(value_name = "CONTAINER")]
+    names: Vec<String>,
+}
+
+impl Verb for ContainerInspect {
+    const ABOUT: &'static str = "Show everything that is known about containers";
+    const OPERANDS: &'static str = "CONTAINER [CONTAINER...]";
+    const COUNT: Count = Count::AtLeast(0);
+    const NAMES: Operands = Operands::Containers;
+
+    fn operands(&self) -> &[String] {
+        &self.names
+    }
+
+    fn run(self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        match (self.latest, self.names.is_empty()) {
+            (true, false) => Err(Failure::Client("--latest and arguments cannot be used together".to_owned())),
+            (false, true) => Err(nothing_named()),
+            (true, true) => latest(session, &context, &self.format, self.size),
+            (false, false) => containers(session, &context, &self.names, &self.format, self.size),
+        }
     }
 }
 

@@ -188,6 +188,7 @@ impl Verb for Logout {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let network = Network { authfile: self.authfile, cert_dir: None, tls_verify: None };
+        session.check_authfile(&network)?;
         let everywhere = session.context(&network)?;
         let own = session.context(&Network { authfile: Some(session.podman_auth_file(&network)), ..network })?;
         let console = session.console;

@@ -151,6 +151,7 @@ impl Verb for Add {
             (self.artifact || self.artifact_type.is_some(), "--artifact", "`artifact push` makes artifacts"),
             (!self.features.is_empty(), "--features", NO_FEATURES),
         ])?;
+        self.reach.check_authfile(session)?;
         let name = must_exist(session, list)?;
         let domains: Vec<String> = images.iter().filter_map(|image| domain_of(image)).collect();
         let context = self.reach.context_as(session, &self.identity, domains.iter().map(String::as_str))?;
@@ -294,6 +295,7 @@ impl Verb for Push {
             (self.force_compression, "--force-compression", AS_THEY_ARE),
             (self.format.is_some(), "--format", AS_THEY_ARE),
         ])?;
+        self.reach.check_authfile(session)?;
         let about = format_args!("retrieving local image from image name {list}");
         let name = must_exist(session, list).map_err(|failure| failure.about(about))?;
         let place = destination.first().map_or(name.as_str(), String::as_str);

@@ -2,6 +2,8 @@
 
 mod row;
 
+use std::time::Duration;
+
 use clap::Args;
 use dhow_template::Type;
 
@@ -11,6 +13,7 @@ use crate::format::ago;
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
+use dhow_ops::strconv::parse_uint;
 use row::Listed;
 
 const LISTED: Report = Report {
@@ -60,11 +63,18 @@ const TABLE: &str = "table {{.ID}} {{.Image}} {{.Command}} {{.CreatedHuman}} {{.
 const NAMESPACES: &str =
     "table {{.ID}} {{.Names}} {{.Pid}} {{.Cgroup}} {{.IPC}} {{.MNT}} {{.NET}} {{.PIDNS}} {{.USERNS}} {{.UTS}}";
 
+/// Empties a terminal (ECMA-48, ED and CUP).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
 /// The arguments of `ps`.
 #[derive(Args, Debug)]
 pub(crate) struct List {
     #[command(flatten)]
     selection: Selection,
+    /// Accepted for old scripts: nobody else makes containers here
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "a store has no containers but its own")]
+    external: bool,
     /// Write as "json" or by a Go template, "table TEMPLATE" under a header
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
@@ -93,6 +103,9 @@ pub(crate) struct List {
     #[arg(long, hide = true)]
     #[allow(dead_code, reason = "what is recorded is what is so")]
     sync: bool,
+    /// Show the list again and again, with so many seconds between
+    #[arg(short, long, value_name = "uint", default_value = "0", hide_default_value = true, value_parser = parse_uint::<u64>)]
+    watch: u64,
     #[arg(hide = true)]
     operands: Vec<String>,
 }
@@ -138,11 +151,30 @@ impl Verb for List {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         self.check()?;
+        loop {
+            self.show(session)?;
+            if self.watch == 0 {
+                return Ok(());
+            }
+            session.console.flush();
+            if session.console.has_failed() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_secs(self.watch));
+            if session.console.is_terminal() {
+                session.console.drawn(CLEAR);
+            }
+        }
+    }
+}
+
+impl List {
+    fn show(&self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let records = self.selection.records(&context)?;
+        let records = self.selection.records(session, &context)?;
         let now = ago::now();
         let mut rows: Vec<Listed> =
-            records.into_iter().map(|record| Listed::read(&context, record, now, &self)).collect();
+            records.into_iter().map(|record| Listed::read(&context, record, now, self)).collect();
         rows.sort_by(|a, b| a.compare(b, self.sort));
         let console = session.console;
         if podman::is_json(&self.format) {
@@ -164,9 +196,7 @@ impl Verb for List {
         console.text(text);
         outcome
     }
-}
 
-impl List {
     /// What podman's client does not let together.
     fn check(&self) -> Outcome {
         let refuse = |why: &str| Err(Failure::Client(why.to_owned()));

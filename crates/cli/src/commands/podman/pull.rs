@@ -5,10 +5,10 @@ use dhow_base::{Error, Kind, priority};
 use dhow_ops::copy::Location;
 use dhow_ops::{Context, Platforms, exists, pull, push, runtime, short_names, summary};
 use dhow_spec::platform::Matcher;
-use dhow_spec::{Platform, Reference, Repository};
+use dhow_spec::{Reference, Repository};
 
+use super::platform::PlatformParts;
 use super::{Copying, remote};
-use crate::commands::targets;
 use crate::commands::transfers::Retries;
 use crate::commands::wanted::{self, Wanted};
 use crate::errors::{Failure, Outcome};
@@ -27,15 +27,8 @@ pub(crate) struct Pull {
     /// Download all tagged images in the repository
     #[arg(short, long)]
     all_tags: bool,
-    /// Take this architecture of multi-platform images
-    #[arg(long, value_name = "string")]
-    arch: Option<String>,
-    /// Take this operating system of multi-platform images
-    #[arg(long, value_name = "string")]
-    os: Option<String>,
-    /// Take this variant of the architecture
-    #[arg(long, value_name = "string")]
-    variant: Option<String>,
+    #[command(flatten)]
+    parts: PlatformParts,
     /// Take this platform of multi-platform images
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -74,6 +67,7 @@ impl Verb for Pull {
         if !["always", "missing", "never", "newer"].contains(&self.policy.as_str()) {
             return Err(Failure::Client(format!("unsupported pull policy {:?}", self.policy)));
         }
+        session.check_authfile(&self.network)?;
         let platforms = self.platforms()?;
         let names = session.context(&self.network)?;
         let sources: Vec<Outcome<Source>> = self.names.iter().map(|name| self.source(session, &names, name)).collect();
@@ -136,25 +130,14 @@ impl Pull {
     }
 
     fn is_for_another_platform(&self) -> bool {
-        [&self.platform, &self.arch, &self.os, &self.variant].into_iter().any(Option::is_some)
+        self.platform.is_some() || self.parts.given().is_some()
     }
 
     fn platforms(&self) -> Outcome<Platforms> {
-        let parts = self.arch.is_some() || self.os.is_some() || self.variant.is_some();
-        if let Some(text) = self.platform.as_deref().filter(|text| !text.is_empty()) {
-            if parts {
-                let message = "--platform option can not be specified with --arch or --os";
-                return Err(Failure::Client(message.to_owned()));
-            }
-            return Ok(Platforms::These(Vec::from_iter(targets::platform(Some(text))?)));
-        }
-        if !parts {
-            return Ok(Platforms::Default);
-        }
-        let host = Platform::host();
-        let platform =
-            Platform::new(self.os.as_deref().unwrap_or(&host.os), self.arch.as_deref().unwrap_or(&host.architecture));
-        Ok(Platforms::These(vec![Platform { variant: self.variant.clone(), ..platform }]))
+        Ok(match self.parts.platform(self.platform.as_deref())? {
+            Some(platform) => Platforms::These(vec![platform]),
+            None => Platforms::Default,
+        })
     }
 }
 

@@ -86,6 +86,7 @@ impl Verb for Push {
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((source, destination)) = self.names.split_first() else { return Ok(()) };
         self.signing.refuse()?;
+        session.check_authfile(&self.network)?;
         let changes = self.changes()?;
         let local = session.local_context()?;
         let description = summary::describe(&local, source)?;

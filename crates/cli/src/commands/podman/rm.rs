@@ -8,9 +8,12 @@ use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{self, RemoveOptions};
+use dhow_ops::strconv::parse_uint;
 
-use super::super::container::{machine, missing};
+use super::super::container::{machine, missing, retain};
 use super::super::targets;
+use super::filters;
+use super::start::refusal;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
@@ -31,10 +34,13 @@ pub(crate) struct Remove {
     /// Remove the container whose ID is in a file
     #[arg(long, value_name = "strings")]
     cidfile: Vec<PathBuf>,
-    /// Accepted for old scripts: no container depends on another
+    /// Accepted for old scripts: a container can be removed whoever joins its namespaces
     #[arg(long, hide = true)]
-    #[allow(dead_code, reason = "no container depends on another")]
+    #[allow(dead_code, reason = "no container keeps another from being removed")]
     depend: bool,
+    /// Remove only what fits: filters of "ps"
+    #[arg(long, value_name = "strings")]
+    filter: Vec<String>,
     /// End containers that run, and do not mind those that are not there
     #[arg(short, long)]
     force: bool,
@@ -45,7 +51,7 @@ pub(crate) struct Remove {
     #[arg(short, long)]
     latest: bool,
     /// Accepted for old scripts: what is forced to end does so at once
-    #[arg(short, long, hide = true, value_name = "uint", value_parser = seconds)]
+    #[arg(short, long, hide = true, value_name = "uint", value_parser = parse_uint::<u64>)]
     #[allow(dead_code, reason = "what is forced to end does so at once")]
     time: Option<u64>,
     /// Remove volumes without a name that the container uses
@@ -53,11 +59,6 @@ pub(crate) struct Remove {
     volumes: bool,
     #[arg(value_name = "CONTAINER")]
     names: Vec<String>,
-}
-
-/// Go's `strconv.ParseUint`.
-fn seconds(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
 }
 
 impl Verb for Remove {
@@ -98,13 +99,14 @@ impl Verb for Remove {
 
 impl Remove {
     fn check(&self) -> Outcome {
-        let is_chosen = self.all || self.latest;
+        let is_chosen = self.all || self.latest || !self.filter.is_empty();
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
         match () {
             () if self.all && self.latest => refuse("--all and --latest cannot be used together"),
-            () if is_chosen && !self.cidfile.is_empty() => {
+            () if (self.all || self.latest) && !self.cidfile.is_empty() => {
                 refuse("--all, --latest, and --cidfile cannot be used together")
             }
+            () if !self.filter.is_empty() && !self.names.is_empty() => refuse("--filter takes no arguments"),
             () if self.all && !self.names.is_empty() => refuse("no arguments are needed with --all"),
             () if self.latest && !self.names.is_empty() => refuse("--latest and containers cannot be used together"),
             () if !is_chosen && self.cidfile.is_empty() && self.names.is_empty() => {
@@ -129,13 +131,14 @@ impl Remove {
             let bytes = read_limited(path, ID_FILE_BYTES_MAX)?;
             names.push(String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned());
         }
-        if self.all || self.latest {
-            let records = container::list(context)?;
+        if self.all || self.latest || !self.filter.is_empty() {
+            let mut records = container::list(context)?;
             if self.latest && records.is_empty() {
-                return Err(Error::new(Kind::NotFound, "no such container").into());
+                return Err(told("no such container", FAILED));
             }
-            let count = if self.all { records.len() } else { 1 };
-            names.extend(records.into_iter().take(count).map(|record| record.container.id));
+            records.truncate(if self.latest { 1 } else { usize::MAX });
+            retain(context, &mut records, &filters(&self.filter, refusal)?)?;
+            names.extend(records.into_iter().map(|record| record.container.id));
         }
         Ok(names)
     }
@@ -148,6 +151,10 @@ fn told(message: &str, code: u8) -> Failure {
 /// The arguments of `container exists`.
 #[derive(Args, Debug)]
 pub(crate) struct Exists {
+    /// Accepted for old scripts: nobody else makes containers here
+    #[arg(long, hide = true)]
+    #[allow(dead_code, reason = "a store has no containers but its own")]
+    external: bool,
     #[arg(value_name = "CONTAINER")]
     names: Vec<String>,
 }

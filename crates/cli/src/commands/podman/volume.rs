@@ -1,5 +1,6 @@
 //! `volume` of podman
 
+mod files;
 mod filter;
 mod shown;
 
@@ -7,6 +8,7 @@ use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::Context;
 use dhow_ops::container::{self, RemoveOptions, VolumeDetails};
+use dhow_ops::strconv::parse_uint;
 use dhow_template::Type;
 
 use super::super::container::machine;
@@ -20,6 +22,7 @@ use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb};
+pub(crate) use files::{Export, Import, Mount, Unmount};
 use filter::chosen;
 use shown::shown;
 
@@ -239,6 +242,9 @@ pub(crate) struct Remove {
     /// Remove containers that use the volumes, too, and do not mind volumes that are not there
     #[arg(short, long)]
     force: bool,
+    /// Accepted for old scripts: what is forced to end does so at once
+    #[arg(short, long, hide = true, value_name = "uint", value_parser = parse_uint::<u64>)]
+    time: Option<u64>,
     #[arg(value_name = "VOLUME")]
     names: Vec<String>,
 }
@@ -254,6 +260,9 @@ impl Verb for Remove {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
+        if self.time.is_some() && !self.force {
+            return Err(Failure::Client("--force option must be specified to use the --time option".to_owned()));
+        }
         if self.all != self.names.is_empty() {
             return Err(Failure::Client("choose either one or more volumes or all".to_owned()));
         }

@@ -9,14 +9,14 @@ use dhow_base::fs::FileLock;
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{Look, look, root_of_running};
 
-use super::Source;
 use super::way::{Way, above, joined};
+use super::{InContainer, Source};
 use crate::container::run::files;
 use crate::container::run_mounts::shown_mounts;
 use crate::container::settings::Configuration;
-use crate::container::{Machine, Record, directory, hold, running};
+use crate::container::{Machine, Turn, directory};
 use crate::context::Context;
-use crate::cp::Moved;
+use crate::cp::{DIRECTORY_ONTO_FILE, Failed, Moved};
 use crate::naming::Naming;
 
 /// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
@@ -32,7 +32,7 @@ pub(super) enum Access {
 /// A container's files.
 pub(super) struct Place {
     pub(super) root: Dir,
-    pub(super) name: String,
+    pub(super) named: String,
     pub(super) naming: Naming,
     pub(super) user: String,
     pub(super) read_only: bool,
@@ -41,38 +41,36 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn open(context: &Context, record: &Record, machine: Machine, access: Access) -> Result<Self> {
+    pub(super) fn open(context: &Context, at: InContainer<'_>, machine: Machine, access: Access) -> Result<Self> {
         let store = context.store()?;
-        let id = &record.container.id;
-        let name = record.container.name.clone().unwrap_or_else(|| record.container.short_id().to_owned());
-        let directory = directory(store, id)?;
+        let InContainer { record, named, .. } = at;
+        let directory = directory(store, &record.container.id)?;
         let configuration = Configuration::parse(&record.configuration)?;
         let read_only = configuration.settings.read_only;
-        let (root, lock) = if record.container.is_running() {
-            let process = running(&directory, &name)?;
-            (root_of_running(process.id, || process.is_there())?, None)
-        } else {
-            let lock = hold(&directory, &name)?;
-            let files = files(store, record, &directory, machine)?;
-            let mounts = shown_mounts(store, &configuration, &directory)?;
-            let root = look(&Look {
-                files: &files,
-                mount_point: &directory.join("merged"),
-                mounts: &mounts,
-                read_only: read_only || access == Access::Read,
-                in_user_namespace: machine.in_user_namespace,
-            })?;
-            (root, Some(lock))
-        };
+        let (root, lock) = Turn::open(store, record, named, |turn| match turn {
+            Turn::Running(process) => Ok((root_of_running(&process)?, None)),
+            Turn::Still(lock) => {
+                let files = files(store, record, &directory, machine)?;
+                let mounts = shown_mounts(store, &configuration, &directory, machine)?;
+                let root = look(&Look {
+                    files: &files,
+                    mount_point: &directory.join("merged"),
+                    mounts: &mounts,
+                    read_only: read_only || access == Access::Read,
+                    in_user_namespace: machine.in_user_namespace,
+                })?;
+                Ok((root, Some(lock)))
+            }
+        })?;
         let (user, naming) = (configuration.config.user, context.naming());
-        Ok(Self { root: Dir::from(root), name, naming, user, read_only, _lock: lock })
+        Ok(Self { root: Dir::from(root), named: named.to_owned(), naming, user, read_only, _lock: lock })
     }
 
-    fn missing(&self, path: &str) -> Error {
+    pub(super) fn missing(&self, path: &str) -> Error {
         let message = match self.naming {
-            Naming::Docker => format!("Could not find the file {path} in container {}", self.name),
+            Naming::Docker => format!("Could not find the file {path} in container {}", self.named),
             Naming::Podman => {
-                format!("{path:?} could not be found on container {}: no such file or directory", self.name)
+                format!("{path:?} could not be found on container {}: no such file or directory", self.named)
             }
         };
         Error::new(Kind::NotFound, message)
@@ -82,7 +80,7 @@ impl Place {
     fn failed(&self, path: &str, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => self.missing(path),
-            _ => Error::io(format_args!("cannot look up {path:?} in container {}", self.name), error),
+            _ => Error::io(format_args!("cannot look up {path:?} in container {}", self.named), error),
         }
     }
 
@@ -106,7 +104,7 @@ impl Place {
             let Found { directory, name, .. } = found;
             return Ok(Source { directory, name, is_directory: kind == FileKind::Directory, contents_only, shown });
         }
-        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.name)))
+        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.named)))
     }
 
     /// What is at a path that is copied to: links are followed, to the last.
@@ -117,9 +115,11 @@ impl Place {
         for _ in 0..LINKS_MAX {
             let found = match self.find(&way) {
                 Ok(found) => found,
-                // The directory above is missing, or is none.
-                Err(error) if self.naming == Naming::Docker => return Err(self.failed(&above, error)),
-                Err(error) => return Err(self.failed(path, error)),
+                Err(error) => {
+                    let named = if self.naming == Naming::Docker { &above } else { path };
+                    let stranded = Some(self.failed(named, error));
+                    return Ok(Target { stranded, wants_directory, ..Target::default() });
+                }
             };
             match found.kind {
                 // It leads to no directory. Docker looks no further then, and does not replace it either.
@@ -128,7 +128,7 @@ impl Place {
                         [&way.parts[..], way.above()].map(|parts| format!("/{}", joined(parts).display()));
                     let blocked = Some(format!("cannot overwrite non-directory {link:?} with directory {above:?}"));
                     let beside = Some((found.directory, found.name));
-                    return Ok(Target { directory: None, beside, exists: false, blocked, wants_directory });
+                    return Ok(Target { beside, blocked, wants_directory, ..Target::default() });
                 }
                 Some(FileKind::Symlink) => {
                     let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
@@ -138,16 +138,16 @@ impl Place {
                 Some(FileKind::Directory) => {
                     let directory = found.directory.child(&found.name).map_err(|error| self.failed(path, error))?;
                     let directory = Some(directory);
-                    return Ok(Target { directory, beside: None, exists: true, blocked: None, wants_directory });
+                    return Ok(Target { directory, exists: true, wants_directory, ..Target::default() });
                 }
                 kind => {
                     let beside = Some((found.directory, found.name));
                     let exists = kind.is_some();
-                    return Ok(Target { directory: None, beside, exists, blocked: None, wants_directory });
+                    return Ok(Target { beside, exists, wants_directory, ..Target::default() });
                 }
             }
         }
-        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.name)))
+        Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.named)))
     }
 
     fn find(&self, way: &Way) -> io::Result<Found> {
@@ -176,11 +176,14 @@ struct Found {
 }
 
 /// A place in a container that is copied to.
+#[derive(Default)]
 pub(super) struct Target {
     /// The directory that is there.
-    pub(super) directory: Option<Dir>,
+    directory: Option<Dir>,
     /// Else the one above, and the name in it.
     beside: Option<(Dir, OsString)>,
+    /// Or why there is neither: the one above is missing, or is none.
+    stranded: Option<Error>,
     /// Whether the path leads to something.
     exists: bool,
     /// Why no directory can be made, where the name is that of a link.
@@ -190,20 +193,48 @@ pub(super) struct Target {
 
 impl Target {
     /// The directory to work in, and the name that the source gets there; none for what is in it alone (moby `archive.PrepareArchiveCopy`).
-    pub(super) fn landing(self, source: Moved<'_>) -> Result<(Dir, Option<Vec<u8>>)> {
+    /// `path` is what the user called this in `place`.
+    pub(super) fn landing(
+        self,
+        place: &Place,
+        path: &str,
+        source: Moved<'_>,
+    ) -> Result<(Dir, Option<Vec<u8>>), Failed> {
         if let Some(directory) = self.directory {
             return Ok((directory, (!source.contents_only).then(|| source.name.to_vec())));
         }
+        let is_podman = place.naming == Naming::Podman;
+        if !self.exists && self.wants_directory && is_podman {
+            return Err(place.missing(path).into());
+        }
+        // Docker's client says so without asking its daemon any more.
+        if !self.exists && self.wants_directory && !source.is_directory {
+            return Err(Failed::Here(Error::new(Kind::NotFound, "no such directory")));
+        }
+        if let Some(error) = self.stranded {
+            return Err(error.into());
+        }
         let Some((directory, name)) = self.beside else {
-            return Err(Error::new(Kind::Internal, "a place has no directory above it"));
+            return Err(Error::new(Kind::Internal, "a place has no directory above it").into());
         };
         if let Some(message) = self.blocked.filter(|_| source.is_directory) {
-            return Err(Error::new(Kind::Invalid, message));
+            return Err(Error::new(Kind::Invalid, message).into());
         }
-        match (self.exists, source.is_directory) {
-            (true, true) => Err(Error::new(Kind::Invalid, "cannot copy directory")),
-            (false, false) if self.wants_directory => Err(Error::new(Kind::NotFound, "no such directory")),
-            _ => Ok((directory, Some(name.into_vec()))),
+        if self.exists && source.is_directory {
+            let message = if is_podman { DIRECTORY_ONTO_FILE } else { "cannot copy directory" };
+            return Err(Failed::Here(Error::new(Kind::Invalid, message)));
         }
+        Ok((directory, Some(name.into_vec())))
+    }
+
+    /// The directory that an archive is unpacked into.
+    pub(super) fn landing_of_archive(self, place: &Place, path: &str, shown: &str) -> Result<Dir, Failed> {
+        let message = match (self.directory, place.naming) {
+            (Some(directory), _) => return Ok(directory),
+            (None, Naming::Podman) if !self.exists && path.ends_with('/') => return Err(place.missing(path).into()),
+            (None, Naming::Podman) => "destination must be a directory when copying from stdin".to_owned(),
+            (None, Naming::Docker) => format!("destination {shown:?} must be a directory"),
+        };
+        Err(Failed::Here(Error::new(Kind::Invalid, message)))
     }
 }

@@ -8,6 +8,7 @@ use dhow_sandbox::container::Propagation;
 use super::volume::not_mapped;
 use super::{Dialect, Mount, MountKind, Refusal, cleaned, csv};
 use crate::container::size;
+use crate::strconv::parse_bool;
 
 impl Mount {
     /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`. A source that begins with `./` is below `here`.
@@ -24,8 +25,12 @@ impl Mount {
             long.read(&field).map_err(Refusal::Value)?;
         }
         long.check().map_err(value)?;
-        let Long { mut mount, unknown, unheeded, .. } = long;
-        mount.source = source_from(here, &mount.source);
+        let Long { mut mount, unknown, unheeded, writable, .. } = long;
+        match mount.kind {
+            MountKind::Image if writable => mount.make_writable(),
+            MountKind::Image => mount.read_only = true,
+            _ => mount.source = source_from(here, &mount.source),
+        }
         let engine = |message: String| Refusal::Engine(Error::new(Kind::Invalid, message));
         if let Some(kind) = unknown {
             return Err(engine(format!("invalid mount config for type {kind:?}: mount type unknown")));
@@ -64,12 +69,14 @@ struct Long {
     /// The types whose own options were used.
     used: Vec<&'static str>,
     below: Below,
+    /// Whether an image can be written to, which it cannot with docker.
+    writable: bool,
 }
 
 impl Long {
     fn new(dialect: Dialect) -> Self {
         let mount = Mount::new(MountKind::Volume, "", "");
-        Self { mount, dialect, unknown: None, unheeded: None, used: Vec::new(), below: Below::Usual }
+        Self { mount, dialect, unknown: None, unheeded: None, used: Vec::new(), below: Below::Usual, writable: false }
     }
 
     fn read(&mut self, field: &str) -> Result<()> {
@@ -89,12 +96,13 @@ impl Long {
             return Ok(());
         };
         let wrong = || invalid(format!("invalid value for {key}: {value}"));
-        let flag = || boolean(value).ok_or_else(wrong);
+        let flag = || parse_bool(value).map_err(|_| wrong());
         match key.as_str() {
             "type" => match value.to_ascii_lowercase().as_str() {
                 "bind" => self.mount.kind = MountKind::Bind,
                 "volume" => self.mount.kind = MountKind::Volume,
                 "tmpfs" => self.mount.kind = MountKind::Tmpfs,
+                "image" => self.mount.kind = MountKind::Image,
                 other => self.unknown = Some(other.to_owned()),
             },
             "source" | "src" => value.clone_into(&mut self.mount.source),
@@ -122,7 +130,7 @@ impl Long {
                     .with_hint("a volume is a directory of the store, which is the driver \"local\""));
             }
             "volume-opt" => self.volume_s().has_driver_options = true,
-            "image-subpath" => self.used.push("image"),
+            "image-subpath" => value.clone_into(&mut self.image_s().manner.subpath),
             "tmpfs-size" => {
                 let size = size(value).map_err(|_| wrong())?;
                 let memory = self.tmpfs_s();
@@ -143,13 +151,22 @@ impl Long {
     /// What podman has besides; whether it is that.
     fn read_podman_s(&mut self, key: &str, field: &str, value: Option<&str>) -> Result<bool> {
         match (key, value) {
-            ("u" | "chown", value) => match value.map_or(Some(true), boolean) {
-                Some(is_set) => self.mount.manner.owned = is_set,
-                None => return Ok(false),
+            ("u" | "chown", value) => match value.map_or(Ok(true), parse_bool) {
+                Ok(is_set) => self.mount.manner.owned = is_set,
+                Err(_) => return Ok(false),
             },
             ("relabel", Some("shared" | "private")) => {}
             ("idmap", _) => return Err(not_mapped()),
+            ("rw" | "readwrite", Some(value)) => match parse_bool(value) {
+                Ok(is_set) => {
+                    self.image_s();
+                    self.writable = is_set;
+                }
+                Err(_) => return Ok(false),
+            },
+            ("subpath", Some(path)) => path.trim_start_matches('/').clone_into(&mut self.image_s().manner.subpath),
             (_, None) => {
+                self.writable |= key == "rw";
                 return Ok(!matches!(field, "O" | "copy" | "bind" | "rbind") && self.mount.heed(field));
             }
             _ => return Ok(false),
@@ -174,6 +191,11 @@ impl Long {
 
     fn volume_s(&mut self) -> &mut Mount {
         self.used.push("volume");
+        &mut self.mount
+    }
+
+    fn image_s(&mut self) -> &mut Mount {
+        self.used.push("image");
         &mut self.mount
     }
 
@@ -210,16 +232,10 @@ impl Long {
             }
             below => self.mount.manner.writable_below = below == Below::Writable,
         }
+        if kind == "image" && self.mount.manner.owned {
+            return Err("option 'U' is not for mount type 'image'".to_owned());
+        }
         if self.mount.target.is_empty() { Err("target is required".to_owned()) } else { Ok(()) }
-    }
-}
-
-/// Go's `strconv.ParseBool`.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 
@@ -259,6 +275,8 @@ mod tests {
         );
         check("type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1770", "tmpfs ->/b  size=1048576 mode=1770");
         check("type=tmpfs,target=/b,tmpfs-size=0", "tmpfs ->/b");
+        check("type=image,source=a:1,target=/b", "image a:1->/b ro");
+        check("source=./a,type=image,target=/b,image-subpath=etc/x,readonly=false", "image ./a->/b ro at etc/x");
     }
 
     #[test]
@@ -277,6 +295,13 @@ mod tests {
         invalid("dst=/b,ro", "volume", "must not set ReadOnly mode when using anonymous volumes");
         invalid("dst=/b,volume-subpath=a", "volume", "must not set Subpath when using anonymous volumes");
         invalid("src=v,dst=/b,volume-subpath=../a", "volume", "subpath must be a relative path within the volume");
+        invalid("type=image,dst=/b", "image", "field Source must not be empty");
+        invalid("type=image,src=a,dst=/", "image", "invalid specification: destination can't be '/'");
+        invalid(
+            "type=image,src=a,dst=/b,image-subpath=/x",
+            "image",
+            "subpath must be a relative path within the volume",
+        );
         for (text, words) in [
             ("", "EOF"),
             ("type=bind,source=/a", "target is required"),
@@ -290,6 +315,9 @@ mod tests {
             ("type=bind,src=/a,dst=/x,tmpfs-size=1", "cannot mix 'tmpfs-*' options with mount type 'bind'"),
             ("dst=/x,bind-propagation=x", "cannot mix 'bind-*' options with mount type 'volume'"),
             ("dst=/x,image-subpath=x", "cannot mix 'image-*' options with mount type 'volume'"),
+            ("type=image,src=a,dst=/x,volume-subpath=x", "cannot mix 'volume-*' options with mount type 'image'"),
+            ("type=image,src=a,dst=/x,rw=true", "unexpected key 'rw' in 'rw=true'"),
+            ("type=image,src=a,dst=/x,subpath=/x", "unexpected key 'subpath' in 'subpath=/x'"),
             ("src=v,dst=/x,volume-driver=odd", "volume driver \"odd\" is not supported"),
             (
                 "type=bind,src=/a,dst=/b,bind-recursive=x",
@@ -316,6 +344,11 @@ mod tests {
         check("type=bind,src=/a,dst=/b,U,noexec,relabel=shared,shared", "bind /a->/b noexec,owned,shared");
         check("type=bind,src=/a,dst=/b,chown=false,z", "bind /a->/b");
         check("type=tmpfs,dst=/b,exec,noatime", "tmpfs ->/b exec,noatime");
+        check("type=image,src=a,dst=/b,rw=true,noexec", "image a->/b overlaid,noexec");
+        check("rw,type=image,src=a,dst=/b", "image a->/b overlaid");
+        check("type=image,src=a,dst=/b,readwrite=false,subpath=/x", "image a->/b ro at x");
+        check("type=image,src=a,dst=/b,U", "value: option 'U' is not for mount type 'image'");
+        check("src=a,dst=/b,rw=true", "value: cannot mix 'image-*' options with mount type 'volume'");
         check("type=bind,src=/a,dst=/b,odd", "value: invalid field 'odd' must be a key=value pair");
         check(
             "type=bind,src=/a,dst=/b,idmap",

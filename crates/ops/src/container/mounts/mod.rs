@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::Manner;
+use dhow_spec::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::names::check_named;
@@ -23,9 +24,12 @@ pub struct Mount {
     /// What it is.
     #[serde(rename = "Type")]
     pub kind: MountKind,
-    /// The path or the name; empty for memory, and for a volume that gets its name by chance.
+    /// The path or the name, also of an image; empty for memory, and for a volume that gets its name by chance.
     #[serde(default)]
     pub source: String,
+    /// The image that the name stood for when the container was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
     /// Where, as the container sees it.
     pub target: String,
     /// Whether it can only be read.
@@ -100,6 +104,8 @@ pub enum MountKind {
     Tmpfs,
     /// A device of the machine.
     Device,
+    /// The files of an image.
+    Image,
 }
 
 impl Mount {
@@ -107,6 +113,7 @@ impl Mount {
         Self {
             kind,
             source: source.to_owned(),
+            image: None,
             target: target.to_owned(),
             read_only: false,
             no_copy: false,
@@ -123,6 +130,12 @@ impl Mount {
         }
     }
 
+    /// What is changed in it is laid over it, and gone with the run.
+    fn make_writable(&mut self) {
+        self.read_only = false;
+        self.overlaid = true;
+    }
+
     fn checked(mut self) -> Result<Self> {
         let kind = self.kind.word();
         let of = |what: &str| Error::new(Kind::Invalid, format!("invalid mount config for type {kind:?}: {what}"));
@@ -132,7 +145,9 @@ impl Mount {
             return Err(of("invalid specification: destination can't be '/'"));
         }
         match self.kind {
-            MountKind::Bind if self.source.is_empty() => return Err(of("field Source must not be empty")),
+            MountKind::Bind | MountKind::Image if self.source.is_empty() => {
+                return Err(of("field Source must not be empty"));
+            }
             MountKind::Bind if !self.source.starts_with('/') => {
                 return Err(of(&format!("invalid mount path: '{}' mount path must be absolute", self.source)));
             }
@@ -144,7 +159,7 @@ impl Mount {
                 return Err(of("must not set ReadOnly mode when using anonymous volumes"));
             }
             MountKind::Volume if self.source.is_empty() => self.anonymous = true,
-            MountKind::Volume if !is_below(&self.manner.subpath) => {
+            MountKind::Volume | MountKind::Image if !is_below(&self.manner.subpath) => {
                 return Err(of("subpath must be a relative path within the volume"));
             }
             MountKind::Volume => check_named(&self.source)?,
@@ -162,6 +177,7 @@ impl MountKind {
             Self::Volume => "volume",
             Self::Tmpfs => "tmpfs",
             Self::Device => "device",
+            Self::Image => "image",
         }
     }
 }

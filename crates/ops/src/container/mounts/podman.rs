@@ -25,8 +25,9 @@ impl Mount {
             "bind" => MountKind::Bind,
             "volume" => MountKind::Volume,
             "tmpfs" => MountKind::Tmpfs,
-            "image" | "devpts" => {
-                let hint = "there are bind, volume and tmpfs";
+            "image" => MountKind::Image,
+            "devpts" => {
+                let hint = "there are bind, volume, tmpfs and image";
                 let message = format!("mounts of type {kind:?} are not supported");
                 return Err(Error::new(Kind::Unsupported, message).with_hint(hint));
             }
@@ -34,6 +35,7 @@ impl Mount {
         };
         let mut long = Long { mount: Self::new(kind, "", "").with_habits(Habits::Podman), ..Long::default() };
         long.mount.manner.no_suid = kind == MountKind::Volume;
+        long.mount.read_only = kind == MountKind::Image;
         let mut is_typed = false;
         for field in &fields {
             // A second type is an option that there is not.
@@ -42,7 +44,9 @@ impl Mount {
                 None => long.read(field)?,
             }
         }
-        long.mount.source = source_from(here, &long.mount.source);
+        if kind != MountKind::Image {
+            long.mount.source = source_from(here, &long.mount.source);
+        }
         long.finish()
     }
 }
@@ -68,6 +72,9 @@ impl Long {
     fn read(&mut self, field: &str) -> Result<()> {
         let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
         let kind = self.mount.kind;
+        if kind == MountKind::Image {
+            return self.read_of_image(key, value);
+        }
         let needed = || value.ok_or_else(|| invalid(format!("{key}: {NO_VALUE}")));
         match (key, kind) {
             ("ro" | "rw", _) | ("readonly", MountKind::Bind) => self.writing(key, value)?,
@@ -105,6 +112,27 @@ impl Long {
             }
             ("volume-opt", MountKind::Volume) => self.mount.has_driver_options = true,
             (word, MountKind::Bind) if Propagation::parse(word).is_some() => self.words.push(word.to_owned()),
+            _ => return Err(invalid(format!("{key}: {BAD}"))),
+        }
+        Ok(())
+    }
+
+    /// What can be said of an image; podman 5 has `subpath` besides.
+    fn read_of_image(&mut self, key: &str, value: Option<&str>) -> Result<()> {
+        let needed = || value.ok_or_else(|| invalid(format!("{key}: {NO_VALUE}")));
+        match key {
+            "src" | "source" => needed()?.clone_into(&mut self.mount.source),
+            "target" | "dst" | "destination" => self.mount.target = target(needed()?)?,
+            "rw" | "readwrite" => match value.unwrap_or_default() {
+                "true" => self.mount.make_writable(),
+                "false" => {}
+                value => return Err(invalid(format!("invalid rw value {value:?}: {BAD}"))),
+            },
+            "subpath" => match needed()? {
+                path if path.starts_with('/') => self.mount.manner.subpath = path.trim_start_matches('/').to_owned(),
+                path => return Err(invalid(format!("volume subpath {path:?} must be an absolute path"))),
+            },
+            "consistency" => {}
             _ => return Err(invalid(format!("{key}: {BAD}"))),
         }
         Ok(())
@@ -164,6 +192,9 @@ impl Long {
 
     fn finish(self) -> Result<Mount> {
         let Self { mut mount, has_source, words, .. } = self;
+        if mount.kind == MountKind::Image && (mount.source.is_empty() || mount.target.is_empty()) {
+            return Err(invalid("must set source and destination for image volume".to_owned()));
+        }
         if mount.target.is_empty() {
             return Err(invalid("must set volume destination".to_owned()));
         }
@@ -182,7 +213,12 @@ fn target(path: &str) -> Result<String> {
     if path.is_empty() {
         return Err(invalid("container directory cannot be empty".to_owned()));
     }
-    cleaned(path).ok_or_else(|| invalid(format!("invalid container path {path:?}, must be an absolute path")))
+    match cleaned(path) {
+        None => Err(invalid(format!("invalid container path {path:?}, must be an absolute path"))),
+        // The program's root is below it.
+        Some(root) if root == "/" => Err(invalid("invalid specification: destination can't be '/'".to_owned())),
+        Some(path) => Ok(path),
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +245,10 @@ mod tests {
         check("type=volume,src=,dst=/b,suid", "volume ->/b anonymous");
         check("type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700,notmpcopyup,noexec", "tmpfs ->/b  size=1m mode=700");
         check("dst=/b", "volume ->/b anonymous,nosuid");
+        check("type=image,src=a,dst=/b", "image a->/b ro");
+        check("type=image,src=./a,dst=/b,rw=false,consistency=x", "image ./a->/b ro");
+        check("type=image,source=a:1,destination=/b/../c,rw=true", "image a:1->/c overlaid");
+        check("readwrite=true,type=image,src=a,target=/b,subpath=/etc/x", "image a->/b overlaid at etc/x");
     }
 
     #[test]
@@ -219,6 +259,8 @@ mod tests {
         check("type=bind", "must set volume destination");
         check("type=bind,src=/a,dst=b", "invalid container path \"b\", must be an absolute path");
         check("type=bind,dst=", "container directory cannot be empty");
+        check("type=bind,src=/a,dst=/b/..", "invalid specification: destination can't be '/'");
+        check("type=image,src=a,dst=/", "invalid specification: destination can't be '/'");
         check("type=bind,src,dst=/b", "src: must provide an argument for option");
         check("type=bind,src=,dst=/b", "host directory cannot be empty: must provide an argument for option");
         check("type=tmpfs,src=/a,dst=/b", "source is not supported with tmpfs mounts");
@@ -246,6 +288,18 @@ mod tests {
             "type=bind,src=/a,dst=/b,relabel=x",
             "relabel mount option must be 'private' or 'shared': invalid mount option",
         );
-        check("type=image,src=a,dst=/b", "mounts of type \"image\" are not supported");
+        check("type=devpts,dst=/b", "mounts of type \"devpts\" are not supported");
+        for incomplete in ["type=image", "type=image,src=a", "type=image,dst=/b", "type=image,src=,dst=/b"] {
+            check(incomplete, "must set source and destination for image volume");
+        }
+        let of_image = |option: &str, words: &str| check(&format!("type=image,src=a,dst=/b,{option}"), words);
+        of_image("rw=maybe", "invalid rw value \"maybe\": invalid mount option");
+        of_image("rw", "invalid rw value \"\": invalid mount option");
+        of_image("subpath=etc", "volume subpath \"etc\" must be an absolute path");
+        of_image("dst=b", "invalid container path \"b\", must be an absolute path");
+        of_image("src", "src: must provide an argument for option");
+        for odd in ["ro", "U", "noexec", "z", "shared", "readonly", "type=image"] {
+            of_image(odd, &format!("{}: invalid mount option", odd.split('=').next().unwrap_or_default()));
+        }
     }
 }

@@ -44,8 +44,12 @@ pub(super) fn split(text: &str) -> Vec<String> {
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for quotes and braces that nothing ends.
 pub(super) fn expand(word: &str, variables: Option<&[String]>) -> Result<String> {
-    let expanded = Expansion { characters: word.chars().peekable(), variables }.up_to(None);
-    expanded.map_err(|error| error.context(format_args!("failed to process {word:?}")))
+    expand_alone(word, variables).map_err(|error| error.context(format_args!("failed to process {word:?}")))
+}
+
+/// As [`expand`], with errors that do not say which word it is.
+pub(crate) fn expand_alone(word: &str, variables: Option<&[String]>) -> Result<String> {
+    Expansion { characters: word.chars().peekable(), variables }.up_to(None)
 }
 
 fn invalid(message: impl Into<String>) -> Error {

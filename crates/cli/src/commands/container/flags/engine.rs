@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dhow_ops::container::KeptIds;
+use dhow_ops::strconv::parse_uint;
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -17,8 +18,6 @@ pub(super) struct Engine {
     publish_all: bool,
     #[arg(long, hide = true, value_name = "string")]
     restart: Option<String>,
-    #[arg(long, hide = true)]
-    privileged: bool,
     #[arg(long, hide = true, value_name = "string")]
     userns: Option<String>,
 }
@@ -27,6 +26,46 @@ impl Engine {
     /// Whom the caller is in the container's user namespace, if that is said and understood.
     pub(super) fn kept_ids(&self) -> Option<KeptIds> {
         self.userns.as_deref().and_then(|mode| kept_ids(mode)?.ok())
+    }
+
+    /// The mode of users that are another container's.
+    pub(super) fn joined_users(&self) -> Option<&str> {
+        self.userns.as_deref().filter(|mode| mode.starts_with("container:"))
+    }
+
+    /// Whether ports are to be reached from outside.
+    pub(super) fn publishes(&self) -> bool {
+        self.publish_all || !self.publish.is_empty()
+    }
+
+    /// Refuses what docker's client takes for no restart policy; podman's does not look.
+    ///
+    /// # Errors
+    /// In docker's words.
+    pub(super) fn check_restart(&self, personality: Personality) -> Outcome {
+        let Some((policy, count)) = self.restart.as_deref().and_then(|text| text.split_once(':')) else {
+            return Ok(());
+        };
+        let why = match () {
+            () if personality == Personality::Podman => return Ok(()),
+            () if policy.is_empty() => "no policy provided before colon",
+            () if !count.is_empty() && count.parse::<i64>().is_err() => "maximum retry count must be an integer",
+            () => return Ok(()),
+        };
+        Err(Failure::Client(format!("invalid restart policy format: {why}")))
+    }
+
+    /// Refuses a policy for a container that is removed when it ends, as docker's client does.
+    ///
+    /// # Errors
+    /// In docker's words.
+    pub(super) fn check_removed(&self, personality: Personality) -> Outcome {
+        let policy = self.restart.as_deref().and_then(|text| text.split(':').next()).unwrap_or_default();
+        let restarts = !matches!(policy, "" | "no");
+        match restarts && personality != Personality::Podman {
+            true => Err(Failure::Client("conflicting options: cannot specify both --restart and --rm".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Refuses what is given, and says what there is instead.
@@ -41,13 +80,10 @@ impl Engine {
             () if self.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no")) => {
                 refuse("--restart", services)
             }
-            () if self.publish_all || !self.publish.is_empty() => refuse(
+            () if self.publishes() => refuse(
                 "--publish",
                 "a container has this machine's network, where its ports are open as they are, or none",
             ),
-            () if self.privileged => {
-                refuse("--privileged", "name what is needed with --cap-add, --device and --security-opt")
-            }
             () => match self.userns.as_deref() {
                 Some(mode) => check_users(personality, mode),
                 None => Ok(()),
@@ -69,6 +105,8 @@ fn check_users(personality: Personality, mode: &str) -> Outcome {
             let message = "must provide at least one UID or GID mapping to configure a user namespace";
             Err(Failure::Client(message.to_owned()))
         }
+        // Looked for when the container is made.
+        (_, mode) if mode.starts_with("container:") => Ok(()),
         (_, mode) if kept_ids(mode).is_some() => kept_ids(mode).map_or(Ok(()), |ids| ids.map(drop)),
         (_, mode) if is_known(mode) => refuse(
             &format!("--userns {mode}"),
@@ -84,7 +122,7 @@ fn check_users(personality: Personality, mode: &str) -> Outcome {
 fn is_known(mode: &str) -> bool {
     match mode.split_once(':') {
         None => matches!(mode, "auto" | "nomap" | "private"),
-        Some((kind, _)) => matches!(kind, "auto" | "container" | "ns"),
+        Some((kind, _)) => matches!(kind, "auto" | "ns"),
     }
 }
 
@@ -102,11 +140,10 @@ fn kept_ids(mode: &str) -> Option<Outcome<KeptIds>> {
             "gid" => &mut ids.gid,
             name => return Some(Err(Failure::Client(format!("unknown option specified: {name:?}")))),
         };
-        let Ok(read) = value.parse() else {
-            let message = format!("strconv.ParseUint: parsing {value:?}: invalid syntax");
-            return Some(Err(Failure::Client(message)));
-        };
-        *number = read;
+        match parse_uint(value) {
+            Ok(read) => *number = read,
+            Err(why) => return Some(Err(Failure::Client(why))),
+        }
     }
     Some(Ok(ids))
 }

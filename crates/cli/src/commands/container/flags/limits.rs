@@ -3,9 +3,10 @@
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::container::Limits;
+use dhow_ops::strconv::{parse_int, parse_uint};
 
 use super::super::super::podman::container as podman;
-use super::values::{NANO, bytes, integer, misread, nano_cpus, size_or_any};
+use super::values::{NANO, bytes, misread, nano_cpus, size_or_any};
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
@@ -73,7 +74,7 @@ pub(super) struct Limiting {
     #[arg(long, value_name = "int", allow_negative_numbers = true)]
     oom_score_adj: Option<String>,
     /// So many processes at most; -1 for any number
-    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = integer)]
+    #[arg(long, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
     pids_limit: Option<i64>,
 }
 
@@ -171,8 +172,7 @@ impl Limiting {
 
     fn block_weight(&self, session: &Session<'_>) -> Outcome<Option<u16>> {
         let Some(text) = self.blkio_weight.as_deref() else { return Ok(None) };
-        let why = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
-        let weight: u16 = text.parse().map_err(|_| match session.personality {
+        let weight: u16 = parse_uint(text).map_err(|why| match session.personality {
             Personality::Podman => Failure::Client(format!("invalid value for blkio-weight: {why}")),
             _ => misread(session, text, "--blkio-weight", &why),
         })?;
@@ -187,11 +187,8 @@ impl Limiting {
         let Some(text) = given else { return Ok(None) };
         let is_never_negative = matches!(flag, "-c, --cpu-shares" | "--cpu-period");
         let read = match session.personality == Personality::Podman && is_never_negative {
-            true => text
-                .parse::<u32>()
-                .map(i64::from)
-                .map_err(|_| format!("strconv.ParseUint: parsing {text:?}: invalid syntax")),
-            false => integer(text),
+            true => parse_uint::<u32>(text).map(i64::from),
+            false => parse_int(text),
         };
         read.map(Some).map_err(|why| misread(session, text, flag, &why))
     }

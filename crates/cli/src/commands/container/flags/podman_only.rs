@@ -2,8 +2,10 @@
 
 use clap::Args;
 use dhow_ops::container::{ImageVolumes, LOCAL_TIME, time_zone_file};
+use dhow_ops::strconv::parse_uint;
 
 use super::values::misread;
+use crate::commands::podman::platform::PlatformParts;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
@@ -35,6 +37,12 @@ pub(in crate::commands::container) struct PodmanOnly {
     /// Variables of every container and of the image that the program does not get
     #[arg(long, hide = true, value_name = "list")]
     pub(in crate::commands::container) unsetenv: Vec<String>,
+    /// The program gets none of these
+    #[arg(long, hide = true)]
+    pub(in crate::commands::container) unsetenv_all: bool,
+    /// Variables that are made of those of the image, such as "PATH=$PATH:/opt/bin"
+    #[arg(long, hide = true, value_name = "list")]
+    pub(in crate::commands::container) env_merge: Vec<String>,
     #[command(flatten)]
     refused: Refused,
     /// Removes the container when it ends, and its image then
@@ -52,6 +60,15 @@ pub(in crate::commands::container) struct PodmanOnly {
     /// Time zone of the container, by its name or as "local"
     #[arg(long, hide = true, value_name = "string")]
     tz: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    arch: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    os: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    variant: Option<String>,
+    /// What the kernel says to the program that it is
+    #[arg(long, hide = true, value_name = "string")]
+    personality: Option<String>,
     #[command(flatten)]
     #[allow(dead_code, reason = "that they are accepted is all there is to them")]
     unheeded: Unheeded,
@@ -64,6 +81,8 @@ struct Refused {
     pod: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     pod_id_file: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    init_ctr: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     requires: Vec<String>,
     #[arg(long, hide = true, value_name = "list")]
@@ -84,10 +103,6 @@ struct Refused {
     cgroup_conf: Vec<String>,
     #[arg(long, hide = true, value_name = "list")]
     chrootdirs: Vec<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    env_merge: Vec<String>,
-    #[arg(long, hide = true)]
-    unsetenv_all: bool,
     #[arg(long, hide = true, value_name = "string")]
     pidfile: Option<String>,
     #[arg(long, hide = true, value_name = "uint")]
@@ -103,11 +118,12 @@ const USERS: &str = "--userns keep-id has the caller's number in the container, 
 
 impl Refused {
     /// Each with whether it is given, and what there is instead.
-    fn all(&self) -> [(&'static str, bool, &'static str); 18] {
+    fn all(&self) -> [(&'static str, bool, &'static str); 17] {
         let services = "it is for a container engine that runs services";
         [
             ("pod", self.pod.is_some(), "pods are for a container engine"),
             ("pod-id-file", self.pod_id_file.is_some(), "pods are for a container engine"),
+            ("init-ctr", self.init_ctr.is_some(), "pods are for a container engine"),
             ("requires", !self.requires.is_empty(), services),
             ("secret", !self.secret.is_empty(), "mount a file with --volume, or set a variable with --env"),
             ("uidmap", !self.uidmap.is_empty(), USERS),
@@ -118,8 +134,6 @@ impl Refused {
             ("passwd-entry", self.passwd_entry.is_some(), "nobody's list of users is changed"),
             ("cgroup-conf", !self.cgroup_conf.is_empty(), "--memory, --cpus and --pids-limit are what there is"),
             ("chrootdirs", !self.chrootdirs.is_empty(), "mount what is needed with --volume"),
-            ("env-merge", !self.env_merge.is_empty(), "set the whole variable with --env"),
-            ("unsetenv-all", self.unsetenv_all, "--unsetenv takes away one variable"),
             ("pidfile", self.pidfile.is_some(), services),
             (
                 "preserve-fds",
@@ -182,14 +196,23 @@ impl PodmanOnly {
             ("no-hosts", self.no_hosts),
             ("umask", self.umask != UMASK),
             ("unsetenv", !self.unsetenv.is_empty()),
+            ("unsetenv-all", self.unsetenv_all),
+            ("env-merge", !self.env_merge.is_empty()),
             ("rmi", self.rmi),
             ("timeout", self.timeout.is_some()),
             ("image-volume", self.image_volume.is_some()),
             ("env-host", self.env_host),
             ("tz", self.tz.is_some()),
+            ("personality", self.personality.is_some()),
         ];
         let refused = self.refused.all().map(|(flag, is_given, _)| (flag, is_given));
-        all.into_iter().chain(refused).find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+        let given = all.into_iter().chain(refused).find(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+        given.or_else(|| self.platform_parts().given())
+    }
+
+    /// The platform of the image, in parts.
+    pub(super) fn platform_parts(&self) -> PlatformParts {
+        PlatformParts { arch: self.arch.clone(), os: self.os.clone(), variant: self.variant.clone() }
     }
 
     /// Rights that new files do not get.
@@ -205,6 +228,20 @@ impl PodmanOnly {
                 "running container create option: invalid umask string {}: invalid argument",
                 self.umask
             ))),
+        }
+    }
+
+    /// Whether the kernel says to the program that it is one of 32 bits.
+    ///
+    /// # Errors
+    /// For what is none of the runtime specification's two domains.
+    pub(super) fn is_32_bit(&self) -> Outcome<bool> {
+        match self.personality.as_deref() {
+            None | Some("" | "LINUX") => Ok(false),
+            Some("LINUX32") => Ok(true),
+            Some(other) => {
+                Err(Failure::Client(format!("invalid --personality {other:?}: there are \"LINUX\" and \"LINUX32\"")))
+            }
         }
     }
 
@@ -245,9 +282,7 @@ impl PodmanOnly {
     /// In podman's words for what is no number.
     pub(super) fn timeout(&self, session: &Session<'_>) -> Outcome<Option<u32>> {
         let Some(text) = self.timeout.as_deref() else { return Ok(None) };
-        let seconds: u32 = text.parse().map_err(|_| {
-            misread(session, text, "--timeout", &format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
-        })?;
+        let seconds: u32 = parse_uint(text).map_err(|why| misread(session, text, "--timeout", &why))?;
         Ok(Some(seconds).filter(|seconds| *seconds > 0))
     }
 

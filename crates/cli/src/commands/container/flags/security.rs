@@ -5,6 +5,7 @@ use std::path::Path;
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
 use dhow_ops::container::{Settings, check_profile};
+use dhow_ops::strconv::parse_bool;
 
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
@@ -31,7 +32,7 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
     match (name, value) {
         ("no-new-privileges", None) => settings.no_new_privileges = true,
         ("no-new-privileges", Some(value)) => {
-            settings.no_new_privileges = boolean(value).ok_or_else(|| unknown(personality, option, true))?;
+            settings.no_new_privileges = parse_bool(value).map_err(|_| unknown(personality, option, true))?;
         }
         ("systempaths", Some("unconfined")) => settings.unmasked = true,
         ("systempaths", Some(given)) if is_podman => {
@@ -88,15 +89,6 @@ fn options_of(text: &str) -> Vec<(String, String)> {
         (name.to_owned(), value.to_owned())
     };
     text.split(',').filter(|text| !text.is_empty()).map(option).collect()
-}
-
-/// Go's `strconv.ParseBool`.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 /// A profile of system calls, as it is kept with the container.

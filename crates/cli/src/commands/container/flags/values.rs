@@ -20,14 +20,14 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub(super) const NANO: u64 = 1_000_000_000;
 
 /// Says of a flag's value what docker's client says while it reads the command line.
-pub(super) fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str) -> Failure {
+pub(in crate::commands::container) fn misread(session: &Session<'_>, value: &str, flag: &str, why: &str) -> Failure {
     let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
     let what = format!("invalid argument {value:?} for {flag:?} flag: {why}");
     Failure::Usage { message: session.personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
 }
 
 /// Says that there is no such flag, as a client does that knows none of the name.
-pub(super) fn unknown_flag(session: &Session<'_>, name: &str) -> Failure {
+pub(in crate::commands::container) fn unknown_flag(session: &Session<'_>, name: &str) -> Failure {
     let usage = format!("{} [OPTIONS] IMAGE [COMMAND] [ARG...]", session.path);
     let message = session.personality.about_flag(&format!("unknown flag: --{name}"), &usage, &session.path);
     Failure::Usage { message, code: FLAG_ERROR }
@@ -70,11 +70,6 @@ pub(super) fn size_or_any(
             Ok(bytes(session, given, flag, podman_could_not)?.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)))
         }
     }
-}
-
-/// Go's `strconv.ParseInt`.
-pub(in crate::commands) fn integer(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
 }
 
 /// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`).

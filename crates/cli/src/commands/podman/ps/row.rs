@@ -89,6 +89,7 @@ impl Listed {
         let configuration = Configuration::parse(&record.configuration);
         let is_running = record.container.is_running();
         let process = container::process_of(context, &record.container.id).filter(|_| is_running);
+        let process = process.map(|process| process.id());
         let pid = process.unwrap_or(0);
         let size = asked.size.then(|| {
             let rw_size = container::changed_file_bytes(context, &record.container.id);
@@ -236,7 +237,7 @@ fn command(words: &[String], whole: bool) -> String {
     }
 }
 
-/// Where something is mounted: what is the machine's first, then memory, then volumes.
+/// Where something is mounted: what is the machine's first, then memory, volumes and images.
 fn mounted(configuration: &Configuration) -> Vec<String> {
     let mut mounts: Vec<_> =
         configuration.settings.mounts.iter().filter(|mount| mount.kind != MountKind::Device).collect();
@@ -244,6 +245,7 @@ fn mounted(configuration: &Configuration) -> Vec<String> {
         MountKind::Bind | MountKind::Device => 0,
         MountKind::Tmpfs => 1,
         MountKind::Volume => 2,
+        MountKind::Image => 3,
     };
     mounts.sort_by(|a, b| (rank(a.kind), &a.target).cmp(&(rank(b.kind), &b.target)));
     mounts.into_iter().map(|mount| mount.target.clone()).collect()

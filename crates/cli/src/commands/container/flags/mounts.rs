@@ -1,0 +1,72 @@
+//! What is mounted in a container.
+
+use dhow_base::{Error, Kind};
+use dhow_ops::container::{Dialect, Mount, MountKind, Refusal};
+
+use super::super::super::podman::container as podman;
+use super::Flags;
+use super::values::{from_here, misread};
+use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
+use crate::session::Session;
+
+impl Flags {
+    /// What is to be mounted, each at a place of its own.
+    ///
+    /// # Errors
+    /// In each engine's words for what cannot be mounted.
+    pub(super) fn mounts(&self, session: &Session<'_>) -> Outcome<Vec<Mount>> {
+        type Reader<'r> = &'r dyn Fn(&str) -> Outcome<Mount>;
+        let dialect = dialect(session.personality);
+        let here = std::path::absolute(".").unwrap_or_default();
+        let told = |flag: &'static str, text: &str, refusal: Refusal| match refusal {
+            Refusal::Value(error) => misread(session, text, flag, &error.to_string()),
+            Refusal::Client(error) => Failure::Client(error.to_string()),
+            Refusal::Engine(error) => error.into(),
+        };
+        let volume = |text: &str| {
+            Mount::volume(&from_here(text), dialect).map_err(|refusal| told("-v, --volume", text, refusal))
+        };
+        let long = |text: &str| {
+            let mount = Mount::long(text, dialect, &here).map_err(|refusal| told("--mount", text, refusal))?;
+            if mount.kind == MountKind::Bind && dialect == Dialect::Podman {
+                podman::check_source(&mount.source)?;
+            }
+            Ok(mount)
+        };
+        let mut mounts: Vec<Mount> = Vec::new();
+        let kinds: [(&[String], Reader<'_>); 4] = [
+            (&self.volume, &volume),
+            (&self.mount, &long),
+            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, dialect)?)),
+            (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
+        ];
+        for (texts, read) in kinds {
+            for (number, text) in texts.iter().enumerate() {
+                // What is said twice is said once, as with docker.
+                if texts[..number].contains(text) {
+                    continue;
+                }
+                let mount = read(text)?;
+                let is_taken = mounts.iter().any(|other| other.target == mount.target);
+                if is_taken && dialect == Dialect::Podman {
+                    return Err(Failure::Client(format!("{}: duplicate mount destination", mount.target)));
+                }
+                if is_taken {
+                    return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());
+                }
+                mounts.push(mount);
+            }
+        }
+        Ok(mounts)
+    }
+}
+
+/// Whose way to say what is mounted counts.
+fn dialect(personality: Personality) -> Dialect {
+    match personality {
+        Personality::Docker | Personality::Docker29 => Dialect::Docker,
+        Personality::Podman => Dialect::Podman,
+        Personality::Dhow => Dialect::Either,
+    }
+}

@@ -1,0 +1,102 @@
+//! The network of a container: its own, the machine's or another's.
+
+use dhow_base::{Error, Kind};
+use dhow_ops::container::{NamespaceKind, Network, Settings};
+
+use super::Flags;
+use super::namespaces::join;
+use crate::errors::{Failure, Outcome};
+use crate::personality::Personality;
+
+/// Docker's words for another's network that has no name.
+const NAMELESS: &str = "Invalid network mode: invalid container format container:<name|id>";
+
+impl Flags {
+    /// The network that it has where it joins no other's.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for one of a container engine.
+    pub(super) fn own_network(&self, personality: Personality) -> Outcome<Network> {
+        match self.network.as_deref() {
+            None | Some("host" | "") => Ok(Network::Host),
+            // A network of its own that leads nowhere is what `private` can be without an engine.
+            Some("none" | "private") => Ok(Network::None),
+            Some(_) if self.joined_network(personality).is_some() => Ok(Network::None),
+            Some(other) => {
+                let message = format!("network {other:?} is not supported: networks are for a container engine");
+                let hint =
+                    "--network host is this machine's network, --network none is a loopback interface and nothing else";
+                Err(Error::new(Kind::Unsupported, message).with_hint(hint).into())
+            }
+        }
+    }
+
+    /// The mode of a network that is another's, by its container or, for podman, by a file.
+    pub(super) fn joined_network(&self, personality: Personality) -> Option<&str> {
+        let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
+        let is_another_s = |mode: &str| mode.starts_with("container:") || (mode.starts_with("ns:") && !is_docker);
+        self.network.as_deref().filter(|mode| is_another_s(mode) || (is_docker && *mode == "container"))
+    }
+
+    /// Refuses what would be said of another's network.
+    ///
+    /// # Errors
+    /// In each engine's words (moby, `runconfig.validateNetContainerMode`).
+    pub(super) fn check_joined_network(&self, personality: Personality) -> Outcome {
+        if personality == Personality::Podman {
+            self.check_names_are_asked_for()?;
+        }
+        let Some(mode) = self.joined_network(personality) else { return Ok(()) };
+        if personality == Personality::Podman {
+            return match () {
+                () if mode.starts_with("ns:") => Ok(()),
+                () if !self.add_host.is_empty() => Err(Failure::Client(
+                    "invalid config provided: cannot set extra host entries when the container is joined to another containers \
+                     network namespace: invalid configuration"
+                        .to_owned(),
+                )),
+                () => Ok(()),
+            };
+        }
+        let conflicts = [
+            (matches!(mode, "container" | "container:"), NAMELESS),
+            (self.hostname.as_deref().is_some_and(|name| !name.is_empty()), "hostname and the network mode"),
+            (!self.dns.is_empty(), "dns and the network mode"),
+            (!self.add_host.is_empty(), "custom host-to-IP mapping and the network mode"),
+            (self.engine.publishes(), "port publishing and the container type network mode"),
+            (self.idle.exposes(), "port exposing and the container type network mode"),
+        ];
+        match conflicts.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, NAMELESS)) => Err(Error::new(Kind::Invalid, NAMELESS).into()),
+            Some((_, what)) => Err(Error::new(Kind::Invalid, format!("conflicting options: {what}")).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the container join what it is to join besides its own namespaces' modes: a network, and users.
+    ///
+    /// # Errors
+    /// Podman's words for what is none.
+    pub(super) fn join_others(&self, personality: Personality, settings: &mut Settings) -> Outcome {
+        if let Some(mode) = self.joined_network(personality) {
+            join(personality, NamespaceKind::Network, mode, NAMELESS, settings)?;
+        }
+        match self.engine.joined_users() {
+            Some(mode) => join(personality, NamespaceKind::User, mode, "--userns: invalid USER mode", settings),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses name servers for a network that has none of its own, in podman's words.
+    fn check_names_are_asked_for(&self) -> Outcome {
+        let mode = match self.network.as_deref() {
+            Some("none") => "none",
+            Some(mode) if mode.starts_with("container:") => "container",
+            _ => return Ok(()),
+        };
+        match self.dns.is_empty() && self.dns_option.is_empty() && self.dns_search.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Client(format!("conflicting options: dns and the network mode: {mode}"))),
+        }
+    }
+}

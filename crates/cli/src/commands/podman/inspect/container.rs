@@ -1,0 +1,293 @@
+//! A container as podman's `inspect` shows it. What stands for things that dhow has not, such as pods and monitors, is as empty as podman
+//! has it.
+
+use std::collections::BTreeSet;
+
+use dhow_ops::container::{self, CAPABILITIES, Habits, Mount, MountKind, Other, Propagation, default_capabilities};
+use dhow_ops::df::Configuration;
+use dhow_ops::{Context, summary};
+use dhow_template::Value as TemplateValue;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use crate::commands::container::document as dockers_document;
+use crate::errors::Outcome;
+use crate::format::ago;
+
+/// What podman shows for a time that has not come.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// A container as podman shows it, in podman's order.
+///
+/// # Errors
+/// Those of finding it, and of reading what is known of it.
+pub(super) fn document(context: &Context, name: &str, with_size: bool) -> Outcome<Value> {
+    let record = container::find(context, name)?;
+    let known = container::details(context, &record)?;
+    // Docker's has all that both have in common.
+    let dockers = dockers_document(context, &record, &known, with_size)?;
+    let image = summary::describe(context, record.image_id.as_str()).ok();
+    let image_name = Configuration::parse(&record.configuration).image;
+    let capabilities = capabilities(&known.settings)?;
+    let is_root = matches!(known.config.user.split(':').next(), Some("" | "0" | "root"));
+    let mut arguments = known.arguments.iter();
+    let mut value = json!({
+        "Id": record.container.id,
+        "Created": ago::rfc3339_nano(record.created.into(), TimeZone::system()),
+        "Path": arguments.next().cloned().unwrap_or_default(),
+        "Args": arguments.collect::<Vec<_>>(),
+        "State": state(&record, &dockers["State"]),
+        "Image": record.image_id.hex(),
+        "ImageDigest": image.as_ref().map_or_else(String::new, |image| image.summary.digest.to_string()),
+        "ImageName": image_name,
+        "Rootfs": "",
+        "Pod": "",
+        "ResolvConfPath": dockers["ResolvConfPath"],
+        "HostnamePath": dockers["HostnamePath"],
+        "HostsPath": dockers["HostsPath"],
+        "StaticDir": known.directory,
+        "OCIConfigPath": "",
+        "OCIRuntime": "dhow",
+        "ConmonPidFile": "",
+        "PidFile": "",
+        "Name": record.container.name.as_deref().unwrap_or_default(),
+        "RestartCount": 0,
+        "Driver": "dhow",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": known.settings.apparmor.as_deref().unwrap_or_default(),
+        "EffectiveCaps": if is_root { json!(capabilities) } else { Value::Null },
+        "BoundingCaps": capabilities,
+        "ExecIDs": [],
+        "GraphDriver": { "Name": "dhow", "Data": dockers["GraphDriver"]["Data"] },
+        "Mounts": known.settings.mounts.iter().filter_map(|mount| mounted(context, mount)).collect::<Vec<_>>(),
+        "Dependencies": dependencies(&known.settings),
+        "NetworkSettings": no_network(),
+        "Namespace": "",
+        "IsInfra": false,
+        "IsService": false,
+        "Config": config(&known, &dockers["Config"], &image_name),
+        "HostConfig": host_config(&known, &dockers["HostConfig"], &capabilities),
+    });
+    if with_size {
+        value["SizeRw"] = dockers["SizeRw"].clone();
+        value["SizeRootFs"] = json!(image.map_or(0, |image| image.summary.size));
+    }
+    Ok(value)
+}
+
+/// The document as templates see it: podman's go by its own names of fields, some of which are others in JSON.
+pub(super) fn template_object(document: &Value) -> TemplateValue {
+    let mut value = document.clone();
+    value["ID"] = document["Id"].clone();
+    value["Config"]["DomainName"] = document["Config"]["Domainname"].clone();
+    value["Config"]["SdNotifyMode"] = document["Config"]["sdNotifyMode"].clone();
+    // Go prints a list that is none as an empty one.
+    if document["EffectiveCaps"].is_null() {
+        value["EffectiveCaps"] = json!([]);
+    }
+    TemplateValue::from(&value)
+}
+
+/// A container has no address: its network is the machine's, another's, or none.
+fn no_network() -> Value {
+    json!({
+        "EndpointID": "", "Gateway": "", "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0, "MacAddress": "", "Bridge": "", "SandboxID": "", "HairpinMode": false,
+        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "Ports": {}, "SandboxKey": "",
+    })
+}
+
+/// Docker's document of how it is, with podman's members besides and times in the machine's zone.
+fn state(record: &container::Record, dockers: &Value) -> Value {
+    let time = |time: Option<i64>| {
+        time.map_or_else(|| NEVER.to_owned(), |time| ago::rfc3339_nano(time.into(), TimeZone::system()))
+    };
+    let mut state = dockers.clone();
+    state["OciVersion"] = json!("");
+    state["StartedAt"] = json!(time(record.started));
+    state["FinishedAt"] = json!(time(record.finished));
+    state["Health"] = json!({ "Status": "", "FailingStreak": 0, "Log": null });
+    state["CheckpointedAt"] = json!(NEVER);
+    state["RestoredAt"] = json!(NEVER);
+    state
+}
+
+/// The containers whose namespaces it joins.
+fn dependencies(settings: &container::Settings) -> Vec<&str> {
+    let ids = settings.joins.values().filter_map(|other| match other {
+        Other::Container(id) => Some(id.as_str()),
+        Other::Path(_) => None,
+    });
+    BTreeSet::from_iter(ids).into_iter().collect()
+}
+
+/// The names of what it may have, in order.
+fn capabilities(settings: &container::Settings) -> Outcome<Vec<String>> {
+    let name = |number: &u8| format!("CAP_{}", CAPABILITIES[usize::from(*number)]);
+    let mut names: Vec<String> = settings.capability_numbers()?.iter().map(name).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Docker's document of how it runs, with podman's members besides.
+fn config(known: &container::Details, dockers: &Value, image_name: &str) -> Value {
+    let mut config = dockers.clone();
+    config["Image"] = json!(image_name);
+    if dockers["WorkingDir"] == json!("") {
+        config["WorkingDir"] = json!("/");
+    }
+    for member in ["AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce"] {
+        config[member] = json!(false);
+    }
+    if let (Some(config), Some(signal)) = (config.as_object_mut(), dockers["StopSignal"].as_str()) {
+        let name = signal.to_ascii_uppercase();
+        let is_bare = !name.is_empty() && !name.starts_with("SIG") && name.parse::<u32>().is_err();
+        config.insert("StopSignal".to_owned(), json!(if is_bare { format!("SIG{name}") } else { name }));
+    }
+    config["Annotations"] = json!({});
+    config["HealthcheckOnFailureAction"] = json!("none");
+    config["CreateCommand"] = Value::Null;
+    config["Umask"] = json!(format!("{:04o}", known.settings.umask.unwrap_or(0o022)));
+    config["Timeout"] = json!(known.settings.timeout_seconds.unwrap_or(0));
+    config["StopTimeout"] = json!(10);
+    config["Passwd"] = json!(false);
+    config["sdNotifyMode"] = json!("ignore");
+    config
+}
+
+/// Docker's document of the machine's side, with podman's members and podman's way to write some.
+fn host_config(known: &container::Details, dockers: &Value, capabilities: &[String]) -> Value {
+    let settings = &known.settings;
+    let usual: Vec<String> = default_capabilities(Habits::Docker)
+        .iter()
+        .map(|number| format!("CAP_{}", CAPABILITIES[usize::from(*number)]))
+        .collect();
+    let beside = |these: &[String], those: &[String]| -> Vec<String> {
+        let mut names: Vec<String> = these.iter().filter(|name| !those.contains(name)).cloned().collect();
+        names.sort_unstable();
+        names
+    };
+    let binds =
+        settings.mounts.iter().filter(|mount| matches!(mount.kind, MountKind::Bind | MountKind::Volume)).map(bind);
+    let memory = settings.mounts.iter().filter(|mount| mount.kind == MountKind::Tmpfs);
+    let mut memory: Map<String, Value> =
+        memory.map(|mount| (mount.target.clone(), json!(memory_options(mount)))).collect();
+    if settings.read_only && settings.scratch_in_memory {
+        for place in container::SCRATCH {
+            memory.entry(place).or_insert_with(|| json!("rw,rprivate,nosuid,nodev,tmpcopyup"));
+        }
+    }
+    let ulimits = settings.ulimits.iter().map(|limit| {
+        json!({ "Name": format!("RLIMIT_{}", limit.name.to_ascii_uppercase()), "Soft": limit.soft, "Hard": limit.hard })
+    });
+    let own = json!({
+        "Binds": binds.collect::<Vec<_>>(),
+        "CgroupManager": "cgroupfs",
+        "CgroupMode": dockers["CgroupnsMode"],
+        "LogConfig": { "Type": "none", "Config": null, "Path": "", "Tag": "", "Size": "0B" },
+        "RestartPolicy": { "Name": "", "MaximumRetryCount": 0 },
+        "CapAdd": if settings.privileged { Vec::new() } else { beside(capabilities, &usual) },
+        "CapDrop": beside(&usual, capabilities),
+        "DnsOptions": settings.resolver_options,
+        "DnsSearch": settings.search_domains,
+        "SecurityOpt": if settings.no_new_privileges { json!(["no-new-privileges"]) } else { json!([]) },
+        "Tmpfs": memory,
+        "Devices": settings.mounts.iter().filter(|mount| mount.kind == MountKind::Device).map(device).collect::<Vec<_>>(),
+        "PidsLimit": settings.limits.processes.unwrap_or(0),
+        "Ulimits": ulimits.collect::<Vec<_>>(),
+    });
+    let mut host = dockers.clone();
+    if let Value::Object(host) = &mut host {
+        host.remove("CgroupnsMode");
+        host.remove("Init");
+        for members in [unknown_here(), own] {
+            host.extend(members.as_object().cloned().unwrap_or_default());
+        }
+    }
+    host
+}
+
+/// Members of which nothing is to be said here.
+fn unknown_here() -> Value {
+    json!({
+        "ContainerIDFile": "",
+        "PortBindings": {},
+        "VolumeDriver": "",
+        "VolumesFrom": null,
+        "Cgroup": "",
+        "Cgroups": "default",
+        "Links": null,
+        "PublishAllPorts": false,
+        "Runtime": "oci",
+        "ConsoleSize": [0, 0],
+        "Isolation": "",
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "BlkioWeightDevice": null,
+        "BlkioDeviceReadBps": null,
+        "BlkioDeviceWriteBps": null,
+        "BlkioDeviceReadIOps": null,
+        "BlkioDeviceWriteIOps": null,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "DiskQuota": 0,
+        "KernelMemory": 0,
+        "MemorySwappiness": 0,
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+        "CgroupConf": null,
+    })
+}
+
+fn propagation(mount: &Mount) -> &'static str {
+    mount.manner.propagation.unwrap_or(Propagation::RPrivate).word()
+}
+
+/// A volume or a part of this machine, with all its options.
+fn bind(mount: &Mount) -> String {
+    let access = if mount.read_only { "ro" } else { "rw" };
+    let careful = if mount.kind == MountKind::Volume { ",nosuid,nodev" } else { "" };
+    format!("{}:{}:{access},{}{careful},rbind", mount.source, mount.target, propagation(mount))
+}
+
+fn memory_options(mount: &Mount) -> String {
+    let access = if mount.read_only { "ro" } else { "rw" };
+    let given = mount.options.iter().map(|(name, value)| match value.as_str() {
+        "" => format!(",{name}"),
+        value => format!(",{name}={value}"),
+    });
+    let filled = if mount.filled { ",tmpcopyup" } else { "" };
+    format!("{access},rprivate,nosuid,nodev{}{filled}", given.collect::<String>())
+}
+
+fn device(mount: &Mount) -> Value {
+    json!({ "PathOnHost": mount.source, "PathInContainer": mount.target, "CgroupPermissions": "" })
+}
+
+/// What podman lists: neither memory nor devices.
+fn mounted(context: &Context, mount: &Mount) -> Option<Value> {
+    let (kind, name, source, options) = match mount.kind {
+        MountKind::Bind => ("bind", None, mount.source.clone(), json!(["rbind"])),
+        MountKind::Volume => {
+            let source = container::volume_directory(context, &mount.source);
+            ("volume", Some(&mount.source), source, json!(["nosuid", "nodev", "rbind"]))
+        }
+        MountKind::Image => ("image", None, mount.source.clone(), Value::Null),
+        MountKind::Tmpfs | MountKind::Device => return None,
+    };
+    let mut value = json!({ "Type": kind });
+    if let Some(name) = name {
+        value["Name"] = json!(name);
+    }
+    value["Source"] = json!(source);
+    value["Destination"] = json!(mount.target);
+    value["Driver"] = json!(if kind == "volume" { "local" } else { "" });
+    value["Mode"] = json!("");
+    value["Options"] = options;
+    value["RW"] = json!(!mount.read_only);
+    value["Propagation"] = json!(if kind == "image" { "" } else { propagation(mount) });
+    Some(value)
+}

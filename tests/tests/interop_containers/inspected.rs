@@ -1,0 +1,103 @@
+//! What `inspect` says of a container, called as podman, beside the real one.
+
+use dhow_testkit::peers::{self, Podman};
+use serde_json::Value;
+
+use super::{Bench, must, root_archive};
+
+/// Options of containers, each of which is inspected.
+const MADE: [&str; 5] = [
+    "",
+    "--label a=b --label c -e X=1 -v data:/data -v /etc:/e:ro --tmpfs /t -w /tmp --user 7:8 --hostname away",
+    "--cap-add NET_ADMIN --cap-drop CHOWN --read-only --add-host a:1.2.3.4 --group-add 5",
+    "--cap-drop ALL --memory 64m --cpu-shares 100 --stop-signal SIGUSR1 --umask 0077 -it --pids-limit 50",
+    "--oom-score-adj 100 --security-opt no-new-privileges --entrypoint /bin/sh --device /dev/null:/dev/none",
+];
+
+/// What is the same in both, value for value.
+const SAME: &str = "{{.Name}} {{.Path}} {{.Args}} {{.State.Status}} {{.State.Running}} {{.State.ExitCode}} {{.State.Pid}} \
+    {{.State.Error}} {{.ImageName}} {{.RestartCount}} {{.Pod}} {{.IsInfra}} {{.EffectiveCaps}} {{.BoundingCaps}} {{.ExecIDs}} \
+    {{range .Mounts}}{{.Type}} {{.Destination}} {{.RW}} {{.Mode}} {{.Driver}} {{.Options}} {{.Propagation}};{{end}} \
+    {{.NetworkSettings.IPAddress}} {{.NetworkSettings.Ports}} {{.Config.User}} {{.Config.DomainName}} {{.Config.Tty}} \
+    {{.Config.OpenStdin}} {{.Config.Cmd}} {{.Config.Image}} {{.Config.WorkingDir}} {{.Config.Labels}} {{.Config.Umask}} \
+    {{.Config.Timeout}} {{.Config.StopTimeout}} {{.HostConfig.NetworkMode}} {{.HostConfig.AutoRemove}} {{.HostConfig.CapAdd}} \
+    {{.HostConfig.CapDrop}} {{.HostConfig.ExtraHosts}} {{.HostConfig.GroupAdd}} \
+    {{.HostConfig.IpcMode}} {{.HostConfig.PidMode}} {{.HostConfig.UTSMode}} {{.HostConfig.UsernsMode}} {{.HostConfig.Privileged}} \
+    {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Tmpfs}} {{.HostConfig.OomScoreAdj}} \
+    {{.HostConfig.PortBindings}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.CpuShares}} {{.HostConfig.Memory}}";
+
+/// Members of podman's document that dhow's lacks, or has with values of another kind.
+fn lacking(theirs: &Value, ours: &Value, path: &str, found: &mut Vec<String>) {
+    match (theirs, ours) {
+        (Value::Null, _) => {}
+        (Value::Array(theirs), Value::Array(ours)) => {
+            for (theirs, ours) in theirs.iter().zip(ours) {
+                lacking(theirs, ours, &format!("{path}[]"), found);
+            }
+        }
+        (Value::Object(theirs), Value::Object(ours)) => {
+            for (name, value) in theirs {
+                let path = format!("{path}.{name}");
+                match ours.get(name) {
+                    Some(own) => lacking(value, own, &path, found),
+                    None => found.push(path),
+                }
+            }
+        }
+        _ if std::mem::discriminant(theirs) != std::mem::discriminant(ours) => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[test]
+fn containers_are_inspected_as_by_podman() {
+    let bench = Bench::new();
+    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
+    let dhow = bench.dhow("store");
+    let archive = root_archive(&bench);
+    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
+    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let both = |arguments: &[&str]| {
+        [
+            must(podman.command().args(arguments)),
+            dhow.must(&[&["--compat", "podman"], arguments].concat()).trim_end().to_owned(),
+        ]
+    };
+    for (number, options) in MADE.iter().enumerate() {
+        let name = format!("number-{number}");
+        let create = ["create", "--name", &name, "--network", "none", "--ulimit", "nofile=100:200"];
+        let options: Vec<&str> = options.split_whitespace().collect();
+        both(&[&create[..], &options, &["box", "/bin/true", "a b"]].concat());
+        for verb in [&["inspect"][..], &["container", "inspect"]] {
+            let [theirs, ours] = both(&[verb, &["--format", SAME, &name]].concat());
+            assert_eq!(ours, theirs, "{options:?}");
+            let [theirs, ours] =
+                both(&[verb, &[&name]].concat()).map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+            let mut found = Vec::new();
+            lacking(&theirs[0], &ours[0], "", &mut found);
+            // The driver's and podman's own notes, and what podman 5 has as lists and names.
+            let known = [
+                ".Config.CreateCommand",
+                ".GraphDriver.Data",
+                ".Config.Annotations",
+                ".Config.StopSignal",
+                ".Config.Entrypoint",
+            ];
+            found.retain(|path| !known.iter().any(|known| path.starts_with(known)));
+            assert_eq!(found, Vec::<String>::new(), "{options:?}");
+        }
+    }
+    let [theirs, ours] = both(&["container", "inspect", "--latest", "--size", "--format", "{{.Name}} {{.SizeRw}}"]);
+    assert_eq!(ours, theirs);
+    for arguments in
+        [&["container", "inspect"][..], &["container", "inspect", "-l", "number-1"], &["container", "inspect", "nope"]]
+    {
+        let theirs = podman.command().args(arguments).output().expect("podman");
+        let ours = dhow.command(&[&["--compat", "podman"], arguments].concat()).output().expect("dhow");
+        let told = |output: &std::process::Output| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        assert_eq!(told(&ours), told(&theirs), "{arguments:?}");
+    }
+}
