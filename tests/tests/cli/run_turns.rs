@@ -103,6 +103,32 @@ fn who_forces_a_removal_waits_for_who_works_in_it() {
     assert!(waiting.wait().expect("its end").success());
 }
 
+/// Who copies has left the machine's mounts once it looks into the first of two containers, and would not see that the other is mounted.
+#[test]
+fn a_container_may_be_mounted_while_a_copy_waits_for_it() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "box", &[], &[]);
+    let mut made = ["one", "two"].map(|name| (scene.must(&["create", "--name", name, "box", "true"]), name));
+    made.sort();
+    let [(_, first), (_, held)] = made;
+    for round in 0..3 {
+        let export = begin_export(&scene, held);
+        let target = format!("{held}:/{round}");
+        let source = format!("{first}:/bin/busybox");
+        let words = ["cp", "-q", &source, &target];
+        let copy = scene.command(&words).spawn().expect("dhow");
+        sleep(Duration::from_millis(100));
+        let mounts = [(); 4].map(|()| scene.command(&["mount", held]).stdout(Stdio::null()).spawn().expect("dhow"));
+        sleep(Duration::from_millis(50));
+        finish(export);
+        for mut child in mounts.into_iter().chain([copy]) {
+            assert!(child.wait().expect("its end").success(), "round {round}");
+        }
+        scene.must(&["umount", "-f", held]);
+    }
+    assert_eq!(scene.must(&["diff", held]), "A /0\nA /1\nA /2\n");
+}
+
 /// Who waits goes by what has become of the container meanwhile.
 #[test]
 fn who_has_waited_is_told_that_a_container_is_gone() {

@@ -8,7 +8,7 @@ use dhow_layer::diff::DiffOptions;
 use dhow_layer::unpack::{IdMap, Owners};
 use dhow_sandbox::container::user_in;
 
-use super::place::{Access, Place};
+use super::place::{Access, Ready};
 use super::{CopyOptions, InContainer, Source, check_writable};
 use crate::container::Machine;
 use crate::context::Context;
@@ -25,17 +25,9 @@ pub fn copy_between(
     machine: Machine,
     options: CopyOptions,
 ) -> Result<Copied, Failed> {
-    let open_target = || Place::open(context, to, machine, Access::Write);
-    let open_other = || Place::open(context, from, machine, Access::Read);
-    // A container is held by whoever works in it, once, and of two that with the lower ID first: nobody waits in a circle.
-    let (target, other) = match from.record.container.id.cmp(&to.record.container.id) {
-        Ordering::Equal => (open_target()?, None),
-        Ordering::Less => {
-            let other = open_other()?;
-            (open_target()?, Some(other))
-        }
-        Ordering::Greater => (open_target()?, Some(open_other()?)),
-    };
+    let (target, other) = ready(context, from, to, machine)?;
+    let target = target.open(machine, Access::Write)?;
+    let other = other.map(|other| other.open(machine, Access::Read)).transpose()?;
     let source = other.as_ref().unwrap_or(&target).source(from.path, options.follow_link)?;
     let shown = format!("{}:{}", to.named, to.path);
     let (landing, name) = target.target(to.path)?.landing(&target, to.path, source.moved())?;
@@ -50,6 +42,25 @@ pub fn copy_between(
     Ok(arrive(&landing, owners, options.clash, &format!("{shown:?}"), |output| {
         source.write(name.as_deref(), diff, output)
     })?)
+}
+
+/// Both containers, the target first; of one that copies within itself the target alone, as a container is held once. The one with the lower
+/// ID is waited for first: nobody waits in a circle.
+fn ready(
+    context: &Context,
+    from: InContainer<'_>,
+    to: InContainer<'_>,
+    machine: Machine,
+) -> Result<(Ready, Option<Ready>)> {
+    let ready = |at| Ready::take(context, at, machine);
+    Ok(match from.record.container.id.cmp(&to.record.container.id) {
+        Ordering::Equal => (ready(to)?, None),
+        Ordering::Less => {
+            let other = ready(from)?;
+            (ready(to)?, Some(other))
+        }
+        Ordering::Greater => (ready(to)?, Some(ready(from)?)),
+    })
 }
 
 /// Refuses to copy a directory into itself: what is copied would grow while it is read.

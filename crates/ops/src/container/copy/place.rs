@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use dhow_base::beneath::{Dir, FileKind};
 use dhow_base::fs::FileLock;
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{Look, look, root_of_running};
+use dhow_sandbox::container::{Look, MountSpec, RootFiles, look, root_of_running};
 
 use super::way::{Way, above, joined};
 use super::{InContainer, Source};
@@ -40,30 +42,63 @@ pub(super) struct Place {
     _lock: Option<FileLock>,
 }
 
-impl Place {
-    pub(super) fn open(context: &Context, at: InContainer<'_>, machine: Machine, access: Access) -> Result<Self> {
+/// A container whose files nobody else changes from outside; they are not looked into yet.
+pub(super) struct Ready {
+    files: ReadyFiles,
+    named: String,
+    naming: Naming,
+    user: String,
+    read_only: bool,
+}
+
+enum ReadyFiles {
+    /// Those of a container that runs.
+    Open(OwnedFd),
+    /// Those of one that does not.
+    Still { files: RootFiles, mounts: Vec<MountSpec>, mount_point: PathBuf, lock: FileLock },
+}
+
+impl Ready {
+    /// Waits for the container. What is mounted is read here: `look` leaves the machine's mounts, and what others mount then is not seen.
+    pub(super) fn take(context: &Context, at: InContainer<'_>, machine: Machine) -> Result<Self> {
         let store = context.store()?;
         let InContainer { record, named, .. } = at;
         let directory = directory(store, &record.container.id)?;
         let configuration = Configuration::parse(&record.configuration)?;
         let read_only = configuration.settings.read_only;
-        let (root, lock) = Turn::open(store, record, named, |turn| match turn {
-            Turn::Running(process) => Ok((root_of_running(&process)?, None)),
+        let files = Turn::open(store, record, named, |turn| match turn {
+            Turn::Running(process) => root_of_running(&process).map(ReadyFiles::Open),
             Turn::Still(lock) => {
                 let files = files(store, record, &directory, machine)?;
                 let mounts = shown_mounts(store, &configuration, &directory, machine)?;
+                Ok(ReadyFiles::Still { files, mounts, mount_point: directory.join("merged"), lock })
+            }
+        })?;
+        Ok(Self { files, named: named.to_owned(), naming: context.naming(), user: configuration.config.user, read_only })
+    }
+
+    pub(super) fn open(self, machine: Machine, access: Access) -> Result<Place> {
+        let Self { files, named, naming, user, read_only } = self;
+        let (root, lock) = match files {
+            ReadyFiles::Open(root) => (root, None),
+            ReadyFiles::Still { files, mounts, mount_point, lock } => {
                 let root = look(&Look {
                     files: &files,
-                    mount_point: &directory.join("merged"),
+                    mount_point: &mount_point,
                     mounts: &mounts,
                     read_only: read_only || access == Access::Read,
                     in_user_namespace: machine.in_user_namespace,
                 })?;
-                Ok((root, Some(lock)))
+                (root, Some(lock))
             }
-        })?;
-        let (user, naming) = (configuration.config.user, context.naming());
-        Ok(Self { root: Dir::from(root), named: named.to_owned(), naming, user, read_only, _lock: lock })
+        };
+        Ok(Place { root: Dir::from(root), named, naming, user, read_only, _lock: lock })
+    }
+}
+
+impl Place {
+    pub(super) fn open(context: &Context, at: InContainer<'_>, machine: Machine, access: Access) -> Result<Self> {
+        Ready::take(context, at, machine)?.open(machine, access)
     }
 
     pub(super) fn missing(&self, path: &str) -> Error {
