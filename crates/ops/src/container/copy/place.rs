@@ -74,7 +74,13 @@ impl Ready {
                 Ok(ReadyFiles::Still { files, mounts, mount_point: directory.join("merged"), lock })
             }
         })?;
-        Ok(Self { files, named: named.to_owned(), naming: context.naming(), user: configuration.config.user, read_only })
+        Ok(Self {
+            files,
+            named: named.to_owned(),
+            naming: context.naming(),
+            user: configuration.config.user,
+            read_only,
+        })
     }
 
     pub(super) fn open(self, machine: Machine, access: Access) -> Result<Place> {
