@@ -55,7 +55,7 @@ enum ReadyFiles {
     /// Those of a container that runs.
     Open(OwnedFd),
     /// Those of one that does not.
-    Still { files: RootFiles, mounts: Vec<MountSpec>, mount_point: PathBuf, lock: FileLock },
+    Still { files: Box<RootFiles>, mounts: Vec<MountSpec>, mount_point: PathBuf, lock: FileLock },
 }
 
 impl Ready {
@@ -69,7 +69,7 @@ impl Ready {
         let files = Turn::open(store, record, named, |turn| match turn {
             Turn::Running(process) => root_of_running(&process).map(ReadyFiles::Open),
             Turn::Still(lock) => {
-                let files = files(store, record, &directory, machine)?;
+                let files = Box::new(files(store, record, &directory, machine)?);
                 let mounts = shown_mounts(store, &configuration, &directory, machine)?;
                 Ok(ReadyFiles::Still { files, mounts, mount_point: directory.join("merged"), lock })
             }
