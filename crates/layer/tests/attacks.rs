@@ -110,13 +110,13 @@ fn paths(outside: &str) -> Vec<Case> {
             19,
             "CVE-2014-6407: through an absolute symbolic link",
             new().symlink("l", outside).file("l/victim").done(),
-            Refused("a symbolic link that leads nowhere is in its place"),
+            Contained(inside("victim")),
         ),
         (
             19,
             "RUSTSEC-2021-0080: a directory through a link",
             new().symlink("l", outside).dir("l/new").done(),
-            Refused("leads nowhere"),
+            Contained(inside("new")),
         ),
         (
             19,
@@ -312,7 +312,7 @@ fn owners_and_devices(outside: &str) -> Vec<Case> {
             32,
             "CVE-2026-41579: /dev as a symbolic link",
             new().symlink("dev", outside).add(EntryType::Char, "dev/victim", "", b"").done(),
-            Refused("leads nowhere"),
+            Contained("dev"),
         ),
         (
             32,

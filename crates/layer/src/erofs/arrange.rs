@@ -11,7 +11,7 @@ use super::list;
 use super::ranges::Ranges;
 use super::sparse::too_long;
 use super::storage::Storage;
-use super::tree::{IMPLIED, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
+use super::tree::{IMPLIED, NEW, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::writer::{LayerWriter, Summary, tail_gap, too_much};
 use super::xattr::{self, Marks};
 
@@ -196,7 +196,8 @@ fn imply<S: Storage>(writer: &mut LayerWriter<'_, S>, id: NodeId) -> Result<()> 
     }
     writer.needs_below |= id != ROOT;
     let is_marked = id != ROOT && writer.content.is_some() && !writer.tree.is_under_opaque(id);
-    let known = if id == ROOT || is_marked { None } else { writer.below.directory(&writer.tree.path(id))? };
+    let is_new = id == ROOT || writer.tree.node(id).flags & NEW != 0;
+    let known = if is_new || is_marked { None } else { writer.below.directory(&writer.tree.path(id))? };
     let attributes = known.unwrap_or_else(|| Attributes { mode: 0o755, ..Attributes::default() });
     let note = writer.note(&attributes)?;
     let node = writer.tree.node_mut(id);

@@ -38,7 +38,7 @@ pub enum Keep {
 
 /// Makes the outline of a layer while its blob is inflated and proven. Nothing of the target counts before that.
 /// Returns nothing when the layer cannot be told of without those below it: where it links to their files, or implies a directory
-/// in one that hides theirs.
+/// in one that it says later hides theirs.
 ///
 /// # Errors
 /// [`dhow_base::Kind::Corrupt`] when the stream is no layer or has another diff ID; [`dhow_base::Kind::LimitExceeded`]; those of

@@ -41,7 +41,7 @@ pub(super) struct Node {
     pub(super) place: u32,
     name_length: u8,
     pub(super) kind: NodeKind,
-    /// [`OPAQUE`], [`SHARED`], [`DEAD`], [`IMPLIED`], [`BORROWED`].
+    /// [`OPAQUE`], [`SHARED`], [`DEAD`], [`IMPLIED`], [`BORROWED`], [`NEW`].
     pub(super) flags: u8,
 }
 
@@ -53,8 +53,11 @@ pub(super) const SHARED: u8 = 2;
 pub(super) const DEAD: u8 = 4;
 /// A directory of an outline that was implied: what it is like is found when the layers are laid over each other.
 pub(super) const IMPLIED: u8 = 8;
-/// A file of the layers below that is here as the target of a hard link: the layer's own whiteouts hide it.
+/// A file of the layers below that is here as the target of a hard link, or a directory that is for such a file alone: the layer's own
+/// whiteouts hide it.
 pub(super) const BORROWED: u8 = 16;
+/// A directory that was implied where the layer had removed what is below: it is not like that.
+pub(super) const NEW: u8 = 32;
 
 /// All names.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use dhow_base::{Error, Kind, Result};
 use super::format::{BLOCK_BYTES, COMPACT_BYTES, DataLayout, EXTENDED_BYTES, SLOT_BYTES};
 use super::inode::{FileType, Inode};
 use super::storage::Storage;
-use super::tree::{BORROWED, Node, NodeId, NodeKind, OPAQUE, ROOT};
+use super::tree::{BORROWED, NEW, Node, NodeId, NodeKind, OPAQUE, ROOT};
 use super::union::UnionNode;
 use super::writer::{LayerWriter, too_much};
 use super::xattr;
@@ -36,11 +36,19 @@ impl<S: Storage> LayerWriter<'_, S> {
             }
             let child = self.tree.child(id, &part).map(|child| (child, *self.tree.node(child)));
             id = match child {
-                Some((child, node)) if node.kind.is_directory() => child,
-                None => self.tree.insert(id, &part, NodeKind::Implied, 0)?,
+                Some((child, node)) if node.kind.is_directory() => {
+                    self.tree.node_mut(child).flags &= !BORROWED;
+                    child
+                }
+                None => {
+                    let is_new = self.tree.is_under_opaque(id);
+                    let child = self.tree.insert(id, &part, NodeKind::Implied, 0)?;
+                    self.tree.node_mut(child).flags = if is_new { NEW } else { 0 };
+                    child
+                }
                 Some((_, Node { kind: NodeKind::Whiteout, .. })) => {
                     let child = self.tree.insert(id, &part, NodeKind::Implied, 0)?;
-                    self.tree.node_mut(child).flags = OPAQUE;
+                    self.tree.node_mut(child).flags = OPAQUE | NEW;
                     child
                 }
                 // A file of the layers below gives way, as if no hard link had named it.
@@ -67,6 +75,7 @@ impl<S: Storage> LayerWriter<'_, S> {
     /// The names that lead to a file, without the symbolic links to its directory. Nothing is made. Links of this layer are followed, and
     /// those of the layers below where this one has nothing in their place; without `below` those are as if they were not there.
     pub(super) fn steps(&self, path: &[u8], below: Option<UnionNode>) -> Result<Vec<Step>> {
+        let sees_below = below.is_some();
         let root = Step { name: Vec::new(), own: Some(ROOT), below };
         let mut way = Vec::new();
         let (mut ahead, mut links) = (parts(path), 0);
@@ -76,7 +85,7 @@ impl<S: Storage> LayerWriter<'_, S> {
                 continue;
             }
             let step = self.step(way.last().unwrap_or(&root), part)?;
-            let target = if ahead.is_empty() { None } else { self.target_of(&step)? };
+            let target = if ahead.is_empty() { None } else { self.target_of(&step, sees_below)? };
             let Some(target) = target else {
                 way.push(step);
                 continue;
@@ -106,9 +115,10 @@ impl<S: Storage> LayerWriter<'_, S> {
         Ok(Step { name, own, below })
     }
 
-    /// What is behind a step if that is a symbolic link.
-    fn target_of(&self, step: &Step) -> Result<Option<Vec<u8>>> {
+    /// What is behind a step if that is a symbolic link. A borrowed one is one of the layers below.
+    fn target_of(&self, step: &Step, sees_below: bool) -> Result<Option<Vec<u8>>> {
         match (step.own.map(|id| *self.tree.node(id)), &step.below) {
+            (Some(own), _) if own.flags & BORROWED != 0 && !sees_below => Ok(None),
             (Some(Node { kind: NodeKind::Leaf(FileType::Symlink), place, .. }), _) => {
                 self.noted_target(place).map(Some)
             }

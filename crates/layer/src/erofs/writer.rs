@@ -241,6 +241,8 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             let target = String::from_utf8_lossy(target);
             Error::new(Kind::Corrupt, format!("the target of the hard link, {target:?}, {cause}"))
         };
+        // What the layers below have on the way to the link gives way, and is no target then.
+        self.directory_node(split(path).0)?;
         let id = match self.found(target)? {
             Some(id) => id,
             None => self.found_below(target)?.ok_or_else(|| failed("does not exist"))?,
@@ -293,9 +295,21 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
             }
             _ => self.special_inode(&attributes, kind, node.inode().device)?,
         };
+        let alone = self.borrowed_above(path);
         let id = self.put(path, NodeKind::Leaf(kind), place)?;
         self.tree.node_mut(id).flags |= BORROWED;
+        for above in alone {
+            if let Some(directory) = self.find(above) {
+                self.tree.node_mut(directory).flags |= BORROWED;
+            }
+        }
         Ok(id)
+    }
+
+    /// The directories above a path that this layer has not, or has for what is borrowed alone.
+    fn borrowed_above<'p>(&self, path: &'p [u8]) -> Vec<&'p [u8]> {
+        let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(slash, _)| &path[..slash]);
+        above.filter(|above| self.find(above).is_none_or(|id| self.tree.node(id).flags & BORROWED != 0)).collect()
     }
 
     /// Hides what the layers below have at a path. An entry of this layer with the same path stays (OCI image spec,
@@ -305,8 +319,8 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
     /// As [`LayerWriter::directory`].
     pub fn whiteout(&mut self, path: &[u8]) -> Result<()> {
         match self.found(path)? {
-            Some(id) if self.tree.node(id).kind.is_directory() => self.tree.node_mut(id).flags |= OPAQUE,
             Some(id) if self.tree.node(id).flags & BORROWED != 0 => drop(self.put(path, NodeKind::Whiteout, 0)?),
+            Some(id) if self.tree.node(id).kind.is_directory() => self.tree.node_mut(id).flags |= OPAQUE,
             Some(_) => {}
             None if path.is_empty() => self.tree.node_mut(ROOT).flags |= OPAQUE,
             None => drop(self.put(path, NodeKind::Whiteout, 0)?),
@@ -356,10 +370,7 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
 
     /// Gives a path its meaning.
     fn put(&mut self, path: &[u8], kind: NodeKind, place: u32) -> Result<NodeId> {
-        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None => (&b""[..], path),
-        };
+        let (parent, name) = split(path);
         if name.is_empty() {
             return Err(Error::new(Kind::Corrupt, "the layer's root is no directory"));
         }
@@ -368,10 +379,11 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         let id = self.tree.insert(parent, name, kind, place)?;
         let node = self.tree.node_mut(id);
         node.flags = match was {
-            // A directory that comes twice, or where something was removed, hides what it hid.
             Some(was) if kind.is_directory() && was.kind.is_directory() => was.flags,
-            Some(was) if kind.is_directory() && was.kind == NodeKind::Whiteout => OPAQUE,
-            _ => 0,
+            // What was removed below stays so, whatever had the name in between.
+            Some(was) if was.kind == NodeKind::Whiteout => OPAQUE,
+            Some(was) => was.flags & OPAQUE,
+            None => 0,
         };
         Ok(id)
     }
@@ -403,6 +415,14 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         self.leaves.append(&area, self.make)?;
         self.leaves.append(tail, self.make)?;
         Ok(slot)
+    }
+}
+
+/// The directory that a path is in, and its last name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (b"", path),
     }
 }
 

@@ -43,16 +43,16 @@ impl Aside {
 
     /// A whiteout speaks of a path: what was there does not come back.
     pub(super) fn forget_below(&mut self, path: &RelativePath) {
-        self.kept.retain(|kept, _| !is_at_or_below(kept, path));
+        self.kept.retain(|kept, _| !kept.is_within(path));
     }
 }
 
 impl Unpacker {
-    /// Makes room for what is no directory. A directory of the layers below is kept aside.
+    /// Makes room for what is no directory. A directory is kept aside: it may be of the layers below, or have the file that a hard link names.
     pub(super) fn make_way(&mut self, above: &OpenDirectory, name: &OsStr) -> Result<(), Failure> {
         let failed = |error| Failure::io("cannot move what is in its place", error);
         let found = above.dir.stat_of(name).map_err(failed)?;
-        let Some(found) = found.filter(|found| self.seen.is_some() && found.kind == FileKind::Directory) else {
+        let Some(found) = found.filter(|found| found.kind == FileKind::Directory) else {
             return self.remove(above, name);
         };
         // Open directories may lie in it.
@@ -66,7 +66,10 @@ impl Unpacker {
         self.aside.serial += 1;
         let aside = root.dir.child(&self.aside.name).map_err(failed)?;
         move_directory(&above.dir, name, (&aside, &kept), found.mode).map_err(failed)?;
-        self.aside.kept.insert(above.path_of(name)?, kept);
+        // The first layer has none below it.
+        if self.seen.is_some() {
+            self.aside.kept.insert(above.path_of(name)?, kept);
+        }
         Ok(())
     }
 
@@ -78,11 +81,12 @@ impl Unpacker {
         name: &OsStr,
     ) -> Result<(), Failure> {
         let Some(kept) = self.aside.kept.remove(path) else {
+            self.has_made(path);
             return above.dir.make_dir(name).map_err(|error| Failure::io("cannot create the directory", error));
         };
         self.move_back(&kept, path, above, name)?;
         // What hid these lost its name with what had the name of this one.
-        let mut below: Vec<_> = self.aside.kept.keys().filter(|kept| is_at_or_below(kept, path)).cloned().collect();
+        let mut below: Vec<_> = self.aside.kept.keys().filter(|kept| kept.is_within(path)).cloned().collect();
         below.sort();
         for path in below {
             let (Some(kept), Some((above, name))) = (self.aside.kept.remove(&path), path.split()) else { continue };
@@ -118,8 +122,8 @@ impl Unpacker {
             }
             let found = opened.dir.stat_of(name).map_err(|error| Failure::io("cannot stat", error))?;
             match found.is_some_and(|found| found.kind == FileKind::Directory) {
-                true => self.remove_own_below(&child, &opened, name)?,
-                false => self.remove(&opened, name)?,
+                true if !self.made.has(&child) => self.remove_own_below(&child, &opened, name)?,
+                _ => self.remove(&opened, name)?,
             }
         }
         Ok(())
@@ -136,11 +140,6 @@ impl Unpacker {
         }
         Ok(())
     }
-}
-
-fn is_at_or_below(path: &RelativePath, above: &RelativePath) -> bool {
-    let rest = path.as_bytes().strip_prefix(above.as_bytes());
-    above.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// Moves a directory, which takes rights on it where it is not root who does.

@@ -352,7 +352,7 @@ fn give(dir: &Dir, owner: Option<(u32, u32)>) -> io::Result<()> {
 fn cannot_open(path: &RelativePath, error: io::Error) -> Failure {
     let what = format!("cannot open directory {path:?}");
     if error.kind() == io::ErrorKind::AlreadyExists {
-        return Failure::say(format!("{what}: a symbolic link that leads nowhere is in its place"));
+        return Failure::nowhere(&what);
     }
     Failure::io(what, error)
 }

@@ -78,6 +78,7 @@ impl Unpacker {
     ) -> Result<(), Failure> {
         match above.dir.make_dir(name) {
             Ok(()) => {
+                self.has_made(&entry.path);
                 let made = self.directories.adopt_new(above, &entry.path, name)?;
                 return self.dress(entry, &made.directory, made.owner);
             }

@@ -12,8 +12,16 @@ pub(super) struct Failure {
     error: Error,
     /// Whether the error names layer and entry already.
     is_named: bool,
-    is_denied: bool,
-    is_missing: bool,
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Denied,
+    Missing,
+    /// A symbolic link that leads nowhere has the name of a directory.
+    LeadsNowhere,
+    Other,
 }
 
 impl Failure {
@@ -22,12 +30,17 @@ impl Failure {
     }
 
     pub(super) fn io(what: impl std::fmt::Display, error: io::Error) -> Self {
-        let (is_denied, is_missing) = match error.kind() {
-            io::ErrorKind::PermissionDenied => (true, false),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => (false, true),
-            _ => (false, false),
+        let cause = match error.kind() {
+            io::ErrorKind::PermissionDenied => Cause::Denied,
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Cause::Missing,
+            _ => Cause::Other,
         };
-        Self { error: Error::io(what, error), is_named: false, is_denied, is_missing }
+        Self { error: Error::io(what, error), is_named: false, cause }
+    }
+
+    pub(super) fn nowhere(what: &str) -> Self {
+        let failure = Self::say(format!("{what}: a symbolic link that leads nowhere is in its place"));
+        Self { cause: Cause::LeadsNowhere, ..failure }
     }
 
     pub(super) fn with_hint(self, hint: &str) -> Self {
@@ -39,11 +52,15 @@ impl Failure {
     }
 
     pub(super) fn is_denied(&self) -> bool {
-        self.is_denied
+        self.cause == Cause::Denied
     }
 
     pub(super) fn is_missing(&self) -> bool {
-        self.is_missing
+        self.cause == Cause::Missing
+    }
+
+    pub(super) fn leads_nowhere(&self) -> bool {
+        self.cause == Cause::LeadsNowhere
     }
 
     /// The error, of a layer as a whole.
@@ -62,12 +79,12 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, is_named: false, is_denied: false, is_missing: false }
+        Self { error, is_named: false, cause: Cause::Other }
     }
 }
 
 impl From<TarError> for Failure {
     fn from(error: TarError) -> Self {
-        Self { error: error.into(), is_named: true, is_denied: false, is_missing: false }
+        Self { error: error.into(), is_named: true, cause: Cause::Other }
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use dhow_base::beneath::{self, Dir};
 use dhow_base::{Error, Result};
 
-use crate::tar::{Entry, TarLimits, TarReader};
+use crate::tar::{Entry, RelativePath, TarLimits, TarReader};
 
 pub use owners::{IdMap, IdRange, Owners};
 pub use report::{Note, Notes};
@@ -48,6 +48,8 @@ pub struct Unpacker {
     has_whiteouts: bool,
     /// Paths of the layer under way; nothing in the first one, which hides nothing.
     seen: Option<Seen>,
+    /// Directories that it made where there were none.
+    made: Seen,
     aside: Aside,
     /// Devices that could not be made.
     left_out: Seen,
@@ -75,6 +77,7 @@ impl Unpacker {
             writes_back: false,
             has_whiteouts: true,
             seen: None,
+            made: Seen::default(),
             aside: Aside::default(),
             left_out: Seen::default(),
             layers: 0,
@@ -106,6 +109,7 @@ impl Unpacker {
         // What is known of paths is the view of one layer: see `way`.
         self.directories.settle()?;
         self.seen = (self.layers > 0).then(Seen::default);
+        self.made = Seen::default();
         self.layers += 1;
         self.layer_name = Arc::from(name);
         let reader = TarReader::new(stream, name, limits);
@@ -128,6 +132,13 @@ impl Unpacker {
         self.writers.finish()?;
         let root = self.directories.close()?;
         Ok(Unpacked { root, notes: self.notes.take(), entries: self.entries })
+    }
+
+    /// Notes a directory that the layer under way made where there was none.
+    fn has_made(&mut self, path: &RelativePath) {
+        if self.seen.is_some() {
+            self.made.add_alone(path);
+        }
     }
 
     fn apply<R: BufRead>(&mut self, entry: &Entry, reader: &mut TarReader<R>, layer: &str) -> Result<()> {

@@ -27,6 +27,11 @@ impl Seen {
         }
     }
 
+    /// Notes a path alone.
+    pub(super) fn add_alone(&mut self, path: &RelativePath) {
+        self.hashes.insert(self.state.hash_one(path.as_bytes()));
+    }
+
     /// Whether the path, or something below it, is the layer's own.
     pub(super) fn has(&self, path: &RelativePath) -> bool {
         self.hashes.contains(&self.state.hash_one(path.as_bytes()))

@@ -23,10 +23,13 @@ impl Unpacker {
     /// Opens the directory in which an entry is made, and makes what is missing of its path.
     pub(super) fn open_above(&mut self, path: &RelativePath) -> Result<Rc<OpenDirectory>, Failure> {
         if self.seen.is_none() || self.directories.is_known(path) {
-            return self.directories.open(path, true);
-        }
-        // Most are there, and one call tells that no link leads there.
-        if let Some(opened) = self.directories.open_plain(path)? {
+            match self.directories.open(path, true) {
+                // What the link leads to is made.
+                Err(failure) if failure.leads_nowhere() => {}
+                opened => return opened,
+            }
+        } else if let Some(opened) = self.directories.open_plain(path)? {
+            // Most are there, and one call tells that no link leads there.
             return Ok(opened);
         }
         let way = self.clear_way(path)?;
@@ -63,7 +66,7 @@ impl Unpacker {
             self.directories.spare(&way, &above)?;
             let (name, failed) = (OsStr::from_bytes(&name), |error| Failure::io("cannot stat", error));
             let found = above.dir.stat_of(name).map_err(failed)?.map(|found| found.kind);
-            let is_own = self.seen.as_ref().is_some_and(|seen| seen.has(&next));
+            let is_own = self.seen.as_ref().is_none_or(|seen| seen.has(&next));
             match found {
                 Some(FileKind::Symlink) if is_own => {
                     links += 1;
@@ -77,9 +80,13 @@ impl Unpacker {
                     }
                     continue;
                 }
-                Some(FileKind::Directory) | None => {}
+                Some(FileKind::Directory) => {}
+                None => self.has_made(&next),
                 Some(_) if is_own => return Err(Failure::say(format!("{next:?} is no directory"))),
-                Some(_) => self.remove(&above, name)?,
+                Some(_) => {
+                    self.remove(&above, name)?;
+                    self.has_made(&next);
+                }
             }
             self.directories.open_below(&above, &next, name, true)?;
             way = next;

@@ -7,6 +7,7 @@ mod outline;
 mod overlay;
 mod passing;
 mod source;
+mod stacks;
 
 use std::cell::RefCell;
 use std::sync::Arc;
