@@ -373,3 +373,29 @@ fn upper_directories_of_overlay_mounts_become_layers() {
     }
     assert_eq!(kinds, ["directory d", "opaque d", "whiteout gone", "file kept"]);
 }
+
+/// Overlayfs may note of a directory where it was, by the machine's settings: what is in it would be missing.
+#[test]
+fn references_in_upper_directories_are_refused() {
+    if !is_root() {
+        eprintln!("skipped: needs root to set attributes");
+        return;
+    }
+    let check = |name: &str, attribute: &str, expected: Option<&str>| {
+        let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+        let root = Dir::open(folder.path()).expect("the root");
+        root.make_dir("d".as_ref()).expect("a directory");
+        root.make_file("f".as_ref()).expect("a file");
+        root.set_xattr_of(name.as_ref(), attribute.as_bytes(), b"/old").expect("an attribute");
+        let written = write_upper_directory(&root, &mut std::io::sink()).err().map(|error| error.to_string());
+        assert_eq!(written.as_deref(), expected, "{attribute} of {name}");
+    };
+    let refused = |name| format!("{name:?} is not all here: overlayfs kept a reference in its place");
+    check("d", "trusted.overlay.redirect", Some(&refused("d")));
+    check("f", "trusted.overlay.metacopy", Some(&refused("f")));
+    // Left on a file that was copied since.
+    check("f", "trusted.overlay.redirect", None);
+    check("d", "trusted.overlay.origin", None);
+    // What a program in the container has made.
+    check("d", "user.overlay.redirect", None);
+}

@@ -17,6 +17,14 @@ const SOURCE: &str = "dhow";
 /// Most bytes of options that mount(2) takes: a page, without its end.
 const OPTIONS_BYTES_MAX: usize = 4095;
 
+/// What overlayfs is not to do, whatever its module's parameters say: keep hard links in an index, which finds fault with layers that are mounted
+/// anew. Docker has it off too.
+const PLAIN: &[(&str, &str)] = &[("index", "off")];
+
+/// As well: note of a directory that is renamed where it was, and of a file what is new about it, instead of copying them. Who reads the upper
+/// directory alone would miss what is in them. Where overlayfs keeps notes as a user may, it does neither, and takes no word about the former.
+const COMPLETE: &[(&str, &str)] = &[("redirect_dir", "off"), ("metacopy", "off")];
+
 /// What overlayfs is to lay over each other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overlay<'a> {
@@ -47,6 +55,9 @@ impl Overlay<'_> {
             fsconfig_set_string(context.as_fd(), "upperdir", upper)?;
             fsconfig_set_string(context.as_fd(), "workdir", work)?;
         }
+        for (name, value) in self.habits() {
+            fsconfig_set_string(context.as_fd(), *name, *value)?;
+        }
         if self.user_xattr {
             fsconfig_set_flag(context.as_fd(), "userxattr")?;
         }
@@ -75,10 +86,18 @@ impl Overlay<'_> {
         if let Some((upper, work)) = upper {
             options.extend([",upperdir=", &name(upper), ",workdir=", &name(work)]);
         }
+        for (name, value) in self.habits() {
+            options.extend([",", name, "=", value]);
+        }
         if self.user_xattr {
             options.push_str(",userxattr");
         }
         CString::new(options).unwrap_or_default()
+    }
+
+    fn habits(&self) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        let complete = if self.user_xattr { &[][..] } else { COMPLETE };
+        PLAIN.iter().chain(complete)
     }
 }
 
@@ -112,6 +131,7 @@ fn finish(context: &OwnedFd, read_only: bool) -> Result<OwnedFd, Errno> {
 #[allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::thread;
 
     use dhow_testkit::peers;
@@ -165,6 +185,65 @@ mod tests {
                         let again = 101 + usize::from(upper.is_some());
                         assert_eq!(seen(mounted), (again, expected.1, expected.2));
                     }
+                }
+            });
+        });
+    }
+
+    /// What a kernel was told to do by default, put back in the end.
+    struct Parameter(PathBuf, String);
+
+    impl Parameter {
+        fn set(name: &str) -> Option<Self> {
+            let path = Path::new("/sys/module/overlay/parameters").join(name);
+            let before = fs::read_to_string(&path).ok()?;
+            fs::write(&path, "Y").ok()?;
+            Some(Self(path, before))
+        }
+    }
+
+    impl Drop for Parameter {
+        fn drop(&mut self) {
+            let _ = fs::write(&self.0, &self.1);
+        }
+    }
+
+    /// Where the kernel's defaults are others: a directory that is renamed would be a note of where it was.
+    #[test]
+    fn changes_are_all_in_the_upper_directory() {
+        if !peers::is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let [lower, upper, work, place] = ["lower", "upper", "work", "place"].map(|name| folder.path().join(name));
+        for path in [&lower, &upper, &work, &place, &lower.join("old")] {
+            fs::create_dir(path).expect("a folder");
+        }
+        fs::write(lower.join("file"), "content").expect("a file");
+        let overlay = Overlay { lower: &[&lower], upper: Some((&upper, &work)), user_xattr: false };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                unshare(UnshareFlags::NEWNS).expect("a namespace");
+                mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).expect("privacy");
+                for by_page in [true, false] {
+                    let defaults = ["redirect_dir", "metacopy", "index"].map(Parameter::set);
+                    let mounted = if by_page { overlay.by_page(&place) } else { overlay.by_context() };
+                    drop(defaults);
+                    let mounted = match mounted {
+                        // A way that this kernel does not know.
+                        Err(Errno::INVAL) if !by_page => continue,
+                        mounted => mounted.expect("a mount"),
+                    };
+                    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                    move_mount(mounted.as_fd(), "", CWD, &place, flags).expect("a place");
+                    let renamed = fs::rename(place.join("old"), place.join("new")).expect_err("a reference");
+                    assert_eq!(renamed.kind(), std::io::ErrorKind::CrossesDevices);
+                    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                    fs::set_permissions(place.join("file"), mode).expect("another mode");
+                    assert_eq!(fs::read_to_string(upper.join("file")).expect("a copy"), "content");
+                    assert!(!work.join("index").exists());
+                    fs::remove_file(upper.join("file")).expect("the way it was");
+                    unmount(&place, UnmountFlags::DETACH).expect("no mount");
                 }
             });
         });

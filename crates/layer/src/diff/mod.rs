@@ -21,6 +21,7 @@ use links::Links;
 use node::{Node, same_content};
 use writer::TarWriter;
 
+pub use node::is_reference;
 pub use union::{stat, write_union, write_union_at};
 
 /// How files are described.
@@ -62,7 +63,7 @@ pub fn diff(lower: Option<&Dir>, upper: &Dir, output: impl Write, options: DiffO
 /// a marker; returns the bytes written.
 ///
 /// # Errors
-/// As [`diff`].
+/// As [`diff`]; [`Kind::Unsupported`] where overlayfs kept a reference in place of a directory or file.
 pub fn write_upper_directory(upper: &Dir, output: impl Write) -> Result<u64> {
     let walk = Walk { upper_links: Links::read(upper)?, is_layer: true, is_upper_directory: true, ..Walk::new(output) };
     walk.run(None, upper)
@@ -193,6 +194,10 @@ impl<W: Write> Walk<W> {
             }
             return Ok(None);
         };
+        if self.is_upper_directory && upper.is_incomplete {
+            let message = format!("{path:?} is not all here: overlayfs kept a reference in its place");
+            return Err(Error::new(Kind::Unsupported, message));
+        }
         if self.is_upper_directory && upper.is_overlay_whiteout() {
             self.flush()?;
             self.writer.whiteout(&level.path, name)?;

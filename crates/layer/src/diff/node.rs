@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether overlayfs hides what is below it.
     pub(super) is_opaque: bool,
+    /// Whether overlayfs notes of it only where it was, or only what is new about it: what is in it is elsewhere.
+    pub(super) is_incomplete: bool,
     pub(super) is_written: bool,
 }
 
@@ -37,13 +39,14 @@ impl Node {
             FileKind::Symlink => dir.read_link(name).map_err(failed)?,
             _ => Vec::new(),
         };
-        let (mut is_opaque, mut recorded) = (false, None);
+        let (mut is_opaque, mut is_incomplete, mut recorded) = (false, false, None);
         let mut xattrs = match stat.kind {
             FileKind::Socket => Vec::new(),
             FileKind::Directory => beneath::xattrs(dir.child(name).map_err(failed)?).map_err(failed)?,
             _ => dir.xattrs_of(name).map_err(failed)?,
         };
         xattrs.retain(|(xattr, value)| {
+            is_incomplete |= is_reference(stat.kind, xattr);
             let overlay = [&b"trusted.overlay."[..], b"user.overlay."];
             if let Some(key) = overlay.iter().find_map(|prefix| xattr.strip_prefix(*prefix)) {
                 is_opaque |= key == b"opaque" && value == b"y";
@@ -68,7 +71,7 @@ impl Node {
         if let Some(owner) = options.owner {
             (stat.uid, stat.gid) = owner;
         }
-        Ok(Some(Self { path: path.clone(), stat, target, xattrs, is_opaque, is_written: false }))
+        Ok(Some(Self { path: path.clone(), stat, target, xattrs, is_opaque, is_incomplete, is_written: false }))
     }
 
     pub(super) fn kind(&self) -> FileKind {
@@ -95,6 +98,15 @@ impl Node {
             && (!is_device || a.device == b.device)
             && self.target == other.target
             && self.xattrs == other.xattrs
+    }
+}
+
+/// Whether overlayfs says by an attribute that what is in a file or directory is elsewhere (overlayfs.rst, "redirect_dir", "Metadata only copy
+/// up"). With `user.overlay.` it never does; a file that was copied later keeps where it was.
+pub fn is_reference(kind: FileKind, xattr: &[u8]) -> bool {
+    match kind {
+        FileKind::Directory => xattr == b"trusted.overlay.redirect",
+        _ => xattr == b"trusted.overlay.metacopy",
     }
 }
 

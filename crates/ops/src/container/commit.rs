@@ -13,6 +13,7 @@ use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{NewTarget, Store};
 use serde_json::{Value, json};
 
+use super::files::WHOLE_ELSEWHERE;
 use super::mounts::MountKind;
 use super::pause::pause;
 use super::settings::Configuration;
@@ -107,7 +108,10 @@ fn write_layer(store: &Store, upper: &std::path::Path) -> Result<Option<(LocalBl
     }
     let file = unnamed_file(&store.spool_dir()?)?;
     let mut writer = Hashing::new(handle(&file)?);
-    write_upper_directory(&upper, &mut writer)?;
+    write_upper_directory(&upper, &mut writer).map_err(|error| match error.kind() {
+        Kind::Unsupported => error.with_hint(WHOLE_ELSEWHERE),
+        _ => error,
+    })?;
     let (digest, length) = writer.finish()?;
     let path = PathBuf::from("what the container changed");
     Ok(Some((LocalBlob { file: Arc::new(file), path, offset: 0, length }, digest)))

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::{fs, io};
 
 use dhow_base::beneath::{self, Dir, FileKind, Stat};
-use dhow_base::{Error, Result};
-use dhow_layer::diff::{DiffOptions, stat};
+use dhow_base::{Error, Kind, Result};
+use dhow_layer::diff::{DiffOptions, is_reference, stat};
 use dhow_layer::erofs::UnionNode;
 use dhow_sandbox::container::{Look, files_of_running, look};
 
@@ -22,6 +22,9 @@ use crate::rootfs::RootFs;
 
 /// The attribute with the rights that a file gives (capabilities(7)).
 const CAPABILITY: &[u8] = b"security.capability";
+
+/// The way out where what a container changed is not all in its upper directory: it ran with a program that left that to the machine's settings.
+pub(super) const WHOLE_ELSEWHERE: &str = "`export` writes all of its files, which `import` makes an image of";
 
 /// What a container changed: names in the order of their bytes, with the first slash.
 ///
@@ -76,8 +79,14 @@ fn walk(
                 _ => None,
             };
             let inside = upper.child(name).map_err(cannot)?;
+            let notes = beneath::xattrs(&inside).map_err(cannot)?;
+            if notes.iter().any(|(name, _)| is_reference(stat.kind, name)) {
+                let shown = String::from_utf8_lossy(&below);
+                let message = format!("{shown:?} is not all here: overlayfs kept a reference in its place");
+                return Err(Error::new(Kind::Unsupported, message).with_hint(WHOLE_ELSEWHERE));
+            }
             walk(image, stubs.as_ref(), &inside, &below, changes)?;
-            if is_opaque(&inside).map_err(cannot)? {
+            if is_opaque(&notes) {
                 for name in names_before(image, stubs.as_ref(), &below)? {
                     if inside.stat_of(OsStr::from_bytes(&name)).map_err(cannot)?.is_none() {
                         changes.push((Change::Deleted, [&below, &b"/"[..], &name].concat()));
@@ -96,10 +105,9 @@ fn walk(
 }
 
 /// Whether a directory hides what was in it before: it was made anew (Linux, overlayfs.rst, "whiteouts and opaque directories").
-fn is_opaque(directory: &Dir) -> io::Result<bool> {
+fn is_opaque(notes: &[(Vec<u8>, Vec<u8>)]) -> bool {
     let marks = [&b"trusted.overlay.opaque"[..], b"user.overlay.opaque"];
-    let found = beneath::xattrs(directory)?;
-    Ok(found.iter().any(|(name, value)| marks.contains(&name.as_slice()) && value == b"y"))
+    notes.iter().any(|(name, value)| marks.contains(&name.as_slice()) && value == b"y")
 }
 
 /// The names that a directory had before the container changed it.
