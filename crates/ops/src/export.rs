@@ -90,7 +90,10 @@ pub(crate) fn write_to(output: &Output, tree: &Dir, options: DiffOptions) -> Res
 }
 
 /// Writes an archive: a file appears only when it is whole.
-fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+///
+/// # Errors
+/// Those of `write` and of the file.
+pub(crate) fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let buffered = |handle: File| -> Result<()> {
         let mut target = BufWriter::with_capacity(BUFFER_BYTES, handle);
         write(&mut target)?;

@@ -13,7 +13,7 @@ use dhow_base::{Error, Kind, Result};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{KnownProcess, keep_capabilities, unshare};
+use crate::container::{JustEnded, KnownProcess, keep_capabilities, unshare};
 
 /// Longest `/etc/subuid` that is read, in bytes.
 const RANGES_BYTES_MAX: u64 = 16 << 20;
@@ -189,14 +189,14 @@ pub fn enter(
 /// users in it.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when the process has ended; [`Kind::Denied`] when it is somebody else's.
+/// [`JustEnded`]; [`Kind::Denied`] when it is somebody else's.
 pub fn join(
     process: &KnownProcess,
     arguments: &[OsString],
     variables: impl Fn(bool) -> Vec<(&'static str, OsString)>,
 ) -> Result<std::convert::Infallible> {
     let denied = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Error::new(Kind::Conflict, "the container has just ended"),
+        io::ErrorKind::NotFound => JustEnded.into(),
         _ => Error::new(Kind::Denied, format!("cannot enter the user namespace of the container: {}", words(&error))),
     };
     let directory = PathBuf::from(format!("/proc/{}", process.id()));

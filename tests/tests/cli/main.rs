@@ -40,6 +40,7 @@ mod run_images;
 mod run_mounts;
 mod run_options;
 mod run_places;
+mod run_removed;
 mod run_together;
 mod run_turns;
 mod save;

@@ -114,5 +114,5 @@ fn describe<R: ReadAt>(union: &Union<R>, path: RelativePath, found: &UnionNode) 
     let target = if stat.kind == FileKind::Symlink { union.read_link(found)? } else { Vec::new() };
     let mut xattrs: Vec<(Vec<u8>, Vec<u8>)> = xattrs.into_iter().map(|xattr| (xattr.name, xattr.value)).collect();
     xattrs.sort();
-    Ok(Node { path, stat, target, xattrs, is_opaque: false, is_written: true })
+    Ok(Node { path, stat, target, xattrs, is_opaque: false, is_incomplete: false, is_written: true })
 }

@@ -4,19 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dhow_base::beneath::Dir;
-use dhow_base::fs::unnamed_file;
+use dhow_base::fs::{FileLock, unnamed_file};
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{LocalBlob, Sink, verify_document};
 use dhow_layer::diff::write_upper_directory;
+use dhow_sandbox::container::JustEnded;
 use dhow_spec::config::{History, RunConfig};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
-use dhow_store::{NewTarget, Store};
+use dhow_store::{NewTarget, Session, Store};
 use serde_json::{Value, json};
 
 use super::files::WHOLE_ELSEWHERE;
 use super::mounts::MountKind;
 use super::pause::pause;
 use super::settings::Configuration;
+use super::turn::Seen;
 use super::{Record, Turn, directory};
 use crate::context::Context;
 use crate::copy::{Family, renamed};
@@ -54,9 +56,7 @@ pub struct CommitRequest {
 /// changes nothing; those of the store.
 pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Result<Digest> {
     let store = context.store()?;
-    let directory = directory(store, &record.container.id)?;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
-    let turn = Turn::take(store, record, name)?;
     let Configuration { config, settings, .. } = Configuration::parse(&record.configuration)?;
     let command = config.cmd.clone();
     let mut config = changes::apply_to(context.naming(), config, &request.changes)?;
@@ -65,20 +65,8 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
         let volumes = config.volumes.get_or_insert_default();
         volumes.0.extend(targets.map(|mount| mount.target.clone()));
     }
-    let mut base = Base::read(store, record, request.family)?;
-    let session = store.begin("commit")?;
-    session.pin(&base.manifest)?;
-    let paused = match &turn {
-        Turn::Running(process) if request.pause => Some(pause(&directory, process)?),
-        _ => None,
-    };
-    let layer = write_layer(store, &directory.join("upper"));
-    drop(paused);
-    let changed = layer?.map(|(blob, digest)| NewLayer {
-        descriptor: Descriptor::new(base.types.layer.clone(), digest.clone(), blob.length),
-        diff_id: digest,
-        blob,
-    });
+    let Taken { mut base, session, changed, _lock } =
+        Turn::open(store, record, name, |turn| Taken::take(store, record, name, request, turn))?;
     let layer = if request.squash { Some(base.squashed(store, changed)?) } else { changed };
     if let Some(layer) = &layer {
         futures::executor::block_on(put(&session, &layer.descriptor, Content::Local(&layer.blob)))?;
@@ -97,6 +85,47 @@ pub fn commit(context: &Context, record: &Record, request: &CommitRequest) -> Re
     store.note_made_here(&descriptor.digest);
     last_use::note(store, [&image_id]);
     Ok(image_id)
+}
+
+/// What a container was made from, and what it changed.
+struct Taken {
+    base: Base,
+    /// Keeps the image that it was made from.
+    session: Session,
+    changed: Option<NewLayer>,
+    /// Of a container that does not run.
+    _lock: Option<FileLock>,
+}
+
+impl Taken {
+    fn take(store: &Store, record: &Record, named: &str, request: &CommitRequest, turn: Turn) -> Result<Self> {
+        let base = Base::read(store, record, request.family)?;
+        let session = store.begin("commit")?;
+        session.pin(&base.manifest)?;
+        let directory = directory(store, &record.container.id)?;
+        let upper = directory.join("upper");
+        let (layer, lock) = match turn {
+            Turn::Still(lock) => (write_layer(store, &upper)?, Some(lock)),
+            Turn::Running(process) => {
+                let read = || {
+                    let _paused = request.pause.then(|| pause(&directory, &process)).transpose()?;
+                    write_layer(store, &upper)
+                };
+                let layer = Seen { store, record, named }.judge(read());
+                // They may be files of another run.
+                if !process.is_there() {
+                    return Err(JustEnded.into());
+                }
+                (layer?, None)
+            }
+        };
+        let changed = layer.map(|(blob, digest)| NewLayer {
+            descriptor: Descriptor::new(base.types.layer.clone(), digest.clone(), blob.length),
+            diff_id: digest,
+            blob,
+        });
+        Ok(Self { base, session, changed, _lock: lock })
+    }
 }
 
 /// What changed, as a layer; nothing when nothing did.

@@ -71,7 +71,8 @@ pub fn copy_to_archive(
 ) -> Result<Copied> {
     let place = Place::open(context, from, machine, Access::Read)?;
     let source = place.source(from.path, options.follow_link)?;
-    source.write((!source.contents_only).then_some(source.shown.as_slice()), DiffOptions::default(), output)
+    let shown = (!source.contents_only).then_some(source.shown.as_slice());
+    place.write(&source, shown, DiffOptions::default(), output)
 }
 
 /// Copies a container's file or directory onto this machine: into `target` if it is a directory, else to that name.
@@ -90,7 +91,7 @@ pub fn copy_to_path(
     let (landing, name) = source.moved().landing(target, context.naming()).map_err(Failed::Here)?;
     let owners = if options.archive && machine.may_own() { Owners::Keep(IdMap::default()) } else { Owners::Caller };
     let copied = arrive(&landing, owners, options.clash, &format!("{target:?}"), |output| {
-        source.write((name != b".").then_some(name.as_slice()), DiffOptions::default(), output)
+        place.write(&source, (name != b".").then_some(name.as_slice()), DiffOptions::default(), output)
     });
     Ok(copied?)
 }
@@ -158,7 +159,7 @@ pub fn copy_into(
 }
 
 /// Refuses a directory that can only be read, in docker's words.
-fn check_writable(place: &Place, landing: &Dir, shown: &str) -> Result<()> {
+fn check_writable(place: &Place<'_>, landing: &Dir, shown: &str) -> Result<()> {
     if !landing.is_read_only().map_err(|error| Error::io(format_args!("cannot copy to {shown:?}"), error))? {
         return Ok(());
     }

@@ -9,15 +9,16 @@ use std::{fs, io};
 
 use dhow_base::beneath::{self, Dir, FileKind, Stat};
 use dhow_base::{Error, Kind, Result};
-use dhow_layer::diff::{DiffOptions, is_reference, stat};
+use dhow_layer::diff::{DiffOptions, is_reference, stat, write_tree};
 use dhow_layer::erofs::UnionNode;
 use dhow_sandbox::container::{Look, files_of_running, look};
 
 use super::run::files;
+use super::turn::Seen;
 use super::{Machine, Record, Turn, directory};
 use crate::context::Context;
 use crate::diff::Change;
-use crate::export::{Output, write_to};
+use crate::export::{Output, write_by};
 use crate::rootfs::RootFs;
 
 /// The attribute with the rights that a file gives (capabilities(7)).
@@ -168,14 +169,15 @@ fn is_same_time(a: (i64, u32), b: (i64, u32)) -> bool {
 /// mounts for that.
 ///
 /// # Errors
-/// Those of looking at its files and of writing; [`dhow_base::Kind::Conflict`] when a file became shorter while it was read.
+/// Those of looking at its files and of writing; [`Kind::Conflict`] when a file became shorter while it was read, [`Kind::NotFound`] when the
+/// container was removed meanwhile.
 pub fn export(context: &Context, record: &Record, machine: Machine, output: &Output) -> Result<()> {
     let store = context.store()?;
     let id = &record.container.id;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
     let directory = directory(store, id)?;
-    let (root, _lock) = Turn::open(store, record, name, |turn| match turn {
-        Turn::Running(process) => Ok((files_of_running(&process)?, None)),
+    let (root, seen, _lock) = Turn::open(store, record, name, |turn| match turn {
+        Turn::Running(process) => Ok((files_of_running(&process)?, Some(Seen { store, record, named: name }), None)),
         Turn::Still(lock) => {
             let files = files(store, record, &directory, machine)?;
             let root = look(&Look {
@@ -185,10 +187,13 @@ pub fn export(context: &Context, record: &Record, machine: Machine, output: &Out
                 read_only: true,
                 in_user_namespace: machine.in_user_namespace,
             })?;
-            Ok((root, Some(lock)))
+            Ok((root, None, Some(lock)))
         }
     })?;
-    write_to(output, &Dir::from(root), DiffOptions::default())
+    write_by(output, |target| {
+        let written = write_tree(&Dir::from(root), target, DiffOptions::default()).map(drop);
+        if let Some(seen) = &seen { seen.judge(written) } else { written }
+    })
 }
 
 /// Lengths of the files that a container made or changed, in bytes, each once, as docker and podman count them.

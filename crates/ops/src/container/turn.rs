@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dhow_base::fs::{FileLock, LockMode, create_dir_all};
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::KnownProcess;
+use dhow_sandbox::container::{JustEnded, KnownProcess};
 use dhow_store::{ContainerRecord, Store};
 
 use super::{directory, discard, process, recover, root};
@@ -40,7 +40,6 @@ impl Turn {
     pub(crate) fn take(store: &Store, record: &ContainerRecord, named: &str) -> Result<Self> {
         let id = &record.container.id;
         let directory = directory(store, id)?;
-        let gone = || Error::new(Kind::NotFound, format!("No such container: {named}"));
         let (mut began, mut runs) = (Instant::now(), record.container.is_running());
         loop {
             if runs && let Some(process) = process(&directory) {
@@ -59,7 +58,7 @@ impl Turn {
             }
             check_patience(began.elapsed(), runs, named)?;
             sleep(POLL);
-            let runs_now = runs_now(store, id)?.ok_or_else(gone)?;
+            let runs_now = runs_now(store, id)?.ok_or_else(|| gone(named))?;
             if runs_now != runs {
                 // Another wait begins.
                 (began, runs) = (Instant::now(), runs_now);
@@ -80,7 +79,7 @@ impl Turn {
         }
     }
 
-    /// Takes a turn for what opens the container's files: once more when its process has ended just then.
+    /// Takes a turn for what opens the container's files: once more when its process has ended meanwhile, which `open` tells by [`JustEnded`].
     ///
     /// # Errors
     /// As [`Turn::take`], and those of `open`.
@@ -90,16 +89,44 @@ impl Turn {
         named: &str,
         mut open: impl FnMut(Self) -> Result<T>,
     ) -> Result<T> {
-        let began = Instant::now();
+        let mut ended: Option<Instant> = None;
         loop {
-            let turn = Self::take(store, record, named)?;
-            let runs = matches!(turn, Self::Running(_));
-            match open(turn) {
-                Err(error) if error.kind() == Kind::Conflict && runs && began.elapsed() < TO_START => sleep(POLL),
+            match open(Self::take(store, record, named)?) {
+                // Its process is there still, without files, until its watcher has heard of its end.
+                Err(error)
+                    if error.cause::<JustEnded>().is_some()
+                        && ended.get_or_insert_with(Instant::now).elapsed() < TO_START =>
+                {
+                    sleep(POLL);
+                }
                 opened => return opened,
             }
         }
     }
+}
+
+/// A container that is read while it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) record: &'a ContainerRecord,
+    pub(crate) named: &'a str,
+}
+
+impl Seen<'_> {
+    /// What reading it came to, if it was all there until now. One that is removed loses its record first, and then its files; who reads
+    /// them does not find what is missing.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it was removed; those of the store and of reading.
+    pub(crate) fn judge<T>(&self, read: Result<T>) -> Result<T> {
+        runs_now(self.store, &self.record.container.id)?.ok_or_else(|| gone(self.named))?;
+        read
+    }
+}
+
+fn gone(named: &str) -> Error {
+    Error::new(Kind::NotFound, format!("No such container: {named}"))
 }
 
 /// Whether a container is recorded as running; nothing when it is not recorded any more.

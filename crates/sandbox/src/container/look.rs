@@ -12,7 +12,7 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::inside::{Inside, restrict, view};
-use super::processes::KnownProcess;
+use super::processes::{JustEnded, KnownProcess};
 use super::spec::{Habits, MountSpec, RootFiles, StartFailure};
 use super::{calls, rootfs, users};
 
@@ -45,7 +45,7 @@ pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
 /// beneath it: links in it are the container's.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when the process has ended, [`Kind::Denied`] for who may not look into it.
+/// [`JustEnded`], [`Kind::Denied`] for who may not look into it.
 pub fn root_of_running(process: &KnownProcess) -> Result<OwnedFd> {
     let directory = Directory::open(process)?;
     directory.at("root", OFlags::PATH | OFlags::DIRECTORY)
@@ -126,7 +126,7 @@ impl Directory {
 
 fn cannot(what: &dyn Display, error: Errno) -> Error {
     match error {
-        Errno::SRCH | Errno::NOENT => Error::new(Kind::Conflict, "the container has just ended"),
+        Errno::SRCH | Errno::NOENT => JustEnded.into(),
         Errno::PERM | Errno::ACCESS => {
             Error::new(Kind::Denied, format!("cannot look at a container that runs: {what} belongs to somebody else"))
         }

@@ -32,7 +32,7 @@ pub use look::{Look, files_of_running, look, root_of_running, user_in};
 pub use manner::{AccessTimes, Manner, Propagation};
 pub use pause::{Paused, pause, resume};
 pub use privileges::{CAPABILITIES, capability_number, default_capabilities};
-pub use processes::KnownProcess;
+pub use processes::{JustEnded, KnownProcess};
 pub use rest::{END_OF_CONTAINER, end_unwatched};
 pub use seccomp::{CallFilter, check_profile};
 pub use shown::{show, show_running};

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::calls::HeldSignals;
-use super::processes::{KnownProcess, Process, descendants};
+use super::processes::{JustEnded, KnownProcess, Process, descendants};
 
 /// How long processes may take to stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ pub fn resume(stopped: &[KnownProcess]) {
 /// last of them are.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when it has ended, or when something in it does not stand still; those of `note`. All go on then.
+/// [`JustEnded`], or [`Kind::Conflict`] when something in it does not stand still; those of `note`. All go on then.
 pub fn pause(first: &KnownProcess, note: &mut dyn FnMut(&[KnownProcess]) -> Result<()>) -> Result<Paused> {
     let signals = HeldSignals::hold(&HELD).map_err(|error| Error::io("cannot hold signals back", error))?;
     let mut paused = Paused { stopped: Vec::new(), _signals: signals };
@@ -69,7 +69,7 @@ pub fn pause(first: &KnownProcess, note: &mut dyn FnMut(&[KnownProcess]) -> Resu
     loop {
         let processes = descendants(&[first.id()]);
         if !first.is_there() {
-            return Err(Error::new(Kind::Conflict, "the container has just ended"));
+            return Err(JustEnded.into());
         }
         let moving: Vec<&Process> = processes.iter().filter(|process| !process.stands_still()).collect();
         // Once more, since one may have come of another before that one stood still.

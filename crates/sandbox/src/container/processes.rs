@@ -1,12 +1,14 @@
 //! Processes as `/proc` shows them (proc_pid_stat(5)).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use dhow_base::fs::read_limited;
+use dhow_base::{Error, Kind};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,24 @@ impl KnownProcess {
         }
         pidfd_send_signal(&handle, signal)?;
         Ok(handle)
+    }
+}
+
+/// That a container has ended which ran a moment ago, as the cause of an error: who looks at it again finds out what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JustEnded;
+
+impl std::error::Error for JustEnded {}
+
+impl fmt::Display for JustEnded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the container has just ended")
+    }
+}
+
+impl From<JustEnded> for Error {
+    fn from(ended: JustEnded) -> Self {
+        Self::new(Kind::Conflict, ended.to_string()).with_source(ended)
     }
 }
 

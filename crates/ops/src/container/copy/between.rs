@@ -28,7 +28,8 @@ pub fn copy_between(
     let (target, other) = ready(context, from, to, machine)?;
     let target = target.open(machine, Access::Write)?;
     let other = other.map(|other| other.open(machine, Access::Read)).transpose()?;
-    let source = other.as_ref().unwrap_or(&target).source(from.path, options.follow_link)?;
+    let place = other.as_ref().unwrap_or(&target);
+    let source = place.source(from.path, options.follow_link)?;
     let shown = format!("{}:{}", to.named, to.path);
     let (landing, name) = target.target(to.path)?.landing(&target, to.path, source.moved())?;
     check_writable(&target, &landing, &shown)?;
@@ -40,18 +41,18 @@ pub fn copy_between(
     };
     let diff = DiffOptions { owner, ..DiffOptions::default() };
     Ok(arrive(&landing, owners, options.clash, &format!("{shown:?}"), |output| {
-        source.write(name.as_deref(), diff, output)
+        place.write(&source, name.as_deref(), diff, output)
     })?)
 }
 
 /// Both containers, the target first; of one that copies within itself the target alone, as a container is held once. The one with the lower
 /// ID is waited for first: nobody waits in a circle.
-fn ready(
-    context: &Context,
-    from: InContainer<'_>,
-    to: InContainer<'_>,
+fn ready<'a>(
+    context: &'a Context,
+    from: InContainer<'a>,
+    to: InContainer<'a>,
     machine: Machine,
-) -> Result<(Ready, Option<Ready>)> {
+) -> Result<(Ready<'a>, Option<Ready<'a>>)> {
     let ready = |at| Ready::take(context, at, machine);
     Ok(match from.record.container.id.cmp(&to.record.container.id) {
         Ordering::Equal => (ready(to)?, None),

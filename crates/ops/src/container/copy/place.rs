@@ -1,7 +1,7 @@
 //! A container's files, and what is at a path in them.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use dhow_base::beneath::{Dir, FileKind};
 use dhow_base::fs::FileLock;
 use dhow_base::{Error, Kind, Result};
+use dhow_layer::diff::DiffOptions;
 use dhow_sandbox::container::{Look, MountSpec, RootFiles, look, root_of_running};
 
 use super::way::{Way, above, joined};
@@ -16,9 +17,10 @@ use super::{InContainer, Source};
 use crate::container::run::files;
 use crate::container::run_mounts::shown_mounts;
 use crate::container::settings::Configuration;
+use crate::container::turn::Seen;
 use crate::container::{Machine, Turn, directory};
 use crate::context::Context;
-use crate::cp::{DIRECTORY_ONTO_FILE, Failed, Moved};
+use crate::cp::{Copied, DIRECTORY_ONTO_FILE, Failed, Moved};
 use crate::naming::Naming;
 
 /// Links that are followed before a path is given up, as the kernel has it (path_resolution(7)).
@@ -32,42 +34,46 @@ pub(super) enum Access {
 }
 
 /// A container's files.
-pub(super) struct Place {
+pub(super) struct Place<'a> {
     pub(super) root: Dir,
     pub(super) named: String,
     pub(super) naming: Naming,
     pub(super) user: String,
     pub(super) read_only: bool,
+    /// One that runs may be removed while it is read.
+    seen: Option<Seen<'a>>,
     /// Held while a container that does not run is looked into: nobody starts or removes it.
     _lock: Option<FileLock>,
 }
 
 /// A container whose files nobody else changes from outside; they are not looked into yet.
-pub(super) struct Ready {
-    files: ReadyFiles,
+pub(super) struct Ready<'a> {
+    files: ReadyFiles<'a>,
     named: String,
     naming: Naming,
     user: String,
     read_only: bool,
 }
 
-enum ReadyFiles {
+enum ReadyFiles<'a> {
     /// Those of a container that runs.
-    Open(OwnedFd),
+    Open(OwnedFd, Seen<'a>),
     /// Those of one that does not.
     Still { files: Box<RootFiles>, mounts: Vec<MountSpec>, mount_point: PathBuf, lock: FileLock },
 }
 
-impl Ready {
+impl<'a> Ready<'a> {
     /// Waits for the container. What is mounted is read here: `look` leaves the machine's mounts, and what others mount then is not seen.
-    pub(super) fn take(context: &Context, at: InContainer<'_>, machine: Machine) -> Result<Self> {
+    pub(super) fn take(context: &'a Context, at: InContainer<'a>, machine: Machine) -> Result<Self> {
         let store = context.store()?;
         let InContainer { record, named, .. } = at;
         let directory = directory(store, &record.container.id)?;
         let configuration = Configuration::parse(&record.configuration)?;
         let read_only = configuration.settings.read_only;
         let files = Turn::open(store, record, named, |turn| match turn {
-            Turn::Running(process) => root_of_running(&process).map(ReadyFiles::Open),
+            Turn::Running(process) => {
+                Ok(ReadyFiles::Open(root_of_running(&process)?, Seen { store, record, named }))
+            }
             Turn::Still(lock) => {
                 let files = Box::new(files(store, record, &directory, machine)?);
                 let mounts = shown_mounts(store, &configuration, &directory, machine)?;
@@ -83,10 +89,10 @@ impl Ready {
         })
     }
 
-    pub(super) fn open(self, machine: Machine, access: Access) -> Result<Place> {
+    pub(super) fn open(self, machine: Machine, access: Access) -> Result<Place<'a>> {
         let Self { files, named, naming, user, read_only } = self;
-        let (root, lock) = match files {
-            ReadyFiles::Open(root) => (root, None),
+        let (root, seen, lock) = match files {
+            ReadyFiles::Open(root, seen) => (root, Some(seen), None),
             ReadyFiles::Still { files, mounts, mount_point, lock } => {
                 let root = look(&Look {
                     files: &files,
@@ -95,16 +101,28 @@ impl Ready {
                     read_only: read_only || access == Access::Read,
                     in_user_namespace: machine.in_user_namespace,
                 })?;
-                (root, Some(lock))
+                (root, None, Some(lock))
             }
         };
-        Ok(Place { root: Dir::from(root), named, naming, user, read_only, _lock: lock })
+        Ok(Place { root: Dir::from(root), named, naming, user, read_only, seen, _lock: lock })
     }
 }
 
-impl Place {
-    pub(super) fn open(context: &Context, at: InContainer<'_>, machine: Machine, access: Access) -> Result<Self> {
+impl<'a> Place<'a> {
+    pub(super) fn open(context: &'a Context, at: InContainer<'a>, machine: Machine, access: Access) -> Result<Self> {
         Ready::take(context, at, machine)?.open(machine, access)
+    }
+
+    /// Writes an archive of what is in it.
+    pub(super) fn write(
+        &self,
+        source: &Source,
+        shown: Option<&[u8]>,
+        options: DiffOptions,
+        output: &mut (dyn Write + Send),
+    ) -> Result<Copied> {
+        let written = source.write(shown, options, output);
+        if let Some(seen) = &self.seen { seen.judge(written) } else { written }
     }
 
     pub(super) fn missing(&self, path: &str) -> Error {
@@ -237,7 +255,7 @@ impl Target {
     /// `path` is what the user called this in `place`.
     pub(super) fn landing(
         self,
-        place: &Place,
+        place: &Place<'_>,
         path: &str,
         source: Moved<'_>,
     ) -> Result<(Dir, Option<Vec<u8>>), Failed> {
@@ -269,7 +287,7 @@ impl Target {
     }
 
     /// The directory that an archive is unpacked into.
-    pub(super) fn landing_of_archive(self, place: &Place, path: &str, shown: &str) -> Result<Dir, Failed> {
+    pub(super) fn landing_of_archive(self, place: &Place<'_>, path: &str, shown: &str) -> Result<Dir, Failed> {
         let message = match (self.directory, place.naming) {
             (Some(directory), _) => return Ok(directory),
             (None, Naming::Podman) if !self.exists && path.ends_with('/') => return Err(place.missing(path).into()),

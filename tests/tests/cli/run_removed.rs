@@ -1,0 +1,124 @@
+//! Containers that end, or are removed, while others read them.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use dhow_base::fs::{FileLock, LockMode};
+use dhow_tests::scene::{Scene, signal};
+
+use super::run::{is_running, scene, wait};
+
+/// A container that runs until somebody ends it, and has made what the script says.
+fn begin(scene: &Scene, name: &str, script: &str) -> Child {
+    let script = format!("{script}; touch /ready; while :; do sleep 0.1; done");
+    let mut command = scene.command(&["run", "--name", name, "box", "sh", "-c", &script]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start dhow");
+    wait("it runs", || is_running(scene, name) && scene.must(&["diff", name]).contains("A /ready\n"));
+    child
+}
+
+fn start(scene: &Scene, arguments: &[&str]) -> Child {
+    let mut command = scene.command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dhow")
+}
+
+/// Code and complaint.
+fn said(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn gone(name: &str) -> (Option<i32>, String) {
+    (Some(1), format!("No such container: {name}\n"))
+}
+
+/// Who is about to have it stand still takes it as it is by then.
+#[test]
+fn a_container_that_ends_before_it_is_committed_is_committed_all_the_same() {
+    let Some(scene) = scene() else { return };
+    for removed in [false, true] {
+        let child = begin(&scene, "work", "echo made > /made");
+        let id = scene.must(&["ps", "-q", "--no-trunc"]);
+        let pause = scene.path("store/containers").join(id.trim()).join("pause");
+        let lock = FileLock::try_acquire(&pause, LockMode::Exclusive).expect("a lock").expect("a lock that is free");
+        let commit = start(&scene, &["commit", "work", "made"]);
+        // Until it waits for that lock, or a little longer.
+        sleep(Duration::from_millis(300));
+        if removed {
+            scene.must(&["rm", "-f", "work"]);
+        } else {
+            signal(&child, "KILL");
+            wait("it has ended", || !is_running(&scene, "work"));
+        }
+        child.wait_with_output().expect("its end");
+        drop(lock);
+        let output = commit.wait_with_output().expect("its end");
+        if removed {
+            assert_eq!(said(&output), gone("work"));
+        } else {
+            assert_eq!(said(&output), (Some(0), String::new()));
+            assert_eq!(scene.must(&["run", "--rm", "made", "cat", "/made"]), "made\n");
+            scene.must(&["rm", "work"]);
+        }
+    }
+}
+
+/// What is read while it goes is an image of all of it, or none.
+#[test]
+fn a_container_that_is_removed_makes_no_half_of_an_image() {
+    let Some(scene) = scene() else { return };
+    let script = "mkdir /many; i=0; while test $i -lt 2000; do i=$((i+1)); echo $i > /many/$i; done";
+    for round in 0..6 {
+        let child = begin(&scene, "work", script);
+        let commit = start(&scene, &["commit", "work", "made"]);
+        sleep(Duration::from_millis(30 + 10 * round));
+        scene.must(&["rm", "-f", "work"]);
+        child.wait_with_output().expect("its end");
+        let output = commit.wait_with_output().expect("its end");
+        if output.status.success() {
+            assert_eq!(scene.must(&["run", "--rm", "made", "sh", "-c", "ls /many | wc -l"]), "2000\n", "{round}");
+        } else {
+            assert_eq!(said(&output), gone("work"), "{round}");
+        }
+    }
+}
+
+/// What is read of one that is removed meanwhile is not all of it, and is told so.
+#[test]
+fn a_container_that_is_removed_while_it_is_written_out_is_told() {
+    let Some(scene) = scene() else { return };
+    let script = "mkdir /zzz; for name in a b c d; do cp /bin/busybox /zzz/$name; done; echo last > /zzz/last";
+    for words in [&["export", "work"][..], &["cp", "work:/zzz", "-"]] {
+        let child = begin(&scene, "work", script);
+        let mut export = start(&scene, words);
+        let mut output = export.stdout.take().expect("its output");
+        output.read_exact(&mut [0]).expect("the first byte");
+        scene.must(&["rm", "-f", "work"]);
+        child.wait_with_output().expect("its end");
+        std::io::copy(&mut output, &mut std::io::sink()).expect("the rest");
+        let (code, complaint) = said(&export.wait_with_output().expect("its end"));
+        assert!(code == Some(1) && complaint.contains("No such container: work\n"), "{words:?}: {complaint}");
+    }
+    // One that only ends has all its files still.
+    let child = begin(&scene, "work", script);
+    let mut export = start(&scene, &["export", "work"]);
+    let mut output = export.stdout.take().expect("its output");
+    let mut archive = vec![0];
+    output.read_exact(&mut archive).expect("the first byte");
+    signal(&child, "KILL");
+    child.wait_with_output().expect("its end");
+    output.read_to_end(&mut archive).expect("the rest");
+    assert_eq!(said(&export.wait_with_output().expect("its end")), (Some(0), String::new()));
+    let mut names = tar::Archive::new(&archive[..]);
+    let names: Vec<String> = names
+        .entries()
+        .expect("entries")
+        .map(|entry| entry.expect("an entry").path().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    assert!(names.iter().any(|name| name == "zzz/last"), "{names:?}");
+    assert_eq!(fs::read_dir(scene.path("store/containers")).expect("containers").count(), 1);
+}
