@@ -122,3 +122,30 @@ fn a_container_that_is_removed_while_it_is_written_out_is_told() {
     assert!(names.iter().any(|name| name == "zzz/last"), "{names:?}");
     assert_eq!(fs::read_dir(scene.path("store/containers")).expect("containers").count(), 1);
 }
+
+/// Whether a process runs: not once it has ended, whoever has waited for it.
+fn runs(process: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|state| state.starts_with(['R', 'S', 'D', 'T']))
+}
+
+/// A process that became another user is not killed with its watcher. Whoever finds it ends it, and then it has no more files.
+#[test]
+fn what_a_watcher_left_has_ended_once_it_is_told_so() {
+    let Some(scene) = scene() else { return };
+    let script = "touch /ready; exec su bob -c 'while :; do echo x >> /tmp/x; done'";
+    for command in [&["ps", "-a"][..], &["rm", "-f", "work"]] {
+        let mut command_of_run = scene.command(&["run", "--name", "work", "box", "sh", "-c", script]);
+        let mut child = command_of_run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start dhow");
+        wait("it is another user", || {
+            is_running(&scene, "work") && scene.must(&["diff", "work"]).contains("A /tmp/x\n")
+        });
+        let process = scene.must(&["inspect", "--format", "{{.State.Pid}}", "work"]);
+        child.kill().expect("kill the watcher");
+        child.wait().expect("its end");
+        assert!(runs(process.trim()), "it ended with its watcher: this test shows nothing");
+        scene.must(command);
+        assert!(!runs(process.trim()), "{command:?}");
+        scene.must(&["rm", "-f", "work"]);
+    }
+}

@@ -7,9 +7,9 @@ use std::path::Path;
 use dhow_base::{Error, Result};
 use dhow_store::{ContainerRecord, ContainerState, Store};
 
-use super::process::kill;
+use super::process::{end_left, kill};
 use super::settings::Configuration;
-use super::{directory, end_mount, now, pause, remove, root, run, try_hold, turn};
+use super::{directory, end_mount, now, pause, remove, root, try_hold, turn};
 
 /// The exit code of a container whose end nobody saw, as docker's daemon has it.
 const UNSEEN: i64 = 255;
@@ -41,11 +41,10 @@ pub(crate) fn recover(store: &Store) -> Result<()> {
     // It may have been recorded, or have run once more, since.
     let known = store.containers()?;
     held.retain(|(record, ..)| known.contains(record));
-    for (_, directory, _) in &held {
-        // Its process was to be killed with its watcher; a change of user in it can undo that.
-        kill(directory);
-        run::remove_recorded_groups(directory);
-    }
+    // All at once, so that they end together.
+    held.iter().for_each(|(_, directory, _)| kill(directory));
+    // One that does not end runs still.
+    held.retain(|(_, directory, _)| end_left(directory));
     store.update(|update| {
         for (record, ..) in &held {
             update.container_ended(&record.container.id, Some(UNSEEN), now())?;

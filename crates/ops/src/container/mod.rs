@@ -63,7 +63,7 @@ pub(crate) use mounts::cleaned;
 pub use mounts::{Dialect, Mount, MountKind, Refusal};
 pub(crate) use names::new_id;
 pub use process::process_of;
-pub(crate) use process::{kill, process};
+pub(crate) use process::{end_left, kill, process};
 pub use remove::{RemoveOptions, prune, remove};
 pub use rename::rename;
 pub use run::{Run, Witness, run, start};

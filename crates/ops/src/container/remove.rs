@@ -8,7 +8,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_store::Store;
 
 use super::turn::{TO_WORK, runs_now};
-use super::{Record, Turn, directory, discard, end_mount, kill, root};
+use super::{Record, Turn, directory, discard, end_left, end_mount, kill, root};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, now, parse_past, unknown};
@@ -55,18 +55,22 @@ pub fn remove(context: &Context, record: &Record, options: RemoveOptions) -> Res
 /// meanwhile (`run --rm`).
 fn end(store: &Store, id: &str, name: &str) -> Result<Option<FileLock>> {
     let directory = directory(store, id)?;
+    let does_not_end =
+        || Err(Error::new(Kind::Conflict, format!("cannot remove container \"{name}\": it does not end")));
     let begin = Instant::now();
     dhow_base::fs::create_dir_all(&directory)?;
     loop {
         match FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             Ok(None) => {}
+            // Its watcher may have been killed just now.
+            Ok(Some(_)) if !end_left(&directory) => return does_not_end(),
             ended => return ended,
         }
         kill(&directory);
         let waited = begin.elapsed();
         if waited > PATIENCE && (waited > TO_WORK || runs_now(store, id)? == Some(true)) {
-            return Err(Error::new(Kind::Conflict, format!("cannot remove container \"{name}\": it does not end")));
+            return does_not_end();
         }
         sleep(Duration::from_millis(5));
     }

@@ -6,9 +6,11 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,26 @@ impl KnownProcess {
         match self.send(Signal::KILL) {
             Err(Errno::SRCH) => Ok(()),
             sent => Ok(sent.map(drop)?),
+        }
+    }
+
+    /// Kills it, and waits for its end. With the first process of a namespace all that are in it have ended then. Returns whether it has.
+    ///
+    /// # Errors
+    /// The operating system's; a process that is gone is none.
+    pub fn end(&self, patience: Duration) -> io::Result<bool> {
+        let handle = match self.send(Signal::KILL) {
+            Err(Errno::SRCH) => return Ok(true),
+            sent => sent?,
+        };
+        let began = Instant::now();
+        loop {
+            let left = patience.saturating_sub(began.elapsed());
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&timeout)) {
+                Err(Errno::INTR) => {}
+                ended => return Ok(ended? > 0),
+            }
         }
     }
 
@@ -152,6 +174,8 @@ fn parse(text: &str) -> Option<(char, u32, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -159,6 +183,21 @@ mod tests {
         let own = KnownProcess::of(std::process::id()).expect("this process");
         let another = KnownProcess { start: own.start + 1, ..own };
         assert_eq!((own.is_there(), another.is_there()), (true, false));
+    }
+
+    #[test]
+    fn a_process_has_ended_when_that_is_said() {
+        for _ in 0..20 {
+            let mut child = Command::new("sleep").arg("1000").spawn().expect("a process");
+            let process = KnownProcess::of(child.id()).expect("the process");
+            let another = KnownProcess { start: process.start + 1, ..process };
+            assert!(another.end(Duration::from_secs(60)).expect("no error"));
+            assert_eq!(child.try_wait().expect("a state"), None);
+            assert!(process.end(Duration::from_secs(60)).expect("its end"));
+            assert!(Process::read(child.id()).is_some_and(|process| process.has_ended));
+            child.wait().expect("its end");
+            assert!(process.end(Duration::from_secs(60)).expect("no error"));
+        }
     }
 
     #[test]
