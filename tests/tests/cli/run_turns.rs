@@ -175,6 +175,27 @@ fn prunes_wait_for_nobody_and_take_nothing_from_under_anyone() {
     }
 }
 
+/// How often it is mounted is asked once it is one's turn.
+#[test]
+fn who_waits_to_unmount_takes_away_one_mount_alone() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "box", &[], &[]);
+    scene.must(&["create", "--name", "one", "box", "true"]);
+    scene.must(&["mount", "one"]);
+    for mounts in [3, 1] {
+        (1..mounts).for_each(|_| drop(scene.must(&["mount", "one"])));
+        let export = begin_export(&scene, "one");
+        let waiting = [(); 2].map(|()| scene.command(&["umount", "one"]).stdout(Stdio::null()).spawn().expect("dhow"));
+        sleep(Duration::from_millis(200));
+        finish(export);
+        for mut child in waiting {
+            assert!(child.wait().expect("its end").success());
+        }
+        let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        assert_eq!(table.contains(&*scene.path("store/mounts").to_string_lossy()), mounts == 3);
+    }
+}
+
 /// A container that is just being made has its volume, or the volume was gone before. Each writes a file of its own.
 #[test]
 fn volumes_are_not_removed_from_under_new_containers() {

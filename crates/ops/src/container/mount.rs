@@ -68,11 +68,15 @@ fn show_at(store: &Store, record: &Record, machine: Machine, turn: Turn, point: 
 pub fn unmount(context: &Context, record: &Record, force: bool) -> Result<()> {
     let store = context.store()?;
     let id = &record.container.id;
-    let Some(known) = store.container_mount(id) else { return Ok(()) };
+    if store.container_mount(id).is_none() {
+        return Ok(());
+    }
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
     // Whoever works in the container may do so by this mount.
     let _turn = Turn::take(store, record, name)?;
     let mounts = store.change_mounts()?;
+    // It may have been mounted once more, or unmounted, while this waited.
+    let Some(known) = store.container_mount(id) else { return Ok(()) };
     let Some(path) = place(store, id)? else { return mounts.forget_container(id) };
     if known.count > 1 && !force {
         return mounts.note_container(id, known.count - 1, known.in_user_namespace);
