@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{show, show_running};
+use dhow_sandbox::container::{JustEnded, show, show_running};
 use dhow_sandbox::{is_mount_namespace_in_use, mount_points, sees_all_users, unmount as unmount_path};
 use dhow_store::{ContainerMount, Store};
 
@@ -53,7 +53,15 @@ pub fn mount(context: &Context, record: &Record, machine: Machine) -> Result<Pat
 
 fn show_at(store: &Store, record: &Record, machine: Machine, turn: Turn, point: &Path) -> Result<()> {
     match turn {
-        Turn::Running(process) => show_running(&process, point),
+        Turn::Running(process) => {
+            show_running(&process, point)?;
+            if process.is_there() {
+                return Ok(());
+            }
+            // Whoever has started it since did not see this mount, and has its files mounted once more.
+            unmount_path(point, true)?;
+            Err(JustEnded.into())
+        }
         Turn::Still(_lock) => {
             let directory = directory(store, &record.container.id)?;
             show(&files(store, record, &directory, machine)?, machine.in_user_namespace, point)
