@@ -88,6 +88,11 @@ impl FileLock {
         }
     }
 
+    /// Holds the lock until this process ends, whatever becomes of the rest of it.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// The locked file.
     pub fn file(&self) -> &File {
         &self.file

@@ -176,9 +176,11 @@ pub fn export(context: &Context, record: &Record, machine: Machine, output: &Out
     let id = &record.container.id;
     let name = record.container.name.as_deref().unwrap_or(record.container.short_id());
     let directory = directory(store, id)?;
-    let (root, seen, _lock) = Turn::open(store, record, name, |turn| match turn {
-        Turn::Running(process) => Ok((files_of_running(&process)?, Some(Seen { store, record, named: name }), None)),
+    let (root, seen) = Turn::open(store, record, name, |turn| match turn {
+        Turn::Running(process) => Ok((files_of_running(&process)?, Some(Seen { store, record, named: name }))),
         Turn::Still(lock) => {
+            // The mount ends with this process, and whoever starts the container meanwhile would mount its files once more.
+            lock.keep();
             let files = files(store, record, &directory, machine)?;
             let root = look(&Look {
                 files: &files,
@@ -187,7 +189,7 @@ pub fn export(context: &Context, record: &Record, machine: Machine, output: &Out
                 read_only: true,
                 in_user_namespace: machine.in_user_namespace,
             })?;
-            Ok((root, None, Some(lock)))
+            Ok((root, None))
         }
     })?;
     write_by(output, |target| {

@@ -42,8 +42,6 @@ pub(super) struct Place<'a> {
     pub(super) read_only: bool,
     /// One that runs may be removed while it is read.
     seen: Option<Seen<'a>>,
-    /// Held while a container that does not run is looked into: nobody starts or removes it.
-    _lock: Option<FileLock>,
 }
 
 /// A container whose files nobody else changes from outside; they are not looked into yet.
@@ -91,9 +89,11 @@ impl<'a> Ready<'a> {
 
     pub(super) fn open(self, machine: Machine, access: Access) -> Result<Place<'a>> {
         let Self { files, named, naming, user, read_only } = self;
-        let (root, seen, lock) = match files {
-            ReadyFiles::Open(root, seen) => (root, Some(seen), None),
+        let (root, seen) = match files {
+            ReadyFiles::Open(root, seen) => (root, Some(seen)),
             ReadyFiles::Still { files, mounts, mount_point, lock } => {
+                // The mounts end with this process, and whoever starts the container meanwhile would mount its files once more.
+                lock.keep();
                 let root = look(&Look {
                     files: &files,
                     mount_point: &mount_point,
@@ -101,10 +101,10 @@ impl<'a> Ready<'a> {
                     read_only: read_only || access == Access::Read,
                     in_user_namespace: machine.in_user_namespace,
                 })?;
-                (root, None, Some(lock))
+                (root, None)
             }
         };
-        Ok(Place { root: Dir::from(root), named, naming, user, read_only, seen, _lock: lock })
+        Ok(Place { root: Dir::from(root), named, naming, user, read_only, seen })
     }
 }
 
