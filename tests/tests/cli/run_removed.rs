@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -148,4 +149,64 @@ fn what_a_watcher_left_has_ended_once_it_is_told_so() {
         assert!(!runs(process.trim()), "{command:?}");
         scene.must(&["rm", "-f", "work"]);
     }
+}
+
+/// A place that cannot be removed, by whomever, as long as this lives.
+struct Obstacle(PathBuf);
+
+impl Obstacle {
+    fn new(directory: PathBuf) -> Self {
+        fs::create_dir_all(&directory).expect("a folder");
+        let status = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&directory).status();
+        assert!(status.expect("mount").success());
+        Self(directory)
+    }
+
+    fn in_container(scene: &Scene, name: &str) -> Self {
+        let id = scene.must(&["ps", "-aq", "--no-trunc", "--filter", &format!("name={name}")]);
+        Self::new(scene.path("store/containers").join(id.trim()).join("upper/obstacle"))
+    }
+}
+
+impl Drop for Obstacle {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+fn left(scene: &Scene, part: &str) -> usize {
+    fs::read_dir(scene.path("store").join(part)).expect("a part of the store").count()
+}
+
+/// Who has something else to do says that something is left, and goes on.
+#[test]
+fn what_cannot_be_removed_is_in_nobody_s_way() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "one", "box"]);
+    let obstacle = Obstacle::in_container(&scene, "one");
+    let failed = scene.dhow(&["rm", "one"]);
+    assert!(failed.code == 1 && failed.stderr.contains("cannot remove \""), "{failed}");
+    let volume = Obstacle::new(scene.path("store/volumes/unknown/_data"));
+    let ran = scene.dhow(&["run", "--rm", "box", "echo", "done"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "done\n"), "{ran}");
+    assert_eq!(ran.stderr.matches("WARNING: files of a container or volume that is gone are left").count(), 2, "{ran}");
+    drop((obstacle, volume));
+    scene.must(&["run", "--rm", "box", "true"]);
+    assert_eq!((left(&scene, "containers"), left(&scene, "volumes")), (0, 0));
+    // Nor is one that was to go when it ended.
+    let mut command = scene.command(&["run", "--rm", "--name", "two", "box", "sleep", "1000"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start dhow");
+    wait("it runs", || is_running(&scene, "two"));
+    let obstacle = Obstacle::in_container(&scene, "two");
+    child.kill().expect("kill the watcher");
+    child.wait().expect("its end");
+    let listed = scene.dhow(&["ps", "-aq"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (0, ""), "{listed}");
+    assert!(
+        listed.stderr.contains("WARNING: a container that was to be removed when it ends is not all gone"),
+        "{listed}"
+    );
+    drop(obstacle);
+    scene.must(&["create", "box"]);
+    assert_eq!(left(&scene, "containers"), 1);
 }

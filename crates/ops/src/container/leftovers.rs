@@ -55,7 +55,10 @@ pub(crate) fn recover(store: &Store) -> Result<()> {
         Configuration::parse(&record.configuration).is_ok_and(|configuration| configuration.settings.auto_remove)
     };
     for (record, ..) in held.iter().filter(|(record, ..)| is_passing(record)) {
-        remove::forget(store, &record.container.id, true)?;
+        // Whoever looks at containers has nothing to do with this one. Outside of its user namespace its files are another's, too.
+        if let Err(error) = remove::forget(store, &record.container.id, true) {
+            tracing::warn!("a container that was to be removed when it ends is not all gone: {error}");
+        }
     }
     Ok(())
 }
@@ -75,7 +78,7 @@ pub(crate) fn remove_left(store: &Store) -> Result<()> {
     let records = if left.is_empty() && mounts.is_empty() { records } else { store.containers()? };
     for (id, _lock) in &left {
         if !records.iter().any(|record| record.container.id == *id) {
-            discard(&directory(store, id)?)?;
+            discard_left(&directory(store, id)?);
         }
     }
     for mount in mounts {
@@ -94,9 +97,16 @@ pub(crate) fn remove_left(store: &Store) -> Result<()> {
     let known = store.volumes()?;
     let is_unknown = |name: &String| !known.iter().any(|volume| volume.name == *name);
     for name in volumes.into_iter().filter(is_unknown) {
-        discard(&root(store, "volumes")?.join(name))?;
+        discard_left(&root(store, "volumes")?.join(name));
     }
     Ok(())
+}
+
+/// As [`discard`], for who has something else to do: what stays is in nobody's way, and the next container that is made tries again.
+pub(crate) fn discard_left(directory: &Path) {
+    if let Err(error) = discard(directory) {
+        tracing::warn!("files of a container or volume that is gone are left: {error}");
+    }
 }
 
 /// Removes a directory in which a container may have left what cannot be listed. Two may do so at once: who watches a

@@ -56,7 +56,7 @@ pub use files::{changed_file_bytes, changes, export};
 pub(crate) use find::find_among;
 pub use find::{find, list};
 pub use joins::{Joins, Other, whose_users, whose_users_has};
-pub(crate) use leftovers::{discard, recover, remove_left};
+pub(crate) use leftovers::{discard, discard_left, recover, remove_left};
 pub(crate) use mount::end as end_mount;
 pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub(crate) use mounts::cleaned;

@@ -13,7 +13,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{JustEnded, KnownProcess};
 use dhow_store::{ContainerRecord, Store};
 
-use super::{directory, discard, process, recover, root};
+use super::{directory, discard_left, process, recover, root};
 
 /// How long a container may take until its first process is known, or its end.
 const TO_START: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ impl Turn {
                         drop(lock);
                         recover(store)?;
                     }
-                    None => discard(&directory)?,
+                    None => discard_left(&directory),
                 }
             }
             check_patience(began.elapsed(), runs, named)?;
@@ -75,7 +75,10 @@ impl Turn {
         let Some(lock) = try_hold(&directory)? else { return Ok(None) };
         match runs_now(store, &record.container.id)? {
             Some(runs) => Ok((!runs).then_some(lock)),
-            None => discard(&directory).map(|()| None),
+            None => {
+                discard_left(&directory);
+                Ok(None)
+            }
         }
     }
 
