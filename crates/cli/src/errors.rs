@@ -59,6 +59,11 @@ impl Failure {
         }
     }
 
+    /// What failed of a verb that went on with the rest.
+    pub(crate) fn of(errors: Vec<Error>) -> Outcome {
+        Self::join(errors.into_iter().map(Failure::Engine).collect())
+    }
+
     /// Puts what it was about before what the command line says.
     pub(crate) fn about(self, what: impl Display) -> Self {
         match self {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dhow_base::Result;
 use dhow_base::fs::FileLock;
+use dhow_base::{Error, Result};
 use dhow_store::{BuildRecord, ContainerRecord, Labels, Store, Update, Volume};
 
 use crate::container::{self, Turn};
@@ -26,7 +26,7 @@ pub struct Request {
 }
 
 /// What is gone.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Everything {
     /// IDs of containers.
     pub containers: Vec<String>,
@@ -38,6 +38,8 @@ pub struct Everything {
     pub build: Vec<String>,
     /// Bytes that are free again.
     pub reclaimed_bytes: u64,
+    /// Why others are not, or not all of them.
+    pub failures: Vec<Error>,
 }
 
 /// Removes stopped containers, with [`Request::volumes`] anonymous volumes that no container uses, images as
@@ -55,33 +57,56 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
         return preview(context, request, &tests, &images);
     }
     let given_up_bytes = store.make_room();
-    let held = hold_stopped(store, &tests)?;
+    let (held, mut failures) = hold_stopped(store, &tests)?;
     let _lock = if request.volumes { Some(container::change_volumes(store)?) } else { None };
     let mut everything = store.update(|update| remove_rows(update, request, &tests, &|id| held.contains_key(id)))?;
     everything.reclaimed_bytes += given_up_bytes;
+    // From here on some of it is gone, which is told whatever comes in between.
     for (container, _lock) in held.iter().filter(|(_, lock)| lock.is_some()) {
-        everything.reclaimed_bytes += store.directory_use("containers", container);
-        container::discard(&container::directory(store, container)?)?;
-    }
-    for volume in &everything.volumes {
-        everything.reclaimed_bytes += store.remove_directory("volumes", volume)?;
-    }
-    Ok(everything.and(prune::prune(context, &images)?))
-}
-
-/// The containers to remove, which are not mounted any more, and their locks; none for one without a directory, which a power cut brought
-/// back. One that somebody works in is left alone.
-fn hold_stopped(store: &Store, tests: &Tests) -> Result<BTreeMap<String, Option<FileLock>>> {
-    let mut held = BTreeMap::new();
-    for record in store.containers()?.into_iter().filter(|record| tests.take_container(record)) {
-        let is_there = container::directory(store, &record.container.id)?.exists();
-        let lock = if is_there { Turn::take_now(store, &record)? } else { None };
-        if lock.is_some() || !is_there {
-            container::end_mount(store, &record.container.id)?;
-            held.insert(record.container.id, lock);
+        let bytes = store.directory_use("containers", container);
+        match container::directory(store, container).and_then(|directory| container::discard(&directory)) {
+            Ok(()) => everything.reclaimed_bytes += bytes,
+            Err(error) => failures.push(error),
         }
     }
-    Ok(held)
+    for volume in &everything.volumes {
+        match store.remove_directory("volumes", volume) {
+            Ok(bytes) => everything.reclaimed_bytes += bytes,
+            Err(error) => failures.push(error),
+        }
+    }
+    let images = prune::prune(context, &images).unwrap_or_else(|error| {
+        failures.push(error);
+        Pruned::default()
+    });
+    everything.failures = failures;
+    Ok(everything.and(images))
+}
+
+/// Containers that nobody else works in, and their locks.
+type Held = BTreeMap<String, Option<FileLock>>;
+
+/// The containers to remove, which are not mounted any more, and their locks; none for one without a directory, which a power cut brought
+/// back. One that somebody works in is left alone, and one that stays mounted, with the reason.
+fn hold_stopped(store: &Store, tests: &Tests) -> Result<(Held, Vec<Error>)> {
+    let (mut held, mut failures) = (Held::new(), Vec::new());
+    let hold = |record: &ContainerRecord| {
+        let id = &record.container.id;
+        let is_there = container::directory(store, id)?.exists();
+        let lock = if is_there { Turn::take_now(store, record)? } else { None };
+        if is_there && lock.is_none() {
+            return Ok(None);
+        }
+        container::end_mount(store, id).map(|()| Some(lock))
+    };
+    for record in store.containers()?.into_iter().filter(|record| tests.take_container(record)) {
+        match hold(&record) {
+            Ok(None) => {}
+            Ok(Some(lock)) => drop(held.insert(record.container.id, lock)),
+            Err(error) => failures.push(error),
+        }
+    }
+    Ok((held, failures))
 }
 
 /// What would be gone.

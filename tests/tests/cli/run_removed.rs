@@ -210,3 +210,25 @@ fn what_cannot_be_removed_is_in_nobody_s_way() {
     scene.must(&["create", "box"]);
     assert_eq!(left(&scene, "containers"), 1);
 }
+
+/// A prune goes on with what can be removed, lists that, and fails in the end.
+#[test]
+fn prunes_go_on_where_something_cannot_be_removed() {
+    let Some(scene) = scene() else { return };
+    for prune in [&["container", "prune", "-f"][..], &["system", "prune", "-f"]] {
+        let ids = ["one", "two", "three"].map(|name| {
+            scene.must(&["create", "--name", name, "box"]);
+            scene.must(&["ps", "-aq", "--no-trunc", "--filter", &format!("name={name}")])
+        });
+        let obstacle = Obstacle::in_container(&scene, "two");
+        let pruned = scene.dhow(prune);
+        assert!(pruned.code == 1 && pruned.stdout.contains("Total reclaimed space: "), "{pruned}");
+        for id in [&ids[0], &ids[2]] {
+            assert!(pruned.stdout.contains(id.trim()), "{pruned}");
+        }
+        assert!(pruned.stderr.contains("cannot remove \"") && pruned.stderr.contains(ids[1].trim()), "{pruned}");
+        assert_eq!((scene.must(&["ps", "-aq"]), left(&scene, "containers")), (String::new(), 1), "{prune:?}");
+        drop(obstacle);
+        scene.must(&["run", "--rm", "box", "true"]);
+    }
+}

@@ -72,11 +72,12 @@ impl SystemPrune {
         let everything = system_prune::prune(&context, &request)?;
         background::empty_trash(&context);
         if documents.are_wanted() {
-            return documents.put(&schema::SystemPrune::new(&everything, self.dry_run));
+            documents.put(&schema::SystemPrune::new(&everything, self.dry_run))?;
+            return Failure::of(everything.failures);
         }
         let tense = if self.dry_run { Tense::Would } else { Tense::Done };
         session.console.text(render(&everything, tense));
-        Ok(())
+        Failure::of(everything.failures)
     }
 
     /// Docker's words (docker/cli `command/system/prune.go`).

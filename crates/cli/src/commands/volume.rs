@@ -382,11 +382,11 @@ impl Verb for Prune {
             return Ok(());
         }
         let context = session.local_context()?;
-        let (removed, bytes) = container::prune_volumes(&context, self.all, &filters::given(&self.filter))?;
-        if !removed.is_empty() {
-            session.console.text(format!("Deleted Volumes:\n{}\n\n", removed.join("\n")));
+        let pruned = container::prune_volumes(&context, self.all, &filters::given(&self.filter))?;
+        if !pruned.removed.is_empty() {
+            session.console.text(format!("Deleted Volumes:\n{}\n\n", pruned.removed.join("\n")));
         }
-        session.console.line(format!("Total reclaimed space: {}", units::human_size(bytes)));
-        Ok(())
+        session.console.line(format!("Total reclaimed space: {}", units::human_size(pruned.reclaimed_bytes)));
+        Failure::of(pruned.failures)
     }
 }

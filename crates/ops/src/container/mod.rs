@@ -64,7 +64,7 @@ pub use mounts::{Dialect, Mount, MountKind, Refusal};
 pub(crate) use names::new_id;
 pub use process::process_of;
 pub(crate) use process::{end_left, kill, process};
-pub use remove::{RemoveOptions, prune, remove};
+pub use remove::{Pruned, RemoveOptions, prune, remove};
 pub use rename::rename;
 pub use run::{Run, Witness, run, start};
 pub(crate) use run_config::is_signal;

@@ -106,11 +106,22 @@ pub(crate) fn forget_passing(store: &Store, id: &str) -> Result<()> {
     discard(&directory(store, id)?)
 }
 
-/// Removes the containers that do not run. Returns their IDs and the bytes that are free again.
+/// What a prune of containers, or of volumes, did.
+#[derive(Debug, Default)]
+pub struct Pruned {
+    /// IDs of containers, or names of volumes, that are gone.
+    pub removed: Vec<String>,
+    /// Bytes that are free again.
+    pub reclaimed_bytes: u64,
+    /// Why others are not, or not all of them.
+    pub failures: Vec<Error>,
+}
+
+/// Removes the containers that do not run.
 ///
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for filters; those of the store.
-pub fn prune(context: &Context, filters: &[Term]) -> Result<(Vec<String>, u64)> {
+pub fn prune(context: &Context, filters: &[Term]) -> Result<Pruned> {
     let terms = prune::filters(context, filters)?;
     let (mut labels, mut until) = (Vec::new(), None);
     for (name, value) in &terms {
@@ -122,7 +133,7 @@ pub fn prune(context: &Context, filters: &[Term]) -> Result<(Vec<String>, u64)> 
         }
     }
     let store = context.store()?;
-    let (mut removed, mut bytes) = (Vec::new(), 0);
+    let mut pruned = Pruned::default();
     for record in super::list(context)? {
         let fits = record.container.is_stopped()
             && until.is_none_or(|until| record.created < until)
@@ -131,11 +142,21 @@ pub fn prune(context: &Context, filters: &[Term]) -> Result<(Vec<String>, u64)> 
             continue;
         }
         let size = store.directory_use("containers", &record.container.id);
-        // One that somebody works in is left alone.
-        let Some(_lock) = Turn::take_now(store, &record)? else { continue };
-        forget(store, &record.container.id, false)?;
-        bytes += size;
-        removed.push(record.container.id);
+        match take_away(store, &record) {
+            Ok(true) => {
+                pruned.reclaimed_bytes += size;
+                pruned.removed.push(record.container.id);
+            }
+            Ok(false) => {}
+            Err(error) => pruned.failures.push(error),
+        }
     }
-    Ok((removed, bytes))
+    Ok(pruned)
+}
+
+/// Removes a container, but for one that somebody works in. Returns whether it is gone.
+fn take_away(store: &Store, record: &Record) -> Result<bool> {
+    let Some(_lock) = Turn::take_now(store, record)? else { return Ok(false) };
+    forget(store, &record.container.id, false)?;
+    Ok(true)
 }

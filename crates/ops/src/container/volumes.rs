@@ -10,7 +10,7 @@ use dhow_store::{Store, Volume};
 use serde_json::json;
 
 use super::names::{check_length, check_named};
-use super::{change_volumes, discard, new_id, now, root};
+use super::{Pruned, change_volumes, discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, unknown};
@@ -112,12 +112,11 @@ pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
     discard(&root(store, "volumes")?.join(name))
 }
 
-/// Removes volumes that no container uses: those that got their names by chance, or all of them. Returns their names and the bytes that
-/// are free again.
+/// Removes volumes that no container uses: those that got their names by chance, or all of them.
 ///
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for filters; those of the store.
-pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<(Vec<String>, u64)> {
+pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<Pruned> {
     let terms = prune::filters(context, filters)?;
     let (mut labels, mut all) = (Vec::new(), all);
     for (name, value) in &terms {
@@ -143,10 +142,16 @@ pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<(
         }
         Ok(gone)
     })?;
-    let mut bytes = 0;
-    for name in &gone {
-        bytes += store.directory_use("volumes", name);
-        discard(&root(store, "volumes")?.join(name))?;
+    let mut pruned = Pruned::default();
+    for name in gone {
+        let bytes = store.directory_use("volumes", &name);
+        match discard(&root(store, "volumes")?.join(&name)) {
+            Ok(()) => {
+                pruned.reclaimed_bytes += bytes;
+                pruned.removed.push(name);
+            }
+            Err(error) => pruned.failures.push(error),
+        }
     }
-    Ok((gone, bytes))
+    Ok(pruned)
 }

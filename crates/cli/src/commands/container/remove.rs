@@ -88,11 +88,11 @@ impl Verb for Prune {
         if !self.force && !terminal::confirm(session.console, question)? {
             return Ok(());
         }
-        let (removed, bytes) = container::prune(&session.local_context()?, &filters::given(&self.filter))?;
-        if !removed.is_empty() {
-            session.console.text(format!("Deleted Containers:\n{}\n\n", removed.join("\n")));
+        let pruned = container::prune(&session.local_context()?, &filters::given(&self.filter))?;
+        if !pruned.removed.is_empty() {
+            session.console.text(format!("Deleted Containers:\n{}\n\n", pruned.removed.join("\n")));
         }
-        session.console.line(format!("Total reclaimed space: {}", units::human_size(bytes)));
-        Ok(())
+        session.console.line(format!("Total reclaimed space: {}", units::human_size(pruned.reclaimed_bytes)));
+        Failure::of(pruned.failures)
     }
 }

@@ -83,7 +83,7 @@ impl Verb for SystemPrune {
             }
         }
         console.line(format!("Total reclaimed space: {}", units::human_size(bytes + others)));
-        Ok(())
+        Failure::of(gone.failures)
     }
 }
 

@@ -347,9 +347,9 @@ impl Verb for Prune {
                 return Ok(());
             }
         }
-        let (removed, _) = container::prune_volumes(&context, true, &filters)?;
-        removed.iter().for_each(|name| session.console.line(name));
-        Ok(())
+        let pruned = container::prune_volumes(&context, true, &filters)?;
+        pruned.removed.iter().for_each(|name| session.console.line(name));
+        Failure::of(pruned.failures)
     }
 }
 
