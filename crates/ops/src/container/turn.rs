@@ -150,10 +150,13 @@ fn check_patience(waited: Duration, runs: bool, named: &str) -> Result<()> {
     Err(Error::new(Kind::Conflict, message).with_hint(hint))
 }
 
-/// Takes the lock of a container, which says that somebody works in it; nothing when somebody does.
+/// Takes the lock of a container, which says that somebody works in it; nothing when somebody does, or removes it just now.
 pub(crate) fn try_hold(directory: &Path) -> Result<Option<FileLock>> {
     create_dir_all(directory)?;
-    FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive)
+    match FileLock::try_acquire(&directory.join("lock"), LockMode::Exclusive) {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        held => held,
+    }
 }
 
 /// Makes the directory of a new container, and holds its lock.
@@ -230,4 +233,53 @@ pub(crate) fn is_free(directory: &Path) -> bool {
         return !directory.exists() && directory.parent().is_some_and(Path::exists);
     }
     matches!(FileLock::try_acquire(&lock, LockMode::Exclusive), Ok(Some(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use dhow_base::fs::{Durability, write_atomic};
+    use dhow_spec::Digest;
+    use dhow_store::{Container, ContainerState, OpenOptions};
+
+    use super::*;
+
+    /// Who finds that a container has just ended looks again; any other conflict is told.
+    #[test]
+    fn a_turn_is_taken_once_more_when_the_container_has_just_ended() {
+        let folder = dhow_testkit::peers::scratch().expect("a folder");
+        let store = Store::open(&folder.path().join("store"), &OpenOptions::default()).expect("a store");
+        let id = "a".repeat(64);
+        let own = KnownProcess::of(std::process::id()).expect("this process");
+        let path = directory(&store, &id).expect("a place");
+        create_dir_all(&path).expect("a directory");
+        let text = serde_json::to_vec(&own).expect("a record");
+        write_atomic(&path.join("process"), &text, 0o600, Durability::Cached).expect("a record");
+        let record = ContainerRecord {
+            container: Container { id, name: None, state: ContainerState::Running },
+            image_id: Digest::sha256(b"x"),
+            created: 0,
+            started: None,
+            finished: None,
+            exit_code: None,
+            volumes: 0,
+            configuration: "{}".to_owned(),
+        };
+        let check = |failures: Vec<Error>, expected: (u32, Option<&str>)| {
+            let (mut calls, mut failures) = (0, failures.into_iter());
+            let opened = Turn::open(&store, &record, "one", |turn| {
+                calls += 1;
+                assert!(matches!(turn, Turn::Running(process) if process == own));
+                failures.next().map_or(Ok(()), Err)
+            });
+            assert_eq!((calls, opened.err().map(|error| error.to_string()).as_deref()), expected);
+        };
+        let conflict = || Error::new(Kind::Conflict, "mounted elsewhere");
+        check(vec![], (1, None));
+        check(vec![JustEnded.into(), JustEnded.into()], (3, None));
+        check(vec![conflict()], (1, Some("mounted elsewhere")));
+        check(vec![JustEnded.into(), conflict()], (2, Some("mounted elsewhere")));
+        // Whatever its process: it is not on record.
+        let judged = Seen { store: &store, record: &record, named: "one" }.judge(Ok(()));
+        assert_eq!(judged.map_err(|error| error.to_string()), Err("No such container: one".to_owned()));
+    }
 }

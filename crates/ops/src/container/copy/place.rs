@@ -69,9 +69,7 @@ impl<'a> Ready<'a> {
         let configuration = Configuration::parse(&record.configuration)?;
         let read_only = configuration.settings.read_only;
         let files = Turn::open(store, record, named, |turn| match turn {
-            Turn::Running(process) => {
-                Ok(ReadyFiles::Open(root_of_running(&process)?, Seen { store, record, named }))
-            }
+            Turn::Running(process) => Ok(ReadyFiles::Open(root_of_running(&process)?, Seen { store, record, named })),
             Turn::Still(lock) => {
                 let files = Box::new(files(store, record, &directory, machine)?);
                 let mounts = shown_mounts(store, &configuration, &directory, machine)?;
