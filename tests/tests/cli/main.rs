@@ -43,6 +43,7 @@ mod run_places;
 mod run_removed;
 mod run_together;
 mod run_turns;
+mod run_volumes;
 mod save;
 mod scarce;
 mod serve;

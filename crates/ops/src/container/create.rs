@@ -1,28 +1,24 @@
 //! `create`: a container's files and its record.
 
-use std::fs;
 use std::path::Path;
 
-use dhow_base::beneath::{set_mode, set_owner};
 use dhow_base::fs::{FileLock, create_dir_all, create_dir_all_for_everybody};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::Habits;
 use dhow_spec::Digest;
 use dhow_store::{Container, ContainerState, Found, Store, Update, Volume};
-use serde_json::json;
 
 use super::image_files::{dress, root_attributes};
 use super::mounts::{Dialect, Mount, MountKind};
 use super::names::{check_length, check_volume_name, is_name};
 use super::run_config::{arguments, merged};
 use super::settings::{Configuration, ImageVolumes, Options, Settings};
-use super::turn::{hold_new, keep_volumes};
+use super::turn::hold_new;
+use super::volume_fill::{fill_volumes, hold_all};
 use super::{Machine, directory, discard, joins, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
-use crate::cp;
 use crate::naming::Naming;
-use crate::rootfs::Place;
 use crate::select;
 use crate::unpack::image_manifest;
 
@@ -99,8 +95,7 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     remove_left(store)?;
     let directory = directory(store, &id)?;
     let lock = hold_new(store, &id)?;
-    let has_volumes = configuration.settings.mounts.iter().any(|mount| mount.kind == MountKind::Volume);
-    let volumes = if has_volumes { Some(keep_volumes(store)?) } else { None };
+    let volumes = hold_all(store, &configuration.settings.mounts)?;
     let made = fill(context, &directory, &found, machine)
         .and_then(|()| fill_volumes(context, store, &configuration.settings.mounts, &found, machine))
         .and_then(|volumes| record(store, options, &id, &found, &configuration, state, &volumes));
@@ -221,65 +216,6 @@ fn fill(context: &Context, directory: &Path, found: &Found, machine: Machine) ->
     }
     let root = root_attributes(store, &found.image_id, directory, machine)?;
     ["stubs", "upper"].iter().try_for_each(|name| dress(&directory.join(name), &root, machine))
-}
-
-/// Makes the volumes that are not there yet, with what the image has in their place. Returns them.
-fn fill_volumes(
-    context: &Context,
-    store: &Store,
-    mounts: &[Mount],
-    found: &Found,
-    machine: Machine,
-) -> Result<Vec<Volume>> {
-    let mut volumes: Vec<Volume> = Vec::new();
-    let known = store.volumes()?;
-    for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Volume) {
-        let is_known = known.iter().any(|volume| volume.name == mount.source);
-        let is_new = !is_known && !volumes.iter().any(|volume| volume.name == mount.source);
-        if is_new && mount.has_driver_options {
-            let message = format!("volume {:?} cannot be made with options of a driver", mount.source);
-            return Err(Error::new(Kind::Unsupported, message).with_hint("a volume is a directory of the store"));
-        }
-        let data = super::volumes::data(store, &mount.source)?;
-        let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
-        // A part of a volume is there already, or is none.
-        if is_empty && !mount.no_copy && mount.manner.subpath.is_empty() {
-            copy_up(context, found, &mount.target, &data, machine)?;
-        }
-        if is_new {
-            let configuration = json!({ "Labels": mount.labels }).to_string();
-            let name = mount.source.clone();
-            volumes.push(Volume { name, anonymous: mount.anonymous, created: now(), configuration, links: 0 });
-        }
-    }
-    Ok(volumes)
-}
-
-/// Copies what the image has at a path into a new volume.
-fn copy_up(context: &Context, found: &Found, target: &str, data: &Path, machine: Machine) -> Result<()> {
-    let image = found.image_id.as_str().to_owned();
-    let rootfs = crate::rootfs::RootFs::open(context, &image)?;
-    let place = Place { image, path: target.to_owned() };
-    let Some((_, node)) = rootfs.union.resolve(target.as_bytes(), true)?.filter(|(_, node)| node.is_directory()) else {
-        return Ok(());
-    };
-    let attributes = rootfs.union.attributes(&node)?;
-    let keeps = machine.may_own();
-    let request = cp::Request {
-        source: Place { path: format!("{}/.", place.path.trim_end_matches('/')), ..place },
-        follow_link: true,
-        archive: keeps,
-        clash: cp::Clash::Refused,
-    };
-    cp::to_path(context, &request, data).map_err(|failed| match failed {
-        cp::Failed::Here(error) | cp::Failed::There(error) => error,
-    })?;
-    let cannot = |error| Error::io(format_args!("cannot change {data:?}"), error);
-    let open = fs::File::open(data).map_err(cannot)?;
-    if keeps {
-        set_owner(&open, attributes.uid, attributes.gid).map_err(cannot)?;
-    }
-    set_mode(&open, attributes.mode & 0o7777).map_err(cannot)
 }
 
 fn record(

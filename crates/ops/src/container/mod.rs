@@ -30,6 +30,7 @@ mod settings;
 mod size;
 mod turn;
 mod volume_files;
+mod volume_fill;
 mod volumes;
 
 use std::fs;

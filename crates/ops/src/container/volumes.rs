@@ -10,6 +10,7 @@ use dhow_store::{Store, Volume};
 use serde_json::json;
 
 use super::names::{check_length, check_named};
+use super::volume_fill::{discard_unknown, hold};
 use super::{Pruned, change_volumes, discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
@@ -40,12 +41,19 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
     };
     check_named(&name)?;
     check_length(context.naming(), &name).map_err(|error| error.context(format_args!("create {name}")))?;
-    if !store.volumes()?.iter().any(|volume| volume.name == name) {
+    let is_known = || -> Result<bool> { Ok(store.volumes()?.iter().any(|volume| volume.name == name)) };
+    if is_known()? {
+        return Ok(name);
+    }
+    store.require_writable().map_err(|error| error.context("cannot create a volume"))?;
+    let _held = hold(store, [name.as_str()])?;
+    // Somebody may have made it meanwhile, whose labels stay.
+    if !is_known()? {
+        discard_unknown(store, &name)?;
+        data(store, &name)?;
         let configuration = json!({ "Labels": labels }).to_string();
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
-        // Before its directory is there, or it would look like one that nobody knows.
         store.update(|update| update.put_volume(&volume, &[]))?;
-        data(store, &name)?;
     }
     Ok(name)
 }
@@ -87,7 +95,11 @@ pub fn is_empty_volume(volume: &VolumeDetails) -> bool {
 /// [`Kind::NotFound`] in docker's words.
 pub fn volume(context: &Context, name: &str) -> Result<VolumeDetails> {
     let found = volumes(context)?.into_iter().find(|volume| volume.volume.name == name);
-    found.ok_or_else(|| Error::new(Kind::NotFound, format!("get {name}: no such volume")))
+    found.ok_or_else(|| unknown_volume(name))
+}
+
+fn unknown_volume(name: &str) -> Error {
+    Error::new(Kind::NotFound, format!("get {name}: no such volume"))
 }
 
 /// Removes a volume.
@@ -97,8 +109,9 @@ pub fn volume(context: &Context, name: &str) -> Result<VolumeDetails> {
 pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
     let store = context.store()?;
     volume(context, name)?;
+    super::recover(store)?;
     let _lock = change_volumes(store)?;
-    let users = super::list(context)?;
+    let users = store.containers()?;
     let users: Vec<&str> = users
         .iter()
         .filter(|record| super::uses_volume(record, name))
@@ -108,7 +121,9 @@ pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
         let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
         return Err(Error::new(Kind::Conflict, message));
     }
-    store.update(|update| update.remove_volume(name))?;
+    if !store.update(|update| update.remove_volume(name))? {
+        return Err(unknown_volume(name));
+    }
     discard(&root(store, "volumes")?.join(name))
 }
 

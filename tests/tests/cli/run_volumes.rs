@@ -1,0 +1,123 @@
+//! Volumes that several commands come to at the same time, and what is left of those that were killed.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs::{self, File};
+use std::process::{Child, Stdio};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+use dhow_tests::scene::Scene;
+
+use super::run::{import, scene};
+
+/// What the lock of a directory of the store stands for is waited for, or left alone, while this lives.
+fn locked(scene: &Scene, directory: &str, shared: bool) -> File {
+    let path = scene.path("store").join(directory);
+    fs::create_dir_all(&path).expect("a directory");
+    let directory = File::open(path).expect("the directory");
+    if shared { directory.lock_shared() } else { directory.lock() }.expect("its lock");
+    directory
+}
+
+fn waits(child: &mut Child) -> bool {
+    sleep(Duration::from_millis(200));
+    child.try_wait().expect("a state").is_none()
+}
+
+fn put(scene: &Scene, file: &str) {
+    let path = scene.path("store").join(file);
+    fs::create_dir_all(path.parent().expect("its directory")).expect("a directory");
+    fs::write(path, "x").expect("a file");
+}
+
+fn files(scene: &Scene, volume: &str) -> Vec<String> {
+    let listed = fs::read_dir(scene.path("store/volumes").join(volume)).expect("the volume");
+    let below = fs::read_dir(scene.path("store/volumes").join(volume).join("_data")).expect("its files");
+    let mut names: Vec<String> = listed
+        .chain(below)
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .filter(|name| name != "_data")
+        .collect();
+    names.sort();
+    names
+}
+
+/// What lies there without a record was left by who was killed while it filled the volume, or after it had removed one. Whoever looks for
+/// what is left over leaves it alone as long as somebody makes a volume.
+#[test]
+fn a_new_volume_has_nothing_of_what_is_left_in_its_place() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "box", &[], &[]);
+    let _somebody_makes_one = locked(&scene, "volumes", true);
+    for name in ["one", "two", "three"] {
+        put(&scene, &format!("volumes/{name}/_data/old"));
+        put(&scene, &format!("volumes/{name}/new/old"));
+    }
+    scene.must(&["create", "-v", "one:/data", "box", "true"]);
+    assert_eq!(files(&scene, "one"), ["seed"]);
+    scene.must(&["create", "-v", "two:/none", "box", "true"]);
+    assert_eq!(files(&scene, "two"), <[&str; 0]>::default());
+    scene.must(&["volume", "create", "three"]);
+    assert_eq!(files(&scene, "three"), <[&str; 0]>::default());
+    // One that is known is filled anew.
+    put(&scene, "volumes/three/new/old");
+    scene.must(&["create", "-v", "three:/data", "box", "true"]);
+    assert_eq!(files(&scene, "three"), ["seed"]);
+}
+
+#[test]
+fn who_needs_a_volume_waits_for_who_fills_it() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "box", &[], &[]);
+    let commands =
+        [&["create", "-v", "other:/data", "-v", "shared:/v", "box", "true"][..], &["volume", "create", "shared"]];
+    for command in commands {
+        let filled = (locked(&scene, "volumes", true), locked(&scene, "volumes/shared", false));
+        let mut waiting = scene.command(command).stdout(Stdio::null()).spawn().expect("dhow");
+        assert!(waits(&mut waiting), "{command:?} does not wait");
+        // Nobody waits for a volume of another name.
+        scene.must(&["volume", "create", "another"]);
+        drop(filled);
+        assert!(waiting.wait().expect("its end").success(), "{command:?}");
+        scene.must(&["container", "prune", "-f"]);
+        scene.must(&["volume", "prune", "-a", "-f"]);
+    }
+}
+
+/// Each container's program counts what it finds: all that the image has, however many made the volume.
+#[test]
+fn a_volume_is_filled_once_for_all_that_come_at_once() {
+    let Some(scene) = scene() else { return };
+    let many: Vec<String> = (0..400).map(|number| format!("many/{number}")).collect();
+    import(&scene, "box", &[], &many.iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+    for round in 0..5 {
+        let volume = format!("v{round}:/many");
+        let run = ["run", "--rm", "-v", &volume, "box", "sh", "-c", "ls /many | wc -l"];
+        scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert_eq!(scene.must(&run).trim(), "400"));
+            }
+        });
+    }
+}
+
+#[test]
+fn the_first_one_who_makes_a_volume_says_its_labels() {
+    let Some(scene) = scene() else { return };
+    scope(|scope| {
+        for writer in 0..4 {
+            let scene = &scene;
+            scope.spawn(move || {
+                let label = format!("writer={writer}");
+                let said = || scene.must(&["volume", "inspect", "-f", "{{.Labels.writer}} {{.CreatedAt}}", "shared"]);
+                scene.must(&["volume", "create", "--label", &label, "shared"]);
+                let first = said();
+                for _ in 0..10 {
+                    scene.must(&["volume", "create", "--label", &label, "shared"]);
+                    assert_eq!(said(), first);
+                }
+            });
+        }
+    });
+}
