@@ -16,7 +16,11 @@ use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
+use crate::signals;
 use crate::verb::{Count, Verb};
+
+/// What becomes of a copy that is interrupted.
+const HALF: &str = "what was half copied is not kept";
 
 /// The arguments of `cp`.
 #[derive(Args, Debug)]
@@ -131,8 +135,8 @@ impl Cp {
             "-" => Incoming::Archive(&mut input),
             source => Incoming::Path(Path::new(source)),
         };
-        let copied = container::copy_into(context, incoming, to, machine, options);
-        self.conclude(session, &documents, copied, target)
+        let work = || container::copy_into(context, incoming, to, machine, options);
+        self.conclude(session, &documents, heeding(session, work), target)
     }
 
     fn between_containers(
@@ -160,8 +164,8 @@ impl Cp {
             ..self.options(session.personality)
         };
         let documents = self.documents.open(session.console);
-        let copied = container::copy_between(context, from, to, machine, options);
-        self.conclude(session, &documents, copied, &format!("{}:{}", to.named, to.path))
+        let work = || container::copy_between(context, from, to, machine, options);
+        self.conclude(session, &documents, heeding(session, work), &format!("{}:{}", to.named, to.path))
     }
 
     fn options(&self, personality: Personality) -> CopyOptions {
@@ -190,7 +194,7 @@ impl Cp {
         }
         let path = Path::new(target);
         let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        self.conclude(session, &documents, to_path(path), &shown.to_string_lossy())
+        self.conclude(session, &documents, heeding(session, || to_path(path)), &shown.to_string_lossy())
     }
 
     /// Says what was copied, to the place called `shown`.
@@ -198,14 +202,10 @@ impl Cp {
         &self,
         session: &Session<'_>,
         documents: &Documents<'_>,
-        copied: Result<Copied, Failed>,
+        copied: Outcome<Copied>,
         shown: &str,
     ) -> Outcome {
         let [source, target] = self.names.as_slice() else { return Ok(()) };
-        let copied = copied.map_err(|failed| match failed {
-            Failed::Here(error) => Failure::Reported(error),
-            Failed::There(error) => Failure::Engine(error),
-        });
         let copied = documents.settle(Some(source), copied)?;
         copied.notes.iter().for_each(|note| session.console.notice(format!("warning: {note}")));
         if documents.are_wanted() {
@@ -223,6 +223,17 @@ impl Cp {
         }
         Ok(())
     }
+}
+
+/// Copies; a signal ends that early.
+fn heeding(session: &Session<'_>, work: impl FnOnce() -> Result<Copied, Failed>) -> Outcome<Copied> {
+    let work = || {
+        work().map_err(|failed| match failed {
+            Failed::Here(error) => Failure::Reported(error),
+            Failed::There(error) => Failure::Engine(error),
+        })
+    };
+    signals::heeding(session.console, HALF, work)
 }
 
 fn is_docker(personality: Personality) -> bool {

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use dhow_base::beneath::Dir;
-use dhow_base::{Error, Kind, Result, threads};
+use dhow_base::{Error, Kind, Result, interrupt, threads};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Note, Owners, Unpacker};
 
-use super::{Clash, Copied, merge};
+use super::merge::{self, Aside};
+use super::{Clash, Copied};
 use crate::naming::Naming;
 
 /// Bytes of an archive that are read at once.
@@ -136,19 +137,30 @@ pub(crate) fn arrive(
 /// Those of the archive, and of what is in the way.
 pub(crate) fn unpack(target: &Dir, owners: Owners, clash: Clash, reader: impl Read) -> Result<Vec<String>> {
     let failed = |error| Error::io("cannot make a directory in it", error);
-    let aside = merge::make_aside(target).map_err(failed)?;
+    let aside = Aside::make(target).map_err(failed)?;
     let unpack = || {
-        let unpacker = Unpacker::new(target.child(&aside).map_err(failed)?, owners.clone())?;
+        let unpacker = Unpacker::new(aside.open().map_err(failed)?, owners.clone())?;
         let mut unpacker = unpacker.without_whiteouts();
-        let reader = BufReader::with_capacity(READ_BYTES, reader);
+        let reader = BufReader::with_capacity(READ_BYTES, Heeding(reader));
         unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
         let unpacked = unpacker.finish()?;
         merge::move_into(&unpacked.root, target, &owners, clash)?;
         Ok(unpacked.notes.iter().map(told).collect())
     };
     let done = unpack();
-    let removed = target.remove_tree(&aside).map_err(|error| Error::io(format_args!("cannot remove {aside:?}"), error));
+    let name = &aside.name;
+    let removed = target.remove_tree(name).map_err(|error| Error::io(format_args!("cannot remove {name:?}"), error));
     done.and_then(|notes| removed.map(|()| notes))
+}
+
+/// What is read, as long as the user does not wish to end.
+struct Heeding<R>(R);
+
+impl<R: Read> Read for Heeding<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        interrupt::check().map_err(io::Error::other)?;
+        self.0.read(buffer)
+    }
 }
 
 fn told(note: &Note) -> String {
