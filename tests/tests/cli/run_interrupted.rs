@@ -9,8 +9,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use dhow_tests::scene::{Scene, signal};
+use rusqlite::Connection;
 
-use super::run::{scene, wait};
+use super::run::{is_running, scene, wait};
 
 /// Bytes of the file that is copied: more than a test feeds.
 const FILE_BYTES: u64 = 1 << 40;
@@ -65,4 +66,49 @@ fn what_a_killed_copy_left_goes_with_the_next_one() {
     fs::write(scene.path("file"), "x").expect("a file");
     scene.must(&["cp", "-q", "file", &format!("{}:/tmp", id.trim())]);
     assert_eq!(own_files(&scene, id.trim()), ["file"]);
+}
+
+/// The program has heeded the first one; the second one comes before what became of it is recorded.
+#[test]
+fn one_interruption_more_does_not_lose_the_exit_code() {
+    let Some(scene) = scene() else { return };
+    let script = "trap 'exit 7' INT; while :; do sleep 0.01; done";
+    for begin in [&["run", "--name", "one", "box", "sh", "-c", script][..], &["start", "-a", "one"]] {
+        let mut watcher = scene.command(begin).spawn().expect("dhow");
+        wait("the container to run", || is_running(&scene, "one"));
+        let id = scene.must(&["inspect", "-f", "{{.Id}}", "one"]);
+        let process = scene.path("store/containers").join(id.trim()).join("process");
+        wait("its program to run", || process.exists());
+        let records = Connection::open(scene.path("store/meta.db")).expect("the database");
+        records.execute_batch("BEGIN IMMEDIATE").expect("the right to write");
+        // The shell may not have come to its trap yet.
+        wait("its end", || {
+            signal(&watcher, "INT");
+            sleep(Duration::from_millis(20));
+            !process.exists()
+        });
+        for _ in 0..5 {
+            signal(&watcher, "INT");
+            sleep(Duration::from_millis(20));
+        }
+        records.execute_batch("ROLLBACK").expect("the end of it");
+        let code = watcher.wait().expect("its end").code();
+        assert!(code.is_some(), "{begin:?} was killed");
+        let recorded = scene.must(&["inspect", "-f", "{{.State.ExitCode}}", "one"]);
+        assert_eq!(recorded.trim(), code.unwrap_or_default().to_string());
+    }
+}
+
+/// The machine has no threads left to move its output.
+#[test]
+fn a_container_that_nobody_can_watch_ends() {
+    let Some(scene) = scene() else { return };
+    // The image is unpacked then, which has threads of its own.
+    scene.must(&["run", "--rm", "box", "true"]);
+    let mut command = scene.command(&["run", "--name", "one", "box", "sleep", "30"]);
+    let output = command.env("DHOW_FAULT", "threads.start:1=error").output().expect("dhow");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("cannot start the move thread"), "{said}");
+    assert!(!is_running(&scene, "one"));
+    scene.must(&["rm", "one"]);
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, CallFilter, Ended, Group, Hiding, ImageFiles, Inherited, RootFiles, Spec, Streams, Ulimit, remove_groups,
+    self, CallFilter, Ended, Group, Hiding, ImageFiles, Inherited, PassedOn, RootFiles, Spec, Streams, Ulimit,
+    remove_groups,
 };
 use dhow_store::{ContainerState, Store};
 use serde::Serialize;
@@ -77,7 +78,8 @@ pub fn run(
     let store = context.store()?;
     let id = container.id.clone();
     let record = find(store, &id)?;
-    let ran = witness.made(&id).and_then(|()| watch(context, &record, machine, streams, witness));
+    let mut signals = None;
+    let ran = witness.made(&id).and_then(|()| watch(context, &record, machine, streams, &mut signals, witness));
     conclude(store, &id, ran, AtEnd::of(&record, options.settings.auto_remove), container.lock)
 }
 
@@ -100,7 +102,8 @@ pub fn start(
     };
     let configuration = Configuration::parse(&record.configuration)?;
     store.update(|update| update.container_started(&id, now()))?;
-    let ran = witness.made(&id).and_then(|()| watch(context, record, machine, streams, witness));
+    let mut signals = None;
+    let ran = witness.made(&id).and_then(|()| watch(context, record, machine, streams, &mut signals, witness));
     conclude(store, &id, ran, AtEnd::of(record, configuration.settings.auto_remove), lock)
 }
 
@@ -149,11 +152,14 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileL
     Ok(Run { id: id.to_owned(), ended })
 }
 
+/// Runs a container to its end. The signals that are passed on to it stay held back when it has ended: one more of them must not keep its end from
+/// being recorded.
 fn watch(
     context: &Context,
     record: &Record,
     machine: Machine,
     streams: Streams,
+    signals: &mut Option<PassedOn>,
     witness: &mut dyn Witness,
 ) -> Result<Ended> {
     let store = context.store()?;
@@ -173,7 +179,10 @@ fn watch(
     let group = limited(id, &configuration, &directory, witness)?;
     let mut started = |process| write_record(&directory.join("process"), &process);
     let stopped = || super::pause::resume_in_time(&directory);
-    let ended = container::run(spec, &joined, group.as_ref(), streams, &mut started, &stopped);
+    let ended = PassedOn::hold().and_then(|held| {
+        let signals = signals.insert(held);
+        container::run(spec, &joined, group.as_ref(), streams, signals, &mut started, &stopped)
+    });
     if let Some(group) = group {
         remove_groups(group.directories());
         let _ = remove_file(&directory.join(GROUPS));

@@ -42,7 +42,7 @@ pub use spec::{
 };
 pub use streams::{Streams, Unwritten};
 pub use ulimits::Ulimit;
-pub use watch::{Ended, run};
+pub use watch::{Ended, PassedOn, run};
 
 pub(crate) use calls::unshare;
 pub(crate) use privileges::keep_capabilities;

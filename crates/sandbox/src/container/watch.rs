@@ -67,58 +67,81 @@ pub enum Ended {
     NotStarted(StartFailure),
 }
 
+/// The signals that are passed on to a container: held back from before it starts until what became of it is settled. One that comes when there
+/// is nobody left to pass it on to ends nothing: the program that it was for has ended.
+#[derive(Debug)]
+pub struct PassedOn(HeldSignals);
+
+impl PassedOn {
+    /// Holds them back.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn hold() -> Result<Self> {
+        // Who is to outlive a terminal (nohup) has its container do so.
+        let is_passed_on = |signal: &i32| *signal != libc::SIGHUP || !calls::is_ignored(*signal);
+        let held = PASSED_ON.into_iter().filter(is_passed_on).chain([libc::SIGCHLD, libc::SIGWINCH]);
+        let signals = HeldSignals::hold(&held.collect::<Vec<_>>()).map_err(|error| Error::io(STARTING, error))?;
+        Ok(Self(signals))
+    }
+}
+
+impl Drop for PassedOn {
+    fn drop(&mut self) {
+        while let Ok(Some(_)) = self.0.wait_until(Some(Instant::now())) {}
+    }
+}
+
+/// The first process of a container, which is not left behind by who does not come to its end.
+struct First(Child);
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs a container to its end, in a control group if there is one, and in namespaces of others if it joins any. `started` is told of its
 /// first process once its program runs; when that fails, the container is killed. `stopped` hears whenever that process was stopped, or
 /// goes on.
 ///
 /// # Errors
-/// Those of starting a process; nothing runs then.
+/// Those of starting a process and of what it needs; nothing runs then.
 pub fn run(
     spec: Spec,
     joined: &Joined,
     group: Option<&Group>,
     streams: Streams,
+    signals: &PassedOn,
     started: &mut dyn FnMut(KnownProcess) -> Result<()>,
     stopped: &dyn Fn(),
 ) -> Result<Ended> {
     let cannot = |error| Error::io(STARTING, error);
-    // Who is to outlive a terminal (nohup) has its container do so.
-    let is_passed_on = |signal: &i32| *signal != libc::SIGHUP || !calls::is_ignored(*signal);
-    let held = PASSED_ON.into_iter().filter(is_passed_on).chain([libc::SIGCHLD, libc::SIGWINCH]).collect::<Vec<_>>();
-    let signals = HeldSignals::hold(&held).map_err(cannot)?;
     let (pipes, stdio) = if spec.terminal {
         (None, [Stdio::null(), Stdio::null(), Stdio::null()])
     } else {
         let (pipes, stdio) = Pipes::new(streams.input.is_some()).map_err(cannot)?;
         (Some(pipes), stdio)
     };
-    let Spawned { child: mut first, mut orders, reports, inherited, _keeper } =
+    let Spawned { child, mut orders, reports, inherited, _keeper } =
         spawn(stdio, spec.shared.pid, joined).map_err(|error| calls::not_left(STARTING, error))?;
+    let mut first = First(child);
     let spec = Spec { joined: inherited, ..spec };
     // Before it leaves the machine's namespaces, and before anything comes of it.
-    let taken = group.map_or(Ok(()), |group| group.take(first.id()));
-    let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.id(), score)));
+    let taken = group.map_or(Ok(()), |group| group.take(first.0.id()));
+    let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.0.id(), score)));
     let begun = taken.and_then(|()| Screen::of(&streams)).and_then(|screen| {
-        let begun = begin(&spec, &mut first, &mut orders, reports, &screen, group)?;
+        let begun = begin(&spec, &mut first.0, &mut orders, reports, &screen, group)?;
         Ok((begun, screen))
     });
-    let (Begun { terminal, ending, failure }, screen) = match begun {
-        Ok(begun) => begun,
-        Err(error) => {
-            end(&mut first);
-            return Err(cannot(error));
-        }
-    };
+    let (Begun { terminal, ending, failure }, screen) = begun.map_err(cannot)?;
     if let Some(failure) = failure {
-        end(&mut first);
         return Ok(Ended::NotStarted(failure));
     }
     let deadline = spec.timeout_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
-    let known = KnownProcess::of(first.id()).ok_or_else(|| cannot(io::ErrorKind::NotFound.into()));
-    if let Err(error) = known.and_then(started) {
-        end(&mut first);
-        return Err(error);
-    }
+    let known = KnownProcess::of(first.0.id()).ok_or_else(|| cannot(io::ErrorKind::NotFound.into()));
+    known.and_then(started)?;
     let terminal = match terminal {
         Some(master) => Some(Terminal::new(master, screen, &streams).map_err(cannot)?),
         None => None,
@@ -128,7 +151,7 @@ pub fn run(
         (None, Some(pipes)) => pipes.connect(streams).map_err(cannot)?,
         (None, None) => Vec::new(),
     };
-    let ended = wait(&mut first, &signals, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
+    let ended = wait(&mut first.0, &signals.0, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
     if ending.is_some_and(|ending| !ending.end()) {
         tracing::warn!("processes of the container are left that do not end");
         return Ok(ended);
@@ -153,11 +176,6 @@ fn put_up(process: u32, score: i16) -> io::Result<()> {
         };
         io::Error::new(error.kind(), format!("its OOM score cannot be {score}: {why}"))
     })
-}
-
-fn end(first: &mut Child) {
-    let _ = first.kill();
-    let _ = first.wait();
 }
 
 /// Starts the first process, in a namespace of processes of its own, another's or the machine's.
