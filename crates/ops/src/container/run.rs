@@ -33,7 +33,7 @@ const UMASK: u32 = 0o022;
 /// Bytes of `/dev/shm` when nobody says.
 const SHM_BYTES: u64 = 64 << 20;
 
-/// Where the control groups of a container that runs are on record.
+/// Where the control groups that a container which runs may have are on record.
 const GROUPS: &str = "groups";
 
 /// The exit code of a container that was killed.
@@ -200,7 +200,8 @@ fn keep_score(spec: &mut Spec, machine: Machine, witness: &mut dyn Witness) {
     }
 }
 
-/// The control group of a container with limits, or of one whose processes are among others. Where it is stays on record until it is gone.
+/// The control group of a container with limits, or of one whose processes are among others. Where it may be is on record before it is made, and
+/// until it is gone.
 fn limited(
     id: &str,
     configuration: &Configuration,
@@ -213,9 +214,9 @@ fn limited(
         return Ok(None);
     }
     remove_recorded_groups(directory);
-    let (group, notes) = Group::make(id, limits, is_among_others);
+    let mut record = |candidates: &[PathBuf]| write_record(&directory.join(GROUPS), &candidates);
+    let (group, notes) = Group::make(id, limits, is_among_others, &mut record)?;
     notes.iter().for_each(|note| witness.note(note));
-    write_record(&directory.join(GROUPS), &group.directories())?;
     Ok(Some(group))
 }
 

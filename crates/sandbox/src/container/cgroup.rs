@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use dhow_base::Result;
 use dhow_base::error::words;
 use rustix::fs::{AtFlags, CWD, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
@@ -41,13 +42,23 @@ pub struct Group {
 impl Group {
     /// Makes one with limits; one that `gathers` is made without them, too, where that takes nobody's help. Returns a sentence for each limit that
     /// cannot be set here, besides. An ordinary user's process may be in another
-    /// group of the unified hierarchy afterwards.
-    pub fn make(name: &str, limits: &Limits, gathers: bool) -> (Self, Vec<String>) {
+    /// group of the unified hierarchy afterwards. `record` is told of all directories that may be made, before any of them is.
+    ///
+    /// # Errors
+    /// Those of `record`; nothing is made then.
+    pub fn make(
+        name: &str,
+        limits: &Limits,
+        gathers: bool,
+        record: &mut dyn FnMut(&[PathBuf]) -> Result<()>,
+    ) -> Result<(Self, Vec<String>)> {
         let mut group = Self::default();
-        let mut trees = Trees { hierarchies: hierarchy::present(), ask_manager: Some(scope::enter) };
+        let hierarchies = hierarchy::present();
+        let mut trees = Trees { hierarchies, ask_manager: Some(scope::enter), candidates: Vec::new(), record };
+        trees.record_candidates(name)?;
         let notes =
             limits.settings(gathers).iter().filter_map(|setting| group.set(name, setting, &mut trees)).collect();
-        (group, notes)
+        Ok((group, notes))
     }
 
     /// Where it is.
@@ -61,7 +72,7 @@ impl Group {
     }
 
     /// Returns what the container goes without, if it does and somebody asked for it.
-    fn set(&mut self, name: &str, setting: &Setting, trees: &mut Trees) -> Option<String> {
+    fn set(&mut self, name: &str, setting: &Setting, trees: &mut Trees<'_>) -> Option<String> {
         let error = self.limit(name, setting, trees).err()?;
         match setting.discarded {
             _ if setting.is_implied => None,
@@ -70,10 +81,10 @@ impl Group {
         }
     }
 
-    fn limit(&mut self, name: &str, setting: &Setting, trees: &mut Trees) -> io::Result<()> {
+    fn limit(&mut self, name: &str, setting: &Setting, trees: &mut Trees<'_>) -> io::Result<()> {
         let (directory, files) = match trees.old(setting.controller) {
             Some(old) => {
-                let directory = old.own.join(format!("{ABOVE}-{name}"));
+                let directory = old.beside(name);
                 make(&directory)?;
                 if setting.controller == "cpuset" {
                     inherit_places(&old.own, &directory)?;
@@ -167,13 +178,29 @@ fn remove_below(directory: &Path) {
 }
 
 /// The hierarchies that are there, and how a user's service manager is asked for a group.
-struct Trees {
+struct Trees<'a> {
     hierarchies: Vec<Hierarchy>,
     /// Nothing once it was asked.
     ask_manager: Option<fn() -> bool>,
+    /// Where groups may be made.
+    candidates: Vec<PathBuf>,
+    /// Is told of them.
+    record: &'a mut dyn FnMut(&[PathBuf]) -> Result<()>,
 }
 
-impl Trees {
+impl Trees<'_> {
+    fn record_candidates(&mut self, name: &str) -> Result<()> {
+        for one in &self.hierarchies {
+            let below_root = one.is_unified.then(|| one.below_root_of(name));
+            for directory in below_root.into_iter().chain([one.beside(name)]) {
+                if !self.candidates.contains(&directory) {
+                    self.candidates.push(directory);
+                }
+            }
+        }
+        (self.record)(&self.candidates)
+    }
+
     fn old(&self, controller: &str) -> Option<&Hierarchy> {
         let controller = if controller == "io" { "blkio" } else { controller };
         self.hierarchies.iter().find(|one| one.controllers.iter().any(|known| known == controller))
@@ -191,6 +218,7 @@ impl Trees {
             // Not for what nobody asked for: that takes its time.
             Err(_) if !setting.is_implied && self.ask_manager.take().is_some_and(|ask| ask()) => {
                 self.hierarchies = hierarchy::present();
+                self.record_candidates(name).map_err(io::Error::other)?;
                 unified(self)?.below_own(name, controller)
             }
             made => made,
@@ -199,19 +227,30 @@ impl Trees {
 }
 
 impl Hierarchy {
+    /// The group of a container of root's.
+    fn below_root_of(&self, name: &str) -> PathBuf {
+        self.point.join(ABOVE).join(name)
+    }
+
+    /// The group of a container below that of this process.
+    fn beside(&self, name: &str) -> PathBuf {
+        self.own.join(format!("{ABOVE}-{name}"))
+    }
+
     fn below_root(&self, name: &str, controller: &str) -> io::Result<PathBuf> {
         let above = self.point.join(ABOVE);
-        let directory = above.join(name);
+        let directory = self.below_root_of(name);
         let step = || {
             make(&above)?;
             enable(&self.point, controller)?;
             enable(&above, controller)?;
             make(&directory)
         };
-        // The group above goes with the last container: that may be just now.
+        // The group above goes with the last container: that may be just now, between two calls or (ENODEV) while its file is open.
+        let is_going = |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NODEV));
         for _ in 1..TRIES {
             match step() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_going(&error) => {}
                 made => return made.map(|()| directory),
             }
         }
@@ -243,7 +282,7 @@ impl Hierarchy {
             }
         }
         enable(&self.own, controller)?;
-        let directory = self.own.join(format!("{ABOVE}-{name}"));
+        let directory = self.beside(name);
         make(&directory)?;
         Ok(directory)
     }

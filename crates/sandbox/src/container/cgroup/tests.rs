@@ -10,7 +10,7 @@ struct Tree {
 }
 
 impl Tree {
-    fn new(own: &str, groups: &[&str]) -> (Self, Trees) {
+    fn new(own: &str, groups: &[&str]) -> (Self, Trees<'static>) {
         let tree = Self { folder: tempfile::tempdir().expect("a folder") };
         for group in [&["", own], groups].concat() {
             fs::create_dir_all(tree.path(group)).expect("a group");
@@ -21,7 +21,7 @@ impl Tree {
         }
         let (point, own) = (tree.path(""), tree.path(own));
         let hierarchies = vec![Hierarchy { point, own, controllers: Vec::new(), is_unified: true }];
-        (tree, Trees { hierarchies, ask_manager: None })
+        (tree, trees(hierarchies))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -33,8 +33,13 @@ impl Tree {
     }
 }
 
+fn trees(hierarchies: Vec<Hierarchy>) -> Trees<'static> {
+    let record = Box::leak(Box::new(|_: &[PathBuf]| -> Result<()> { Ok(()) }));
+    Trees { hierarchies, ask_manager: None, candidates: Vec::new(), record }
+}
+
 /// Returns the notes.
-fn limited(limits: &Limits, trees: &mut Trees) -> (Group, Vec<String>) {
+fn limited(limits: &Limits, trees: &mut Trees<'_>) -> (Group, Vec<String>) {
     let mut group = Group::default();
     let notes = limits.settings(false).iter().filter_map(|setting| group.set("one", setting, trees)).collect();
     (group, notes)
@@ -60,7 +65,7 @@ fn root_s_are_below_a_group_of_their_own() {
 }
 
 /// What root's group cannot be, since nobody may write above: here a file is in its way.
-fn user_s(groups: &[&str]) -> (Tree, Trees) {
+fn user_s(groups: &[&str]) -> (Tree, Trees<'static>) {
     let (tree, trees) = Tree::new("user/scope", groups);
     fs::write(tree.path(ABOVE), "").expect("a file");
     (tree, trees)
@@ -102,7 +107,7 @@ fn what_there_is_no_controller_for_is_said() {
             "the container goes without a choice of processors and memory: this machine has no control groups for it",
         ]
     );
-    let mut none = Trees { hierarchies: Vec::new(), ask_manager: None };
+    let mut none = trees(Vec::new());
     assert_eq!(limited(&memory(), &mut none).1.len(), 1, "nobody asked for a limit of swap space");
 }
 
@@ -110,7 +115,7 @@ fn what_there_is_no_controller_for_is_said() {
 fn a_group_that_gathers_is_made_without_limits_and_without_asking() {
     let (tree, mut trees) = Tree::new("system/shell", &["dhow", "dhow/one"]);
     trees.ask_manager = Some(|| panic!("nobody asked for a limit"));
-    let make = |trees: &mut Trees| {
+    let make = |trees: &mut Trees<'_>| {
         let mut group = Group::default();
         let notes = Limits::default().settings(true).iter().filter_map(|one| group.set("one", one, trees)).count();
         (group.directories, notes)
@@ -129,4 +134,22 @@ fn what_is_in_a_group_ends_with_what_is_in_those_below() {
     fs::write(tree.path("dhow/one/below/cgroup.procs"), format!("0\n{}\n", child.id())).expect("a file");
     assert_eq!(end_group(&tree.path("dhow/one")), 1);
     assert!(!child.wait().expect("its end").success());
+}
+
+/// Whoever is killed before it is known where a group was made leaves it where others look.
+#[test]
+fn where_a_group_may_be_is_told_before_one_is_made() {
+    let (tree, Trees { hierarchies, .. }) = Tree::new("user/shell", &[]);
+    let mut told = Vec::new();
+    let mut record = |candidates: &[PathBuf]| {
+        told = candidates.to_vec();
+        Ok(())
+    };
+    let mut trees = Trees { hierarchies, ask_manager: None, candidates: Vec::new(), record: &mut record };
+    trees.record_candidates("one").expect("a record");
+    // A service manager moves this process.
+    trees.hierarchies[0].own = tree.path("user/scope");
+    trees.record_candidates("one").expect("a record");
+    assert_eq!(told, ["dhow/one", "user/shell/dhow-one", "user/scope/dhow-one"].map(|group| tree.path(group)));
+    assert!(!tree.path("dhow").exists());
 }
