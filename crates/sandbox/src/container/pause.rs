@@ -67,7 +67,7 @@ pub fn pause(first: &KnownProcess, note: &mut dyn FnMut(&[KnownProcess]) -> Resu
     let (mut asked, mut noted) = (HashSet::new(), Vec::new());
     let (begin, mut was_still) = (Instant::now(), false);
     loop {
-        let processes = descendants(&[first.id()]);
+        let processes = descendants(&[*first]);
         if !first.is_there() {
             return Err(JustEnded.into());
         }
@@ -108,12 +108,13 @@ mod tests {
     fn a_tree_of_processes_stands_still_and_goes_on() {
         let script = "sleep 1000 & while :; do :; done";
         let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::null()).spawn().expect("a shell");
+        let first = KnownProcess::of(child.id()).expect("the shell");
         let begin = Instant::now();
-        while descendants(&[child.id()]).len() < 2 && begin.elapsed() < PATIENCE {
+        while descendants(&[first]).len() < 2 && begin.elapsed() < PATIENCE {
             sleep(BREATH);
         }
-        let states = || descendants(&[child.id()]).iter().map(Process::stands_still).collect::<Vec<_>>();
-        let sleeper = descendants(&[child.id()]).last().map(|process| process.known).expect("a sleeper");
+        let states = || descendants(&[first]).iter().map(Process::stands_still).collect::<Vec<_>>();
+        let sleeper = descendants(&[first]).last().map(|process| process.known).expect("a sleeper");
         let goes_on = || {
             let begin = Instant::now();
             while states().contains(&true) && begin.elapsed() < PATIENCE {
@@ -121,7 +122,6 @@ mod tests {
             }
             assert_eq!(states(), [false, false]);
         };
-        let first = KnownProcess::of(child.id()).expect("the shell");
         let mut noted = Vec::new();
         let mut note = |stopped: &[KnownProcess]| {
             noted = stopped.to_vec();
@@ -146,6 +146,6 @@ mod tests {
         let _ = sleeper.kill();
         let _ = child.kill();
         let _ = child.wait();
-        assert_eq!(descendants(&[child.id()]), []);
+        assert_eq!(descendants(&[first]), []);
     }
 }

@@ -140,11 +140,11 @@ pub(super) fn all() -> impl Iterator<Item = Process> {
 }
 
 /// Processes and all that come of them: what loses its parent in a namespace of processes gets the first one there for a parent.
-pub(super) fn descendants(of: &[u32]) -> Vec<Process> {
+pub(super) fn descendants(of: &[KnownProcess]) -> Vec<Process> {
     let mut children: HashMap<u32, Vec<Process>> = HashMap::new();
     let mut found = Vec::new();
     for process in all() {
-        match of.contains(&process.known.id) {
+        match of.contains(&process.known) {
             true => found.push(process),
             false => children.entry(process.parent).or_default().push(process),
         }
@@ -198,6 +198,18 @@ mod tests {
             child.wait().expect("its end");
             assert!(process.end(Duration::from_secs(60)).expect("no error"));
         }
+    }
+
+    #[test]
+    fn nothing_comes_of_a_process_whose_number_is_another_s() {
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("a process");
+        let own = KnownProcess::of(std::process::id()).expect("this process");
+        let another = KnownProcess { start: own.start + 1, ..own };
+        let is_child = |process: &Process| process.known.id == child.id();
+        assert!(descendants(&[own]).iter().any(is_child));
+        assert_eq!(descendants(&[another]), []);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Rest {
             let mounts = fs::metadata(format!("/proc/{}/ns/mnt", process.known.id));
             process.known == self.first || mounts.is_ok_and(|mounts| (mounts.dev(), mounts.ino()) == self.mounts)
         };
-        let found: Vec<u32> = all().filter(is_one).map(|process| process.known.id).collect();
+        let found: Vec<KnownProcess> = all().filter(is_one).map(|process| process.known).collect();
         if found.is_empty() {
             return Vec::new();
         }
