@@ -11,7 +11,7 @@ use std::time::Duration;
 use dhow_tests::scene::{Scene, signal};
 use rusqlite::Connection;
 
-use super::run::{is_running, scene, wait};
+use super::run::{import, is_running, scene, wait};
 
 /// Bytes of the file that is copied: more than a test feeds.
 const FILE_BYTES: u64 = 1 << 40;
@@ -111,4 +111,20 @@ fn a_container_that_nobody_can_watch_ends() {
     assert!(said.contains("cannot start the move thread"), "{said}");
     assert!(!is_running(&scene, "one"));
     scene.must(&["rm", "one"]);
+}
+
+/// Where things are mounted in every container is made before its program runs, and is none of its changes.
+#[test]
+fn what_a_killed_start_made_is_no_change() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "signed", &[], &[(".dockerenv", "x")]);
+    for image in ["box", "signed"] {
+        let id = scene.must(&["create", image, "true"]);
+        fs::create_dir_all(scene.path("store/containers").join(id.trim()).join("stubs/dev/pts"))
+            .expect("the beginning");
+        for _ in 0..2 {
+            scene.must(&["start", "-a", id.trim()]);
+            assert_eq!(scene.must(&["diff", id.trim()]), "", "{image}");
+        }
+    }
 }

@@ -36,7 +36,8 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
             .mount(&place)
             .map_err(|error| not_over(upper, error))
     };
-    if is_empty(&files.stubs) {
+    // The sign is made last. Where the image has one there is none here, and all is looked at once more.
+    if std::fs::symlink_metadata(files.stubs.join(sign(files.habits))).is_err() {
         // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
         make_stubs(&overlay(&lower, &files.stubs)?, files.habits)?;
     }
@@ -131,30 +132,33 @@ fn mount_point(scratch: &Path, name: &str) -> Result<PathBuf, Errno> {
     }
 }
 
-fn is_empty(directory: &Path) -> bool {
-    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none())
+/// What programs know a container by.
+fn sign(habits: Habits) -> &'static str {
+    match habits {
+        Habits::Docker => ".dockerenv",
+        Habits::Podman => "run/.containerenv",
+    }
 }
 
 fn make_stubs(mounted: &OwnedFd, habits: Habits) -> Result<(), StartFailure> {
     let root =
         openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
     let inside = Inside::new(root.map_err(failed("/"))?);
-    let sign = match habits {
-        Habits::Docker => ".dockerenv",
-        Habits::Podman => "run/.containerenv",
-    };
-    for stub in STUBS.into_iter().chain([sign]) {
-        let path = Path::new("/").join(stub);
-        let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
-        // What the image has in its place stays: it is told when something is to be mounted there.
-        match made {
-            Ok(_) | Err(Errno::NOTDIR | Errno::EXIST | Errno::LOOP) => {}
-            Err(error) => return Err(failed(stub)(error)),
-        }
-    }
+    STUBS.iter().try_for_each(|stub| make_stub(&inside, stub))?;
     let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
     match symlinkat("/proc/mounts", &etc, "mtab") {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(failed("/etc/mtab")(error)),
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(failed("/etc/mtab")(error)),
+    }
+    make_stub(&inside, sign(habits))
+}
+
+fn make_stub(inside: &Inside, stub: &str) -> Result<(), StartFailure> {
+    let path = Path::new("/").join(stub);
+    let made = if stub.ends_with('/') { inside.directory(&path) } else { inside.file(&path) };
+    // What the image has in its place stays: it is told when something is to be mounted there.
+    match made {
+        Ok(_) | Err(Errno::NOTDIR | Errno::EXIST | Errno::LOOP) => Ok(()),
+        Err(error) => Err(failed(stub)(error)),
     }
 }
