@@ -583,3 +583,19 @@ fn volumes_are_inspected_and_listed() {
     assert_eq!(listed(&["--no-trunc"]), "data,[FOLDER]/a-directory-with-a-long-name\n");
     assert_eq!(listed(&[]), format!("data,{}…\n", &path[..14]));
 }
+
+/// As with docker, whose client opens the file before it asks for a container.
+#[test]
+fn a_file_that_cannot_be_written_for_the_id_is_told_before_anything_is_made() {
+    let Some(scene) = scene() else { return };
+    for verb in ["create", "run"] {
+        let refused = scene.dhow(&[verb, "--cidfile", "none/id", "box", "true"]);
+        let words = "failed to create the container ID file: open none/id: no such file or directory";
+        assert!(refused.code != 0 && refused.stderr.contains(words), "{refused}");
+        assert_eq!(scene.must(&["ps", "-aq"]), "", "{verb}");
+        let file = format!("id-{verb}");
+        scene.must(&[verb, "--cidfile", &file, "box", "true"]);
+        let id = fs::read_to_string(scene.path(&file)).expect("the file");
+        scene.must(&["rm", &id]);
+    }
+}

@@ -1,10 +1,14 @@
 //! What `create` and `run` do before they make a container: its image fetched, its name and the file of its ID free.
 
+use std::path::Path;
+
+use dhow_base::error::words;
 use dhow_base::fs::{Durability, write_atomic};
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{self, Machine, Options, RemoveOptions};
 use dhow_ops::pull::Policy;
+use rustix::fs::Access;
 
 use super::super::super::{pull, targets};
 use super::super::{machine, machine_for, machine_keeping_ids};
@@ -126,19 +130,30 @@ impl Flags {
         }
     }
 
-    /// Says that a file is in the way of the container's ID, before anything is done.
+    /// Says that a file is in the way of the container's ID, or that none can be made there, before anything is done.
+    ///
+    /// # Errors
+    /// In docker's words; in podman's for a file that is there.
     pub(in crate::commands::container) fn check_cidfile(&self, personality: Personality) -> Outcome {
-        match self.cidfile.as_deref().filter(|path| path.exists()) {
-            Some(path) if personality == Personality::Podman => {
+        let Some(path) = self.cidfile.as_deref() else { return Ok(()) };
+        let shown = path.display();
+        match path.exists() {
+            true if personality == Personality::Podman => {
                 let message = "container id file exists. Ensure another container is not using it or delete";
-                Err(Failure::Client(format!("{message} {}", path.display())))
+                return Err(Failure::Client(format!("{message} {shown}")));
             }
-            Some(path) => {
+            true => {
                 let message = "container ID file found, make sure the other container isn't running or delete";
-                Err(Failure::Client(format!("{message} {}", path.display())))
+                return Err(Failure::Client(format!("{message} {shown}")));
             }
-            None => Ok(()),
+            false => {}
         }
+        // Docker's client makes it now, without the ID. Here it is never seen empty.
+        let directory = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            let why = words(&error.into());
+            Failure::Client(format!("failed to create the container ID file: open {shown}: {why}"))
+        })
     }
 
     /// Writes the container's ID where the user wants it.
