@@ -128,3 +128,22 @@ fn what_a_killed_start_made_is_no_change() {
         }
     }
 }
+
+/// As with docker: what is told of it is how it ended when it last ran.
+#[test]
+fn a_start_that_fails_leaves_the_last_end() {
+    let Some(scene) = scene() else { return };
+    fs::create_dir(scene.path("shown")).expect("a directory");
+    let source = scene.path("shown").to_string_lossy().into_owned();
+    let mount = format!("type=bind,source={source},target=/shown");
+    let ran = scene.dhow(&["run", "--name", "one", "--mount", &mount, "box", "sh", "-c", "exit 3"]);
+    assert_eq!(ran.code, 3, "{ran}");
+    let state = || scene.must(&["inspect", "-f", "{{json .State}}", "one"]);
+    let before = state();
+    assert!(before.contains("\"ExitCode\":3"), "{before}");
+    fs::remove_dir(&source).expect("no directory any more");
+    assert_ne!(scene.dhow(&["start", "-a", "one"]).code, 0);
+    assert_eq!(state(), before);
+    fs::create_dir(&source).expect("a directory");
+    assert_eq!(scene.dhow(&["start", "-a", "one"]).code, 3);
+}

@@ -10,7 +10,7 @@ use dhow_sandbox::container::{
     self, CallFilter, Ended, Group, Hiding, ImageFiles, Inherited, PassedOn, RootFiles, Spec, Streams, Ulimit,
     remove_groups,
 };
-use dhow_store::{ContainerState, Store};
+use dhow_store::{ContainerState, Store, Update};
 use serde::Serialize;
 
 use super::create::make;
@@ -80,7 +80,7 @@ pub fn run(
     let record = find(store, &id)?;
     let mut signals = None;
     let ran = witness.made(&id).and_then(|()| watch(context, &record, machine, streams, &mut signals, witness));
-    conclude(store, &id, ran, AtEnd::of(&record, options.settings.auto_remove), container.lock)
+    conclude(store, &id, ran, None, AtEnd::of(&record, options.settings.auto_remove), container.lock)
 }
 
 /// Runs a container that does not run to its end.
@@ -101,10 +101,12 @@ pub fn start(
         return Err(Error::new(Kind::Conflict, format!("container {name} is running")));
     };
     let configuration = Configuration::parse(&record.configuration)?;
+    // It may have run once more while another command was waited for.
+    let before = find(store, &id)?;
     store.update(|update| update.container_started(&id, now()))?;
     let mut signals = None;
     let ran = witness.made(&id).and_then(|()| watch(context, record, machine, streams, &mut signals, witness));
-    conclude(store, &id, ran, AtEnd::of(record, configuration.settings.auto_remove), lock)
+    conclude(store, &id, ran, Some(&before), AtEnd::of(record, configuration.settings.auto_remove), lock)
 }
 
 fn find(store: &Store, id: &str) -> Result<Record> {
@@ -131,8 +133,15 @@ impl AtEnd {
     }
 }
 
-/// Records how a run ended, or takes all of it away.
-fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileLock) -> Result<Run> {
+/// Records how a run ended, or takes all of it away. One that did not start is as it was `before`, as with docker.
+fn conclude(
+    store: &Store,
+    id: &str,
+    ran: Result<Ended>,
+    before: Option<&Record>,
+    end: AtEnd,
+    lock: FileLock,
+) -> Result<Run> {
     let directory = directory(store, id)?;
     let code = match &ran {
         Ok(Ended::Exited(code) | Ended::Unheard(code, _)) => Some(i64::from(*code)),
@@ -142,7 +151,13 @@ fn conclude(store: &Store, id: &str, ran: Result<Ended>, end: AtEnd, lock: FileL
     };
     let _ = remove_file(&directory.join("process"));
     let concluded = match end {
-        AtEnd::Stays => store.update(|update| update.container_ended(id, code, now())).map(drop),
+        AtEnd::Stays => {
+            let change = |update: &mut Update<'_>| match (code, before) {
+                (None, Some(before)) => update.container_not_started(before),
+                _ => update.container_ended(id, code, now()),
+            };
+            store.update(change).map(drop)
+        }
         AtEnd::GoesWithVolumes => forget(store, id, true),
         AtEnd::Goes => forget_passing(store, id),
     };

@@ -286,6 +286,19 @@ impl Update<'_> {
         })
     }
 
+    /// Takes back that a container's process runs: it is as it was `before` that was recorded. Returns whether there is such a container.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn container_not_started(&mut self, before: &ContainerRecord) -> Result<bool> {
+        self.change_containers(|transaction| {
+            let sql = "UPDATE container SET state = ?2, started = ?3, finished = ?4, exit_code = ?5 WHERE id = ?1";
+            let ContainerRecord { container, started, finished, exit_code, .. } = before;
+            let row = (&container.id, container.state.as_str(), started, finished, exit_code);
+            Ok(transaction.prepare_cached(sql)?.execute(row)? > 0)
+        })
+    }
+
     /// The names of the volumes that a container uses, with whether each got its name by chance.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use std::slice;
 
-use dhow_store::{Container, ContainerState};
+use dhow_base::Result;
+use dhow_store::{Container, ContainerRecord, ContainerState, Update};
 
 use crate::common::*;
 
@@ -39,6 +40,15 @@ fn a_transaction_sees_its_own_changes_of_containers() {
             update.rename_container(&second.id, "cc")?;
             let ended = ("cc".to_owned(), ContainerState::Exited);
             assert_eq!(states(update.containers_of(&base)?), [("aa".to_owned(), ContainerState::Created), ended]);
+
+            let record = |update: &Update<'_>| -> Result<ContainerRecord> {
+                Ok(update.containers()?.into_iter().find(|record| record.container.id == second.id).expect("a record"))
+            };
+            let before = record(update)?;
+            assert_eq!((before.started, before.finished, before.exit_code), (Some(1), Some(2), Some(0)));
+            update.container_started(&second.id, 3)?;
+            assert!(update.container_not_started(&before)?);
+            assert_eq!(record(update)?, before);
 
             assert!(update.delete_image(&mounted).is_err());
             update.remove_container(&second.id)?;
