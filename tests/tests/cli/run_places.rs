@@ -72,6 +72,23 @@ fn sources_are_paths_from_here() {
     assert!(podman.code == 125 && podman.stderr.contains("/nope: no such file or directory"), "{podman}");
 }
 
+/// Between two containers that do not run, volumes of both are there, whichever is looked into first.
+#[test]
+fn what_is_copied_between_containers_comes_from_and_to_their_volumes() {
+    let Some(scene) = scene() else { return };
+    fs::create_dir(scene.path("bound")).expect("a folder");
+    fs::write(scene.path("bound/file"), "bound\n").expect("a file");
+    says(&scene, &["-v", "kept:/v"], "echo kept > /v/file", "");
+    scene.must(&["create", "--name", "one", "-v", "kept:/v", "box"]);
+    scene.must(&["create", "--name", "two", "-v", "./bound:/b", "box"]);
+    scene.must(&["cp", "-q", "one:/v/file", "two:/b/from-one"]);
+    scene.must(&["cp", "-q", "two:/b/file", "one:/v/from-two"]);
+    assert_eq!(fs::read_to_string(scene.path("bound/from-one")).expect("a copy"), "kept\n");
+    says(&scene, &["-v", "kept:/v"], "cat /v/from-two", "bound\n");
+    // Nothing is below the volumes.
+    assert_eq!(scene.must(&["diff", "one"]) + &scene.must(&["diff", "two"]), "A /v\nA /b\n");
+}
+
 /// What is mounted at `/etc` does not hide the names of hosts.
 #[test]
 fn a_volume_at_etc_hides_no_hosts() {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use dhow_base::{Error, Kind, Result, threads};
@@ -31,14 +32,27 @@ pub struct Look<'a> {
     pub in_user_namespace: bool,
 }
 
+/// Whether this process has left the machine's mounts.
+static HAS_LEFT: AtomicBool = AtomicBool::new(false);
+
 /// The files of a container that does not run, as one directory. The process leaves the machine's mounts for that: call it in a process that
-/// does nothing else, before it has threads.
+/// does nothing else, before it has threads. Several containers can be looked into one after the other.
 ///
 /// # Errors
 /// [`Kind::Unsupported`] where nothing can be mounted.
 pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
-    calls::unshare(UnshareFlags::NEWNS).map_err(|error| calls::not_left(calls::LEAVING, error))?;
+    leave_mounts()?;
     rootfs::look(look).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
+}
+
+/// Leaves the machine's mounts, once. To leave again would be to leave those of the first look, which nobody had then: the kernel takes them
+/// apart, and below the directory that is open there would be no volumes any more.
+fn leave_mounts() -> Result<()> {
+    if !HAS_LEFT.load(Ordering::Relaxed) {
+        calls::unshare(UnshareFlags::NEWNS).map_err(|error| calls::not_left(calls::LEAVING, error))?;
+        HAS_LEFT.store(true, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// The root directory of a container that runs, as its processes see it, with all that is mounted in it. Nothing below may be looked up but
