@@ -4,6 +4,7 @@
 //! binary arms them from `DHOW_FAULT` only when it is built with debug assertions.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,14 +25,25 @@ pub enum Action {
 #[derive(Debug)]
 struct Armed {
     point: String,
+    /// The only file that it happens to.
+    path: Option<PathBuf>,
     skip: u32,
     action: Action,
 }
 
 /// Arms `action` at `point`, to happen once after `skip` passes.
 pub fn arm(point: &str, skip: u32, action: Action) {
+    push(Armed { point: point.to_owned(), path: None, skip, action });
+}
+
+/// Arms `action` at `point` for one file alone: other threads go on with theirs. Only a point that is told the file heeds it.
+pub fn arm_at(point: &str, path: &Path, action: Action) {
+    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip: 0, action });
+}
+
+fn push(fault: Armed) {
     if let Ok(mut faults) = FAULTS.lock() {
-        faults.push(Armed { point: point.to_owned(), skip, action });
+        faults.push(fault);
         ARMED.store(true, Ordering::Release);
     }
 }
@@ -50,13 +62,23 @@ pub fn disarm_all() {
 /// The armed error, as an operating-system error.
 #[inline]
 pub fn point(name: &str) -> io::Result<()> {
-    if ARMED.load(Ordering::Relaxed) { fire(name) } else { Ok(()) }
+    if ARMED.load(Ordering::Relaxed) { fire(name, None) } else { Ok(()) }
+}
+
+/// As [`point`], where something is done to the file at `path`.
+///
+/// # Errors
+/// As those of [`point`].
+#[inline]
+pub fn point_at(name: &str, path: &Path) -> io::Result<()> {
+    if ARMED.load(Ordering::Relaxed) { fire(name, Some(path)) } else { Ok(()) }
 }
 
 #[cold]
-fn fire(name: &str) -> io::Result<()> {
+fn fire(name: &str, path: Option<&Path>) -> io::Result<()> {
     let Ok(mut faults) = FAULTS.lock() else { return Ok(()) };
-    let Some(index) = faults.iter().position(|fault| fault.point == name) else { return Ok(()) };
+    let is_meant = |fault: &Armed| fault.point == name && (fault.path.is_none() || fault.path.as_deref() == path);
+    let Some(index) = faults.iter().position(is_meant) else { return Ok(()) };
     if faults[index].skip > 0 {
         faults[index].skip -= 1;
         return Ok(());
@@ -101,5 +123,17 @@ mod tests {
         assert_eq!(point("base.test").map_err(|e| e.raw_os_error()), Err(Some(28)));
         assert!(point("base.test").is_ok());
         assert!(arm_from_text("base.test").is_err());
+    }
+
+    #[test]
+    fn fires_for_the_file_that_is_meant() {
+        let [one, other] = ["/one", "/other"].map(Path::new);
+        arm_at("base.file", one, Action::Error);
+        assert!(point_at("base.file", other).is_ok());
+        assert!(point("base.file").is_ok());
+        assert_eq!(point_at("base.file", one).map_err(|e| e.raw_os_error()), Err(Some(5)));
+        assert!(point_at("base.file", one).is_ok());
+        arm("base.file", 0, Action::Error);
+        assert!(point_at("base.file", other).is_err());
     }
 }

@@ -268,7 +268,7 @@ pub fn sync_dir(path: &Path) -> Result<()> {
 /// # Errors
 /// The operating system's; `path` is only used to name the file.
 pub fn sync_data(file: &File, path: &Path) -> Result<()> {
-    fault::point("fs.sync_data")
+    fault::point_at("fs.sync_data", path)
         .and_then(|()| file.sync_data())
         .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))
 }
