@@ -6,7 +6,6 @@ mod trash;
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
 use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result, threads};
@@ -22,9 +21,7 @@ use crate::find::digest_at;
 use crate::recover;
 use crate::room;
 use crate::store::{Store, from_row};
-
-/// How long to wait for another collection.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::LOCK_PATIENCE;
 
 /// Everything that is reached from a kept target or from a pin.
 pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
@@ -96,7 +93,7 @@ impl Store {
 
     fn collect_by(&self, choose: impl FnOnce(&Transaction<'_>) -> Step<Garbage>) -> Result<Collected> {
         self.require_writable()?;
-        let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, PATIENCE)?;
+        let _collecting = FileLock::acquire(&self.paths().trash_lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
         recover::restore_locked(self)?;
         let (mut garbage, mut moved_whole) = (Garbage::default(), Vec::new());
         let taken = self.inner.database.write(Durability::Power, |transaction| {

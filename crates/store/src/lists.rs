@@ -2,7 +2,6 @@
 //! and it needs nothing of `blobs/`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
@@ -12,12 +11,10 @@ use dhow_spec::{Descriptor, Digest, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
+use crate::wait::LOCK_PATIENCE;
 
 /// Longest file that is read, in bytes: a list has the bytes of all its manifests in it.
 const LIST_BYTES_MAX: u64 = 256 << 20;
-
-/// How long another process that changes lists is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A list that is being put together.
 #[derive(Clone, Debug, Default)]
@@ -72,7 +69,7 @@ impl Store {
         self.require_writable()?;
         let directory = self.paths().lists();
         durable::create_dir_all(&directory)?;
-        let _lock = FileLock::acquire(&self.paths().lists_lock(), LockMode::Exclusive, PATIENCE)?;
+        let _lock = FileLock::acquire(&self.paths().lists_lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
         remove_unfinished(&directory)?;
         let mut list = self.list(name)?;
         let result = change(&mut list)?;

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use std::{fs, io};
 
 use dhow_base::fs::{self as durable, FileLock, LockMode};
@@ -13,10 +12,8 @@ use dhow_spec::{Algorithm, Platform};
 use crate::db::{Database, Durability, Failure, Journal, schema};
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::wait::LOCK_PATIENCE;
 use crate::{recover, room, view};
-
-/// How long to wait for another process that makes or migrates the store.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is within the entries of these belongs to whom an image or a container says, or to who runs it, and not to the store's owner.
 const PRIVATE: [&str; 4] = ["containers", "volumes", "mounts", "layers/trees-v1"];
@@ -120,7 +117,7 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     }
     refuse_foreign(paths)?;
     durable::create_dir_all(root)?;
-    let _making = FileLock::acquire(&paths.lock(), LockMode::Exclusive, PATIENCE)?;
+    let _making = FileLock::acquire(&paths.lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
     if let Some(database) = open_existing(paths, options)? {
         return Ok(database);
     }

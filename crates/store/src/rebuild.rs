@@ -8,7 +8,6 @@ mod salvage;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use dhow_base::fs::{self as durable, AtomicFile, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
@@ -23,9 +22,7 @@ use crate::plan::Plan;
 use crate::recover::{self, Trashed};
 use crate::store::Store;
 use crate::view;
-
-/// How long to wait for a collection that is under way.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::LOCK_PATIENCE;
 
 /// What a rebuild found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +92,7 @@ impl Store {
             durable::create_dir_all(&directory)?;
         }
         // Nothing is collected meanwhile, and nobody else rebuilds.
-        let _lock = FileLock::acquire(&paths.trash_lock(), LockMode::Exclusive, PATIENCE)?;
+        let _lock = FileLock::acquire(&paths.trash_lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
         let workshop = root.join("rebuild");
         durable::remove_dir_all(&workshop)?;
         durable::create_dir_all(&workshop)?;

@@ -15,6 +15,7 @@ use crate::db::{Database, Step};
 use crate::find::{descriptor_at, text_at};
 use crate::paths::Paths;
 use crate::store::Store;
+use crate::wait::LOCK_PATIENCE;
 
 /// Beyond this many names or targets the view is only written when asked for: writing it takes as long as a commit then.
 const AUTOMATIC_MAX: i64 = 1000;
@@ -28,8 +29,6 @@ const GENERATION_MAX: i64 = 1 << 60;
 /// The generation stands in the first bytes of the file, so that opening a store need not read it all.
 const HEAD_BYTES: u64 = 256;
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long a command that has done its work waits for the view: whoever opens the store next repairs it.
 const PATIENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
 
@@ -40,7 +39,7 @@ impl Store {
     /// Those of writing it.
     pub fn sync_view(&self) -> Result<()> {
         self.require_writable()?;
-        let _lock = FileLock::acquire(&self.paths().lock(), LockMode::Exclusive, PATIENCE)?;
+        let _lock = FileLock::acquire(&self.paths().lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
         write(self)
     }
 

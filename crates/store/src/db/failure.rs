@@ -7,6 +7,8 @@ use dhow_spec::digest::DigestError;
 use dhow_spec::reference::ReferenceError;
 use rusqlite::{ErrorCode, ffi};
 
+use crate::wait::LOCK_PATIENCE;
+
 /// The result of a step inside a transaction.
 pub(crate) type Step<T> = Result<T, Failure>;
 
@@ -91,7 +93,8 @@ fn sql_error(path: &Path, error: rusqlite::Error) -> Error {
     let made = match code {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &text),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            let message = format!("the database {path:?} is locked by another process for more than 30 seconds");
+            let seconds = LOCK_PATIENCE.as_secs();
+            let message = format!("the database {path:?} is locked by another process for more than {seconds} seconds");
             Error::new(Kind::Unavailable, message).with_hint("wait for that process, or end it: `fuser` names it")
         }
         Some(ErrorCode::DiskFull) => {

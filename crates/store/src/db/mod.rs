@@ -17,6 +17,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::io::Errno;
 
+use crate::wait::LOCK_PATIENCE;
+
 pub(crate) use beside::Beside;
 pub(crate) use failure::{Failure, Step};
 pub(crate) use network::is_network_file_system;
@@ -299,18 +301,17 @@ fn change_journal(connection: &Connection, wanted: &str) -> Step<String> {
     }
 }
 
-/// Waits up to 30 seconds for a lock that another process holds. SQLite's own handler sleeps up to 100 ms at a time,
+/// Waits for a lock that another process holds. SQLite's own handler sleeps up to 100 ms at a time,
 /// which starves a process among many.
 fn wait_when_busy(connection: &mut Connection) -> Step<()> {
     connection.busy_handler(Some(is_worth_waiting))?;
     Ok(())
 }
 
-/// Sleeps before a lock is asked for again, unless that was done for 30 seconds already.
+/// Sleeps before a lock is asked for again, unless that was done for long enough already.
 fn is_worth_waiting(tries: i32) -> bool {
     const STEP: Duration = Duration::from_millis(5);
-    const TRIES_MAX: i32 = 6000;
-    if tries >= TRIES_MAX {
+    if STEP * u32::try_from(tries).unwrap_or(0) >= LOCK_PATIENCE {
         return false;
     }
     std::thread::sleep(if tries < 10 { Duration::from_micros(500) } else { STEP });
