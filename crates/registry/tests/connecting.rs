@@ -123,8 +123,10 @@ fn a_way_through_a_proxy_that_is_broken_off_is_tried_again() {
 
 #[test]
 fn where_nobody_is_nobody_is_waited_for() {
-    // A port that was free a moment ago.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A port that is taken, so that nobody else gets it, and where nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = taken.local_addr().unwrap();
     let slow = RetryPolicy { first_pause: Duration::from_secs(3600), ..options().retry };
     let options = ClientOptions { retry: slow, tls_verify: Some(true), ..options() };
     // A second attempt would outlast the patience of `run`.

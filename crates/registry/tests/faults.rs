@@ -317,7 +317,8 @@ fn a_place_that_wants_its_bytes_in_order_gets_parts_too() {
     let requests = registry.requests().iter().filter(|request| request.path.ends_with(&image.layers[0])).count();
     assert_eq!(requests, 16 + 1);
     assert!((6..=10).contains(&line.counts().connections), "{:?}", line.counts());
-    assert!(elapsed < Duration::from_millis(1200), "{elapsed:?}");
+    // A quarter of a second where nothing else runs.
+    assert!(elapsed < Duration::from_millis(1900), "{elapsed:?}");
 }
 
 #[test]
@@ -442,15 +443,16 @@ fn a_slow_body_is_waited_for_and_a_silent_one_is_not() {
     let registry = ScriptedRegistry::start();
     let bytes = pattern(2000);
     let blob = blob(&registry, &bytes);
-    let patience = Duration::from_millis(300);
+    // Long enough that nobody loses it on a machine that has much else to do.
+    let patience = Duration::from_millis(1500);
     let options = ClientOptions { body_patience: patience, response_patience: patience, ..options() };
     let remote = remote_with(&registry, "app", Access::Pull, options);
-    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(200, Duration::from_millis(60))).times(1));
+    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(200, Duration::from_millis(250))).times(1));
     assert_eq!(run(read(&remote, &blob, 0..2000)).unwrap(), bytes, "slow, but never silent for long");
-    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(1500, Duration::from_secs(2))).times(1));
+    registry.script(Rule::on(Route::Blob).effect(Effect::Drip(1500, Duration::from_secs(6))).times(1));
     let error = run(read(&remote, &blob, 0..2000)).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
-    registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_secs(2))).times(4));
+    registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_secs(6))).times(4));
     let error = run(read(&remote, &blob, 0..2000)).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
 }

