@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use dhow_testkit::helper::Helpers;
 use dhow_testkit::images::{Blob, Compression, Entry, Format, Layout, Recipe, tar_of};
@@ -319,6 +321,8 @@ pub struct Server {
     address: String,
     /// The first line it printed.
     pub greeting: String,
+    told: Arc<Mutex<String>>,
+    listener: JoinHandle<()>,
 }
 
 impl Server {
@@ -328,16 +332,32 @@ impl Server {
     /// When it does not say where.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dhow serve");
+        let (told, stderr) = (Arc::new(Mutex::new(String::new())), child.stderr.take().expect("its errors"));
+        let heard = Arc::clone(&told);
+        let listener = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let mut heard = heard.lock().expect("what was heard");
+                heard.push_str(&line.expect("text"));
+                heard.push('\n');
+            }
+        });
         let mut greeting = String::new();
         let stdout = child.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut greeting).expect("its first line");
         let address = greeting.trim().rsplit("http://").next().unwrap_or_default().to_owned();
-        if address.is_empty() {
-            let mut errors = String::new();
-            let _ = child.stderr.take().expect("its errors").read_to_string(&mut errors);
-            panic!("dhow serve does not listen: {errors}");
+        let server = Self { child, address, greeting, told, listener };
+        if server.address.is_empty() {
+            panic!("dhow serve does not listen: {}", server.ended().1);
         }
-        Self { child, address, greeting }
+        server
+    }
+
+    /// What it said on standard error so far.
+    ///
+    /// # Panics
+    /// When that is no text.
+    pub fn told(&self) -> String {
+        self.told.lock().expect("text").clone()
     }
 
     /// `127.0.0.1:<port>/<image>`.
@@ -372,9 +392,11 @@ impl Server {
     /// # Panics
     /// When it cannot be waited for.
     pub fn ended(mut self) -> (Option<i32>, String) {
-        let mut told = String::new();
-        self.child.stderr.take().expect("its errors").read_to_string(&mut told).expect("text");
-        (self.child.wait().expect("its end").code(), told)
+        let code = self.child.wait().expect("its end").code();
+        while !self.listener.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        (code, self.told())
     }
 }
 

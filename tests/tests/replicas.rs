@@ -142,7 +142,8 @@ fn collect_until(dhow: &Dhow, store: &Seaweed, stop: &AtomicBool, may_kill: bool
 
 fn kill_until(replicas: &mut [Replica], end: Instant, random: &mut Random, dhow: &Dhow, store: &Seaweed) -> usize {
     let mut kills = 0;
-    while Instant::now() < end {
+    // Where everything takes long, the time is over before enough has happened.
+    while Instant::now() < end || kills < 3 {
         thread::sleep(Duration::from_millis(500 + random.below(1500)));
         let victim = &mut replicas[random.below(REPLICAS as u64) as usize];
         victim.kill();
@@ -161,12 +162,23 @@ struct Replica {
 
 impl Replica {
     fn start(dhow: &Dhow, store: &Seaweed) -> Self {
-        let address = free_address().expect("a free port");
-        Self { address, child: launch(address, dhow, store) }
+        let launched = (0..10).find_map(|_| {
+            let address = free_address().expect("a free port");
+            Some(Self { address, child: launch(address, dhow, store)? })
+        });
+        launched.expect("a port that nobody else takes")
     }
 
+    /// A connection of another program may have its port for a while.
     fn run(&mut self, dhow: &Dhow, store: &Seaweed) {
-        self.child = launch(self.address, dhow, store);
+        let begun = Instant::now();
+        self.child = loop {
+            if let Some(child) = launch(self.address, dhow, store) {
+                break child;
+            }
+            assert!(begun.elapsed() < PATIENCE, "a server does not come back at {}", self.address);
+            thread::sleep(Duration::from_millis(200));
+        };
     }
 
     fn kill(&mut self) {
@@ -181,7 +193,8 @@ impl Drop for Replica {
     }
 }
 
-fn launch(address: SocketAddr, dhow: &Dhow, store: &Seaweed) -> Child {
+/// A server that listens there; none when it ended before it did, as where the port is taken.
+fn launch(address: SocketAddr, dhow: &Dhow, store: &Seaweed) -> Option<Child> {
     let listen = address.to_string();
     let location = location();
     let command = dhow.command(&["serve", "--listen", &listen, "--storage", &location]);
@@ -189,8 +202,12 @@ fn launch(address: SocketAddr, dhow: &Dhow, store: &Seaweed) -> Child {
     let mut line = String::new();
     let stdout = child.stdout.take().expect("its output");
     BufReader::new(stdout).read_line(&mut line).expect("its first line");
+    if line.is_empty() {
+        child.wait().expect("its end");
+        return None;
+    }
     assert!(line.contains(&listen), "dhow serve said {line:?}");
-    child
+    Some(child)
 }
 
 /// Sends every connection to the next server that takes it.

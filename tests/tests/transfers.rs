@@ -289,6 +289,17 @@ fn uploaded(registry: &ScriptedRegistry) -> (u64, usize) {
     (bytes, uploads.filter(|request| request.method == "GET").count())
 }
 
+/// A registry has what arrived only when it has noticed that no more comes.
+fn until_idle(registry: &ScriptedRegistry) {
+    let begun = Instant::now();
+    // What was on its way when the client ended may have to arrive first.
+    std::thread::sleep(Duration::from_millis(300));
+    while registry.under_way() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the registry waits for more: {:#?}", registry.lines());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Uploads that the store notes. A file that is empty yet only holds the lock.
 fn noted(dhow: &Dhow) -> usize {
     let says_something = |entry: &std::fs::DirEntry| entry.metadata().is_ok_and(|file| file.len() > 0);
@@ -323,8 +334,7 @@ fn what_one_push_began_the_next_one_ends() {
             assert!(!ran.is_acknowledged(), "{}", ran.told());
         }
         assert_eq!(notes(), 1, "killed: {is_killed}");
-        // The registry has what arrived only when it has noticed that no more comes.
-        std::thread::sleep(Duration::from_millis(300));
+        until_idle(&target);
         target.clear_script();
         target.clear_log();
         bench.dhow().must(&["push", "--quiet", &to]);
@@ -368,8 +378,7 @@ fn what_one_copy_between_registries_began_the_next_one_ends() {
         let ran = dhow.run(&[verb, "--quiet", "--retry-times", "0", &from, &to]);
         assert!(!ran.is_acknowledged(), "{}", ran.told());
         assert_eq!(noted(&dhow), 1, "{verb}: {}", ran.told());
-        // The registry has what arrived only when it has noticed that no more comes.
-        std::thread::sleep(Duration::from_millis(300));
+        until_idle(&target);
         target.clear_script();
         target.clear_log();
         source.clear_log();

@@ -121,7 +121,11 @@ fn an_upload_under_way_outlives_sigterm_and_a_bad_file_is_told() {
     let path = format!("/v2/acme/web/blobs/uploads/?digest={}", sha256(b"one half, the other"));
     write!(upload, "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\none half,").expect("half of it");
     write(&scene, "serve.toml", "[access\n");
-    sleep(Duration::from_millis(2500));
+    let begun = Instant::now();
+    while !server.told().contains("the old one stays") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the file is not looked at: {}", server.told());
+        sleep(Duration::from_millis(20));
+    }
     server.terminate();
     let begun = Instant::now();
     while TcpStream::connect(server.address()).is_ok() {
