@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -369,7 +369,10 @@ fn what_runs_is_known_and_ends_with_its_watcher() {
     };
     // A signal is passed on; the program heeds it.
     let script = "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
-    let child = begin(&["run", "--name", "polite", "box", "sh", "-c", script]);
+    let mut child = begin(&["run", "--name", "polite", "box", "sh", "-c", script]);
+    let mut said = [0; 6];
+    child.stdout.as_mut().expect("its output").read_exact(&mut said).expect("a line");
+    assert_eq!(&said, b"ready\n");
     wait("it runs", || is_running(&scene, "polite"));
     let refused = scene.dhow(&["rm", "polite"]);
     assert!(
@@ -379,10 +382,9 @@ fn what_runs_is_known_and_ends_with_its_watcher() {
     let id = scene.must(&["images", "-q", "--no-trunc", "box"]);
     let busy = scene.dhow(&["rmi", "-f", id.trim()]);
     assert!(busy.code == 1 && busy.stderr.contains("cannot be forced"), "{busy}");
-    sleep(Duration::from_millis(300));
     signal(&child, "TERM");
     let output = child.wait_with_output().expect("its end");
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(9), "ready\nbye\n"));
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(9), "bye\n"));
     scene.must(&["rm", "polite"]);
     // Killed, the watcher takes it along, and the next command knows.
     let mut child = begin(&["run", "--name", "lost", "box", "sleep", "1000"]);

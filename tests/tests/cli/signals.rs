@@ -47,10 +47,13 @@ fn an_interrupted_load_or_save_says_what_is_left() {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start dhow");
         let mut input = child.stdin.take().expect("a pipe");
+        // Signals are heeded from before the first byte on. Half of the archive is more than a pipe holds.
         if arguments == ["load"] {
             std::io::Write::write_all(&mut input, &archive[..archive.len() / 2]).expect("half of the archive");
+        } else {
+            std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut [0]).expect("the first byte");
         }
-        // Signals are heeded from before the first byte on; the pause lets it come to its standstill.
+        // The pause lets it come to its standstill.
         std::thread::sleep(Duration::from_millis(300));
         signal(&child, "INT");
         // What it wrote is only read when it has ended.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dhow_testkit::peers::{self, Podman};
 
@@ -49,8 +49,10 @@ impl<'p> Sleeper<'p> {
         let watcher = pair.dhow.command(&arguments).stdout(Stdio::null()).spawn().expect("dhow");
         let sleeper = Self { pair, name, watcher };
         let pid = ["inspect", "--format", "{{.State.Pid}}", name];
+        let begin = Instant::now();
         for run in [Pair::docker, Pair::dhow] {
             while !is_asleep(&run(pair, &pid)) {
+                assert!(begin.elapsed() < Duration::from_secs(60), "{name} does not run");
                 sleep(Duration::from_millis(20));
             }
         }
