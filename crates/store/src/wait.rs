@@ -9,8 +9,8 @@ use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::{Error, Kind, Result, priority, threads};
 use futures::channel::oneshot;
 
-/// How long another process that changes the store is waited for. It may wait for a disk with much to do, which takes a minute now and then.
-pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(120);
+/// How long another process that changes the store is waited for. It may wait for a disk with much to do, which takes half a minute now and then.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a lock held by another process is tried again.
 const POLL: Duration = Duration::from_millis(10);

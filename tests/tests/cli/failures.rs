@@ -452,7 +452,7 @@ fn who_holds_the_lock_is_waited_for() {
         let told = stage.run(&arguments);
         assert_eq!((told.code, told.stderr.as_str()), (0, ""), "{arguments:?}: {told}");
     }
-    // Each waits two minutes: all at once.
+    // Each waits a minute: all at once.
     let mut writing = stage.writing();
     writing.retain(|line| !matches!(line.join(" ").as_str(), "system sync-view" | "manifest create acme/list:1"));
     writing.extend(lines(&[&["save", "-o", &stage.saved(), "acme/web:1"]]));
@@ -462,8 +462,8 @@ fn who_holds_the_lock_is_waited_for() {
         for (arguments, waiting) in waiting {
             let told = waiting.join().expect("no panic");
             assert_eq!(told.code, 1, "{arguments:?}: {told}");
-            let is_clear = told.stderr.contains("meta.db\" is locked by another process for more than 120 seconds")
-                || told.stderr.contains("trash/lock\" is locked by another process for more than 120s");
+            let is_clear = told.stderr.contains("meta.db\" is locked by another process for more than 60 seconds")
+                || told.stderr.contains("trash/lock\" is locked by another process for more than 60s");
             assert!(is_clear, "{arguments:?}: {told}");
         }
     });

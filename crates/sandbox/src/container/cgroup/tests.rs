@@ -107,8 +107,8 @@ fn what_there_is_no_controller_for_is_said() {
             "the container goes without a choice of processors and memory: this machine has no control groups for it",
         ]
     );
-    let mut none = trees(Vec::new());
-    assert_eq!(limited(&memory(), &mut none).1.len(), 1, "nobody asked for a limit of swap space");
+    trees.hierarchies.clear();
+    assert_eq!(limited(&memory(), &mut trees).1.len(), 1, "nobody asked for a limit of swap space");
 }
 
 #[test]
