@@ -569,27 +569,6 @@ fn what_is_the_same_was_not_changed() {
     assert_eq!(scene.must(&["diff", "work"]), "C /root\nA /root/too\n");
 }
 
-/// `inspect` finds volumes too, after containers and images; lists say what a container has mounted.
-#[test]
-fn volumes_are_inspected_and_listed() {
-    let Some(scene) = scene() else { return };
-    scene.must(&["volume", "create", "data"]);
-    let long = format!("{}:/long", scene.path("a-directory-with-a-long-name").display());
-    scene.must(&["create", "--name", "work", "-v", "data:/d", "-v", &long, "--tmpfs", "/t", "box"]);
-    assert_eq!(scene.must(&["inspect", "data"]), scene.must(&["volume", "inspect", "data"]));
-    assert_eq!(
-        scene.must(&["inspect", "--type", "volume", "--format", "{{.Name}} {{.Scope}}", "data"]),
-        "data local\n"
-    );
-    assert_eq!(scene.must(&["inspect", "--format", "{{.Name}}", "work", "data"]), "/work\ndata\n");
-    let transcript = scene.dhow(&["inspect", "nope"]);
-    assert_eq!((transcript.code, transcript.stderr.trim_end()), (1, "Error: No such object: nope"));
-    let path = scene.path("a-directory-with-a-long-name").display().to_string();
-    let listed = |options: &[&str]| scene.must(&[&["ps", "-a", "--format", "{{.Mounts}}"], options].concat());
-    assert_eq!(listed(&["--no-trunc"]), "data,[FOLDER]/a-directory-with-a-long-name\n");
-    assert_eq!(listed(&[]), format!("data,{}…\n", &path[..14]));
-}
-
 /// As with docker, whose client opens the file before it asks for a container.
 #[test]
 fn a_file_that_cannot_be_written_for_the_id_is_told_before_anything_is_made() {

@@ -1,4 +1,4 @@
-//! Volumes that several commands come to at the same time, and what is left of those that were killed.
+//! Volumes: what tells of them, several commands that come to one at the same time, and what is left of those that were killed.
 
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
@@ -120,4 +120,25 @@ fn the_first_one_who_makes_a_volume_says_its_labels() {
             });
         }
     });
+}
+
+/// `inspect` finds volumes too, after containers and images; lists say what a container has mounted.
+#[test]
+fn volumes_are_inspected_and_listed() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["volume", "create", "data"]);
+    let long = format!("{}:/long", scene.path("a-directory-with-a-long-name").display());
+    scene.must(&["create", "--name", "work", "-v", "data:/d", "-v", &long, "--tmpfs", "/t", "box"]);
+    assert_eq!(scene.must(&["inspect", "data"]), scene.must(&["volume", "inspect", "data"]));
+    assert_eq!(
+        scene.must(&["inspect", "--type", "volume", "--format", "{{.Name}} {{.Scope}}", "data"]),
+        "data local\n"
+    );
+    assert_eq!(scene.must(&["inspect", "--format", "{{.Name}}", "work", "data"]), "/work\ndata\n");
+    let transcript = scene.dhow(&["inspect", "nope"]);
+    assert_eq!((transcript.code, transcript.stderr.trim_end()), (1, "Error: No such object: nope"));
+    let path = scene.path("a-directory-with-a-long-name").display().to_string();
+    let listed = |options: &[&str]| scene.must(&[&["ps", "-a", "--format", "{{.Mounts}}"], options].concat());
+    assert_eq!(listed(&["--no-trunc"]), "data,[FOLDER]/a-directory-with-a-long-name\n");
+    assert_eq!(listed(&[]), format!("data,{}…\n", &path[..14]));
 }
