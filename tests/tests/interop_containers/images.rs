@@ -2,9 +2,7 @@
 
 use std::process::Output;
 
-use dhow_testkit::peers::{self, Podman};
-
-use super::{Bench, must, root_archive};
+use super::{Bench, must, podman_and_dhow};
 
 /// Without limits of its own, podman asks for more than root without CAP_SYS_RESOURCE can give.
 const LIMITS: [&str; 6] = ["--network", "none", "--ulimit", "nofile=1000:1000", "--ulimit", "nproc=1000:1000"];
@@ -36,11 +34,7 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
 #[test]
 fn mounted_images_are_podman_s() {
     let bench = Bench::new();
-    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
-    let dhow = bench.dhow("store");
-    let archive = root_archive(&bench);
-    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
-    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let Some((podman, dhow)) = podman_and_dhow(&bench) else { return };
     let same = |arguments: &[&str]| {
         let theirs = told(&podman.command().args(arguments).output().expect("podman"));
         let ours = dhow.command(&[&["--compat", "podman"], arguments].concat()).output().expect("dhow");

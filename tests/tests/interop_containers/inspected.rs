@@ -1,9 +1,8 @@
 //! What `inspect` says of a container, called as podman, beside the real one.
 
-use dhow_testkit::peers::{self, Podman};
 use serde_json::Value;
 
-use super::{Bench, must, root_archive};
+use super::{Bench, must, podman_and_dhow};
 
 /// Options of containers, each of which is inspected.
 const MADE: [&str; 5] = [
@@ -52,11 +51,7 @@ fn lacking(theirs: &Value, ours: &Value, path: &str, found: &mut Vec<String>) {
 #[test]
 fn containers_are_inspected_as_by_podman() {
     let bench = Bench::new();
-    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
-    let dhow = bench.dhow("store");
-    let archive = root_archive(&bench);
-    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
-    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let Some((podman, dhow)) = podman_and_dhow(&bench) else { return };
     let both = |arguments: &[&str]| {
         [
             must(podman.command().args(arguments)),

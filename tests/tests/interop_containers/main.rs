@@ -134,6 +134,16 @@ fn assert_equal_archives(docker: &Path, dhow: &Path) {
     assert!(ours.len() > 20, "{} members", ours.len());
 }
 
+/// Podman, if it is here, and dhow, each with an image of such an archive called `box`.
+fn podman_and_dhow(bench: &Bench) -> Option<(Podman, Dhow)> {
+    let podman = peers::available(Podman::open(&bench.path("podman")))?;
+    let dhow = bench.dhow("store");
+    let archive = root_archive(bench);
+    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
+    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    Some((podman, dhow))
+}
+
 /// An archive with files of many kinds and busybox.
 fn root_archive(bench: &Bench) -> PathBuf {
     let (root, archive) = (bench.path("root"), bench.path("root.tar"));

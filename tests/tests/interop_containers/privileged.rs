@@ -4,9 +4,7 @@
 
 use std::process::Output;
 
-use dhow_testkit::peers::{self, Podman};
-
-use super::{Bench, must, pair, root_archive};
+use super::{Bench, pair, podman_and_dhow};
 
 /// What a container finds: rights, devices with their owners and rights, what can be written, whether a device made there opens.
 const SCRIPT: &str = "
@@ -26,11 +24,7 @@ done
 #[test]
 fn privileged_containers_are_podman_s() {
     let bench = Bench::new();
-    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
-    let dhow = bench.dhow("store");
-    let archive = root_archive(&bench);
-    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
-    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let Some((podman, dhow)) = podman_and_dhow(&bench) else { return };
     let cases: [&[&str]; 6] = [
         &["--privileged"],
         &["--privileged", "--cap-drop", "ALL"],

@@ -7,9 +7,7 @@ use std::process::{Child, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use dhow_testkit::peers::{self, Podman};
-
-use super::{Bench, Pair, must, pair, root_archive};
+use super::{Bench, Pair, pair, podman_and_dhow};
 
 /// What a container among the machine's processes finds, and what it leaves behind.
 const AMONG_OTHERS: &str = "read id name rest < /proc/1/stat; echo $id \"$name\"; test $$ -gt 1 && echo among others
@@ -150,11 +148,7 @@ fn containers_join_each_other_as_with_docker() {
 #[test]
 fn containers_that_cannot_be_joined_are_told_as_by_podman() {
     let bench = Bench::new();
-    let Some(podman) = peers::available(Podman::open(&bench.path("podman"))) else { return };
-    let dhow = bench.dhow("store");
-    let archive = root_archive(&bench);
-    must(podman.command().args(["import", "-q"]).arg(&archive).arg("box"));
-    dhow.must(&["--compat", "podman", "import", "-q", &archive.to_string_lossy(), "box"]);
+    let Some((podman, dhow)) = podman_and_dhow(&bench) else { return };
     let kinds = ["--pid", "--ipc", "--uts", "--network", "--userns"];
     let mut cases: Vec<Vec<&str>> = Vec::new();
     for kind in kinds {
