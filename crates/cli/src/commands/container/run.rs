@@ -10,6 +10,7 @@ use dhow_ops::container::{
     self, Ended, MountKind, Options, StartCause, StartFailure, StartStage, Streams, Unwritten, Witness,
 };
 use dhow_ops::{Context, rmi};
+use rustix::io::Errno;
 
 use super::flags::Flags;
 use super::found::taken;
@@ -113,7 +114,10 @@ impl Run {
         self.flags.check_authfile(session)?;
         let options = self.flags.options(session, &self.words)?;
         check_terminal(session, options.interactive, options.terminal)?;
-        self.flags.check_cidfile(session.personality)?;
+        self.flags.check_cidfile(session.personality).map_err(|failure| {
+            let code = code_of_client(session.personality, &failure);
+            refused(session, failure, code)
+        })?;
         self.flags.fetch(session, &options)?;
         let machine = self.flags.machine(session, &options)?;
         let context = session.local_context()?;
@@ -272,6 +276,17 @@ fn start_message(personality: Personality, failure: &StartFailure) -> String {
             format!("runc: {by_runc}: OCI permission denied")
         }
         (Personality::Podman, StartCause::Setup) => format!("OCI runtime error: runc: {by_runc}"),
+    }
+}
+
+/// The exit code of what goes wrong before there is a container. Docker's client goes by the words, whatever they are about.
+fn code_of_client(personality: Personality, failure: &Failure) -> u8 {
+    let says = |error: Errno| matches!(failure, Failure::Client(message) if message.ends_with(&words(&error.into())));
+    match personality {
+        Personality::Podman => CANNOT,
+        _ if says(Errno::NOENT) => NOT_FOUND,
+        _ if says(Errno::ACCESS) || says(Errno::ISDIR) => NOT_EXECUTABLE,
+        _ => CANNOT,
     }
 }
 
