@@ -1,5 +1,7 @@
 //! Evaluating pipelines, commands and their arguments.
 
+use std::collections::BTreeMap;
+
 use crate::Options;
 use crate::execute::Place;
 use crate::functions::{self, Function, Parameter};
@@ -127,7 +129,7 @@ impl<'a> Evaluator<'a> {
         match &first.term {
             Term::Function(name) => self.function(dot, first, Place::Command(command), name, &operands[1..], handed),
             Term::Field(_) | Term::Chain(..) | Term::Variable(_) => {
-                self.fields(dot, first, operands.len() > 1 || handed.is_some(), operands.len() - 1, &handed)
+                self.fields(dot, first, &operands[1..], operands.len() > 1 || handed.is_some(), handed)
             }
             Term::Pipe(pipe) => {
                 self.refuse_arguments(command, &handed)?;
@@ -175,9 +177,9 @@ impl<'a> Evaluator<'a> {
         &mut self,
         dot: &Item,
         operand: &'a Operand,
+        arguments: &'a [Operand],
         has_arguments: bool,
-        arguments: usize,
-        handed: &Final,
+        handed: Final,
     ) -> Result<Item, String> {
         self.place = Place::Operand(operand);
         let (mut item, names) = match &operand.term {
@@ -198,10 +200,33 @@ impl<'a> Evaluator<'a> {
         };
         for (index, name) in names.iter().enumerate() {
             let is_last = index + 1 == names.len();
-            let given = if is_last { arguments + usize::from(handed.is_some()) } else { 0 };
+            let given = if is_last { arguments.len() + usize::from(handed.is_some()) } else { 0 };
+            if let Some(method) = Method::find(&item.value, name, self.options) {
+                return self.look_up(dot, name, &method, arguments, handed.filter(|_| is_last));
+            }
             item = self.field(&item, name, is_last && has_arguments, given)?;
         }
         Ok(item)
+    }
+
+    /// Calls a method with its one argument.
+    fn look_up(
+        &mut self,
+        dot: &Item,
+        name: &str,
+        method: &Method<'_>,
+        arguments: &'a [Operand],
+        handed: Final,
+    ) -> Result<Item, String> {
+        let wanted = match (arguments, handed) {
+            ([], Some(handed)) => self.fitting(handed, Some(Parameter::Text))?,
+            ([argument], None) => self.argument(dot, argument, Some(Parameter::Text))?,
+            (arguments, handed) => {
+                let given = arguments.len() + usize::from(handed.is_some());
+                return self.fail(format!("wrong number of args for {name}: want 1 got {given}"));
+            }
+        };
+        Ok(Item::from(method.of(wanted.value.as_bytes().unwrap_or_default())))
     }
 
     fn variable(&self, name: &str) -> Result<Item, String> {
@@ -321,7 +346,7 @@ impl<'a> Evaluator<'a> {
             (Term::Nil, Some(Parameter::Any)) => Ok(Item { value: Value::Nil, is_boxed: true }),
             (Term::Nil, _) => Ok(Item::from(Value::Nil)),
             (Term::Field(_) | Term::Variable(_) | Term::Chain(..), _) => {
-                let item = self.fields(dot, operand, false, 0, &None)?;
+                let item = self.fields(dot, operand, &[], false, None)?;
                 self.fitting(item, parameter)
             }
             (Term::Pipe(pipe), _) => {
@@ -360,6 +385,37 @@ impl<'a> Evaluator<'a> {
         }
         let got = if matches!(item.value, Value::Nil) { item.type_name() } else { item.value.type_name() };
         self.fail(format!("wrong type for value; expected {parameter}; got {got}"))
+    }
+}
+
+/// A method that takes a name.
+enum Method<'v> {
+    /// Gives one of these, or an empty text.
+    Texts(&'v BTreeMap<String, String>),
+    /// Gives the header of a column of labels (docker `formatter.SubHeaderContext.Label`).
+    LabelHeader,
+}
+
+impl<'v> Method<'v> {
+    fn find(receiver: &'v Value, name: &str, options: Options) -> Option<Self> {
+        match receiver {
+            Value::Struct(structure) => {
+                structure.lookup.as_ref().filter(|lookup| lookup.name == name).map(|lookup| Self::Texts(&lookup.texts))
+            }
+            Value::Map(_) if options.is_header && name == "Label" => Some(Self::LabelHeader),
+            _ => None,
+        }
+    }
+
+    fn of(&self, name: &[u8]) -> Value {
+        match self {
+            Self::Texts(texts) => Value::from(texts.get(&*String::from_utf8_lossy(name)).map_or("", String::as_str)),
+            Self::LabelHeader => {
+                let last = name.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+                let words = last.iter().map(|byte| if matches!(byte, b'-' | b'_') { b' ' } else { *byte });
+                Value::from(words.collect::<Vec<u8>>())
+            }
+        }
     }
 }
 

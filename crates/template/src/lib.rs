@@ -20,7 +20,8 @@ mod quote;
 mod tree;
 mod value;
 
-pub use value::{Field, List, Map, Opaque, Struct, Type, Value};
+pub use quote::quoted;
+pub use value::{Field, List, Lookup, Map, Opaque, Struct, Type, Value};
 
 /// A parsed template.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ pub(crate) fn characters(bytes: &[u8]) -> impl Iterator<Item = (Option<char>, &[
 }
 
 /// A Go string literal in double quotes.
-pub(crate) fn quoted(bytes: &[u8]) -> String {
+pub fn quoted(bytes: &[u8]) -> String {
     literal(bytes, '"', false)
 }
 

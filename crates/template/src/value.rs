@@ -75,6 +75,17 @@ pub struct Struct {
     pub has_methods: bool,
     /// The values.
     pub fields: Vec<Field>,
+    /// A method that takes the name of a value and gives that value.
+    pub lookup: Option<Lookup>,
+}
+
+/// A method of a [`Struct`] that gives one of several texts, as docker's `.Label "name"` does.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The method's name.
+    pub name: &'static str,
+    /// The texts by their names; any other name gives an empty one.
+    pub texts: BTreeMap<String, String>,
 }
 
 /// A named value of a [`Struct`].
@@ -173,18 +184,23 @@ impl Value {
 
     /// A struct.
     pub fn structure(name: &'static str, fields: Vec<Field>) -> Self {
-        Value::Struct(Rc::new(Struct { name, is_pointer: false, has_methods: false, fields }))
+        Value::Struct(Rc::new(Struct { name, is_pointer: false, has_methods: false, fields, lookup: None }))
     }
 
     /// A pointer to a struct.
     pub fn pointer(name: &'static str, fields: Vec<Field>) -> Self {
-        Value::Struct(Rc::new(Struct { name, is_pointer: true, has_methods: false, fields }))
+        Value::Struct(Rc::new(Struct { name, is_pointer: true, has_methods: false, fields, lookup: None }))
     }
 
     /// A pointer to a struct whose values are results of methods: what docker's lists run their templates over.
     pub fn context(name: &'static str, values: Vec<(&'static str, Value)>) -> Self {
+        Self::context_with(name, values, None)
+    }
+
+    /// As [`Value::context`], with a method that takes an argument.
+    pub fn context_with(name: &'static str, values: Vec<(&'static str, Value)>, lookup: Option<Lookup>) -> Self {
         let fields = values.into_iter().map(|(name, value)| Field::new(name, value)).collect();
-        Value::Struct(Rc::new(Struct { name, is_pointer: true, has_methods: true, fields }))
+        Value::Struct(Rc::new(Struct { name, is_pointer: true, has_methods: true, fields, lookup }))
     }
 
     /// `struct{}{}`, what sets keep in maps.
