@@ -6,7 +6,7 @@ use std::fs::File;
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::erofs::{FileType, Inode, Keep, Union, UnionNode, Visit};
 use dhow_spec::Digest;
-use dhow_store::{OpenLayer, Store};
+use dhow_store::{ContainerRecord, OpenLayer, Store};
 
 use crate::content_error::explain;
 use crate::context::Context;
@@ -73,6 +73,16 @@ impl RootFs {
         let store = context.store()?;
         let id = context.find(image)?.image_id;
         let layers = store.unpack(&id).map_err(|error| explain(image, error))?;
+        Ok(Self { union: dhow_store::union(&layers), id, looked_into: None })
+    }
+
+    /// The image that a container was made from, also one that was removed by force since.
+    ///
+    /// # Errors
+    /// As [`RootFs::open`].
+    pub(crate) fn of_container(context: &Context, record: &ContainerRecord) -> Result<Self> {
+        let (store, id) = (context.store()?, record.image_id.clone());
+        let layers = store.unpack(&id).map_err(|error| explain(id.as_str(), error))?;
         Ok(Self { union: dhow_store::union(&layers), id, looked_into: None })
     }
 

@@ -21,12 +21,26 @@ use crate::find::digest_at;
 use crate::recover;
 use crate::room;
 use crate::store::{Store, from_row};
+use crate::update::USES;
 use crate::wait::LOCK_PATIENCE;
 
-/// Everything that is reached from a kept target or from a pin.
-pub(crate) const LIVE: &str = "WITH RECURSIVE live (digest) AS ( \
-    SELECT digest FROM target UNION SELECT digest FROM lease_pin \
-    UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest )";
+/// The manifests of images that containers use. No target needs to have them: containers keep an image that was removed by force.
+pub(crate) fn held() -> String {
+    format!(
+        "SELECT manifest.digest FROM {USES} AS uses CROSS JOIN image ON image.id = uses.image_id \
+         CROSS JOIN manifest ON manifest.image = image.number"
+    )
+}
+
+/// Everything that is reached from a kept target, from a container or from a pin.
+pub(crate) fn live() -> String {
+    format!(
+        "WITH RECURSIVE live (digest) AS ( \
+         SELECT digest FROM target UNION SELECT digest FROM lease_pin UNION {} \
+         UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest )",
+        held()
+    )
+}
 
 /// What a collection took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -189,7 +203,8 @@ fn drop_rows(transaction: &Transaction<'_>, garbage: &Garbage) -> Step<()> {
 fn garbage(store: &Store, transaction: &Transaction<'_>) -> Step<Garbage> {
     transaction.execute_batch(&format!(
         "DROP TABLE IF EXISTS temp.live; CREATE TEMP TABLE live (digest TEXT PRIMARY KEY) WITHOUT ROWID; \
-         INSERT INTO temp.live {LIVE} SELECT digest FROM live"
+         INSERT INTO temp.live {} SELECT digest FROM live",
+        live()
     ))?;
     let sql = "SELECT digest, size FROM blob WHERE digest NOT IN (SELECT digest FROM temp.live)";
     let mut select = transaction.prepare(sql)?;

@@ -53,6 +53,20 @@ impl Store {
         self.read_rows(|connection| find(connection, &self.inner.shown, text))
     }
 
+    /// The image that a container uses, also one that was removed by force since, which nothing else finds.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is not here.
+    pub fn find_used(&self, image_id: &Digest) -> Result<Found> {
+        self.read_rows(|connection| {
+            if let Some(found) = by_id(connection, &self.inner.shown, image_id)? {
+                return Ok(found);
+            }
+            let manifest = newest_manifest(connection, image_id)?.ok_or_else(|| no_such_image(image_id.as_str()))?;
+            Ok(by_manifest(image_id, manifest))
+        })
+    }
+
     /// The image that is shown for a manifest or index that is kept.
     ///
     /// # Errors
@@ -187,7 +201,8 @@ fn whole_digest(text: &str) -> Option<Digest> {
 fn kept_descriptor(connection: &Connection, digest: &Digest) -> Step<Option<Descriptor>> {
     match target_descriptor(connection, digest)? {
         Some(target) => Ok(Some(target)),
-        None => manifest_descriptor(connection, digest),
+        None if lookup::is_in_target(connection, digest)? => manifest_descriptor(connection, digest),
+        None => Ok(None),
     }
 }
 
@@ -203,30 +218,38 @@ fn by_target(connection: &Connection, matcher: &Matcher, digest: &Digest) -> Ste
 
 /// By the whole ID of an image.
 fn by_id(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Found>> {
-    let found =
-        |target, manifest| Found { image_id: id.clone(), target, manifest, reference: None, matched_by: MatchedBy::Id };
-    for target in lookup::targets_with(connection, id)? {
+    let targets = lookup::targets_with(connection, id)?;
+    if targets.is_empty() {
+        // A container may use it still.
+        return Ok(None);
+    }
+    for target in targets {
         let members = members(connection, &target.digest)?;
         if let Some(member) = shown(&members, matcher)
             && member.image_id == *id
             && let Some(manifest) = manifest_descriptor(connection, &member.manifest)?
         {
-            return Ok(Some(found(target, manifest)));
+            return Ok(Some(Found { target, ..by_manifest(id, manifest) }));
         }
     }
-    Ok(newest_manifest(connection, id)?.map(|manifest| found(manifest.clone(), manifest)))
+    Ok(newest_manifest(connection, id)?.map(|manifest| by_manifest(id, manifest)))
+}
+
+fn by_manifest(id: &Digest, manifest: Descriptor) -> Found {
+    let target = manifest.clone();
+    Found { image_id: id.clone(), target, manifest, reference: None, matched_by: MatchedBy::Id }
 }
 
 /// By the beginning of an ID; when no image ID begins so, of the digest of a manifest or index.
 fn by_prefix(connection: &Connection, matcher: &Matcher, text: &str) -> Step<Option<Found>> {
-    let ids = lookup::starting_with(connection, "image", "id", text)?;
+    let ids = lookup::starting_with(connection, lookup::IMAGES, "id", text)?;
     match ids.as_slice() {
         [id] => return by_id(connection, matcher, id),
         [] => {}
         several => return Err(ambiguous(text, several).into()),
     }
     let mut digests = lookup::starting_with(connection, "target", "digest", text)?;
-    digests.extend(lookup::starting_with(connection, "manifest", "digest", text)?);
+    digests.extend(lookup::starting_with(connection, lookup::MANIFESTS, "digest", text)?);
     let mut found: Vec<Found> = Vec::new();
     for digest in digests {
         if let Some(other) = by_target(connection, matcher, &digest)?

@@ -232,3 +232,26 @@ fn prunes_go_on_where_something_cannot_be_removed() {
         scene.must(&["run", "--rm", "box", "true"]);
     }
 }
+
+/// As with docker: what a container stands on is not anybody else's to take away.
+#[test]
+fn a_container_outlives_its_image() {
+    let Some(scene) = scene() else { return };
+    assert_eq!(scene.dhow(&["run", "--name", "work", "box", "sh", "-c", "echo made > /made"]).code, 0);
+    let id = scene.must(&["inspect", "-f", "{{.Image}}", "work"]);
+    let removed = scene.must(&["rmi", "-f", "box"]);
+    assert_eq!(removed.lines().count(), 2, "{removed}");
+    assert_eq!(scene.must(&["images", "-aq"]), "");
+    assert_eq!(scene.must(&["ps", "-a", "--no-trunc", "--format", "{{.Image}}"]), id);
+    scene.must(&["image", "prune", "-af"]);
+    assert_eq!(scene.must(&["diff", "work"]), "A /made\n");
+    assert_eq!(scene.must(&["start", "-a", "work"]), "");
+    scene.must(&["cp", "work:/bin/sh", "sh"]);
+    scene.must(&["export", "-o", "whole.tar", "work"]);
+    scene.must(&["commit", "work", "again"]);
+    assert_eq!(scene.must(&["run", "--rm", "again", "cat", "/made"]), "made\n");
+    scene.must(&["rmi", "again"]);
+    scene.must(&["rm", "work"]);
+    assert_eq!(fs::read_dir(scene.path("store/blobs/sha256")).expect("a directory").count(), 0);
+    scene.must(&["system", "check"]);
+}

@@ -180,7 +180,7 @@ struct Base {
 impl Base {
     /// Reads it; its layers are those of `family`, if one is wanted.
     fn read(store: &Store, record: &Record, family: Option<Family>) -> Result<Self> {
-        let found = store.find(record.image_id.as_str())?;
+        let found = store.find_used(&record.image_id)?;
         let document = store.document(&found.manifest.digest)?;
         let manifest = document.document().as_manifest().ok_or_else(|| {
             Error::new(Kind::Corrupt, format!("{} is no manifest of an image", found.manifest.digest))

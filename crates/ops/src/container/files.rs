@@ -39,7 +39,7 @@ pub fn changes(context: &Context, record: &Record) -> Result<Vec<(Change, Vec<u8
         Dir::open(&path).map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))
     };
     let (upper, stubs) = (open("upper")?, open("stubs")?);
-    let image = RootFs::open(context, record.image_id.as_str())?;
+    let image = RootFs::of_container(context, record)?;
     let mut changes = Vec::new();
     walk(&image, Some(&stubs), &upper, b"", &mut changes)?;
     changes.sort_by(|a, b| a.1.cmp(&b.1));

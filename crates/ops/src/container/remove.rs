@@ -79,7 +79,7 @@ fn end(store: &Store, id: &str, name: &str) -> Result<Option<FileLock>> {
 /// Takes a container away whose lock is held: first its record, so that nothing half removed is ever listed.
 pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> {
     end_mount(store, id)?;
-    let volumes = store.update(|update| {
+    let (volumes, documents) = store.update(|update| {
         let volumes = if with_volumes { update.volumes_of(id)? } else { Vec::new() };
         update.remove_container(id)?;
         let left = update.volumes()?;
@@ -91,8 +91,13 @@ pub(crate) fn forget(store: &Store, id: &str, with_volumes: bool) -> Result<()> 
                 gone.push(name);
             }
         }
-        Ok(gone)
+        Ok((gone, update.removed().to_vec()))
     })?;
+    if !documents.is_empty()
+        && let Err(error) = store.collect_below(&documents)
+    {
+        tracing::warn!(%error, "the image that only this container used stays for the next collection");
+    }
     for name in volumes {
         discard(&root(store, "volumes")?.join(name))?;
     }

@@ -37,8 +37,10 @@ const RULES: [(ProblemCode, &str); 6] = [
     ),
     (
         ProblemCode::ImageOrphaned,
+        // Containers keep an image that was removed by force.
         "SELECT id, 'image ' || id || ' belongs to no target' FROM image \
-         WHERE number NOT IN (SELECT image FROM target_member)",
+         WHERE number NOT IN (SELECT image FROM target_member) AND id NOT IN (SELECT image_id FROM container) \
+         AND NOT EXISTS (SELECT 1 FROM container WHERE instr(configuration, id) > 0)",
     ),
 ];
 

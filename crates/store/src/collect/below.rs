@@ -3,6 +3,7 @@
 use dhow_spec::Digest;
 use rusqlite::Transaction;
 
+use super::held;
 use crate::db::Step;
 use crate::find::digest_at;
 use crate::store::from_row;
@@ -10,13 +11,18 @@ use crate::store::from_row;
 /// What of the documents below `roots` is still needed: the suspects that something else needs, and what they need.
 ///
 /// A document that is no suspect counts as needed, whatever it is: if it is garbage too, a whole collection takes both.
-const GARBAGE: &str = "WITH RECURSIVE needed (digest) AS ( \
-    SELECT digest FROM temp.suspect WHERE digest IN (SELECT digest FROM target) \
-        OR digest IN (SELECT digest FROM lease_pin) \
-        OR EXISTS (SELECT 1 FROM edge WHERE child = suspect.digest AND parent NOT IN (SELECT digest FROM temp.suspect)) \
-    UNION SELECT child FROM edge JOIN needed ON edge.parent = needed.digest ) \
-    SELECT digest, size FROM blob \
-    WHERE digest IN (SELECT digest FROM temp.suspect) AND digest NOT IN (SELECT digest FROM needed)";
+fn question() -> String {
+    format!(
+        "WITH RECURSIVE needed (digest) AS ( \
+         SELECT digest FROM temp.suspect WHERE digest IN (SELECT digest FROM target) \
+             OR digest IN (SELECT digest FROM lease_pin) OR digest IN ({}) \
+             OR EXISTS (SELECT 1 FROM edge WHERE child = suspect.digest AND parent NOT IN (SELECT digest FROM temp.suspect)) \
+         UNION SELECT child FROM edge JOIN needed ON edge.parent = needed.digest ) \
+         SELECT digest, size FROM blob \
+         WHERE digest IN (SELECT digest FROM temp.suspect) AND digest NOT IN (SELECT digest FROM needed)",
+        held()
+    )
+}
 
 /// The documents among `roots` that nothing needs, and everything that only they needed, with its length in bytes.
 pub(super) fn garbage(transaction: &Transaction<'_>, roots: &[Digest]) -> Step<Vec<(Digest, u64)>> {
@@ -31,7 +37,7 @@ pub(super) fn garbage(transaction: &Transaction<'_>, roots: &[Digest]) -> Step<V
     for root in roots {
         insert.execute([root.as_str()])?;
     }
-    let mut select = transaction.prepare(GARBAGE)?;
+    let mut select = transaction.prepare(&question())?;
     let mut rows = select.query([])?;
     let mut garbage = Vec::new();
     while let Some(row) = rows.next()? {

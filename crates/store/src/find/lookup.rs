@@ -143,6 +143,20 @@ pub(super) fn targets_with(connection: &Connection, image_id: &Digest) -> Step<V
     Ok(targets)
 }
 
+/// Images that a target has: others are there for containers alone.
+pub(super) const IMAGES: &str =
+    "(SELECT id FROM image WHERE EXISTS (SELECT 1 FROM target_member WHERE image = number))";
+
+/// Manifests that a target has.
+pub(super) const MANIFESTS: &str =
+    "(SELECT digest FROM manifest WHERE EXISTS (SELECT 1 FROM target_member WHERE target_member.manifest = digest))";
+
+/// Whether a target has a manifest.
+pub(super) fn is_in_target(connection: &Connection, manifest: &Digest) -> Step<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM target_member WHERE manifest = ?1)";
+    Ok(connection.prepare_cached(sql)?.query_row([manifest.as_str()], |row| row.get(0))?)
+}
+
 /// At most a handful of digests in a column that begin with a text such as `sha256:43c4` or `43c4`.
 pub(super) fn starting_with(connection: &Connection, table: &str, column: &str, text: &str) -> Step<Vec<Digest>> {
     let prefixes = match text.split_once(':') {

@@ -7,6 +7,7 @@ use dhow_spec::Digest;
 use rusqlite::{Connection, Transaction};
 
 use super::Update;
+use super::delete::delete_unheld;
 use crate::db::{Failure, Step};
 use crate::find;
 use crate::images;
@@ -79,7 +80,7 @@ impl Container {
 pub struct ContainerRecord {
     /// Its ID, name and state.
     pub container: Container,
-    /// The image it was made from. Forced removal may have taken it away.
+    /// The image it was made from. Forced removal may have taken it from everybody else ([`Store::find_used`]).
     pub image_id: Digest,
     /// When it was made, in nanoseconds since 1970.
     pub created: i64,
@@ -153,6 +154,17 @@ impl Uses {
         let images = serde_json::Value::from_iter(by_image.keys().map(Digest::as_str)).to_string();
         Ok(Self { by_image, images })
     }
+}
+
+/// The images that a container uses.
+fn used_by(connection: &Connection, container: &str) -> Step<Vec<Digest>> {
+    let mut select = connection.prepare_cached(&format!("SELECT image_id FROM {USES} WHERE container = ?1"))?;
+    let mut rows = select.query([container])?;
+    let mut used = Vec::new();
+    while let Some(row) = rows.next()? {
+        used.push(find::digest_at(row, 0)?);
+    }
+    Ok(used)
 }
 
 fn list(connection: &Connection) -> Step<Vec<ContainerRecord>> {
@@ -313,14 +325,19 @@ impl Update<'_> {
         })
     }
 
-    /// Forgets a container and that it used volumes. Returns whether there was one.
+    /// Forgets a container, that it used volumes, and the images that were there for it alone: those [removed](Update::removed) then are
+    /// to be collected. Returns whether there was one.
     ///
     /// # Errors
     /// Those of the database.
     pub fn remove_container(&mut self, id: &str) -> Result<bool> {
-        self.change_containers(|transaction| {
+        let (was_there, documents) = self.change_containers(|transaction| {
+            let used = used_by(transaction, id)?;
             transaction.prepare_cached("DELETE FROM container_volume WHERE container = ?1")?.execute([id])?;
-            Ok(transaction.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id])? > 0)
-        })
+            let removed = transaction.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id])?;
+            Ok((removed > 0, delete_unheld(transaction, &used)?))
+        })?;
+        self.removed.extend(documents);
+        Ok(was_there)
     }
 }

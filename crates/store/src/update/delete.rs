@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Digest, Reference, Repository};
-use rusqlite::Transaction;
+use rusqlite::{OptionalExtension, Transaction};
 
+use super::containers::USES;
 use super::{Update, Uses};
 use crate::db::Step;
 use crate::find::digest_at;
@@ -60,7 +61,8 @@ impl Update<'_> {
         self.delete_used_image(image_id)
     }
 
-    /// As [`Update::delete_image`], also when containers use the image that do not run.
+    /// As [`Update::delete_image`], also when containers use the image that do not run. They keep it, unseen by anybody else, until the
+    /// last of them is removed.
     ///
     /// # Errors
     /// [`Kind::Conflict`] when a tag still shows the image or a container runs that uses it.
@@ -132,7 +134,7 @@ impl Update<'_> {
             let bytes: u64 = unpacked.map(|(_, size)| size).sum();
             let sql = format!(
                 "{} SELECT coalesce(sum(size), 0) FROM blob WHERE digest NOT IN (SELECT digest FROM live)",
-                crate::collect::LIVE
+                crate::collect::live()
             );
             Ok(bytes + from_row(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0))?))
         })
@@ -144,6 +146,29 @@ fn in_use(image_id: &Digest, how: &str, state: &str, container: &str) -> Error {
     let message =
         format!("conflict: unable to delete {short} ({how}) - image is being used by {state} container {container}");
     Error::new(Kind::Conflict, message)
+}
+
+/// Deletes those of some images that no target has and no container uses any more. Returns their manifests.
+pub(super) fn delete_unheld(transaction: &Transaction<'_>, ids: &[Digest]) -> Step<Vec<Digest>> {
+    let mut documents = Vec::new();
+    for id in ids {
+        let sql = format!(
+            "SELECT number FROM image WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM target_member WHERE image = number) \
+             AND NOT EXISTS (SELECT 1 FROM {USES} WHERE image_id = ?1)"
+        );
+        let number =
+            transaction.prepare_cached(&sql)?.query_row([id.as_str()], |row| row.get::<_, i64>(0)).optional()?;
+        let Some(number) = number else { continue };
+        documents.extend(documents_of(transaction, id)?);
+        for sql in [
+            "DELETE FROM manifest WHERE image = ?1",
+            "DELETE FROM image_layer WHERE image = ?1",
+            "DELETE FROM image WHERE number = ?1",
+        ] {
+            transaction.prepare_cached(sql)?.execute([number])?;
+        }
+    }
+    Ok(documents)
 }
 
 /// Digests of the manifests of an image and of the targets that it is in.
@@ -183,6 +208,9 @@ fn delete(transaction: &Transaction<'_>, ids: &[&Digest], uses: &Uses) -> Step<V
         doom.execute((id.as_str(), place))?;
     }
     delete_targets(transaction, uses)?;
+    let sql =
+        "DELETE FROM doomed WHERE image IN (SELECT number FROM json_each(?1) CROSS JOIN image ON image.id = value)";
+    transaction.prepare_cached(sql)?.execute([&uses.images])?;
     for sql in [
         // A manifest that another target still has, and an image that another target still shows, stay.
         "DELETE FROM manifest WHERE image IN (SELECT image FROM doomed) AND NOT EXISTS \

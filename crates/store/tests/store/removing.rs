@@ -131,11 +131,11 @@ fn stopped_containers_give_way_to_force_and_running_ones_do_not() {
         })
     };
     assert_eq!(delete(ContainerState::Paused).unwrap_err().kind(), Kind::Conflict);
-    assert!(!delete(ContainerState::Exited).unwrap().is_empty());
+    assert_eq!(delete(ContainerState::Exited).unwrap(), [], "the container keeps its layers");
     assert!(store.images().unwrap().is_empty());
     assert_eq!(store.containers().unwrap()[0].image_id, id);
     store.collect().unwrap();
-    assert_sound(&store, "a container without its image");
+    assert_sound(&store, "an image for a container alone");
 }
 
 /// An image that is mounted in a container is used as one that a container was made from.

@@ -58,3 +58,58 @@ fn a_transaction_sees_its_own_changes_of_containers() {
         })
         .unwrap();
 }
+
+/// As with docker, whose containers keep the layers that they stand on.
+#[test]
+fn an_image_that_is_removed_by_force_stays_for_its_containers_alone() {
+    let directory = scratch();
+    let store = open(&directory);
+    Remote::small("base").pull(&store, &["base"]).unwrap();
+    let found = store.find("base").unwrap();
+    let (id, layers) = (found.image_id.clone(), store.layers(&found.image_id).unwrap());
+    let container = |letters: &str| Container { id: letters.repeat(32), name: None, state: ContainerState::Exited };
+    let (maker, mounter) = (container("aa"), container("bb"));
+    let removed = store.update(|update| {
+        update.put_container(&maker, &id)?;
+        update.put_container(&mounter, &id)?;
+        update.configure_container(&mounter.id, &format!(r#"{{"MountedImages":["{id}"]}}"#))?;
+        update.untag(&reference("base"))?;
+        assert_eq!(update.delete_used_image(&id)?, [], "no layer is free");
+        Ok(update.removed().to_vec())
+    });
+    store.collect_below(&removed.unwrap()).unwrap();
+    store.collect().unwrap();
+
+    let manifest = &found.manifest.digest;
+    for text in ["base", id.as_str(), &id.hex()[..12], manifest.as_str(), &manifest.hex()[..12]] {
+        assert!(store.find(text).is_err(), "{text}");
+    }
+    assert_eq!(store.images().unwrap(), []);
+    assert_eq!(store.find_used(&id).unwrap().manifest, found.manifest);
+    assert_eq!(store.layers(&id).unwrap(), layers);
+    store.config(&id).unwrap();
+    assert!(store.unpack(&id).is_ok(), "its layers are whole");
+    assert_sound(&store, "kept for containers");
+
+    // It comes back under a name, and goes again.
+    Remote::small("base").pull(&store, &["base"]).unwrap();
+    assert_eq!(store.find("base").unwrap().image_id, id);
+    store
+        .update(|update| {
+            update.untag(&reference("base"))?;
+            update.delete_used_image(&id).map(drop)
+        })
+        .unwrap();
+    let gone = |one: &Container| {
+        let documents = store.update(|update| {
+            update.remove_container(&one.id)?;
+            Ok(update.removed().to_vec())
+        });
+        store.collect_below(&documents.unwrap()).unwrap();
+        store.find_used(&id).is_err()
+    };
+    assert!(!gone(&maker), "another container has it mounted");
+    assert!(gone(&mounter));
+    assert_eq!(store.collect().unwrap().blobs, 0, "nothing of it was left");
+    assert_sound(&store, "kept for containers");
+}
