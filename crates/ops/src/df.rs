@@ -78,6 +78,14 @@ impl Configuration {
     pub fn parse(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
+
+    /// As [`Configuration::parse`], without the image's name when that stands for another one by now (moby
+    /// `Daemon.refreshImage`).
+    pub fn now(store: &Store, record: &ContainerRecord) -> Self {
+        let read = Self::parse(&record.configuration);
+        let still = store.find(&read.image).is_ok_and(|found| found.image_id == record.image_id);
+        Self { image: if still { read.image } else { String::new() }, ..read }
+    }
 }
 
 /// What counts as reclaimable of images.
@@ -116,7 +124,7 @@ pub fn usage(context: &Context) -> Result<Usage> {
     let (images, layers_size) = images(store)?;
     let container = |record: ContainerRecord| ContainerUse {
         size: store.directory_use("containers", &record.container.id),
-        configuration: Configuration::parse(&record.configuration),
+        configuration: Configuration::now(store, &record),
         record,
     };
     let volume = |volume: Volume| VolumeUse {

@@ -5,12 +5,28 @@ use dhow_registry::{AuthFile, Dialect};
 
 use crate::context::Context;
 
-/// The format that `images` has unless it is told another: `imagesFormat`.
+/// A list whose format `config.json` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// `images`: `imagesFormat`.
+    Images,
+    /// `ps`: `psFormat`.
+    Containers,
+    /// `volume ls`: `volumesFormat`.
+    Volumes,
+}
+
+/// The format that a list has unless it is told another.
 ///
 /// A configuration that cannot be read has none: a list needs no credentials, so that it does not fail for it.
-pub fn images_format(context: &Context) -> Option<String> {
+pub fn list_format(context: &Context, listing: Listing) -> Option<String> {
+    let member = match listing {
+        Listing::Images => "imagesFormat",
+        Listing::Containers => "psFormat",
+        Listing::Volumes => "volumesFormat",
+    };
     match AuthFile::load(&context.settings().credentials.docker_config, Dialect::Docker) {
-        Ok(config) => config.text("imagesFormat").map(str::to_owned),
+        Ok(config) => config.text(member).map(str::to_owned),
         Err(error) => {
             tracing::warn!("{error}");
             None

@@ -69,7 +69,7 @@ fn one_by_one() {
     assert!(!text.contains("zzz/other"), "only the first tag is shown");
     assert!(text.contains("\n\nContainers space usage:\n\nCONTAINER ID   IMAGE         COMMAND                  LOCAL VOLUMES   SIZE      CREATED"), "{text}");
     assert!(
-        text.contains("\ncdcdcdcdcdcd   alpine:3.20   \"/bin/sh -c sleep in…\"   0               0B        "),
+        text.contains("\ncdcdcdcdcdcd   alpine:3.20   \"/bin/sh -c 'sleep i…\"   0               0B        "),
         "{text}"
     );
     assert!(

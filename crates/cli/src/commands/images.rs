@@ -5,7 +5,8 @@ mod view;
 mod wholes;
 
 use clap::Args;
-use dhow_ops::{Context, images, settings};
+use dhow_ops::settings::{self, Listing};
+use dhow_ops::{Context, images};
 
 use super::filters;
 use crate::errors::{Failure, Outcome};
@@ -144,7 +145,7 @@ impl Images {
     /// What `--format` says, or else `imagesFormat` of the configuration, which IDs alone have no use for.
     fn format(&self, context: &Context) -> ListFormat {
         let configured = match self.format.as_str() {
-            "" if !self.quiet => settings::images_format(context),
+            "" if !self.quiet => settings::list_format(context, Listing::Images),
             _ => None,
         };
         match ListFormat::parse(configured.as_deref().unwrap_or(&self.format), true) {

@@ -6,6 +6,8 @@ use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{self, VolumeDetails};
+use dhow_ops::filter::NamePattern;
+use dhow_ops::settings::{self, Listing};
 use dhow_template::{Options, Template, Value};
 use serde_json::json;
 
@@ -161,6 +163,9 @@ pub(crate) struct List {
     operands: Vec<String>,
 }
 
+/// Docker's `raw`: a paragraph for each volume.
+const RAW: &str = "name: {{.Name}}\ndriver: {{.Driver}}\n";
+
 const COLUMNS: Columns = Columns {
     type_name: "formatter.volumeContext",
     headers: &[
@@ -189,14 +194,19 @@ impl Verb for List {
             volumes.iter().for_each(|volume| session.console.line(&volume.volume.name));
             return Ok(());
         }
-        let rows: Vec<BTreeMap<&'static str, String>> = volumes.iter().map(row).collect();
-        session.console.text(match ListFormat::parse(&self.format, false) {
-            ListFormat::Json => encode::lines(&rows).map_err(Failure::Client)?,
-            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
-            ListFormat::Table | ListFormat::Raw => {
+        let format = match self.format.as_str() {
+            "" => settings::list_format(&session.local_context()?, Listing::Volumes).unwrap_or_default(),
+            given => given.to_owned(),
+        };
+        let rows = volumes.iter().map(|volume| (row(volume), volume.labels.clone()));
+        session.console.text(match ListFormat::parse(&format, true) {
+            ListFormat::Json => encode::lines(volumes.iter().map(row)).map_err(Failure::Client)?,
+            ListFormat::Raw => list::render_labelled(COLUMNS, RAW, false, rows)?,
+            ListFormat::Template(template) => list::render_labelled(COLUMNS, &template, false, rows)?,
+            ListFormat::TableTemplate(template) => list::render_labelled(COLUMNS, &template, true, rows)?,
+            ListFormat::Table => {
                 let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
-                rows.iter().for_each(|row| table.row([&row["Driver"], &row["Name"]]));
+                volumes.iter().map(row).for_each(|row| table.row([&row["Driver"], &row["Name"]]));
                 table.render()
             }
         });
@@ -209,27 +219,34 @@ impl List {
     fn chosen(&self, session: &Session<'_>) -> Outcome<Vec<VolumeDetails>> {
         let mut volumes = container::volumes(&session.local_context()?)?;
         volumes.retain(|_| !self.cluster);
-        for (name, value) in filters::given(&self.filter) {
-            match name.as_str() {
-                "name" => volumes.retain(|volume| volume.volume.name.contains(&value)),
-                "driver" => volumes.retain(|_| value == LOCAL),
-                "dangling" => {
-                    let wanted = match value.as_str() {
-                        "1" | "true" => true,
-                        "0" | "false" => false,
-                        _ => {
-                            let message = format!("invalid filter 'dangling=[{value}]'");
-                            return Err(Error::new(Kind::Invalid, message).into());
-                        }
-                    };
-                    volumes.retain(|volume| (volume.volume.links == 0) == wanted);
-                }
-                "label" => volumes.retain(|volume| filters::has_label(&volume.labels, &value)),
-                _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
-            }
+        let terms = filters::given(&self.filter);
+        for (name, values) in filters::by_name(&terms) {
+            // Of several values of one name, any will do; labels must all be there (moby `volume/service/convert.go`).
+            let fits = |volume: &VolumeDetails, value: &str| match name {
+                "name" => NamePattern::parse(value).fits(&volume.volume.name),
+                "dangling" => (volume.volume.links == 0) == matches!(value, "1" | "true"),
+                "label" => filters::has_label(&volume.labels, value),
+                _ => value == LOCAL,
+            };
+            check_filter(name, &values)?;
+            volumes.retain(|volume| match name {
+                "label" => values.iter().all(|value| fits(volume, value)),
+                _ => values.iter().any(|value| fits(volume, value)),
+            });
         }
         Ok(volumes)
     }
+}
+
+fn check_filter(name: &str, values: &[&str]) -> Outcome {
+    let is_truth = |value: &&str| matches!(*value, "1" | "true" | "0" | "false");
+    let message = match (name, values) {
+        ("dangling", [value]) if is_truth(value) => return Ok(()),
+        ("dangling", values) => format!("invalid filter 'dangling=[{}]'", values.join(" ")),
+        ("name" | "driver" | "label", _) => return Ok(()),
+        _ => format!("invalid filter '{name}'"),
+    };
+    Err(Error::new(Kind::Invalid, message).into())
 }
 
 fn row(volume: &VolumeDetails) -> BTreeMap<&'static str, String> {

@@ -1,6 +1,8 @@
 //! Lists through templates.
 
-use dhow_template::{Options, Template, Type, Value};
+use std::collections::BTreeMap;
+
+use dhow_template::{Lookup, Options, Template, Type, Value};
 
 use super::table;
 use crate::errors::{Failure, Outcome};
@@ -32,11 +34,38 @@ pub(crate) fn render<R>(
 where
     R: IntoIterator<Item = (&'static str, String)>,
 {
+    write(columns, template, has_header, rows.into_iter().map(|row| Value::context(columns.type_name, values(row))))
+}
+
+/// As [`render`], of what has labels: `.Label "name"` is one of them.
+///
+/// # Errors
+/// As there.
+pub(crate) fn render_labelled<R, V>(
+    columns: Columns,
+    template: &str,
+    has_header: bool,
+    rows: impl IntoIterator<Item = (R, BTreeMap<String, String>)>,
+) -> Outcome<String>
+where
+    R: IntoIterator<Item = (&'static str, V)>,
+    V: Into<Value>,
+{
+    let rows = rows.into_iter().map(|(row, labels)| {
+        let label = Lookup { name: "Label", texts: labels };
+        Value::context_with(columns.type_name, values(row), Some(label))
+    });
+    write(columns, template, has_header, rows)
+}
+
+fn values<V: Into<Value>>(row: impl IntoIterator<Item = (&'static str, V)>) -> Vec<(&'static str, Value)> {
+    row.into_iter().map(|(name, value)| (name, value.into())).collect()
+}
+
+fn write(columns: Columns, template: &str, has_header: bool, rows: impl Iterator<Item = Value>) -> Outcome<String> {
     let parsed = Template::parse(template).map_err(|error| failure(&error))?;
     let mut body = Vec::new();
     for row in rows {
-        let values = row.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
-        let row = Value::context(columns.type_name, values);
         parsed.execute(&row, Options::default(), &mut body).map_err(|error| failure(&error))?;
         body.push(b'\n');
     }
@@ -119,6 +148,28 @@ THING ID:NAME           SIZE
         assert_eq!(rendered("{{.ID}}:{{upper .Name}}\t{{.Size}}", true).unwrap(), expected);
         let padded = "THING ID     NAME.\n1            alpine.\n22           a-much-longer-name.\n";
         assert_eq!(rendered("{{truncate .ID 2}}\t{{pad .Name 2 0}}.", true).unwrap(), padded);
+    }
+
+    #[test]
+    fn a_label_is_asked_for_by_its_name() {
+        let labels = BTreeMap::from([("com.example.some-role".to_owned(), "web".to_owned())]);
+        let row = || [([("ID", "1".to_owned())], labels.clone())];
+        let shown = |template, has_header| render_labelled(COLUMNS, template, has_header, row());
+        let check = |template, has_header, expected: &str| match shown(template, has_header) {
+            Ok(text) => assert_eq!(text, expected, "{template}"),
+            Err(Failure::Client(message)) => assert_eq!(message, expected, "{template}"),
+            Err(other) => panic!("{other:?}"),
+        };
+        check("{{.ID}}={{.Label \"com.example.some-role\"}}/{{.Label \"none\"}}.", false, "1=web/.\n");
+        check("{{\"com.example.some-role\" | .Label}}", false, "web\n");
+        check("{{.Label \"com.example.some-role\"}}\t{{.ID}}", true, "some role   THING ID\nweb         1\n");
+        let place = "template parsing error: template: :1:2: executing \"\" at <.Label>: ";
+        check("{{.Label}}", false, &format!("{place}wrong number of args for Label: want 1 got 0"));
+        check(
+            "{{.Label 1}}",
+            false,
+            "template parsing error: template: :1:9: executing \"\" at <1>: expected string; found 1",
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod config;
 mod glob;
 mod layout;
+mod named;
 mod podman;
 mod time;
 
@@ -20,6 +21,7 @@ use crate::last_use;
 use crate::naming::Naming;
 
 pub(crate) use config::with_configured;
+pub use named::NamePattern;
 pub use time::parse_past;
 pub(crate) use time::{duration as parse_duration, now};
 

@@ -1,5 +1,6 @@
 //! Verbs about containers.
 
+mod chosen;
 mod commit;
 mod duration;
 mod flags;
@@ -17,13 +18,14 @@ mod resolving;
 mod run;
 mod start;
 
+pub(super) use chosen::{Selection, retain};
 pub(super) use commit::{Commit, subject};
 pub(super) use found::{found, missing, newest};
 pub(super) use inspect::{ContainerInspect, document, inspect, show};
 use machine::machine_keeping_ids;
 pub(super) use machine::{machine, machine_for};
 pub(super) use mount::{Mount, Unmount};
-pub(super) use ps::{List, Selection, retain};
+pub(super) use ps::List;
 pub(super) use refused::Refused;
 pub(super) use remove::{Prune, Remove};
 pub(super) use rename::Rename;

@@ -1,19 +1,20 @@
 //! `ps`: containers.
 
-use clap::Args;
-use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Network, Record, State};
-use dhow_ops::df::{Configuration, ContainerUse};
-use dhow_ops::strconv::parse_int;
-use dhow_ops::{Context, Naming, filter, summary};
+use std::collections::BTreeMap;
 
-use super::super::df::details::{Row, container_row};
-use super::super::filters;
-use crate::errors::{FLAG_ERROR, Failure, Outcome};
+use clap::Args;
+use dhow_ops::container::{self, Record};
+use dhow_ops::df::{Configuration, ContainerUse};
+use dhow_ops::settings::{self, Listing};
+use dhow_ops::{Context, summary};
+use dhow_template::{Lookup, Options, Template, Value};
+
+use super::super::df::details::{Row, container_document, container_row};
+use super::chosen::Selection;
+use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::{ListFormat, ago, json, units};
-use crate::personality::Personality;
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 
@@ -40,6 +41,33 @@ pub(crate) struct List {
 
 const COLUMNS: Columns = Columns { type_name: "formatter.ContainerContext", headers: HEADERS };
 
+/// Docker's `raw`: a paragraph for each container.
+const RAW: &str = "\
+container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{- pad .State 1 0}}
+status: {{- pad .Status 1 0}}
+names: {{.Names}}
+labels: {{- pad .Labels 1 0}}
+ports: {{- pad .Ports 1 0}}
+";
+
+/// The same with `--size`.
+const RAW_WITH_SIZE: &str = "\
+container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{- pad .State 1 0}}
+status: {{- pad .Status 1 0}}
+names: {{.Names}}
+labels: {{- pad .Labels 1 0}}
+ports: {{- pad .Ports 1 0}}
+size: {{.Size}}
+";
+
 const HEADERS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
@@ -55,7 +83,12 @@ const HEADERS: &[(&str, &str)] = &[
     ("Mounts", "MOUNTS"),
     ("Networks", "NETWORKS"),
     ("State", "STATE"),
+    ("Platform", "PLATFORM"),
 ];
+
+/// The platform that an image was chosen for, which docker's engine knows only where containerd keeps its images.
+const NO_PLATFORM: Value =
+    Value::Null { name: "*v1.Platform", fields: &["Architecture", "OS", "OSVersion", "OSFeatures", "Variant"] };
 
 impl Verb for List {
     const ABOUT: &'static str = "List containers";
@@ -68,25 +101,29 @@ impl Verb for List {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
+        let format = self.format(session, &context);
+        check(&format)?;
         let records = self.selection.records(session, &context)?;
-        if self.quiet && self.format.is_empty() {
+        if self.quiet {
             for record in &records {
                 session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
             }
             return Ok(());
         }
-        let format = ListFormat::parse(&self.format, false);
-        let wants_size = self.size || self.format.contains(".Size");
+        let wants_size = self.size || format.contains(".Size");
         let now = ago::now();
-        let rows: Vec<Row> = records.into_iter().map(|record| self.row(&context, record, now, wants_size)).collect();
-        session.console.text(match format {
-            ListFormat::Json => json::lines(&rows).map_err(Failure::Client)?,
-            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows)?,
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows)?,
-            ListFormat::Table | ListFormat::Raw => {
+        let rows = records.into_iter().map(|record| self.row(&context, record, now, wants_size));
+        session.console.text(match ListFormat::parse(&format, true) {
+            ListFormat::Json => json::lines(rows.map(|(row, _)| container_document(row))).map_err(Failure::Client)?,
+            ListFormat::Raw => {
+                list::render_labelled(COLUMNS, if self.size { RAW_WITH_SIZE } else { RAW }, false, rows.map(seen))?
+            }
+            ListFormat::Template(template) => list::render_labelled(COLUMNS, &template, false, rows.map(seen))?,
+            ListFormat::TableTemplate(template) => list::render_labelled(COLUMNS, &template, true, rows.map(seen))?,
+            ListFormat::Table => {
                 let shown = &COLUMNS.headers[..if self.size { 8 } else { 7 }];
                 let mut table = Table::new(&shown.iter().map(|(_, header)| *header).collect::<Vec<_>>());
-                for row in &rows {
+                for (row, _) in rows {
                     table.row(shown.iter().map(|(name, _)| row.get(name).map_or("", String::as_str)));
                 }
                 table.render()
@@ -97,8 +134,23 @@ impl Verb for List {
 }
 
 impl List {
-    fn row(&self, context: &Context, record: Record, now: i128, wants_size: bool) -> Row {
-        let configuration = Configuration::parse(&record.configuration);
+    /// What `--format` says, or else `psFormat` of the configuration.
+    fn format(&self, session: &Session<'_>, context: &Context) -> String {
+        if self.format.is_empty() {
+            return settings::list_format(context, Listing::Containers).unwrap_or_default();
+        }
+        if self.quiet {
+            let warning = "WARNING: Ignoring custom format, because both --format and --quiet are set.";
+            session.console.notice(warning.to_owned());
+        }
+        self.format.clone()
+    }
+
+    fn row(&self, context: &Context, record: Record, now: i128, wants_size: bool) -> (Row, BTreeMap<String, String>) {
+        let configuration = match context.store() {
+            Ok(store) => Configuration::now(store, &record),
+            Err(_) => Configuration::parse(&record.configuration),
+        };
         let shown = wants_size.then(|| {
             let own = container::changed_file_bytes(context, &record.container.id);
             let image = summary::describe(context, record.image_id.as_str()).map_or(0, |image| image.summary.size);
@@ -107,164 +159,36 @@ impl List {
         let used = ContainerUse { record, configuration, size: 0 };
         let mut row = container_row(&used, now, !self.no_trunc);
         row.insert("Size", shown.unwrap_or_else(|| "0B".to_owned()));
-        row
+        (row, used.configuration.labels)
     }
 }
 
-/// The options by which containers are chosen.
-#[derive(Args, Debug)]
-pub(in crate::commands) struct Selection {
-    /// Show all containers, not only those that run
-    #[arg(short, long)]
-    all: bool,
-    /// Show only what fits: "id", "name", "label", "status", "exited", "ancestor", "volume", "before", "since"
-    #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
-    /// Show so many of the containers that were made last, whatever they do
-    #[arg(short = 'n', long, value_name = "int", default_value = "-1", value_parser = parse_int::<i64>)]
-    pub(in crate::commands) last: i64,
-    /// Show the container that was made last, whatever it does
-    #[arg(short, long)]
-    pub(in crate::commands) latest: bool,
+/// A row as templates see it, with its labels.
+fn seen((row, labels): (Row, BTreeMap<String, String>)) -> (Vec<(&'static str, Value)>, BTreeMap<String, String>) {
+    let values = row.into_iter().map(|(name, text)| (name, Value::from(text)));
+    (values.chain([("Platform", NO_PLATFORM)]).collect(), labels)
 }
 
-impl Selection {
-    /// The containers that are asked for, the newest first.
-    ///
-    /// # Errors
-    /// Each engine's words for what is no filter; those of the store.
-    pub(in crate::commands) fn records(&self, session: &Session<'_>, context: &Context) -> Outcome<Vec<Record>> {
-        // What was made last is listed whatever it does.
-        let newest = if self.latest { 1 } else { usize::try_from(self.last).unwrap_or(0) };
-        let terms = self.terms(session)?;
-        let mut records = container::list(context)?;
-        let asks_state = terms.iter().any(|(name, _)| matches!(name.as_str(), "status" | "exited"));
-        if !self.all && newest == 0 && !asks_state {
-            records.retain(|record| record.container.is_running());
-        }
-        retain(context, &mut records, &terms)?;
-        if newest > 0 {
-            records.truncate(newest);
-        }
-        Ok(records)
-    }
-
-    /// The filters. Docker's client tells while it reads its options what is none, podman's when it asks for the list.
-    fn terms(&self, session: &Session<'_>) -> Outcome<Vec<(String, String)>> {
-        let parse = |text: &String| {
-            filters::parse(text).map_err(|why| match session.personality {
-                Personality::Podman => Failure::Client(format!("invalid filter {text:?}")),
-                personality => {
-                    let what = format!("invalid argument {text:?} for \"-f, --filter\" flag: {why}");
-                    let usage = format!("{} [OPTIONS]", session.path);
-                    Failure::Usage { message: personality.about_flag(&what, &usage, &session.path), code: FLAG_ERROR }
-                }
-            })
+/// Tells of a template that is none before anything is listed, as docker's client does: it fills it in for a container without anything.
+fn check(format: &str) -> Outcome {
+    let failed =
+        |what: &str, error: dhow_template::Error| Failure::Client(format!("failed to {what} template: {error}"));
+    let template = Template::parse(format).map_err(|error| failed("parse", error))?;
+    let value = |name: &&'static str| {
+        let value = match *name {
+            "Platform" => NO_PLATFORM,
+            "Image" => "<no image>".into(),
+            "Command" => "\"\"".into(),
+            "CreatedAt" => ago::go_time(0).into(),
+            "RunningFor" => ago::ago(0, ago::now()).into(),
+            "LocalVolumes" => "0".into(),
+            "Size" => "0B".into(),
+            _ => "".into(),
         };
-        let given: Vec<filters::Given> = self.filter.iter().map(parse).collect::<Outcome<_>>()?;
-        Ok(filters::given(&given))
-    }
-}
-
-/// Keeps the containers that fit all filters.
-///
-/// # Errors
-/// Each engine's words for what is no filter.
-pub(in crate::commands) fn retain(context: &Context, records: &mut Vec<Record>, terms: &[(String, String)]) -> Outcome {
-    for (name, values) in filters::by_name(terms) {
-        // Of several values of one name, any will do; labels must all be there.
-        let tests: Vec<Test> = values.iter().map(|value| test(context, name, value)).collect::<Outcome<_>>()?;
-        records.retain(|record| match name {
-            "label" => tests.iter().all(|test| test(record)),
-            _ => tests.iter().any(|test| test(record)),
-        });
-    }
-    Ok(())
-}
-
-type Test = Box<dyn Fn(&Record) -> bool>;
-
-fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
-    let invalid = || -> Failure { Error::new(Kind::Invalid, format!("invalid filter '{name}={value}'")).into() };
-    let is_podman = context.naming() == Naming::Podman;
-    let value = value.to_owned();
-    Ok(match name {
-        "id" => Box::new(move |record| record.container.id.starts_with(&value)),
-        "name" => Box::new(move |record| {
-            let name = record.container.name.as_deref().unwrap_or_default();
-            name.contains(value.trim_start_matches('/'))
-        }),
-        "label" => {
-            Box::new(move |record| filters::has_label(&Configuration::parse(&record.configuration).labels, &value))
-        }
-        "status" => {
-            const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
-            let known = STATES.iter().any(|state| state.as_str() == value);
-            if !known && !matches!(value.as_str(), "restarting" | "dead") {
-                if is_podman {
-                    return Err(Failure::Client(format!("unknown container state: {value}: invalid argument")));
-                }
-                return Err(invalid());
-            }
-            Box::new(move |record| record.container.state.as_str() == value)
-        }
-        "exited" => {
-            let code: i64 = parse_int(&value).map_err(|why| match is_podman {
-                true => Failure::Client(format!("exited code out of range '\\x00': {why}")),
-                false => invalid(),
-            })?;
-            Box::new(move |record| record.container.state == State::Exited && record.exit_code == Some(code))
-        }
-        "ancestor" => {
-            let id = container::image_of(context, &value).ok();
-            Box::new(move |record| {
-                Some(&record.image_id) == id.as_ref() || Configuration::parse(&record.configuration).image == value
-            })
-        }
-        "volume" => Box::new(move |record| container::has_mounted(record, &value)),
-        "before" | "since" => {
-            let other = find_other(context, &value)?;
-            let is_before = name == "before";
-            Box::new(move |record| if is_before { record.created < other } else { record.created > other })
-        }
-        "network" if !is_podman => {
-            Box::new(move |record| match Configuration::parse(&record.configuration).settings.network {
-                Network::Host => value == "host",
-                Network::None => value == "none",
-            })
-        }
-        // There is nothing that any of these would take.
-        "network" | "health" => Box::new(|_| false),
-        "pod" if is_podman => Box::new(|_| false),
-        "restart-policy" if is_podman => match value.split(':').next().unwrap_or_default() {
-            "no" | "always" | "on-failure" | "unless-stopped" => Box::new(|_| false),
-            _ => return Err(Failure::Client(format!("{value} invalid restart policy"))),
-        },
-        "until" if is_podman => {
-            let until = until(&value)?;
-            Box::new(move |record| record.created < until)
-        }
-        _ if is_podman => {
-            return Err(Error::new(Kind::Invalid, format!("{name} is an invalid filter")).into());
-        }
-        _ => return Err(Error::new(Kind::Invalid, format!("invalid filter '{name}'")).into()),
-    })
-}
-
-/// When the container was made that another is to be older or younger than.
-fn find_other(context: &Context, name: &str) -> Outcome<i64> {
-    match container::find(context, name) {
-        Ok(record) => Ok(record.created),
-        Err(error) if error.kind() == Kind::NotFound && context.naming() == Naming::Podman => {
-            let message = format!("no container with name or ID {name:?} found: no such container");
-            Err(Error::new(Kind::NotFound, message).into())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// A moment that containers are to be older than, in nanoseconds since 1970.
-fn until(value: &str) -> Outcome<i64> {
-    let now = i64::try_from(ago::now()).unwrap_or(i64::MAX);
-    Ok(filter::parse_past(value, now)?)
+        (*name, value)
+    };
+    let label = Lookup { name: "Label", texts: BTreeMap::new() };
+    let values = COLUMNS.headers.iter().map(|(name, _)| name).map(value).collect();
+    let nothing = Value::context_with(COLUMNS.type_name, values, Some(label));
+    template.execute(&nothing, Options::default(), &mut Vec::new()).map_err(|error| failed("execute", error))
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dhow_ops::container::{Mount, MountKind};
+use dhow_ops::container::{Mount, MountKind, NamespaceKind, Network, Settings};
 use dhow_ops::df::{BuildRecord, ContainerUse, ImageUse, Usage, VolumeUse};
-use dhow_template::{Options, Template};
+use dhow_template::{Options, Template, quoted};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(in crate::commands) use super::Row;
 use super::table;
@@ -167,18 +167,10 @@ fn tables(usage: &Usage, now: i128) -> String {
 
 /// One object with four lists, without an end of line: docker runs its template over all of it at once.
 fn json(usage: &Usage, now: i128) -> Outcome<String> {
-    let containers: Vec<Value> = usage
-        .containers
-        .iter()
-        .map(|container| {
-            let mut row = json!(container_row(container, now, false));
-            row["Platform"] = Value::Null;
-            row
-        })
-        .collect();
+    let containers = usage.containers.iter();
     let all = All {
         images: usage.images.iter().map(|image| image_row(image, now, false)).collect(),
-        containers,
+        containers: containers.map(|used| container_document(container_row(used, now, false))).collect(),
         volumes: usage.volumes.iter().map(volume_row).collect(),
         build_cache: usage.build.iter().map(|record| build_row(record, now, false)).collect(),
     };
@@ -189,7 +181,7 @@ fn json(usage: &Usage, now: i128) -> Outcome<String> {
 #[serde(rename_all = "PascalCase")]
 struct All {
     images: Vec<Row>,
-    containers: Vec<Value>,
+    containers: Vec<BTreeMap<&'static str, Value>>,
     volumes: Vec<Row>,
     build_cache: Vec<Row>,
 }
@@ -219,15 +211,16 @@ fn image_row(used: &ImageUse, now: i128, short: bool) -> Row {
 
 pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: bool) -> Row {
     let (record, container) = (&used.record, &used.record.container);
-    let command = used.configuration.command.join(" ");
+    let command = command(&used.configuration.command);
     let command = if short { ellipsis(&command, COMMAND_COLUMNS) } else { command };
     let image = match used.configuration.image.as_str() {
-        "" => record.image_id.short(),
+        "" if short => record.image_id.short(),
+        "" => record.image_id.as_str(),
         name => name,
     };
     let labels: Vec<String> = used.configuration.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     BTreeMap::from([
-        ("Command", format!("{command:?}")),
+        ("Command", quoted(command.as_bytes())),
         ("CreatedAt", ago::go_time(record.created.into())),
         ("ID", if short { container.short_id() } else { &container.id }.to_owned()),
         ("Image", image.to_owned()),
@@ -235,13 +228,35 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
         ("LocalVolumes", record.volumes.to_string()),
         ("Mounts", mounts(&used.configuration.settings.mounts, short)),
         ("Names", container.name.clone().unwrap_or_default()),
-        ("Networks", String::new()),
+        ("Networks", network(&used.configuration.settings)),
         ("Ports", String::new()),
         ("RunningFor", ago::ago(record.created.into(), now)),
         ("Size", units::short_size(used.size)),
         ("State", container.state.as_str().to_owned()),
         ("Status", status(used, now)),
     ])
+}
+
+/// A container's row as JSON. The platform is known to docker's engine only where containerd keeps its images.
+pub(in crate::commands) fn container_document(row: Row) -> BTreeMap<&'static str, Value> {
+    row.into_iter().map(|(name, text)| (name, Value::String(text))).chain([("Platform", Value::Null)]).collect()
+}
+
+/// A command as docker shows it: arguments with blanks in quotes, the program without (moby `container/view.go`).
+fn command(words: &[String]) -> String {
+    let argument = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+    let arguments = words.iter().skip(1).map(argument);
+    words.first().cloned().into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// The network of a container; one that shares another's has none of its own.
+fn network(settings: &Settings) -> String {
+    match settings.network {
+        _ if settings.joins.contains_key(&NamespaceKind::Network) => "",
+        Network::Host => "host",
+        Network::None => "none",
+    }
+    .to_owned()
 }
 
 /// What a container has mounted, by the names of volumes and images and the paths of this machine, as docker's lists have it.

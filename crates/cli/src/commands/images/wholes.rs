@@ -1,6 +1,7 @@
 //! Lists of wholes: docker 29's own, and the tree.
 
-use dhow_ops::{Context, settings, wholes};
+use dhow_ops::settings::{self, Listing};
+use dhow_ops::{Context, wholes};
 
 use super::view::{self, Details, Edition, Entry, Platform, Screen};
 use super::{Images, filters};
@@ -32,7 +33,8 @@ impl Images {
             }
             None if self.tree => Ok(true),
             Some(_) => Ok(false),
-            None => Ok(session.personality == Personality::Docker29 && settings::images_format(context).is_none()),
+            None => Ok(session.personality == Personality::Docker29
+                && settings::list_format(context, Listing::Images).is_none()),
         }
     }
 

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::{List, Sort};
 use crate::format::{ago, units};
 
-/// Letters of a command that are shown.
-const COMMAND_LETTERS: usize = 20;
+/// Letters of a command that are shown, before the dots.
+const COMMAND_LETTERS: usize = 17;
 
 /// Go's time before all others, in seconds since 1970: what did not happen yet.
 const NEVER: i64 = -62_135_596_800;
@@ -228,11 +228,11 @@ impl Namespaces {
     }
 }
 
-/// Podman's commands are not quoted, and end after twenty letters (podman, `cmd/podman/containers/ps.go`).
+/// Podman's commands are not quoted, and are cut after seventeen letters (podman, `cmd/podman/containers/ps.go`).
 fn command(words: &[String], whole: bool) -> String {
     let command = words.join(" ");
     match command.char_indices().nth(COMMAND_LETTERS) {
-        Some(_) if !whole => command.chars().take(COMMAND_LETTERS - 3).chain("...".chars()).collect(),
+        Some(_) if !whole => command.chars().take(COMMAND_LETTERS).chain("...".chars()).collect(),
         _ => command,
     }
 }

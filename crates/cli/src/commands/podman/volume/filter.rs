@@ -2,6 +2,7 @@
 
 use dhow_ops::Context;
 use dhow_ops::container::{self, VolumeDetails};
+use dhow_ops::filter::NamePattern;
 
 use crate::commands::filters::{by_name, has_label};
 use crate::commands::volume::LOCAL;
@@ -38,12 +39,7 @@ fn check_filter(name: &str, values: &[&str]) -> Outcome {
 fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
     let own = volume.volume.name.as_str();
     match name {
-        "name" => match (value.strip_prefix('^'), value.strip_suffix('$')) {
-            (Some(rest), None) => own.starts_with(rest),
-            (None, Some(rest)) => own.ends_with(rest),
-            (Some(rest), Some(_)) => Some(own) == rest.strip_suffix('$'),
-            (None, None) => own.contains(value),
-        },
+        "name" => NamePattern::parse(value).fits(own),
         "label" => has_label(&volume.labels, value),
         "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
         _ => value == LOCAL,
