@@ -36,9 +36,9 @@ pub fn arm(point: &str, skip: u32, action: Action) {
     push(Armed { point: point.to_owned(), path: None, skip, action });
 }
 
-/// Arms `action` at `point` for one file alone: other threads go on with theirs. Only a point that is told the file heeds it.
-pub fn arm_at(point: &str, path: &Path, action: Action) {
-    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip: 0, action });
+/// As [`arm`] for one file alone: other threads go on with theirs. Only a point that is told the file heeds it.
+pub fn arm_at(point: &str, path: &Path, skip: u32, action: Action) {
+    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip, action });
 }
 
 fn push(fault: Armed) {
@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn fires_for_the_file_that_is_meant() {
         let [one, other] = ["/one", "/other"].map(Path::new);
-        arm_at("base.file", one, Action::Error);
+        arm_at("base.file", one, 1, Action::Error);
+        assert!(point_at("base.file", one).is_ok());
         assert!(point_at("base.file", other).is_ok());
         assert!(point("base.file").is_ok());
         assert_eq!(point_at("base.file", one).map_err(|e| e.raw_os_error()), Err(Some(5)));

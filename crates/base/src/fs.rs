@@ -177,7 +177,7 @@ pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// The operating system's; `path` is only used to name the file.
 pub fn write_at(file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
-    fault::point("fs.write_at")
+    fault::point_at("fs.write_at", path)
         .and_then(|()| file.write_all_at(bytes, offset))
         .map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))
 }

@@ -1,5 +1,7 @@
 //! Uploads in a local folder: `uploads/<id>.json` says what the upload is, `uploads/<id>` holds its bytes so far.
 
+use std::cmp::Ordering;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -88,29 +90,29 @@ impl FileUpload {
             let _pin = folder.pin().await?;
             return folder.commit(vec![Step::Put(content, bytes), link]).await.map(drop);
         }
-        let (data, place) = (data_path(folder, &self.id), folder.files.path(&content));
+        let (data, length, place) = (data_path(folder, &self.id), self.length, folder.files.path(&content));
         let root = folder.files.root().to_owned();
-        let _pin = blocking(move || publish_long(&root, data, &place)).await?;
+        let _pin = blocking(move || publish_long(&root, data, length, &place)).await?;
         folder.commit(vec![link]).await.map(drop)
     }
 
     /// All bytes, of a short upload.
     fn short_bytes(&self) -> Result<Bytes> {
-        let path = data_path(&self.folder, &self.id);
-        match fs::read_limited(&path, SHORT_BYTES) {
-            Ok(bytes) if bytes.len() as u64 == self.length => Ok(bytes.into()),
-            Ok(_) => Err(Error::new(Kind::Corrupt, format!("{path:?} is not {} bytes long", self.length))),
-            // An empty blob has had no byte to make the file with.
-            Err(error) if error.kind() == Kind::NotFound && self.length == 0 => Ok(Bytes::new()),
-            Err(error) => Err(error),
+        // An empty blob has had no byte to make the file with.
+        if self.length == 0 {
+            return Ok(Bytes::new());
         }
+        let path = data_path(&self.folder, &self.id);
+        cut(&fs::open_or_create(&path)?, &path, self.length)?;
+        fs::read_limited(&path, SHORT_BYTES).map(Bytes::from)
     }
 }
 
-/// Brings bytes to their place. They are flushed first, and only then get a name that says they are right. The name is
-/// durable when this returns, and what is returned keeps the content until it is written down that it is needed.
-fn publish_long(root: &Path, data: PathBuf, place: &Path) -> Result<Pin> {
+/// Brings `length` bytes to their place. They are flushed first, and only then get a name that says they are right. The name
+/// is durable when this returns, and what is returned keeps the content until it is written down that it is needed.
+fn publish_long(root: &Path, data: PathBuf, length: u64, place: &Path) -> Result<Pin> {
     let file = fs::open_or_create(&data)?;
+    cut(&file, &data, length)?;
     fs::flush(&[(data.clone(), file)], &[])?;
     let pin = Pin::take(root)?;
     // Its last byte may have come long ago; what was not named so long would be collected.
@@ -184,12 +186,29 @@ impl Upload for FileUpload {
     }
 }
 
-/// Writes a batch at `offset`; returns where it ends, and the hasher with the batch taken in.
+/// Takes off a file what stands behind its first `length` bytes: a write that failed may have left some of its own there.
+fn cut(file: &File, path: &Path, length: u64) -> Result<()> {
+    let actual = file.metadata().map_err(|error| Error::io(format_args!("cannot read {path:?}"), error))?.len();
+    match actual.cmp(&length) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => fs::set_length(file, path, length),
+        Ordering::Less => {
+            let message = format!("{path:?} has {actual} bytes, and {length} were written to it");
+            Err(Error::new(Kind::Corrupt, message).with_hint("push the blob again"))
+        }
+    }
+}
+
+/// Writes a batch at `offset`; returns where it ends, and the hasher with the batch taken in. When this fails, the file is
+/// as long as it was, so that whoever takes the upload up after a restart finds what the client was told.
 fn append(path: &Path, offset: u64, batch: &[Bytes], hasher: Option<Hasher>) -> Result<(u64, Option<Hasher>)> {
     let file = fs::open_or_create(path)?;
     let (mut position, mut hasher) = (offset, hasher);
     for bytes in batch {
-        fs::write_at(&file, path, bytes, position)?;
+        fs::write_at(&file, path, bytes, position).inspect_err(|_| {
+            // Cut where it is published, too.
+            let _ = fs::set_length(&file, path, offset);
+        })?;
         position += bytes.len() as u64;
         if let Some(hasher) = &mut hasher {
             hasher.update(bytes);
@@ -203,7 +222,7 @@ fn hash_file(path: &Path, length: u64, algorithm: Algorithm) -> Result<Digest> {
 
     let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
     let mut hasher = Hasher::new(algorithm);
-    let Some(file) = found(path, std::fs::File::open(path))? else { return Ok(hasher.finish()) };
+    let Some(file) = found(path, File::open(path))? else { return Ok(hasher.finish()) };
     let mut file = file.take(length);
     let mut buffer = vec![0; REHASH_BYTES];
     loop {
@@ -220,4 +239,77 @@ fn plan_path(folder: &Inner, id: &UploadId) -> PathBuf {
 
 fn data_path(folder: &Inner, id: &UploadId) -> PathBuf {
     folder.files.uploads().join(id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed operation fails the test")]
+
+    use dhow_base::fault::{Action, arm_at};
+
+    use super::super::{Folder, Storage as _};
+    use super::*;
+    use crate::name::RepositoryName;
+    use crate::random::random;
+
+    fn plan(name: &str) -> UploadPlan {
+        UploadPlan { repository: RepositoryName::parse(name).unwrap() }
+    }
+
+    async fn begin(folder: &Folder, name: &str) -> FileUpload {
+        folder.begin_upload(&UploadId::from_random(random().unwrap()), plan(name)).await.unwrap()
+    }
+
+    /// The second write of a batch fails; then the client says that what it sent before was all.
+    async fn check(length: usize, is_cut: bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(directory.path(), false).unwrap();
+        let bytes = Bytes::from(vec![7; length]);
+        let digest = Digest::sha256(&bytes);
+        let mut first = begin(&folder, "theirs").await;
+        first.append(vec![bytes.clone()]).await.unwrap();
+        assert_eq!(first.commit(&digest).await.unwrap(), Committed::Stored);
+
+        let mut upload = begin(&folder, "ours").await;
+        upload.append(vec![bytes.clone()]).await.unwrap();
+        let data = data_path(&upload.folder, &upload.id);
+        arm_at("fs.write_at", &data, 1, Action::NoSpace);
+        let failed = upload.append(vec![Bytes::from_static(b"more"), Bytes::from_static(b"yet more")]).await;
+        assert_eq!(failed.unwrap_err().kind(), Kind::NoSpace);
+        assert_eq!(upload.length(), length as u64);
+        let resumed = folder.resume_upload(&upload.id).await.unwrap().unwrap();
+        assert_eq!(resumed.length(), length as u64, "what the client was told counts after a restart, too");
+        if !is_cut {
+            fs::write_at(&fs::open_or_create(&data).unwrap(), &data, b"left", length as u64).unwrap();
+        }
+        assert_eq!(upload.commit(&digest).await.unwrap(), Committed::Stored);
+        for name in ["theirs", "ours"] {
+            let found = folder.blob(&plan(name).repository, &digest).await.unwrap().unwrap();
+            assert_eq!(found.whole(1 << 20).await.unwrap(), bytes, "{name}: {length} bytes, {is_cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_failed_write_left_is_no_part_of_a_blob() {
+        for length in [0, 1000, 200_000] {
+            for is_cut in [true, false] {
+                check(length, is_cut).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_lost_bytes_is_no_blob() {
+        for length in [1000, 200_000] {
+            let directory = tempfile::tempdir().unwrap();
+            let folder = Folder::open(directory.path(), false).unwrap();
+            let bytes = Bytes::from(vec![7; length]);
+            let mut upload = begin(&folder, "ours").await;
+            upload.append(vec![bytes.clone()]).await.unwrap();
+            let data = data_path(&upload.folder, &upload.id);
+            fs::set_length(&fs::open_or_create(&data).unwrap(), &data, 10).unwrap();
+            assert_eq!(upload.commit(&Digest::sha256(&bytes)).await.unwrap_err().kind(), Kind::Corrupt);
+            assert!(folder.any_blob(&Digest::sha256(&bytes)).await.unwrap().is_none());
+        }
+    }
 }

@@ -149,7 +149,7 @@ async fn a_failed_flush_is_told_and_the_next_change_is_kept() {
     let (_folder, files) = folder();
     let journal = Journal::open(Arc::clone(&files)).expect("opened");
     journal.commit(vec![put("repositories/r/_tags/t", "first")]).await.expect("committed");
-    paths(files.root()).iter().for_each(|half| arm_at("fs.sync_data", half, Action::NoSpace));
+    paths(files.root()).iter().for_each(|half| arm_at("fs.sync_data", half, 0, Action::NoSpace));
     let failed = journal.commit(vec![put("repositories/r/_tags/t", "lost")]).await.expect_err("failed");
     disarm_all();
     assert_eq!(failed.kind(), Kind::NoSpace);
