@@ -273,23 +273,25 @@ pub fn sync_data(file: &File, path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))
 }
 
-/// Makes everything durable that was written to the file system of `path`, where its kind is known to keep that promise;
-/// returns whether it is.
+/// Makes everything durable that was written to the file system of an open directory, where its kind is known to keep that
+/// promise; returns whether it is.
+///
+/// Of what could not be written the system tells each open file once, from its opening on: a directory that was open
+/// before the files were written hears of it, whoever else was told.
 ///
 /// # Errors
-/// The operating system's, with the path.
-pub fn sync_file_system(path: &Path) -> Result<bool> {
+/// The operating system's; `path` is only used to name the directory.
+pub fn sync_file_system(directory: &File, path: &Path) -> Result<bool> {
     /// Kinds whose sync(2) waits for their disks and tells of what could not be written (`linux/magic.h`): ext2 to ext4, XFS,
     /// Btrfs, F2FS, tmpfs. File systems in user space and on networks answer at once.
     const KNOWN: [u64; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994];
     let synced = || -> io::Result<bool> {
-        let directory = File::open(path)?;
-        let kind = rustix::fs::fstatfs(&directory)?.f_type;
+        let kind = rustix::fs::fstatfs(directory)?.f_type;
         if !u64::try_from(kind).is_ok_and(|kind| KNOWN.contains(&(kind & 0xffff_ffff))) {
             return Ok(false);
         }
-        fault::point("fs.sync_file_system")?;
-        rustix::fs::syncfs(&directory)?;
+        fault::point_at("fs.sync_file_system", path)?;
+        rustix::fs::syncfs(directory)?;
         Ok(true)
     };
     synced().map_err(|error| Error::io(format_args!("cannot sync the file system of {path:?}"), error))
@@ -314,7 +316,7 @@ pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
     let next = AtomicU64::new(0);
     let sync_some = || -> Result<()> {
         while let Some((path, file)) = files.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-            fault::point("fs.flush.file")
+            fault::point_at("fs.flush.file", path)
                 .and_then(|()| file.sync_all())
                 .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))?;
         }

@@ -1,6 +1,6 @@
 //! The files behind keys, and what was lately read of them.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,17 @@ pub(crate) struct Files {
     root: PathBuf,
     /// Nothing where another process may write.
     recent: Option<Recent>,
+}
+
+/// How [`Files::renew`] found a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewed {
+    /// With these bytes.
+    Done,
+    /// With others.
+    Differs,
+    /// Not at all.
+    Missing,
 }
 
 impl Files {
@@ -118,6 +129,24 @@ impl Files {
             }
         }
         Ok(was_there)
+    }
+
+    /// Writes the bytes of a file that has them in memory to it again, and so to the disk, which may not have them. That takes
+    /// no room, and nobody sees a difference.
+    pub(super) fn renew(&self, key: &Key, bytes: &[u8]) -> Result<Renewed> {
+        let path = self.path(key);
+        let Some(file) = found(&path, OpenOptions::new().read(true).write(true).open(&path))? else {
+            return Ok(Renewed::Missing);
+        };
+        let mut held = Vec::with_capacity(bytes.len() + 1);
+        // What cannot be read any more is other bytes, too.
+        let read = (&file).take(bytes.len() as u64 + 1).read_to_end(&mut held);
+        if read.is_err() || held != bytes {
+            return Ok(Renewed::Differs);
+        }
+        fs::write_at(&file, &path, bytes, 0)?;
+        fs::touch(&file);
+        Ok(Renewed::Done)
     }
 
     /// Writes a file in one step, as new as if it had not been there.

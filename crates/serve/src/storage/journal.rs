@@ -56,14 +56,14 @@ impl Journal {
     /// Opens the journal of files that nobody else writes. What an earlier process left in it was [settled](settle).
     ///
     /// # Errors
-    /// The operating system's, when no thread can be started.
+    /// The operating system's, when the folder cannot be opened or no thread be started.
     pub(super) fn open(files: Arc<Files>) -> Result<Self> {
         Self::with_halves_of(files, HALF_BYTES)
     }
 
     fn with_halves_of(files: Arc<Files>, half_bytes: u64) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (theirs, mut writer) = (Arc::clone(&shared), Writer::new(files, half_bytes));
+        let (theirs, mut writer) = (Arc::clone(&shared), Writer::new(files, half_bytes)?);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || {

@@ -49,6 +49,11 @@ impl Key {
         below("/_blobs/").or_else(|| below("/_manifests/"))
     }
 
+    /// Whether it is content's.
+    pub(super) fn is_content(&self) -> bool {
+        self.0.starts_with("blobs/")
+    }
+
     /// A key that was written down as text; nothing when it is none that could have been.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');

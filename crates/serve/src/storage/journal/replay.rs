@@ -1,6 +1,7 @@
 //! Taking the steps of a journal again, and flushing the files that it tells of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use dhow_base::fs::{self, FileLock, LockMode};
 use dhow_base::{Kind, Result};
 
 use super::super::Key;
-use super::super::files::Files;
+use super::super::files::{Files, Renewed};
 use super::super::folder::{found, parent};
 use super::super::pin::Pin;
 use super::record::{Records, Step, decode};
@@ -38,10 +39,11 @@ pub(crate) fn settle(files: &Files) -> Result<()> {
     if !halves.is_empty() {
         // Collectors do not look at what is half done.
         let _pin = Pin::take(files.root())?;
-        let changes = halves.iter().map(|(_, records)| records.len()).sum::<usize>();
+        let records: Vec<&[Step]> = halves.iter().flat_map(|(_, records)| records).map(Vec::as_slice).collect();
+        let changes = records.len();
         tracing::info!(changes, "the registry was not stopped in order: its last changes are made again");
-        halves.iter().flat_map(|(_, records)| records).try_for_each(|steps| take_again(files, steps))?;
-        flush(files)?;
+        take_all_again(files, &records)?;
+        flush(files, &open_root(files)?)?;
     }
     let removed = paths(files.root()).iter().try_fold(false, |any, path| fs::remove_file(path).map(|was| any | was))?;
     if removed { fs::sync_dir(&directory(files.root())) } else { Ok(()) }
@@ -77,35 +79,80 @@ fn read(half: &Path) -> Result<Records> {
     }
 }
 
-/// Takes steps, but for those that say a repository has content which is gone: a collection took it, which is not in
-/// the journal, and nothing needed it then.
-fn take_again(files: &Files, steps: &[Step]) -> Result<()> {
-    let mut possible = Vec::new();
-    for step in steps {
-        let content = match step {
-            Step::Put(key, _) => key.content_of_link(),
-            Step::Delete(_) => None,
-        };
-        let is_put = |content: &Key| steps.iter().any(|step| matches!(step, Step::Put(key, _) if key == content));
-        let is_there = match &content {
-            Some(content) => is_put(content) || files.size(content)?.is_some(),
-            None => true,
-        };
-        if is_there {
-            possible.push(step.clone());
+/// Takes the steps of all records, but for
+/// * those that a later one undoes: a full disk may have no room for a file's earlier state, and its last one is there already;
+/// * those that say a repository has content which is gone: a collection took it, which is not in the journal, and nothing
+///   needed it then.
+fn take_all_again(files: &Files, records: &[&[Step]]) -> Result<()> {
+    let keys = records.iter().enumerate().flat_map(|(index, steps)| steps.iter().map(move |step| (step.key(), index)));
+    let last: HashMap<&Key, usize> = keys.collect();
+    for (index, steps) in records.iter().enumerate() {
+        for step in *steps {
+            // Content is always the same, and is there before what names it.
+            let counts = step.key().is_content() || last.get(step.key()) == Some(&index);
+            if counts && is_possible(files, step, steps)? {
+                put_again(files, step, true)?;
+            }
         }
     }
-    files.take(&possible).map(drop)
+    Ok(())
+}
+
+/// Whether the content is there that a step gives to a repository, or comes with the step's own record.
+fn is_possible(files: &Files, step: &Step, record: &[Step]) -> Result<bool> {
+    let Step::Put(key, _) = step else { return Ok(true) };
+    let Some(content) = key.content_of_link() else { return Ok(true) };
+    let is_put = record.iter().any(|step| matches!(step, Step::Put(key, _) if *key == content));
+    Ok(is_put || files.size(&content)?.is_some())
+}
+
+/// Takes a step that was taken before, perhaps in memory only: what the file has already is written to where it is, which works
+/// on a full disk, too.
+fn put_again(files: &Files, step: &Step, may_be_missing: bool) -> Result<()> {
+    let renewed = match step {
+        Step::Put(key, bytes) if !bytes.is_empty() => files.renew(key, bytes)?,
+        _ => Renewed::Missing,
+    };
+    match renewed {
+        Renewed::Done => Ok(()),
+        Renewed::Missing if !may_be_missing => Ok(()),
+        Renewed::Missing | Renewed::Differs => files.take(std::slice::from_ref(step)).map(drop),
+    }
+}
+
+/// Writes the files again that a half of a running server's journal tells of, up to `end`, since a flush of them failed: the
+/// system tells of that once, and takes what it could not write for written from then on.
+///
+/// What `newer`, the other half up to its end, has changed since is not touched, and what is not there any more was collected.
+pub(super) fn renew_half(files: &Files, half: (&Path, u64), newer: Option<(&Path, u64)>) -> Result<()> {
+    let (old, new) = (read_to(half)?, newer.map(read_to).transpose()?.unwrap_or_default());
+    let mut last: HashMap<&Key, &Step> = old.iter().flatten().map(|step| (step.key(), step)).collect();
+    for step in new.iter().flatten() {
+        last.remove(step.key());
+    }
+    last.values().filter(|step| matches!(step, Step::Put(..))).try_for_each(|step| put_again(files, step, false))
+}
+
+/// The records of a half up to a place in it: behind that stands what could not be written, and was answered with an error.
+fn read_to((half, end): (&Path, u64)) -> Result<Vec<Vec<Step>>> {
+    let bytes = Bytes::from(fs::read_limited(half, HALF_BYTES_MAX)?);
+    let end = usize::try_from(end).unwrap_or(usize::MAX).min(bytes.len());
+    Ok(decode(&bytes.slice(..end)).records)
+}
+
+/// The directory by which [`flush`] has the file system synced.
+pub(super) fn open_root(files: &Files) -> Result<File> {
+    fs::open(files.root())
 }
 
 /// Flushes everything that the journal tells of.
-pub(super) fn flush(files: &Files) -> Result<()> {
-    paths(files.root()).iter().try_for_each(|half| flush_half(files, half))
+pub(super) fn flush(files: &Files, root: &File) -> Result<()> {
+    paths(files.root()).iter().try_for_each(|half| flush_half(files, root, half))
 }
 
 /// Flushes what one half tells of: many files with all of their file system, where that can be relied on, few one by one,
 /// so as not to wait for what others have written.
-pub(super) fn flush_half(files: &Files, half: &Path) -> Result<()> {
+pub(super) fn flush_half(files: &Files, root: &File, half: &Path) -> Result<()> {
     let records = read(half)?.records;
     let (mut paths, mut directories) = (BTreeSet::new(), BTreeSet::new());
     for step in records.iter().flatten() {
@@ -117,14 +164,14 @@ pub(super) fn flush_half(files: &Files, half: &Path) -> Result<()> {
         }
     }
     drop(records);
-    if paths.len() > FEW_FILES && fs::sync_file_system(files.root())? {
+    if paths.len() > FEW_FILES && fs::sync_file_system(root, files.root())? {
         return Ok(());
     }
     let (paths, mut open): (Vec<PathBuf>, _) = (paths.into_iter().collect(), Vec::new());
     for some in paths.chunks(FILES_AT_ONCE) {
         for path in some {
             // Deleted since, or collected.
-            if let Some(file) = found(path, std::fs::File::open(path))? {
+            if let Some(file) = found(path, File::open(path))? {
                 open.push((path.clone(), file));
             }
         }

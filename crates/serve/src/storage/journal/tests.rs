@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dhow_base::fault::{Action, arm_at, disarm_all};
+use dhow_base::fault::{Action, arm_at, point_at};
 
 use super::record::decode;
 use super::segment::paths;
@@ -151,7 +151,8 @@ async fn a_failed_flush_is_told_and_the_next_change_is_kept() {
     journal.commit(vec![put("repositories/r/_tags/t", "first")]).await.expect("committed");
     paths(files.root()).iter().for_each(|half| arm_at("fs.sync_data", half, 0, Action::NoSpace));
     let failed = journal.commit(vec![put("repositories/r/_tags/t", "lost")]).await.expect_err("failed");
-    disarm_all();
+    // The half that was not written to is still to fail.
+    paths(files.root()).iter().for_each(|half| drop(point_at("fs.sync_data", half)));
     assert_eq!(failed.kind(), Kind::NoSpace);
     assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("first"));
     journal.commit(vec![put("repositories/r/_tags/t", "last")]).await.expect("committed");
@@ -161,4 +162,98 @@ async fn a_failed_flush_is_told_and_the_next_change_is_kept() {
     forget_files(files.root(), &left);
     settle(&files).expect("settled");
     assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("last"));
+}
+
+/// Commits until the record of `name` stands nowhere in the journal any more.
+async fn write_over(journal: &Journal, root: &Path, name: &str) {
+    for number in 0..1000 {
+        let is_there = halves(root)
+            .into_iter()
+            .flatten()
+            .any(|half| decode(&Bytes::from(half)).records.iter().flatten().any(|step| step.key().as_str() == name));
+        if !is_there {
+            return;
+        }
+        // While the disk fails, some are answered so.
+        let _ = journal.commit(vec![put(&format!("repositories/r/_tags/t{}", number % 3), "x")]).await;
+    }
+    panic!("{name} is still in the journal");
+}
+
+/// What the system could not write it tells of once; then it takes it for written, and may have the old bytes the next time that
+/// the file is read.
+#[tokio::test]
+async fn what_a_flush_lost_is_written_again_before_the_journal_forgets_it() {
+    for text_length in [10, 2000] {
+        let (_folder, files) = folder();
+        let journal = Journal::with_halves_of(Arc::clone(&files), 300).expect("opened");
+        let (name, written) = ("repositories/r/_tags/lost", "x".repeat(text_length));
+        journal.commit(vec![put(name, "first")]).await.expect("committed");
+        let path = files.path(&key(name));
+        arm_at("fs.flush.file", &path, 0, Action::Error);
+        journal.commit(vec![put(name, &written)]).await.expect("committed");
+        let file = dhow_base::fs::open_or_create(&path).expect("there");
+        dhow_base::fs::write_at(&file, &path, b"lost", 0).expect("spoilt");
+        write_over(&journal, files.root(), name).await;
+        let found = Files::new(files.root(), false).get(&key(name), 10_000).expect("readable");
+        assert_eq!(found.as_deref(), Some(written.as_bytes()));
+        assert!(point_at("fs.flush.file", &path).is_ok(), "the flush never came to the file");
+        drop(journal);
+        assert_eq!(halves(files.root()), [None, None]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_since_and_what_was_collected_is_not_written_again() {
+    let (_folder, files) = folder();
+    let journal = Journal::with_halves_of(Arc::clone(&files), 300).expect("opened");
+    let (moved, gone, failing) = ("repositories/r/_tags/moved", "blobs/gone", "blobs/failing");
+    journal.commit(vec![put(moved, "old"), put(gone, "x"), put(failing, "x")]).await.expect("committed");
+    arm_at("fs.flush.file", &files.path(&key(failing)), 0, Action::Error);
+    journal.commit(vec![put("repositories/r/_tags/long", &"x".repeat(300))]).await.expect("committed");
+    dhow_base::fs::remove_file(&files.path(&key(gone))).expect("collected");
+    // This one begins the other half, and is newer than what is written again.
+    journal.commit(vec![put(moved, "new")]).await.expect("committed");
+    write_over(&journal, files.root(), failing).await;
+    assert_eq!(text(&files, moved).as_deref(), Some("new"));
+    assert_eq!(text(&files, gone), None);
+    assert_eq!(text(&files, failing).as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_half_is_not_written_over_before_its_files_are_flushed() {
+    let (_folder, files) = folder();
+    let journal = Journal::with_halves_of(Arc::clone(&files), 300).expect("opened");
+    let name = "repositories/r/_tags/only";
+    // As many as the writer asks for before it has to do without.
+    (0..1000).for_each(|_| arm_at("journal.flush_thread", files.root(), 0, Action::Error));
+    journal.commit(vec![put(name, &"x".repeat(300))]).await.expect("committed");
+    // Were it flushed, the fault would be gone.
+    let path = files.path(&key(name));
+    arm_at("fs.flush.file", &path, 0, Action::Error);
+    write_over(&journal, files.root(), name).await;
+    assert!(point_at("fs.flush.file", &path).is_ok(), "nobody flushed the file");
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_taken_again_without_room() {
+    let (_folder, files) = folder();
+    let journal = Journal::open(Arc::clone(&files)).expect("opened");
+    journal
+        .commit(vec![put("blobs/a", "1"), put("repositories/r/_blobs/a", ""), put("repositories/r/_tags/t", "x")])
+        .await
+        .expect("committed");
+    journal.commit(vec![put("repositories/r/_tags/t", "y")]).await.expect("committed");
+    let left = halves(files.root());
+    drop(journal);
+    paths(files.root()).iter().zip(left).for_each(|(path, half)| {
+        let file = dhow_base::fs::open_or_create(path).expect("made");
+        dhow_base::fs::write_at(&file, path, &half.unwrap_or_default(), 0).expect("written");
+    });
+    // Nothing can be written beside what is there.
+    let uploads = files.uploads();
+    dhow_base::fs::remove_dir_all(&uploads).expect("gone");
+    settle(&files).expect("settled");
+    assert_eq!(halves(files.root()), [None, None]);
+    assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("y"));
 }

@@ -1,13 +1,15 @@
 //! The thread's side of the journal.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use dhow_base::{Error, Kind, Result, fs};
+use dhow_base::{Error, Kind, Result, fault, fs};
 
 use super::super::files::Files;
 use super::record::{Step, encode};
-use super::replay::{flush, flush_half};
+use super::replay::{flush, flush_half, open_root, renew_half};
 use super::segment::{Segment, directory, paths};
 
 /// A half may grow to this many times what it is meant to, while the files that the other one tells of are being flushed.
@@ -20,6 +22,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Writer {
     files: Arc<Files>,
+    /// The folder, open since before the first file was written: so it hears of all that could not be brought to the disk.
+    root: Arc<File>,
     half_bytes: u64,
     /// The half that is being written, if any was.
     active: Option<Segment>,
@@ -27,26 +31,46 @@ pub(super) struct Writer {
     index: usize,
     /// Counts the times that a half was begun.
     generation: u64,
-    /// The flush of the files that the other half tells of, until which that one must stay as it is.
-    flushing: Option<JoinHandle<Result<()>>>,
+    /// How it stands with the other half, and where it ends.
+    other: Other,
+    other_end: u64,
+    /// The active half's files may be lost like those of [`Other::Lost`].
+    is_doubtful: bool,
     /// The end of the active half cannot be trusted: a write or flush failed.
     is_broken: bool,
     buffer: Vec<u8>,
 }
 
+/// What stands between the half that is not active and its being written over.
+#[derive(Debug)]
+enum Other {
+    /// Nothing: the files that it tells of are on the disk.
+    Flushed,
+    /// Its files are written, and nobody flushes them.
+    Written,
+    /// They are being flushed.
+    Flushing(JoinHandle<Result<()>>),
+    /// A flush failed: they have to be written again first, since the system takes them for written.
+    Lost,
+}
+
 impl Writer {
     /// A journal of which no half is there.
-    pub(super) fn new(files: Arc<Files>, half_bytes: u64) -> Self {
-        Self {
+    pub(super) fn new(files: Arc<Files>, half_bytes: u64) -> Result<Self> {
+        let root = Arc::new(open_root(&files)?);
+        Ok(Self {
             files,
+            root,
             half_bytes,
             active: None,
             index: 1,
             generation: 0,
-            flushing: None,
+            other: Other::Flushed,
+            other_end: 0,
+            is_doubtful: false,
             is_broken: false,
             buffer: Vec::new(),
-        }
+        })
     }
 
     pub(super) fn files(&self) -> &Files {
@@ -77,49 +101,114 @@ impl Writer {
             return Ok(());
         }
         let must_switch = self.is_broken || active.position >= self.half_bytes * PATIENCE;
-        let is_flushing = self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished());
-        if is_flushing && !must_switch {
-            return Ok(());
-        }
-        if let Some(flushing) = self.flushing.take() {
-            let flushed = flushing.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a flush panicked")));
-            if let Err(error) = flushed {
-                // It may pass; until then the half stays, and this one grows.
+        match self.free_other(must_switch) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // It may pass; until then the half stays, and this one grows.
+            Err(error) if !must_switch => {
                 tracing::error!(%error, "the registry's files cannot be flushed");
-                self.flush_beside()?;
-                return if must_switch { Err(error) } else { Ok(()) };
+                return Ok(());
             }
+            Err(error) => return Err(error),
         }
         self.begin_other()?;
-        self.flush_beside()
+        if let Other::Written = self.other {
+            self.flush_beside();
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the other half may be written over. Returns whether it may; where it need not be now, the files may
+    /// first be flushed beside the work.
+    fn free_other(&mut self, must: bool) -> Result<bool> {
+        match &self.other {
+            Other::Flushing(flushing) if !must && !flushing.is_finished() => return Ok(false),
+            _ => self.join_flush(),
+        }
+        if let Other::Lost = self.other {
+            self.renew_other()?;
+        }
+        if let Other::Flushed = self.other {
+            return Ok(true);
+        }
+        if !must {
+            self.flush_beside();
+            return Ok(false);
+        }
+        let flushed = flush_half(&self.files, &self.root, &self.half(1 - self.index));
+        self.note(&flushed);
+        flushed.map(|()| true)
+    }
+
+    /// Waits for the end of a flush, if one is under way.
+    fn join_flush(&mut self) {
+        match std::mem::replace(&mut self.other, Other::Lost) {
+            Other::Flushing(flushing) => {
+                let flushed = flushing.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a flush panicked")));
+                self.note(&flushed);
+                if let Err(error) = flushed {
+                    tracing::error!(%error, "the registry's files could not be flushed");
+                }
+            }
+            other => self.other = other,
+        }
+    }
+
+    /// Notes how a flush of the other half's files ended. One that failed speaks for all of the file system, and may have been
+    /// the only one to hear of it: then the active half's files may be lost, too.
+    fn note(&mut self, flushed: &Result<()>) {
+        self.other = if flushed.is_ok() { Other::Flushed } else { Other::Lost };
+        self.is_doubtful |= flushed.is_err();
+    }
+
+    /// Writes the files again that the other half tells of.
+    fn renew_other(&mut self) -> Result<()> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let (old, new) = (self.half(1 - self.index), self.half(self.index));
+        renew_half(&self.files, (&old, self.other_end), Some((&new, active.position)))?;
+        self.other = Other::Written;
+        Ok(())
     }
 
     fn begin_other(&mut self) -> Result<()> {
         let other = 1 - self.index;
-        self.active = Some(Segment::begin(&paths(self.files.root())[other])?);
+        let begun = Segment::begin(&self.half(other))?;
+        if let Some(left) = self.active.replace(begun) {
+            self.other = if std::mem::take(&mut self.is_doubtful) { Other::Lost } else { Other::Written };
+            self.other_end = left.position;
+        }
         (self.index, self.generation, self.is_broken) = (other, self.generation + 1, false);
         Ok(())
     }
 
-    /// Flushes the files that the half which is not active tells of, beside the work.
-    fn flush_beside(&mut self) -> Result<()> {
-        let (files, half) = (Arc::clone(&self.files), paths(self.files.root())[1 - self.index].clone());
+    fn half(&self, index: usize) -> PathBuf {
+        paths(self.files.root())[index].clone()
+    }
+
+    /// Flushes the files that the half which is not active tells of, beside the work. Where no thread can be had, they are left
+    /// as they are, which keeps the half from being written over.
+    fn flush_beside(&mut self) {
+        let (files, root, half) = (Arc::clone(&self.files), Arc::clone(&self.root), self.half(1 - self.index));
         let thread = std::thread::Builder::new().name("journal-flush".to_owned());
-        let flushing = thread.spawn(move || flush_half(&files, &half));
-        self.flushing = Some(flushing.map_err(|error| Error::io("cannot start a thread to flush files", error))?);
-        Ok(())
+        let begun = fault::point_at("journal.flush_thread", files.root())
+            .and_then(|()| thread.spawn(move || flush_half(&files, &root, &half)));
+        match begun {
+            Ok(flushing) => self.other = Other::Flushing(flushing),
+            Err(error) => tracing::warn!(%error, "no thread can be started to flush the registry's files"),
+        }
     }
 
     /// Flushes all files, and removes the journal.
     pub(super) fn close(mut self) -> Result<()> {
-        if let Some(flushing) = self.flushing.take() {
-            // All is flushed below.
-            let _ = flushing.join();
+        self.join_flush();
+        if let Other::Lost = self.other {
+            self.renew_other()?;
         }
-        if self.active.take().is_none() {
-            return Ok(());
+        let Some(active) = self.active.take() else { return Ok(()) };
+        if self.is_doubtful {
+            renew_half(&self.files, (&self.half(self.index), active.position), None)?;
         }
-        flush(&self.files)?;
+        flush(&self.files, &self.root)?;
         for path in paths(self.files.root()) {
             fs::remove_file(&path)?;
         }
