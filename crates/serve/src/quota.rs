@@ -1,11 +1,12 @@
 //! How much a namespace may hold: a repository and all below it.
 //!
 //! What is there is counted when the first push after the start comes in, and again when a push would not fit: what was
-//! deleted or collected since has made room. In between, what comes in is added. Several servers on one storage know of
+//! deleted or collected since has made room. In between, what comes in is added, from the moment that it is about to. Several servers on one storage know of
 //! what the others took in from their last count.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+mod tally;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use serde_json::json;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
 use crate::storage::{Committed, Holding, Storage};
+use tally::Tally;
 
 /// A full namespace is counted this often at most, however many pushes it gets.
 const COUNT_INTERVAL: Duration = Duration::from_secs(2);
@@ -95,15 +97,16 @@ pub(crate) struct Usages {
     counting: tokio::sync::Mutex<()>,
 }
 
-/// What one namespace holds.
+/// What one namespace holds, with what is on its way.
 #[derive(Clone, Debug)]
 struct Usage {
-    /// Digests, and the bytes of each.
-    content: HashMap<Digest, u64>,
-    bytes: u64,
-    repositories: HashSet<RepositoryName>,
-    tags: HashSet<(RepositoryName, Tag)>,
+    /// By their bytes.
+    content: Tally<Digest>,
+    repositories: Tally<RepositoryName>,
+    tags: Tally<(RepositoryName, Tag)>,
     counted: Instant,
+    /// A new count is being made.
+    is_counting: bool,
 }
 
 /// Something that is about to be taken in.
@@ -142,14 +145,14 @@ pub(crate) struct Reserved {
 struct Added {
     namespace: String,
     content: Option<Digest>,
-    repository: Option<RepositoryName>,
+    repository: RepositoryName,
     tags: Vec<(RepositoryName, Tag)>,
 }
 
 impl Reserved {
     /// It is in.
     pub(crate) fn keep(mut self) {
-        self.added.clear();
+        self.end(true);
     }
 
     /// It is in, if the bytes were the right ones.
@@ -159,16 +162,20 @@ impl Reserved {
         }
         committed
     }
+
+    fn end(&mut self, is_in: bool) {
+        let mut usages = self.usages.lock();
+        for added in self.added.drain(..) {
+            if let Some(usage) = usages.get_mut(&added.namespace) {
+                usage.end(&added, is_in);
+            }
+        }
+    }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        let mut usages = self.usages.lock();
-        for added in self.added.drain(..) {
-            if let Some(usage) = usages.get_mut(&added.namespace) {
-                usage.take_away(added);
-            }
-        }
+        self.end(false);
     }
 }
 
@@ -193,13 +200,13 @@ impl Usages {
                     self.try_add(quota, intake, Duration::MAX).unwrap_or_else(|| Err(not_counted()))?
                 }
             };
-            reserved.added.push(added);
+            reserved.added.extend(added);
         }
         Ok(reserved)
     }
 
     /// Nothing when there is no count that is young enough.
-    fn try_add(&self, quota: &Quota, intake: &Intake<'_>, age_max: Duration) -> Option<Outcome<Added>> {
+    fn try_add(&self, quota: &Quota, intake: &Intake<'_>, age_max: Duration) -> Option<Outcome<Option<Added>>> {
         let mut usages = self.lock();
         let usage = usages.get_mut(&quota.namespace).filter(|usage| usage.counted.elapsed() < age_max)?;
         Some(usage.add(quota, intake))
@@ -207,12 +214,18 @@ impl Usages {
 
     async fn count<S: Storage>(&self, storage: &S, quota: &Quota) -> Result<()> {
         let _alone = self.counting.lock().await;
-        let is_young = |usage: &Usage| usage.counted.elapsed() < COUNT_INTERVAL;
-        if self.lock().get(&quota.namespace).is_some_and(is_young) {
-            return Ok(());
+        if let Some(usage) = self.lock().get_mut(&quota.namespace) {
+            if usage.counted.elapsed() < COUNT_INTERVAL {
+                return Ok(());
+            }
+            usage.is_counting = true;
         }
-        let usage = Usage::count(storage, &quota.namespace).await?;
-        self.lock().insert(quota.namespace.clone(), usage);
+        let mut usage = Usage::count(storage, &quota.namespace).await?;
+        let mut usages = self.lock();
+        if let Some(earlier) = usages.get(&quota.namespace) {
+            usage.take_over(earlier);
+        }
+        usages.insert(quota.namespace.clone(), usage);
         Ok(())
     }
 
@@ -225,11 +238,11 @@ impl Usage {
     /// Counts what the storage holds.
     async fn count<S: Storage>(storage: &S, namespace: &str) -> Result<Self> {
         let mut usage = Self {
-            content: HashMap::new(),
-            bytes: 0,
-            repositories: HashSet::new(),
-            tags: HashSet::new(),
+            content: Tally::default(),
+            repositories: Tally::default(),
+            tags: Tally::default(),
             counted: Instant::now(),
+            is_counting: false,
         };
         // A namespace that is no name has nothing.
         let Some(namespace) = RepositoryName::parse(namespace) else { return Ok(usage) };
@@ -240,33 +253,29 @@ impl Usage {
     fn count_in(&mut self, holding: Holding) {
         match holding {
             Holding::Content(repository, digest, size) => {
-                self.repositories.insert(repository);
-                if let Entry::Vacant(entry) = self.content.entry(digest) {
-                    entry.insert(size);
-                    self.bytes += size;
-                }
+                self.repositories.found(repository, 1);
+                self.content.found(digest, size);
             }
-            Holding::Tag(repository, tag) => {
-                self.tags.insert((repository, tag));
-            }
+            Holding::Tag(repository, tag) => self.tags.found((repository, tag), 1),
         }
     }
 
-    fn add(&mut self, quota: &Quota, intake: &Intake<'_>) -> Outcome<Added> {
+    fn take_over(&mut self, earlier: &Self) {
+        self.content.take_over(&earlier.content);
+        self.repositories.take_over(&earlier.repositories);
+        self.tags.take_over(&earlier.tags);
+    }
+
+    fn add(&mut self, quota: &Quota, intake: &Intake<'_>) -> Outcome<Option<Added>> {
         let Intake { repository, digest, size, tags, is_announced } = intake;
-        let is_new = digest.is_none_or(|digest| !self.content.contains_key(digest));
-        let more = if is_new { *size } else { 0 };
-        let new_tags: Vec<(RepositoryName, Tag)> = tags
-            .iter()
-            .map(|tag| ((*repository).clone(), tag.clone()))
-            .filter(|tag| !self.tags.contains(tag))
-            .collect();
-        let is_new_repository = !self.repositories.contains(*repository);
-        let (repositories, tags) = (self.repositories.len() as u64, self.tags.len() as u64);
+        let is_new = digest.is_none_or(|digest| !self.content.contains(digest));
+        let is_new_repository = !self.repositories.contains(repository);
+        let tags: Vec<(RepositoryName, Tag)> = tags.iter().map(|tag| ((*repository).clone(), tag.clone())).collect();
+        let new_tags = tags.iter().filter(|tag| !self.tags.contains(tag)).count();
         for (what, bound, used, more) in [
-            ("bytes", quota.bytes, self.bytes, more),
-            ("repositories", quota.repositories, repositories, u64::from(is_new_repository)),
-            ("tags", quota.tags, tags, new_tags.len() as u64),
+            ("bytes", quota.bytes, self.content.total(), if is_new { *size } else { 0 }),
+            ("repositories", quota.repositories, self.repositories.total(), u64::from(is_new_repository)),
+            ("tags", quota.tags, self.tags.total(), new_tags as u64),
         ] {
             // What needs nothing more is fine, also where a bound was lowered since.
             if let Some(bound) = bound
@@ -276,31 +285,27 @@ impl Usage {
                 return Err(exceeded(&quota.namespace, what, bound, used, more));
             }
         }
-        let mut added = Added { namespace: quota.namespace.clone(), content: None, repository: None, tags: Vec::new() };
         if *is_announced {
-            return Ok(added);
+            return Ok(None);
         }
-        let content = digest.filter(|_| is_new).cloned();
-        if let Some(digest) = &content {
-            self.bytes += size;
-            self.content.insert(digest.clone(), *size);
-        }
-        let repository = is_new_repository.then(|| (*repository).clone());
-        self.repositories.extend(repository.clone());
-        self.tags.extend(new_tags.iter().cloned());
-        (added.content, added.repository, added.tags) = (content, repository, new_tags);
-        Ok(added)
+        let content = digest.cloned();
+        content.iter().for_each(|digest| self.content.expect(digest.clone(), *size));
+        self.repositories.expect((*repository).clone(), 1);
+        tags.iter().for_each(|tag| self.tags.expect(tag.clone(), 1));
+        Ok(Some(Added { namespace: quota.namespace.clone(), content, repository: (*repository).clone(), tags }))
     }
 
-    fn take_away(&mut self, added: Added) {
-        if let Some(size) = added.content.and_then(|digest| self.content.remove(&digest)) {
-            self.bytes -= size;
-        }
-        if let Some(repository) = added.repository {
-            self.repositories.remove(&repository);
-        }
-        for tag in added.tags {
-            self.tags.remove(&tag);
+    /// Notes that what was added has come, or will not.
+    fn end(&mut self, added: &Added, is_in: bool) {
+        let Added { content, repository, tags, .. } = added;
+        if is_in {
+            content.iter().for_each(|digest| self.content.arrived(digest, self.is_counting));
+            self.repositories.arrived(repository, self.is_counting);
+            tags.iter().for_each(|tag| self.tags.arrived(tag, self.is_counting));
+        } else {
+            content.iter().for_each(|digest| self.content.failed(digest));
+            self.repositories.failed(repository);
+            tags.iter().for_each(|tag| self.tags.failed(tag));
         }
     }
 }
@@ -319,6 +324,34 @@ fn exceeded(namespace: &str, what: &str, bound: u64, used: u64, more: u64) -> Bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Folder;
+
+    #[tokio::test]
+    async fn a_new_count_does_not_forget_what_is_on_its_way() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let storage = Folder::open(directory.path(), false).expect("a folder");
+        let (usages, quotas) = (Arc::new(Usages::default()), [Quota::parse("team:bytes=10").expect("a quota")]);
+        let repository = RepositoryName::parse("team/app").expect("a name");
+        let digests = ["a", "b"].map(|text| Digest::sha256(text.as_bytes()));
+        let reserve = async |index: usize| {
+            let intake = Intake::blob(&repository, &digests[index], 6);
+            usages.reserve(&storage, &quotas, &intake).await
+        };
+        let make_old = || {
+            if let Some(usage) = usages.lock().get_mut("team") {
+                usage.counted = Instant::now().checked_sub(2 * COUNT_AGE).expect("a machine that runs for minutes");
+            }
+        };
+        let first = reserve(0).await.expect("room");
+        make_old();
+        assert!(reserve(1).await.is_err(), "the first one is on its way");
+        // Two bring the same, and one of them fails.
+        let second = reserve(0).await.expect("counted already");
+        drop(first);
+        assert!(reserve(1).await.is_err(), "the second one is on its way");
+        drop(second);
+        reserve(1).await.expect("nothing came").keep();
+    }
 
     #[test]
     fn quotas_of_one_line() {
