@@ -6,6 +6,7 @@ use dhow_spec::digest::Digest;
 use hyper::{Response, StatusCode, header};
 use serde_json::json;
 
+use crate::access::Action;
 use crate::body::Body;
 use crate::failure::{Code, Failure, Outcome};
 use crate::name::RepositoryName;
@@ -27,7 +28,11 @@ impl<S: Storage> Registry<S> {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Outcome<Response<Body>> {
-        let object = self.storage.blob(repository, digest).await?.ok_or_else(|| unknown(digest))?;
+        let found = match call.is_head() && call.permit.allows(Action::Push, repository) {
+            true => self.storage.blob_to_use(repository, digest).await,
+            false => self.storage.blob(repository, digest).await,
+        };
+        let object = found?.ok_or_else(|| unknown(digest))?;
         if has_current(call, digest) {
             return answer(StatusCode::NOT_MODIFIED, digest).done();
         }

@@ -54,6 +54,16 @@ pub(crate) trait Storage: Send + Sync + Sized + 'static {
     fn blob(&self, repository: &RepositoryName, digest: &Digest)
     -> impl Future<Output = Result<Option<Object>>> + Send;
 
+    /// As [`Storage::blob`], for a client that may be about to put a manifest which needs the blob, and does not upload what
+    /// is there: where that costs little, the blob is as young afterwards as if it had been uploaded.
+    fn blob_to_use(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> impl Future<Output = Result<Option<Object>>> + Send {
+        self.blob(repository, digest)
+    }
+
     /// Stores a whole blob. `bytes` are the digest's.
     fn put_blob(
         &self,

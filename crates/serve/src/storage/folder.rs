@@ -165,6 +165,19 @@ impl Storage for Folder {
         }
     }
 
+    async fn blob_to_use(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Object>> {
+        if self.inner.journal.is_none() {
+            return self.blob(repository, digest).await;
+        }
+        // Else a collection could take it between the look and the touch.
+        let _pin = Inner::pin(&self.inner).await?;
+        let found = self.blob(repository, digest).await?;
+        if found.is_some() {
+            touch(&self.inner.files.path(&Key::blob(repository, digest)))?;
+        }
+        Ok(found)
+    }
+
     async fn put_blob(&self, repository: &RepositoryName, digest: &Digest, bytes: Bytes) -> Result<()> {
         let _pin = Inner::pin(&self.inner).await?;
         self.put(vec![(Key::content(digest), bytes), (Key::blob(repository, digest), Bytes::new())]).await

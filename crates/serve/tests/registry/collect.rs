@@ -88,6 +88,14 @@ async fn old_content_that_is_taken_up_again_stays() {
     // The link could be older than what the collector saw: only the content's own time counts.
     dhow_base::fs::remove_file(&root.join(format!("repositories/b/_blobs/sha256/{}", blob.hex()))).unwrap();
     assert_eq!(collect(&options(&root, HOUR)).unwrap().removed, 0);
+    // A client that is told that a blob is there does not upload it, and puts its manifest next.
+    let (seen, unseen) = (registry.push_blob("c", "seen").await, registry.push_blob("c", "unseen").await);
+    age(&root);
+    let head = registry.request(Method::HEAD, &format!("/v2/c/blobs/{seen}")).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), status(&registry, &format!("/v2/c/blobs/{unseen}")).await), (200, 200));
+    let done = collect(&options(&root, HOUR)).unwrap();
+    assert_eq!((done.unlinked, done.removed), (1, 2), "\"unseen\", and \"old\", whose link was taken away");
+    assert_eq!(status(&registry, &format!("/v2/c/blobs/{seen}")).await, 200);
     // A slow upload: its last byte came long before it is finished.
     let session = registry.begin("a").await;
     let patched = registry.request(Method::PATCH, &session).body(vec![7; 300_000]).send().await.unwrap();
@@ -97,7 +105,7 @@ async fn old_content_that_is_taken_up_again_stays() {
     let put = registry.request(Method::PUT, &format!("{session}?digest={digest}")).send().await.unwrap();
     assert_eq!(put.status(), 201);
     let done = collect(&options(&root, HOUR)).unwrap();
-    assert_eq!((done.unlinked, done.removed), (0, 1), "only \"old\" goes");
+    assert_eq!((done.unlinked, done.removed), (1, 1), "only \"seen\" goes");
     assert_eq!(status(&registry, &format!("/v2/a/blobs/{digest}")).await, 200);
 }
 
