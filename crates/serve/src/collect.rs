@@ -64,20 +64,48 @@ pub struct Collected {
 /// [`Kind::Unavailable`] when another collection runs on the folder, [`Kind::NotFound`] when there is no registry in it,
 /// else the operating system's.
 pub fn collect(options: &CollectOptions) -> Result<Collected> {
-    folder::check_settled(&options.root)?;
+    let waiting = match folder::check_settled(&options.root) {
+        Ok(()) => None,
+        // A server that was killed on a full disk: only removing something makes room for what it left to be done.
+        Err(error) if error.kind() == Kind::NoSpace => Some(needed_by_unsettled(&options.root)?),
+        Err(error) => return Err(error),
+    };
+    let is_settled = waiting.is_none();
     let lock = (!options.dry_run).then(|| only_one(&options.root)).transpose()?;
     let oldest = SystemTime::now().checked_sub(options.grace + CLOCK_STEP).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut collection = Collection {
         root: &options.root,
         oldest,
         dry_run: options.dry_run,
-        kept: HashSet::new(),
+        kept: waiting.clone().unwrap_or_default(),
+        waiting: waiting.unwrap_or_default(),
         done: Collected::default(),
     };
     collection.repositories(&options.root.join("repositories"), "")?;
     collection.contents()?;
     drop(lock);
-    Ok(collection.done)
+    let mut done = collection.done;
+    if !is_settled
+        && !options.dry_run
+        && let Err(error) = folder::check_settled(&options.root)
+    {
+        done.problems.push(format!("a server was killed, and what it left to be done still cannot be: {error}"));
+    }
+    Ok(done)
+}
+
+/// What must not go because changes need it that there was no room to make: content that they name, and what is named in
+/// it, as far as it comes with them.
+fn needed_by_unsettled(root: &Path) -> Result<HashSet<Id>> {
+    let mut needed = HashSet::new();
+    for (content, bytes) in folder::unsettled(root)? {
+        let digest = content.as_ref().and_then(|key| key.as_str().strip_prefix("blobs/")?.split_once('/'));
+        needed.extend(digest.and_then(|(name, hex)| id_of(Algorithm::from_name(name)?, hex)));
+        if let Ok(document) = serde_json::from_slice(&bytes) {
+            digests_in(&document, &mut needed);
+        }
+    }
+    Ok(needed)
 }
 
 /// As [`collect`], in an object store, and at most one at a time from wherever it runs.
@@ -112,6 +140,8 @@ struct Collection<'a> {
     dry_run: bool,
     /// Content that some repository has.
     kept: HashSet<Id>,
+    /// What changes need that are still to be made.
+    waiting: HashSet<Id>,
     done: Collected,
 }
 
@@ -153,7 +183,7 @@ impl Collection<'_> {
                 let hex = hex?;
                 let Some(id) = id_of(algorithm, &hex) else { continue };
                 let link = directory.join(&hex);
-                if known.is_err() || needed.content.contains(&id) || !self.is_old(&link) {
+                if known.is_err() || self.is_needed(&needed, id) || !self.is_old(&link) {
                     self.kept.insert(id);
                     continue;
                 }
@@ -201,7 +231,7 @@ impl Collection<'_> {
         };
         let mut changed = None;
         for (id, link) in batch {
-            if known.is_err() || needed.content.contains(&id) || !self.is_old(&link) {
+            if known.is_err() || self.is_needed(needed, id) || !self.is_old(&link) {
                 self.kept.insert(id);
                 continue;
             }
@@ -253,6 +283,10 @@ impl Collection<'_> {
             }
         }
         Ok(())
+    }
+
+    fn is_needed(&self, needed: &Needed, id: Id) -> bool {
+        needed.content.contains(&id) || self.waiting.contains(&id)
     }
 
     fn is_old(&self, path: &Path) -> bool {

@@ -378,7 +378,7 @@ fn a_read_only_store_can_be_read() {
 }
 
 /// Fills a folder's file system to the last byte.
-fn fill(folder: &Path) {
+pub(crate) fn fill(folder: &Path) {
     use std::io::Write;
     let mut file = fs::File::create(folder.join("fill")).expect("a file");
     while file.write_all(&[1; 4096]).is_ok() {}

@@ -48,6 +48,7 @@ mod run_volumes;
 mod save;
 mod scarce;
 mod serve;
+mod serve_full;
 mod signals;
 mod system;
 mod system_df;

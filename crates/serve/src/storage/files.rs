@@ -1,6 +1,6 @@
 //! The files behind keys, and what was lately read of them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,6 +55,22 @@ impl Files {
     pub(super) fn temporary(&self) -> PathBuf {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         self.uploads().join(format!("{}.tmp", SERIAL.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Removes what a process that was killed had not brought to its place. The caller alone writes to the folder.
+    pub(super) fn remove_temporaries(&self) -> Result<()> {
+        self.upload_entries()?
+            .iter()
+            .map(DirEntry::path)
+            .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
+            .try_for_each(|path| fs::remove_file(&path).map(drop))
+    }
+
+    pub(super) fn upload_entries(&self) -> Result<Vec<DirEntry>> {
+        let path = self.uploads();
+        std::fs::read_dir(&path)
+            .and_then(Iterator::collect)
+            .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
     }
 
     /// The length of a file in bytes.

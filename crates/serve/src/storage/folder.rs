@@ -3,7 +3,7 @@
 //! Reads of small files are done where they are asked for: they come from the page cache, and a hand-over to another
 //! thread costs more than the read. Everything that waits for the disk runs on the blocking threads or on the journal's.
 
-use std::fs::{DirEntry, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Folder {
             fs::write_atomic(&root.join(MARKER_FILE), MARKER.as_bytes(), 0o600, fs::Durability::Durable)?;
         }
         let files = Arc::new(Files::new(root, true));
-        remove_temporaries(&files)?;
+        files.remove_temporaries()?;
         journal::settle(&files)?;
         let journal = Journal::open(Arc::clone(&files))?;
         Ok(Self { inner: Arc::new(Inner { files, journal: Some(journal), _lock: Some(lock) }) })
@@ -122,6 +122,18 @@ pub(crate) fn check_format(root: &Path) -> Result<u64> {
 pub(crate) fn check_settled(root: &Path) -> Result<()> {
     check_format(root)?;
     journal::settle_abandoned(root)
+}
+
+/// What the changes that [`check_settled`] cannot make need of content: what they name, and the documents among them.
+pub(crate) fn unsettled(root: &Path) -> Result<Vec<(Option<Key>, Bytes)>> {
+    let steps = journal::unsettled(root)?;
+    Ok(steps
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Put(key, bytes) => Some((key.content_of_link().or_else(|| key.is_content().then_some(key)), bytes)),
+            Step::Delete(_) => None,
+        })
+        .collect())
 }
 
 /// Runs `work` on a blocking thread. It goes on to its end even when nobody waits any more.
@@ -357,7 +369,7 @@ impl Inner {
     fn expire_uploads(&self, idle: Duration, keep: impl Fn(&UploadId) -> bool) -> Result<usize> {
         let oldest = SystemTime::now().checked_sub(idle).unwrap_or(SystemTime::UNIX_EPOCH);
         let mut expired = 0;
-        for entry in upload_entries(&self.files)? {
+        for entry in self.files.upload_entries()? {
             let name = entry.file_name();
             let Some(id) = name.to_str().and_then(|name| UploadId::parse(name.strip_suffix(".json")?)) else {
                 continue;
@@ -369,21 +381,6 @@ impl Inner {
         }
         Ok(expired)
     }
-}
-
-fn remove_temporaries(files: &Files) -> Result<()> {
-    upload_entries(files)?
-        .iter()
-        .map(DirEntry::path)
-        .filter(|path| path.extension().is_some_and(|extension| extension == "tmp"))
-        .try_for_each(|path| fs::remove_file(&path).map(drop))
-}
-
-fn upload_entries(files: &Files) -> Result<Vec<DirEntry>> {
-    let path = files.uploads();
-    std::fs::read_dir(&path)
-        .and_then(Iterator::collect)
-        .map_err(|error| Error::io(format_args!("cannot list {path:?}"), error))
 }
 
 /// What is written for a manifest, in the order in which it may become visible.

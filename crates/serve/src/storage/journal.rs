@@ -20,7 +20,7 @@ use super::files::Files;
 use writer::Writer;
 
 pub(crate) use record::{Step, keys_of};
-pub(super) use replay::{settle, settle_abandoned};
+pub(super) use replay::{settle, settle_abandoned, unsettled};
 
 /// Bytes of the journal after which the files are flushed, and the other half of the journal is used.
 const HALF_BYTES: u64 = 16 << 20;

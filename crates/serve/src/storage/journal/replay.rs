@@ -42,8 +42,11 @@ pub(crate) fn settle(files: &Files) -> Result<()> {
         let records: Vec<&[Step]> = halves.iter().flat_map(|(_, records)| records).map(Vec::as_slice).collect();
         let changes = records.len();
         tracing::info!(changes, "the registry was not stopped in order: its last changes are made again");
-        take_all_again(files, &records)?;
-        flush(files, &open_root(files)?)?;
+        let taken = take_all_again(files, &records);
+        taken.and_then(|()| flush(files, &open_root(files)?)).map_err(|error| match error.kind() {
+            Kind::NoSpace => error.with_hint("make room for what was still to be written, such as by dhow serve gc"),
+            _ => error,
+        })?;
     }
     let removed = paths(files.root()).iter().try_fold(false, |any, path| fs::remove_file(path).map(|was| any | was))?;
     if removed { fs::sync_dir(&directory(files.root())) } else { Ok(()) }
@@ -58,12 +61,26 @@ pub(crate) fn settle_abandoned(root: &Path) -> Result<()> {
         return Ok(());
     }
     match FileLock::try_acquire(&root.join("lock"), LockMode::Exclusive) {
-        Ok(Some(_lock)) => settle(&Files::new(root, false)),
+        Ok(Some(_lock)) => {
+            let files = Files::new(root, false);
+            // Another's half-written files would be gone on with: each process counts their names from the beginning.
+            files.remove_temporaries()?;
+            settle(&files)
+        }
         Ok(None) => Ok(()),
         Err(error) => Err(error.context(format_args!(
             "the registry in {root:?} was not stopped in order, and cannot be put in order here"
         ))),
     }
+}
+
+/// The steps in a journal that cannot be settled.
+///
+/// # Errors
+/// The operating system's.
+pub(crate) fn unsettled(root: &Path) -> Result<Vec<Step>> {
+    let halves = left(root).map(|half| read(&half)).collect::<Result<Vec<_>>>()?;
+    Ok(halves.into_iter().flat_map(|half| half.records).flatten().collect())
 }
 
 /// The halves that hold something.

@@ -257,3 +257,17 @@ async fn what_is_there_already_is_taken_again_without_room() {
     assert_eq!(halves(files.root()), [None, None]);
     assert_eq!(text(&files, "repositories/r/_tags/t").as_deref(), Some("y"));
 }
+
+/// Their names are counted from the beginning by each process, so the next one would write over their first bytes.
+#[test]
+fn what_a_killed_process_was_writing_goes_first() {
+    let (_folder, files) = folder();
+    let left = files.uploads().join("0.tmp");
+    let record = paths(files.root())[0].clone();
+    for path in [&left, &record] {
+        let file = dhow_base::fs::open_or_create(path).expect("made");
+        dhow_base::fs::write_at(&file, path, b"half a file", 0).expect("written");
+    }
+    settle_abandoned(files.root()).expect("settled");
+    assert!(!left.exists() && !record.exists());
+}
