@@ -22,23 +22,34 @@ pub enum Action {
     NoSpace,
 }
 
-#[derive(Debug)]
 struct Armed {
     point: String,
     /// The only file that it happens to.
     path: Option<PathBuf>,
     skip: u32,
-    action: Action,
+    effect: Effect,
+}
+
+enum Effect {
+    Act(Action),
+    /// Something that happens in between, such as what another process does.
+    Call(Box<dyn FnOnce() + Send>),
 }
 
 /// Arms `action` at `point`, to happen once after `skip` passes.
 pub fn arm(point: &str, skip: u32, action: Action) {
-    push(Armed { point: point.to_owned(), path: None, skip, action });
+    push(Armed { point: point.to_owned(), path: None, skip, effect: Effect::Act(action) });
 }
 
 /// As [`arm`] for one file alone: other threads go on with theirs. Only a point that is told the file heeds it.
 pub fn arm_at(point: &str, path: &Path, skip: u32, action: Action) {
-    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip, action });
+    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip, effect: Effect::Act(action) });
+}
+
+/// Has `call` run once when execution reaches `point` for one file, which then goes on: two threads meet in an order that is
+/// the same each time.
+pub fn call_at(point: &str, path: &Path, call: impl FnOnce() + Send + 'static) {
+    push(Armed { point: point.to_owned(), path: Some(path.to_owned()), skip: 0, effect: Effect::Call(Box::new(call)) });
 }
 
 fn push(fault: Armed) {
@@ -83,10 +94,16 @@ fn fire(name: &str, path: Option<&Path>) -> io::Result<()> {
         faults[index].skip -= 1;
         return Ok(());
     }
-    match faults.remove(index).action {
-        Action::Abort => std::process::abort(),
-        Action::Error => Err(io::Error::from_raw_os_error(5)),
-        Action::NoSpace => Err(io::Error::from_raw_os_error(28)),
+    let effect = faults.remove(index).effect;
+    drop(faults);
+    match effect {
+        Effect::Act(Action::Abort) => std::process::abort(),
+        Effect::Act(Action::Error) => Err(io::Error::from_raw_os_error(5)),
+        Effect::Act(Action::NoSpace) => Err(io::Error::from_raw_os_error(28)),
+        Effect::Call(call) => {
+            call();
+            Ok(())
+        }
     }
 }
 
@@ -136,5 +153,12 @@ mod tests {
         assert!(point_at("base.file", one).is_ok());
         arm("base.file", 0, Action::Error);
         assert!(point_at("base.file", other).is_err());
+    }
+
+    #[test]
+    fn a_call_may_pass_points_itself() {
+        let path = Path::new("/called");
+        call_at("base.call", path, move || assert!(point_at("base.call", path).is_ok()));
+        assert!(point_at("base.call", path).is_ok());
     }
 }

@@ -82,12 +82,23 @@ impl Store {
 
     /// Vouches for content that was just renamed into `blobs/`. Takes the proof that it is what its name says.
     pub(crate) fn vouch(&self, proof: &impl Proof) -> Result<()> {
+        self.write_row(proof, "TRUE")
+    }
+
+    /// Vouches for content that was found in `blobs/`, unless somebody has meanwhile: that may be flushed, and named.
+    fn vouch_found(&self, proof: &impl Proof) -> Result<()> {
+        self.write_row(proof, "blob.flushed = 0 AND blob.boot <> excluded.boot")
+    }
+
+    /// Writes a row of content that is not flushed yet, over one that is there under a condition in SQL.
+    fn write_row(&self, proof: &impl Proof, replaces: &str) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO blob (digest, size, flushed, boot) VALUES (?1, ?2, 0, ?3) \
+             ON CONFLICT DO UPDATE SET size = excluded.size, flushed = 0, boot = excluded.boot WHERE {replaces}"
+        );
         self.write_rows(|transaction| {
-            let sql = "INSERT INTO blob (digest, size, flushed, boot) VALUES (?1, ?2, 0, ?3) \
-                       ON CONFLICT DO UPDATE SET size = excluded.size, flushed = 0, boot = excluded.boot";
             let (digest, size) = proof.proven();
-            let row = (digest.as_str(), to_row(size), self.boot());
-            transaction.prepare_cached(sql)?.execute(row)?;
+            transaction.prepare_cached(&sql)?.execute((digest.as_str(), to_row(size), self.boot()))?;
             Ok(())
         })
     }
@@ -102,7 +113,7 @@ impl Store {
         if metadata.len() == descriptor.size
             && let Some(proof) = prove_file(&path, descriptor)?
         {
-            self.vouch(&proof)?;
+            self.vouch_found(&proof)?;
             return Ok(true);
         }
         tracing::warn!(digest = %descriptor.digest, "deleting a blob whose bytes are wrong");

@@ -126,13 +126,18 @@ impl Session {
     /// Those of flushing and of the database; the damaged copies stay then.
     pub fn settle(&self, content: &[Digest]) -> Result<()> {
         let store = self.store();
-        let flushed = flush(store, &content.iter().collect::<Vec<_>>(), &[])?;
-        store.write_names(|transaction| rows::mark_flushed(transaction, &flushed))?;
+        make_durable(store, content)?;
         for digest in content {
             durable::remove_file(&store.paths().damaged(digest))?;
         }
         Ok(())
     }
+}
+
+/// Brings content to the disk that kept images need.
+pub(crate) fn make_durable(store: &Store, content: &[Digest]) -> Result<()> {
+    let flushed = flush(store, &content.iter().collect::<Vec<_>>(), &[])?;
+    store.write_names(|transaction| rows::mark_flushed(transaction, &flushed)).map(|_| ())
 }
 
 fn check_names(target: &NewTarget) -> Result<()> {

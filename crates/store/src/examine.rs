@@ -6,15 +6,14 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use dhow_base::fs as durable;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Descriptor, Digest};
 
 use crate::blobs::trusted_size;
 use crate::check::{Fault, fault, fault_of_file, set_aside};
+use crate::ingest::IngestLock;
 use crate::read::MEND;
 use crate::store::Store;
-use crate::wait;
 
 /// A blob or document that was stored and is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,26 +170,20 @@ impl<'a> Examination<'a> {
 
     /// Whether it was moved: not where nothing can be written, nor while somebody brings it anew.
     fn move_aside(&self, digest: &Digest, size: u64) -> Result<bool> {
-        let path = self.store.paths().ingest(digest);
-        let Some(lock) = self.lock(digest)? else { return Ok(false) };
+        let Some(_lock) = self.lock(digest)? else { return Ok(false) };
         // Whoever had the lock may have brought it.
         let is_still_damaged = fault(self.store, digest, size).is_some();
-        let moved = if is_still_damaged { set_aside(self.store, digest) } else { Ok(false) };
-        if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-            durable::remove_file(&path)?;
-        }
-        drop(lock);
-        match moved {
+        match if is_still_damaged { set_aside(self.store, digest) } else { Ok(false) } {
             Err(error) if error.kind() == Kind::NoSpace => Ok(false),
             moved => moved,
         }
     }
 
-    fn lock(&self, digest: &Digest) -> Result<Option<durable::FileLock>> {
+    fn lock(&self, digest: &Digest) -> Result<Option<IngestLock>> {
         if !self.store.is_writable() {
             return Ok(None);
         }
-        match wait::try_lock(&self.store.paths().ingest(digest)) {
+        match IngestLock::try_take(self.store, digest) {
             Err(error) if error.kind() == Kind::NoSpace => Ok(None),
             locked => locked,
         }

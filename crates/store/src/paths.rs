@@ -229,9 +229,6 @@ impl Paths {
 /// Ending of the file that says which bytes of an ingest are there.
 pub(crate) const MAP_SUFFIX: &str = ".map";
 
-/// Ending of a manifest or index that is being written.
-pub(crate) const DOCUMENT_SUFFIX: &str = ".document";
-
 /// Name of the lock in `trash/`; no digest looks like it.
 const TRASH_LOCK: &str = "lock";
 

@@ -8,41 +8,56 @@ use dhow_spec::{Descriptor, Digest, MediaType};
 
 use super::{ProblemCode, Report};
 use crate::blobs::prove_file;
+use crate::commit;
 use crate::find::digest_at;
+use crate::ingest::IngestLock;
 use crate::lost::Lost;
 use crate::paths::flat;
 use crate::store::{Store, from_row};
-use crate::wait;
 
 pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
     let rows = blob_rows(store)?;
     let mut known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
     let mut parents = None;
-    for BlobRow { digest, size, is_trusted } in &rows {
+    for row in &rows {
+        let BlobRow { digest, size, .. } = row;
         report.blobs += 1;
         report.bytes += size;
-        let Some(found) = fault(store, digest, *size) else { continue };
+        let found = fault(store, digest, *size);
+        if found.is_none() && (row.is_trusted || !row.is_kept) {
+            continue;
+        }
         // It may have been collected since its row was read.
         if !store.read_rows(|connection| has_row(connection, digest))? {
             continue;
         }
-        if *is_trusted {
-            let message = found.message(&store.described(digest, &mut parents)?, *size);
-            let repaired = if repair { Some(set_aside_told(store, digest)?) } else { None };
-            report.add_content(found.code(), digest, message, repaired);
+        if !row.is_kept && !row.is_trusted {
+            let repaired = if repair {
+                forget(store, digest)?;
+                // If it left a file, that is a stray one now.
+                known.remove(digest);
+                Some("forgotten".to_owned())
+            } else {
+                None
+            };
+            let message = format!("blob {digest} was not on disk yet when the machine went down");
+            report.add(ProblemCode::BlobUnflushed, digest, message, repaired);
             continue;
         }
-        // Nothing that was committed needs it: a commit flushes first.
-        let repaired = if repair {
-            forget(store, digest)?;
-            // If it left a file, that is a stray one now.
-            known.remove(digest);
-            Some("forgotten".to_owned())
-        } else {
-            None
-        };
-        let message = format!("blob {digest} was not on disk yet when the machine went down");
-        report.add(ProblemCode::BlobUnflushed, digest, message, repaired);
+        let content = store.described(digest, &mut parents)?;
+        match found {
+            Some(found) => {
+                let repaired = if repair { Some(set_aside_told(store, digest)?) } else { None };
+                report.add_content(found.code(), digest, found.message(&content, *size), repaired);
+            }
+            None => {
+                let repaired = if repair { take_back(store, digest, *size)? } else { None };
+                let code =
+                    if content.parent.is_none() { ProblemCode::TargetMissing } else { ProblemCode::ContentMissing };
+                let message = format!("{content} counts as missing: nobody knows whether all of it got to the disk");
+                report.add_content(code, digest, message, repaired);
+            }
+        }
     }
     for (digest, size) in store.files_in_blobs()? {
         if !known.contains(&digest) {
@@ -57,16 +72,22 @@ struct BlobRow {
     size: u64,
     /// Whether the file was flushed, or written in this run of the machine.
     is_trusted: bool,
+    /// Whether an image needs it that was committed. Its file was flushed then, and may have been brought once more since.
+    is_kept: bool,
 }
 
 fn blob_rows(store: &Store) -> Result<Vec<BlobRow>> {
     store.read_rows(|connection| {
-        let sql = "SELECT digest, size, flushed = 1 OR boot = ?1 FROM blob ORDER BY digest";
+        let sql = "WITH RECURSIVE live (digest) AS ( \
+                       SELECT digest FROM target UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
+                   ) SELECT digest, size, flushed = 1 OR boot = ?1, digest IN (SELECT digest FROM live) \
+                   FROM blob ORDER BY digest";
         let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query([store.boot()])?;
         let mut blobs = Vec::new();
         while let Some(row) = rows.next()? {
-            blobs.push(BlobRow { digest: digest_at(row, 0)?, size: from_row(row.get(1)?), is_trusted: row.get(2)? });
+            let (digest, size) = (digest_at(row, 0)?, from_row(row.get(1)?));
+            blobs.push(BlobRow { digest, size, is_trusted: row.get(2)?, is_kept: row.get(3)? });
         }
         Ok(blobs)
     })
@@ -146,6 +167,16 @@ fn forget(store: &Store, digest: &Digest) -> Result<()> {
     })
 }
 
+/// Brings a blob to the disk whose bytes were found right, so that it counts as here again. Returns what was done.
+fn take_back(store: &Store, digest: &Digest, size: u64) -> Result<Option<String>> {
+    let Some(_lock) = IngestLock::try_take(store, digest)? else { return Ok(None) };
+    if fault(store, digest, size).is_some() {
+        return Ok(None);
+    }
+    commit::make_durable(store, std::slice::from_ref(digest))?;
+    Ok(Some("taken back".to_owned()))
+}
+
 fn set_aside_told(store: &Store, digest: &Digest) -> Result<String> {
     Ok(match set_aside(store, digest)? {
         true => format!("moved aside to damaged/{}", flat(digest)),
@@ -170,8 +201,7 @@ pub(crate) fn set_aside(store: &Store, digest: &Digest) -> Result<bool> {
 
 /// A file that nothing vouches for: left by a process that died between renaming it and writing its row.
 fn check_stray(store: &Store, digest: &Digest, size: u64, repair: bool, report: &mut Report) -> Result<()> {
-    let path = store.paths().ingest(digest);
-    let locked = if store.is_writable() { wait::try_lock(&path)? } else { None };
+    let locked = if store.is_writable() { IngestLock::try_take(store, digest)? } else { None };
     if store.is_writable() && locked.is_none() {
         // Somebody is publishing it at this moment.
         return Ok(());
@@ -179,13 +209,15 @@ fn check_stray(store: &Store, digest: &Digest, size: u64, repair: bool, report: 
     let appeared = store.read_rows(|connection| has_row(connection, digest))?;
     let repaired = if !appeared && repair {
         let adopted = store.adopt(&descriptor(digest, size))?;
+        if adopted {
+            // A kept image may need it.
+            commit::make_durable(store, std::slice::from_ref(digest))?;
+        }
         Some(if adopted { "taken back" } else { "deleted, its bytes are wrong" }.to_owned())
     } else {
         None
     };
-    if locked.is_some() && path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-        durable::remove_file(&path)?;
-    }
+    drop(locked);
     if !appeared && store.paths().blob(digest).exists() {
         let message = format!("file {digest} in blobs/ is not recorded");
         report.add(ProblemCode::BlobUnrecorded, digest, message, repaired);

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::progress::{Event, Observer};
-use dhow_base::{Error, Kind, Result};
-use dhow_content::{Begin, Ingest, LocalBlob, Origin};
+use dhow_base::{Error, Kind, Result, fault};
+use dhow_content::{Begin, Ingest, LocalBlob, Origin, VerifiedDocument};
 use dhow_layer::erofs::Form;
-use dhow_spec::Descriptor;
 use dhow_spec::digest::Algorithm;
+use dhow_spec::{Descriptor, Digest};
 
 use copier::Copier;
 pub(crate) use follow::inflate_file;
@@ -88,6 +88,34 @@ pub(crate) async fn begin(
     StoreIngest::resume(lease.clone(), blob.clone(), path, lock).map(Begin::Write)
 }
 
+/// Whether a document is here. Documents are small enough to be proven: what is damaged is brought anew.
+pub(crate) fn holds_document(store: &Store, descriptor: &Descriptor) -> Result<bool> {
+    match store.document_by(descriptor) {
+        Err(error) if error.kind() == Kind::Corrupt => Ok(false),
+        found => Ok(found?.is_some()),
+    }
+}
+
+/// Puts a document that was missing in its place. Under the lock of an ingest, as a blob: a session that looked at the same
+/// time may have brought it, flushed it and given it a name, and must not find it replaced by a copy that no flush has seen.
+pub(crate) async fn put(store: &Store, document: &VerifiedDocument) -> Result<()> {
+    let descriptor = document.descriptor();
+    let (blob, path) = (store.paths().blob(&descriptor.digest), store.paths().ingest(&descriptor.digest));
+    fault::point_at("store.document.missing", &blob).map_err(|error| Error::io("cannot look again", error))?;
+    let lock = wait::lock(path.clone(), || ()).await?;
+    if holds_document(store, descriptor)? || (blob.exists() && store.adopt(descriptor)?) {
+        return clear(store, descriptor);
+    }
+    let written = durable::set_length(lock.file(), &path, 0)
+        .and_then(|()| durable::write_at(lock.file(), &path, document.bytes(), 0))
+        .and_then(|()| durable::rename(&path, &blob));
+    if let Err(error) = written {
+        durable::remove_file(&path)?;
+        return Err(error);
+    }
+    store.vouch(document)
+}
+
 /// Whether a blob that is here has the right bytes, so far as that costs nothing: configs, and layers of a few files. Damage in
 /// larger ones is found by who reads them.
 fn proves_if_small(store: &Store, blob: &Descriptor) -> Result<bool> {
@@ -98,6 +126,29 @@ fn proves_if_small(store: &Store, blob: &Descriptor) -> Result<bool> {
         Ok(proof) => Ok(proof.is_some()),
         Err(error) if error.kind() == Kind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// The lock of a blob's ingest, taken by who brings nothing: it leaves no trace.
+pub(crate) struct IngestLock {
+    path: PathBuf,
+    _lock: FileLock,
+}
+
+impl IngestLock {
+    /// Takes it; `None` while somebody brings the blob.
+    pub(crate) fn try_take(store: &Store, digest: &Digest) -> Result<Option<Self>> {
+        let path = store.paths().ingest(digest);
+        Ok(wait::try_lock(&path)?.map(|lock| Self { path, _lock: lock }))
+    }
+}
+
+impl Drop for IngestLock {
+    fn drop(&mut self) {
+        // Bytes of a cut transfer stay for the next one.
+        if self.path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = durable::remove_file(&self.path);
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use dhow_base::fs as durable;
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Begin, BlobOrder, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
@@ -11,9 +10,8 @@ use dhow_spec::{Descriptor, Reference};
 use super::Session;
 use crate::commit::NewTarget;
 use crate::ingest::{self, StoreIngest};
-use crate::paths::{DOCUMENT_SUFFIX, flat};
 use crate::plan;
-use crate::store::{Store, now};
+use crate::store::Store;
 
 impl Source for Store {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
@@ -86,23 +84,11 @@ impl Sink for Session {
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
         let (store, descriptor) = (self.store(), document.descriptor());
         self.lease.pin([&descriptor.digest])?;
-        // Small enough to prove what is here: what is damaged is replaced.
-        match store.document_by(descriptor) {
-            Ok(Some(_)) => return Ok(()),
-            Err(error) if error.kind() != Kind::Corrupt => return Err(error),
-            Ok(None) | Err(_) => store.require_writable()?,
+        if ingest::holds_document(store, descriptor)? {
+            return Ok(());
         }
-        // A name of its own: two sessions may write the same document at once, and both write the same bytes.
-        let name = format!("{}.{}-{}{DOCUMENT_SUFFIX}", flat(&descriptor.digest), std::process::id(), now());
-        let path = store.paths().ingests().join(name);
-        let file = durable::open_or_create(&path)?;
-        let written = durable::write_at(&file, &path, document.bytes(), 0)
-            .and_then(|()| durable::rename(&path, &store.paths().blob(&descriptor.digest)));
-        if let Err(error) = written {
-            durable::remove_file(&path)?;
-            return Err(error);
-        }
-        store.vouch(document)
+        store.require_writable()?;
+        ingest::put(store, document).await
     }
 }
 

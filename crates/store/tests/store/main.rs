@@ -13,6 +13,7 @@ mod finding;
 mod growing;
 mod health;
 mod ingest;
+mod interleaved;
 mod model;
 mod names;
 mod outlines;

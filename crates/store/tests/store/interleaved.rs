@@ -1,0 +1,91 @@
+//! Two at work on one store whose steps interleave in the one order that once went wrong.
+
+use std::path::{Path, PathBuf};
+
+use dhow_base::fault;
+use dhow_content::{Sink, verify_document};
+use dhow_spec::Digest;
+use dhow_store::{OpenOptions, ProblemCode, Severity, Store};
+use futures::executor::block_on;
+use rusqlite::Connection;
+
+use crate::common::*;
+
+fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
+    root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+}
+
+/// The store after the machine has been switched off and on.
+fn after_a_reboot(root: &Path) -> Store {
+    Store::open(root, &OpenOptions { boot_id: Some("another".to_owned()), ..options() }).unwrap()
+}
+
+#[test]
+fn a_manifest_that_another_session_has_committed_is_not_replaced() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let remote = Remote::small("twice");
+    let (other, late) = (open(&directory), open(&directory));
+    let bytes = remote.place.get(&remote.root.digest).unwrap();
+    let document = verify_document(bytes.to_vec(), &remote.root).unwrap();
+    let pulled = remote.clone();
+    fault::call_at("store.document.missing", &blob_path(&root, &remote.root.digest), move || {
+        // Executors do not nest.
+        std::thread::spawn(move || pulled.pull(&other, &["app:1"])).join().unwrap().unwrap();
+    });
+    let session = late.begin("pull").unwrap();
+    block_on(session.put_document(&document)).unwrap();
+    assert!(late.find("app:1").is_ok(), "the other one was faster");
+    drop(session);
+
+    let store = after_a_reboot(&root);
+    assert!(store.is_complete(&remote.root.digest).unwrap());
+    assert_eq!(store.check(false).unwrap().problems, []);
+}
+
+#[test]
+fn a_kept_blob_that_is_not_trusted_is_told_and_taken_back() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let remote = Remote::small("doubt");
+    remote.pull(&open(&directory), &["app:1"]).unwrap();
+    let layer = {
+        let store = open(&directory);
+        store.layers(&store.find("app:1").unwrap().image_id).unwrap()[0].blob.digest.clone()
+    };
+    let database = Connection::open(root.join("meta.db")).unwrap();
+    for digest in [&remote.root.digest, &layer] {
+        let changed =
+            database.execute("UPDATE blob SET flushed = 0, boot = 'past' WHERE digest = ?1", [digest.as_str()]);
+        assert_eq!(changed.unwrap(), 1);
+    }
+    drop(database);
+    let store = open(&directory);
+    assert!(!store.is_complete(&remote.root.digest).unwrap());
+    let report = store.check(false).unwrap();
+    assert!(!report.is_sound(), "{report:#?}");
+    let codes: Vec<ProblemCode> = report.problems.iter().map(|problem| problem.code).collect();
+    assert!(codes.contains(&ProblemCode::TargetMissing) && codes.contains(&ProblemCode::ContentMissing), "{report:#?}");
+    assert!(report.problems.iter().all(|problem| problem.severity == Severity::Damage), "{report:#?}");
+    assert!(!store.is_complete(&remote.root.digest).unwrap(), "looking changes nothing");
+
+    let report = store.check(true).unwrap();
+    assert!(report.is_sound() && report.problems.len() == 2, "{report:#?}");
+    drop(store);
+    let store = after_a_reboot(&root);
+    assert!(store.is_complete(&remote.root.digest).unwrap(), "what was taken back was flushed");
+    assert_eq!(store.check(false).unwrap().problems, []);
+}
+
+#[test]
+fn a_stray_file_that_was_taken_back_is_trusted_after_a_reboot() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let remote = Remote::small("stray");
+    remote.pull(&open(&directory), &["app:1"]).unwrap();
+    let database = Connection::open(root.join("meta.db")).unwrap();
+    database.execute("DELETE FROM blob WHERE digest = ?1", [remote.root.digest.as_str()]).unwrap();
+    drop(database);
+    assert!(open(&directory).check(true).unwrap().is_sound());
+    assert!(after_a_reboot(&root).is_complete(&remote.root.digest).unwrap());
+}
