@@ -9,7 +9,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
@@ -307,35 +308,62 @@ pub fn start_writeback(file: &File, range: Range<u64>) {
 
 /// Makes the content of many files durable, then the names in `directories`: the one flush of an operation.
 ///
-/// The files are synced by many threads at once, which only wait, so that a journaling file system joins their commits.
+/// # Errors
+/// As [`flush_files`] and [`sync_dir`].
+pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
+    flush_files(files).map_err(|unsynced| unsynced.error)?;
+    directories.iter().try_for_each(|directory| sync_dir(directory))
+}
+
+/// What did not become durable.
+#[derive(Debug)]
+pub struct Unsynced {
+    /// The first failure.
+    pub error: Error,
+    /// Places in the list of those files that are perhaps not on disk. The kernel tells a failure once and takes the pages for
+    /// written: the next sync of the same file succeeds, so that only writing them again helps.
+    pub files: Vec<usize>,
+}
+
+/// Makes the content of many files durable.
+///
+/// They are synced by many threads at once, which only wait, so that a journaling file system joins their commits.
 ///
 /// # Errors
-/// The operating system's, with the path of the first file that failed.
-pub fn flush(files: &[(PathBuf, File)], directories: &[&Path]) -> Result<()> {
+/// The operating system's, with the path of the first file that failed, and which those were.
+pub fn flush_files(files: &[(PathBuf, File)]) -> Result<(), Unsynced> {
     const THREADS_MAX: usize = 16;
-    let next = AtomicU64::new(0);
-    let sync_some = || -> Result<()> {
-        while let Some((path, file)) = files.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-            fault::point_at("fs.flush.file", path)
-                .and_then(|()| file.sync_all())
-                .map_err(|error| Error::io(format_args!("cannot sync {path:?}"), error))?;
+    let next = AtomicUsize::new(0);
+    let failures: Mutex<Vec<(usize, Error)>> = Mutex::default();
+    let sync_some = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((path, file)) = files.get(index) else { return };
+            if let Err(error) = fault::point_at("fs.flush.file", path).and_then(|()| file.sync_all()) {
+                let error = Error::io(format_args!("cannot sync {path:?}"), error);
+                failures.lock().unwrap_or_else(PoisonError::into_inner).push((index, error));
+            }
         }
-        Ok(())
     };
     if files.len() <= 1 {
-        sync_some()?;
+        sync_some();
     } else {
         std::thread::scope(|scope| {
-            // This thread is one of them, and alone where there may be no more.
-            let workers: Vec<_> = (1..THREADS_MAX.min(files.len()))
-                .map_while(|_| threads::start_in(scope, "sync", sync_some).ok())
-                .collect();
-            sync_some().and(workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a sync thread panicked")))
-            }))
-        })?;
+            // This thread is one of them, and alone where there may be no more; whoever of the others panics ends the scope.
+            for _ in 1..THREADS_MAX.min(files.len()) {
+                if threads::start_in(scope, "sync", sync_some).is_err() {
+                    break;
+                }
+            }
+            sync_some();
+        });
     }
-    directories.iter().try_for_each(|directory| sync_dir(directory))
+    let (files, errors): (Vec<usize>, Vec<Error>) =
+        failures.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().unzip();
+    match errors.into_iter().next() {
+        Some(error) => Err(Unsynced { error, files }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

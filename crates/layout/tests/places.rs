@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use dhow_base::Kind;
 use dhow_base::progress::Silent;
+use dhow_base::{Kind, fault};
 use dhow_content::suite::{self, Sample};
 use dhow_content::{CopyOptions, Resolve, TagSink, copy, read_document};
 use dhow_layout::{Archive, ArchiveInput, ArchiveWriter, OciDirectory, Output, SavedImage, SkopeoDirectory, choose};
@@ -175,6 +175,29 @@ fn skopeo_s_folder_is_about_one_image_at_a_time() {
     std::fs::write(occupied.join("notes"), "mine").unwrap();
     assert_eq!(SkopeoDirectory::create(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
     assert_eq!(SkopeoDirectory::open(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
+}
+
+/// The kernel tells of a failed sync once: the next one of the same file would succeed.
+#[test]
+fn what_a_failed_sync_lost_is_written_anew() {
+    let temporary = tempfile::tempdir().unwrap();
+    let sample = suite::sample("sync");
+    let root = temporary.path().join("layout");
+    let place = OciDirectory::create(&root).unwrap();
+    let fill = || block_on(copy(&sample.place, &place, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
+    let name = || {
+        let document = block_on(read_document(&place, &sample.manifest)).unwrap();
+        block_on(place.tag(&reference("app:1"), &document))
+    };
+    fill();
+    let lost = root.join("blobs/sha256").join(sample.blobs[1].digest.hex());
+    fault::arm_at("fs.flush.file", &lost, 0, fault::Action::Error);
+    assert_eq!(name().map_err(|error| error.kind()), Err(Kind::Io));
+    assert!(!lost.exists());
+    assert_eq!(name().map_err(|error| error.kind()), Err(Kind::NotFound), "it was not written again");
+    fill();
+    name().unwrap();
+    assert!(lost.exists());
 }
 
 #[test]

@@ -158,18 +158,43 @@ fn flush(store: &Store, content: &[&Digest], unnamed: &[Unnamed]) -> Result<Vec<
     unflushed.dedup();
     let blobs = unflushed.iter().map(|digest| store.paths().blob(digest));
     let paths: Vec<PathBuf> = blobs.chain(unnamed.iter().map(|layer| layer.part().to_owned())).collect();
-    for group in paths.chunks(FLUSH_FILES) {
+    for (number, group) in paths.chunks(FLUSH_FILES).enumerate() {
         let mut files: Vec<(PathBuf, File)> = Vec::with_capacity(group.len());
         for path in group {
             files.push((path.clone(), durable::open(path)?));
         }
-        durable::flush(&files, &[])?;
+        durable::flush_files(&files).map_err(|unsynced| {
+            // Blobs come first, in their order.
+            let failed = unsynced.files.iter().filter_map(|index| unflushed.get(number * FLUSH_FILES + index));
+            withdraw(store, failed);
+            unsynced.error
+        })?;
     }
     let mut directories: Vec<PathBuf> =
         unflushed.iter().map(|digest| store.paths().blobs_of(digest.algorithm())).collect();
     directories.sort();
     directories.dedup();
     let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
-    durable::flush(&[], &directories)?;
+    durable::flush(&[], &directories).inspect_err(|_| withdraw(store, unflushed.iter()))?;
     Ok(unflushed)
+}
+
+/// Takes back content of which a sync failed. The kernel takes it for written now: the next sync would succeed and prove
+/// nothing, so that it has to be brought and written anew. Other operations that found it here find it missing.
+fn withdraw<'d>(store: &Store, digests: impl Iterator<Item = &'d Digest>) {
+    let withdrawn = store.write_rows(|transaction| {
+        let mut select = transaction.prepare("SELECT 1 FROM blob WHERE digest = ?1 AND flushed = 0")?;
+        let mut delete = transaction.prepare("DELETE FROM blob WHERE digest = ?1")?;
+        for digest in digests {
+            if select.exists([digest.as_str()])? {
+                // The file first: one without a row would be taken back, one that is missing is not.
+                durable::remove_file(&store.paths().blob(digest))?;
+                delete.execute([digest.as_str()])?;
+            }
+        }
+        Ok(())
+    });
+    if let Err(error) = withdrawn {
+        tracing::warn!(%error, "content that cannot be synced stays");
+    }
 }

@@ -1,10 +1,12 @@
 //! One blob on its way into a directory.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use dhow_base::fs::Unsynced;
 use dhow_base::{Error, Kind, Result, fs};
 use dhow_content::{Ingest, LocalBlob, Origin, Verifier};
 use dhow_spec::Descriptor;
@@ -12,29 +14,58 @@ use dhow_spec::Descriptor;
 use super::draft::Draft;
 use crate::local::{check_length, copy_and_hash};
 
-/// Files of one directory that were written and not yet flushed.
+/// Files are opened for flushing in groups of this many.
+const FLUSH_FILES: usize = 256;
+
+/// Files of one directory that are perhaps not on disk: those that were written, and those that an earlier or another run wrote,
+/// of which nobody knows whether it came to flushing them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unflushed {
-    paths: Arc<Mutex<Vec<PathBuf>>>,
+    paths: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Unflushed {
-    pub(crate) fn written(&self, path: PathBuf) {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until all of them are on disk.
+    pub(crate) fn written(&self, path: PathBuf) {
+        self.lock().insert(path);
+    }
+
+    /// Waits until all of them are on disk. Those of which that fails are removed: the kernel takes them for written, and the
+    /// next sync would succeed and prove nothing.
     ///
     /// # Errors
     /// The operating system's.
     pub(crate) fn flush(&self) -> Result<()> {
-        let paths = std::mem::take(&mut *self.paths.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut directories: Vec<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
-        directories.sort_unstable();
-        directories.dedup();
-        let files = paths.iter().map(|path| Ok((path.clone(), fs::open(path)?))).collect::<Result<Vec<_>>>()?;
-        fs::flush(&files, &directories)
+        let paths = std::mem::take(&mut *self.lock());
+        let flushed = flush_all(&paths);
+        let Err(failed) = flushed else { return Ok(()) };
+        for path in failed.files.iter().filter_map(|index| paths.iter().nth(*index)) {
+            if let Err(error) = fs::remove_file(path) {
+                tracing::warn!(%error, "a file that cannot be synced stays");
+            }
+        }
+        // What is removed and not written again is missed by the next flush.
+        self.lock().extend(paths);
+        Err(failed.error)
     }
+}
+
+/// Flushes files, then their names. Which of the files failed is told by their places in the order.
+fn flush_all(paths: &BTreeSet<PathBuf>) -> Result<(), Unsynced> {
+    let told = |error| Unsynced { error, files: Vec::new() };
+    let all: Vec<&PathBuf> = paths.iter().collect();
+    for (number, group) in all.chunks(FLUSH_FILES).enumerate() {
+        let files = group.iter().map(|path| Ok(((*path).clone(), fs::open(path)?))).collect::<Result<Vec<_>>>();
+        fs::flush_files(&files.map_err(told)?).map_err(|unsynced| Unsynced {
+            files: unsynced.files.iter().map(|index| number * FLUSH_FILES + index).collect(),
+            ..unsynced
+        })?;
+    }
+    let directories: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    directories.into_iter().try_for_each(fs::sync_dir).map_err(told)
 }
 
 /// One blob on its way into a directory. Dropped without a commit, it publishes nothing; what came of a large one is kept for

@@ -4,7 +4,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use dhow_base::{Result, fault};
+use dhow_base::{Kind, Result, fault};
+use dhow_spec::Document;
 use dhow_store::{Removal, Store};
 
 use crate::child::command;
@@ -136,4 +137,25 @@ fn at_a_directory_sync() {
 #[test]
 fn at_a_removal() {
     fails_at("fs.remove", &["abort", "error"]);
+}
+
+/// The kernel tells of a failed sync once: the next one of the same file would succeed.
+#[test]
+fn what_a_failed_sync_lost_is_written_anew() {
+    let directory = scratch();
+    let store = open(&directory);
+    let remote = Remote::small("sync");
+    let manifest = Document::parse(remote.place.get(&remote.root.digest).unwrap().to_vec(), None).unwrap();
+    let layer = manifest.as_manifest().unwrap().layers[1].digest.clone();
+    let path = |digest: &dhow_spec::Digest| root_of(&directory).join("blobs/sha256").join(digest.hex());
+    for lost in [&layer, &remote.root.digest] {
+        fault::arm_at("fs.flush.file", &path(lost), 0, fault::Action::Error);
+        assert_eq!(remote.pull(&store, &["app:1"]).unwrap_err().kind(), Kind::Io);
+        assert!(!store.has_blob(lost).unwrap() && !path(lost).exists(), "{lost}");
+        let kept = [&layer, &remote.root.digest].into_iter().find(|digest| *digest != lost).unwrap();
+        assert!(store.has_blob(kept).unwrap(), "{kept} was synced");
+    }
+    remote.pull(&store, &["app:1"]).unwrap();
+    assert!(store.is_complete(&remote.root.digest).unwrap());
+    assert_sound(&store, "after a sync that succeeded");
 }
