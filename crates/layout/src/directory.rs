@@ -17,9 +17,9 @@ use dhow_spec::layout::{
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, Reference};
 
 use crate::image::ArchiveImage;
-use crate::local::{Located, check_length, open_file, read_stream};
+use crate::local::{check_length, open_file, read_stream};
 use crate::names::{labelled, matches, named, reference_of, unnamed};
-use crate::oci_index::{MARKER_BYTES_MAX, images_of, is_complete, parse_index};
+use crate::oci_index::{MARKER_BYTES_MAX, images_of, parse_index};
 
 pub(crate) use draft::sweep;
 pub use ingest::DirectoryIngest;
@@ -35,7 +35,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct OciDirectory {
     root: PathBuf,
-    /// Blobs that were written and not yet flushed.
+    /// What is still to be flushed before it gets a name.
     unflushed: Unflushed,
 }
 
@@ -199,12 +199,15 @@ impl Sink for OciDirectory {
     type Ingest = DirectoryIngest;
 
     async fn holds(&self, document: &Descriptor) -> Result<bool> {
-        is_complete(document, &|descriptor| Ok(self.find(&descriptor.digest)?.map(Located::File)))
+        self.unflushed.covers(document, |descriptor| self.find(&descriptor.digest))
     }
 
     async fn ingest(&self, blob: &Descriptor, _: &dyn Observer) -> Result<Begin<DirectoryIngest>> {
         match self.find(&blob.digest)? {
-            Some(found) if found.length == blob.size => Ok(Begin::Present),
+            Some(found) if found.length == blob.size => {
+                self.unflushed.add(found.path);
+                Ok(Begin::Present)
+            }
             _ => Ok(Begin::Write(DirectoryIngest::new(self.path(&blob.digest), &self.unflushed, blob)?)),
         }
     }
@@ -214,9 +217,7 @@ impl Sink for OciDirectory {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        fs::write_atomic(&path, document.bytes(), 0o644, Durability::Cached)?;
-        self.unflushed.written(path);
-        Ok(())
+        self.unflushed.put(path, document)
     }
 }
 

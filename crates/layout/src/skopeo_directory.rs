@@ -14,8 +14,7 @@ use dhow_content::{Begin, ByteStream, LocalBlob, Sink, Source, VerifiedDocument,
 use dhow_spec::{Descriptor, Digest, Document};
 
 use crate::directory::{DirectoryIngest, Unflushed, sweep};
-use crate::local::{Located, check_length, open_file, read_stream};
-use crate::oci_index::is_complete;
+use crate::local::{check_length, open_file, read_stream};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const VERSION_FILE: &str = "version";
@@ -153,12 +152,15 @@ impl Sink for SkopeoDirectory {
     type Ingest = DirectoryIngest;
 
     async fn holds(&self, document: &Descriptor) -> Result<bool> {
-        is_complete(document, &|descriptor| Ok(self.find(descriptor)?.map(Located::File)))
+        self.unflushed.covers(document, |descriptor| self.find(descriptor))
     }
 
     async fn ingest(&self, blob: &Descriptor, _: &dyn Observer) -> Result<Begin<DirectoryIngest>> {
         match self.find(blob)? {
-            Some(found) if found.length == blob.size => Ok(Begin::Present),
+            Some(found) if found.length == blob.size => {
+                self.unflushed.add(found.path);
+                Ok(Begin::Present)
+            }
             _ => {
                 let path = self.root.join(file_name(blob));
                 Ok(Begin::Write(DirectoryIngest::new(path, &self.unflushed, blob)?))
@@ -167,10 +169,7 @@ impl Sink for SkopeoDirectory {
     }
 
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
-        let path = self.root.join(file_name(document.descriptor()));
-        fs::write_atomic(&path, document.bytes(), 0o644, Durability::Cached)?;
-        self.unflushed.written(path);
-        Ok(())
+        self.unflushed.put(self.root.join(file_name(document.descriptor())), document)
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use dhow_base::progress::Silent;
 use dhow_base::{Kind, fault};
 use dhow_content::suite::{self, Sample};
-use dhow_content::{CopyOptions, Resolve, TagSink, copy, read_document};
+use dhow_content::{CopyOptions, Resolve, Sink, TagSink, copy, copy_blob, read_document};
 use dhow_layout::{Archive, ArchiveInput, ArchiveWriter, OciDirectory, Output, SavedImage, SkopeoDirectory, choose};
 use dhow_spec::Reference;
 use futures::executor::block_on;
@@ -198,6 +198,46 @@ fn what_a_failed_sync_lost_is_written_anew() {
     fill();
     name().unwrap();
     assert!(lost.exists());
+}
+
+/// What a run leaves that is killed before it gives a name: all of an image, or one layer.
+fn leave_in<S: Sink>(place: &S, sample: &Sample, whole: bool) {
+    let options = CopyOptions::new(&Silent);
+    if whole {
+        block_on(copy(&sample.place, place, &sample.index, &options)).unwrap();
+    } else {
+        block_on(copy_blob(&sample.place, place, &sample.blobs[1], &options)).unwrap();
+    }
+}
+
+/// A run that was killed, or another at the same time, has written blobs and perhaps not flushed them.
+#[test]
+fn what_is_found_in_a_folder_is_flushed_before_it_gets_a_name() {
+    let temporary = tempfile::tempdir().unwrap();
+    let sample = suite::sample("found");
+    let options = CopyOptions { leave_root: true, ..CopyOptions::new(&Silent) };
+    let blob = &sample.blobs[1];
+    let root = block_on(read_document(&sample.place, &sample.index)).unwrap();
+    for (number, whole) in [true, false].into_iter().enumerate() {
+        let (layout, folder) =
+            (temporary.path().join(format!("oci-{number}")), temporary.path().join(format!("dir-{number}")));
+        leave_in(&OciDirectory::create(&layout).unwrap(), &sample, whole);
+        leave_in(&SkopeoDirectory::create(&folder).unwrap(), &sample, whole);
+
+        let path = layout.join("blobs/sha256").join(blob.digest.hex());
+        fault::arm_at("fs.flush.file", &path, fault::Action::Error);
+        let place = OciDirectory::create(&layout).unwrap();
+        block_on(copy(&sample.place, &place, &sample.index, &CopyOptions::new(&Silent))).unwrap();
+        let listed = place.list(&root);
+        assert_eq!(listed.map_err(|error| error.kind()), Err(Kind::Io), "whole: {whole}");
+
+        let path = folder.join(blob.digest.hex());
+        fault::arm_at("fs.flush.file", &path, fault::Action::Error);
+        let place = SkopeoDirectory::create(&folder).unwrap();
+        let copied = block_on(copy(&sample.place, &place, &sample.index, &options)).unwrap();
+        let finished = place.finish(&root, &copied.documents);
+        assert_eq!(finished.map_err(|error| error.kind()), Err(Kind::Io), "whole: {whole}");
+    }
 }
 
 #[test]

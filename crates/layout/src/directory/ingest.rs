@@ -1,18 +1,20 @@
 //! One blob on its way into a directory.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use dhow_base::fs::Unsynced;
-use dhow_base::{Error, Kind, Result, fs};
-use dhow_content::{Ingest, LocalBlob, Origin, Verifier};
+use dhow_base::fs::{Durability, Unsynced};
+use dhow_base::{Error, Kind, Result, fs, limits};
+use dhow_content::{Ingest, LocalBlob, Origin, VerifiedDocument, Verifier};
 use dhow_spec::Descriptor;
 
 use super::draft::Draft;
-use crate::local::{check_length, copy_and_hash};
+use crate::local::{Located, check_length, copy_and_hash};
+use crate::oci_index::is_complete;
 
 /// Files are opened for flushing in groups of this many.
 const FLUSH_FILES: usize = 256;
@@ -29,8 +31,44 @@ impl Unflushed {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn written(&self, path: PathBuf) {
+    /// Notes a file that was written, or found.
+    pub(crate) fn add(&self, path: PathBuf) {
         self.lock().insert(path);
+    }
+
+    /// Writes a document, unless it is there: another run may have flushed it and given it a name.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn put(&self, path: PathBuf, document: &VerifiedDocument) -> Result<()> {
+        let is_there = fs::read_limited(&path, limits::MANIFEST_BYTES_MAX).is_ok_and(|found| found == document.bytes());
+        if !is_there {
+            fs::write_atomic(&path, document.bytes(), 0o644, Durability::Cached)?;
+        }
+        self.add(path);
+        Ok(())
+    }
+
+    /// Whether a document and everything below it is there, as `find` has it. What is will be flushed.
+    ///
+    /// # Errors
+    /// Those of `find` and of reading.
+    pub(crate) fn covers(
+        &self,
+        document: &Descriptor,
+        find: impl Fn(&Descriptor) -> Result<Option<LocalBlob>>,
+    ) -> Result<bool> {
+        let paths = RefCell::new(Vec::new());
+        let locate = |descriptor: &Descriptor| {
+            let found = find(descriptor)?;
+            paths.borrow_mut().extend(found.as_ref().map(|blob| blob.path.clone()));
+            Ok(found.map(Located::File))
+        };
+        let is_complete = is_complete(document, &locate)?;
+        if is_complete {
+            self.lock().extend(paths.into_inner());
+        }
+        Ok(is_complete)
     }
 
     /// Waits until all of them are on disk. Those of which that fails are removed: the kernel takes them for written, and the
@@ -141,8 +179,13 @@ impl Ingest for DirectoryIngest {
             draft.discard();
             return Err(error);
         }
-        draft.commit()?;
-        self.unflushed.written(self.path);
+        // Another run may have been faster, and have flushed it and given it a name.
+        if std::fs::metadata(&self.path).is_ok_and(|found| found.is_file() && found.len() == self.blob.size) {
+            draft.discard();
+        } else {
+            draft.commit()?;
+        }
+        self.unflushed.add(self.path);
         Ok(())
     }
 }
