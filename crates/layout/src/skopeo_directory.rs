@@ -6,14 +6,15 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use dhow_base::fs::Durability;
+use dhow_base::fs::{Durability, FileLock, LockMode};
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result, fs, limits};
 use dhow_content::{Begin, ByteStream, LocalBlob, Sink, Source, VerifiedDocument, verify_document};
 use dhow_spec::{Descriptor, Digest, Document};
 
-use crate::directory::{DirectoryIngest, Unflushed, sweep};
+use crate::directory::{DirectoryIngest, LOCK_PATIENCE, Unflushed, sweep};
 use crate::local::{check_length, open_file, read_stream};
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -33,6 +34,8 @@ const DOCUMENT_SUFFIX: &str = ".manifest.json";
 pub struct SkopeoDirectory {
     root: PathBuf,
     unflushed: Unflushed,
+    /// Held by who writes.
+    _lock: Option<Arc<FileLock>>,
 }
 
 impl SkopeoDirectory {
@@ -46,23 +49,39 @@ impl SkopeoDirectory {
             return Err(Error::new(Kind::Invalid, message));
         }
         root.metadata().map_err(|error| Error::io(format_args!("cannot read {root:?}"), error))?;
-        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default() })
+        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default(), _lock: None })
     }
 
-    /// Opens a folder for writing, making it when it is not there.
+    /// Opens a folder for writing, making it when it is not there. Nobody else can until it is dropped: whoever finishes removes
+    /// all that is no part of his image.
     ///
     /// # Errors
-    /// [`Kind::Invalid`] when the folder holds other things, and those of the file system.
+    /// [`Kind::Invalid`] when the folder holds other things, [`Kind::Unavailable`] when another process writes for too long, and
+    /// those of the file system.
     pub fn create(root: &Path) -> Result<Self> {
-        if !root.join(VERSION_FILE).exists() {
+        let version = root.join(VERSION_FILE);
+        if !version.exists() {
             if std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
                 let message = format!("{root:?} is not empty and holds no image of this format");
                 return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
             }
             fs::create_dir_all(root)?;
-            fs::write_atomic(&root.join(VERSION_FILE), VERSION, 0o644, Durability::Cached)?;
+            // Not replaced by another file: the lock of whoever comes at the same time is on this one.
+            fs::open_or_create_with(&version, 0o644)?;
         }
-        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default() })
+        let lock = match FileLock::acquire(&version, LockMode::Exclusive, LOCK_PATIENCE) {
+            Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+            // A file system without locks, or a file that only its owner may open.
+            Err(error) => {
+                tracing::debug!(%error, "others may write to the folder");
+                None
+            }
+            Ok(lock) => Some(Arc::new(lock)),
+        };
+        if version.metadata().is_ok_and(|found| found.len() == 0) {
+            fs::write_at(&fs::open_or_create(&version)?, &version, VERSION, 0)?;
+        }
+        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default(), _lock: lock })
     }
 
     /// What the folder is about.

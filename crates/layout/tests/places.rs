@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use dhow_base::fs::{FileLock, LockMode};
 use dhow_base::progress::Silent;
 use dhow_base::{Kind, fault};
 use dhow_content::suite::{self, Sample};
@@ -175,6 +176,31 @@ fn skopeo_s_folder_is_about_one_image_at_a_time() {
     std::fs::write(occupied.join("notes"), "mine").unwrap();
     assert_eq!(SkopeoDirectory::create(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
     assert_eq!(SkopeoDirectory::open(&occupied).map_err(|error| error.kind()).err(), Some(Kind::Invalid));
+}
+
+#[test]
+fn those_who_write_to_skopeo_s_folder_take_turns() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path().join("image");
+    let write = |sample: &Sample, place: &SkopeoDirectory| {
+        let options = CopyOptions { leave_root: true, ..CopyOptions::new(&Silent) };
+        let copied = block_on(copy(&sample.place, place, &sample.index, &options)).unwrap();
+        place.finish(copied.documents.last().unwrap(), &copied.documents).unwrap();
+    };
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    let first = SkopeoDirectory::create(&root).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| write(&two, &SkopeoDirectory::create(&root).unwrap()));
+        block_on(copy_blob(&one.place, &first, &one.blobs[1], &CopyOptions::new(&Silent))).unwrap();
+        let second = FileLock::try_acquire(&root.join("version"), LockMode::Exclusive).unwrap();
+        assert!(second.is_none(), "the folder is the first one's");
+        write(&one, &first);
+        drop(first);
+    });
+    let place = SkopeoDirectory::open(&root).unwrap();
+    assert_eq!(place.root().unwrap().descriptor().digest, two.index.digest);
+    block_on(suite::check_content(&two, &place, &two.manifest));
+    assert_eq!(std::fs::read_to_string(root.join("version")).unwrap(), "Directory Transport Version: 1.1\n");
 }
 
 /// The kernel tells of a failed sync once: the next one of the same file would succeed.
