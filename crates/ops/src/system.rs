@@ -29,8 +29,8 @@ impl Checked {
 /// Those of reading the store. What is wrong with its content is in the report.
 pub fn check(context: &Context, repair: bool) -> Result<Checked> {
     let (root, options) = (&context.settings().store_root, OpenOptions::default());
-    let is_damaged = repair && root.join("blobs").is_dir() && !Store::database_is_sound(root, &options)?;
-    let rebuilt = if is_damaged { Some(Store::rebuild(root, &options)?) } else { None };
+    let may_be_damaged = repair && root.join("blobs").is_dir();
+    let rebuilt = if may_be_damaged { Store::rebuild_if_unsound(root, &options)? } else { None };
     Ok(Checked { rebuilt, report: context.store()?.check(repair)? })
 }
 

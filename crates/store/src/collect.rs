@@ -111,6 +111,8 @@ impl Store {
         recover::restore_locked(self)?;
         let (mut garbage, mut moved_whole) = (Garbage::default(), Vec::new());
         let taken = self.inner.database.write(Durability::Power, |transaction| {
+            // What another database names would be garbage to this one.
+            self.inner.database.require_in_place()?;
             clear_dead_leases(self, transaction)?;
             garbage = choose(transaction)?;
             let count = garbage.blobs.len();

@@ -7,15 +7,18 @@ mod salvage;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{self as durable, AtomicFile, FileLock, LockMode};
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Error, Kind, Result, fault};
 use dhow_spec::{Descriptor, Digest, Document, MediaType, Reference};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::blobs::prove_file;
 use crate::commit::NewTarget;
-use crate::db::{Database, Durability, Journal, schema};
+use crate::db::{Database, Durability, Failure, Journal, schema};
 use crate::open::{OpenOptions, open_existing};
 use crate::paths::Paths;
 use crate::plan::Plan;
@@ -76,6 +79,24 @@ impl Store {
         }
     }
 
+    /// Makes the database of the store at `root` anew if it is not [sound](Store::database_is_sound). Of several processes that
+    /// find it so at once, one does.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn rebuild_if_unsound(root: &Path, options: &OpenOptions) -> Result<Option<Rebuilt>> {
+        if Self::database_is_sound(root, options)? {
+            return Ok(None);
+        }
+        fault::point_at("store.rebuild.judged", root).map_err(|error| Error::io("cannot judge again", error))?;
+        let _lock = lock(&Paths::new(root))?;
+        // What another process has made anew may hold names that were given since.
+        if Self::database_is_sound(root, options)? {
+            return Ok(None);
+        }
+        rebuild_locked(root, options).map(Some)
+    }
+
     /// Makes the database of the store at `root` anew. Names come from the old database as far as it can be read, else
     /// from `index.json`, and from that first where it is newer; content from `blobs/`, every byte proven. Images that nothing names any more come back without
     /// a name.
@@ -84,41 +105,8 @@ impl Store {
     /// [`Kind::NotFound`] when there is no store, those of the file system. What could not be brought back is in the
     /// result.
     pub fn rebuild(root: &Path, options: &OpenOptions) -> Result<Rebuilt> {
-        let paths = Paths::new(root);
-        if !paths.blobs().is_dir() {
-            return Err(Error::new(Kind::NotFound, format!("there is no store at {root:?}")));
-        }
-        for directory in paths.directories() {
-            durable::create_dir_all(&directory)?;
-        }
-        // Nothing is collected meanwhile, and nobody else rebuilds.
-        let _lock = FileLock::acquire(&paths.trash_lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
-        let workshop = root.join("rebuild");
-        durable::remove_dir_all(&workshop)?;
-        durable::create_dir_all(&workshop)?;
-        let database = workshop.join("meta.db");
-        let mut rebuilt = Rebuilt::default();
-        {
-            let new = Database::open(&database, Journal::Rollback, true)?;
-            new.write(Durability::Process, |transaction| {
-                schema::create(transaction)?;
-                view::go_on_counting(&paths, transaction)
-            })?;
-            let store = Store::from_parts(paths.clone(), new, options);
-            store.fill(&mut rebuilt)?;
-        }
-        durable::flush(&[(database.clone(), durable::open(&database)?)], &[])?;
-        rebuilt.kept_in = keep_old(&paths)?;
-        // The log of the old database would be taken for that of the new one.
-        for name in LOGS {
-            durable::remove_file(&root.join(name))?;
-        }
-        // The new database counts its generations from the beginning.
-        durable::remove_file(&paths.rows())?;
-        durable::rename(&database, &paths.database())?;
-        durable::sync_dir(root)?;
-        durable::remove_dir_all(&workshop)?;
-        Ok(rebuilt)
+        let _lock = lock(&Paths::new(root))?;
+        rebuild_locked(root, options)
     }
 
     /// Fills an empty database.
@@ -187,6 +175,53 @@ impl Store {
     }
 }
 
+/// Takes the lock under which nothing is collected, and nobody else rebuilds.
+fn lock(paths: &Paths) -> Result<FileLock> {
+    if !paths.blobs().is_dir() {
+        return Err(Error::new(Kind::NotFound, format!("there is no store at {:?}", paths.root())));
+    }
+    for directory in paths.directories() {
+        durable::create_dir_all(&directory)?;
+    }
+    FileLock::acquire(&paths.trash_lock(), LockMode::Exclusive, LOCK_PATIENCE)
+}
+
+/// As [`Store::rebuild`]; the lock is held.
+fn rebuild_locked(root: &Path, options: &OpenOptions) -> Result<Rebuilt> {
+    let paths = Paths::new(root);
+    let old = hold(&paths.database())?;
+    let workshop = root.join("rebuild");
+    durable::remove_dir_all(&workshop)?;
+    durable::create_dir_all(&workshop)?;
+    let database = workshop.join("meta.db");
+    let mut rebuilt = Rebuilt::default();
+    {
+        let new = Database::open(&database, Journal::Rollback, true)?;
+        new.write(Durability::Process, |transaction| {
+            schema::create(transaction)?;
+            view::go_on_counting(&paths, transaction)
+        })?;
+        let store = Store::from_parts(paths.clone(), new, options);
+        store.fill(&mut rebuilt)?;
+    }
+    durable::flush(&[(database.clone(), durable::open(&database)?)], &[])?;
+    fault::point_at("store.rebuild.filled", root).map_err(|error| Error::io("cannot go on", error))?;
+    let (kept_in, open) = keep_old(&paths)?;
+    rebuilt.kept_in = kept_in;
+    // The log of the old database would be taken for that of the new one.
+    for name in LOGS {
+        durable::remove_file(&root.join(name))?;
+    }
+    // The new database counts its generations from the beginning.
+    durable::remove_file(&paths.rows())?;
+    durable::rename(&database, &paths.database())?;
+    // Whoever waited for the old one finds that it is not the store's any more.
+    drop((old, open));
+    durable::sync_dir(root)?;
+    durable::remove_dir_all(&workshop)?;
+    Ok(rebuilt)
+}
+
 /// What SQLite keeps beside the database.
 const LOGS: [&str; 3] = ["meta.db-wal", "meta.db-shm", "meta.db-journal"];
 
@@ -201,16 +236,39 @@ fn recover_trash(store: &Store) -> Result<()> {
     Ok(())
 }
 
+/// Takes the right to write to the old database, as far as SQLite can do anything with it: what is committed there after it was
+/// read would be lost.
+fn hold(path: &Path) -> Result<Option<Connection>> {
+    let held = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(LOCK_PATIENCE)?;
+        // By name: that would be the log of the new one by then.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(connection)
+    };
+    match held() {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Err(Failure::from(error).at(path)),
+        Err(error) => {
+            tracing::debug!(%error, "nobody can write to the old database");
+            Ok(None)
+        }
+        Ok(connection) => Ok(Some(connection)),
+    }
+}
+
 /// Copies the old database and `index.json` to a new directory in `damaged/`, or moves what stands there instead; returns it if
-/// there was anything.
-fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
+/// there was anything, and the files: who closes one gives up this process's locks on it (fcntl(2), POSIX locks).
+fn keep_old(paths: &Paths) -> Result<(Option<PathBuf>, Vec<File>)> {
+    let mut open = Vec::new();
     let damaged = paths.damaged_directory();
     let is_free = |number: &u32| !damaged.join(format!("meta-{number}")).exists();
     let directory = damaged.join(format!("meta-{}", (1..).find(is_free).unwrap_or(u32::MAX)));
     let files = ["meta.db"].into_iter().chain(LOGS).chain(["index.json"]);
     let present: Vec<&str> = files.filter(|name| paths.root().join(name).exists()).collect();
     if present.is_empty() {
-        return Ok(None);
+        return Ok((None, open));
     }
     durable::create_dir_all(&directory)?;
     for name in present {
@@ -221,10 +279,12 @@ fn keep_old(paths: &Paths) -> Result<Option<PathBuf>> {
             continue;
         }
         let mut copy = AtomicFile::create(&to, 0o600)?;
-        let copied = std::io::copy(&mut durable::open(&from)?, copy.file());
+        let mut source = durable::open(&from)?;
+        let copied = std::io::copy(&mut source, copy.file());
+        open.push(source);
         copied.map_err(|error| Error::io(format_args!("cannot copy {from:?} to {to:?}"), error))?;
         copy.commit(durable::Durability::Durable)?;
     }
     durable::sync_dir(&damaged)?;
-    Ok(Some(directory))
+    Ok((Some(directory), open))
 }

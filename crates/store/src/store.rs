@@ -85,7 +85,7 @@ impl Store {
     /// Writes rows that survive the process; a power cut may take the last of them back.
     pub(crate) fn write_rows<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<T> {
         self.require_writable()?;
-        self.inner.database.write(Durability::Process, step).map(|(value, _)| value)
+        self.write(Durability::Process, step).map(|(value, _)| value)
     }
 
     /// Runs `step` as [`Store::write_names`] does, and takes everything back that it wrote.
@@ -98,7 +98,7 @@ impl Store {
     /// Returns whether anything changed; if not, nothing is synced.
     pub(crate) fn write_names<T>(&self, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<(T, bool)> {
         self.require_writable()?;
-        let (value, changed) = self.inner.database.write(Durability::Power, |transaction| {
+        let (value, changed) = self.write(Durability::Power, |transaction| {
             let before = transaction.total_changes();
             let value = step(transaction)?;
             if transaction.total_changes() != before {
@@ -111,6 +111,16 @@ impl Store {
             view::refresh_after_change(self);
         }
         Ok((value, changed))
+    }
+
+    fn write<T>(&self, durability: Durability, step: impl FnOnce(&Transaction<'_>) -> Step<T>) -> Result<(T, bool)> {
+        let database = &self.inner.database;
+        database.write(durability, |transaction| {
+            let value = step(transaction)?;
+            // Within the transaction, and so before whoever makes the database anew has read it, or after he has replaced it.
+            database.require_in_place()?;
+            Ok(value)
+        })
     }
 }
 

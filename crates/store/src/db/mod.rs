@@ -8,6 +8,7 @@ pub(crate) mod schema;
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -59,6 +60,8 @@ const CACHE_KIB: i64 = 20 << 10;
 #[derive(Debug)]
 pub(crate) struct Database {
     path: PathBuf,
+    /// Which file it is: another may take the place of one that is open.
+    file: Option<(u64, u64)>,
     state: Mutex<State>,
     writable: bool,
 }
@@ -128,7 +131,7 @@ impl Database {
         }
         connection.set_prepared_statement_cache_capacity(64);
         let state = State { connection, write_ahead: mode == "wal", durability: None };
-        Ok(Self { path: path.to_owned(), state: Mutex::new(state), writable })
+        Ok(Self { path: path.to_owned(), file: file_at(path), state: Mutex::new(state), writable })
     }
 
     fn open_immutable(path: &Path) -> Step<Self> {
@@ -147,7 +150,7 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)?;
         let state = State { connection, write_ahead: false, durability: None };
-        Ok(Self { path: path.to_owned(), state: Mutex::new(state), writable: false })
+        Ok(Self { path: path.to_owned(), file: file_at(path), state: Mutex::new(state), writable: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -156,6 +159,16 @@ impl Database {
 
     pub(crate) fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    /// Refuses to go on within a transaction when another file has taken the place of this one: what is written would be lost
+    /// with it, and what it says is not so any more.
+    pub(crate) fn require_in_place(&self) -> Step<()> {
+        if self.file == file_at(&self.path) {
+            return Ok(());
+        }
+        let message = format!("the database {:?} was made anew, or removed, while it was in use", self.path);
+        Err(Error::new(Kind::Unavailable, message).with_hint("run the command again").into())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -269,6 +282,11 @@ impl State {
         self.durability = Some(durability);
         Ok(())
     }
+}
+
+/// What tells a file from every other.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Fails where this process may open no more files, of which SQLite only says that it cannot open the database's.

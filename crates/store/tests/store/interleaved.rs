@@ -89,3 +89,61 @@ fn a_stray_file_that_was_taken_back_is_trusted_after_a_reboot() {
     assert!(open(&directory).check(true).unwrap().is_sound());
     assert!(after_a_reboot(&root).is_complete(&remote.root.digest).unwrap());
 }
+
+#[test]
+fn a_database_that_another_process_has_made_anew_is_left_alone() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    Remote::small("before").pull(&open(&directory), &["before:1"]).unwrap();
+    for log in ["meta.db-wal", "meta.db-shm"] {
+        let _ = std::fs::remove_file(root.join(log));
+    }
+    std::fs::write(root.join("meta.db"), vec![0x55; 8192]).unwrap();
+    let (since, place) = (Remote::small("since"), root.clone());
+    let pulled = since.clone();
+    fault::call_at("store.rebuild.judged", &root, move || {
+        assert!(Store::rebuild_if_unsound(&place, &options()).unwrap().is_some());
+        let pull = move || pulled.pull(&open_at(&place).unwrap(), &["since:1"]);
+        std::thread::spawn(pull).join().unwrap().unwrap();
+    });
+    assert_eq!(Store::rebuild_if_unsound(&root, &options()).unwrap(), None, "it is sound by now");
+    let store = open(&directory);
+    assert_eq!(store.find("since:1").unwrap().target.digest, since.root.digest);
+    assert!(store.find("before:1").is_ok());
+    assert_sound(&store, "after both");
+}
+
+#[test]
+fn nothing_is_committed_to_a_database_that_was_replaced() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let remote = Remote::small("old");
+    let old = open(&directory);
+    remote.pull(&old, &["app:1"]).unwrap();
+    let place = root.clone();
+    fault::call_at("store.rebuild.filled", &root, move || {
+        let connection = Connection::open(place.join("meta.db")).unwrap();
+        connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        assert_eq!(
+            begun.unwrap_err().sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseBusy),
+            "what was read is all"
+        );
+    });
+    Store::rebuild(&root, &options()).unwrap();
+    let newer = Remote::small("newer");
+    newer.pull(&open(&directory), &["newer:1"]).unwrap();
+    for error in [
+        old.tag(&remote.root, &reference("app:2")).unwrap_err(),
+        old.collect().unwrap_err(),
+        remote.pull(&old, &["app:3"]).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), dhow_base::Kind::Unavailable, "{error}");
+        assert!(error.to_string().contains("meta.db") && error.hint().is_some(), "{error:?}");
+    }
+    let store = open(&directory);
+    assert!(store.find("app:2").is_err());
+    assert!(store.is_complete(&newer.root.digest).unwrap(), "it was no garbage");
+    assert_sound(&store, "after the rebuild");
+}
