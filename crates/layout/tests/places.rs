@@ -130,7 +130,7 @@ fn stream_is_broken_by_a_failed_blob() {
     // Nothing was written yet, so the right image still fits; a blob that breaks off halfway does not.
     block_on(copy(&sample.place, &writer, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
     let blob = dhow_spec::Descriptor::new(dhow_spec::MediaType::OciLayer, dhow_spec::Digest::sha256(b"x"), 1);
-    match block_on(dhow_content::Sink::ingest(&writer, &blob, &Silent)).unwrap() {
+    match block_on(Sink::ingest(&writer, &blob, &Silent)).unwrap() {
         dhow_content::Begin::Write(ingest) => drop(ingest),
         other => panic!("{other:?}"),
     }

@@ -15,7 +15,7 @@ use crate::paths::parse_flat;
 use crate::recover::{self, Trashed};
 use crate::store::Store;
 
-pub(crate) use content::{Fault, fault, fault_of_file, set_aside};
+pub(crate) use content::{Aside, Fault, fault, fault_of_file, set_aside, set_aside_damaged};
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::fs;
 use std::thread;
 
 use dhow_base::fs::{FileLock, LockMode};
-use dhow_base::{Error, Kind, Result, threads};
+use dhow_base::{Error, Kind, Result, fault, threads};
 use dhow_spec::digest::{Algorithm, Digest};
 use rusqlite::Transaction;
 
@@ -117,7 +117,8 @@ impl Store {
             garbage = choose(transaction)?;
             let count = garbage.blobs.len();
             moved_whole = at_once(count, || self.trash(&garbage), || drop_rows(transaction, &garbage))?;
-            Ok(())
+            let pause = fault::point_at("store.collect.trashed", self.root());
+            Ok(pause.map_err(|error| Error::io("cannot commit", error))?)
         });
         if let Err(error) = taken {
             self.put_back();

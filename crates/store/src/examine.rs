@@ -10,8 +10,7 @@ use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Descriptor, Digest};
 
 use crate::blobs::trusted_size;
-use crate::check::{Fault, fault, fault_of_file, set_aside};
-use crate::ingest::IngestLock;
+use crate::check::{Aside, Fault, fault, fault_of_file, set_aside_damaged};
 use crate::read::MEND;
 use crate::store::Store;
 
@@ -170,22 +169,12 @@ impl<'a> Examination<'a> {
 
     /// Whether it was moved: not where nothing can be written, nor while somebody brings it anew.
     fn move_aside(&self, digest: &Digest, size: u64) -> Result<bool> {
-        let Some(_lock) = self.lock(digest)? else { return Ok(false) };
-        // Whoever had the lock may have brought it.
-        let is_still_damaged = fault(self.store, digest, size).is_some();
-        match if is_still_damaged { set_aside(self.store, digest) } else { Ok(false) } {
-            Err(error) if error.kind() == Kind::NoSpace => Ok(false),
-            moved => moved,
-        }
-    }
-
-    fn lock(&self, digest: &Digest) -> Result<Option<IngestLock>> {
         if !self.store.is_writable() {
-            return Ok(None);
+            return Ok(false);
         }
-        match IngestLock::try_take(self.store, digest) {
-            Err(error) if error.kind() == Kind::NoSpace => Ok(None),
-            locked => locked,
+        match set_aside_damaged(self.store, digest, size) {
+            Err(error) if error.kind() == Kind::NoSpace => Ok(false),
+            aside => Ok(matches!(aside?, Aside::Done { had_file: true })),
         }
     }
 }

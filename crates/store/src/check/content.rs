@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use dhow_base::fs as durable;
-use dhow_base::{Kind, Result};
+use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Descriptor, Digest, MediaType};
 
 use super::{ProblemCode, Report};
@@ -13,57 +13,76 @@ use crate::find::digest_at;
 use crate::ingest::IngestLock;
 use crate::lost::Lost;
 use crate::paths::flat;
+use crate::recover;
 use crate::store::{Store, from_row};
+use crate::wait::LOCK_PATIENCE;
 
 pub(super) fn check(store: &Store, repair: bool, report: &mut Report) -> Result<()> {
     let rows = blob_rows(store)?;
     let mut known: HashSet<Digest> = rows.iter().map(|row| row.digest.clone()).collect();
     let mut parents = None;
     for row in &rows {
-        let BlobRow { digest, size, .. } = row;
         report.blobs += 1;
-        report.bytes += size;
-        let found = fault(store, digest, *size);
-        if found.is_none() && (row.is_trusted || !row.is_kept) {
-            continue;
+        report.bytes += row.size;
+        let mut found = fault(store, &row.digest, row.size);
+        if found == Some(Fault::Missing) {
+            found = fault_beside_collections(store, &row.digest, row.size)?;
         }
+        let is_right = found.is_none() && (row.is_trusted || !row.is_kept);
         // It may have been collected since its row was read.
-        if !store.read_rows(|connection| has_row(connection, digest))? {
+        if is_right || !store.read_rows(|connection| has_row(connection, &row.digest))? {
             continue;
         }
-        if !row.is_kept && !row.is_trusted {
-            let repaired = if repair {
-                forget(store, digest)?;
-                // If it left a file, that is a stray one now.
-                known.remove(digest);
-                Some("forgotten".to_owned())
-            } else {
-                None
-            };
-            let message = format!("blob {digest} was not on disk yet when the machine went down");
-            report.add(ProblemCode::BlobUnflushed, digest, message, repaired);
+        if row.is_trusted || row.is_kept {
+            let content = store.described(&row.digest, &mut parents)?;
+            check_needed(store, row, found, &content, repair, report)?;
             continue;
         }
-        let content = store.described(digest, &mut parents)?;
-        match found {
-            Some(found) => {
-                let repaired = if repair { Some(set_aside_told(store, digest)?) } else { None };
-                report.add_content(found.code(), digest, found.message(&content, *size), repaired);
-            }
-            None => {
-                let repaired = if repair { take_back(store, digest, *size)? } else { None };
-                let code =
-                    if content.parent.is_none() { ProblemCode::TargetMissing } else { ProblemCode::ContentMissing };
-                let message = format!("{content} counts as missing: nobody knows whether all of it got to the disk");
-                report.add_content(code, digest, message, repaired);
-            }
-        }
+        let repaired = if repair {
+            forget(store, &row.digest)?;
+            // If it left a file, that is a stray one now.
+            known.remove(&row.digest);
+            Some("forgotten".to_owned())
+        } else {
+            None
+        };
+        let message = format!("blob {} was not on disk yet when the machine went down", row.digest);
+        report.add(ProblemCode::BlobUnflushed, &row.digest, message, repaired);
     }
     for (digest, size) in store.files_in_blobs()? {
         if !known.contains(&digest) {
             check_stray(store, &digest, size, repair, report)?;
         }
     }
+    Ok(())
+}
+
+/// Tells of a blob that is damaged, or that a kept image needs and nobody trusts.
+fn check_needed(
+    store: &Store,
+    BlobRow { digest, size, .. }: &BlobRow,
+    found: Option<Fault>,
+    content: &Lost,
+    repair: bool,
+    report: &mut Report,
+) -> Result<()> {
+    let Some(found) = found else {
+        let code = if content.parent.is_none() { ProblemCode::TargetMissing } else { ProblemCode::ContentMissing };
+        let message = format!("{content} counts as missing: nobody knows whether all of it got to the disk");
+        let repaired = if repair { take_back(store, digest, *size)? } else { None };
+        report.add_content(code, digest, message, repaired);
+        return Ok(());
+    };
+    let repaired = match repair {
+        false => None,
+        true => match set_aside_damaged(store, digest, *size)? {
+            Aside::Sound => return Ok(()),
+            Aside::Busy => None,
+            Aside::Done { had_file: true } => Some(format!("moved aside to damaged/{}", flat(digest))),
+            Aside::Done { had_file: false } => Some("its row is removed".to_owned()),
+        },
+    };
+    report.add_content(found.code(), digest, found.message(content, *size), repaired);
     Ok(())
 }
 
@@ -177,11 +196,41 @@ fn take_back(store: &Store, digest: &Digest, size: u64) -> Result<Option<String>
     Ok(Some("taken back".to_owned()))
 }
 
-fn set_aside_told(store: &Store, digest: &Digest) -> Result<String> {
-    Ok(match set_aside(store, digest)? {
-        true => format!("moved aside to damaged/{}", flat(digest)),
-        false => "its row is removed".to_owned(),
-    })
+/// As [`fault`], of a blob without a file: a collection moves files away first and commits afterwards, and one that was killed in
+/// between has left them in the trash.
+fn fault_beside_collections(store: &Store, digest: &Digest, size: u64) -> Result<Option<Fault>> {
+    dhow_base::fault::point_at("store.check.missing", store.root())
+        .map_err(|error| Error::io("cannot look again", error))?;
+    if store.is_writable() {
+        let _lock = FileLock::acquire(&store.paths().trash_lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
+        recover::restore_locked(store)?;
+    }
+    Ok(fault(store, digest, size))
+}
+
+/// What became of a blob that was found damaged.
+pub(crate) enum Aside {
+    /// It is as it should be by now.
+    Sound,
+    /// Somebody is bringing it anew.
+    Busy,
+    /// It was moved aside, and its row is removed.
+    Done {
+        /// Whether there was a file.
+        had_file: bool,
+    },
+}
+
+/// Moves a blob aside that was found damaged, unless it is not any more: under the lock of its ingest, so that nobody brings it
+/// in between.
+pub(crate) fn set_aside_damaged(store: &Store, digest: &Digest, size: u64) -> Result<Aside> {
+    dhow_base::fault::point_at("store.check.damaged", &store.paths().blob(digest))
+        .map_err(|error| Error::io("cannot look again", error))?;
+    let Some(_lock) = IngestLock::try_take(store, digest)? else { return Ok(Aside::Busy) };
+    match fault(store, digest, size) {
+        None => Ok(Aside::Sound),
+        Some(_) => set_aside(store, digest).map(|had_file| Aside::Done { had_file }),
+    }
 }
 
 /// Moves a damaged blob out of the way and forgets it. What is left of it stays for whoever wants to look. Returns whether

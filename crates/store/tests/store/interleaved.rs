@@ -1,9 +1,12 @@
 //! Two at work on one store whose steps interleave in the one order that once went wrong.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use dhow_base::fault;
-use dhow_content::{Sink, verify_document};
+use dhow_base::progress::Silent;
+use dhow_content::{CopyOptions, Sink, copy_blob, verify_document};
 use dhow_spec::Digest;
 use dhow_store::{OpenOptions, ProblemCode, Severity, Store};
 use futures::executor::block_on;
@@ -123,7 +126,7 @@ fn nothing_is_committed_to_a_database_that_was_replaced() {
     let place = root.clone();
     fault::call_at("store.rebuild.filled", &root, move || {
         let connection = Connection::open(place.join("meta.db")).unwrap();
-        connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
         assert_eq!(
             begun.unwrap_err().sqlite_error_code(),
@@ -146,4 +149,47 @@ fn nothing_is_committed_to_a_database_that_was_replaced() {
     assert!(store.find("app:2").is_err());
     assert!(store.is_complete(&newer.root.digest).unwrap(), "it was no garbage");
     assert_sound(&store, "after the rebuild");
+}
+
+#[test]
+fn what_a_collection_takes_away_is_not_told_as_damage() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let store = open(&directory);
+    Remote::small("kept").pull(&store, &["kept:1"]).unwrap();
+    Remote::small("gone").pull(&store, &["gone:1"]).unwrap();
+    remove(&store, "gone:1").unwrap();
+    let (found, is_found) = channel();
+    fault::call_at("store.check.missing", &root, move || found.send(()).unwrap());
+    let checking = open(&directory);
+    let (hand_over, checked) = channel();
+    fault::call_at("store.collect.trashed", &root, move || {
+        let checking = std::thread::spawn(move || checking.check(false));
+        is_found.recv_timeout(Duration::from_secs(60)).expect("a file is missing");
+        hand_over.send(checking).unwrap();
+    });
+    assert!(store.collect().unwrap().blobs > 0);
+    let report = checked.recv().unwrap().join().unwrap().unwrap();
+    assert_eq!(report.problems, []);
+}
+
+#[test]
+fn a_repair_leaves_alone_what_came_again_meanwhile() {
+    let directory = scratch();
+    let root = root_of(&directory);
+    let store = open(&directory);
+    let remote = Remote::small("again");
+    remote.pull(&store, &["app:1"]).unwrap();
+    let config = store.find("app:1").unwrap().image_id;
+    let right = std::fs::read(blob_path(&root, &config)).unwrap();
+    std::fs::write(blob_path(&root, &config), vec![0; right.len()]).unwrap();
+    let (session, place, blob) = (open(&directory).begin("pull").unwrap(), remote.place.clone(), plain(&right));
+    fault::call_at("store.check.damaged", &blob_path(&root, &config), move || {
+        block_on(copy_blob(&place, &session, &blob, &CopyOptions::new(&Silent))).unwrap();
+        session.settle(&[blob.digest]).unwrap();
+    });
+    let report = store.check(true).unwrap();
+    assert_eq!(report.problems.iter().filter(|problem| problem.severity == Severity::Damage).count(), 0, "{report:#?}");
+    assert_eq!(std::fs::read(blob_path(&root, &config)).unwrap(), right);
+    assert!(store.is_complete(&remote.root.digest).unwrap());
 }
