@@ -98,7 +98,8 @@ impl Store {
         if record.by != MountedBy::Fuse {
             return true;
         }
-        let is_free = |path: PathBuf| FileLock::try_acquire(&path, LockMode::Exclusive).map(|lock| lock.is_some());
+        // Shared, so that two who ask at the same time do not take each other for the process.
+        let is_free = |path: PathBuf| FileLock::try_acquire(&path, LockMode::Shared).map(|lock| lock.is_some());
         !self.mount_server(&record.image_id).and_then(is_free).unwrap_or(false)
     }
 
@@ -167,5 +168,28 @@ impl Mounts<'_> {
             Some((image_id, directory))
         };
         entries.filter_map(named).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpenOptions;
+
+    #[test]
+    fn who_asks_is_not_taken_for_the_process_that_serves() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store"), &OpenOptions::default()).unwrap();
+        let image_id = Digest::sha256(b"image");
+        let mounts = store.change_mounts().unwrap();
+        mounts.prepare(&image_id).unwrap();
+        mounts.note(&image_id, 1, MountedBy::Fuse).unwrap();
+        let record = mounts.record(&image_id).unwrap().unwrap();
+        let server = store.mount_server(&image_id).unwrap();
+        for (mode, is_served) in [(LockMode::Shared, false), (LockMode::Exclusive, true)] {
+            let _lock = FileLock::try_acquire(&server, mode).unwrap().unwrap();
+            assert_eq!(store.is_served(&record), is_served, "{mode:?}");
+        }
+        assert!(!store.is_served(&record));
     }
 }

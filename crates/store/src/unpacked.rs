@@ -27,6 +27,7 @@ use crate::find::text_at;
 use crate::read::{Layer, MEND};
 use crate::session::Session;
 use crate::store::Store;
+use crate::wait;
 
 pub use outline::OpenLayer;
 use passing::Finished;
@@ -207,12 +208,13 @@ impl Store {
         let unneeded = self.read_rows(|connection| unneeded(connection, digests)).unwrap_or_default();
         let mut freed = 0;
         for file in &files {
-            let goes = match &file.digest {
-                Some(digest) => unneeded.contains(digest.as_str()),
-                // Somebody unpacks it just now, unless the lock is free.
-                None => matches!(FileLock::try_acquire(&file.path, LockMode::Exclusive), Ok(Some(_))),
+            // Somebody unpacks it just now, unless the lock is free.
+            let lock = match &file.digest {
+                Some(_) => None,
+                None => wait::try_lock(&file.path).ok().flatten(),
             };
-            if goes && matches!(durable::remove_file(&file.path), Ok(true)) {
+            let is_unneeded = file.digest.as_ref().is_some_and(|digest| unneeded.contains(digest.as_str()));
+            if (is_unneeded || lock.is_some()) && matches!(durable::remove_file(&file.path), Ok(true)) {
                 freed += file.bytes;
             }
         }

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::{Result, limits};
 use dhow_spec::json::parse_strict;
 use dhow_spec::{Digest, Repository};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
+use crate::wait;
 
 /// How long an upload is worth asking for. Registries forget them after a day to a week.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,7 +49,7 @@ impl Store {
         let file =
             File { repository: repository.name().to_owned(), digest: digest.to_string(), location: String::new() };
         let path = folder.join(file_name(&file));
-        let Some(lock) = FileLock::try_acquire(&path, LockMode::Exclusive)? else { return Ok(None) };
+        let Some(lock) = wait::try_lock(&path)? else { return Ok(None) };
         let mut record = UploadRecord { path, lock, file };
         if let Some(left) = read(&record.path).filter(|left| record.is_of(left)) {
             record.file = left;
@@ -95,7 +96,7 @@ impl UploadRecord {
 impl Drop for UploadRecord {
     fn drop(&mut self) {
         if self.location().is_none() {
-            // Whoever opened it meanwhile and did not get the lock has gone without.
+            // Whoever opened it meanwhile finds that it has no name any more, and goes without.
             let _ = durable::remove_file(&self.path);
         }
     }
@@ -118,7 +119,7 @@ fn sweep(folder: &Path) {
         let changed = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
         let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
         if age.is_some_and(|age| age > KEPT)
-            && let Ok(Some(_lock)) = FileLock::try_acquire(&path, LockMode::Exclusive)
+            && let Ok(Some(_lock)) = wait::try_lock(&path)
         {
             let _ = durable::remove_file(&path);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use dhow_base::fs::{self as durable, FileLock, LockMode};
+use dhow_base::fs::{self as durable, FileLock};
 use dhow_base::{Error, Result, threads};
 use dhow_layer::erofs::{FileStorage, Form, Image, ReadAt, Storage, Union, Workspace, convert_kept, convert_passing};
 use dhow_layer::{Decoder, Limits, Uncompressed, decode_error, uncompressed_digest};
@@ -296,7 +296,7 @@ impl Store {
     /// Removes what runs that were killed left of layers under way.
     pub(crate) fn sweep_parts(&self) {
         for file in self.unpacked_files().iter().filter(|file| file.digest.is_none()) {
-            if matches!(FileLock::try_acquire(&file.path, LockMode::Exclusive), Ok(Some(_))) {
+            if let Ok(Some(_lock)) = wait::try_lock(&file.path) {
                 let _ = durable::remove_file(&file.path);
             }
         }
