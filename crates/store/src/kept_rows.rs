@@ -21,8 +21,15 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub fn names_version(&self) -> Result<NamesVersion> {
-        let generation = self.read_rows(view::generation)?;
-        Ok(NamesVersion(format!("{generation} {:?}", self.inner.shown)))
+        let (generation, containers, newest) = self.read_rows(|connection| {
+            let sql = "SELECT count(*), coalesce(max(created), 0) FROM container";
+            let (count, newest) = connection
+                .prepare_cached(sql)?
+                .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+            Ok((view::generation(connection)?, count, newest))
+        })?;
+        // Containers that only pass by count in no generation.
+        Ok(NamesVersion(format!("{generation} {containers} {newest} {:?}", self.inner.shown)))
     }
 
     /// The list that was kept of these names, if it is still there. Whoever wrote it may have been stopped by a power cut: it
@@ -89,6 +96,23 @@ mod tests {
         assert_eq!(store.kept_rows(&later).as_deref(), Some(""));
         store.collect().unwrap();
         assert_eq!(store.kept_rows(&later), None);
+    }
+
+    #[test]
+    fn a_container_that_only_passes_by_makes_a_version() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store"), &OpenOptions::default()).unwrap();
+        let mut versions = vec![store.names_version().unwrap()];
+        for (created, state) in [(1_i64, "running"), (2, "exited")] {
+            let sql =
+                "INSERT INTO container (id, image_id, state, created, configuration) VALUES ('c', 'i', ?1, ?2, '{}')";
+            store.write_rows(|transaction| Ok(transaction.execute(sql, (state, created))?)).unwrap();
+            versions.push(store.names_version().unwrap());
+            store.write_rows(|transaction| Ok(transaction.execute("DELETE FROM container", [])?)).unwrap();
+            assert_eq!(store.names_version().unwrap(), versions[0]);
+        }
+        versions.dedup();
+        assert_eq!(versions.len(), 3, "{versions:?}");
     }
 
     #[test]
