@@ -12,6 +12,7 @@ use crate::filter::{Filter, Term, names_of, with_configured};
 use crate::last_use;
 use crate::mount;
 use crate::names;
+use crate::rmi::CONTENT_STAYS;
 use crate::settings;
 
 /// What to prune.
@@ -30,7 +31,7 @@ pub struct Request {
 }
 
 /// What is gone, or would be.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Pruned {
     /// Images, each with the names it lost.
     pub images: Vec<PrunedImage>,
@@ -38,6 +39,8 @@ pub struct Pruned {
     pub reclaimed_bytes: u64,
     /// Bytes of content that are still here beyond [`Request::bytes_max`].
     pub excess_bytes: u64,
+    /// Why the content of what is gone is not.
+    pub failures: Vec<Error>,
 }
 
 /// One image that lost names, or is gone.
@@ -83,8 +86,13 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     let given_up_bytes = store.make_room();
     let removed = store.update(|update| update.remove(removals))?;
     mount::end_removed(store);
-    let reclaimed_bytes = given_up_bytes + store.collect()?.bytes;
-    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
+    let mut pruned =
+        Pruned { images: shown(removed), reclaimed_bytes: given_up_bytes, excess_bytes, failures: Vec::new() };
+    match store.collect() {
+        Ok(collected) => pruned.reclaimed_bytes += collected.bytes,
+        Err(error) => pruned.failures.push(error.context(CONTENT_STAYS)),
+    }
+    Ok(pruned)
 }
 
 /// What [`prune`] would remove once these containers were gone; `images` says how the images are then.
@@ -115,7 +123,7 @@ fn preview(
         }
         Ok((update.remove(removals)?, update.garbage_bytes(&unpacked)?))
     })?;
-    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes })
+    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes, failures: Vec::new() })
 }
 
 fn parse(context: &Context, request: &Request) -> Result<Filter> {

@@ -6,7 +6,7 @@
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::platform::Matcher;
 use dhow_spec::{Digest, Platform, Reference, Repository};
-use dhow_store::{Container, Found, MatchedBy, NamesOf, Removal, Update};
+use dhow_store::{Collected, Container, Found, MatchedBy, NamesOf, Removal, Update};
 
 use crate::container;
 use crate::context::Context;
@@ -42,13 +42,16 @@ pub enum Removed {
 /// With more documents than this it is faster to look at the whole store once.
 const COLLECTED_ONE_BY_ONE_MAX: usize = 500;
 
+/// What is said when images are gone, and their content is not.
+pub(crate) const CONTENT_STAYS: &str = "the content stays for the next prune";
+
 /// What became of one image or name.
 pub type Outcome = Result<Vec<Removed>>;
 
 /// What became of everything that was to be removed.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// An outcome for each image or name, in order.
+    /// An outcome for each image or name, in order, and then the failure to remove the content of what is gone, if there was one.
     pub outcomes: Vec<Outcome>,
     /// Bytes that are free again on disk.
     pub reclaimed_bytes: u64,
@@ -107,7 +110,7 @@ fn each<T>(context: &Context, targets: &[T], mut action: impl FnMut(&mut Update<
     let store = context.store()?;
     container::recover(store)?;
     store.make_room();
-    let (outcomes, removed) = store.update(|update| {
+    let (mut outcomes, removed) = store.update(|update| {
         let mut outcomes = Vec::with_capacity(targets.len());
         for target in targets {
             match action(update, target) {
@@ -123,11 +126,16 @@ fn each<T>(context: &Context, targets: &[T], mut action: impl FnMut(&mut Update<
     if !removed.is_empty() {
         mount::end_removed(store);
     }
-    let reclaimed_bytes = match removed.len() {
-        0 => 0,
-        number if number > COLLECTED_ONE_BY_ONE_MAX => store.collect()?.bytes,
-        _ => store.collect_below(&removed)?.bytes,
+    let collected = match removed.len() {
+        0 => Ok(Collected::default()),
+        number if number > COLLECTED_ONE_BY_ONE_MAX => store.collect(),
+        _ => store.collect_below(&removed),
     };
+    // What is gone is told whatever comes in between.
+    let reclaimed_bytes = collected.map(|collected| collected.bytes).unwrap_or_else(|error| {
+        outcomes.push(Err(error.context(CONTENT_STAYS)));
+        0
+    });
     Ok(Answer { outcomes, reclaimed_bytes })
 }
 

@@ -75,10 +75,11 @@ pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
             Err(error) => failures.push(error),
         }
     }
-    let images = prune::prune(context, &images).unwrap_or_else(|error| {
+    let mut images = prune::prune(context, &images).unwrap_or_else(|error| {
         failures.push(error);
         Pruned::default()
     });
+    failures.append(&mut images.failures);
     everything.failures = failures;
     Ok(everything.and(images))
 }

@@ -174,6 +174,19 @@ fn names_that_fit_go_alone() {
     assert!(scene.must(&["images", "-n", "keep/me"]).starts_with("keep/me "));
 }
 
+/// Faults can be armed in builds with debug assertions only.
+#[test]
+#[cfg(debug_assertions)]
+fn what_is_gone_is_told_when_its_content_stays() {
+    let scene = three_images();
+    let mut command = scene.command(&["image", "prune", "-a", "-f"]);
+    let pruned = scene.run(command.env("DHOW_FAULT", "store.collect.trashed=error"));
+    assert_ne!(pruned.code, 0, "{pruned}");
+    assert!(pruned.stdout.contains("untagged: acme/web:1\n"), "{pruned}");
+    assert!(pruned.stderr.contains("the content stays for the next prune"), "{pruned}");
+    assert_eq!(left(&scene), "");
+}
+
 #[test]
 fn the_configuration_adds_filters() {
     let scene = three_images();

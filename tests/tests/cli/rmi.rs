@@ -173,6 +173,22 @@ fn what_fits_a_filter_goes() {
     assert!(left.starts_with("alpine ") && left.lines().count() == 1, "{left}");
 }
 
+/// Faults can be armed in builds with debug assertions only.
+#[test]
+#[cfg(debug_assertions)]
+fn names_that_are_gone_are_told_when_the_content_stays() {
+    for compat in ["docker", "podman"] {
+        let scene = Scene::new();
+        scene.load("a", "docker.io/library/alpine:3.20");
+        let mut command = scene.command(&["--compat", compat, "rmi", "alpine:3.20"]);
+        let removed = scene.run(command.env("DHOW_FAULT", "store.collect.trashed=error"));
+        assert_ne!(removed.code, 0, "{removed}");
+        assert!(removed.stdout.contains("Untagged: ") && removed.stdout.contains("Deleted: "), "{removed}");
+        assert!(removed.stderr.contains("the content stays for the next prune"), "{removed}");
+        assert_eq!(scene.must(&["images", "-q"]), "");
+    }
+}
+
 #[test]
 fn missing_images_can_be_ignored() {
     let scene = Scene::new();

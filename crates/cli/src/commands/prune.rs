@@ -5,7 +5,7 @@ use dhow_ops::prune;
 
 use super::filters;
 use crate::background;
-use crate::errors::Outcome;
+use crate::errors::{Failure, Outcome};
 use crate::format::document::{DocumentFormat, Documents};
 use crate::format::{schema, units};
 use crate::personality::Personality;
@@ -80,7 +80,7 @@ impl Prune {
             let size = units::human_size(pruned.excess_bytes);
             session.console.notice(format!("{size} more than --max-size stay: what takes them is not to be removed"));
         }
-        Ok(())
+        Failure::of(pruned.failures)
     }
 
     fn warning(&self) -> String {
@@ -143,7 +143,7 @@ mod tests {
         let id = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
         let names = vec![Reference::parse("alpine:3.20").unwrap()];
         let image = prune::PrunedImage { names, id: id.clone(), chains: Some(Vec::new()) };
-        let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463, excess_bytes: 0 };
+        let pruned = prune::Pruned { images: vec![image], reclaimed_bytes: 7_806_463, ..prune::Pruned::default() };
         let rendered = |pruned, tense| images(pruned, tense) + &total(pruned, tense, Personality::Docker);
         let expected =
             format!("Deleted Images:\nuntagged: alpine:3.20\ndeleted: {id}\n\nTotal reclaimed space: 7.806MB\n");

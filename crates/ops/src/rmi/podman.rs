@@ -10,6 +10,7 @@ use dhow_store::{MatchedBy, NamesOf, Update};
 use crate::container;
 use crate::context::Context;
 use crate::mount;
+use crate::rmi::CONTENT_STAYS;
 
 /// What became of all images and names.
 #[derive(Debug, Default)]
@@ -79,17 +80,18 @@ pub fn remove_all_as_podman(context: &Context, force: bool) -> Result<Report> {
 fn run(context: &Context, change: impl FnOnce(&mut Update<'_>, &mut Report) -> Result<()>) -> Result<Report> {
     let store = context.store()?;
     container::recover(store)?;
-    let report = store.update(|update| {
+    let mut report = store.update(|update| {
         let mut report = Report::default();
         change(update, &mut report)?;
         Ok(report)
     })?;
+    // From here on some of it is gone, which is told whatever comes in between.
     for container in &report.containers {
-        store.remove_directory("containers", container)?;
+        report.failures.extend(store.remove_directory("containers", container).err());
     }
     if !report.deleted.is_empty() {
         mount::end_removed(store);
-        store.collect()?;
+        report.failures.extend(store.collect().err().map(|error| error.context(CONTENT_STAYS)));
     }
     Ok(report)
 }

@@ -57,7 +57,7 @@ impl Verb for Prune {
         for image in pruned.images.iter().filter(|image| image.chains.is_some()) {
             session.console.line(image.id.hex());
         }
-        Ok(())
+        Failure::of(pruned.failures)
     }
 }
 
