@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use dhow_base::beneath::Dir;
-use dhow_base::fs::{AtomicFile, Durability};
+use dhow_base::fs::AtomicFile;
 use dhow_base::{Error, Kind, Result};
 use dhow_layer::diff::{DiffOptions, write_tree, write_union};
 use dhow_spec::Platform;
@@ -106,7 +106,7 @@ pub(crate) fn write_by(output: &Output, write: impl FnOnce(&mut BufWriter<File>)
             let handle = file.file().try_clone();
             let handle = handle.map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
             buffered(handle).map_err(|error| error.context(format_args!("cannot export to {path:?}")))?;
-            file.commit(Durability::Cached)
+            target_file::commit(file, path)
         }
         Output::Stdout => {
             let handle = io::stdout().as_fd().try_clone_to_owned();

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use dhow_base::fs::{AtomicFile, Durability};
+use dhow_base::fs::AtomicFile;
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{Copied, CopyOptions, Prefetched, TagSink, copy};
@@ -124,7 +124,7 @@ fn write_to(context: &Context, session: &Session, images: &[Chosen], output: &Ou
             let handle =
                 file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
             let copied = write(session, images, ArchiveOutput::file(handle, path)?, full_names)?;
-            file.commit(Durability::Cached)?;
+            target_file::commit(file, path)?;
             copied
         }
         Output::Stdout => {

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use dhow_base::error::words;
+use dhow_base::fs::{AtomicFile, Durability};
 use dhow_base::{Error, Kind, Result};
 
 /// Whether a file can take this name. It does so by a rename, which must not put an end to a device, a pipe or a link.
@@ -23,6 +24,16 @@ pub fn check(path: &Path, failed: &str) -> Result<()> {
         Ok(_) => Err(no_place(parent, failed, io::ErrorKind::NotADirectory.into())),
         Err(error) => Err(no_place(parent, failed, error)),
     }
+}
+
+/// Gives a file its name. One that takes the place of another is on the disk first: a power cut leaves the old bytes or the new ones.
+/// Where nothing is replaced, nothing is waited for.
+///
+/// # Errors
+/// Those of the file system; what has the name keeps it then.
+pub(crate) fn commit(file: AtomicFile, path: &Path) -> Result<()> {
+    let replaces = path.metadata().is_ok_and(|found| found.len() > 0);
+    file.commit(if replaces { Durability::Durable } else { Durability::Cached })
 }
 
 fn no_place(parent: &Path, failed: &str, error: io::Error) -> Error {
@@ -51,7 +62,26 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::process::Command;
 
+    use dhow_base::fault;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_waits_for_the_disk() {
+        let scratch = dhow_testkit::peers::scratch().expect("a folder");
+        let path = scratch.path().join("archive.tar");
+        let write = |bytes: &[u8]| {
+            let mut file = AtomicFile::create(&path, 0o600).expect("a file");
+            file.write_all(bytes).expect("written");
+            commit(file, &path)
+        };
+        fault::arm_at("fs.atomic.sync", &path, fault::Action::Error);
+        write(b"old").expect("nothing is synced where nothing is lost");
+        assert_eq!(write(b"new").map_err(|error| error.kind()), Err(Kind::Io));
+        assert_eq!(fs::read(&path).expect("the file"), b"old");
+        write(b"new").expect("a sync");
+        assert_eq!(fs::read(&path).expect("the file"), b"new");
+    }
 
     #[test]
     fn what_a_rename_would_put_an_end_to() {

@@ -85,7 +85,7 @@ impl AtomicFile {
     pub fn commit(mut self, durability: Durability) -> Result<()> {
         let failed = |error| Error::io(format_args!("cannot write {:?}", self.target), error);
         if durability == Durability::Durable {
-            fault::point("fs.atomic.sync").and_then(|()| self.file.sync_all()).map_err(failed)?;
+            fault::point_at("fs.atomic.sync", &self.target).and_then(|()| self.file.sync_all()).map_err(failed)?;
         }
         fault::point("fs.atomic.rename")
             .and_then(|()| std_fs::rename(&self.temporary, &self.target))
