@@ -17,7 +17,7 @@ use dhow_spec::layout::{
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, Reference};
 
 use crate::image::ArchiveImage;
-use crate::local::{check_length, open_file, read_stream};
+use crate::local::{check_length, open_file, read_local};
 use crate::names::{labelled, matches, named, reference_of, unnamed};
 use crate::oci_index::{MARKER_BYTES_MAX, images_of, parse_index};
 
@@ -167,7 +167,7 @@ impl OciDirectory {
 impl Source for OciDirectory {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
         match self.find(&descriptor.digest)? {
-            Some(blob) => read_stream(blob, descriptor, range),
+            Some(blob) => read_local(blob, descriptor, range),
             None => {
                 let message = format!("blob {} not found in {:?}", descriptor.digest, self.root);
                 Err(Error::new(Kind::NotFound, message))

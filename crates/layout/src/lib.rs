@@ -20,7 +20,7 @@ mod writer;
 pub use archive::{Archive, ArchiveInput};
 pub use directory::{DirectoryIngest, OciDirectory};
 pub use image::{ArchiveImage, SavedImage, choose};
-pub use local::read_stream as read_local;
+pub use local::read_local;
 pub use skopeo_directory::SkopeoDirectory;
 pub use spool::nameless as nameless_file;
 pub use writer::{ArchiveIngest, ArchiveWriter, Output};

@@ -44,10 +44,10 @@ impl Located {
         }
     }
 
-    /// The bytes of `range`. As [`read_stream`].
+    /// The bytes of `range`. As [`read_local`].
     pub(crate) fn stream(self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
         match self {
-            Self::File(blob) => read_stream(blob, descriptor, range),
+            Self::File(blob) => read_local(blob, descriptor, range),
             Self::Memory(bytes) => {
                 let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(bytes.len());
                 let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
@@ -79,7 +79,7 @@ pub(crate) fn open_file(path: PathBuf) -> Result<Option<LocalBlob>> {
 ///
 /// # Errors
 /// [`Kind::Corrupt`] when the blob has another length than the descriptor says.
-pub fn read_stream(blob: LocalBlob, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
+pub fn read_local(blob: LocalBlob, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
     check_length(&blob, descriptor)?;
     let end = range.end.min(blob.length);
     Ok(Box::pin(stream::try_unfold((blob, range.start), move |(blob, position)| async move {

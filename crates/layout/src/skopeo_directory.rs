@@ -15,7 +15,7 @@ use dhow_content::{Begin, ByteStream, LocalBlob, Sink, Source, VerifiedDocument,
 use dhow_spec::{Descriptor, Digest, Document};
 
 use crate::directory::{DirectoryIngest, LOCK_PATIENCE, Unflushed, sweep};
-use crate::local::{check_length, open_file, read_stream};
+use crate::local::{check_length, open_file, read_local};
 
 const MANIFEST_FILE: &str = "manifest.json";
 const VERSION_FILE: &str = "version";
@@ -154,7 +154,7 @@ fn is_ours(name: &str) -> bool {
 impl Source for SkopeoDirectory {
     async fn read(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<ByteStream> {
         match self.find(descriptor)? {
-            Some(blob) => read_stream(blob, descriptor, range),
+            Some(blob) => read_local(blob, descriptor, range),
             None => {
                 let message = format!("{} not found in {:?}", descriptor.digest, self.root);
                 Err(Error::new(Kind::NotFound, message))
