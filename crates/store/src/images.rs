@@ -102,9 +102,8 @@ impl Hasher for NumberHasher {
 
 /// All images without their names, their positions, and for each target the position of the image that is shown.
 pub(crate) fn with_targets(connection: &Connection, matcher: &Matcher) -> Step<(Vec<Image>, ByNumber, ByNumber)> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
     let mut index = ByNumber::default();
-    let images = rows(connection, sql, [], |number, position| {
+    let images = rows(connection, IMAGES, [], |number, position| {
         index.insert(number, position);
     })?;
     let shown_for = shown_by_target(connection, matcher, &images, &index)?;
@@ -135,10 +134,9 @@ pub(crate) fn list(connection: &Connection, matcher: &Matcher) -> Step<Vec<Image
 
 /// Every image that is shown, with the number of its row. Names take most of the time that a list takes.
 pub(crate) fn numbers_of_shown(connection: &Connection, matcher: &Matcher) -> Step<Vec<(i64, Digest)>> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
     let mut index = ByNumber::default();
     let mut numbers: Vec<i64> = Vec::new();
-    let images = rows(connection, sql, [], |number, position| {
+    let images = rows(connection, IMAGES, [], |number, position| {
         index.insert(number, position);
         numbers.push(number);
     })?;
@@ -167,8 +165,8 @@ pub(crate) fn targets_of_shown(connection: &Connection, matcher: &Matcher) -> St
 
 /// One image, shown or not.
 pub(crate) fn one(connection: &Connection, matcher: &Matcher, id: &Digest) -> Step<Option<Image>> {
-    let sql = "SELECT id, created, size, os, architecture, variant, number, added FROM image WHERE id = ?1";
-    let Some(mut image) = rows(connection, sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
+    let sql = format!("{IMAGES} WHERE id = ?1");
+    let Some(mut image) = rows(connection, &sql, [id.as_str()], |_, _| {})?.pop() else { return Ok(None) };
     image.references = references_of(connection, matcher, id)?;
     image.repo_digests = repo_digests_of(connection, matcher, id)?;
     let sql = format!("SELECT count(*) FROM {USES} WHERE image_id = ?1");
@@ -230,6 +228,9 @@ pub(crate) fn repo_digests_of(
     names.sort();
     Ok(names)
 }
+
+/// What [`rows`] reads.
+const IMAGES: &str = "SELECT id, created, size, os, architecture, variant, number, added FROM image";
 
 fn rows<P: rusqlite::Params>(
     connection: &Connection,
