@@ -26,7 +26,7 @@ pub use ingest::DirectoryIngest;
 pub(crate) use ingest::Unflushed;
 
 /// How long another writer of the same directory is waited for.
-pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An OCI image layout in a directory, to read from and to write to.
 ///
