@@ -11,27 +11,13 @@ mod pictures;
 mod program;
 mod shelf;
 
+pub use dhow_testkit::forgetful::chance;
 pub use disk::{Attached, Disk, Kind};
 pub use pictures::{Picture, same_archive};
 pub use program::{Dhow, Ran};
 pub use shelf::Shelf;
 
 use std::time::Duration;
-
-use dhow_testkit::forgetful::Random;
-
-/// Chance for a test. The seed is printed, and taken from `DHOW_TEST_SEED` when that is set.
-///
-/// # Panics
-/// When `DHOW_TEST_SEED` is no number.
-pub fn chance() -> Random {
-    let seed = match std::env::var("DHOW_TEST_SEED") {
-        Ok(text) => text.parse().expect("DHOW_TEST_SEED is a number"),
-        Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos())),
-    };
-    eprintln!("seed {seed}: run again with DHOW_TEST_SEED={seed}");
-    Random::new(seed)
-}
 
 /// How long a test of endurance runs: `DHOW_TEST_SECONDS`, or a minute in continuous integration and five seconds elsewhere.
 ///

@@ -2,7 +2,7 @@
 //!
 //! The program knows go-units' rules by the words of their documentation; the arithmetic and `%g` are Go's own.
 
-use dhow_testkit::forgetful::Random;
+use dhow_testkit::forgetful::{Random, chance};
 use dhow_testkit::peers::Go;
 
 use super::{ago, units};
@@ -77,9 +77,7 @@ fn sizes_and_ages_are_those_of_go() {
             return;
         }
     };
-    let seed = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_nanos() as u64;
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
+    let mut random = chance();
     let asked: Vec<(u64, i64, i64)> = (0..QUESTIONS).map(|_| question(&mut random)).collect();
     let questions: Vec<String> = asked.iter().map(|(bytes, then, now)| format!("{bytes} {then} {now}")).collect();
     let answers = go.answers(&questions).expect("answers");

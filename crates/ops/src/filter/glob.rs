@@ -141,7 +141,7 @@ fn end_of_range(pattern: &[char]) -> Option<(char, &[char])> {
 
 #[cfg(test)]
 mod tests {
-    use dhow_testkit::forgetful::Random;
+    use dhow_testkit::forgetful::{Random, chance};
     use dhow_testkit::peers::Go;
 
     use super::*;
@@ -208,9 +208,7 @@ func main() {
                 return;
             }
         };
-        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
-        println!("seed {seed}");
-        let mut random = Random::new(seed);
+        let mut random = chance();
         let mut text = |alphabet: &[char], longest: u64| -> String {
             let pick = |random: &mut Random| alphabet[usize::try_from(random.below(alphabet.len() as u64)).unwrap()];
             (0..random.below(longest + 1)).map(|_| pick(&mut random)).collect()

@@ -124,7 +124,7 @@ fn unix(text: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use dhow_testkit::forgetful::Random;
+    use dhow_testkit::forgetful::chance;
     use dhow_testkit::peers::Go;
 
     use super::*;
@@ -241,9 +241,7 @@ func main() {
                 return;
             }
         };
-        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos()));
-        println!("seed {seed}");
-        let mut random = Random::new(seed);
+        let mut random = chance();
         let mut below = |limit: usize| usize::try_from(random.below(limit as u64)).unwrap();
         const PIECES: [&str; 24] = [
             "h",

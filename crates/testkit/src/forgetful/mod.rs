@@ -31,7 +31,7 @@ use fuser::{BackgroundSession, Config, MountOption};
 use rustix::mount::UnmountFlags;
 
 pub use image::Image;
-pub use random::Random;
+pub use random::{Random, chance};
 use session::{Server, Shared, lock};
 
 /// How long an unmount waits for programs that are still ending, before it fails.

@@ -29,3 +29,18 @@ impl Random {
         self.number() & 1 == 1
     }
 }
+
+/// Chance for a test. The seed is printed, and taken from `DHOW_TEST_SEED` when that is set.
+///
+/// # Panics
+/// When `DHOW_TEST_SEED` is no number.
+#[allow(clippy::print_stderr, reason = "a test says how it can be repeated")]
+#[allow(clippy::disallowed_methods, reason = "a test is told by its environment what to repeat")]
+pub fn chance() -> Random {
+    let seed = match std::env::var("DHOW_TEST_SEED") {
+        Ok(text) => text.parse().expect("DHOW_TEST_SEED is a number"),
+        Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(1, |since| u64::from(since.subsec_nanos())),
+    };
+    eprintln!("seed {seed}: run again with DHOW_TEST_SEED={seed}");
+    Random::new(seed)
+}
