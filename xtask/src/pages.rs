@@ -132,7 +132,7 @@ fn slugs(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Dependencies without a row, and rows that no crate needs any more.
+/// Dependencies without a row, rows that no crate needs any more, and rows that name others than those who need them.
 fn dependencies(table: &str, packages: &[Package]) -> Vec<String> {
     let used: BTreeSet<&str> = packages
         .iter()
@@ -140,16 +140,40 @@ fn dependencies(table: &str, packages: &[Package]) -> Vec<String> {
         .map(|dependency| dependency.name.as_str())
         .filter(|name| !name.starts_with("dhow-"))
         .collect();
-    // What comes behind "with" are features.
-    let named: BTreeSet<&str> = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('|').next())
-        .flat_map(|cell| cell.split(" with ").next().unwrap_or(cell).split('`').step_by(2))
-        .filter(|name| !name.is_empty())
-        .collect();
+    let rows: Vec<_> = table.lines().filter_map(row).collect();
+    let named: BTreeSet<&str> = rows.iter().flat_map(|(names, _)| names).copied().collect();
     let missing = used.difference(&named).map(|name| format!("{DEPENDENCIES} does not say why there is `{name}`"));
     let unused = named.difference(&used).map(|name| format!("{DEPENDENCIES} names `{name}`, which nothing needs"));
-    missing.chain(unused).collect()
+    let mistaken = rows.iter().filter_map(|(names, told)| {
+        let users = users(names, packages);
+        let is_told = *told == users.join(", ") || (*told == "most" && 2 * users.len() > packages.len());
+        let name = names.first()?;
+        (!is_told)
+            .then(|| format!("{DEPENDENCIES} says that `{name}` is used by {told}, but it is by {}", users.join(", ")))
+    });
+    missing.chain(unused).chain(mistaken).collect()
+}
+
+/// The crates that a row of the table is about, and who is said to use them.
+fn row(line: &str) -> Option<(Vec<&str>, &str)> {
+    let mut cells = line.strip_prefix("| `")?.split('|');
+    let (names, users) = (cells.next()?, cells.next()?);
+    // What comes behind "with" are features.
+    let names = names.split(" with ").next()?.split('`').step_by(2).map(str::trim).filter(|name| !name.is_empty());
+    Some((names.collect(), users.trim()))
+}
+
+/// Who needs one of these crates outside of tests; if nobody does, they are what tests need.
+fn users<'a>(names: &[&str], packages: &'a [Package]) -> Vec<&'a str> {
+    let needs = |package: &Package| {
+        let mut dependencies =
+            package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));
+        dependencies.any(|dependency| names.contains(&dependency.name.as_str()))
+    };
+    let folders = packages.iter().filter(|package| needs(package));
+    let folders = folders.map(|package| package.name.strip_prefix("dhow-").unwrap_or(&package.name));
+    let users: BTreeSet<&str> = folders.filter(|folder| *folder != "tests").collect();
+    if users.is_empty() { vec!["tests"] } else { users.into_iter().collect() }
 }
 
 #[cfg(test)]
@@ -179,17 +203,26 @@ mod tests {
 
     #[test]
     fn dependencies_and_their_rows_fit() {
-        let dependency = |name: &str| workspace::Dependency { name: name.to_owned(), kind: None };
-        let package = Package {
-            name: "dhow-store".to_owned(),
-            manifest_path: "crates/store/Cargo.toml".into(),
-            dependencies: vec![dependency("dhow-base"), dependency("rusqlite"), dependency("zstd")],
+        let package = |name: &str, dependencies: &[(&str, Option<&str>)]| Package {
+            name: format!("dhow-{name}"),
+            manifest_path: format!("crates/{name}/Cargo.toml").into(),
+            dependencies: dependencies
+                .iter()
+                .map(|(name, kind)| workspace::Dependency { name: (*name).to_owned(), kind: kind.map(str::to_owned) })
+                .collect(),
         };
-        let table = "| crate | used by |\n|---|---|\n| `rusqlite`, `sled` with `bundled` | store |\n";
+        let packages = [
+            package("store", &[("dhow-base", None), ("rusqlite", None), ("zstd", None), ("boon", Some("dev"))]),
+            package("layer", &[("tar", None), ("rusqlite", Some("dev"))]),
+            package("tests", &[("tar", None)]),
+        ];
+        let table =
+            "| crate | used by |\n|---|---|\n| `rusqlite`, `sled` with `bundled` | store |\n| `boon` | tests |\n";
         let expected = [
             format!("{DEPENDENCIES} does not say why there is `zstd`"),
             format!("{DEPENDENCIES} names `sled`, which nothing needs"),
+            format!("{DEPENDENCIES} says that `tar` is used by most, but it is by layer"),
         ];
-        assert_eq!(dependencies(table, &[package]), expected);
+        assert_eq!(dependencies(&format!("{table}| `tar` | most |\n"), &packages), expected);
     }
 }
