@@ -8,6 +8,8 @@
 
 pub mod container;
 mod fuse;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layers;
 mod loops;
 mod overlay;

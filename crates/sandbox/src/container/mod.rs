@@ -46,6 +46,7 @@ pub use watch::{Ended, PassedOn, run};
 
 pub(crate) use calls::unshare;
 pub(crate) use privileges::keep_capabilities;
+pub(crate) use users::find as find_user;
 
 /// The word that makes this program the first process of a container; two numbers of descriptors follow.
 pub const FIRST_PROCESS: &str = "__container";

@@ -65,7 +65,8 @@ fn read(inside: &Inside, path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn find(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<Identity, StartFailure> {
+/// As [`look_up`], in the texts of the two files.
+pub(crate) fn find(passwd: &str, group: &str, user: &str, more: &[String]) -> Result<Identity, StartFailure> {
     let (name, group_name) = match user.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (user, None),
@@ -147,6 +148,8 @@ fn fields(line: &str) -> [&str; 7] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbob:x:1000:100:Bob:/home/bob:/bin/sh\n1000:x:5:5::/odd:\nbig:x:4294967296:0::/:\n";
@@ -181,5 +184,32 @@ mod tests {
             check(user, &[], "uids and gids must be in range 0-2147483647");
         }
         check("big", &[], "unable to find user big: no matching entries in passwd file");
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_is_found_is_named_by_the_files_or_by_number(
+            passwd in "(([a-c]|[0-9]{1,2})?:x?:([0-3]|[0-9]{9,11})?:[0-9]{0,11}::(/[a-z]?)?:?\n?){0,4}",
+            group in "([a-c0-9]:x?:([0-3]|[0-9]{9,11})?:([a-c],?){0,3}\n?){0,4}",
+            user in "([a-c]|[0-9]{1,2}|[0-9]{9,11}|-1)?(:([a-c]|[0-9]{0,11}))?",
+            more in prop::collection::vec("[a-c]|[0-9]{1,11}", 0..3),
+        ) {
+            let Ok(found) = find(&passwd, &group, &user, &more) else { return Ok(()) };
+            let name = user.split(':').next().filter(|name| !name.is_empty()).unwrap_or("0");
+            let is_row = |line: &str| {
+                let row: Vec<&str> = line.split(':').collect();
+                row[0] == name && row.get(2).is_some_and(|uid| uid.parse() == Ok(found.uid))
+            };
+            prop_assert!(name.parse() == Ok(found.uid) || passwd.lines().any(is_row), "{found:?}");
+            prop_assert!(found.groups.contains(&found.gid));
+            prop_assert!(found.groups.windows(2).all(|pair| pair[0] < pair[1]), "{found:?}");
+            prop_assert!(found.groups.iter().chain([&found.uid]).all(|number| *number < 1 << 31), "{found:?}");
+            prop_assert!(found.home.starts_with('/'));
+        }
+
+        #[test]
+        fn no_text_is_too_odd(passwd: String, group: String, user: String, more: Vec<String>) {
+            let _ = find(&passwd, &group, &user, &more);
+        }
     }
 }
