@@ -143,6 +143,26 @@ fn a_store_on_overlayfs_is_told_as_that() {
     assert!(said.stderr.contains("choose a store elsewhere by --root"), "{said}");
 }
 
+/// What a container changes of a `:O` is gone with the run: one that cannot lose it does not run.
+#[test]
+fn changes_laid_over_a_mount_are_never_seen_by_another_run() {
+    let Some(scene) = scene() else { return };
+    fs::create_dir(scene.path("shared")).expect("a folder");
+    let overlaid = format!("{}:/shared:O", scene.path("shared").display());
+    let id =
+        scene.must(&["create", "--name", "one", "-v", &overlaid, "box", "sh", "-c", "ls /shared; touch /shared/new"]);
+    assert_eq!(scene.must(&["start", "-a", "one"]), "");
+    let script = format!(
+        "mount -t tmpfs none store/containers/{}/overlays/0/work; exec ./dhow --root store start -a one",
+        id.trim()
+    );
+    let mut shell = Command::new("/usr/bin/unshare");
+    let said = scene.run(shell.args(["--mount", "/bin/sh", "-c", &script]).current_dir(scene.path("")));
+    assert!(said.code == 1 && said.stderr.contains("cannot remove") && said.stdout.is_empty(), "{said}");
+    assert_eq!(scene.must(&["start", "-a", "one"]), "");
+    assert_eq!(fs::read_dir(scene.path("shared")).expect("a folder").count(), 0);
+}
+
 /// Root in a container has few capabilities, as a rule.
 #[test]
 fn that_root_may_make_no_containers_is_told() {

@@ -41,7 +41,8 @@ pub(super) fn mounts_of_run(
 ) -> Result<Vec<MountSpec>> {
     let settings = &configuration.settings;
     let mut mounts = own_files(store, record, configuration, directory, machine)?;
-    let _ = remove_dir_all(&directory.join(OVERLAYS));
+    // What an earlier run changed must not be seen by this one.
+    remove_dir_all(&directory.join(OVERLAYS))?;
     let place = Place { store, directory, machine };
     for (number, mount) in settings.mounts.iter().enumerate() {
         let spec = place.spec_of(number, mount)?;
