@@ -55,7 +55,7 @@ fn parse(line: &[u8]) -> Option<MountPoint> {
 }
 
 /// Blanks, tabs, line ends and backslashes stand as a backslash and three octal digits.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {

@@ -1,10 +1,14 @@
 //! Trees of control groups that a machine has.
 
-use std::fs;
-use std::io;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use dhow_base::fs::read_limited;
+
+use crate::table::unescaped;
 
 /// Longest file of the kernel that is read, in bytes.
 const KERNEL_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -37,7 +41,7 @@ pub(super) fn has(group: &Path, controller: &str) -> bool {
 
 /// Whether no process is in a group itself.
 pub(super) fn is_empty(group: &Path) -> io::Result<bool> {
-    Ok(fs::read_to_string(group.join("cgroup.procs"))?.trim().is_empty())
+    Ok(File::open(group.join("cgroup.procs"))?.read(&mut [0])? == 0)
 }
 
 /// The hierarchies that are mounted (proc_pid_mountinfo(5)), with the groups that this process is in (cgroups(7), `/proc/pid/cgroup`).
@@ -47,8 +51,9 @@ fn hierarchies(mounts: &str, groups: &str) -> Vec<Hierarchy> {
 
 fn hierarchy(line: &str, groups: &str) -> Option<Hierarchy> {
     let (mount, file_system) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(3);
-    let (root, point) = (fields.next()?, PathBuf::from(fields.next()?));
+    let mut fields =
+        mount.split(' ').skip(3).map(|field| PathBuf::from(OsString::from_vec(unescaped(field.as_bytes()))));
+    let (root, point) = (fields.next()?, fields.next()?);
     let mut kinds = file_system.split(' ');
     let is_unified = match kinds.next()? {
         "cgroup2" => true,
@@ -64,8 +69,9 @@ fn hierarchy(line: &str, groups: &str) -> Option<Hierarchy> {
         true => names == &[""],
         false => names.iter().all(|name| !name.is_empty() && options.contains(name)),
     })?;
-    // A mount may show a part of the tree only; what is outside of it begins with `/..`.
-    let below = path.strip_prefix(root).unwrap_or(path).trim_start_matches('/');
+    // A mount may show a part of the tree only; what is outside of it begins with `/..`, or is not below that part.
+    let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(".."));
+    let below = below.strip_prefix("/").unwrap_or(below);
     let own = if below.starts_with("..") { point.clone() } else { point.join(below) };
     let controllers = if is_unified { Vec::new() } else { controllers.into_iter().map(str::to_owned).collect() };
     Some(Hierarchy { point, own, controllers, is_unified })
@@ -98,6 +104,9 @@ mod tests {
         let container = "35 31 0:32 /docker/1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
         assert_eq!(shown(container, "4:memory:/docker/1/x\n"), ["/sys/fs/cgroup/memory/x memory false"]);
         assert_eq!(shown(container, "4:memory:/../other\n"), ["/sys/fs/cgroup/memory memory false"]);
+        assert_eq!(shown(container, "4:memory:/docker/12/x\n"), ["/sys/fs/cgroup/memory memory false"]);
+        let odd = "35 31 0:32 /a\\040b /mnt/c\\040d ro - cgroup cgroup rw,memory\n";
+        assert_eq!(shown(odd, "4:memory:/a b/..x\n"), ["/mnt/c d/..x memory false"]);
         assert!(shown("", groups).is_empty() && shown(old, "").is_empty());
     }
 }
