@@ -63,6 +63,7 @@ pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub(crate) use mounts::cleaned;
 pub use mounts::{Dialect, Mount, MountKind, Refusal};
 pub(crate) use names::new_id;
+pub use names::short_id;
 pub use process::process_of;
 pub(crate) use process::{end_left, kill, process};
 pub use remove::{Pruned, RemoveOptions, prune, remove};

@@ -10,6 +10,7 @@ use dhow_sandbox::container::{JustEnded, show, show_running};
 use dhow_sandbox::{is_mount_namespace_in_use, mount_points, sees_all_users, unmount as unmount_path};
 use dhow_store::{ContainerMount, Store};
 
+use super::names::short_id;
 use super::run::files;
 use super::{Machine, Record, Turn, directory, recover};
 use crate::context::Context;
@@ -126,7 +127,7 @@ pub(super) fn place(store: &Store, id: &str) -> Result<Option<PathBuf>> {
     // What cannot be seen from here may be there: who entered this namespace has seen to what is not (see `forget_ended`).
     let cannot_tell = mount.in_user_namespace && !sees_all_users();
     if store.may_be_elsewhere(&mount) && (cannot_tell || is_mount_namespace_in_use(&mount.namespace)) {
-        let message = format!("container {} is mounted in another mount namespace, {}", &id[..12], mount.namespace);
+        let message = format!("container {} is mounted in another mount namespace, {}", short_id(id), mount.namespace);
         return Err(Error::new(Kind::Conflict, message)
             .with_hint("unmount it there with `dhow umount`, or end the processes of that namespace"));
     }

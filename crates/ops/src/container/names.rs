@@ -137,6 +137,11 @@ pub(crate) fn is_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
+/// What of an ID is shown in lists: its first twelve characters. A damaged database may have any text for one.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
 /// 64 hexadecimal characters by chance, of which the first twelve are no number: docker's IDs.
 pub(crate) fn new_id() -> Result<String> {
     loop {
@@ -152,4 +157,18 @@ fn random<const N: usize>() -> Result<[u8; N]> {
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(|error| Error::io("cannot read /dev/urandom", error))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_has_a_short_form() {
+        let check = |id: &str, expected: &str| assert_eq!(short_id(id), expected, "{id:?}");
+        check(&"0123456789abcdef".repeat(4), "0123456789ab");
+        check("0123", "0123");
+        check("", "");
+        check("0123456789aéb", "0123456789aéb");
+    }
 }

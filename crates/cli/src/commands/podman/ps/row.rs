@@ -142,7 +142,7 @@ impl Listed {
     }
 
     pub(super) fn shown_id(&self, whole: bool) -> &str {
-        if whole { &self.id } else { &self.id[..12] }
+        if whole { &self.id } else { container::short_id(&self.id) }
     }
 
     pub(super) fn value(&self, whole: bool) -> Value {
@@ -164,7 +164,7 @@ impl Listed {
             number("ExitedAt", self.exited_at),
             text("ID", self.shown_id(whole)),
             text("Image", &self.image),
-            text("ImageID", if whole { &self.image_id } else { &self.image_id[..12] }),
+            text("ImageID", if whole { &self.image_id } else { container::short_id(&self.image_id) }),
             Field::new("IsInfra", Value::from(self.is_infra)),
             Field::new("Labels", Value::map(Type::Text, labels)),
             Field::new("Mounts", Value::texts(Some(&self.mounts))),
