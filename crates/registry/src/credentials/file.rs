@@ -226,13 +226,18 @@ impl AuthFile {
         Ok(entries.len() < before)
     }
 
-    /// Takes all entries out of the file's text.
+    /// Takes all entries out of the file's text. Says whether there were any.
     ///
     /// # Errors
     /// As [`AuthFile::put`].
     pub(super) fn remove_all(&mut self) -> Result<bool> {
-        self.entries_mut()?.clear();
-        Ok(true)
+        if !self.root.contains_key("auths") {
+            return Ok(false);
+        }
+        let entries = self.entries_mut()?;
+        let had_any = !entries.is_empty();
+        entries.clear();
+        Ok(had_any)
     }
 
     fn entries_mut(&mut self) -> Result<&mut Map<String, Value>> {

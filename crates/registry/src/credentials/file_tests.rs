@@ -101,6 +101,17 @@ fn tokens_and_plain_fields_are_read() {
 }
 
 #[test]
+fn a_file_without_credentials_is_not_written_by_who_removes_all() {
+    for text in [r#"{"credHelpers":{"r.example":"x"}}"#, r#"{"auths":{}}"#, "{}"] {
+        let (_directory, mut config) = file(text);
+        config.update(AuthFile::remove_all).unwrap();
+        assert_eq!(std::fs::read_to_string(config.path()).unwrap(), text);
+    }
+    let (_directory, mut config) = file(r#"{"auths":{"r.example":{"auth":"Ym9iOmh1bnRlcjI="}}}"#);
+    assert!(config.remove_all().unwrap() && !config.remove_all().unwrap());
+}
+
+#[test]
 fn broken_entries_and_files_are_named_without_their_secrets() {
     for auth in ["%%%", "Ym9i", "gICA"] {
         let (_directory, config) = file(&format!(r#"{{"auths":{{"r.example":{{"auth":"{auth}"}}}}}}"#));
