@@ -38,7 +38,7 @@ pub enum TarCause {
     /// The same property is stated twice, differently, so that readers would disagree.
     #[error("{0} is stated twice with different values")]
     Ambiguous(String),
-    /// Extension headers that no entry follows, or too many before one.
+    /// Extension headers that no entry follows.
     #[error("extension headers do not belong to an entry")]
     Orphaned,
     /// The map of a sparse file is no ordered list of extents, or does not fit its data.

@@ -18,9 +18,6 @@ use super::whiteout;
 /// Longest PAX header, as in Go's `archive/tar`.
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 
-/// Most extension headers before one entry: honest archives have three.
-const EXTENSIONS_MAX: u32 = 16;
-
 /// Bounds on what a tar stream may cost. The length and ratio of a compressed stream are bounded where it is inflated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TarLimits {
@@ -183,7 +180,7 @@ impl<R: BufRead> TarReader<R> {
         let mut extensions = Extensions::default();
         loop {
             let Some(block) = self.header_block()? else {
-                return if extensions.count > 0 { Err(TarCause::Orphaned) } else { Ok(None) };
+                return if extensions.is_empty() { Ok(None) } else { Err(TarCause::Orphaned) };
             };
             let header = Header::new(&block)?;
             match header.type_flag() {
@@ -213,10 +210,6 @@ impl<R: BufRead> TarReader<R> {
     }
 
     fn read_extension(&mut self, header: &Header<'_>, extensions: &mut Extensions) -> Result<(), TarCause> {
-        extensions.count += 1;
-        if extensions.count > EXTENSIONS_MAX {
-            return Err(TarCause::Orphaned);
-        }
         let size = header.size()?;
         if size > EXTENSION_BYTES_MAX {
             return Err(TarCause::Limit("the length of an extension header", EXTENSION_BYTES_MAX));
@@ -237,9 +230,8 @@ impl<R: BufRead> TarReader<R> {
             b'L' => extensions.long_name.replace(until_zero(data)).is_some(),
             b'K' => extensions.long_link.replace(until_zero(data)).is_some(),
             _ => {
-                pax::check_global(&data)?;
                 // Global headers belong to no entry: the archive may end behind one.
-                extensions.count -= 1;
+                pax::check_global(&data)?;
                 self.count_entry()?;
                 false
             }
@@ -353,13 +345,18 @@ fn failure(stream: &str, (number, name, offset): &(u64, Vec<u8>, u64), cause: Ta
     TarError { stream: stream.to_owned(), entry, offset: *offset, cause }
 }
 
-/// The extension headers in front of an entry.
+/// The extension headers in front of an entry, at most one of each kind.
 #[derive(Default)]
 struct Extensions {
-    count: u32,
     pax: Option<Pax>,
     long_name: Option<Vec<u8>>,
     long_link: Option<Vec<u8>>,
+}
+
+impl Extensions {
+    fn is_empty(&self) -> bool {
+        self.pax.is_none() && self.long_name.is_none() && self.long_link.is_none()
+    }
 }
 
 /// Bytes from the end of data of this length to the next block.
