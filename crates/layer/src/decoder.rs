@@ -141,7 +141,7 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// Failing to allocate a codec.
-    pub fn with_compression(reader: R, compression: Compression, limits: Limits) -> io::Result<Self> {
+    fn with_compression(reader: R, compression: Compression, limits: Limits) -> io::Result<Self> {
         Ok(Self {
             reader,
             compression,

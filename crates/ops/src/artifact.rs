@@ -17,10 +17,10 @@ use crate::remote::{self, Removed};
 use crate::transport::Overlay;
 
 /// Annotation: the name of a file.
-pub const ANNOTATION_TITLE: &str = "org.opencontainers.image.title";
+const ANNOTATION_TITLE: &str = "org.opencontainers.image.title";
 
 /// What an artifact is that says nothing of itself, as oras has it.
-pub const UNKNOWN_TYPE: &str = "application/vnd.unknown.artifact.v1";
+const UNKNOWN_TYPE: &str = "application/vnd.unknown.artifact.v1";
 
 /// What a file is that nothing is said of.
 const UNKNOWN_FILE: &str = "application/octet-stream";

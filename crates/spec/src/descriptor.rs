@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use dhow_base::limits::BLOB_BYTES_MAX;
-use dhow_base::{Error, Kind};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -33,7 +30,7 @@ pub struct Descriptor {
     /// Free-form information.
     #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// The content itself in base64; see [`Descriptor::embedded`].
+    /// The content itself in base64. Nothing here reads it: content comes from where it can be proven.
     #[serde(default, deserialize_with = "empty_as_none", skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// The platform an image runs on, in the entries of an index.
@@ -45,23 +42,6 @@ pub struct Descriptor {
     /// Fields that are not known here.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-/// Why the content embedded in a descriptor cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EmbeddedError {
-    /// `data` is not base64 (RFC 4648, section 4).
-    #[error("the data embedded in the descriptor of {0} is not base64")]
-    NotBase64(Digest),
-    /// `data` has another digest or size than the descriptor says.
-    #[error("the data embedded in the descriptor of {0} does not match its digest and size")]
-    Mismatch(Digest),
-}
-
-impl From<EmbeddedError> for Error {
-    fn from(error: EmbeddedError) -> Self {
-        Error::new(Kind::Corrupt, error.to_string()).with_source(error)
-    }
 }
 
 impl Descriptor {
@@ -96,16 +76,6 @@ impl Descriptor {
     pub fn with_annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.insert(key.into(), value.into());
         self
-    }
-
-    /// The content that the descriptor carries itself, proven against its digest and size; nothing if it carries none.
-    pub fn embedded(&self) -> Result<Option<Vec<u8>>, EmbeddedError> {
-        let Some(data) = &self.data else { return Ok(None) };
-        let bytes = STANDARD.decode(data).map_err(|_| EmbeddedError::NotBase64(self.digest.clone()))?;
-        if bytes.len() as u64 != self.size || Digest::of(self.digest.algorithm(), &bytes) != self.digest {
-            return Err(EmbeddedError::Mismatch(self.digest.clone()));
-        }
-        Ok(Some(bytes))
     }
 
     /// Whether this is BuildKit's attestation of another manifest of the same index, which no platform may select.

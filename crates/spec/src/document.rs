@@ -57,11 +57,6 @@ impl Document {
         &self.bytes
     }
 
-    /// The bytes, shared.
-    pub fn shared_bytes(&self) -> Arc<[u8]> {
-        Arc::clone(&self.bytes)
-    }
-
     /// What the document is: one of the manifest or index types.
     pub fn media_type(&self) -> &MediaType {
         match &self.body {

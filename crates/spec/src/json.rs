@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 /// Most values (of any kind, at any depth) one text may hold. An index of 10,000 descriptors has a tenth of that; a text
 /// of eight million zeros would take a hundred times its length in memory.
-pub const VALUES_MAX: usize = 1_000_000;
+pub(crate) const VALUES_MAX: usize = 1_000_000;
 
 /// Why a text is not acceptable JSON.
 #[derive(Debug, thiserror::Error)]

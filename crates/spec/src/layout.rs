@@ -13,7 +13,7 @@ pub const OCI_LAYOUT_FILE: &str = "oci-layout";
 pub const OCI_LAYOUT_CONTENT: &str = r#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// The version of the layout that is read and written here.
-pub const OCI_LAYOUT_VERSION: &str = "1.0.0";
+pub(crate) const OCI_LAYOUT_VERSION: &str = "1.0.0";
 
 /// Name of the file that lists what is in the layout: an OCI index.
 pub const INDEX_FILE: &str = "index.json";

@@ -15,7 +15,7 @@ use dhow_base::{Error, Kind};
 use crate::digest::{Digest, DigestError};
 
 /// Longest path of a repository, in bytes; the registry host does not count.
-pub const REPOSITORY_PATH_MAX: usize = 255;
+pub(crate) const REPOSITORY_PATH_MAX: usize = 255;
 
 /// Why a text is not a reference. The texts are docker's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

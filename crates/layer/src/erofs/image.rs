@@ -24,13 +24,13 @@ const CHUNKS_MAX: usize = 1 << 18;
 
 /// One name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirectoryEntry {
+pub(crate) struct DirectoryEntry {
     /// The name: no slash in it, not `.` or `..`.
-    pub name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
     /// Number of its inode.
-    pub nid: u64,
+    pub(crate) nid: u64,
     /// What the directory says it is; nothing when that makes no sense. The inode knows better.
-    pub kind: Option<FileType>,
+    pub(crate) kind: Option<FileType>,
 }
 
 /// An open layer file.
@@ -331,7 +331,11 @@ impl<R: ReadAt> Image<R> {
     ///
     /// # Errors
     /// [`Kind::Corrupt`], and those of `each`, which ends it.
-    pub fn read_directory(&self, directory: &Inode, mut each: impl FnMut(DirectoryEntry) -> Result<()>) -> Result<()> {
+    pub(crate) fn read_directory(
+        &self,
+        directory: &Inode,
+        mut each: impl FnMut(DirectoryEntry) -> Result<()>,
+    ) -> Result<()> {
         for block in 0..directory.size.div_ceil(BLOCK_BYTES) {
             for (name, nid, kind) in Block::read(self, directory, block)?.entries() {
                 if name != b"." && name != b".." {

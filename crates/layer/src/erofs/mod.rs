@@ -29,7 +29,7 @@ mod xattr;
 pub use below::Below;
 pub use convert::{Converted, Workspace, convert};
 pub use format::HEAD_BYTES;
-pub use image::{DirectoryEntry, Image};
+pub use image::Image;
 pub use inode::{Attributes, FileType, Inode, Mtime, Xattr};
 pub use kept::convert_kept;
 pub use outline::{Keep, outline};

@@ -140,7 +140,7 @@ impl RelativePath {
     }
 
     /// Whether it is `above` or lies below it.
-    pub fn is_within(&self, above: &Self) -> bool {
+    pub(crate) fn is_within(&self, above: &Self) -> bool {
         above.is_root()
             || self.bytes.strip_prefix(above.bytes.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     }

@@ -79,7 +79,7 @@ impl<R: BufRead> TarReader<R> {
     /// Has the data of entries that nobody reads passed over by `pass_over`, which moves the reader on by as many bytes as it can of
     /// those asked for, and says how many: for tars that need not be read from end to end.
     #[must_use]
-    pub fn passing_over(mut self, pass_over: fn(&mut R, u64) -> io::Result<u64>) -> Self {
+    pub(crate) fn passing_over(mut self, pass_over: fn(&mut R, u64) -> io::Result<u64>) -> Self {
         self.input = self.input.passing_over(pass_over);
         self
     }
@@ -111,7 +111,7 @@ impl<R: BufRead> TarReader<R> {
     ///
     /// # Errors
     /// As [`TarReader::data`].
-    pub fn data_up_to(&mut self, max: u64) -> Result<&[u8], TarError> {
+    pub(crate) fn data_up_to(&mut self, max: u64) -> Result<&[u8], TarError> {
         self.check_time().map_err(|cause| self.failed(cause))?;
         if self.data_left == 0 {
             return Ok(&[]);
@@ -127,7 +127,7 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// Bytes of the current entry's data that [`TarReader::data`] did not hand out yet.
-    pub fn data_left(&self) -> u64 {
+    pub(crate) fn data_left(&self) -> u64 {
         self.data_left
     }
 

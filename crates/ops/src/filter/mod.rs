@@ -120,18 +120,18 @@ impl Filter {
     ///
     /// # Errors
     /// [`Kind::Invalid`] for a pattern that is none.
-    pub fn and_reference(&mut self, pattern: &str) -> Result<()> {
+    pub(crate) fn and_reference(&mut self, pattern: &str) -> Result<()> {
         self.references.push(glob::checked(pattern)?);
         Ok(())
     }
 
     /// Whether it asks for names.
-    pub fn has_references(&self) -> bool {
+    pub(crate) fn has_references(&self) -> bool {
         !self.references.is_empty()
     }
 
     /// Whether a name is asked for.
-    pub fn takes_name(&self, reference: &Reference) -> bool {
+    pub(crate) fn takes_name(&self, reference: &Reference) -> bool {
         let matches = match self.naming {
             Naming::Docker => glob::matches,
             Naming::Podman => glob::matches_an_ending,

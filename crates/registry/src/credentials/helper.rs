@@ -87,12 +87,6 @@ impl Helpers {
         Self { search: search.into(), patience: PATIENCE }
     }
 
-    /// As [`Helpers::new`], with another limit on the time that a helper may take.
-    #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
     /// Whether a helper is there.
     pub fn has(&self, name: &str) -> bool {
         is_name(name) && self.find(&program(name)).is_some()

@@ -32,21 +32,6 @@ fn sizes_have_limits() {
 }
 
 #[test]
-fn embedded_data_is_proven() {
-    assert_eq!(read("").unwrap().embedded(), Ok(None));
-    assert_eq!(read(r#","data":"e30=""#).unwrap().embedded(), Ok(Some(b"{}".to_vec())));
-    assert!(matches!(
-        read(r#","data":"e31=""#).unwrap().embedded(),
-        Err(EmbeddedError::NotBase64(_) | EmbeddedError::Mismatch(_))
-    ));
-    assert!(matches!(read(r#","data":"W10=""#).unwrap().embedded(), Err(EmbeddedError::Mismatch(_))));
-    assert!(matches!(read(r#","data":"e3 0=""#).unwrap().embedded(), Err(EmbeddedError::NotBase64(_))));
-    let mut lies = read(r#","data":"e30=""#).unwrap();
-    lies.size = 3;
-    assert!(matches!(lies.embedded(), Err(EmbeddedError::Mismatch(_))));
-}
-
-#[test]
 fn attestations_are_told_by_their_annotation() {
     let descriptor = read("").unwrap();
     assert!(!descriptor.is_attestation());
