@@ -80,24 +80,42 @@ impl Long {
     }
 
     fn read(&mut self, field: &str) -> Result<()> {
-        let invalid = |message: String| Error::new(Kind::Invalid, message);
-        let (key, value) = match field.split_once('=') {
-            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
-            None => (field.to_ascii_lowercase(), None),
-        };
-        let Some(value) = value else {
-            match key.as_str() {
-                "readonly" | "ro" => self.mount.read_only = true,
-                "volume-nocopy" => self.volume_s().no_copy = true,
-                "bind-nonrecursive" => self.bind_s().manner.shallow = true,
-                _ if self.dialect == Dialect::Either && self.read_podman_s(&key, field, None)? => {}
-                _ => return Err(invalid(format!("invalid field '{field}' must be a key=value pair"))),
+        let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
+        let key = key.to_ascii_lowercase();
+        let is_read = match value {
+            None => self.read_word(&key),
+            Some(value) => {
+                self.read_common(&key, value)?
+                    || self.read_bind(&key, value)?
+                    || self.read_volume(&key, value)?
+                    || self.read_tmpfs(&key, value)?
+                    || self.read_image(&key, value)
             }
-            return Ok(());
         };
-        let wrong = || invalid(format!("invalid value for {key}: {value}"));
-        let flag = || parse_bool(value).map_err(|_| wrong());
-        match key.as_str() {
+        if is_read || self.dialect == Dialect::Either && self.read_podman_s(&key, field, value)? {
+            return Ok(());
+        }
+        let message = match value {
+            None => format!("invalid field '{field}' must be a key=value pair"),
+            Some(_) => format!("unexpected key '{key}' in '{field}'"),
+        };
+        Err(Error::new(Kind::Invalid, message))
+    }
+
+    /// What needs no value; whether it is that.
+    fn read_word(&mut self, key: &str) -> bool {
+        match key {
+            "readonly" | "ro" => self.mount.read_only = true,
+            "volume-nocopy" => self.volume_s().no_copy = true,
+            "bind-nonrecursive" => self.bind_s().manner.shallow = true,
+            _ => return false,
+        }
+        true
+    }
+
+    /// What every mount has; whether it is that.
+    fn read_common(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
             "type" => match value.to_ascii_lowercase().as_str() {
                 "bind" => self.mount.kind = MountKind::Bind,
                 "volume" => self.mount.kind = MountKind::Volume,
@@ -107,8 +125,15 @@ impl Long {
             },
             "source" | "src" => value.clone_into(&mut self.mount.source),
             "target" | "dst" | "destination" => value.clone_into(&mut self.mount.target),
-            "readonly" | "ro" => self.mount.read_only = flag()?,
+            "readonly" | "ro" => self.mount.read_only = flag(key, value)?,
             "consistency" => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn read_bind(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
             "bind-propagation" => match Propagation::parse(&value.to_ascii_lowercase()) {
                 Some(Propagation::Unbindable | Propagation::RUnbindable) | None => {
                     self.bind_s();
@@ -116,10 +141,17 @@ impl Long {
                 }
                 propagation => self.bind_s().manner.propagation = propagation,
             },
-            "bind-nonrecursive" => self.bind_s().manner.shallow = flag()?,
-            "bind-recursive" => self.read_recursive(&key, value)?,
+            "bind-nonrecursive" => self.bind_s().manner.shallow = flag(key, value)?,
+            "bind-recursive" => self.read_recursive(key, value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn read_volume(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
             "volume-subpath" => value.clone_into(&mut self.volume_s().manner.subpath),
-            "volume-nocopy" => self.volume_s().no_copy = flag()?,
+            "volume-nocopy" => self.volume_s().no_copy = flag(key, value)?,
             "volume-label" => {
                 let (name, text) = value.split_once('=').unwrap_or((value, ""));
                 self.volume_s().labels.extend(Some((name.to_owned(), text.to_owned())).filter(|_| !name.is_empty()));
@@ -130,22 +162,35 @@ impl Long {
                     .with_hint("a volume is a directory of the store, which is the driver \"local\""));
             }
             "volume-opt" => self.volume_s().has_driver_options = true,
-            "image-subpath" => value.clone_into(&mut self.image_s().manner.subpath),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn read_tmpfs(&mut self, key: &str, value: &str) -> Result<bool> {
+        match key {
             "tmpfs-size" => {
-                let size = size(value).map_err(|_| wrong())?;
+                let size = size(value).map_err(|_| wrong(key, value))?;
                 let memory = self.tmpfs_s();
                 // None is as much as there is, to docker.
                 memory.options.retain(|(name, _)| name != "size");
                 memory.options.extend(Some(("size".to_owned(), size.to_string())).filter(|_| size > 0));
             }
             "tmpfs-mode" => {
-                u32::from_str_radix(value, 8).map_err(|_| wrong())?;
+                u32::from_str_radix(value, 8).map_err(|_| wrong(key, value))?;
                 self.tmpfs_s().set_option("mode", value);
             }
-            _ if self.dialect == Dialect::Either && self.read_podman_s(&key, field, Some(value))? => {}
-            _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn read_image(&mut self, key: &str, value: &str) -> bool {
+        let is_image_s = key == "image-subpath";
+        if is_image_s {
+            value.clone_into(&mut self.image_s().manner.subpath);
+        }
+        is_image_s
     }
 
     /// What podman has besides; whether it is that.
@@ -237,6 +282,14 @@ impl Long {
         }
         if self.mount.target.is_empty() { Err("target is required".to_owned()) } else { Ok(()) }
     }
+}
+
+fn flag(key: &str, value: &str) -> Result<bool> {
+    parse_bool(value).map_err(|_| wrong(key, value))
+}
+
+fn wrong(key: &str, value: &str) -> Error {
+    Error::new(Kind::Invalid, format!("invalid value for {key}: {value}"))
 }
 
 #[cfg(test)]
