@@ -15,6 +15,7 @@ use super::storage::Storage;
 use super::tree::{BORROWED, NodeId, NodeKind, OPAQUE, ROOT, SHARED, Tree};
 use super::union::UnionNode;
 use super::xattr::{self, Marks};
+use crate::tar::split;
 
 /// Data up to so many bytes is kept behind its inode.
 const TAIL_BYTES_MAX: usize = (BLOCK_BYTES - SLOT_BYTES) as usize;
@@ -415,14 +416,6 @@ impl<'a, S: Storage> LayerWriter<'a, S> {
         self.leaves.append(&area, self.make)?;
         self.leaves.append(tail, self.make)?;
         Ok(slot)
-    }
-}
-
-/// The directory that a path is in, and its last name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b"", path),
     }
 }
 

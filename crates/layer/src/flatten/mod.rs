@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use dhow_base::{Error, Kind, Result};
 
 use crate::members::{Member, MemberKind, Members, normalized};
+use crate::tar::split;
 pub use files::flatten_files;
 use link::{WaitingLinks, renamed};
 use paths::{Paths, ancestors};
@@ -245,14 +246,6 @@ impl Here {
     /// The file that a name of this layer stands for.
     fn origin(&self, path: &[u8]) -> Vec<u8> {
         self.aliases.get(path).map_or_else(|| path.to_vec(), Clone::clone)
-    }
-}
-
-/// A name as directory and last component.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (&[], path),
     }
 }
 

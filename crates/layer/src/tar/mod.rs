@@ -22,6 +22,7 @@ mod tests;
 
 pub use entry::{Entry, EntryKind, Time, WhiteoutForm, Xattr};
 pub use error::{TarCause, TarError};
+pub(crate) use path::split;
 pub use path::{PathError, RelativePath};
 pub use reader::{TarLimits, TarReader};
 pub use sparse::{Extent, SparseMap};

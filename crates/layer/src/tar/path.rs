@@ -120,13 +120,7 @@ impl RelativePath {
 
     /// The directory it is in, and its name there; nothing for the root.
     pub fn split(&self) -> Option<(&[u8], &[u8])> {
-        if self.is_root() {
-            return None;
-        }
-        Some(match self.bytes.iter().rposition(|byte| *byte == b'/') {
-            Some(slash) => (&self.bytes[..slash], &self.bytes[slash + 1..]),
-            None => (&[], &self.bytes),
-        })
+        (!self.is_root()).then(|| split(&self.bytes))
     }
 
     /// The directory it is in; nothing for the root.
@@ -160,6 +154,14 @@ impl fmt::Debug for RelativePath {
 impl fmt::Display for RelativePath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.as_path().display(), formatter)
+    }
+}
+
+/// The directory that a path is in, and its last name.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&[], path),
     }
 }
 
