@@ -53,8 +53,7 @@ pub struct TarReader<R> {
     /// Bytes of the current entry's data not handed out yet, and of the padding behind it.
     data_left: u64,
     padding: u64,
-    /// Number, name and position of the entry that errors are about.
-    current: (u64, Vec<u8>, u64),
+    current: Current,
     ended: bool,
 }
 
@@ -71,7 +70,7 @@ impl<R: BufRead> TarReader<R> {
             stored_bytes: 0,
             data_left: 0,
             padding: 0,
-            current: (0, Vec::new(), 0),
+            current: Current::default(),
             ended: false,
         }
     }
@@ -176,7 +175,7 @@ impl<R: BufRead> TarReader<R> {
         self.input.skip(self.padding).map_err(TarCause::Read)?;
         (self.data_left, self.padding) = (0, 0);
         let header_offset = self.input.offset();
-        self.current = (self.entries + 1, Vec::new(), header_offset);
+        self.current = Current { number: self.entries + 1, name: Vec::new(), offset: header_offset };
         let mut extensions = Extensions::default();
         loop {
             let Some(block) = self.header_block()? else {
@@ -255,38 +254,13 @@ impl<R: BufRead> TarReader<R> {
     ) -> Result<Entry, TarCause> {
         self.count_entry()?;
         let mut pax = extensions.pax.unwrap_or_default();
-        let raw_name = match (pax.sparse.name.take().or(pax.path.take()), extensions.long_name) {
-            (Some(name), Some(other)) if name != other => return Err(TarCause::Ambiguous("the name".to_owned())),
-            (Some(name), _) | (None, Some(name)) => name,
-            (None, None) => header.name(),
-        };
-        self.current = (self.entries, raw_name, header_offset);
-        let raw_name = &self.current.1;
-        let raw_link = match (pax.link_path.take(), extensions.long_link) {
-            (Some(link), Some(other)) if link != other => {
-                return Err(TarCause::Ambiguous("the link target".to_owned()));
-            }
-            (Some(link), _) | (None, Some(link)) => link,
-            (None, None) => header.link_name().to_vec(),
-        };
-        let path = RelativePath::parse(raw_name)?;
-        let old_directory = header.type_flag() == 0 && raw_name.ends_with(b"/");
-        let stated_size = match pax.size {
-            Some(size) => size,
-            None => header.size()?,
-        };
-        let opaque = whiteout::take_overlay_xattrs(&mut pax.xattrs);
-        let (kind, stored_bytes) = match header.type_flag() {
-            0 if old_directory => (EntryKind::Directory { opaque }, 0),
-            0 | b'0' | b'7' | b'S' => self.file(header, &mut pax, stated_size)?,
-            b'1' => (EntryKind::HardLink { target: hard_link_target(&raw_link)? }, 0),
-            b'2' => (EntryKind::Symlink { target: symlink_target(raw_link)? }, 0),
-            b'3' => (device(header, |major, minor| EntryKind::CharDevice { major, minor })?, 0),
-            b'4' => (device(header, |major, minor| EntryKind::BlockDevice { major, minor })?, 0),
-            b'5' => (EntryKind::Directory { opaque }, 0),
-            b'6' => (EntryKind::Fifo, 0),
-            other => return Err(TarCause::Type(other)),
-        };
+        let name = pax.sparse.name.take().or(pax.path.take());
+        let name = settled("the name", name, extensions.long_name)?.unwrap_or_else(|| header.name());
+        self.current = Current { number: self.entries, name, offset: header_offset };
+        let link = settled("the link target", pax.link_path.take(), extensions.long_link)?;
+        let link = link.unwrap_or_else(|| header.link_name().to_vec());
+        let path = RelativePath::parse(&self.current.name)?;
+        let (kind, stored_bytes) = self.kind_of(header, &mut pax, link)?;
         let (path, kind) = if self.whiteouts { whiteout::classify(path, kind)? } else { (path, kind) };
         self.stored_bytes = self.stored_bytes.saturating_add(stored_bytes);
         if self.stored_bytes > self.limits.stored_bytes_max {
@@ -309,6 +283,28 @@ impl<R: BufRead> TarReader<R> {
             data_offset: self.input.offset(),
             stored_bytes,
         })
+    }
+
+    /// What the current entry is, and how much of the stream its data takes.
+    fn kind_of(&mut self, header: &Header<'_>, pax: &mut Pax, link: Vec<u8>) -> Result<(EntryKind, u64), TarCause> {
+        let stated_size = match pax.size {
+            Some(size) => size,
+            None => header.size()?,
+        };
+        let opaque = whiteout::take_overlay_xattrs(&mut pax.xattrs);
+        let kind = match header.type_flag() {
+            // Before POSIX, a slash at the end was what made a directory.
+            0 if self.current.name.ends_with(b"/") => EntryKind::Directory { opaque },
+            0 | b'0' | b'7' | b'S' => return self.file(header, pax, stated_size),
+            b'1' => EntryKind::HardLink { target: hard_link_target(&link)? },
+            b'2' => EntryKind::Symlink { target: symlink_target(link)? },
+            b'3' => device(header, |major, minor| EntryKind::CharDevice { major, minor })?,
+            b'4' => device(header, |major, minor| EntryKind::BlockDevice { major, minor })?,
+            b'5' => EntryKind::Directory { opaque },
+            b'6' => EntryKind::Fifo,
+            other => return Err(TarCause::Type(other)),
+        };
+        Ok((kind, 0))
     }
 
     /// A regular file and how much of the stream its data takes, once a map in front of it was read.
@@ -340,9 +336,18 @@ impl<R> fmt::Debug for TarReader<R> {
     }
 }
 
-fn failure(stream: &str, (number, name, offset): &(u64, Vec<u8>, u64), cause: TarCause) -> TarError {
-    let entry = (*number > 0).then(|| (*number, name.clone()));
-    TarError { stream: stream.to_owned(), entry, offset: *offset, cause }
+/// The entry that errors are about.
+#[derive(Default)]
+struct Current {
+    number: u64,
+    name: Vec<u8>,
+    /// Where its first header begins in the stream.
+    offset: u64,
+}
+
+fn failure(stream: &str, current: &Current, cause: TarCause) -> TarError {
+    let entry = (current.number > 0).then(|| (current.number, current.name.clone()));
+    TarError { stream: stream.to_owned(), entry, offset: current.offset, cause }
 }
 
 /// The extension headers in front of an entry, at most one of each kind.
@@ -356,6 +361,14 @@ struct Extensions {
 impl Extensions {
     fn is_empty(&self) -> bool {
         self.pax.is_none() && self.long_name.is_none() && self.long_link.is_none()
+    }
+}
+
+/// What a PAX header and a header of GNU's say of the same thing; nothing where neither does.
+fn settled(what: &str, pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, TarCause> {
+    match (pax, gnu) {
+        (Some(one), Some(other)) if one != other => Err(TarCause::Ambiguous(what.to_owned())),
+        (one, other) => Ok(one.or(other)),
     }
 }
 
