@@ -10,7 +10,7 @@ use dhow_store::{Container, ContainerState, Found, Store, Update, Volume};
 
 use super::image_files::{dress, root_attributes};
 use super::mounts::{Dialect, Mount, MountKind};
-use super::names::{check_length, check_volume_name, is_name};
+use super::names::{check_length, check_volume_name, is_name, short_id};
 use super::run_config::{arguments, merged};
 use super::settings::{Configuration, ImageVolumes, Options, Settings};
 use super::turn::hold_new;
@@ -56,38 +56,8 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     store.require_writable().map_err(|error| error.context("cannot create a container"))?;
     let found = select::find(context, &options.image, options.platform.as_ref())?;
     image_manifest(store, &found)?;
-    let image = store.config(&found.image_id)?;
-    let naming = context.naming();
-    let mut config = merged(naming, options, image.config.as_ref())?;
-    check_devices(&options.settings, machine)?;
-    check_name(naming, options.name.as_deref())?;
     let id = new_id()?;
-    config.hostname = options.hostname.clone().unwrap_or_else(|| id[..12].to_owned());
-    let mut settings = Settings { kept_ids: machine.kept_ids, ..options.settings.clone() };
-    joins::resolve(naming, store, &mut settings)?;
-    if let Some((name, domain)) = joins::names(store, &settings)? {
-        (config.hostname, settings.domain_name) = (name, domain);
-    }
-    if !options.volumes.is_empty() {
-        config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
-    }
-    let wanted = config.volumes.iter().flat_map(|volumes| &volumes.0);
-    add_image_volumes(&mut settings.mounts, wanted, options.image_volumes, settings.habits);
-    for mount in &mut settings.mounts {
-        prepare_source(context, mount)?;
-    }
-    settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
-    let configuration = Configuration {
-        image: match (naming, &found.reference) {
-            (Naming::Podman, Some(reference)) => naming.shown(reference),
-            _ => options.image.clone(),
-        },
-        command: arguments(&config),
-        labels: config.labels.clone().unwrap_or_default(),
-        mounted_images: settings.mounts.iter().filter_map(|mount| mount.image.clone()).collect(),
-        config,
-        settings,
-    };
+    let configuration = configured(context, options, machine, &found, &id)?;
     if options.name.is_some() {
         // A container that nobody watches any more may have the name, and may be one that goes when it ends.
         recover(store)?;
@@ -107,6 +77,48 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
             Err(explain(&options.image, error))
         }
     }
+}
+
+/// What a new container is like, of its image's configuration and what the user says.
+fn configured(
+    context: &Context,
+    options: &Options,
+    machine: Machine,
+    found: &Found,
+    id: &str,
+) -> Result<Configuration> {
+    let store = context.store()?;
+    let image = store.config(&found.image_id)?;
+    let naming = context.naming();
+    let mut config = merged(naming, options, image.config.as_ref())?;
+    check_devices(&options.settings, machine)?;
+    check_name(naming, options.name.as_deref())?;
+    config.hostname = options.hostname.clone().unwrap_or_else(|| short_id(id).to_owned());
+    let mut settings = Settings { kept_ids: machine.kept_ids, ..options.settings.clone() };
+    joins::resolve(naming, store, &mut settings)?;
+    if let Some((name, domain)) = joins::names(store, &settings)? {
+        (config.hostname, settings.domain_name) = (name, domain);
+    }
+    if !options.volumes.is_empty() {
+        config.volumes.get_or_insert_default().0.extend(options.volumes.iter().cloned());
+    }
+    let wanted = config.volumes.iter().flat_map(|volumes| &volumes.0);
+    add_image_volumes(&mut settings.mounts, wanted, options.image_volumes, settings.habits);
+    for mount in &mut settings.mounts {
+        prepare_source(context, mount)?;
+    }
+    settings.mounts.sort_by_key(|mount| mount.target.matches('/').count());
+    Ok(Configuration {
+        image: match (naming, &found.reference) {
+            (Naming::Podman, Some(reference)) => naming.shown(reference),
+            _ => options.image.clone(),
+        },
+        command: arguments(&config),
+        labels: config.labels.clone().unwrap_or_default(),
+        mounted_images: settings.mounts.iter().filter_map(|mount| mount.image.clone()).collect(),
+        config,
+        settings,
+    })
 }
 
 /// Whoever may make devices could make one of the machine's where they work.
