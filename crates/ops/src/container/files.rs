@@ -53,8 +53,7 @@ fn walk(
     path: &[u8],
     changes: &mut Vec<(Change, Vec<u8>)>,
 ) -> Result<()> {
-    let shown = String::from_utf8_lossy(if path.is_empty() { &b"/"[..] } else { path });
-    let cannot = |error| Error::io(format_args!("cannot read what is in {shown:?}"), error);
+    let cannot = |error| cannot_read(path, error);
     for name in upper.names().map_err(cannot)? {
         let below = [path, b"/", &name].concat();
         let name = OsStr::from_bytes(&name);
@@ -79,21 +78,7 @@ fn walk(
                 }
                 _ => None,
             };
-            let inside = upper.child(name).map_err(cannot)?;
-            let notes = beneath::xattrs(&inside).map_err(cannot)?;
-            if notes.iter().any(|(name, _)| is_reference(stat.kind, name)) {
-                let shown = String::from_utf8_lossy(&below);
-                let message = format!("{shown:?} is not all here: overlayfs kept a reference in its place");
-                return Err(Error::new(Kind::Unsupported, message).with_hint(WHOLE_ELSEWHERE));
-            }
-            walk(image, stubs.as_ref(), &inside, &below, changes)?;
-            if is_opaque(&notes) {
-                for name in names_before(image, stubs.as_ref(), &below)? {
-                    if inside.stat_of(OsStr::from_bytes(&name)).map_err(cannot)?.is_none() {
-                        changes.push((Change::Deleted, [&below, &b"/"[..], &name].concat()));
-                    }
-                }
-            }
+            walk_below(image, stubs.as_ref(), &upper.child(name).map_err(cannot)?, &below, changes)?;
         }
         match lower {
             None => changes.push((Change::Added, below)),
@@ -103,6 +88,37 @@ fn walk(
         }
     }
     Ok(())
+}
+
+/// As [`walk`], in a directory that may hide what was in it before.
+fn walk_below(
+    image: &RootFs,
+    stubs: Option<&Dir>,
+    upper: &Dir,
+    path: &[u8],
+    changes: &mut Vec<(Change, Vec<u8>)>,
+) -> Result<()> {
+    let cannot = |error| cannot_read(path, error);
+    let notes = beneath::xattrs(upper).map_err(cannot)?;
+    if notes.iter().any(|(name, _)| is_reference(FileKind::Directory, name)) {
+        let shown = String::from_utf8_lossy(path);
+        let message = format!("{shown:?} is not all here: overlayfs kept a reference in its place");
+        return Err(Error::new(Kind::Unsupported, message).with_hint(WHOLE_ELSEWHERE));
+    }
+    walk(image, stubs, upper, path, changes)?;
+    if is_opaque(&notes) {
+        for name in names_before(image, stubs, path)? {
+            if upper.stat_of(OsStr::from_bytes(&name)).map_err(cannot)?.is_none() {
+                changes.push((Change::Deleted, [path, b"/", &name].concat()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn cannot_read(path: &[u8], error: io::Error) -> Error {
+    let shown = String::from_utf8_lossy(if path.is_empty() { b"/" } else { path });
+    Error::io(format_args!("cannot read what is in {shown:?}"), error)
 }
 
 /// Whether a directory hides what was in it before: it was made anew (Linux, overlayfs.rst, "whiteouts and opaque directories").
