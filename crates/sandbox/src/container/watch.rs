@@ -146,22 +146,32 @@ pub fn run(
         Some(master) => Some(Terminal::new(master, screen, &streams).map_err(cannot)?),
         None => None,
     };
-    let moving = match (&terminal, pipes) {
-        (Some(terminal), _) => terminal.connect(streams).map_err(cannot)?,
-        (None, Some(pipes)) => pipes.connect(streams).map_err(cannot)?,
-        (None, None) => Vec::new(),
-    };
+    let moving = connect(terminal.as_ref(), pipes, streams).map_err(cannot)?;
     let ended = wait(&mut first.0, &signals.0, deadline, terminal.as_ref(), stopped).map_err(cannot)?;
     if ending.is_some_and(|ending| !ending.end()) {
         tracing::warn!("processes of the container are left that do not end");
         return Ok(ended);
     }
-    // With the first process all others of the container ended, and with them their ends of the streams.
+    Ok(heard_out(ended, moving))
+}
+
+/// Lets bytes pass between a container and the streams that it was given.
+fn connect(terminal: Option<&Terminal>, pipes: Option<Pipes>, streams: Streams) -> io::Result<Vec<Moving>> {
+    match (terminal, pipes) {
+        (Some(terminal), _) => terminal.connect(streams),
+        (None, Some(pipes)) => pipes.connect(streams),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// How a container ended, once all that it said was passed on. With the first process all others of it ended, and with them their ends
+/// of the streams.
+fn heard_out(ended: Ended, moving: Vec<Moving>) -> Ended {
     let unwritten = moving.into_iter().map(Moving::finish).fold(None, Option::or);
-    Ok(match (ended, unwritten) {
+    match (ended, unwritten) {
         (Ended::Exited(code), Some(unwritten)) => Ended::Unheard(code, unwritten),
         (ended, _) => ended,
-    })
+    }
 }
 
 /// Says how soon a process is killed when the machine runs out of memory; as long as one may look into it.

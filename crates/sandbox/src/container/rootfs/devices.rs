@@ -149,51 +149,71 @@ pub(super) fn mount_dev(spec: &Spec, inside: &Inside) -> Result<(OwnedFd, Nodes)
     for (name, leads_to) in LINKS.into_iter().filter(is_there) {
         symlinkat(leads_to, &dev, name).map_err(failed(name))?;
     }
-    let shares_memory = spec.shared.ipc || spec.joined.has(NamespaceKind::Ipc);
-    let below = |name: &str, kind: &str, options: &[(&str, &str)], attributes| {
-        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(failed(kind))?;
-        let point = beneath(&dev, name).map_err(failed(kind))?;
-        match file_system(kind, options, attributes) {
-            Ok(mounted) => attach(&mounted, &point).map_err(failed(kind)),
-            // A kernel without message queues: programs are told by the kernel.
-            Err(Errno::NODEV) if kind == "mqueue" => Ok(()),
-            // In a user namespace that does not own the queues.
-            Err(Errno::PERM) if kind == "mqueue" && shares_memory => Ok(()),
-            Err(error) => Err(failed(kind)(error)),
-        }
-    };
-    let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    // The group of terminals, where groups can be told apart.
-    let mut pts = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
-    if spec.has_groups {
-        pts.push(("gid", "5"));
-    }
-    below("pts", "devpts", &pts, quiet)?;
-    let memory = match spec.shared.ipc {
-        true => Some(machine_s("/dev/shm", MountAttrFlags::empty()).map_err(failed("/dev/shm"))?),
-        false => spec.joined.memory().map_err(|error| StartFailure::setup(words(&error)))?,
-    };
-    match (memory, spec.shm_bytes) {
-        (Some(memory), _) => show_memory(&dev, &memory).map_err(failed("/dev/shm"))?,
-        (None, Some(bytes)) => {
-            let size = bytes.to_string();
-            let options = [("source", "shm"), ("mode", "1777"), ("size", size.as_str())];
-            below("shm", "tmpfs", &options, NOTHING_SPECIAL)?;
-        }
-        (None, None) => {}
-    }
-    below("mqueue", "mqueue", &[], NOTHING_SPECIAL)?;
+    mount_terminals(spec, &dev)?;
+    mount_memory(spec, &dev)?;
+    mount_queues(spec, &dev)?;
     if spec.privileged {
         machine::add_all(spec, inside, &dev)?;
     }
     Ok((dev, nodes))
 }
 
+fn mount_terminals(spec: &Spec, dev: &OwnedFd) -> Result<(), StartFailure> {
+    let mut options = vec![("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620")];
+    // The group of terminals, where groups can be told apart.
+    if spec.has_groups {
+        options.push(("gid", "5"));
+    }
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let mounted = file_system("devpts", &options, attributes).map_err(failed("devpts"))?;
+    attach_new(dev, "pts", &mounted).map_err(failed("devpts"))
+}
+
+/// The memory that processes share: another's, the machine's or its own.
+fn mount_memory(spec: &Spec, dev: &OwnedFd) -> Result<(), StartFailure> {
+    let memory = match spec.shared.ipc {
+        true => Some(machine_s("/dev/shm", MountAttrFlags::empty()).map_err(failed("/dev/shm"))?),
+        false => spec.joined.memory().map_err(|error| StartFailure::setup(words(&error)))?,
+    };
+    match (memory, spec.shm_bytes) {
+        (Some(memory), _) => show_memory(dev, &memory).map_err(failed("/dev/shm")),
+        (None, Some(bytes)) => {
+            let size = bytes.to_string();
+            let options = [("source", "shm"), ("mode", "1777"), ("size", size.as_str())];
+            let mounted = file_system("tmpfs", &options, NOTHING_SPECIAL).map_err(failed("tmpfs"))?;
+            attach_new(dev, "shm", &mounted).map_err(failed("tmpfs"))
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+fn mount_queues(spec: &Spec, dev: &OwnedFd) -> Result<(), StartFailure> {
+    let shares_memory = spec.shared.ipc || spec.joined.has(NamespaceKind::Ipc);
+    let point = new_directory(dev, "mqueue").map_err(failed("mqueue"))?;
+    match file_system("mqueue", &[], NOTHING_SPECIAL) {
+        Ok(mounted) => attach(&mounted, &point).map_err(failed("mqueue")),
+        // A kernel without message queues: programs are told by the kernel.
+        Err(Errno::NODEV) => Ok(()),
+        // In a user namespace that does not own the queues.
+        Err(Errno::PERM) if shares_memory => Ok(()),
+        Err(error) => Err(failed("mqueue")(error)),
+    }
+}
+
+fn attach_new(dev: &OwnedFd, name: &str, mounted: &OwnedFd) -> Result<(), Errno> {
+    attach(mounted, &new_directory(dev, name)?)
+}
+
+fn new_directory(dev: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    mkdirat(dev, name, Mode::from_raw_mode(0o755))?;
+    beneath(dev, name)
+}
+
 /// Shows a view of the shared memory of whose memory is shared.
 fn show_memory(dev: &OwnedFd, memory: &OwnedFd) -> Result<(), Errno> {
-    mkdirat(dev, "shm", Mode::from_raw_mode(0o755))?;
+    let point = new_directory(dev, "shm")?;
     restrict(memory, NOTHING_SPECIAL, true)?;
-    attach(memory, &beneath(dev, "shm")?)
+    attach(memory, &point)
 }
 
 /// Shows a device. Only such a view is one: the file system around it has none.
