@@ -10,6 +10,7 @@ use super::bpf::{
     NUMBER_OFFSET, RETURN, branch, instruction,
 };
 use super::numbers::{Architecture, Numbers};
+use super::usual::PERSONALITIES;
 
 /// The kernel's number for the architecture (audit.h, `AUDIT_ARCH_I386`).
 pub(super) const ARCHITECTURE: u32 = 0x4000_0003;
@@ -50,9 +51,6 @@ const CLONE: u32 = 120;
 const CLONE3: u32 = 435;
 const PERSONALITY: u32 = 136;
 const SOCKET: u32 = 359;
-
-/// What personality(2) may be asked for.
-const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 /// The same filter, which does not judge 32-bit programs: `judge` does.
 pub(super) fn beside(filter: BpfProgram, judge: Vec<sock_filter>) -> BpfProgram {

@@ -16,6 +16,10 @@ use super::calls32;
 use crate::container::calls;
 use crate::container::privileges::capability_number;
 
+/// What personality(2) may be asked for (moby, `profiles/seccomp/default_linux.go`): Linux itself, the same for 32-bit programs, each also
+/// under an old version's name, and what there is now.
+pub(super) const PERSONALITIES: [u32; 5] = [0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
 /// Everybody may.
 const OPEN: &[i64] = &[
     libc::SYS_accept,
@@ -441,7 +445,7 @@ fn calls(capabilities: &[u8]) -> Result<SeccompFilter, seccompiler::BackendError
     if !has("SYS_ADMIN") {
         rules.insert(libc::SYS_clone, vec![rule(0, SeccompCmpOp::MaskedEq(CLONE_NAMESPACES), 0)?]);
     }
-    let personalities = [0, 8, 0x20000, 0x20008, 0xffff_ffff].map(|value| rule(0, SeccompCmpOp::Eq, value));
+    let personalities = PERSONALITIES.map(|value| rule(0, SeccompCmpOp::Eq, value.into()));
     rules.insert(libc::SYS_personality, personalities.into_iter().collect::<Result<_, _>>()?);
     SeccompFilter::new(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, ARCHITECTURE)
 }
