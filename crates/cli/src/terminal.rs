@@ -12,7 +12,7 @@ use crate::errors::Outcome;
 use crate::signals;
 
 /// Longest line that is taken from the user, in bytes: passwords and tokens can be long, but not without end.
-pub(crate) const LINE_BYTES_MAX: u64 = 1 << 20;
+const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// Control-C, Control-D, Control-U and the two ways to say «erase» as a terminal in non-canonical mode sends them.
 const INTERRUPT: u8 = 0x03;
@@ -98,6 +98,17 @@ pub(crate) fn ask_secret(console: &Console, question: &str) -> Outcome<Secret> {
     Ok(typed?)
 }
 
+/// Takes all of an input, but for one line ending, as a secret.
+///
+/// # Errors
+/// Those of reading.
+pub(crate) fn read_password(input: impl Read) -> Outcome<Secret> {
+    let mut text = String::new();
+    input.take(LINE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
 fn read_secret(input: impl BufRead) -> Result<Secret, Error> {
     let mut typed: Vec<u8> = Vec::new();
     for byte in input.take(LINE_BYTES_MAX).bytes() {
@@ -175,5 +186,14 @@ mod tests {
         assert_eq!(typed(b"\x7f\n"), Ok(String::new()));
         assert_eq!(typed(b"hun\x03ter2\n"), Err(Kind::Cancelled));
         assert_eq!(typed(b"\xff\n"), Err(Kind::Invalid));
+    }
+
+    #[test]
+    fn one_line_ending_is_not_part_of_the_password() {
+        let read = |text: &str| read_password(text.as_bytes()).unwrap().expose().to_owned();
+        assert_eq!(read("secret\n"), "secret");
+        assert_eq!(read("secret\r\n"), "secret");
+        assert_eq!(read("secret\r"), "secret");
+        assert_eq!(read(" two\nlines \n\n"), " two\nlines \n");
     }
 }

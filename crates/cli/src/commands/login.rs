@@ -1,6 +1,6 @@
 //! `login`
 
-use std::io::{self, Read};
+use std::io;
 
 use clap::Args;
 use dhow_base::secret::Secret;
@@ -107,7 +107,7 @@ impl Login {
             return refuse("the --password-stdin option requires --username to be set");
         }
         // Docker goes on as without a password when there is none to read.
-        read_password(io::stdin().lock())
+        terminal::read_password(io::stdin().lock())
     }
 }
 
@@ -216,28 +216,5 @@ impl Flow<'_> {
     fn succeed(&self, username: &str, kept: Option<&Kept>) -> Outcome {
         self.session.console.aside("Login Succeeded\n");
         self.documents.put(&schema::Login::succeeded(self.key, username, kept))
-    }
-}
-
-/// Takes all of standard input but one line ending.
-fn read_password(input: impl Read) -> Outcome<Secret> {
-    let mut text = String::new();
-    let mut input = input.take(terminal::LINE_BYTES_MAX);
-    input.read_to_string(&mut text).map_err(|error| Error::io("cannot read standard input", error))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_ending_is_not_part_of_the_password() {
-        let read = |text: &str| read_password(text.as_bytes()).unwrap().expose().to_owned();
-        assert_eq!(read("secret\n"), "secret");
-        assert_eq!(read("secret\r\n"), "secret");
-        assert_eq!(read("secret\r"), "secret");
-        assert_eq!(read(" two\nlines \n\n"), " two\nlines \n");
     }
 }

@@ -1,11 +1,11 @@
 //! `login` and `logout` of podman
 
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
+use dhow_base::Kind;
 use dhow_base::secret::Secret;
-use dhow_base::{Error, Kind};
 use dhow_ops::login::{self, Kept};
 use dhow_ops::{Context, runtime};
 
@@ -111,7 +111,7 @@ impl Login {
         };
         let password = match &self.password {
             Some(password) if !password.is_empty() => Secret::new(password.clone()),
-            _ if self.password_stdin => read_password(io::stdin().lock())?,
+            _ if self.password_stdin => terminal::read_password(io::stdin().lock())?,
             _ => Secret::new(""),
         };
         if !password.is_empty() {
@@ -153,15 +153,6 @@ impl Flow<'_> {
             other => other,
         })
     }
-}
-
-/// Takes all of standard input but one line ending.
-fn read_password(input: impl Read) -> Outcome<Secret> {
-    let mut text = String::new();
-    let mut input = input.take(terminal::LINE_BYTES_MAX);
-    input.read_to_string(&mut text).map_err(|error| Error::io("cannot read standard input", error))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
 
 /// The arguments of `logout`.
