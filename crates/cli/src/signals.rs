@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::process;
 use std::sync::mpsc;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use dhow_base::{Error, interrupt, threads};
@@ -73,72 +73,56 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// [`Failure::Interrupted`] on a signal, else the work's.
 pub(crate) fn heeding<T>(console: &Console, resumable: &str, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
-    let (done, is_done) = oneshot::channel::<()>();
-    let (ready, is_ready) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let listening = threads::start_in(scope, "signals", move || {
-            let mut heard = None;
-            let listened = runtime::block_on(async {
-                let mut signals = Signals::listen()?;
-                drop(ready);
-                heard = watch(&mut signals, is_done, console, resumable).await;
-                Ok(())
-            });
-            if let Err(error) = listened {
-                tracing::debug!(%error, "a signal ends the process at once");
-            }
-            heard
-        });
-        if let Err(error) = &listening {
-            tracing::debug!(%error, "a signal ends the process at once");
-        }
-        // Ends when it listens, or when it cannot.
-        let _ = is_ready.recv();
-        let outcome = work();
-        drop(done);
-        match (outcome, listening.map(ScopedJoinHandle::join)) {
-            (Err(_), Ok(Ok(Some(kind)))) => Err(interrupted(kind, resumable)),
-            (outcome, _) => outcome,
-        }
-    })
+    let heed = async |signals: Signals, is_done| watch(signals, is_done, console, resumable).await;
+    match listening(heed, work) {
+        (Err(_), Some(kind)) => Err(interrupted(kind, resumable)),
+        (outcome, _) => outcome,
+    }
 }
 
 /// Does work on this thread; a signal that comes meanwhile ends the process, after `put_back`.
 pub(crate) fn ending<T>(put_back: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let heed = async |mut signals: Signals, is_done: oneshot::Receiver<()>| {
+        tokio::select! {
+            _ = is_done => None,
+            kind = signals.next() => {
+                put_back();
+                leave(code(kind));
+            }
+        }
+    };
+    listening(heed, work).0
+}
+
+/// Does work on this thread while another one heeds signals until it is told that the work is done. Returns also what that one heard.
+fn listening<T>(
+    heed: impl AsyncFnOnce(Signals, oneshot::Receiver<()>) -> Option<SignalKind> + Send,
+    work: impl FnOnce() -> T,
+) -> (T, Option<SignalKind>) {
     let (done, is_done) = oneshot::channel::<()>();
     let (ready, is_ready) = mpsc::channel::<()>();
+    let told = |error: Error| tracing::debug!(%error, "a signal ends the process at once");
     thread::scope(|scope| {
         let listening = threads::start_in(scope, "signals", move || {
-            let listened = runtime::block_on(async {
-                let mut signals = Signals::listen()?;
+            let heard = runtime::block_on(async {
+                let signals = Signals::listen()?;
                 drop(ready);
-                tokio::select! {
-                    _ = is_done => {}
-                    kind = signals.next() => {
-                        put_back();
-                        leave(code(kind));
-                    }
-                }
-                Ok(())
+                Ok(heed(signals, is_done).await)
             });
-            if let Err(error) = listened {
-                tracing::debug!(%error, "a signal ends the process at once");
-            }
+            heard.map_err(told).unwrap_or_default()
         });
-        if let Err(error) = listening {
-            tracing::debug!(%error, "a signal ends the process at once");
-        }
         // Ends when it listens, or when it cannot.
         let _ = is_ready.recv();
         let outcome = work();
         drop(done);
-        outcome
+        let heard = listening.map_err(told).ok().and_then(|listening| listening.join().ok().flatten());
+        (outcome, heard)
     })
 }
 
 /// Waits for a signal or for the end of the work, which a signal ends. Work that stands still is not waited for: at a pipe, say.
 async fn watch(
-    signals: &mut Signals,
+    mut signals: Signals,
     mut is_done: oneshot::Receiver<()>,
     console: &Console,
     resumable: &str,
