@@ -2,6 +2,7 @@
 
 use clap::builder::TypedValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use dhow_base::{Error, Kind};
 use dhow_ops::completion::Named;
 use dhow_ops::strconv::parse_bool;
 
@@ -136,8 +137,16 @@ impl Count {
     }
 }
 
+/// For a verb that finds other operands than [`Verb::COUNT`] let through: a mistake of this program, which must not pass for a success.
+///
+/// # Errors
+/// [`Kind::Internal`].
+pub(crate) fn miscounted() -> Outcome {
+    Err(Error::new(Kind::Internal, "there are not as many operands as the command takes").into())
+}
+
 /// A word on the command line: a verb, or a group of them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     /// The word.
     pub(crate) name: &'static str,
@@ -158,7 +167,7 @@ pub(crate) struct Node {
 }
 
 /// What a word on the command line stands for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Meaning {
     /// Words below it.
     Group {
@@ -212,6 +221,18 @@ impl Node {
             podman_s_word: None,
             below: &[],
         }
+    }
+
+    /// Two lists as one of so many words.
+    pub(crate) const fn joined<const COUNT: usize>(first: &[Self], second: &[Self]) -> [Self; COUNT] {
+        assert!(first.len() + second.len() == COUNT);
+        let mut joined = [first[0]; COUNT];
+        let mut number = 0;
+        while number < COUNT {
+            joined[number] = if number < first.len() { first[number] } else { second[number - first.len()] };
+            number += 1;
+        }
+        joined
     }
 
     /// Leaves the word out of lists of commands.

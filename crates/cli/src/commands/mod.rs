@@ -74,7 +74,31 @@ const SEARCH: &[&str] = &["image search", "search"];
 const INFO: &[&str] = &["system info", "info"];
 
 /// Everything that can be said to the program.
-pub(crate) const TREE: &[Node] = &[
+pub(crate) const TREE: &[Node] = &Node::joined::<{ WORDS.len() + REFUSED.len() }>(WORDS, REFUSED);
+
+/// What a container engine is needed for, of those words that are said alone and of those that are said of containers.
+const REFUSED: &[Node] = &[
+    refused("exec"),
+    refused("stop"),
+    refused("kill"),
+    refused("restart"),
+    refused("pause"),
+    refused("unpause"),
+    refused("attach"),
+    refused("logs"),
+    refused("port"),
+    refused("stats"),
+    refused("top"),
+    refused("update"),
+    refused("wait"),
+    refused("init"),
+];
+
+const fn refused(word: &'static str) -> Node {
+    Node::verb::<container::Refused>(word, &[], &[]).hide()
+}
+
+const WORDS: &[Node] = &[
     Node::verb::<pull::Pull>("pull", &[], PULL).in_podman::<podman::pull::Pull>(),
     Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
     Node::verb::<images::Images>("images", &[], LIST).in_podman::<podman::images::Images>(),
@@ -124,21 +148,7 @@ pub(crate) const TREE: &[Node] = &[
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::verb::<mount::Serve>(mount::SERVE, &[], &[]).hide(),
-    Node::verb::<container::Refused>("exec", &[], &[]).hide(),
-    Node::verb::<container::Refused>("stop", &[], &[]).hide(),
-    Node::verb::<container::Refused>("kill", &[], &[]).hide(),
-    Node::verb::<container::Refused>("restart", &[], &[]).hide(),
-    Node::verb::<container::Refused>("pause", &[], &[]).hide(),
-    Node::verb::<container::Refused>("unpause", &[], &[]).hide(),
-    Node::verb::<container::Refused>("attach", &[], &[]).hide(),
-    Node::verb::<container::Refused>("logs", &[], &[]).hide(),
-    Node::verb::<container::Refused>("network", &[], &[]).hide(),
-    Node::verb::<container::Refused>("port", &[], &[]).hide(),
-    Node::verb::<container::Refused>("stats", &[], &[]).hide(),
-    Node::verb::<container::Refused>("top", &[], &[]).hide(),
-    Node::verb::<container::Refused>("update", &[], &[]).hide(),
-    Node::verb::<container::Refused>("wait", &[], &[]).hide(),
-    Node::verb::<container::Refused>("init", &[], &[]).hide(),
+    refused("network"),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("container", "Manage containers", CONTAINER),
     Node::group("image", "Manage images", IMAGE),
@@ -155,7 +165,9 @@ const ARTIFACT: &[Node] = &[
     Node::verb::<artifact::Remove>("rm", &["remove"], &[]),
 ];
 
-const CONTAINER: &[Node] = &[
+const CONTAINER: &[Node] = &Node::joined::<{ OF_CONTAINERS.len() + REFUSED.len() }>(OF_CONTAINERS, REFUSED);
+
+const OF_CONTAINERS: &[Node] = &[
     Node::verb::<container::Commit>("commit", &[], &["container commit", "commit"])
         .in_podman::<podman::commit::Commit>(),
     Node::verb::<container::Create>("create", &[], &["container create", "create"]),
@@ -172,20 +184,6 @@ const CONTAINER: &[Node] = &[
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),
     Node::verb::<container::Start>("start", &[], &["container start", "start"]).in_podman::<podman::start::Start>(),
     Node::verb::<container::Unmount>("unmount", &["umount"], &["container unmount", "unmount"]),
-    Node::verb::<container::Refused>("exec", &[], &[]).hide(),
-    Node::verb::<container::Refused>("stop", &[], &[]).hide(),
-    Node::verb::<container::Refused>("kill", &[], &[]).hide(),
-    Node::verb::<container::Refused>("restart", &[], &[]).hide(),
-    Node::verb::<container::Refused>("pause", &[], &[]).hide(),
-    Node::verb::<container::Refused>("unpause", &[], &[]).hide(),
-    Node::verb::<container::Refused>("attach", &[], &[]).hide(),
-    Node::verb::<container::Refused>("logs", &[], &[]).hide(),
-    Node::verb::<container::Refused>("port", &[], &[]).hide(),
-    Node::verb::<container::Refused>("stats", &[], &[]).hide(),
-    Node::verb::<container::Refused>("top", &[], &[]).hide(),
-    Node::verb::<container::Refused>("update", &[], &[]).hide(),
-    Node::verb::<container::Refused>("wait", &[], &[]).hide(),
-    Node::verb::<container::Refused>("init", &[], &[]).hide(),
 ];
 
 const IMAGE: &[Node] = &[
