@@ -17,7 +17,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::document::DocumentFormat;
 use crate::format::schema;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// The arguments of `artifact push`.
 #[derive(Args, Debug)]
@@ -127,7 +127,7 @@ impl Verb for Pull {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         let documents = self.documents.open(session.console);
         let (reference, pulled) = documents.settle(Some(name), self.pull(session, name))?;
         if documents.are_wanted() {
@@ -209,7 +209,7 @@ impl Verb for List {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         let is_json = show::is_json(&self.format)?;
         let repository = remote::repository(name)?;
         let context = self.reach.context(session, [repository.domain()])?;

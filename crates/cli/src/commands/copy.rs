@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 use spellings::{Spellings, recompression};
 
 /// What an interrupted user can count on.
@@ -263,7 +263,7 @@ impl Verb for Copy {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         priority::lower();
-        let [source, destination] = self.names.as_slice() else { return Ok(()) };
+        let [source, destination] = self.names.as_slice() else { return miscounted() };
         let engine = session.environment.docker_host.as_deref();
         let request = Request {
             source: place(source)?.at_engine(self.src_daemon_host.as_deref().or(engine)),

@@ -17,7 +17,7 @@ use crate::format::{schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// What becomes of a copy that is interrupted.
 const HALF: &str = "what was half copied is not kept";
@@ -53,7 +53,7 @@ impl Verb for Cp {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [source, target] = self.names.as_slice() else { return Ok(()) };
+        let [source, target] = self.names.as_slice() else { return miscounted() };
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
         if self.overwrite && is_docker(session.personality) {
             let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
@@ -124,7 +124,7 @@ impl Cp {
     }
 
     fn put_in_container(&self, session: &Session<'_>, context: &Context, to: InContainer<'_>) -> Outcome {
-        let [source, target] = self.names.as_slice() else { return Ok(()) };
+        let [source, target] = self.names.as_slice() else { return miscounted() };
         let machine = machine_for(session, to.record)?;
         // Podman's habit is -a.
         let archive = self.archive || session.personality == Personality::Podman;
@@ -185,7 +185,7 @@ impl Cp {
         to_archive: impl FnOnce(&mut Raw<'_>) -> dhow_base::Result<Copied>,
         to_path: impl FnOnce(&Path) -> Result<Copied, Failed>,
     ) -> Outcome {
-        let Some(target) = self.names.last() else { return Ok(()) };
+        let Some(target) = self.names.last() else { return miscounted() };
         let documents = self.documents.open(session.console);
         if target == "-" {
             let copied = to_archive(&mut Raw(session.console));
@@ -205,7 +205,7 @@ impl Cp {
         copied: Outcome<Copied>,
         shown: &str,
     ) -> Outcome {
-        let [source, target] = self.names.as_slice() else { return Ok(()) };
+        let [source, target] = self.names.as_slice() else { return miscounted() };
         let copied = documents.settle(Some(source), copied)?;
         copied.notes.iter().for_each(|note| session.console.notice(format!("warning: {note}")));
         if documents.are_wanted() {

@@ -10,7 +10,7 @@ use crate::format::document::{DocumentFormat, one_by_one};
 use crate::format::{schema, units};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `diff`.
 #[derive(Args, Debug)]
@@ -36,7 +36,7 @@ impl Verb for Diff {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [first, rest @ ..] = self.names.as_slice() else { return Ok(()) };
+        let [first, rest @ ..] = self.names.as_slice() else { return miscounted() };
         let documents = self.documents.open(session.console);
         let context = session.local_context()?;
         let missing = match (rest.is_empty(), container::find(&context, first)) {

@@ -5,7 +5,7 @@ use dhow_ops::exists;
 
 use crate::errors::{FAILED, FLAG_ERROR, Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `image exists`.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ impl Verb for Exists {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         match exists::exists(&session.local_context()?, name) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::Quiet(FAILED)),

@@ -13,7 +13,7 @@ use super::targets;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `export`.
 #[derive(Args, Debug)]
@@ -40,7 +40,7 @@ impl Verb for Export {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(image) = self.operands.first() else { return Ok(()) };
+        let Some(image) = self.operands.first() else { return miscounted() };
         let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => Output::Path(path),
             None if session.console.is_terminal() => {

@@ -8,7 +8,7 @@ use super::remade::Outlet;
 use super::targets::PlatformOptions;
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `flatten`.
 #[derive(Args, Debug)]
@@ -32,7 +32,7 @@ impl Verb for Flatten {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let image = Location::parse(name)?;
         let platforms = match self.platforms.platforms(None)? {
             Platforms::Default => Platforms::All,

@@ -12,7 +12,7 @@ use crate::personality::Personality;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// What the history says when the user says nothing; docker's client sends files as if they came from standard input.
 const MESSAGE: &str = "Imported from -";
@@ -43,7 +43,7 @@ impl Verb for Import {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(source) = self.operands.first() else { return Ok(()) };
+        let Some(source) = self.operands.first() else { return miscounted() };
         let input = match source.as_str() {
             "-" => Input::Stdin,
             url if url.starts_with("http://") || url.starts_with("https://") => Input::Url(url.to_owned()),

@@ -18,7 +18,7 @@ use crate::format::schema;
 use crate::personality::Personality;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// What an interrupted user can count on.
 const UNCHANGED: &str = "nothing was changed here";
@@ -259,7 +259,7 @@ impl Verb for Add {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list, name] = self.names.as_slice() else { return Ok(()) };
+        let [list, name] = self.names.as_slice() else { return miscounted() };
         let documents = self.documents.open(session.console);
         let changes = self.said.changes();
         let added = self
@@ -289,7 +289,7 @@ impl Verb for Annotate {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list, name] = self.names.as_slice() else { return Ok(()) };
+        let [list, name] = self.names.as_slice() else { return miscounted() };
         let changes = self.said.changes();
         manifest::annotate(&session.local_context()?, list, name, &changes).map(drop).map_err(client)
     }
@@ -383,7 +383,7 @@ impl Verb for Remove {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list, digest] = self.names.as_slice() else { return Ok(()) };
+        let [list, digest] = self.names.as_slice() else { return miscounted() };
         let documents = self.documents.open(session.console);
         let removed =
             session.local_context().and_then(|context| manifest::remove(&context, list, digest).map_err(client));

@@ -10,7 +10,7 @@ use super::remade::{Outlet, list, pair, pairs};
 use super::targets::{self, PlatformOptions};
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `mutate`.
 #[derive(Args, Debug)]
@@ -71,7 +71,7 @@ impl Verb for Mutate {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let image = Location::parse(name)?;
         let mut common = self.outlet.common(session, Some(image), self.platforms.platforms(None)?)?;
         if let Some(repository) = &self.repo {

@@ -14,7 +14,7 @@ use crate::format::list::{self, Columns};
 use crate::format::table::Table;
 use crate::format::{ListFormat, NONE, json, units};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 const COLUMNS: Columns = Columns {
     type_name: "formatter.referrer",
@@ -66,7 +66,7 @@ impl Verb for Referrers {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         let reference = remote::reference(name)?;
         let platform = targets::platform(self.platform.as_deref())?;
         let context = self.reach.context(session, [reference.repository().domain()])?;

@@ -14,7 +14,7 @@ use crate::format::table::Table;
 use crate::format::text::ellipsis;
 use crate::format::{ListFormat, json, podman};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// How many are shown if nobody says.
 const LIMIT: usize = 25;
@@ -68,7 +68,7 @@ impl Verb for Search {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(term) = self.terms.first() else { return Ok(()) };
+        let Some(term) = self.terms.first() else { return miscounted() };
         if self.list_tags {
             return self.tags(session, term);
         }

@@ -16,7 +16,7 @@ use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "images that were told as copied are complete; the next sync goes on with the others";
@@ -78,7 +78,7 @@ impl Verb for Sync {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [source, destination] = self.names.as_slice() else { return Ok(()) };
+        let [source, destination] = self.names.as_slice() else { return miscounted() };
         let source = self.source(source)?;
         let (kind, destination) = spelt(&self.dest, destination);
         let target = match kind {

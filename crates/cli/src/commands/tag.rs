@@ -8,7 +8,7 @@ use dhow_spec::{Digest, Reference};
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `tag`.
 #[derive(Args, Debug)]
@@ -34,7 +34,7 @@ impl Verb for Tag {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [source, targets @ ..] = self.names.as_slice() else { return Ok(()) };
+        let [source, targets @ ..] = self.names.as_slice() else { return miscounted() };
         check_source(source, session.personality)?;
         targets.iter().try_for_each(|target| check_target(target, session.personality))?;
         Ok(tag::tag(&session.local_context()?, source, targets)?)

@@ -9,7 +9,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::{ListFormat, json};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 const COLUMNS: Columns = Columns { type_name: "formatter.tag", headers: &[("Name", "NAME"), ("Tag", "TAG")] };
 
@@ -48,7 +48,7 @@ impl Verb for Tags {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         if self.limit == Some(0) {
             return Err(Failure::Client("--limit 0 would show nothing: it is 1 or more".to_owned()));
         }

@@ -10,7 +10,7 @@ use crate::errors::Outcome;
 use crate::format::document::DocumentFormat;
 use crate::format::{schema, units};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `image tree`.
 #[derive(Args, Debug)]
@@ -35,7 +35,7 @@ impl Verb for Tree {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let documents = self.documents.open(session.console);
         let draw = if self.whatrequires { tree::required_by } else { tree::tree };
         let tree = session.local_context().and_then(|context| Ok(draw(&context, name)?));

@@ -11,7 +11,7 @@ use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `unpack`.
 #[derive(Args, Debug)]
@@ -60,7 +60,7 @@ impl Verb for Unpack {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [image, directory] = self.operands.as_slice() else { return Ok(()) };
+        let [image, directory] = self.operands.as_slice() else { return miscounted() };
         let request = Request {
             image: image.clone(),
             platform: targets::platform(self.platform.as_deref())?,

@@ -9,7 +9,7 @@ use dhow_ops::unpacking::{self, Form, Helper, Ownership};
 use super::container::machine;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// The word for [`MakeTree`], below `system`.
 pub(super) const MAKE_TREE: &str = "make-tree";
@@ -68,7 +68,7 @@ impl Verb for MakeTree {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(image) = self.operands.first() else { return Ok(()) };
+        let Some(image) = self.operands.first() else { return miscounted() };
         if let Err(failure) = machine(session) {
             let message = failure.text(session.personality);
             let code = u8::try_from(unpacking::NO_NAMESPACE).unwrap_or_default();

@@ -5,7 +5,7 @@ use dhow_ops::untag;
 
 use crate::errors::Outcome;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `untag`.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ impl Verb for Untag {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [image, names @ ..] = self.names.as_slice() else { return Ok(()) };
+        let [image, names @ ..] = self.names.as_slice() else { return miscounted() };
         Ok(untag::untag(&session.local_context()?, image, names)?)
     }
 }

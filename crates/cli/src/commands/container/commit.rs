@@ -8,7 +8,7 @@ use dhow_spec::Reference;
 use super::{found, machine_for};
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `commit`.
 #[derive(Args, Debug)]
@@ -43,7 +43,7 @@ impl Verb for Commit {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [container, image @ ..] = self.operands.as_slice() else { return Ok(()) };
+        let [container, image @ ..] = self.operands.as_slice() else { return miscounted() };
         let context = session.local_context()?;
         let (record, reference) = subject(session, &context, container, image.first())?;
         let pause = self.pause && !self.no_pause;

@@ -7,7 +7,7 @@ use super::found;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `rename`.
 #[derive(Args, Debug)]
@@ -27,7 +27,7 @@ impl Verb for Rename {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [old, new] = self.names.as_slice() else { return Ok(()) };
+        let [old, new] = self.names.as_slice() else { return miscounted() };
         if session.personality == Personality::Podman {
             return renamed(session, old, new);
         }

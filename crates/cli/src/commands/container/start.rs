@@ -9,7 +9,7 @@ use super::{found, machine_for};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `start`.
 #[derive(Args, Debug)]
@@ -43,7 +43,7 @@ impl Verb for Start {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         for (flag, given) in [("checkpoint", &self.checkpoint), ("checkpoint-dir", &self.checkpoint_dir)] {
             if given.is_some() {
                 let why = "is only supported on a Docker daemon with experimental features enabled";

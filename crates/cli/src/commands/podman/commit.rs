@@ -13,7 +13,7 @@ use super::Copying;
 use super::import::instruction;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `commit`.
 #[derive(Args, Debug)]
@@ -60,7 +60,7 @@ impl Verb for Commit {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [container, image @ ..] = self.operands.as_slice() else { return Ok(()) };
+        let [container, image @ ..] = self.operands.as_slice() else { return miscounted() };
         let family = match self.format.as_str() {
             "oci" => Family::Oci,
             "docker" => Family::Docker,

@@ -9,7 +9,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::format::{ago, json, units};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// What stands for the ID of a step that is no image of its own.
 const MISSING: &str = "<missing>";
@@ -63,7 +63,7 @@ impl Verb for History {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let rows = history::history(&context, name, None)?;
         let Filled { text, outcome } = self.render(&rows, ago::now())?;
         session.console.text(text);

@@ -9,7 +9,7 @@ use dhow_spec::Platform;
 use super::Copying;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// The instructions that podman knows.
 const INSTRUCTIONS: [&str; 10] =
@@ -50,7 +50,7 @@ impl Verb for Import {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(source) = self.operands.first() else { return Ok(()) };
+        let Some(source) = self.operands.first() else { return miscounted() };
         let context = session.local_context()?;
         let name = self.operands.get(1).filter(|name| !name.is_empty());
         let reference = name.map(|name| context.naming().given(name)).transpose()?;

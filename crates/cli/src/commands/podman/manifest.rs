@@ -15,7 +15,7 @@ use crate::commands::targets;
 use crate::commands::transfers::Retries;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::{Identity, Session};
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// Why nothing is said of a list as a whole.
 const ONLY_MANIFESTS: &str = "annotations and subjects are of the manifests in a list, not of the list";
@@ -189,7 +189,7 @@ impl Verb for Annotate {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list, image] = self.names.as_slice() else { return Ok(()) };
+        let [list, image] = self.names.as_slice() else { return miscounted() };
         refuse(&[
             (!self.features.is_empty(), "--features", NO_FEATURES),
             (self.index, "--index", ONLY_MANIFESTS),
@@ -226,7 +226,7 @@ impl Verb for Inspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let context = self.reach.context(session)?;
         let list = list_name(name)?;
         let found = if manifest::exists(&context, &list)? { list } else { bare(name).to_owned() };
@@ -377,7 +377,7 @@ impl Verb for Remove {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list, digest] = self.names.as_slice() else { return Ok(()) };
+        let [list, digest] = self.names.as_slice() else { return miscounted() };
         let about = format_args!("removing from manifest list {list}");
         let name = must_exist(session, list).map_err(|failure| failure.about(about))?;
         manifest::remove(&session.local_context()?, &name, digest)
@@ -415,7 +415,7 @@ impl Verb for Exists {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [list] = self.names.as_slice() else { return Ok(()) };
+        let [list] = self.names.as_slice() else { return miscounted() };
         if manifest::exists(&session.local_context()?, &list_name(list)?)? {
             return Ok(());
         }

@@ -17,7 +17,7 @@ use super::start::refusal;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Verb};
+use crate::verb::{Count, Verb, miscounted};
 
 /// Exit code of who removes what runs without force.
 const RUNS: u8 = 2;
@@ -169,7 +169,7 @@ impl Verb for Exists {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         match container::find(&session.local_context()?, name) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == Kind::NotFound => Err(Failure::Quiet(FAILED)),

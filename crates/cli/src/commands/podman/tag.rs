@@ -5,7 +5,7 @@ use dhow_ops::{exists, tag, untag};
 
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `tag`.
 #[derive(Args, Debug)]
@@ -71,7 +71,7 @@ impl Verb for Exists {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         if exists::exists(&session.local_context()?, name)? { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
     }
 }

@@ -7,7 +7,7 @@ use super::super::tree::{described, grown, straight};
 use crate::errors::Outcome;
 use crate::format::units;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `image tree`.
 #[derive(Args, Debug)]
@@ -30,7 +30,7 @@ impl Verb for ImageTree {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let context = session.local_context()?;
         let (tree, branches) = if self.whatrequires {
             let tree = tree::required_by(&context, name)?;

@@ -21,7 +21,7 @@ use super::prune::{confirm, refusal};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 pub(crate) use files::{Export, Import, Mount, Unmount};
 use filter::chosen;
 use shown::shown;
@@ -371,7 +371,7 @@ impl Verb for Exists {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name] = self.names.as_slice() else { return Ok(()) };
+        let [name] = self.names.as_slice() else { return miscounted() };
         let volumes = container::volumes(&session.local_context()?)?;
         let is_here = volumes.iter().any(|volume| volume.volume.name == *name);
         if is_here { Ok(()) } else { Err(Failure::Quiet(FAILED)) }

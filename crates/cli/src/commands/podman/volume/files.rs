@@ -17,7 +17,7 @@ use crate::commands::save::quiet_broken_pipe;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, miscounted};
 
 /// The arguments of `volume export`.
 #[derive(Args, Debug)]
@@ -40,7 +40,7 @@ impl Verb for Export {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         let output = match self.output.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => {
                 target_file::check(&path, "failed to export volume").map_err(Failure::Reported)?;
@@ -75,7 +75,7 @@ impl Verb for Import {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let [name, source] = self.names.as_slice() else { return Ok(()) };
+        let [name, source] = self.names.as_slice() else { return miscounted() };
         let machine = machine(session)?;
         let volume = found(session, &session.local_context()?, name, &format!("no such volume {name}"))?;
         let mut archive: Box<dyn Read> = match source.as_str() {
@@ -114,7 +114,7 @@ impl Verb for Mount {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         session.console.line(found(session, &session.local_context()?, name, &not_found(name))?.directory);
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Verb for Unmount {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let Some(name) = self.names.first() else { return Ok(()) };
+        let Some(name) = self.names.first() else { return miscounted() };
         session.console.line(found(session, &session.local_context()?, name, &not_found(name))?.volume.name);
         Ok(())
     }
