@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, CallFilter, Ended, Group, Hiding, ImageFiles, Inherited, PassedOn, RootFiles, Spec, Streams, Ulimit,
+    self, CallFilter, Ended, Group, ImageFiles, Inherited, Masking, PassedOn, RootFiles, Spec, Streams, Ulimit,
     remove_groups,
 };
 use dhow_store::{ContainerState, Store, Update};
@@ -271,20 +271,20 @@ fn spec(
         umask: settings.umask.unwrap_or(UMASK),
         is_32_bit: settings.is_32_bit,
         // Where others are, there is a first process already.
-        reaped: settings.init && !settings.is_among_others(),
+        init: settings.init && !settings.is_among_others(),
         read_only: settings.read_only,
         privileged: settings.privileged,
         capabilities: settings.capability_numbers()?,
         ambient: settings.capabilities.ambient(settings.habits)?,
         no_new_privileges: settings.no_new_privileges,
-        calls: match &settings.calls {
+        seccomp: match &settings.calls {
             _ if settings.unfiltered => CallFilter::Off,
             Some(profile) => CallFilter::Profile(profile.clone()),
             None if settings.privileged => CallFilter::Off,
-            None => CallFilter::Usual,
+            None => CallFilter::Default,
         },
-        hiding: hiding(settings),
-        process_options: settings.process_options.clone(),
+        masking: masking(settings),
+        proc_options: settings.process_options.clone(),
         apparmor: settings.apparmor.clone(),
         shared: settings.shared,
         joined: Inherited::default(),
@@ -308,9 +308,9 @@ fn spec(
     })
 }
 
-fn hiding(settings: &Settings) -> Hiding {
+fn masking(settings: &Settings) -> Masking {
     let all = settings.unmasked.then(|| "all".to_owned());
-    Hiding { left: settings.left_unmasked.iter().cloned().chain(all).collect(), more: settings.masked.clone() }
+    Masking { unmasked: settings.left_unmasked.iter().cloned().chain(all).collect(), masked: settings.masked.clone() }
 }
 
 /// Where a container's files are.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::beneath::{Dir, set_mode, set_owner};
 use dhow_base::fs::{AtomicFile, Durability, create_dir_all, read_limited, remove_dir_all};
 use dhow_base::{Error, Kind, Result};
-use dhow_sandbox::container::{Changes, Habits, Manner, Memory, MountSource, MountSpec, NamespaceKind};
+use dhow_sandbox::container::{Changes, Habits, Manner, MountSource, MountSpec, NamespaceKind, Tmpfs};
 use dhow_spec::Digest;
 use dhow_store::Store;
 
@@ -197,11 +197,11 @@ impl Place<'_> {
                 MountSource::Bind { source: PathBuf::from(&mount.source), recursive: !mount.manner.shallow }
             }
             MountKind::Volume => MountSource::Volume(super::volumes::data(self.store, &mount.source)?),
-            MountKind::Tmpfs => MountSource::Tmpfs(Memory {
+            MountKind::Tmpfs => MountSource::Tmpfs(Tmpfs {
                 options: mount.options.clone(),
                 executable: mount.executable,
-                gives_rights: mount.gives_rights,
-                filled: mount.filled,
+                suid: mount.gives_rights,
+                copy_up: mount.filled,
             }),
             MountKind::Device => MountSource::Device(PathBuf::from(&mount.source)),
             MountKind::Image => {
@@ -257,7 +257,7 @@ fn image_of(mount: &Mount) -> Result<&Digest> {
 
 /// Memory for what programs write on the way, with what the image has there.
 fn scratch(target: &str) -> MountSpec {
-    let memory = Memory { options: Vec::new(), executable: true, gives_rights: false, filled: true };
+    let memory = Tmpfs { options: Vec::new(), executable: true, suid: false, copy_up: true };
     let (what, manner) = (MountSource::Tmpfs(memory), Manner::default());
     MountSpec { target: target.to_owned(), what, read_only: false, manner }
 }

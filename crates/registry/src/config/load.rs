@@ -9,7 +9,7 @@ use super::certs::Tls;
 use super::containers::{Containers, File};
 use super::daemon::Daemon;
 use super::hosts::Hosts;
-use super::read::{drop_ins, is_absent, read, read_daemon_s};
+use super::read::{drop_ins, is_absent, read, read_daemon};
 use super::{Family, HostsAt, Registries};
 
 impl Registries {
@@ -93,7 +93,7 @@ impl Registries {
         let mut daemon = Daemon::default();
         if self.files.family != Family::Containers {
             for path in &self.files.daemon {
-                if let Some(bytes) = read_daemon_s(path)? {
+                if let Some(bytes) = read_daemon(path)? {
                     daemon =
                         Daemon::parse(&bytes).map_err(|error| error.context(format_args!("cannot use {path:?}")))?;
                     break;
@@ -172,7 +172,7 @@ impl Registries {
 }
 
 fn parse_hosts(folder: &Path, path: &Path) -> Result<Option<Hosts>> {
-    let Some(bytes) = read_daemon_s(path)? else { return Ok(None) };
+    let Some(bytes) = read_daemon(path)? else { return Ok(None) };
     let named = |error: Error| error.context(format_args!("cannot use {path:?}"));
     Hosts::parse(&bytes, folder).map(Some).map_err(named)
 }

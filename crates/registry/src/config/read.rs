@@ -37,7 +37,7 @@ pub(super) fn is_absent(path: &Path) -> bool {
 }
 
 /// Reads a file of a daemon; `None` also when it is not for this user, since only the daemon is sure to be able to.
-pub(super) fn read_daemon_s(path: &Path) -> Result<Option<Vec<u8>>> {
+pub(super) fn read_daemon(path: &Path) -> Result<Option<Vec<u8>>> {
     match read(path) {
         Err(error) if error.kind() == Kind::Denied => {
             tracing::debug!(%error, "what it says of registries does not count");

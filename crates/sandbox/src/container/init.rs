@@ -72,7 +72,7 @@ struct Prepared {
     arguments: Vec<String>,
     environment: Vec<String>,
     /// Whether this process stays, and the program is its child.
-    reaped: bool,
+    has_init: bool,
 }
 
 fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailure> {
@@ -114,7 +114,7 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     }
     let path = look_up_program(&spec.arguments, &environment)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));
-    Ok(Prepared { path, arguments: spec.arguments, environment, reaped: spec.reaped })
+    Ok(Prepared { path, arguments: spec.arguments, environment, has_init: spec.init })
 }
 
 impl Prepared {
@@ -133,7 +133,7 @@ impl Prepared {
         if writeln!(reports).is_err() {
             return Outcome::Late("nobody watches".to_owned());
         }
-        if self.reaped
+        if self.has_init
             && let Err(error) = reaper::stay_behind()
         {
             return Outcome::Late(format!("cannot start {}: {}", self.path.display(), words(&error)));
@@ -165,7 +165,7 @@ fn report(reports: &mut File, report: &Report) {
 }
 
 fn leave(spec: &Spec) -> Result<(), StartFailure> {
-    let has_own = |kind, is_machine_s: bool| !is_machine_s && !spec.joined.has(kind);
+    let has_own = |kind, is_shared: bool| !is_shared && !spec.joined.has(kind);
     let has_network = has_own(NamespaceKind::Network, spec.host_network);
     let has_name = has_own(NamespaceKind::Uts, spec.shared.uts);
     let mut flags = UnshareFlags::NEWNS;
@@ -269,7 +269,7 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         rustix::thread::set_no_new_privs(true).map_err(failed("renounce new rights"))?;
     } else {
         // While this process may still do so.
-        seccomp::apply(&spec.calls, &spec.capabilities).map_err(&filter)?;
+        seccomp::apply(&spec.seccomp, &spec.capabilities).map_err(&filter)?;
     }
     privileges::become_user(identity, &spec.capabilities, &spec.ambient, spec.has_groups).map_err(|error| {
         match error.raw_os_error() {
@@ -282,7 +282,7 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         }
     })?;
     if spec.no_new_privileges {
-        seccomp::apply(&spec.calls, &spec.capabilities).map_err(&filter)?;
+        seccomp::apply(&spec.seccomp, &spec.capabilities).map_err(&filter)?;
     }
     Ok(())
 }

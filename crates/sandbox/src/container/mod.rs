@@ -37,8 +37,8 @@ pub use rest::{END_OF_CONTAINER, end_unwatched};
 pub use seccomp::{CallFilter, check_profile};
 pub use shown::{show, show_running};
 pub use spec::{
-    Changes, Habits, Hiding, ImageFiles, Memory, MountSource, MountSpec, RootFiles, Shared, Spec, Stack, StartCause,
-    StartFailure, StartStage,
+    Changes, Habits, ImageFiles, Masking, MountSource, MountSpec, RootFiles, Shared, Spec, Stack, StartCause,
+    StartFailure, StartStage, Tmpfs,
 };
 pub use streams::{Streams, Unwritten};
 pub use ulimits::Ulimit;

@@ -19,8 +19,8 @@ use super::users;
 
 mod devices;
 mod filling;
-mod hiding;
 mod layers;
+mod masking;
 mod memory;
 mod mounts;
 mod outside;
@@ -67,7 +67,7 @@ pub(crate) fn build(spec: &Spec) -> Result<(Inside, OwnedFd), StartFailure> {
         }
     }
     if !spec.privileged {
-        hiding::hide(spec, &inside, [Some(&processes), system.as_ref()], &nodes)?;
+        masking::hide(spec, &inside, [Some(&processes), system.as_ref()], &nodes)?;
     }
     working_directory(spec, &inside)?;
     if spec.read_only {
@@ -163,10 +163,10 @@ fn mount_root(spec: &Spec) -> Result<(OwnedFd, OwnedFd), StartFailure> {
 fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
     let target = inside.plain_directory("proc").map_err(failed("proc"))?;
     let options: Vec<(&str, &str)> =
-        spec.process_options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        spec.proc_options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mounted = match file_system("proc", &options, NOTHING_SPECIAL) {
         // Whose processes they are may mount it; others see the machine's.
-        Err(Errno::PERM) if spec.is_among_others() => machine_s("/proc", NOTHING_SPECIAL),
+        Err(Errno::PERM) if spec.is_among_others() => host_view("/proc", NOTHING_SPECIAL),
         mounted => mounted,
     };
     let mounted = mounted.map_err(failed("proc"))?;
@@ -175,7 +175,7 @@ fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
         set_kernel(&mounted, name, value)?;
     }
     if !spec.privileged {
-        hiding::seal(&spec.hiding, &mounted)?;
+        masking::seal(&spec.masking, &mounted)?;
     }
     Ok(mounted)
 }
@@ -206,7 +206,7 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
         Ok(mounted) => mounted,
         // Whose network it is may mount it; others see the machine's.
         Err(Errno::PERM) if spec.in_user_namespace => {
-            let seen = machine_s("/sys", attributes).map_err(failed("sysfs"))?;
+            let seen = host_view("/sys", attributes).map_err(failed("sysfs"))?;
             attach(&seen, &target).map_err(failed("sysfs"))?;
             show_own_groups(&seen, attributes)?;
             return Ok(Some(seen));
@@ -219,7 +219,7 @@ fn mount_sys(spec: &Spec, inside: &Inside) -> Result<Option<OwnedFd>, StartFailu
 }
 
 /// A view of what the machine has at a path, with all that is mounted there.
-fn machine_s(path: &str, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
+fn host_view(path: &str, attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
     let seen = view(open_directory(Path::new(path))?, true)?;
     restrict(&seen, attributes, true)?;
     Ok(seen)

@@ -10,18 +10,18 @@ use profile::{Circumstances, Profile};
 mod bpf;
 #[cfg(target_arch = "x86_64")]
 mod calls32;
+mod default_profile;
 mod errnos;
 mod numbers;
 mod profile;
 mod program;
-mod usual;
 
 /// How a container's system calls are filtered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallFilter {
     /// As docker's default profile has it.
     #[default]
-    Usual,
+    Default,
     /// Not at all.
     Off,
     /// As this profile has it, which [`check_profile`] took.
@@ -49,7 +49,7 @@ pub fn check_profile(text: &str) -> Result<String, String> {
 /// The operating system's.
 pub(crate) fn apply(filter: &CallFilter, capabilities: &[u8]) -> io::Result<()> {
     match filter {
-        CallFilter::Usual => usual::apply(capabilities),
+        CallFilter::Default => default_profile::apply(capabilities),
         CallFilter::Off => Ok(()),
         CallFilter::Profile(text) => {
             let profile = Profile::parse(text).map_err(io::Error::other)?;

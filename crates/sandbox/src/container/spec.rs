@@ -39,7 +39,7 @@ pub struct Spec {
     #[serde(default)]
     pub is_32_bit: bool,
     /// Whether the program is the child of a process that waits for those nobody waits for, and passes signals on.
-    pub reaped: bool,
+    pub init: bool,
     /// Whether its files can only be read.
     pub read_only: bool,
     /// Whether it has the devices of the machine, can open those that it makes, and can write to all of `/proc` and `/sys`.
@@ -52,11 +52,11 @@ pub struct Spec {
     /// Whether programs may not gain rights by being started (prctl(2), `PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
     /// How system calls are filtered.
-    pub calls: CallFilter,
+    pub seccomp: CallFilter,
     /// What is hidden or can only be read of `/proc` and `/sys`.
-    pub hiding: Hiding,
+    pub masking: Masking,
     /// Options of `/proc` (proc(5)), such as `hidepid=2`.
-    pub process_options: Vec<(String, String)>,
+    pub proc_options: Vec<(String, String)>,
     /// The AppArmor profile of the program, if it is not the caller's.
     pub apparmor: Option<String>,
     /// Other namespaces of the machine's that it stays in.
@@ -115,11 +115,11 @@ pub struct Shared {
 
 /// What a container does not see, besides what none does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hiding {
+pub struct Masking {
     /// Patterns of paths that are hidden or sealed as a rule, and are not here; `all` for all of them.
-    pub left: Vec<String>,
+    pub unmasked: Vec<String>,
     /// Paths that are hidden besides; what is not there is no failure.
-    pub more: Vec<String>,
+    pub masked: Vec<String>,
 }
 
 /// Whose containers this one is like inside, where engines differ.
@@ -217,7 +217,7 @@ pub enum MountSource {
     /// A device node of this machine.
     Device(PathBuf),
     /// Memory.
-    Tmpfs(Memory),
+    Tmpfs(Tmpfs),
 }
 
 /// What a container changes of something that is mounted in it.
@@ -231,15 +231,15 @@ pub struct Changes {
 
 /// A file system in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct Tmpfs {
     /// Its options, such as `size=65536k` or `mode=1777`; one without a value is a word alone, such as `sync`.
     pub options: Vec<(String, String)>,
     /// Whether programs in it can be started.
     pub executable: bool,
     /// Whether programs in it can give the rights of their owners.
-    pub gives_rights: bool,
+    pub suid: bool,
     /// Whether it begins with what the image has in its place.
-    pub filled: bool,
+    pub copy_up: bool,
 }
 
 /// Why a container's program was not started.

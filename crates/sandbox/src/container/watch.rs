@@ -130,7 +130,7 @@ pub fn run(
     let spec = Spec { joined: inherited, ..spec };
     // Before it leaves the machine's namespaces, and before anything comes of it.
     let taken = group.map_or(Ok(()), |group| group.take(first.0.id()));
-    let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| put_up(first.0.id(), score)));
+    let taken = taken.and_then(|()| spec.oom_score.map_or(Ok(()), |score| set_oom_score(first.0.id(), score)));
     let begun = taken.and_then(|()| Screen::of(&streams)).and_then(|screen| {
         let begun = begin(&spec, &mut first.0, &mut orders, reports, &screen, group)?;
         Ok((begun, screen))
@@ -175,7 +175,7 @@ fn heard_out(ended: Ended, moving: Vec<Moving>) -> Ended {
 }
 
 /// Says how soon a process is killed when the machine runs out of memory; as long as one may look into it.
-fn put_up(process: u32, score: i16) -> io::Result<()> {
+fn set_oom_score(process: u32, score: i16) -> io::Result<()> {
     let path = format!("/proc/{process}/oom_score_adj");
     let written = std::fs::OpenOptions::new().write(true).open(path);
     let written = written.and_then(|mut file| file.write_all(score.to_string().as_bytes()));
@@ -189,7 +189,7 @@ fn put_up(process: u32, score: i16) -> io::Result<()> {
 }
 
 /// Starts the first process, in a namespace of processes of its own, another's or the machine's.
-fn spawn(stdio: [Stdio; 3], among_machine_s: bool, joined: &Joined) -> io::Result<Spawned> {
+fn spawn(stdio: [Stdio; 3], shares_processes: bool, joined: &Joined) -> io::Result<Spawned> {
     let (orders_reader, orders) = io::pipe()?;
     let (reports, reports_writer) = io::pipe()?;
     calls::inherit(&orders_reader)?;
@@ -211,7 +211,7 @@ fn spawn(stdio: [Stdio; 3], among_machine_s: bool, joined: &Joined) -> io::Resul
             Some(processes) => NamespaceKind::Pid.enter(processes).map_err(|error| {
                 io::Error::other(format!("cannot enter another's namespace of processes: {}", words(&error)))
             }),
-            None if among_machine_s => Ok(()),
+            None if shares_processes => Ok(()),
             None => calls::unshare(UnshareFlags::NEWPID),
         };
         let child = left.and_then(|()| command.spawn());

@@ -180,10 +180,10 @@ fn config(known: &Details) -> Outcome<Value> {
 
 fn host_config(settings: &container::Settings) -> Value {
     let private = if settings.habits == Habits::Podman { "private" } else { "" };
-    let mode = |kind, is_machine_s: bool, own: &str| match settings.joins.get(&kind) {
+    let mode = |kind, is_shared: bool, own: &str| match settings.joins.get(&kind) {
         Some(Other::Container(id)) => format!("container:{id}"),
         Some(Other::Path(path)) => format!("ns:{}", path.display()),
-        None if is_machine_s => "host".to_owned(),
+        None if is_shared => "host".to_owned(),
         None => own.to_owned(),
     };
     let memory = match () {

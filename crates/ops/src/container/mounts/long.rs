@@ -92,7 +92,7 @@ impl Long {
                     || self.read_image(&key, value)
             }
         };
-        if is_read || self.dialect == Dialect::Either && self.read_podman_s(&key, field, value)? {
+        if is_read || self.dialect == Dialect::Either && self.read_podman(&key, field, value)? {
             return Ok(());
         }
         let message = match value {
@@ -106,8 +106,8 @@ impl Long {
     fn read_word(&mut self, key: &str) -> bool {
         match key {
             "readonly" | "ro" => self.mount.read_only = true,
-            "volume-nocopy" => self.volume_s().no_copy = true,
-            "bind-nonrecursive" => self.bind_s().manner.shallow = true,
+            "volume-nocopy" => self.use_volume().no_copy = true,
+            "bind-nonrecursive" => self.use_bind().manner.shallow = true,
             _ => return false,
         }
         true
@@ -136,12 +136,12 @@ impl Long {
         match key {
             "bind-propagation" => match Propagation::parse(&value.to_ascii_lowercase()) {
                 Some(Propagation::Unbindable | Propagation::RUnbindable) | None => {
-                    self.bind_s();
+                    self.use_bind();
                     self.unheeded = Some(value.to_ascii_lowercase());
                 }
-                propagation => self.bind_s().manner.propagation = propagation,
+                propagation => self.use_bind().manner.propagation = propagation,
             },
-            "bind-nonrecursive" => self.bind_s().manner.shallow = flag(key, value)?,
+            "bind-nonrecursive" => self.use_bind().manner.shallow = flag(key, value)?,
             "bind-recursive" => self.read_recursive(key, value)?,
             _ => return Ok(false),
         }
@@ -150,18 +150,18 @@ impl Long {
 
     fn read_volume(&mut self, key: &str, value: &str) -> Result<bool> {
         match key {
-            "volume-subpath" => value.clone_into(&mut self.volume_s().manner.subpath),
-            "volume-nocopy" => self.volume_s().no_copy = flag(key, value)?,
+            "volume-subpath" => value.clone_into(&mut self.use_volume().manner.subpath),
+            "volume-nocopy" => self.use_volume().no_copy = flag(key, value)?,
             "volume-label" => {
                 let (name, text) = value.split_once('=').unwrap_or((value, ""));
-                self.volume_s().labels.extend(Some((name.to_owned(), text.to_owned())).filter(|_| !name.is_empty()));
+                self.use_volume().labels.extend(Some((name.to_owned(), text.to_owned())).filter(|_| !name.is_empty()));
             }
-            "volume-driver" if matches!(value, "" | "local") => drop(self.volume_s()),
+            "volume-driver" if matches!(value, "" | "local") => drop(self.use_volume()),
             "volume-driver" => {
                 return Err(Error::new(Kind::Unsupported, format!("volume driver {value:?} is not supported"))
                     .with_hint("a volume is a directory of the store, which is the driver \"local\""));
             }
-            "volume-opt" => self.volume_s().has_driver_options = true,
+            "volume-opt" => self.use_volume().has_driver_options = true,
             _ => return Ok(false),
         }
         Ok(true)
@@ -171,14 +171,14 @@ impl Long {
         match key {
             "tmpfs-size" => {
                 let size = size(value).map_err(|_| wrong(key, value))?;
-                let memory = self.tmpfs_s();
+                let memory = self.use_tmpfs();
                 // None is as much as there is, to docker.
                 memory.options.retain(|(name, _)| name != "size");
                 memory.options.extend(Some(("size".to_owned(), size.to_string())).filter(|_| size > 0));
             }
             "tmpfs-mode" => {
                 u32::from_str_radix(value, 8).map_err(|_| wrong(key, value))?;
-                self.tmpfs_s().set_option("mode", value);
+                self.use_tmpfs().set_option("mode", value);
             }
             _ => return Ok(false),
         }
@@ -186,15 +186,15 @@ impl Long {
     }
 
     fn read_image(&mut self, key: &str, value: &str) -> bool {
-        let is_image_s = key == "image-subpath";
-        if is_image_s {
-            value.clone_into(&mut self.image_s().manner.subpath);
+        let is_known = key == "image-subpath";
+        if is_known {
+            value.clone_into(&mut self.use_image().manner.subpath);
         }
-        is_image_s
+        is_known
     }
 
     /// What podman has besides; whether it is that.
-    fn read_podman_s(&mut self, key: &str, field: &str, value: Option<&str>) -> Result<bool> {
+    fn read_podman(&mut self, key: &str, field: &str, value: Option<&str>) -> Result<bool> {
         match (key, value) {
             ("u" | "chown", value) => match value.map_or(Ok(true), parse_bool) {
                 Ok(is_set) => self.mount.manner.owned = is_set,
@@ -204,12 +204,12 @@ impl Long {
             ("idmap", _) => return Err(not_mapped()),
             ("rw" | "readwrite", Some(value)) => match parse_bool(value) {
                 Ok(is_set) => {
-                    self.image_s();
+                    self.use_image();
                     self.writable = is_set;
                 }
                 Err(_) => return Ok(false),
             },
-            ("subpath", Some(path)) => path.trim_start_matches('/').clone_into(&mut self.image_s().manner.subpath),
+            ("subpath", Some(path)) => path.trim_start_matches('/').clone_into(&mut self.use_image().manner.subpath),
             (_, None) => {
                 self.writable |= key == "rw";
                 return Ok(!matches!(field, "O" | "copy" | "bind" | "rbind") && self.mount.heed(field));
@@ -220,7 +220,7 @@ impl Long {
     }
 
     fn read_recursive(&mut self, key: &str, value: &str) -> Result<()> {
-        self.bind_s();
+        self.use_bind();
         match value {
             "enabled" => {}
             "disabled" => self.mount.manner.shallow = true,
@@ -234,22 +234,22 @@ impl Long {
         Ok(())
     }
 
-    fn volume_s(&mut self) -> &mut Mount {
+    fn use_volume(&mut self) -> &mut Mount {
         self.used.push("volume");
         &mut self.mount
     }
 
-    fn image_s(&mut self) -> &mut Mount {
+    fn use_image(&mut self) -> &mut Mount {
         self.used.push("image");
         &mut self.mount
     }
 
-    fn bind_s(&mut self) -> &mut Mount {
+    fn use_bind(&mut self) -> &mut Mount {
         self.used.push("bind");
         &mut self.mount
     }
 
-    fn tmpfs_s(&mut self) -> &mut Mount {
+    fn use_tmpfs(&mut self) -> &mut Mount {
         self.used.push("tmpfs");
         &mut self.mount
     }

@@ -202,7 +202,7 @@ impl Long {
             mount.source.clone_from(&mount.target);
         }
         if !words.is_empty() {
-            mount.heed_podman_s(&words.join(","))?;
+            mount.heed_podman(&words.join(","))?;
         }
         mount.anonymous = mount.kind == MountKind::Volume && mount.source.is_empty();
         Ok(mount)

@@ -33,8 +33,8 @@ impl Mount {
         mount.manner.no_suid = dialect == Dialect::Podman && mount.kind == MountKind::Volume;
         match (options, dialect) {
             (None, _) => {}
-            (Some(options), Dialect::Podman) => mount.heed_podman_s(options).map_err(Refusal::Client)?,
-            (Some(options), dialect) => mount.heed_docker_s(text, options, dialect).map_err(Refusal::Engine)?,
+            (Some(options), Dialect::Podman) => mount.heed_podman(options).map_err(Refusal::Client)?,
+            (Some(options), dialect) => mount.heed_docker(text, options, dialect).map_err(Refusal::Engine)?,
         }
         Ok(mount)
     }
@@ -56,7 +56,7 @@ impl Mount {
         Ok(Self { make_source: kind == MountKind::Bind, anonymous, ..Self::new(kind, source, &target) })
     }
 
-    fn heed_docker_s(&mut self, text: &str, options: &str, dialect: Dialect) -> Result<()> {
+    fn heed_docker(&mut self, text: &str, options: &str, dialect: Dialect) -> Result<()> {
         if dialect == Dialect::Docker && !are_docker_s(options) {
             return Err(Error::new(Kind::Invalid, format!("invalid mode: {options}")));
         }
@@ -80,7 +80,7 @@ impl Mount {
     }
 
     /// Podman's options of volumes (containers/podman, `pkg/util/mountOpts.go`, and buildah's `parse.ValidateVolumeOpts`).
-    pub(super) fn heed_podman_s(&mut self, options: &str) -> Result<()> {
+    pub(super) fn heed_podman(&mut self, options: &str) -> Result<()> {
         let invalid = |message: String| Err(Error::new(Kind::Invalid, message));
         let mut seen: Vec<Group> = Vec::new();
         for option in options.split(',') {
@@ -117,12 +117,12 @@ pub(super) fn not_mapped() -> Error {
 fn are_docker_s(options: &str) -> bool {
     let mut seen: Vec<Group> = Vec::new();
     options.split(',').all(|option| {
-        let is_docker_s = match Group::of(option) {
+        let docker_has = match Group::of(option) {
             Some(Group::Writing | Group::Labels | Group::Consistency) => option != "O",
             Some(Group::Propagation) => !option.ends_with("unbindable"),
             _ => option == "nocopy",
         };
-        let group = Group::of(option).filter(|group| is_docker_s && !seen.contains(group));
+        let group = Group::of(option).filter(|group| docker_has && !seen.contains(group));
         seen.extend(group);
         group.is_some()
     })

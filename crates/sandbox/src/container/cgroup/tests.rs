@@ -65,7 +65,7 @@ fn root_s_are_below_a_group_of_their_own() {
 }
 
 /// What root's group cannot be, since nobody may write above: here a file is in its way.
-fn user_s(groups: &[&str]) -> (Tree, Trees<'static>) {
+fn of_user(groups: &[&str]) -> (Tree, Trees<'static>) {
     let (tree, trees) = Tree::new("user/scope", groups);
     fs::write(tree.path(ABOVE), "").expect("a file");
     (tree, trees)
@@ -73,7 +73,7 @@ fn user_s(groups: &[&str]) -> (Tree, Trees<'static>) {
 
 #[test]
 fn users_are_below_their_own_group() {
-    let (tree, mut trees) = user_s(&["user/scope/dhow-one"]);
+    let (tree, mut trees) = of_user(&["user/scope/dhow-one"]);
     let (group, notes) = limited(&memory(), &mut trees);
     assert_eq!((group.directories(), notes.len()), (&[tree.path("user/scope/dhow-one")][..], 0));
     assert_eq!(tree.says("user/scope/cgroup.subtree_control"), "+memory");
@@ -82,7 +82,7 @@ fn users_are_below_their_own_group() {
 
 #[test]
 fn who_is_not_alone_goes_without_and_says_so() {
-    let (tree, mut trees) = user_s(&["user/scope/dhow-watch"]);
+    let (tree, mut trees) = of_user(&["user/scope/dhow-watch"]);
     fs::write(tree.path("user/scope/cgroup.procs"), "1\n2\n").expect("a file");
     let (group, notes) = limited(&memory(), &mut trees);
     let words = "the container goes without a limit of memory: others are in the control group of this process, which has to be alone there";

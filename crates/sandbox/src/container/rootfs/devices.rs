@@ -13,7 +13,7 @@ use rustix::mount::MountAttrFlags;
 use super::super::inside::{Inside, attach, file_system, restrict, view};
 use super::super::joined::NamespaceKind;
 use super::super::spec::{Spec, StartFailure, StartStage};
-use super::{NOTHING_SPECIAL, beneath, failed, machine_s};
+use super::{NOTHING_SPECIAL, beneath, failed, host_view};
 
 mod machine;
 
@@ -172,7 +172,7 @@ fn mount_terminals(spec: &Spec, dev: &OwnedFd) -> Result<(), StartFailure> {
 /// The memory that processes share: another's, the machine's or its own.
 fn mount_memory(spec: &Spec, dev: &OwnedFd) -> Result<(), StartFailure> {
     let memory = match spec.shared.ipc {
-        true => Some(machine_s("/dev/shm", MountAttrFlags::empty()).map_err(failed("/dev/shm"))?),
+        true => Some(host_view("/dev/shm", MountAttrFlags::empty()).map_err(failed("/dev/shm"))?),
         false => spec.joined.memory().map_err(|error| StartFailure::setup(words(&error)))?,
     };
     match (memory, spec.shm_bytes) {

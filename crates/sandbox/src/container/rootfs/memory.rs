@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, file_system, propagate, restrict};
-use super::super::spec::{Memory, MountSpec, StartFailure};
+use super::super::spec::{MountSpec, StartFailure, Tmpfs};
 use super::super::users::Identity;
 use super::{failed, filling, misfit, not_in_proc, restriction};
 
@@ -15,7 +15,7 @@ use super::{failed, filling, misfit, not_in_proc, restriction};
 pub(super) fn add(
     inside: &Inside,
     mount: &MountSpec,
-    memory: &Memory,
+    memory: &Tmpfs,
     owner: Option<&Identity>,
 ) -> Result<(), StartFailure> {
     let path = Path::new(&mount.target);
@@ -27,13 +27,13 @@ pub(super) fn add(
         memory.options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mut attributes = mount.manner.attributes();
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, mount.manner.devices != Some(true));
-    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, !memory.gives_rights);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSUID, !memory.suid);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, !memory.executable);
     let mounted = file_system("tmpfs", &options, attributes).map_err(told)?;
     if image_has_it && !options.iter().any(|(name, _)| *name == "mode") {
         filling::take_mode(&point, &mounted).map_err(told)?;
     }
-    if memory.filled && image_has_it {
+    if memory.copy_up && image_has_it {
         filling::fill(&point, &mounted).map_err(|error| {
             StartFailure::setup(format!("cannot copy what is in {:?} to memory: {}", mount.target, words(&error)))
         })?;

@@ -9,8 +9,8 @@ use super::bpf::{
     ALLOW, ARCHITECTURE_OFFSET, FAIL, FIRST_ARGUMENT_OFFSET, IF_ANY_BIT, IF_EQUAL, IF_GREATER, JUMP, LOAD,
     NUMBER_OFFSET, RETURN, branch, instruction,
 };
+use super::default_profile::PERSONALITIES;
 use super::numbers::{Architecture, Numbers};
-use super::usual::PERSONALITIES;
 
 /// The kernel's number for the architecture (audit.h, `AUDIT_ARCH_I386`).
 pub(super) const ARCHITECTURE: u32 = 0x4000_0003;

@@ -155,9 +155,9 @@ pub(super) fn join(
 
 /// What is no mode of a namespace.
 fn unknown(personality: Personality, flag: &str, mode: &str, docker: &str) -> Failure {
-    let is_another_s = mode.starts_with("container:") || mode.starts_with("ns:");
+    let is_joined = mode.starts_with("container:") || mode.starts_with("ns:");
     match personality {
-        _ if flag == "cgroupns" && is_another_s => Failure::Client(format!(
+        _ if flag == "cgroupns" && is_joined => Failure::Client(format!(
             "--{flag} {mode} is not supported: a container sees its own groups, or the machine's"
         )),
         Personality::Podman => Failure::Client(format!("unrecognized namespace mode {mode} passed")),

@@ -34,8 +34,8 @@ impl Flags {
     /// The mode of a network that is another's, by its container or, for podman, by a file.
     pub(super) fn joined_network(&self, personality: Personality) -> Option<&str> {
         let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
-        let is_another_s = |mode: &str| mode.starts_with("container:") || (mode.starts_with("ns:") && !is_docker);
-        self.network.as_deref().filter(|mode| is_another_s(mode) || (is_docker && *mode == "container"))
+        let is_joined = |mode: &str| mode.starts_with("container:") || (mode.starts_with("ns:") && !is_docker);
+        self.network.as_deref().filter(|mode| is_joined(mode) || (is_docker && *mode == "container"))
     }
 
     /// Refuses what would be said of another's network.

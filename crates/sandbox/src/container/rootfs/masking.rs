@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::mount::MountAttrFlags;
 
 use super::super::inside::{Inside, attach, file_system, restrict, view};
-use super::super::spec::{Habits, Hiding, Spec, StartFailure};
+use super::super::spec::{Habits, Masking, Spec, StartFailure};
 use super::devices::Nodes;
 use super::{NOTHING_SPECIAL, beneath, failed};
 
@@ -33,16 +33,16 @@ const MASKED_BY_PODMAN: [(&str, &str); 1] = [("sys", "dev/block")];
 /// What may be read and not written.
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
-impl Hiding {
+impl Masking {
     /// Whether a place that is hidden or sealed as a rule is left as it is.
     fn leaves(&self, path: &str) -> bool {
-        self.left.iter().any(|pattern| pattern.eq_ignore_ascii_case("all") || matches(pattern, path))
+        self.unmasked.iter().any(|pattern| pattern.eq_ignore_ascii_case("all") || matches(pattern, path))
     }
 }
 
 /// Makes parts of `/proc` such that they can only be read.
-pub(super) fn seal(hiding: &Hiding, processes: &OwnedFd) -> Result<(), StartFailure> {
-    for name in READ_ONLY.into_iter().filter(|name| !hiding.leaves(&format!("/proc/{name}"))) {
+pub(super) fn seal(masking: &Masking, processes: &OwnedFd) -> Result<(), StartFailure> {
+    for name in READ_ONLY.into_iter().filter(|name| !masking.leaves(&format!("/proc/{name}"))) {
         let Ok(found) = beneath(processes, name) else { continue };
         let read_only = view(&found, true).map_err(failed(name))?;
         restrict(&read_only, MountAttrFlags::MOUNT_ATTR_RDONLY, true).map_err(failed(name))?;
@@ -65,12 +65,12 @@ pub(super) fn hide(
     };
     for (place, name) in MASKED.iter().chain(besides) {
         let mount = if *place == "proc" { processes } else { system };
-        let Some(mount) = mount.filter(|_| !spec.hiding.leaves(&format!("/{place}/{name}"))) else { continue };
+        let Some(mount) = mount.filter(|_| !spec.masking.leaves(&format!("/{place}/{name}"))) else { continue };
         if let Ok(found) = beneath(mount, name) {
             cover(&found, name, nodes)?;
         }
     }
-    for path in &spec.hiding.more {
+    for path in &spec.masking.masked {
         if let Ok(found) = inside.find(Path::new(path)) {
             cover(&found, path, nodes)?;
         }
@@ -126,8 +126,9 @@ mod tests {
     #[test]
     fn patterns_leave_places_as_they_are() {
         let check = |left: &[&str], path: &str, expected: bool| {
-            let hiding = Hiding { left: left.iter().map(|text| (*text).to_owned()).collect(), more: Vec::new() };
-            assert_eq!(hiding.leaves(path), expected, "{left:?} {path}");
+            let masking =
+                Masking { unmasked: left.iter().map(|text| (*text).to_owned()).collect(), masked: Vec::new() };
+            assert_eq!(masking.leaves(path), expected, "{left:?} {path}");
         };
         check(&[], "/proc/acpi", false);
         check(&["ALL"], "/proc/acpi", true);
