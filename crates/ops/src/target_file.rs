@@ -75,7 +75,7 @@ mod tests {
             file.write_all(bytes).expect("written");
             commit(file, &path)
         };
-        fault::arm_at("fs.atomic.sync", &path, fault::Action::Error);
+        fault::arm_at("fs.atomic.sync", &path, 0, fault::Action::Error);
         write(b"old").expect("nothing is synced where nothing is lost");
         assert_eq!(write(b"new").map_err(|error| error.kind()), Err(Kind::Io));
         assert_eq!(fs::read(&path).expect("the file"), b"old");
