@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use crate::json;
+
 /// A value of a template.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -133,6 +135,10 @@ pub enum Type {
     Empty,
     /// A struct by its name.
     Named(&'static str),
+    /// A pointer to a struct, by its name with the asterisk.
+    Pointer(&'static str),
+    /// A slice of structs, by their name.
+    Slice(&'static str),
 }
 
 impl Type {
@@ -147,6 +153,8 @@ impl Type {
             Type::Text => Value::from(""),
             Type::Empty => Value::empty(),
             Type::Named(name) => Value::structure(name, Vec::new()),
+            Type::Pointer(name) => Value::Null { name, fields: &[] },
+            Type::Slice(name) => Value::list(Type::Named(name), None),
         }
     }
 }
@@ -161,7 +169,8 @@ impl fmt::Display for Type {
             Type::Float => "float64",
             Type::Text => "string",
             Type::Empty => "struct {}",
-            Type::Named(name) => name,
+            Type::Named(name) | Type::Pointer(name) => name,
+            Type::Slice(name) => return write!(formatter, "[]{name}"),
         })
     }
 }
@@ -172,6 +181,17 @@ impl Value {
         let is_nil = items.is_none();
         let items = items.unwrap_or_default().iter().map(|item| Value::from(item.as_ref())).collect();
         Value::List(Rc::new(List { element: Type::Text, items, is_nil }))
+    }
+
+    /// A slice; `None` is Go's nil slice.
+    pub fn list(element: Type, items: Option<Vec<Value>>) -> Self {
+        let is_nil = items.is_none();
+        Value::List(Rc::new(List { element, items: items.unwrap_or_default(), is_nil }))
+    }
+
+    /// What docker's `json` function makes of it: Go's JSON, compact.
+    pub fn to_json(&self) -> Vec<u8> {
+        json::encode(self, usize::MAX)
     }
 
     /// A map from strings to `element`s; `None` is Go's nil map.

@@ -37,6 +37,7 @@ mod rows;
 mod run;
 mod run_files;
 mod run_images;
+mod run_inspected;
 mod run_interrupted;
 mod run_mounts;
 mod run_options;

@@ -175,7 +175,7 @@ fn mounted_images_are_shown_as_each_engine_shows_them() {
     let inspect = ["container", "inspect", "--format", "{{json .Mounts}}"];
     let docker = |writable: bool| {
         format!(
-            r#"[{{"Destination":"/m","Mode":"","Name":"more:1","Propagation":"rprivate","RW":{writable},"Source":"{}","Type":"image"}}]"#,
+            r#"[{{"Type":"image","Name":"more:1","Source":"{}","Destination":"/m","Mode":"","RW":{writable},"Propagation":"rprivate"}}]"#,
             id.trim()
         )
     };

@@ -91,7 +91,7 @@ fn what_each_process_may_take_is_limited() {
     assert_eq!((podman.code, podman.stderr.as_str()), (125, words));
     scene.must(&["create", "--name", "work", "--ulimit", "nofile=100:200", "box"]);
     let shown = scene.must(&["inspect", "--format", "{{json .HostConfig.Ulimits}}", "work"]);
-    assert_eq!(shown, "[{\"Hard\":200,\"Name\":\"nofile\",\"Soft\":100}]\n");
+    assert_eq!(shown, "[{\"Name\":\"nofile\",\"Hard\":200,\"Soft\":100}]\n");
 }
 
 /// With `--init` the program is no first process: signals do what they do elsewhere, and what others left behind is waited for.
@@ -371,6 +371,11 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--network", "none", "--add-host", "a:host-gateway"], "unable to derive the IP value for host-gateway"),
         (&["--dns", "x"], "invalid argument \"x\" for \"--dns\" flag: IP address is not correctly formatted: x"),
         (&["--platform", "a//b"], "error parsing specified platform: "),
+        (&["--runtime", "runsc"], "dhow: --runtime \"runsc\" is not supported: dhow runs containers itself"),
+        (
+            &["--storage-opt", "size=1g"],
+            "dhow: --storage-opt \"size=1g\" is not supported: dhow runs containers itself",
+        ),
     ] {
         let transcript = scene.dhow(&[&["run", "--rm"], options, &["box", "true"]].concat());
         assert!(transcript.code == 125 && transcript.stderr.contains(why), "{options:?}: {transcript}");

@@ -7,7 +7,7 @@ fn what_cannot_be_meant_is_refused_as_by_docker() {
     let bench = Bench::new();
     let Some(pair) = pair(&bench) else { return };
     pair.both(&["import", &bench.path("root.tar").to_string_lossy(), "box"]);
-    let cases: [&[&str]; 18] = [
+    let cases: [&[&str]; 27] = [
         &["--restart", "always"],
         &["--restart=on-failure:2"],
         &["--restart", "odd"],
@@ -26,6 +26,15 @@ fn what_cannot_be_meant_is_refused_as_by_docker() {
         &["--restart", "no", "--log-driver", "none"],
         &["--health-interval=1x"],
         &["--health-start-interval="],
+        &["--health-interval", "1us"],
+        &["--stop-signal", "99"],
+        &["--network="],
+        &["-l", "x y=z"],
+        &["-l", "x\ty=z"],
+        &["--expose", "abc"],
+        &["--expose", "5-2"],
+        &["--expose", "80:1"],
+        &["-v", "/a:/b:/c:d"],
     ];
     for options in cases {
         pair.both(&[&["run", "--rm", "--network", "none"], options, &["box", "/bin/true"]].concat());

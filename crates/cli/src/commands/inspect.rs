@@ -6,7 +6,7 @@ use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::{Context, inspect};
 use dhow_spec::Platform;
-use dhow_template::{Options, Template, Value};
+use dhow_template::{Template, Value};
 
 use super::{targets, volume};
 use crate::errors::{Failure, Outcome};
@@ -75,8 +75,8 @@ impl Verb for Inspect {
         let size = self.size;
         Search { session, format: &self.format }.run(&self.names, |name| {
             // Docker asks for containers first, and for volumes after images.
-            if is_any && let Ok(container) = super::container::show(&context, name, size) {
-                return Ok(Shown::Other(container));
+            if is_any && let Ok(container) = super::container::show(session.personality, &context, name, size) {
+                return Ok(Shown::Container(container.object, container.document));
             }
             let found = match find(&context, name, None, self.names.len() == 1, missing) {
                 Err(failure) => match is_any.then(|| volume::show(&context, name)) {
@@ -135,12 +135,21 @@ impl Verb for ImageInspect {
 }
 
 /// What was found.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
 enum Shown {
     Image(Box<inspect::Inspect>),
-    /// A container or a volume.
+    /// What templates see, and the JSON of it.
+    Container(Value, serde_json::Value),
+    /// A volume.
     Other(serde_json::Value),
+}
+
+impl serde::Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Image(image) => image.serialize(serializer),
+            Self::Container(_, document) | Self::Other(document) => document.serialize(serializer),
+        }
+    }
 }
 
 /// Prints what was found, then tells what was not.
@@ -182,20 +191,14 @@ impl Search<'_> {
     }
 }
 
-/// Fills in the template. As docker does, a template that fails over the typed object gets another chance over the object's
-/// JSON: the one knows `.ID`, the other `.Id`.
 fn fill(template: &Template, found: &Shown) -> Outcome<String> {
-    let mut output = Vec::new();
-    if let Shown::Image(image) = found
-        && template.execute(&object::image(image), Options::default(), &mut output).is_ok()
-    {
-        return Ok(list::shown(output));
-    }
-    output.clear();
-    let json = serde_json::to_value(found).map_err(|error| Failure::Client(error.to_string()))?;
-    let options = Options { missing_key_is_error: true, ..Options::default() };
-    template.execute(&Value::from(&json), options, &mut output).map_err(|error| list::failure(&error))?;
-    Ok(list::shown(output))
+    let object = match found {
+        Shown::Image(image) => Some(object::image(image)),
+        Shown::Container(object, _) => Some(object.clone()),
+        Shown::Other(_) => None,
+    };
+    let document = serde_json::to_value(found).map_err(|error| Failure::Client(error.to_string()))?;
+    super::container::fill(template, object.as_ref(), &document)
 }
 
 fn find(

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use dhow_base::Result;
+use dhow_sandbox::container::Hiding;
 use dhow_spec::config::RunConfig;
 use dhow_spec::{Digest, Platform};
 
 use super::joins::network_of;
+use super::last_run::LastRun;
 use super::mounts::{Mount, MountKind};
+use super::run::hiding;
 use super::run_config::arguments;
 use super::settings::{Configuration, Settings};
 use super::{KeptIds, Record, directory, process, root};
@@ -29,6 +32,15 @@ pub struct Details {
     pub network_directory: PathBuf,
     /// The number of its first process, if it runs.
     pub process: Option<u32>,
+    /// What is to be told of its last run.
+    pub last_run: LastRun,
+}
+
+impl Details {
+    /// What of `/proc` and `/sys` it does not see, and what it cannot write to.
+    pub fn hiding(&self) -> Hiding {
+        hiding(&self.settings)
+    }
 }
 
 /// Reads what is known about a container.
@@ -41,7 +53,15 @@ pub fn details(context: &Context, record: &Record) -> Result<Details> {
     let directory = directory(store, &record.container.id)?;
     let process = process(&directory).map(|process| process.id()).filter(|_| record.container.is_running());
     let (network_directory, _) = network_of(store, &record.container.id, &settings)?;
-    Ok(Details { arguments: arguments(&config), config, settings, directory, network_directory, process })
+    Ok(Details {
+        arguments: arguments(&config),
+        config,
+        settings,
+        last_run: LastRun::read(&directory),
+        directory,
+        network_directory,
+        process,
+    })
 }
 
 /// Whether it was made to be given input, and a terminal.

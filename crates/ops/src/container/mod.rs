@@ -14,6 +14,7 @@ mod find;
 mod hosts;
 mod image_files;
 mod joins;
+mod last_run;
 mod leftovers;
 mod mount;
 mod mounts;
@@ -47,9 +48,9 @@ pub use details::{
     Details, details, has_image, has_mounted, image_of, kept_ids, streams_of, uses_volume, volume_directory,
 };
 pub use dhow_sandbox::container::{
-    CAPABILITIES, END_OF_CONTAINER, Ended, FIRST_PROCESS, Habits, Limits, NamespaceKind, Propagation, Shared,
-    StartCause, StartFailure, StartStage, Streams, Ulimit, Unwritten, capability_number, check_profile,
-    default_capabilities, end_unwatched, first_process,
+    CAPABILITIES, Controllers, END_OF_CONTAINER, Ended, FIRST_PROCESS, Habits, Hiding, Limits, NamespaceKind,
+    Propagation, Shared, StartCause, StartFailure, StartStage, Streams, Ulimit, Unwritten, capability_number,
+    check_profile, controllers, default_capabilities, end_unwatched, first_process,
 };
 pub use dhow_sandbox::user_namespace::{self, KeptIds};
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
@@ -57,11 +58,12 @@ pub use files::{changed_file_bytes, changes, export};
 pub(crate) use find::find_among;
 pub use find::{find, list};
 pub use joins::{Joins, Other, whose_users, whose_users_has};
+pub use last_run::LastRun;
 pub(crate) use leftovers::{discard, discard_left, recover, remove_left};
 pub(crate) use mount::end as end_mount;
 pub use mount::{MountedContainer, forget_ended, mount, mounted, unmount};
 pub(crate) use mounts::cleaned;
-pub use mounts::{Dialect, Mount, MountKind, Refusal};
+pub use mounts::{Dialect, Given, Mount, MountKind, Refusal};
 pub(crate) use names::new_id;
 pub use names::short_id;
 pub use process::process_of;

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::create::make;
 use super::image_files::image_files;
+use super::last_run::LastRun;
 use super::remove::{forget, forget_passing};
 use super::run_config::SEARCH_PATH;
 use super::run_mounts::mounts_of_run;
@@ -25,7 +26,7 @@ use crate::context::Context;
 use crate::last_use;
 
 /// Longest file of the kernel's, or record of a run, that is read, in bytes.
-const RECORD_BYTES_MAX: u64 = 64 << 10;
+pub(crate) const RECORD_BYTES_MAX: u64 = 64 << 10;
 
 /// As docker and podman have it, whatever the user's own is.
 const UMASK: u32 = 0o022;
@@ -150,6 +151,12 @@ fn conclude(
         _ => None,
     };
     let _ = remove_file(&directory.join("process"));
+    if let (Ok(Ended::NotStarted(failure)), AtEnd::Stays) = (&ran, end)
+        && let Some(failed) = LastRun::of_failure(failure)
+    {
+        // What is said of it now counts more than that it can be asked for later.
+        let _ = failed.keep(&directory);
+    }
     let concluded = match end {
         AtEnd::Stays => {
             let change = |update: &mut Update<'_>| match (code, before) {
@@ -192,13 +199,19 @@ fn watch(
     keep_score(&mut spec, machine, witness);
     last_use::note(store, iter::once(&record.image_id).chain(&configuration.mounted_images));
     let group = limited(id, &configuration, &directory, witness)?;
-    let mut started = |process| write_record(&directory.join("process"), &process);
+    let mut started = |process| {
+        LastRun::forget(&directory);
+        write_record(&directory.join("process"), &process)
+    };
     let stopped = || super::pause::resume_in_time(&directory);
     let ended = PassedOn::hold().and_then(|held| {
         let signals = signals.insert(held);
         container::run(spec, &joined, group.as_ref(), streams, signals, &mut started, &stopped)
     });
     if let Some(group) = group {
+        if group.ran_out_of_memory() {
+            let _ = LastRun { ran_out_of_memory: true, failure: None }.keep(&directory);
+        }
         remove_groups(group.directories());
         let _ = remove_file(&directory.join(GROUPS));
     }
@@ -308,7 +321,7 @@ fn spec(
     })
 }
 
-fn masking(settings: &Settings) -> Masking {
+pub(crate) fn masking(settings: &Settings) -> Masking {
     let all = settings.unmasked.then(|| "all".to_owned());
     Masking { unmasked: settings.left_unmasked.iter().cloned().chain(all).collect(), masked: settings.masked.clone() }
 }

@@ -1,7 +1,7 @@
 //! How a container's program runs: what the user says over what the image says.
 
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::config::RunConfig;
+use dhow_spec::config::{Healthcheck, RunConfig};
 
 use super::settings::Options;
 use crate::import::changes::words::expand_alone;
@@ -52,14 +52,42 @@ pub(crate) fn merged(naming: Naming, options: &Options, image: Option<&RunConfig
     if !options.labels.is_empty() {
         config.labels.get_or_insert_default().extend(options.labels.clone());
     }
-    if let Some(signal) = options.stop_signal.as_deref().filter(|signal| !is_signal(signal)) {
+    // Docker does not look whether there is a signal of a number.
+    let is_docker_s = |text: &str| naming == Naming::Docker && text.parse::<i64>().is_ok_and(|number| number != 0);
+    let given = options.stop_signal.as_deref().filter(|signal| !signal.is_empty() || naming == Naming::Podman);
+    if let Some(signal) = given.filter(|signal| !is_signal(signal) && !is_docker_s(signal)) {
         return Err(Error::new(Kind::Invalid, format!("invalid signal: {signal}")));
     }
-    config.stop_signal = options.stop_signal.clone().or(config.stop_signal);
+    config.stop_signal = given.map(str::to_owned).or(config.stop_signal);
+    config.stop_timeout = options.stop_timeout.or(config.stop_timeout);
+    config.healthcheck = healthcheck(options.health.clone(), config.healthcheck);
+    if !options.exposed_ports.is_empty() {
+        config.exposed_ports.get_or_insert_default().0.extend(options.exposed_ports.iter().cloned());
+    }
     config.tty = options.terminal;
     config.open_stdin = options.interactive;
     config.image.clone_from(&options.image);
     Ok(config)
+}
+
+/// The user's way to tell whether the container is well, with the image's where it says nothing.
+fn healthcheck(given: Option<Healthcheck>, image: Option<Healthcheck>) -> Option<Healthcheck> {
+    let (mut check, image) = match (given, image) {
+        (Some(given), Some(image)) => (given, image),
+        (given, image) => return given.or(image),
+    };
+    check.test = check.test.filter(|words| !words.is_empty()).or(image.test);
+    let numbers = [
+        (&mut check.interval, image.interval),
+        (&mut check.timeout, image.timeout),
+        (&mut check.start_period, image.start_period),
+        (&mut check.start_interval, image.start_interval),
+        (&mut check.retries, image.retries),
+    ];
+    for (number, image) in numbers {
+        *number = if *number == 0 { image } else { *number };
+    }
+    Some(check)
 }
 
 /// The image's variables, and those that are made of them one after the other (podman, `specgen/generate.CompleteSpec`; version 4 drops

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{CAPABILITIES, Habits, Limits, NamespaceKind, Shared, Ulimit};
 use dhow_spec::Digest;
-use dhow_spec::config::RunConfig;
+use dhow_spec::config::{Healthcheck, RunConfig};
 use serde::{Deserialize, Serialize};
 
 use super::KeptIds;
@@ -44,6 +44,12 @@ pub struct Options {
     pub terminal: bool,
     /// The signal that asks it to end.
     pub stop_signal: Option<String>,
+    /// How many seconds it has to end then: nobody counts them, but who makes an image of it keeps them.
+    pub stop_timeout: Option<i64>,
+    /// How to tell whether it is well, with what the image says where this says nothing: nobody asks, but it is kept.
+    pub health: Option<Healthcheck>,
+    /// Ports that it is said to listen on: `80/tcp`.
+    pub exposed_ports: BTreeSet<String>,
     /// Places of volumes that nobody named: an image made of the container wants them too.
     pub volumes: Vec<String>,
     /// What becomes of the volumes that the image wants.
@@ -155,6 +161,12 @@ pub struct Settings {
     pub ulimits: Vec<Ulimit>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
+    /// What the user says of security, in those words but for profiles, which are here themselves: for who asks what was said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub security_options: Vec<String>,
+    /// The file that has its ID, if the user wants one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_file: Option<String>,
 }
 
 /// What network a container has.

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, Mode, mkdirat, unlinkat};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
+pub use hierarchy::{Controllers, controllers};
 pub use limits::Limits;
 
 use hierarchy::Hierarchy;
@@ -66,6 +67,16 @@ impl Group {
         &self.directories
     }
 
+    /// Whether the kernel killed a process of it for want of memory.
+    pub fn ran_out_of_memory(&self) -> bool {
+        self.directories.iter().any(|directory| {
+            // The unified hierarchy has it in the first, old ones in the second (Linux 4.13).
+            ["memory.events", "memory.oom_control"]
+                .iter()
+                .any(|file| counts_kills(&hierarchy::text(&directory.join(file))))
+        })
+    }
+
     /// Puts a process into it, and with it all that come of it.
     pub(crate) fn take(&self, process: u32) -> io::Result<()> {
         self.directories.iter().try_for_each(|directory| write(directory, "cgroup.procs", &process.to_string()))
@@ -99,6 +110,12 @@ impl Group {
         }
         files.iter().try_for_each(|(file, content)| write(&directory, file, content))
     }
+}
+
+/// Whether a table of the kernel's about memory tells of processes that were killed for want of it.
+fn counts_kills(table: &str) -> bool {
+    let mut counts = table.lines().filter_map(|line| line.strip_prefix("oom_kill "));
+    counts.any(|count| count.trim() != "0")
 }
 
 /// An old group takes no process before it has processors and memory.

@@ -25,7 +25,7 @@ mod ulimits;
 mod users;
 mod watch;
 
-pub use cgroup::{Group, Limits, remove_groups};
+pub use cgroup::{Controllers, Group, Limits, controllers, remove_groups};
 pub use init::first_process;
 pub use joined::{Inherited, Joined, NamespaceKind, memory_of_running, namespace_of_running};
 pub use look::{Look, files_of_running, look, root_of_running, user_in};

@@ -204,6 +204,9 @@ impl Flags {
             interactive: self.interactive,
             terminal: self.tty,
             stop_signal: self.stop_signal.clone(),
+            stop_timeout: self.idle.stop_timeout(),
+            health: self.idle.health(session)?,
+            exposed_ports: self.idle.exposed_ports(session.personality)?,
             volumes: self.volume.iter().filter(|text| text.starts_with('/') && !text.contains(':')).cloned().collect(),
             image_volumes: self.podman_only.image_volumes()?,
             settings: Settings {
@@ -285,6 +288,7 @@ impl Flags {
             limits: self.limiting.limits(session)?,
             oom_score: self.limiting.oom_score(session)?,
             ulimits: self.ulimits(session)?,
+            id_file: self.cidfile.as_ref().map(|path| path.to_string_lossy().into_owned()),
             ..Settings::default()
         };
         self.join_others(session.personality, &mut settings)?;

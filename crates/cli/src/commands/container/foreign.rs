@@ -1,15 +1,24 @@
 //! Options of docker's `run` and `create` that say something to an engine, or to a kernel that it configures: refused with the reason, unless
 //! they change nothing here.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::strconv::parse_int;
+use dhow_ops::strconv::{parse_int, parse_uint};
+use dhow_spec::config::Healthcheck;
 
 use super::duration::nanoseconds;
 use super::flags::{misread, unknown_flag};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
+
+/// The shortest that docker's engine asks or waits, in nanoseconds.
+const SHORTEST: i64 = 1_000_000;
+
+/// How often podman asks, and how long it waits, in nanoseconds.
+const PODMAN_S_INTERVAL: i64 = 30_000_000_000;
 
 /// Options that are refused.
 #[derive(Args, Debug)]
@@ -119,17 +128,14 @@ impl Idle {
                 None => Ok(()),
             };
         }
-        let read = |flag: &str, text: &Option<String>| {
-            let read = |text: &String| nanoseconds(text).map_err(|why| misread(session, text, flag, &why));
-            text.as_ref().map_or(Ok(0), read)
-        };
         // Docker tells of the first in this order.
+        let health = self.durations(session)?;
         let numbers = [
-            ("--health-interval", read("--health-interval", &self.health_interval)?),
-            ("--health-timeout", read("--health-timeout", &self.health_timeout)?),
-            ("--health-retries", self.health_retries.unwrap_or(0)),
-            ("--health-start-period", read("--health-start-period", &self.health_start_period)?),
-            ("--health-start-interval", read("--health-start-interval", &self.health_start_interval)?),
+            ("--health-interval", health.interval),
+            ("--health-timeout", health.timeout),
+            ("--health-retries", health.retries),
+            ("--health-start-period", health.start_period),
+            ("--health-start-interval", health.start_interval),
         ];
         let refuse = |message: String| Err(Failure::Client(message));
         if self.log_driver.as_deref() == Some("none") && !self.log_opt.is_empty() {
@@ -146,6 +152,101 @@ impl Idle {
             Some((flag, _)) => refuse(format!("{flag} cannot be negative")),
             None => Ok(()),
         }
+    }
+
+    /// What is said in numbers of how to tell whether the container is well.
+    fn durations(&self, session: &Session<'_>) -> Outcome<Healthcheck> {
+        let read = |flag: &str, text: &Option<String>| {
+            let read = |text: &String| nanoseconds(text).map_err(|why| misread(session, text, flag, &why));
+            text.as_ref().map_or(Ok(0), read)
+        };
+        Ok(Healthcheck {
+            interval: read("--health-interval", &self.health_interval)?,
+            timeout: read("--health-timeout", &self.health_timeout)?,
+            retries: self.health_retries.unwrap_or(0),
+            start_period: read("--health-start-period", &self.health_start_period)?,
+            start_interval: read("--health-start-interval", &self.health_start_interval)?,
+            ..Healthcheck::default()
+        })
+    }
+
+    /// How to tell whether the container is well, as the image of it is to have it: nobody asks here.
+    ///
+    /// # Errors
+    /// In the words of docker's engine for what is too short.
+    pub(super) fn health(&self, session: &Session<'_>) -> Outcome<Option<Healthcheck>> {
+        let command = self.health_cmd.as_deref().filter(|command| !command.is_empty());
+        let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        if self.no_healthcheck {
+            return Ok(Some(Healthcheck { test: words(&["NONE"]), ..Healthcheck::default() }));
+        }
+        if session.personality == Personality::Podman {
+            // Podman's own numbers where nobody says; what it takes for a list of words is left to it.
+            return Ok(command.map(|command| Healthcheck {
+                test: words(&["CMD-SHELL", command]),
+                interval: PODMAN_S_INTERVAL,
+                timeout: PODMAN_S_INTERVAL,
+                retries: self.health_retries.unwrap_or(3),
+                ..Healthcheck::default()
+            }));
+        }
+        let check = Healthcheck {
+            test: command.and_then(|command| words(&["CMD-SHELL", command])),
+            ..self.durations(session)?
+        };
+        for (what, nanoseconds) in [
+            ("Interval", check.interval),
+            ("Timeout", check.timeout),
+            ("StartPeriod", check.start_period),
+            ("StartInterval", check.start_interval),
+        ] {
+            if (1..SHORTEST).contains(&nanoseconds) {
+                return Err(Error::new(Kind::Invalid, format!("{what} in Healthcheck cannot be less than 1ms")).into());
+            }
+        }
+        Ok(Some(check).filter(|check| *check != Healthcheck::default()))
+    }
+
+    /// How many seconds the container has to end.
+    pub(super) fn stop_timeout(&self) -> Option<i64> {
+        self.stop_timeout
+    }
+
+    /// The ports that the container is said to listen on, as docker's client reads them; podman's come from its images alone.
+    ///
+    /// # Errors
+    /// In docker's words for what is no port.
+    pub(super) fn exposed_ports(&self, personality: Personality) -> Outcome<BTreeSet<String>> {
+        let mut ports = BTreeSet::new();
+        if personality == Personality::Podman {
+            return Ok(ports);
+        }
+        for text in &self.expose {
+            if text.contains(':') {
+                return Err(Failure::Client(format!("invalid port format for --expose: {text}")));
+            }
+            let (range, protocol) = match text.split_once('/') {
+                None => (text.as_str(), "tcp"),
+                Some((range, more)) => (range, more.split('/').next().filter(|name| !name.is_empty()).unwrap_or("tcp")),
+            };
+            let (first, last) = port_range(range)
+                .map_err(|why| Failure::Client(format!("invalid range format for --expose: {text}, error: {why}")))?;
+            ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+        }
+        Ok(ports)
+    }
+}
+
+/// Go's `nat.ParsePortRange`.
+fn port_range(text: &str) -> Result<(u16, u16), String> {
+    if text.is_empty() {
+        return Err("empty string specified for ports".to_owned());
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (parse_uint(first)?, parse_uint(last)?);
+    match first <= last {
+        true => Ok((first, last)),
+        false => Err(format!("invalid range specified for port: {text}")),
     }
 }
 

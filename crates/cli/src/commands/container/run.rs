@@ -23,7 +23,7 @@ use crate::terminal;
 use crate::verb::{Count, Operands, Verb};
 
 /// Exit code of what this program cannot do, as with docker.
-const CANNOT: u8 = 125;
+pub(super) const CANNOT: u8 = 125;
 /// Exit code of a program that cannot be started.
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a program that is not there.
@@ -249,7 +249,7 @@ fn unheard(session: &Session<'_>, id: &str, unwritten: &Unwritten) -> Failure {
 }
 
 /// Engines tell through whom they heard of a program that cannot be started.
-fn start_message(personality: Personality, failure: &StartFailure) -> String {
+pub(super) fn start_message(personality: Personality, failure: &StartFailure) -> String {
     let message = match (failure.cause, personality) {
         (StartCause::IsDirectory, Personality::Podman) => format!("{}: permission denied", failure.message),
         (StartCause::IsDirectory, _) => format!("{}: is a directory", failure.message),

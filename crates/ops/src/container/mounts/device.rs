@@ -2,7 +2,7 @@
 
 use dhow_base::{Error, Kind, Result};
 
-use super::{Mount, MountKind, cleaned};
+use super::{Given, Mount, MountKind, cleaned};
 
 impl Mount {
     /// Reads `--device`: `/dev/x`, `/dev/x:/dev/y` or `/dev/x:/dev/y:rwm`. Whether it is there is found out when the container starts.
@@ -27,7 +27,7 @@ impl Mount {
         };
         let target = absolute(target)?;
         let mount = Self::new(MountKind::Device, &absolute(source)?, &target);
-        Ok(Self { read_only: !mode.contains('w'), ..mount })
+        Ok(Self { read_only: !mode.contains('w'), given: Some(Given::Device(mode.to_owned())), ..mount })
     }
 }
 

@@ -68,6 +68,23 @@ pub struct Mount {
     /// Whether something is said to a driver of volumes, if the volume is made for this.
     #[serde(default)]
     pub has_driver_options: bool,
+    /// How the user said it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<Given>,
+}
+
+/// How the user said what is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub enum Given {
+    /// By `--volume`, in these words.
+    Volume(String),
+    /// By `--mount`.
+    Long,
+    /// By `--tmpfs`, with these options.
+    Memory(String),
+    /// By `--device`, with these rights.
+    Device(String),
 }
 
 /// Whose way to say what is mounted.
@@ -127,6 +144,7 @@ impl Mount {
             manner: Manner::default(),
             labels: BTreeMap::new(),
             has_driver_options: false,
+            given: None,
         }
     }
 

@@ -20,6 +20,9 @@ impl Mount {
         if parts.iter().any(|part| part.is_empty()) && dialect != Dialect::Podman {
             return Err(client(format!("invalid spec: {text}: empty section between colons")));
         }
+        if dialect != Dialect::Podman && sections(&parts) > 3 {
+            return Err(client(format!("invalid spec: {text}: too many colons")));
+        }
         let invalid = || Refusal::Engine(Error::new(Kind::Invalid, format!("invalid volume specification: '{text}'")));
         let (source, target, options) = match parts.as_slice() {
             [target] => ("", *target, None),
@@ -102,6 +105,18 @@ impl Mount {
     }
 }
 
+/// How many parts docker's client sees, to which a letter before a colon is a drive of Windows (docker/cli, `volumespec.Parse`).
+fn sections(parts: &[&str]) -> usize {
+    let mut rest = parts;
+    let mut count = 0;
+    while let [first, more @ ..] = rest {
+        let is_drive = matches!(first.as_bytes(), [letter] if letter.is_ascii_alphabetic());
+        rest = if is_drive && !more.is_empty() { &more[1..] } else { more };
+        count += 1;
+    }
+    count
+}
+
 fn misplaced(text: &str, kind: MountKind, what: &str) -> Error {
     let message = format!("invalid volume specification: '{text}': invalid mount config for type");
     Error::new(Kind::Invalid, format!("{message} {:?}: {what}", kind.word()))
@@ -148,6 +163,7 @@ mod tests {
         check("/a:/b:rshared,cached,Z", "bind /a->/b rshared");
         check("/a:/b:slave,ro", "bind /a->/b ro,slave");
         check("a:b:c:d", "invalid volume specification: 'a:b:c:d'");
+        check("/a:/b:/c:d", "client: invalid spec: /a:/b:/c:d: too many colons");
         check("", "client: invalid empty volume spec");
         check(":/b", "client: invalid spec: :/b: empty section between colons");
         check("/a:/b:", "client: invalid spec: /a:/b:: empty section between colons");

@@ -29,6 +29,40 @@ pub(super) fn present() -> Vec<Hierarchy> {
     hierarchies(&text(Path::new("/proc/self/mountinfo")), &text(Path::new("/proc/self/cgroup")))
 }
 
+/// What a machine has of control groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Controllers {
+    /// Whether there is the unified hierarchy alone.
+    pub is_unified: bool,
+    /// What can be limited, by the kernel's names.
+    pub names: Vec<String>,
+    /// Whether swap space can be.
+    pub has_swap: bool,
+}
+
+/// What this machine has of them.
+pub fn controllers() -> Controllers {
+    let (unified, old): (Vec<_>, Vec<_>) = present().into_iter().partition(|one| one.is_unified);
+    let mut names: Vec<String> = old.iter().flat_map(|one| one.controllers.iter().cloned()).collect();
+    for one in &unified {
+        let more = text(&one.point.join("cgroup.controllers"));
+        names.extend(more.split_whitespace().map(str::to_owned));
+    }
+    let has_swap = |one: &Hierarchy| match one.is_unified {
+        // The topmost group has no limits, so no file tells.
+        true => one.own == one.point || one.own.join("memory.swap.max").exists(),
+        false => one.own.join("memory.memsw.limit_in_bytes").exists(),
+    };
+    let counts_memory = |one: &&Hierarchy| {
+        one.controllers.iter().any(|name| name == "memory") || (one.is_unified && has(&one.point, "memory"))
+    };
+    Controllers {
+        is_unified: !unified.is_empty() && !old.iter().any(|one| !one.controllers.is_empty()),
+        has_swap: old.iter().chain(&unified).filter(counts_memory).any(has_swap),
+        names,
+    }
+}
+
 /// What a file of the kernel's says; nothing where it cannot be read.
 pub(super) fn text(path: &Path) -> String {
     String::from_utf8_lossy(&read_limited(path, KERNEL_FILE_BYTES_MAX).unwrap_or_default()).into_owned()

@@ -153,3 +153,10 @@ fn where_a_group_may_be_is_told_before_one_is_made() {
     assert_eq!(told, ["dhow/one", "user/shell/dhow-one", "user/scope/dhow-one"].map(|group| tree.path(group)));
     assert!(!tree.path("dhow").exists());
 }
+
+#[test]
+fn kills_for_want_of_memory_are_counted() {
+    assert!(counts_kills("low 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n"));
+    assert!(counts_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"));
+    assert!(!counts_kills("oom 1\noom_kill 0\n") && !counts_kills("") && !counts_kills("oom_kill_disable 1\n"));
+}

@@ -34,9 +34,28 @@ const MASKED_BY_PODMAN: [(&str, &str); 1] = [("sys", "dev/block")];
 const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 impl Masking {
+    /// The places that are hidden, whether the machine has them or not.
+    pub fn masked(&self, habits: Habits) -> Vec<String> {
+        let usual = MASKED.iter().chain(besides(habits)).map(|(place, name)| format!("/{place}/{name}"));
+        usual.filter(|path| !self.leaves(path)).chain(self.masked.iter().cloned()).collect()
+    }
+
+    /// The places that can only be read, likewise.
+    pub fn sealed(&self) -> Vec<String> {
+        READ_ONLY.iter().map(|name| format!("/proc/{name}")).filter(|path| !self.leaves(path)).collect()
+    }
+
     /// Whether a place that is hidden or sealed as a rule is left as it is.
     fn leaves(&self, path: &str) -> bool {
         self.unmasked.iter().any(|pattern| pattern.eq_ignore_ascii_case("all") || matches(pattern, path))
+    }
+}
+
+/// What is hidden besides the usual.
+fn besides(habits: Habits) -> &'static [(&'static str, &'static str)] {
+    match habits {
+        Habits::Docker => &[],
+        Habits::Podman => &MASKED_BY_PODMAN,
     }
 }
 
@@ -59,11 +78,7 @@ pub(super) fn hide(
     [processes, system]: [Option<&OwnedFd>; 2],
     nodes: &Nodes,
 ) -> Result<(), StartFailure> {
-    let besides: &[_] = match spec.habits {
-        Habits::Docker => &[],
-        Habits::Podman => &MASKED_BY_PODMAN,
-    };
-    for (place, name) in MASKED.iter().chain(besides) {
+    for (place, name) in MASKED.iter().chain(besides(spec.habits)) {
         let mount = if *place == "proc" { processes } else { system };
         let Some(mount) = mount.filter(|_| !spec.masking.leaves(&format!("/{place}/{name}"))) else { continue };
         if let Ok(found) = beneath(mount, name) {

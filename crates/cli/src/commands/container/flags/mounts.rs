@@ -1,7 +1,7 @@
 //! What is mounted in a container.
 
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{Dialect, Mount, MountKind, Refusal};
+use dhow_ops::container::{Dialect, Given, Mount, MountKind, Refusal};
 
 use super::super::super::podman::container as podman;
 use super::Flags;
@@ -25,20 +25,25 @@ impl Flags {
             Refusal::Engine(error) => error.into(),
         };
         let volume = |text: &str| {
-            Mount::volume(&from_here(text), dialect).map_err(|refusal| told("-v, --volume", text, refusal))
+            let text = from_here(text);
+            let mount = Mount::volume(&text, dialect).map_err(|refusal| told("-v, --volume", &text, refusal))?;
+            Ok(Mount { given: Some(Given::Volume(text.into_owned())), ..mount })
         };
         let long = |text: &str| {
             let mount = Mount::long(text, dialect, &here).map_err(|refusal| told("--mount", text, refusal))?;
             if mount.kind == MountKind::Bind && dialect == Dialect::Podman {
                 podman::check_source(&mount.source)?;
             }
-            Ok(mount)
+            Ok(Mount { given: Some(Given::Long), ..mount })
         };
         let mut mounts: Vec<Mount> = Vec::new();
         let kinds: [(&[String], Reader<'_>); 4] = [
             (&self.volume, &volume),
             (&self.mount, &long),
-            (&self.tmpfs, &|text| Ok(Mount::tmpfs(text, dialect)?)),
+            (&self.tmpfs, &|text| {
+                let options = text.split_once(':').map(|(_, options)| options.to_owned()).unwrap_or_default();
+                Ok(Mount { given: Some(Given::Memory(options)), ..Mount::tmpfs(text, dialect)? })
+            }),
             (&self.device, &|text| Mount::device(text).map_err(|error| Failure::Client(error.to_string()))),
         ];
         for (texts, read) in kinds {

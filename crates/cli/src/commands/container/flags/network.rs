@@ -18,6 +18,9 @@ impl Flags {
     /// [`Kind::Unsupported`] for one of a container engine.
     pub(super) fn own_network(&self, personality: Personality) -> Outcome<Network> {
         match self.network.as_deref() {
+            Some("") if personality != Personality::Podman => {
+                Err(Failure::Client("no name set for network".to_owned()))
+            }
             None | Some("host" | "") => Ok(Network::Host),
             // A network of its own that leads nowhere is what `private` can be without an engine.
             Some("none" | "private") => Ok(Network::None),

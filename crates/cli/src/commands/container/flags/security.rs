@@ -29,6 +29,7 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
     // The older sign between name and value counts where the newer one is not there.
     let split = option.split_once('=').or_else(|| option.split_once(':'));
     let (name, value) = split.map_or((option, None), |(name, value)| (name, Some(value)));
+    let mut said = option.to_owned();
     match (name, value) {
         ("no-new-privileges", None) => settings.no_new_privileges = true,
         ("no-new-privileges", Some(value)) => {
@@ -43,7 +44,9 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
         ("seccomp", Some("builtin")) if !is_podman => (settings.unfiltered, settings.calls) = (false, None),
         ("seccomp", Some("")) if is_podman => {}
         ("seccomp", Some(path)) if !path.is_empty() => {
-            settings.calls = Some(profile(personality, path)?);
+            let profile = profile(personality, path)?;
+            said = format!("seccomp={}", compact(&profile));
+            settings.calls = Some(profile);
             settings.unfiltered = false;
         }
         ("apparmor" | "label" | "mask" | "unmask", Some("")) if is_podman => {}
@@ -60,7 +63,17 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
         ("proc-opts", Some(options)) if !is_docker => settings.process_options = options_of(options),
         (_, value) => return Err(unknown(personality, option, value.is_some_and(|value| !value.is_empty()))),
     }
+    // Docker's client makes paths of this one, which are elsewhere.
+    if name != "systempaths" {
+        settings.security_options.push(said);
+    }
     Ok(())
+}
+
+/// A profile as docker's client sends it to its engine.
+fn compact(profile: &str) -> String {
+    let read = serde_json::from_str::<serde_json::Value>(profile);
+    read.map_or_else(|_| profile.to_owned(), |profile| profile.to_string())
 }
 
 /// Has the program run under an AppArmor profile. Where the machine has no AppArmor, docker does without, and podman does not.

@@ -110,12 +110,7 @@ pub(super) fn variables(
         for line in lines(path).map_err(|failure| of_file(session.personality, path, failure))? {
             let name = line.split('=').next().unwrap_or_default();
             if name.is_empty() || name.contains(char::is_whitespace) {
-                let what = if name.is_empty() {
-                    "no variable name on line".to_owned()
-                } else {
-                    format!("variable '{name}' contains whitespaces")
-                };
-                return Err(Failure::Client(format!("invalid env file ({}): {what}", path.display())));
+                return Err(of_file(session.personality, path, misnamed(session, path, &line, name)));
             }
             variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
         }
@@ -141,7 +136,25 @@ pub(super) fn variables(
     Ok(last)
 }
 
+/// What is said of a line of a file that names no variable.
+fn misnamed(session: &Session<'_>, path: &Path, line: &str, name: &str) -> Failure {
+    let what = match (session.personality, name) {
+        (Personality::Podman, "") => return Failure::Client(format!("invalid environment variable: {line:?}")),
+        (Personality::Podman, name) => {
+            return Failure::Client(format!("name {name:?} has white spaces, poorly formatted name"));
+        }
+        (_, "") => format!("no variable name on line '{line}'"),
+        (_, name) => format!("variable '{name}' contains whitespaces"),
+    };
+    Failure::Client(format!("invalid env file ({}): {what}", path.display()))
+}
+
+/// Labels of files, then those of options.
+///
+/// # Errors
+/// In each client's words for what is no label.
 pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String]) -> Outcome<BTreeMap<String, String>> {
+    let is_podman = session.personality == Personality::Podman;
     let mut labels = BTreeMap::new();
     let mut add = |text: &str| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
@@ -150,11 +163,31 @@ pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String])
             let by_podman = format!("unable to process labels: invalid label format: {text:?}");
             return Err(misread_by(session, text, "-l, --label", &why, &by_podman));
         }
+        let name_alone = name.trim_start();
+        if !is_podman && (name_alone.is_empty() || name_alone.contains(char::is_whitespace)) {
+            let why = match name_alone {
+                "" => format!("invalid label '{text}': empty name"),
+                name => format!("label '{name}' contains whitespaces"),
+            };
+            return Err(misread(session, text, "-l, --label", &why));
+        }
         labels.insert(name.to_owned(), value.to_owned());
         Ok(())
     };
     for path in files {
-        lines(path)?.iter().try_for_each(|line| add(line))?;
+        for line in lines(path)? {
+            let name = line.split('=').next().unwrap_or_default();
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                return Err(match misnamed(session, path, &line, name) {
+                    Failure::Client(why) if is_podman => Failure::Client(format!("unable to process labels: {why}")),
+                    failure => failure,
+                });
+            }
+            // Both clients leave out what has no value in a file.
+            if line.contains('=') {
+                add(&line)?;
+            }
+        }
     }
     given.iter().try_for_each(|label| add(label))?;
     Ok(labels)

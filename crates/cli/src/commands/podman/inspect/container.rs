@@ -10,9 +10,10 @@ use dhow_template::Value as TemplateValue;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use crate::commands::container::document as dockers_document;
+use crate::commands::container::shown;
 use crate::errors::Outcome;
 use crate::format::ago;
+use crate::personality::Personality;
 
 /// What podman shows for a time that has not come.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -25,7 +26,7 @@ pub(super) fn document(context: &Context, name: &str, with_size: bool) -> Outcom
     let record = container::find(context, name)?;
     let known = container::details(context, &record)?;
     // Docker's has all that both have in common.
-    let dockers = dockers_document(context, &record, &known, with_size)?;
+    let dockers = shown(Personality::Podman, context, &record, &known, with_size)?.document;
     let image = summary::describe(context, record.image_id.as_str()).ok();
     let image_name = Configuration::parse(&record.configuration).image;
     let capabilities = capabilities(&known.settings)?;
@@ -104,6 +105,9 @@ fn state(record: &container::Record, dockers: &Value) -> Value {
         time.map_or_else(|| NEVER.to_owned(), |time| ago::rfc3339_nano(time.into(), TimeZone::system()))
     };
     let mut state = dockers.clone();
+    // Podman keeps neither of a program that was not started.
+    state["ExitCode"] = json!(record.exit_code.unwrap_or(0));
+    state["Error"] = json!("");
     state["OciVersion"] = json!("");
     state["StartedAt"] = json!(time(record.started));
     state["FinishedAt"] = json!(time(record.finished));
@@ -134,23 +138,22 @@ fn capabilities(settings: &container::Settings) -> Outcome<Vec<String>> {
 fn config(known: &container::Details, dockers: &Value, image_name: &str) -> Value {
     let mut config = dockers.clone();
     config["Image"] = json!(image_name);
+    config["Env"] = json!(known.config.env.as_deref().unwrap_or_default());
     if dockers["WorkingDir"] == json!("") {
         config["WorkingDir"] = json!("/");
     }
     for member in ["AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce"] {
         config[member] = json!(false);
     }
-    if let (Some(config), Some(signal)) = (config.as_object_mut(), dockers["StopSignal"].as_str()) {
-        let name = signal.to_ascii_uppercase();
-        let is_bare = !name.is_empty() && !name.starts_with("SIG") && name.parse::<u32>().is_err();
-        config.insert("StopSignal".to_owned(), json!(if is_bare { format!("SIG{name}") } else { name }));
-    }
+    let signal = dockers["StopSignal"].as_str().unwrap_or("SIGTERM").to_ascii_uppercase();
+    let is_bare = !signal.is_empty() && !signal.starts_with("SIG") && signal.parse::<u32>().is_err();
+    config["StopSignal"] = json!(if is_bare { format!("SIG{signal}") } else { signal });
     config["Annotations"] = json!({});
     config["HealthcheckOnFailureAction"] = json!("none");
     config["CreateCommand"] = Value::Null;
     config["Umask"] = json!(format!("{:04o}", known.settings.umask.unwrap_or(0o022)));
     config["Timeout"] = json!(known.settings.timeout_seconds.unwrap_or(0));
-    config["StopTimeout"] = json!(10);
+    config["StopTimeout"] = json!(known.config.stop_timeout.unwrap_or(10));
     config["Passwd"] = json!(false);
     config["sdNotifyMode"] = json!("ignore");
     config
@@ -189,6 +192,8 @@ fn host_config(known: &container::Details, dockers: &Value, capabilities: &[Stri
         "RestartPolicy": { "Name": "", "MaximumRetryCount": 0 },
         "CapAdd": if settings.privileged { Vec::new() } else { beside(capabilities, &usual) },
         "CapDrop": beside(&usual, capabilities),
+        "ExtraHosts": settings.extra_hosts,
+        "GroupAdd": settings.groups,
         "DnsOptions": settings.resolver_options,
         "DnsSearch": settings.search_domains,
         "SecurityOpt": if settings.no_new_privileges { json!(["no-new-privileges"]) } else { json!([]) },
@@ -199,14 +204,25 @@ fn host_config(known: &container::Details, dockers: &Value, capabilities: &[Stri
     });
     let mut host = dockers.clone();
     if let Value::Object(host) = &mut host {
-        host.remove("CgroupnsMode");
-        host.remove("Init");
+        DOCKER_S_ALONE.iter().for_each(|name| drop(host.shift_remove(*name)));
         for members in [unknown_here(), own] {
             host.extend(members.as_object().cloned().unwrap_or_default());
         }
     }
     host
 }
+
+/// Docker's members that podman has not.
+const DOCKER_S_ALONE: [&str; 8] = [
+    "CgroupnsMode",
+    "Init",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "Mounts",
+    "Sysctls",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+];
 
 /// Members of which nothing is to be said here.
 fn unknown_here() -> Value {
