@@ -1,5 +1,7 @@
 //! `info`
 
+mod engine;
+
 use clap::Args;
 use dhow_ops::images;
 use dhow_template::{Field, Type, Value};
@@ -9,6 +11,7 @@ use crate::errors::Outcome;
 use crate::format::{list, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
+use engine::Engine;
 
 /// Longest `/etc/os-release` that is read, in bytes.
 const OS_RELEASE_BYTES_MAX: u64 = 1 << 16;
@@ -42,8 +45,8 @@ impl Verb for Info {
         let facts = Facts::gather(session)?;
         match self.format.as_str() {
             "" => session.console.text(facts.text()),
-            "json" => session.console.line(list::fill("{{json .}}", &facts.object())?),
-            template => session.console.line(list::fill(template, &facts.object())?),
+            "json" => session.console.line(list::fill("{{json .}}", &facts.object(&Engine::gather(session)?))?),
+            template => session.console.line(list::fill(template, &facts.object(&Engine::gather(session)?))?),
         }
         Ok(())
     }
@@ -58,6 +61,7 @@ pub(super) struct Facts {
     pub(super) images: i64,
     pub(super) kernel: String,
     system: String,
+    system_version: String,
     architecture: String,
     pub(super) host: String,
     pub(super) processors: i64,
@@ -79,7 +83,8 @@ impl Facts {
             containers: rows.iter().map(|row| i64::try_from(row.containers).unwrap_or(i64::MAX)).sum(),
             images: number(rows.len()),
             kernel: text(kernel.release()),
-            system: operating_system(),
+            system: operating_system("PRETTY_NAME").unwrap_or_else(|| std::env::consts::OS.to_owned()),
+            system_version: operating_system("VERSION_ID").unwrap_or_default(),
             architecture: text(kernel.machine()),
             host: text(kernel.nodename()),
             processors: number(std::thread::available_parallelism().map_or(1, usize::from)),
@@ -87,35 +92,52 @@ impl Facts {
         })
     }
 
-    /// The facts under docker's names.
-    fn object(&self) -> Value {
-        let text = |name, text: &str| Field::new(name, Value::from(text));
-        let number = |name, number| Field::new(name, Value::Int(number));
-        let registries = vec![
-            Field::new("InsecureRegistryCIDRs", Value::texts(Some(&LOOPBACK))),
-            Field::new("Mirrors", Value::texts::<&str>(Some(&[]))),
-        ];
-        let client = vec![text("Version", VERSION), text("ConfigFile", &self.config)];
-        let fields = vec![
-            number("Containers", self.containers),
-            number("Images", self.images),
-            text("Driver", "dhow"),
+    /// The facts under docker's names, in docker's order.
+    fn object(&self, engine: &Engine) -> Value {
+        let registries = vec![texts("InsecureRegistryCIDRs", Some(&LOOPBACK)), texts::<&str>("Mirrors", Some(&[]))];
+        let mut fields = vec![text("ID", ""), number("Containers", self.containers)];
+        fields.extend(engine.containers());
+        fields.extend([number("Images", self.images), text("Driver", "dhow")]);
+        fields.extend(engine.abilities());
+        fields.extend([
             text("KernelVersion", &self.kernel),
             text("OperatingSystem", &self.system),
+            text("OSVersion", &self.system_version),
             text("OSType", std::env::consts::OS),
             text("Architecture", &self.architecture),
             text("IndexServerAddress", HUB),
             Field::new("RegistryConfig", Value::pointer("registry.ServiceConfig", registries)),
             number("NCPU", self.processors),
             Field::new("MemTotal", Value::Int64(i64::try_from(self.memory_bytes).unwrap_or(i64::MAX))),
+            Field::new("GenericResources", Value::list(Type::Named("swarm.GenericResource"), None)),
             text("DockerRootDir", &self.root),
+            Field { key: "HttpProxy", ..text("HTTPProxy", "") },
+            Field { key: "HttpsProxy", ..text("HTTPSProxy", "") },
+            text("NoProxy", ""),
             text("Name", &self.host),
-            text("ServerVersion", VERSION),
-            Field::new("Warnings", Value::texts::<&str>(None)),
             Field::new("Labels", Value::map::<&str>(Type::Text, Some(Vec::new()))),
-            Field::new("ClientInfo", Value::pointer("system.clientInfo", client)),
-        ];
+            flag("ExperimentalBuild", false),
+            text("ServerVersion", VERSION),
+        ]);
+        fields.extend(engine.ways());
+        fields.extend([
+            texts::<&str>("Warnings", None),
+            Field::optional("ServerErrors", Value::texts::<&str>(None)),
+            Field::new("ClientInfo", Value::pointer("system.clientInfo", self.client())),
+        ]);
         Value::structure("system.dockerInfo", fields)
+    }
+
+    /// This program as docker's client.
+    fn client(&self) -> Vec<Field> {
+        vec![
+            flag("Debug", false),
+            text("Version", VERSION),
+            text("Context", "default"),
+            Field::new("Plugins", Value::list(Type::Named("pluginmanager.Plugin"), Some(Vec::new()))),
+            texts::<&str>("Warnings", None),
+            text("ConfigFile", &self.config),
+        ]
     }
 
     /// The lines that docker has for the same facts.
@@ -135,17 +157,32 @@ impl Facts {
     }
 }
 
-/// The name that the operating system gives itself in os-release(5).
-fn operating_system() -> String {
+fn text(name: &'static str, text: &str) -> Field {
+    Field::new(name, Value::from(text))
+}
+
+fn number(name: &'static str, number: i64) -> Field {
+    Field::new(name, Value::Int(number))
+}
+
+fn flag(name: &'static str, is_so: bool) -> Field {
+    Field::new(name, Value::from(is_so))
+}
+
+fn texts<S: AsRef<str>>(name: &'static str, items: Option<&[S]>) -> Field {
+    Field::new(name, Value::texts(items))
+}
+
+/// What the operating system says of itself in os-release(5).
+fn operating_system(what: &str) -> Option<String> {
     let files = ["/etc/os-release", "/usr/lib/os-release"].map(std::path::Path::new);
     let release = files.iter().find_map(|file| dhow_base::fs::read_limited(file, OS_RELEASE_BYTES_MAX).ok());
     let release = release.unwrap_or_default();
-    let name = pretty_name(&String::from_utf8_lossy(&release)).map(str::to_owned);
-    name.unwrap_or_else(|| std::env::consts::OS.to_owned())
+    said(&String::from_utf8_lossy(&release), what).map(str::to_owned)
 }
 
-fn pretty_name(release: &str) -> Option<&str> {
-    let value = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+fn said<'r>(release: &'r str, what: &str) -> Option<&'r str> {
+    let value = release.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix('='))?;
     Some(value.trim().trim_matches(['"', '\'']))
 }
 
@@ -155,7 +192,9 @@ mod tests {
 
     #[test]
     fn the_name_of_the_system() {
-        assert_eq!(pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n"), Some("Debian GNU/Linux 13"));
-        assert_eq!(pretty_name("ID=debian\n"), None);
+        let release = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 13\"\nVERSION_ID=13\n";
+        assert_eq!(said(release, "PRETTY_NAME"), Some("Debian GNU/Linux 13"));
+        assert_eq!(said(release, "VERSION_ID"), Some("13"));
+        assert_eq!(said("ID=debian\n", "PRETTY_NAME"), None);
     }
 }
