@@ -14,8 +14,8 @@ const SWITCHES: [&str; 2] = ["tls", "tlsverify"];
 /// all verbs, and a verb cannot have an option of its own that all have, so that all have them here, too.
 const OF_CONTAINERS: [&str; 2] = ["runtime", "storage-opt"];
 
-/// Values of `--runtime` that docker's own installation has, which are all one here.
-const RUNTIMES: [&str; 3] = ["", "runc", "io.containerd.runc.v2"];
+/// Values of `--runtime` that docker's own installation has, which are all one here, and that one's name.
+const RUNTIMES: [&str; 4] = ["", "runc", "io.containerd.runc.v2", "dhow"];
 
 /// Docker's letter for `--log-level`, which is known before a command alone.
 const LEVEL: &str = "level";

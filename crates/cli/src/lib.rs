@@ -113,16 +113,21 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
         let message = format!("--{flag} is not supported: dhow works on this machine and has no service to ask");
         return Err(Failure::Client(message));
     }
-    if let Some(message) = daemon_flags::refusal(&matches).filter(|_| personality != Personality::Podman) {
-        return Err(Failure::Client(message));
-    }
+    let refusal = daemon_flags::refusal(&matches).filter(|_| personality != Personality::Podman).map(Failure::Client);
     match tree::verb_of(personality, &matches) {
         Some((verb, matches)) => {
             let environment = Environment::read();
             dhow_base::descriptors::raise();
-            verb.run(matches, &Session { personality, path: located.path, console, environment, globals })
+            let session = Session { personality, path: located.path, console, environment, globals };
+            match refusal {
+                Some(failure) => Err(commands::refused(&session, failure)),
+                None => verb.run(matches, &session),
+            }
         }
         None => {
+            if let Some(failure) = refusal {
+                return Err(failure);
+            }
             console.text(help::render(personality, &tree::root(personality), &located));
             personality.missing_command(&located.path)
         }

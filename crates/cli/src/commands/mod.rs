@@ -57,6 +57,8 @@ pub(crate) mod version;
 mod volume;
 mod wanted;
 
+pub(crate) use container::refused;
+
 use crate::verb::Node;
 
 const PULL: &[&str] = &["image pull", "pull"];
