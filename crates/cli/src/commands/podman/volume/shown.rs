@@ -23,6 +23,8 @@ pub(super) struct Shown<'a> {
     labels: &'a BTreeMap<String, String>,
     scope: &'static str,
     options: BTreeMap<(), ()>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    anonymous: bool,
     mount_count: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     needs_copy_up: bool,
@@ -49,6 +51,7 @@ pub(super) fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outc
             labels: &volume.labels,
             scope: LOCAL,
             options: BTreeMap::new(),
+            anonymous: volume.volume.anonymous,
             mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
             needs_copy_up: is_fresh,
             needs_chown: is_fresh,
@@ -69,9 +72,14 @@ impl Shown<'_> {
             Field::new("Labels", Value::map(Type::Text, Some(labels))),
             text("Scope", self.scope),
             Field::new("Options", Value::map::<&str>(Type::Text, Some(Vec::new()))),
+            // Nobody says whose a volume is: its files come with their owners.
+            Field::optional("UID", Value::Int(0)),
+            Field::optional("GID", Value::Int(0)),
+            Field::optional("Anonymous", Value::from(self.anonymous)),
             Field::new("MountCount", Value::Int64(i64::try_from(self.mount_count).unwrap_or(i64::MAX))),
             Field::new("NeedsCopyUp", Value::from(self.needs_copy_up)),
             Field::new("NeedsChown", Value::from(self.needs_chown)),
+            Field::optional("Timeout", Value::Int(0)),
         ];
         Value::structure(kind, fields)
     }
