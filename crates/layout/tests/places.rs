@@ -251,14 +251,14 @@ fn what_is_found_in_a_folder_is_flushed_before_it_gets_a_name() {
         leave_in(&SkopeoDirectory::create(&folder).unwrap(), &sample, whole);
 
         let path = layout.join("blobs/sha256").join(blob.digest.hex());
-        fault::arm_at("fs.flush.file", &path, fault::Action::Error);
+        fault::arm_at("fs.flush.file", &path, 0, fault::Action::Error);
         let place = OciDirectory::create(&layout).unwrap();
         block_on(copy(&sample.place, &place, &sample.index, &CopyOptions::new(&Silent))).unwrap();
         let listed = place.list(&root);
         assert_eq!(listed.map_err(|error| error.kind()), Err(Kind::Io), "whole: {whole}");
 
         let path = folder.join(blob.digest.hex());
-        fault::arm_at("fs.flush.file", &path, fault::Action::Error);
+        fault::arm_at("fs.flush.file", &path, 0, fault::Action::Error);
         let place = SkopeoDirectory::create(&folder).unwrap();
         let copied = block_on(copy(&sample.place, &place, &sample.index, &options)).unwrap();
         let finished = place.finish(&root, &copied.documents);

@@ -80,23 +80,23 @@ pub(crate) const TREE: &[Node] = &Node::joined::<{ WORDS.len() + REFUSED.len() }
 
 /// What a container engine is needed for, of those words that are said alone and of those that are said of containers.
 const REFUSED: &[Node] = &[
-    refused("exec"),
-    refused("stop"),
-    refused("kill"),
-    refused("restart"),
-    refused("pause"),
-    refused("unpause"),
-    refused("attach"),
-    refused("logs"),
-    refused("port"),
-    refused("stats"),
-    refused("top"),
-    refused("update"),
-    refused("wait"),
-    refused("init"),
+    refused_word("exec"),
+    refused_word("stop"),
+    refused_word("kill"),
+    refused_word("restart"),
+    refused_word("pause"),
+    refused_word("unpause"),
+    refused_word("attach"),
+    refused_word("logs"),
+    refused_word("port"),
+    refused_word("stats"),
+    refused_word("top"),
+    refused_word("update"),
+    refused_word("wait"),
+    refused_word("init"),
 ];
 
-const fn refused(word: &'static str) -> Node {
+const fn refused_word(word: &'static str) -> Node {
     Node::verb::<container::Refused>(word, &[], &[]).hide()
 }
 
@@ -150,7 +150,7 @@ const WORDS: &[Node] = &[
     Node::verb::<completion::Completion>("completion", &[], &[]),
     Node::verb::<help::Help>("help", &[], &[]).hide(),
     Node::verb::<mount::Serve>(mount::SERVE, &[], &[]).hide(),
-    refused("network"),
+    refused_word("network"),
     Node::group("artifact", "Manage files in registries", ARTIFACT),
     Node::group("container", "Manage containers", CONTAINER),
     Node::group("image", "Manage images", IMAGE),

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use dhow_base::Result;
-use dhow_sandbox::container::Hiding;
+use dhow_sandbox::container::Masking;
 use dhow_spec::config::RunConfig;
 use dhow_spec::{Digest, Platform};
 
 use super::joins::network_of;
 use super::last_run::LastRun;
 use super::mounts::{Mount, MountKind};
-use super::run::hiding;
+use super::run::masking;
 use super::run_config::arguments;
 use super::settings::{Configuration, Settings};
 use super::{KeptIds, Record, directory, process, root};
@@ -38,8 +38,8 @@ pub struct Details {
 
 impl Details {
     /// What of `/proc` and `/sys` it does not see, and what it cannot write to.
-    pub fn hiding(&self) -> Hiding {
-        hiding(&self.settings)
+    pub fn masking(&self) -> Masking {
+        masking(&self.settings)
     }
 }
 

@@ -48,7 +48,7 @@ pub use details::{
     Details, details, has_image, has_mounted, image_of, kept_ids, streams_of, uses_volume, volume_directory,
 };
 pub use dhow_sandbox::container::{
-    CAPABILITIES, Controllers, END_OF_CONTAINER, Ended, FIRST_PROCESS, Habits, Hiding, Limits, NamespaceKind,
+    CAPABILITIES, Controllers, END_OF_CONTAINER, Ended, FIRST_PROCESS, Habits, Limits, Masking, NamespaceKind,
     Propagation, Shared, StartCause, StartFailure, StartStage, Streams, Ulimit, Unwritten, capability_number,
     check_profile, controllers, default_capabilities, end_unwatched, first_process,
 };

@@ -12,7 +12,7 @@ pub(super) fn object(known: &Details) -> Value {
     let mut fields = place(settings);
     fields.extend(rights(settings));
     fields.extend(resources(settings));
-    let hidden = known.hiding();
+    let hidden = known.masking();
     // Docker's engine hides nothing from who has all rights.
     let paths = |paths: Vec<String>| Some(paths).filter(|_| !settings.privileged);
     fields.extend([
