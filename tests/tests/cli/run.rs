@@ -297,10 +297,7 @@ fn containers_are_listed_kept_and_removed() {
     assert_eq!(scene.must(&["ps", "-q"]), "");
     assert_eq!(scene.must(&["ps", "-aq", "--no-trunc"]).trim(), id);
     let row = scene.must(&["ps", "-a", "--format", "{{.Image}} {{.Command}} {{.Status}} {{.Names}} {{.Labels}}"]);
-    assert_eq!(
-        row,
-        "box \"sh -c 'echo ran; e…\" Created one a=b\n".replace("sh -c 'echo ran; e", "sh -c echo ran; exi")
-    );
+    assert_eq!(row, "box \"sh -c 'echo ran; ex…\" Created one a=b\n");
     let refused = scene.dhow(&["create", "--name", "one", "box"]);
     assert!(
         refused
