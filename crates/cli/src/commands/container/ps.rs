@@ -54,20 +54,6 @@ labels: {{- pad .Labels 1 0}}
 ports: {{- pad .Ports 1 0}}
 ";
 
-/// The same with `--size`.
-const RAW_WITH_SIZE: &str = "\
-container_id: {{.ID}}
-image: {{.Image}}
-command: {{.Command}}
-created_at: {{.CreatedAt}}
-state: {{- pad .State 1 0}}
-status: {{- pad .Status 1 0}}
-names: {{.Names}}
-labels: {{- pad .Labels 1 0}}
-ports: {{- pad .Ports 1 0}}
-size: {{.Size}}
-";
-
 const HEADERS: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
@@ -116,7 +102,8 @@ impl Verb for List {
         session.console.text(match ListFormat::parse(&format, true) {
             ListFormat::Json => json::lines(rows.map(|(row, _)| container_document(row))).map_err(Failure::Client)?,
             ListFormat::Raw => {
-                list::render_labelled(COLUMNS, if self.size { RAW_WITH_SIZE } else { RAW }, false, rows.map(seen))?
+                let size = if self.size { "size: {{.Size}}\n" } else { "" };
+                list::render_labelled(COLUMNS, &format!("{RAW}{size}"), false, rows.map(seen))?
             }
             ListFormat::Template(template) => list::render_labelled(COLUMNS, &template, false, rows.map(seen))?,
             ListFormat::TableTemplate(template) => list::render_labelled(COLUMNS, &template, true, rows.map(seen))?,
