@@ -128,7 +128,7 @@ impl List {
         }
         if self.quiet {
             let warning = "WARNING: Ignoring custom format, because both --format and --quiet are set.";
-            session.console.notice(warning.to_owned());
+            session.console.notice(warning);
         }
         self.format.clone()
     }
