@@ -8,6 +8,7 @@ use dhow_spec::{Descriptor, Digest, MediaType};
 
 use super::{ProblemCode, Report};
 use crate::blobs::prove_file;
+use crate::collect::held;
 use crate::commit;
 use crate::find::digest_at;
 use crate::ingest::IngestLock;
@@ -97,11 +98,13 @@ struct BlobRow {
 
 fn blob_rows(store: &Store) -> Result<Vec<BlobRow>> {
     store.read_rows(|connection| {
-        let sql = "WITH RECURSIVE live (digest) AS ( \
-                       SELECT digest FROM target UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
-                   ) SELECT digest, size, flushed = 1 OR boot = ?1, digest IN (SELECT digest FROM live) \
-                   FROM blob ORDER BY digest";
-        let mut select = connection.prepare_cached(sql)?;
+        let sql = format!(
+            "WITH RECURSIVE live (digest) AS ( \
+                 SELECT digest FROM target UNION {} UNION SELECT child FROM edge JOIN live ON edge.parent = live.digest \
+             ) SELECT digest, size, flushed = 1 OR boot = ?1, digest IN (SELECT digest FROM live) FROM blob ORDER BY digest",
+            held()
+        );
+        let mut select = connection.prepare_cached(&sql)?;
         let mut rows = select.query([store.boot()])?;
         let mut blobs = Vec::new();
         while let Some(row) = rows.next()? {
