@@ -35,7 +35,7 @@ pub enum JsonError {
     /// Objects and arrays nest deeper than [`JSON_DEPTH_MAX`].
     #[error("JSON nests deeper than {JSON_DEPTH_MAX} levels")]
     TooDeep,
-    /// There are more than [`VALUES_MAX`] values.
+    /// There are more than a million values.
     #[error("JSON has more than {VALUES_MAX} values")]
     TooManyValues,
     /// Something follows the value.

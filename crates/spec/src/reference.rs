@@ -29,7 +29,7 @@ pub enum ReferenceError {
     /// The text is an image ID, which is never a name.
     #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]
     Identifier(String),
-    /// The repository's path is longer than [`REPOSITORY_PATH_MAX`].
+    /// The repository's path is longer than 255 characters.
     #[error("repository name must not be more than {REPOSITORY_PATH_MAX} characters")]
     NameTooLong,
     /// The text alone is not a tag.
