@@ -84,7 +84,7 @@ fn one_by_one() {
     let all: Value = serde_json::from_str(&json).expect("JSON");
     let lists: Vec<&String> = all.as_object().expect("an object").keys().collect();
     assert_eq!(lists, ["Images", "Containers", "Volumes", "BuildCache"]);
-    assert_eq!(all["Containers"][0]["Command"], "\"/bin/sh -c sleep infinity\"");
+    assert_eq!(all["Containers"][0]["Command"], "\"/bin/sh -c 'sleep infinity'\"");
     assert_eq!(all["Containers"][0]["Labels"], "a=b");
     assert_eq!(all["Containers"][0]["Platform"], Value::Null);
     assert_eq!(all["Volumes"][0]["Name"], "v1");
