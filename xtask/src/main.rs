@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask check`, `test`, `docs`, `demo` and `bench`.
+//! The project's own commands: `cargo xtask check`, `test`, `docs`, `demo`, `bench` and `fuzz`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
 #![allow(clippy::disallowed_methods, reason = "works on scratch files and on the checkout, never on a store")]
@@ -11,6 +11,7 @@ mod bench;
 mod check;
 mod demo;
 mod docs;
+mod fuzz;
 mod layers;
 mod pages;
 mod provision;
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Options),
     /// Measure dhow beside docker, podman and skopeo (root)
     Bench(bench::Options),
+    /// Run the fuzz targets for a while each
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Docs => docs::write(),
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(options),
+        Command::Fuzz(options) => fuzz::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
