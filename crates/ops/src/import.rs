@@ -7,11 +7,10 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use dhow_base::fs::{unnamed_file, write_at};
-use dhow_base::progress::{Event, Observer, Silent};
+use dhow_base::progress::{Event, Observer};
 use dhow_base::{Error, Kind, Result, limits};
-use dhow_content::{Begin, Ingest, LocalBlob, Sink, verify_document};
+use dhow_content::{LocalBlob, Sink, verify_document};
 use dhow_layer::erofs::{FileStorage, LayerWriter, Storage};
 use dhow_layer::tar::{Entry, EntryKind, TarLimits, TarReader, WhiteoutForm};
 use dhow_layer::{Limits, inflate_ahead};
@@ -19,11 +18,12 @@ pub use dhow_registry::shown_url;
 use dhow_spec::config::{History, ImageConfig, RootFs, RunConfig};
 use dhow_spec::digest::Algorithm;
 use dhow_spec::{Descriptor, Digest, MediaType, Platform, Reference};
-use dhow_store::{NewTarget, Session, Store};
+use dhow_store::{NewTarget, Store};
 use futures::TryStreamExt;
 use serde_json::json;
 
 use crate::context::Context;
+use crate::put::{Content, put};
 use crate::{last_use, runtime};
 
 /// Bytes that are kept at once.
@@ -237,31 +237,4 @@ fn document(request: &Request, config: RunConfig, diff_id: Digest) -> Result<Vec
 
 pub(crate) fn to_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| Error::new(Kind::Internal, error.to_string()))
-}
-
-/// The bytes of a blob.
-pub(crate) enum Content<'a> {
-    Local(&'a LocalBlob),
-    Bytes(Bytes),
-}
-
-/// Stores a blob, unless it is there.
-pub(crate) async fn put(session: &Session, descriptor: &Descriptor, content: Content<'_>) -> Result<()> {
-    let Begin::Write(ingest) = session.ingest(descriptor, &Silent).await? else { return Ok(()) };
-    match content {
-        Content::Bytes(bytes) => {
-            // An earlier run that was killed may have left its beginning.
-            for range in ingest.missing() {
-                let part = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-                let Some((start, end)) = part else { continue };
-                ingest.write(range.start, bytes.slice(start..end)).await?;
-            }
-        }
-        Content::Local(blob) => {
-            if !ingest.write_local(blob).await? {
-                return Err(Error::new(Kind::Internal, "the store does not take local files"));
-            }
-        }
-    }
-    ingest.commit().await
 }

@@ -41,6 +41,7 @@ mod present;
 pub mod prune;
 pub mod pull;
 pub mod push;
+mod put;
 pub mod rebase;
 pub mod refetch;
 mod remake;

@@ -15,7 +15,7 @@ use dhow_store::{NewTarget, Session, Store};
 
 use crate::context::Context;
 use crate::copy::{Recompression, gzipped, recompressed};
-use crate::import::{Content, put};
+use crate::put::{Content, put};
 
 /// An image that took the place of another form of it.
 #[derive(Debug)]

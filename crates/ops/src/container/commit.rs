@@ -22,9 +22,10 @@ use super::turn::Seen;
 use super::{Record, Turn, directory};
 use crate::context::Context;
 use crate::copy::{Family, renamed};
-use crate::import::{Content, changes, put, to_bytes};
+use crate::import::{changes, to_bytes};
 use crate::last_use;
 use crate::made::{Hashing, at_hand, handle};
+use crate::put::{Content, put};
 use crate::remake::{NewLayer, flat_layer};
 
 /// What to make of a container.
