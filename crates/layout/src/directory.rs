@@ -58,23 +58,26 @@ impl OciDirectory {
         Ok(Self { root: root.to_owned(), unflushed: Unflushed::default() })
     }
 
-    /// Opens a layout, making an empty one where there is none.
+    /// Opens a layout, making an empty one where there is none, and ending what a run that was killed began.
     ///
     /// # Errors
     /// [`Kind::Invalid`] when the directory holds other things, and those of the file system.
     pub fn create(root: &Path) -> Result<Self> {
-        if root.join(OCI_LAYOUT_FILE).exists() {
-            return Self::open(root);
+        let marker = root.join(OCI_LAYOUT_FILE);
+        if !marker.exists() {
+            let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+            // Whoever comes at the same time makes the marker first.
+            if occupied && !marker.exists() {
+                let message = format!("{root:?} is not empty and no OCI image layout");
+                return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
+            }
+            fs::create_dir_all(root)?;
+            // Not replaced by another file: the lock of whoever comes at the same time is on this one.
+            fs::open_or_create_with(&marker, 0o644)?;
         }
-        let occupied = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            let message = format!("{root:?} is not empty and no OCI image layout");
-            return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
+        if marker.metadata().is_ok_and(|found| found.len() == 0) || !root.join(INDEX_FILE).exists() {
+            complete(root)?;
         }
-        fs::create_dir_all(&root.join(BLOBS_DIRECTORY).join("sha256"))?;
-        let index = Document::from_index(ImageIndex::new(Vec::new()))?;
-        fs::write_atomic(&root.join(INDEX_FILE), index.bytes(), 0o644, Durability::Durable)?;
-        fs::write_atomic(&root.join(OCI_LAYOUT_FILE), OCI_LAYOUT_CONTENT.as_bytes(), 0o644, Durability::Durable)?;
         Self::open(root)
     }
 
@@ -139,6 +142,7 @@ impl OciDirectory {
         for algorithm in ["sha256", "sha512"] {
             sweep(&self.root.join(BLOBS_DIRECTORY).join(algorithm), false);
         }
+        clear_unfinished(&self.root);
         let document = self.index()?;
         let Some(index) = document.as_index() else {
             return Err(Error::new(Kind::Corrupt, format!("{INDEX_FILE} in {:?} is no index", self.root)));
@@ -232,6 +236,33 @@ impl TagSink for OciDirectory {
             });
             entries.push(named(descriptor, &name));
         })
+    }
+}
+
+/// Makes what a new layout lacks.
+fn complete(root: &Path) -> Result<()> {
+    let (marker, index) = (root.join(OCI_LAYOUT_FILE), root.join(INDEX_FILE));
+    let lock = FileLock::acquire(&marker, LockMode::Exclusive, LOCK_PATIENCE)?;
+    fs::create_dir_all(&root.join(BLOBS_DIRECTORY).join("sha256"))?;
+    if !index.exists() {
+        let empty = Document::from_index(ImageIndex::new(Vec::new()))?;
+        fs::write_atomic(&index, empty.bytes(), 0o644, Durability::Durable)?;
+    }
+    if marker.metadata().is_ok_and(|found| found.len() == 0) {
+        fs::write_at(lock.file(), &marker, OCI_LAYOUT_CONTENT.as_bytes(), 0)?;
+        fs::sync_data(lock.file(), &marker)?;
+        fs::sync_dir(root)?;
+    }
+    Ok(())
+}
+
+/// Removes what was to become `index.json` and was left by a process that was killed. Nobody else writes it now.
+fn clear_unfinished(root: &Path) {
+    let Ok(entries) = std::fs::read_dir(root) else { return };
+    let prefix = format!(".{INDEX_FILE}.");
+    let is_unfinished = |name: &str| name.starts_with(&prefix) && name.ends_with(".tmp");
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_unfinished)) {
+        let _ = fs::remove_file(&entry.path());
     }
 }
 

@@ -226,6 +226,35 @@ fn what_a_failed_sync_lost_is_written_anew() {
     assert!(lost.exists());
 }
 
+/// A run that is killed in the middle of making a layout leaves some of these.
+#[test]
+fn a_layout_that_was_begun_is_ended() {
+    let sample = suite::sample("begun");
+    let (marker, index) = ("oci-layout", "index.json");
+    for left in [&[marker][..], &[marker, ".index.json.7-0.tmp"], &[marker, index]] {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path();
+        OciDirectory::create(root).unwrap();
+        std::fs::write(root.join(marker), "").unwrap();
+        std::fs::write(root.join(".index.json.7-0.tmp"), "{").unwrap();
+        for entry in std::fs::read_dir(root).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            if !left.iter().any(|left| entry.file_name() == *left) {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        let place = OciDirectory::create(root).unwrap_or_else(|error| panic!("{left:?}: {error}"));
+        block_on(copy(&sample.place, &place, &sample.manifest, &CopyOptions::new(&Silent))).unwrap();
+        place.list(&block_on(read_document(&place, &sample.manifest)).unwrap()).unwrap();
+        let images = OciDirectory::open(root).unwrap().images().unwrap();
+        assert_eq!(images.len(), 1, "{left:?}");
+        let names = std::fs::read_dir(root).unwrap().count();
+        assert_eq!(names, 3, "{left:?}: blobs, index.json, oci-layout");
+    }
+    let taken = tempfile::tempdir().unwrap();
+    std::fs::write(taken.path().join("mine"), "").unwrap();
+    assert_eq!(OciDirectory::create(taken.path()).map(drop).map_err(|error| error.kind()), Err(Kind::Invalid));
+}
+
 /// What a run leaves that is killed before it gives a name: all of an image, or one layer.
 fn leave_in<S: Sink>(place: &S, sample: &Sample, whole: bool) {
     let options = CopyOptions::new(&Silent);
