@@ -14,6 +14,7 @@ use crate::environment::Environment;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::terminal;
+use crate::verb::given;
 
 /// Options that every command takes, before or behind its name.
 #[derive(Args, Clone, Debug)]
@@ -95,7 +96,7 @@ impl Session<'_> {
             who,
             tls_verify: network.tls_verify,
             registries: ConfigFiles {
-                cert_dir: network.cert_dir.clone(),
+                cert_dir: given(network.cert_dir.as_ref()).cloned(),
                 ..self.environment.registry_files(self.personality.registries())
             },
             proxies: self.environment.proxies.clone(),
@@ -115,7 +116,7 @@ impl Session<'_> {
 
     fn credentials(&self, network: &Network) -> Places {
         Places {
-            auth_file: network.authfile.clone().or_else(|| self.environment.auth_file.clone()),
+            auth_file: self.auth_file(network).cloned(),
             environment: self.environment.docker_auth.clone(),
             docker_config: self.docker_config_dir().join("config.json"),
             containers: self.environment.containers_auth_files(),
@@ -154,8 +155,7 @@ impl Session<'_> {
     /// # Errors
     /// In podman's words.
     pub(crate) fn check_authfile(&self, network: &Network) -> Outcome {
-        let given = network.authfile.as_ref().or(self.environment.auth_file.as_ref());
-        let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(()) };
+        let Some(path) = given(self.auth_file(network)) else { return Ok(()) };
         let is_missing = std::fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if self.personality != Personality::Podman || !is_missing {
             return Ok(());
@@ -165,9 +165,13 @@ impl Session<'_> {
         Err(Failure::Client(format!("{step}stat {}: no such file or directory", path.display())))
     }
 
+    fn auth_file<'a>(&'a self, network: &'a Network) -> Option<&'a PathBuf> {
+        given(network.authfile.as_ref()).or(self.environment.auth_file.as_ref())
+    }
+
     /// The file that podman keeps logins in, unless it is told another one.
     pub(crate) fn podman_auth_file(&self, network: &Network) -> PathBuf {
-        let given = network.authfile.clone().or_else(|| self.environment.auth_file.clone());
+        let given = self.auth_file(network).cloned();
         given.or_else(|| self.environment.containers_auth_files().into_iter().next()).unwrap_or_default()
     }
 

@@ -1,6 +1,9 @@
 //! What a verb is to the command line, and the tree of all of them.
 
-use clap::builder::TypedValueParser;
+use std::any::TypeId;
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use dhow_base::{Error, Kind};
 use dhow_ops::completion::Named;
@@ -361,10 +364,35 @@ const DEFAULT_TRUE: [&str; 4] = ["disable_content_trust", "human", "human_readab
 /// Flags of which it matters whether the user said anything.
 const UNSAID: [&str; 3] = ["dest_tls_verify", "src_tls_verify", "tls_verify"];
 
+/// Options of files that are as good as not given when their value is empty, which clap's own parser of paths refuses.
+const MAY_BE_EMPTY: [&str; 11] = [
+    "authfile",
+    "cert_dir",
+    "cidfile",
+    "dest_authfile",
+    "dest_cert_dir",
+    "digestfile",
+    "env_file",
+    "iidfile",
+    "label_file",
+    "src_authfile",
+    "src_cert_dir",
+];
+
+/// A file that is given, not by an empty name.
+pub(crate) fn given(path: Option<&PathBuf>) -> Option<&PathBuf> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
 /// Makes a flag behave as those of docker's pflag. Of one without value, `-q`, `--quiet=true` and `--quiet=0` all parse; to one with a value
 /// belongs the next word, whatever it looks like.
 pub(crate) fn like_pflag(argument: Arg) -> Arg {
     if !matches!(argument.get_action(), ArgAction::SetTrue) {
+        let is_file = MAY_BE_EMPTY.contains(&argument.get_id().as_str());
+        let argument = match is_file && argument.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+            true => argument.value_parser(OsStringValueParser::new().map(PathBuf::from)),
+            false => argument,
+        };
         let is_valued = !argument.is_positional() && argument.get_action().takes_values();
         // A flag that was made so before.
         let is_valued = is_valued && !argument.is_require_equals_set();

@@ -55,6 +55,7 @@ mod select;
 pub mod serve;
 pub mod settings;
 pub mod short_names;
+pub mod size;
 pub mod strconv;
 pub mod summary;
 pub mod sync;

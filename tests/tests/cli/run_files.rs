@@ -32,6 +32,27 @@ fn fails(transcript: &Transcript, words: &str) {
     assert_eq!((transcript.code, transcript.stderr.trim_end()), (1, words), "{transcript}");
 }
 
+/// Fractions count, and what is not attached is not seen; files without a name are none.
+#[test]
+fn sizes_streams_and_empty_names_are_docker_s() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "half", "-m", "0.5g", "--shm-size", "10.5m", "--cidfile=", "box"]);
+    let shown = "{{.HostConfig.Memory}} {{.HostConfig.ShmSize}}";
+    assert_eq!(scene.must(&["inspect", "--format", shown, "half"]), "536870912 11010048\n");
+    let heard = |streams: &[&str]| {
+        let says = ["box", "sh", "-c", "echo out; echo err >&2"];
+        let ran = scene.docker(&[&["run", "--rm"], streams, &says].concat());
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    let both = |out: &str, err: &str| (0, out.to_owned(), err.to_owned());
+    assert_eq!(heard(&["-a", "stdout"]), both("out\n", ""));
+    assert_eq!(heard(&["-a", "STDERR"]), both("", "err\n"));
+    assert_eq!(heard(&["-a", "stdin", "-a", "stdout", "-a", "stderr"]), both("out\n", "err\n"));
+    assert_eq!(heard(&["-a", "stdin"]), both("", ""));
+    let quiet = scene.docker(&["run", "-q", "--rm", "localhost:1/none", "true"]);
+    assert!(quiet.code == 125 && !quiet.stderr.contains("Unable to find image"), "{quiet}");
+}
+
 #[test]
 fn files_go_into_containers_and_out() {
     let Some(scene) = scene() else { return };

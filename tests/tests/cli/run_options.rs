@@ -352,7 +352,12 @@ fn options_for_an_engine_are_refused_or_idle() {
             "--userns auto is not supported: root's containers have no user namespace of their own",
         ),
         (&["-u", "-1"], "uids and gids must be in range 0-2147483647"),
-        (&["-a", "stdout"], "--attach of some streams is not supported: redirect"),
+        (&["--cpus=-1"], "range of CPUs is from 0.01 to "),
+        (&["-m", "10x"], "invalid argument \"10x\" for \"-m, --memory\" flag: invalid suffix: 'x'"),
+        (&["--kernel-memory", "x"], "invalid argument \"x\" for \"--kernel-memory\" flag: invalid size: 'x'"),
+        (&["--platform", "a/b/c/d"], "platform: \"a/b/c/d\": cannot parse platform specifier: invalid argument\n"),
+        (&["--env-file", "."], "invalid env file (.): read .: is a directory"),
+        (&["--label-file="], "open : no such file or directory"),
         (&["-a", "odd"], "valid streams are STDIN, STDOUT and STDERR"),
         (&["--security-opt", "odd"], "Invalid --security-opt: \"odd\""),
         (

@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Verb, miscounted};
+use crate::verb::{Count, Verb, given, miscounted};
 use spellings::{Spellings, recompression};
 
 /// What an interrupted user can count on.
@@ -163,7 +163,7 @@ impl Sides {
         domain: Option<&str>,
         transfers: &Transfers,
     ) -> Outcome<Context> {
-        let authfile = self.src_authfile.clone().or_else(|| self.authfile.clone());
+        let authfile = given(self.src_authfile.as_ref()).or(self.authfile.as_ref()).cloned();
         let network = Network { authfile, cert_dir: self.src_cert_dir.clone(), tls_verify: self.src_tls_verify };
         let creds = account("src-", &self.src_creds, &self.src_username, &self.src_password)?;
         let identity = Identity::of("src-", creds, self.src_no_creds);
@@ -177,7 +177,7 @@ impl Sides {
         domain: Option<&str>,
         transfers: &Transfers,
     ) -> Outcome<Context> {
-        let authfile = self.dest_authfile.clone().or_else(|| self.authfile.clone());
+        let authfile = given(self.dest_authfile.as_ref()).or(self.authfile.as_ref()).cloned();
         let network = Network { authfile, cert_dir: self.dest_cert_dir.clone(), tls_verify: self.dest_tls_verify };
         let creds = account("dest-", &self.dest_creds, &self.dest_username, &self.dest_password)?;
         let identity = Identity::of("dest-", creds, self.dest_no_creds);
@@ -286,7 +286,7 @@ impl Verb for Copy {
             })?;
             outcome?
         };
-        if let Some(path) = &self.digestfile {
+        if let Some(path) = given(self.digestfile.as_ref()) {
             fs::write_atomic(path, copied.digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
         if !self.quiet {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dhow_ops::prune;
+use dhow_ops::size::parse_size;
 
 use super::filters;
 use crate::background;
@@ -34,7 +35,7 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "number")]
     keep: Option<usize>,
     /// Remove the longest unused images only, until all others take at most so much ("500m", "20g")
-    #[arg(long, value_name = "bytes", value_parser = units::parse_size)]
+    #[arg(long, value_name = "bytes", value_parser = parse_size)]
     max_size: Option<u64>,
     #[arg(hide = true)]
     operands: Vec<String>,

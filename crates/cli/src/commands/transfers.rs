@@ -1,10 +1,10 @@
 //! Options about how bytes are moved, which the verbs that move images share.
 
 use clap::Args;
+use dhow_ops::size::parse_size;
 use dhow_ops::transfers::{Transfers, parse_pause};
 
 use crate::errors::{Failure, Outcome};
-use crate::format::units::parse_size;
 
 /// How patient to be, as podman's verbs are told.
 #[derive(Args, Clone, Debug, Default)]

@@ -14,29 +14,6 @@ pub(crate) fn short_size(bytes: u64) -> String {
     scaled(bytes, 3)
 }
 
-/// Reads a size as docker's client reads those of memory and caches: units are binary, `20g`, `20GB` and `20GiB` the same.
-///
-/// # Errors
-/// Docker's words for what is no size.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let invalid = || format!("invalid size: '{text}'");
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let number: f64 = number.parse().map_err(|_| invalid())?;
-    let suffix = suffix.strip_prefix(' ').unwrap_or(suffix).to_lowercase();
-    let power = match suffix.strip_suffix("ib").or_else(|| suffix.strip_suffix('b')).unwrap_or(&suffix) {
-        "" if suffix != "ib" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
-        _ => return Err(format!("invalid suffix: '{suffix}'")),
-    };
-    let bytes = number * 1024_f64.powi(power);
-    if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(invalid()) }
-}
-
 /// A size of memory, in units of 1024, with four significant digits: `7.66GiB`.
 pub(crate) fn binary_size(bytes: u64) -> String {
     scaled_by(1024.0, &BINARY_UNITS, bytes, 4)
@@ -120,30 +97,6 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(human_size(bytes), expected, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn sizes_as_docker_reads_them() {
-        for (text, expected) in [
-            ("0", Ok(0)),
-            ("32", Ok(32)),
-            ("32b", Ok(32)),
-            ("32k", Ok(32 << 10)),
-            ("32KB", Ok(32 << 10)),
-            ("1.5 MiB", Ok(3 << 19)),
-            ("20g", Ok(20 << 30)),
-            ("2T", Ok(2 << 40)),
-            ("3p", Ok(3 << 50)),
-            ("", Err("invalid size: ''")),
-            ("x", Err("invalid size: 'x'")),
-            ("-1", Err("invalid size: '-1'")),
-            ("1.2.3", Err("invalid size: '1.2.3'")),
-            ("1x", Err("invalid suffix: 'x'")),
-            ("1ib", Err("invalid suffix: 'ib'")),
-            ("9999999p", Err("invalid size: '9999999p'")),
-        ] {
-            assert_eq!(parse_size(text), expected.map_err(str::to_owned), "{text}");
         }
     }
 

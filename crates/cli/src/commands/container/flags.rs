@@ -16,12 +16,13 @@ use super::resolving;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::{Network, Session};
+use crate::verb::given;
 use engine::Engine;
 use limits::Limiting;
 use namespaces::Namespaces;
 use podman_only::PodmanOnly;
-use values::{bytes, from_here, labels, misread_by, variables};
-pub(super) use values::{misread, unknown_flag};
+pub(super) use values::{bytes, misread, unknown_flag};
+use values::{from_here, labels, misread_by, variables};
 
 mod before;
 mod engine;
@@ -222,6 +223,11 @@ impl Flags {
         is_asked_for.then(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 
+    /// Which of the container's input, output and errors have to do with this process.
+    pub(super) fn attached(&self) -> [bool; 3] {
+        self.foreign.attached()
+    }
+
     fn platform(&self, session: &Session<'_>) -> Outcome<Option<Platform>> {
         let parts = self.podman_only.platform_parts();
         // Podman does not know docker's variable.
@@ -229,7 +235,8 @@ impl Flags {
         let default = session.environment.default_platform.as_deref().filter(|_| !is_told);
         parts.platform(self.platform.as_deref().or(default)).map_err(|failure| match failure {
             Failure::Engine(error) if session.personality != Personality::Podman => {
-                Failure::Client(format!("error parsing specified platform: {error}: invalid argument"))
+                // Told by the code of what comes after the options.
+                Failure::Reported(error.context("error parsing specified platform"))
             }
             failure => failure,
         })
@@ -288,7 +295,7 @@ impl Flags {
             limits: self.limiting.limits(session)?,
             oom_score: self.limiting.oom_score(session)?,
             ulimits: self.ulimits(session)?,
-            id_file: self.cidfile.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            id_file: given(self.cidfile.as_ref()).map(|path| path.to_string_lossy().into_owned()),
             ..Settings::default()
         };
         self.join_others(session.personality, &mut settings)?;

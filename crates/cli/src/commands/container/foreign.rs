@@ -8,8 +8,9 @@ use dhow_base::{Error, Kind};
 use dhow_ops::strconv::{parse_int, parse_uint};
 use dhow_spec::config::Healthcheck;
 
+use super::super::podman::container as podman;
 use super::duration::nanoseconds;
-use super::flags::{misread, unknown_flag};
+use super::flags::{bytes, misread, unknown_flag};
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
@@ -19,6 +20,9 @@ const SHORTEST: i64 = 1_000_000;
 
 /// How often podman asks, and how long it waits, in nanoseconds.
 const PODMAN_S_INTERVAL: i64 = 30_000_000_000;
+
+/// The streams of a container.
+const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 
 /// Options that are refused.
 #[derive(Args, Debug)]
@@ -128,6 +132,7 @@ impl Idle {
                 None => Ok(()),
             };
         }
+        bytes(session, self.kernel_memory.as_deref(), "--kernel-memory", podman::MEMORY)?;
         // Docker tells of the first in this order.
         let health = self.durations(session)?;
         let numbers = [
@@ -270,7 +275,7 @@ impl Foreign {
             Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
             None => {
                 self.check_isolation()?;
-                self.check_attach()
+                self.check_attach(session)
             }
         }
     }
@@ -336,21 +341,25 @@ impl Foreign {
         ]
     }
 
-    /// Standard output and error are always shown; input is passed on with `--interactive`.
-    fn check_attach(&self) -> Outcome {
-        let is_stream = |name: &String| matches!(name.to_ascii_lowercase().as_str(), "stdin" | "stdout" | "stderr");
-        if let Some(other) = self.attach.iter().find(|name| !is_stream(name)) {
-            let message = format!(
-                "invalid argument {other:?} for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
-            );
-            return Err(Failure::Client(message));
+    /// Refuses what is no stream; podman's `create` does not look.
+    fn check_attach(&self, session: &Session<'_>) -> Outcome {
+        let is_stream = |name: &String| STREAMS.iter().any(|stream| name.eq_ignore_ascii_case(stream));
+        match (self.attach.iter().find(|name| !is_stream(name)), session.personality) {
+            (None, _) => Ok(()),
+            (Some(_), Personality::Podman) if session.path.ends_with("create") => Ok(()),
+            (Some(other), Personality::Podman) => {
+                let known = "must be one of stdin, stdout, or stderr: invalid argument";
+                Err(Failure::Client(format!("invalid stream {other:?} for --attach - {known}")))
+            }
+            (Some(other), _) => {
+                Err(misread(session, other, "-a, --attach", "valid streams are STDIN, STDOUT and STDERR"))
+            }
         }
-        let has = |name: &str| self.attach.iter().any(|given| given.eq_ignore_ascii_case(name));
-        match self.attach.is_empty() || (has("stdout") && has("stderr")) {
-            true => Ok(()),
-            false => Err(Failure::Client(
-                "--attach of some streams is not supported: redirect what is not to be seen to /dev/null".to_owned(),
-            )),
-        }
+    }
+
+    /// Which of the container's input, output and errors have to do with this process: all, unless some are named.
+    pub(super) fn attached(&self) -> [bool; 3] {
+        let has = |stream: &str| self.attach.iter().any(|given| given.eq_ignore_ascii_case(stream));
+        STREAMS.map(|stream| self.attach.is_empty() || has(stream))
     }
 }

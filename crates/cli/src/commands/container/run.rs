@@ -1,7 +1,8 @@
 //! `create` and `run`.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use clap::Args;
 use dhow_base::error::words;
@@ -113,7 +114,9 @@ impl Run {
     fn to_its_end(&self, session: &Session<'_>) -> Outcome {
         self.flags.check_authfile(session)?;
         let options = self.flags.options(session, &self.words)?;
-        check_terminal(session, options.interactive, options.terminal)?;
+        let [input, output, error] = self.flags.attached();
+        let interactive = options.interactive && input;
+        check_terminal(session, interactive, options.terminal)?;
         self.flags.check_cidfile(session.personality).map_err(|failure| {
             let code = code_of_client(session.personality, &failure);
             refused(session, failure, code)
@@ -123,7 +126,12 @@ impl Run {
         let context = session.local_context()?;
         check_images(session, &context, &options)?;
         self.flags.replace(&context)?;
-        let streams = streams(session, options.interactive)?;
+        let own = streams(session, interactive)?;
+        let streams = Streams {
+            output: if output { own.output } else { nowhere()? },
+            error: if error { own.error } else { nowhere()? },
+            ..own
+        };
         let mut told = Told { session, flags: Some(&self.flags) };
         let run = container::run(&context, &options, machine, streams, &mut told)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
@@ -187,6 +195,12 @@ pub(super) fn check_terminal(session: &Session<'_>, interactive: bool, wants_ter
     let message = "The input device is not a TTY. The --tty and --interactive flags might not work properly";
     session.console.notice(format!("time={:?} level=warning msg={message:?}", ago::rfc3339(ago::now())));
     Ok(())
+}
+
+/// Where what nobody is to see goes.
+fn nowhere() -> Outcome<OwnedFd> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    Ok(null.map(OwnedFd::from).map_err(|error| Error::io("cannot open /dev/null", error))?)
 }
 
 /// This process's own streams.

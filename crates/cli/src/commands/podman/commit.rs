@@ -13,7 +13,7 @@ use super::Copying;
 use super::import::instruction;
 use crate::errors::{Failure, Outcome};
 use crate::session::Session;
-use crate::verb::{Count, Operands, Verb, miscounted};
+use crate::verb::{Count, Operands, Verb, given, miscounted};
 
 /// The arguments of `commit`.
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ impl Verb for Commit {
             reference,
         };
         let image_id = container::commit(&context, &record, &request)?;
-        if let Some(path) = &self.iidfile {
+        if let Some(path) = given(self.iidfile.as_ref()) {
             write_id(path, &image_id).map_err(|error| Failure::Client(format!("failed to write image ID: {error}")))?;
         }
         // Podman copies what it made into its store, and says so.

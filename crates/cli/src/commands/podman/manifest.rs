@@ -15,7 +15,7 @@ use crate::commands::targets;
 use crate::commands::transfers::Retries;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::{Identity, Session};
-use crate::verb::{Count, Verb, miscounted};
+use crate::verb::{Count, Verb, given, miscounted};
 
 /// Why nothing is said of a list as a whole.
 const ONLY_MANIFESTS: &str = "annotations and subjects are of the manifests in a list, not of the list";
@@ -311,7 +311,7 @@ impl Verb for Push {
         let pushed = |_: &_, digest: &Digest| say(&format!("Copying image {digest}"));
         let destination = destination.first().map(String::as_str);
         let (_, digest) = run(manifest::push(&context, &name, destination, self.rm, &pushed))?;
-        if let Some(path) = &self.digestfile {
+        if let Some(path) = given(self.digestfile.as_ref()) {
             fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
         say("Writing manifest list to image destination");

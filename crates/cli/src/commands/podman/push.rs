@@ -18,7 +18,7 @@ use crate::errors::{Failure, Outcome};
 use crate::format::text;
 use crate::session::{Identity, Network, Session};
 use crate::signals;
-use crate::verb::{Count, Operands, Verb};
+use crate::verb::{Count, Operands, Verb, given};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
@@ -175,7 +175,7 @@ impl Push {
         if let Some(note) = note {
             session.console.notice(text::note(note));
         }
-        if let Some(path) = &self.digestfile {
+        if let Some(path) = given(self.digestfile.as_ref()) {
             fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
         Ok(())

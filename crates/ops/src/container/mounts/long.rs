@@ -7,7 +7,7 @@ use dhow_sandbox::container::Propagation;
 
 use super::volume::not_mapped;
 use super::{Dialect, Mount, MountKind, Refusal, cleaned, csv};
-use crate::container::size;
+use crate::size::parse_size;
 use crate::strconv::parse_bool;
 
 impl Mount {
@@ -170,7 +170,7 @@ impl Long {
     fn read_tmpfs(&mut self, key: &str, value: &str) -> Result<bool> {
         match key {
             "tmpfs-size" => {
-                let size = size(value).map_err(|_| wrong(key, value))?;
+                let size = parse_size(value).map_err(|_| wrong(key, value))?;
                 let memory = self.use_tmpfs();
                 // None is as much as there is, to docker.
                 memory.options.retain(|(name, _)| name != "size");

@@ -16,6 +16,7 @@ use super::Flags;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
 use crate::session::Session;
+use crate::verb::given;
 
 impl Flags {
     /// As [`Session::check_authfile`].
@@ -39,7 +40,7 @@ impl Flags {
                 Err(error) if error.kind() == Kind::NotFound && policy == Policy::Missing => {
                     let name = targets::reference(&options.image).map(|name| name.with_default_tag().familiar());
                     let name = name.unwrap_or_else(|_| options.image.clone());
-                    if session.personality != Personality::Podman {
+                    if session.personality != Personality::Podman && !self.quiet {
                         session.console.notice(format!("Unable to find image '{name}' locally"));
                     }
                 }
@@ -135,7 +136,7 @@ impl Flags {
     /// # Errors
     /// In docker's words; in podman's for a file that is there.
     pub(in crate::commands::container) fn check_cidfile(&self, personality: Personality) -> Outcome {
-        let Some(path) = self.cidfile.as_deref() else { return Ok(()) };
+        let Some(path) = given(self.cidfile.as_ref()) else { return Ok(()) };
         let shown = path.display();
         match path.exists() {
             true if personality == Personality::Podman => {
@@ -161,7 +162,7 @@ impl Flags {
     /// # Errors
     /// The operating system's.
     pub(in crate::commands::container) fn write_cidfile(&self, id: &str) -> dhow_base::Result<()> {
-        match &self.cidfile {
+        match given(self.cidfile.as_ref()) {
             Some(path) => write_atomic(path, id.as_bytes(), 0o644, Durability::Cached),
             None => Ok(()),
         }

@@ -48,7 +48,7 @@ pub(super) struct Limiting {
     cpu_shares: Option<String>,
     /// So many processors at most, such as 1.5
     #[arg(long, value_name = "decimal", value_parser = nano_cpus)]
-    cpus: Option<u64>,
+    cpus: Option<i64>,
     /// Processors to run on ("0-3", "0,1")
     #[arg(long, value_name = "string")]
     cpuset_cpus: Option<String>,
@@ -118,7 +118,7 @@ impl Limiting {
             swappiness: self.swappiness(session)?,
             reservation_bytes: amount(&self.memory_reservation, "--memory-reservation")?,
             oom_kill_disabled: self.oom_kill_disable,
-            nano_cpus: self.cpus.filter(|nano| *nano > 0),
+            nano_cpus: self.nano_cpus(session.personality),
             cpu_shares: cpu_shares.filter(|shares| *shares != 0).map(i64::unsigned_abs),
             cpu_period: cpu_period.filter(|period| *period != 0).map(|period| u64::try_from(period).unwrap_or(1)),
             cpu_quota: number(&self.cpu_quota, "--cpu-quota")?.filter(|quota| *quota != 0),
@@ -136,6 +136,12 @@ impl Limiting {
         check_list(&words, &limits.cpus, CPUS, "cpus", "CPUs")?;
         check_list(&words, &limits.memory_nodes, MEMORY_NODES, "mems", "memory nodes")?;
         Ok(limits)
+    }
+
+    /// So much time of processors; a negative number is too little to docker, and none to podman.
+    fn nano_cpus(&self, personality: Personality) -> Option<u64> {
+        let nano = self.cpus.filter(|nano| *nano != 0)?;
+        u64::try_from(nano).ok().or((personality != Personality::Podman).then_some(1))
     }
 
     /// How soon it is killed for want of memory; nothing for as soon as this program.

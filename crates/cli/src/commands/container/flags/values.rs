@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dhow_base::Kind;
 use dhow_base::fs::read_limited;
-use dhow_ops::container::size;
+use dhow_ops::size::parse_size;
 
 use super::super::proxies;
 use crate::errors::{FLAG_ERROR, Failure, Outcome};
@@ -42,17 +42,14 @@ pub(super) fn misread_by(session: &Session<'_>, value: &str, flag: &str, why: &s
 }
 
 /// A number of bytes, if one is given; podman's words begin with what it could not do.
-pub(super) fn bytes(
+pub(in crate::commands::container) fn bytes(
     session: &Session<'_>,
     given: Option<&str>,
     flag: &str,
     podman_could_not: &str,
 ) -> Outcome<Option<u64>> {
     let read = |text: &str| {
-        size(text).map_err(|error| {
-            let why = error.to_string();
-            misread_by(session, text, flag, &why, &format!("{podman_could_not}: {why}"))
-        })
+        parse_size(text).map_err(|why| misread_by(session, text, flag, &why, &format!("{podman_could_not}: {why}")))
     };
     given.map(read).transpose()
 }
@@ -72,9 +69,14 @@ pub(super) fn size_or_any(
     }
 }
 
-/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`).
-pub(super) fn nano_cpus(text: &str) -> Result<u64, String> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`). One that is negative is read, and refused later.
+pub(super) fn nano_cpus(text: &str) -> Result<i64, String> {
+    let (sign, number) = match text.as_bytes() {
+        [b'-', ..] => ("-", &text[1..]),
+        [b'+', ..] => ("", &text[1..]),
+        _ => ("", text),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
         return Err(format!("failed to parse {text} as a rational number"));
@@ -83,7 +85,7 @@ pub(super) fn nano_cpus(text: &str) -> Result<u64, String> {
     if fraction.len() > 9 {
         return Err("value is too precise".to_owned());
     }
-    format!("{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
+    format!("{sign}{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
 }
 
 /// What `--volume` says, with a source that begins with a dot as a path from where this program runs, as docker's client and podman read it.
@@ -106,8 +108,8 @@ pub(super) fn variables(
 ) -> Outcome<Vec<String>> {
     let mut variables = handed_on;
     let own = |name: &str| session.environment.value_of(name).map(|value| format!("{name}={value}"));
-    for path in files {
-        for line in lines(path).map_err(|failure| of_file(session.personality, path, failure))? {
+    for path in named(session, files) {
+        for line in lines(session.personality, path).map_err(|failure| of_file(session.personality, path, failure))? {
             let name = line.split('=').next().unwrap_or_default();
             if name.is_empty() || name.contains(char::is_whitespace) {
                 return Err(of_file(session.personality, path, misnamed(session, path, &line, name)));
@@ -174,14 +176,12 @@ pub(super) fn labels(session: &Session<'_>, files: &[PathBuf], given: &[String])
         labels.insert(name.to_owned(), value.to_owned());
         Ok(())
     };
-    for path in files {
-        for line in lines(path)? {
+    let about = |failure: Failure| if is_podman { failure.about("unable to process labels") } else { failure };
+    for path in named(session, files) {
+        for line in lines(session.personality, path).map_err(about)? {
             let name = line.split('=').next().unwrap_or_default();
             if name.is_empty() || name.contains(char::is_whitespace) {
-                return Err(match misnamed(session, path, &line, name) {
-                    Failure::Client(why) if is_podman => Failure::Client(format!("unable to process labels: {why}")),
-                    failure => failure,
-                });
+                return Err(about(misnamed(session, path, &line, name)));
             }
             // Both clients leave out what has no value in a file.
             if line.contains('=') {
@@ -202,10 +202,24 @@ fn of_file(personality: Personality, path: &Path, failure: Failure) -> Failure {
     }
 }
 
+/// The files that are read: to podman, one without a name is none.
+fn named<'f>(session: &Session<'_>, files: &'f [PathBuf]) -> impl Iterator<Item = &'f PathBuf> {
+    let is_podman = session.personality == Personality::Podman;
+    files.iter().filter(move |path| !is_podman || !path.as_os_str().is_empty())
+}
+
 /// The lines of a file that say something.
-fn lines(path: &Path) -> Outcome<Vec<String>> {
+fn lines(personality: Personality, path: &Path) -> Outcome<Vec<String>> {
     let bytes = read_limited(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
         Kind::NotFound => Failure::Client(format!("open {}: no such file or directory", path.display())),
+        _ if path.is_dir() => {
+            let why = Failure::Client(format!("read {}: is a directory", path.display()));
+            if personality == Personality::Podman {
+                why
+            } else {
+                why.about(format!("invalid env file ({})", path.display()))
+            }
+        }
         _ => Failure::Client(error.to_string()),
     })?;
     let text = String::from_utf8(bytes)
@@ -221,7 +235,7 @@ mod tests {
 
     #[test]
     fn processors_are_decimals() {
-        let check = |text: &str, expected: Result<u64, &str>| {
+        let check = |text: &str, expected: Result<i64, &str>| {
             assert_eq!(
                 nano_cpus(text).as_ref().map_err(String::as_str),
                 expected.as_ref().map_err(|text| *text),
@@ -235,7 +249,9 @@ mod tests {
         check("0.1234567890", Ok(123_456_789));
         check("0.1234567891", Err("value is too precise"));
         check("x", Err("failed to parse x as a rational number"));
-        check("-1", Err("failed to parse -1 as a rational number"));
+        check("-1", Ok(-1_000_000_000));
+        check("+0.5", Ok(500_000_000));
+        check("-", Err("failed to parse - as a rational number"));
         check("", Err("failed to parse  as a rational number"));
     }
 }

@@ -1,6 +1,7 @@
 //! What is mounted in a container, as docker tells it: what is there, and what was said of it.
 
 use dhow_ops::container::{Given, Mount, MountKind, Propagation};
+use dhow_ops::size::parse_size;
 use dhow_ops::{Context, Naming, container};
 use dhow_template::{Field, Type, Value};
 
@@ -147,7 +148,7 @@ fn volume_options(mount: &Mount) -> Vec<Field> {
 
 fn memory_options(mount: &Mount) -> Vec<Field> {
     let said = |name: &str| mount.options.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let size = said("size").and_then(|size| container::size(size).ok()).and_then(|size| i64::try_from(size).ok());
+    let size = said("size").and_then(|size| parse_size(size).ok()).and_then(|size| i64::try_from(size).ok());
     let mode = said("mode").and_then(|mode| i64::from_str_radix(mode, 8).ok());
     let numbers = [("SizeBytes", size), ("Mode", mode)];
     numbers.into_iter().filter_map(|(name, value)| Some(Field::new(name, Value::Int64(value?)))).collect()
