@@ -251,7 +251,7 @@ proptest! {
         prop_assert!(exported == packed);
         for name in root.names().expect("its names") {
             let (_, node) = union.resolve(&name, false).expect("a lookup").expect("what has the name");
-            for shown in [Some(&b"copy"[..]), None].into_iter().filter(|shown| shown.is_some() || node.is_directory()) {
+            for shown in [Some(&b"copy"[..]), Some(b"."), Some(b"/"), None].into_iter().filter(|shown| *shown == Some(b"copy") || node.is_directory()) {
                 let (mut read, mut walked) = (Vec::new(), Vec::new());
                 let counted = write_union_at(&union, &node, shown, &mut read).expect("a part of the union");
                 let expected = write_named(&root, OsStr::from_bytes(&name), shown, &mut walked, options);

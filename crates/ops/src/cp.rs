@@ -13,8 +13,10 @@ use dhow_layer::unpack::{IdMap, Owners};
 
 use crate::content_error::explain;
 use crate::context::Context;
+use crate::naming::Naming;
 pub use crate::rootfs::Place;
 use crate::rootfs::RootFs;
+pub use arrive::check_output;
 pub(crate) use arrive::{DIRECTORY_ONTO_FILE, Moved, arrive, unpack};
 
 /// What happens where a directory is copied to the name of another file, or another file to that of a directory.
@@ -72,7 +74,9 @@ impl From<Error> for Failed {
 /// Those of finding and unpacking the image, [`dhow_base::Kind::NotFound`] when there is no such path, and those of writing.
 pub fn to_archive(context: &Context, request: &Request, output: &mut (dyn Write + Send)) -> Result<Copied> {
     let source = Source::open(context, request)?;
-    source.write((!source.contents_only).then_some(source.name.as_slice()), output)
+    let path = request.source.path.as_bytes();
+    let real = if request.follow_link && !path.ends_with(b"/") { &source.real } else { &source.name };
+    source.write(name_in_archive(path, real, source.contents_only, context.naming()), output)
 }
 
 /// Copies onto this machine: into `target` if it is a directory, else to that name.
@@ -97,6 +101,8 @@ struct Source<'r> {
     node: UnionNode,
     /// Its last name; empty for the root.
     name: Vec<u8>,
+    /// The one that it has, behind links that were followed.
+    real: Vec<u8>,
     /// What is in the directory, not the directory.
     contents_only: bool,
 }
@@ -109,12 +115,13 @@ impl<'r> Source<'r> {
         root.fetch(&node).map_err(|error| explain(&place.image, error))?;
         // The name is that of the operand: behind a link that is followed, another file has it.
         let given = place.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let real = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
         let name = match given {
-            "" | "." | ".." => path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec(),
+            "" | "." | ".." => real.clone(),
             given => given.as_bytes().to_vec(),
         };
         let contents_only = means_contents(place.path.as_bytes()) || name.is_empty();
-        Ok(Self { request, root, node, name, contents_only })
+        Ok(Self { request, root, node, name, real, contents_only })
     }
 
     /// Writes the archive, in which the source has a name; without one, what is in the directory alone.
@@ -122,6 +129,22 @@ impl<'r> Source<'r> {
         let Written { bytes, files } = write_union_at(&self.root.union, &self.node, name, output)?;
         tracing::debug!(image = self.request.source.image, files, "copied");
         Ok(Copied { files, bytes, notes: Vec::new() })
+    }
+}
+
+/// What the first entry of an archive is called, which somebody gets who asked for no place: docker's begins with `./` or `/` where `path` ends
+/// with a dot or is the root, of which podman has what is in it alone.
+pub(crate) fn name_in_archive<'n>(
+    path: &[u8],
+    real: &'n [u8],
+    contents_only: bool,
+    naming: Naming,
+) -> Option<&'n [u8]> {
+    match naming {
+        Naming::Docker if means_contents(path) => Some(b"."),
+        Naming::Docker if real.is_empty() => Some(b"/"),
+        Naming::Docker => Some(real),
+        Naming::Podman => (!contents_only && !real.is_empty()).then_some(real),
     }
 }
 

@@ -195,7 +195,7 @@ fn cp_has_docker_s_rules() {
     let stderr = |source, target| cp(source, target).stderr;
     assert_snapshot!(stderr("/etc", "copy"), @r#"cannot copy directory: "copy" is a file"#);
     assert_snapshot!(stderr("/etc/passwd", "nowhere/"), @r#"no such directory: "nowhere/""#);
-    assert_snapshot!(stderr("/etc/passwd", "no/where"), @r#"invalid output path: directory "no" does not exist"#);
+    assert_snapshot!(stderr("/etc/passwd", "no/where"), @r#"invalid output path: directory "[FOLDER]/no" does not exist"#);
     assert_snapshot!(stderr("/nope", "x"), @"Could not find the file /nope in image acme/files:v1");
     assert_snapshot!(scene.dhow(&["cp", "copy", "acme/files:v1:/etc"]).stderr, @"an image does not change: copying into one is not supported");
 }
@@ -204,19 +204,28 @@ fn cp_has_docker_s_rules() {
 fn cp_writes_an_archive() {
     let scene = Scene::new();
     load(&scene, "docker.io/acme/files:v1");
-    let output = scene.command(&["cp", "acme/files:v1:/usr", "-"]).output().expect("dhow runs");
-    assert!(output.status.success());
-    let mut archive = tar::Archive::new(&output.stdout[..]);
-    let members: Vec<String> = archive
-        .entries()
-        .expect("entries")
-        .map(|entry| {
-            let entry = entry.expect("entry");
-            let link = entry.link_name().expect("a name").map(|link| format!(" = {}", link.display()));
-            format!("{}{}", entry.path().expect("path").display(), link.unwrap_or_default())
-        })
-        .collect();
-    assert_eq!(members, ["usr/", "usr/lib/", "usr/lib/x", "usr/lib/y = usr/lib/x"]);
+    let members = |who: &str, path: &str| -> Vec<String> {
+        let output = scene
+            .command_as(who, &["cp", &format!("docker.io/acme/files:v1:{path}"), "-"])
+            .output()
+            .expect("dhow runs");
+        assert!(output.status.success());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        tar::Archive::new(&output.stdout[..])
+            .entries()
+            .expect("entries")
+            .map(|entry| {
+                let entry = entry.expect("entry");
+                let link = entry.link_name_bytes().map(|link| format!(" = {}", text(&link)));
+                format!("{}{}", text(&entry.path_bytes()), link.unwrap_or_default())
+            })
+            .collect()
+    };
+    assert_eq!(members("dhow", "/usr"), ["usr/", "usr/lib/", "usr/lib/x", "usr/lib/y = usr/lib/x"]);
+    // As docker begins names: with the dot that was said, and with the root.
+    assert_eq!(members("docker", "/usr/."), ["./", "./lib/", "./lib/x", "./lib/y = ./lib/x"]);
+    assert_eq!(members("dhow", "/").first().map(String::as_str), Some("/"));
+    assert_eq!(members("podman", "/usr/lib/."), ["x", "y = x"]);
 }
 
 #[test]

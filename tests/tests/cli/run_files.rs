@@ -53,6 +53,38 @@ fn sizes_streams_and_empty_names_are_docker_s() {
     assert!(quiet.code == 125 && !quiet.stderr.contains("Unable to find image"), "{quiet}");
 }
 
+/// What docker refuses before it copies anything, and the names that archives and errors have behind links.
+#[test]
+fn copies_are_refused_and_named_as_docker_does() {
+    let Some(scene) = scene() else { return };
+    let made = "mkdir /d; echo x > /d/f; ln -s d/f /lf; ln -s none /dang";
+    scene.must(&["run", "--name", "work", "box", "sh", "-c", made]);
+    let first = |arguments: &[&str]| {
+        let output = scene.command(arguments).output().expect("dhow");
+        let name = output.stdout.split(|byte| *byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    };
+    assert_eq!(first(&["cp", "work:/d/.", "-"]), "./");
+    assert_eq!(first(&["cp", "work:/lf", "-"]), "lf");
+    assert_eq!(first(&["cp", "-L", "work:/lf", "-"]), "f");
+    assert_eq!(first(&["--compat", "podman", "cp", "work:/lf", "-"]), "f");
+    assert_eq!(first(&["--compat", "podman", "cp", "work:/d/.", "-"]), "f");
+    let refused = |arguments: &[&str], words: &str| fails(&scene.dhow(arguments), words);
+    refused(&["cp", "-L", "work:/dang", "x"], "Could not find the file /none in container work");
+    refused(&["cp", "work:", "x"], "bad parameter: pathcannot be empty");
+    let shown = scene.path("no");
+    refused(&["cp", "nope:/d", "no/x"], &format!("invalid output path: directory {shown:?} does not exist"));
+    // A device stays what it is.
+    let made = Command::new("mknod").arg(scene.path("null")).args(["c", "1", "3"]).status().expect("mknod");
+    assert!(made.success());
+    let shown = scene.path("null");
+    let words = format!("invalid output path: {shown:?} must be a directory or a regular file: got a device");
+    refused(&["cp", "work:/d/f", "null"], &words);
+    let said = scene.podman(&["cp", "work:/d/f", "null"]);
+    let words = format!("Error: invalid destination: {shown:?} must be a directory or a regular file\n");
+    assert_eq!((said.code, said.stderr), (125, words));
+}
+
 #[test]
 fn files_go_into_containers_and_out() {
     let Some(scene) = scene() else { return };

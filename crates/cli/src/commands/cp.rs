@@ -66,6 +66,9 @@ impl Verb for Cp {
             _ => {}
         }
         let context = session.local_context()?;
+        if End::of_container(source).is_some() && End::of_container(target).is_none() && target != "-" {
+            cp::check_output(Path::new(target), context.naming()).map_err(Failure::Reported)?;
+        }
         let ends =
             (End::find(session.personality, &context, source)?, End::find(session.personality, &context, target)?);
         if session.personality == Personality::Podman && (ends.0.has_no_path() || ends.1.has_no_path()) {
@@ -255,15 +258,16 @@ impl<'a> End<'a> {
         matches!(self, Self::Container(_, _, ""))
     }
 
+    /// The name and the path that docker reads of an operand; nothing where it is a path of this machine.
+    fn of_container(text: &'a str) -> Option<(&'a str, &'a str)> {
+        let is_path = text.starts_with(['/', '.']);
+        text.split_once(':').filter(|(name, _)| !is_path && !name.is_empty())
+    }
+
     /// What an operand stands for, by docker's rule: what has a `:` in it and does not begin like a path of this machine is of a container;
     /// if there is none of that name, of an image. Called as dhow, `web:1:/path` is of the image `web:1` also where a container is called `web`.
     fn find(personality: Personality, context: &Context, text: &'a str) -> Outcome<Self> {
-        if text.starts_with(['/', '.']) {
-            return Ok(End::Here);
-        }
-        let Some((name, path)) = text.split_once(':').filter(|(name, _)| !name.is_empty()) else {
-            return Ok(End::Here);
-        };
+        let Some((name, path)) = Self::of_container(text) else { return Ok(End::Here) };
         let error = match container::find(context, name) {
             Ok(record) => {
                 return Ok(match Place::parse(text) {

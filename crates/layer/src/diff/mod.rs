@@ -78,8 +78,8 @@ pub struct Written {
     pub files: u64,
 }
 
-/// Writes what has one name in a directory, with all that is below it, as if it were called `shown`; without `shown`, what is in the
-/// directory of that name alone. It may be changed by others meanwhile: no link is followed.
+/// Writes what has one name in a directory, with all that is below it, as if it were called `shown`, which may be `.` and `/`, too; without
+/// `shown`, what is in the directory of that name alone. It may be changed by others meanwhile: no link is followed.
 ///
 /// # Errors
 /// As [`write_tree`]; [`Kind::NotFound`] when nothing has the name, [`Kind::Unsupported`] for a socket.
@@ -91,12 +91,13 @@ pub fn write_named(
     options: DiffOptions,
 ) -> Result<Written> {
     let top = match shown {
+        Some(b"." | b"/") | None => RelativePath::root(),
         Some(shown) => {
             RelativePath::root().join(shown).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?
         }
-        None => RelativePath::root(),
     };
     let mut walk = Walk { options, ..Walk::new(output) };
+    walk.writer.call_top(shown.unwrap_or_default());
     let node = Node::read(directory, name, &top, options)?
         .ok_or_else(|| Error::new(Kind::NotFound, format!("{name:?}: no such file or directory")))?;
     match node.kind() {

@@ -21,8 +21,8 @@ pub fn write_union<R: ReadAt>(union: &Union<R>, output: impl Write) -> Result<u6
     write_union_at(union, &union.root()?, None, output).map(|written| written.bytes)
 }
 
-/// Writes one file of a union, with all that is below it, as if it were called `shown`; without `shown`, what is in that directory
-/// alone. So [`write_named`](super::write_named) writes what is on disk.
+/// Writes one file of a union, with all that is below it, as if it were called `shown`, which may be `.` and `/`, too; without `shown`,
+/// what is in that directory alone. So [`write_named`](super::write_named) writes what is on disk.
 ///
 /// # Errors
 /// As [`write_union`].
@@ -33,11 +33,13 @@ pub fn write_union_at<R: ReadAt>(
     output: impl Write,
 ) -> Result<Written> {
     let mut walk = Walk { union, writer: TarWriter::new(output), first_names: HashMap::new() };
-    if let Some(name) = shown {
+    walk.writer.call_top(shown.unwrap_or_default());
+    let name = shown.map(|shown| if matches!(shown, b"." | b"/") { b"" } else { shown });
+    if let Some(name) = name {
         walk.add(name, top)?;
     }
     if top.is_directory() {
-        let above = shown.map(|name| [name, b"/"].concat()).unwrap_or_default();
+        let above = name.filter(|name| !name.is_empty()).map(|name| [name, b"/"].concat()).unwrap_or_default();
         union.walk(top, |path, found| {
             walk.add(&[above.as_slice(), path].concat(), found)?;
             Ok(Visit::Enter)

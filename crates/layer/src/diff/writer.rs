@@ -25,13 +25,24 @@ pub(super) struct TarWriter<W> {
     bytes: u64,
     entries: u64,
     buffer: Vec<u8>,
+    /// What all names begin with: nothing, `./` or `/`.
+    prefix: &'static [u8],
     /// First names of files with several, which were written.
     written: HashSet<RelativePath>,
 }
 
 impl<W: Write> TarWriter<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { output, bytes: 0, entries: 0, buffer: vec![0; CHUNK_BYTES], written: HashSet::new() }
+        Self { output, bytes: 0, entries: 0, buffer: vec![0; CHUNK_BYTES], prefix: b"", written: HashSet::new() }
+    }
+
+    /// Has names begin as those of what is called `.` or `/` do.
+    pub(super) fn call_top(&mut self, shown: &[u8]) {
+        self.prefix = match shown {
+            b"." => b"./",
+            b"/" => b"/",
+            _ => b"",
+        };
     }
 
     /// Entries so far.
@@ -67,7 +78,8 @@ impl<W: Write> TarWriter<W> {
 
     /// Writes another name of a file that was written.
     pub(super) fn link(&mut self, node: &Node, first: &RelativePath) -> Result<()> {
-        self.header(node, EntryType::Link, first.as_bytes(), 0)
+        let first = [self.prefix, first.as_bytes()].concat();
+        self.header(node, EntryType::Link, &first, 0)
     }
 
     /// Writes that a name of lower layers is gone.
@@ -104,8 +116,8 @@ impl<W: Write> TarWriter<W> {
     fn header(&mut self, node: &Node, kind: EntryType, target: &[u8], size: u64) -> Result<()> {
         let mut header = Header::new_ustar();
         let mut records: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut name = node.path.as_bytes().to_vec();
-        if kind == EntryType::Directory {
+        let mut name = [self.prefix, node.path.as_bytes()].concat();
+        if kind == EntryType::Directory && !name.ends_with(b"/") {
             name.push(b'/');
         }
         header.set_entry_type(kind);

@@ -22,7 +22,7 @@ use dhow_sandbox::container::user_in;
 
 use super::{Machine, Record};
 use crate::context::Context;
-use crate::cp::{Clash, Copied, Failed, Moved, arrive, unpack};
+use crate::cp::{Clash, Copied, Failed, Moved, arrive, name_in_archive, unpack};
 use crate::naming::Naming;
 pub use between::copy_between;
 use place::{Access, Place};
@@ -69,9 +69,10 @@ pub fn copy_to_archive(
     options: CopyOptions,
     output: &mut (dyn Write + Send),
 ) -> Result<Copied> {
+    check_path(context, from.path)?;
     let place = Place::open(context, from, machine, Access::Read)?;
     let source = place.source(from.path, options.follow_link)?;
-    let shown = (!source.contents_only).then_some(source.shown.as_slice());
+    let shown = name_in_archive(from.path.as_bytes(), &source.real, source.contents_only, context.naming());
     place.write(&source, shown, DiffOptions::default(), output)
 }
 
@@ -86,6 +87,7 @@ pub fn copy_to_path(
     options: CopyOptions,
     target: &Path,
 ) -> Result<Copied, Failed> {
+    check_path(context, from.path)?;
     let place = Place::open(context, from, machine, Access::Read)?;
     let source = place.source(from.path, options.follow_link)?;
     let (landing, name) = source.moved().landing(target, context.naming()).map_err(Failed::Here)?;
@@ -94,6 +96,14 @@ pub fn copy_to_path(
         place.write(&source, (name != b".").then_some(name.as_slice()), DiffOptions::default(), output)
     });
     Ok(copied?)
+}
+
+/// Refuses a source without a path as docker's daemon does, and in its words.
+fn check_path(context: &Context, path: &str) -> Result<()> {
+    match path.is_empty() && context.naming() == Naming::Docker {
+        true => Err(Error::new(Kind::Invalid, "bad parameter: pathcannot be empty")),
+        false => Ok(()),
+    }
 }
 
 /// Copies into a container: into the directory that is at the path, else to that name.
@@ -123,8 +133,18 @@ pub fn copy_into(
         }
         Incoming::Archive(_) => None,
     };
-    let place = Place::open(context, to, machine, Access::Write)?;
     let shown = format!("{}:{}", to.named, to.path);
+    // Docker's client finds no directory where no path is said.
+    if to.path.is_empty() && context.naming() == Naming::Docker {
+        let message = match &local {
+            None => Some(format!("destination {shown:?} must be a directory")),
+            Some(local) => (!local.is_directory).then(|| "no such directory".to_owned()),
+        };
+        if let Some(message) = message {
+            return Err(Failed::Here(Error::new(Kind::Invalid, message)));
+        }
+    }
+    let place = Place::open(context, to, machine, Access::Write)?;
     let target = place.target(to.path)?;
     let (landing, name) = match &local {
         None => (target.landing_of_archive(&place, to.path, &shown)?, None),
@@ -175,6 +195,8 @@ struct Source {
     contents_only: bool,
     /// The name that it was asked for by; empty for a root.
     shown: Vec<u8>,
+    /// The one that it has, behind links that were followed.
+    real: Vec<u8>,
 }
 
 impl Source {
@@ -217,14 +239,14 @@ fn local(path: &Path, follow: bool, naming: Naming) -> Result<Source> {
             _ => (real.as_path(), OsString::from(".")),
         };
         let directory = Dir::open(directory).map_err(failed)?;
-        return Ok(Source { directory, name: file, is_directory, contents_only, shown: name });
+        return Ok(Source { directory, name: file, is_directory, contents_only, shown: name.clone(), real: name });
     }
     let name = path.file_name().unwrap_or_default().to_owned();
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let directory = fs::canonicalize(above).and_then(|above| Dir::open(&above)).map_err(failed)?;
     let is_directory = directory.stat_of(&name).map_err(failed)?.is_some_and(|stat| stat.kind == FileKind::Directory);
     let shown = name.as_bytes().to_vec();
-    Ok(Source { directory, name, is_directory, contents_only: false, shown })
+    Ok(Source { directory, name, is_directory, contents_only: false, real: shown.clone(), shown })
 }
 
 /// Counts what is read.

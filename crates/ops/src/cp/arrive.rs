@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use dhow_base::beneath::Dir;
+use dhow_base::error::words;
 use dhow_base::{Error, Kind, Result, interrupt, threads};
 use dhow_layer::tar::TarLimits;
 use dhow_layer::unpack::{Note, Owners, Unpacker};
@@ -39,6 +41,7 @@ pub(crate) struct Moved<'a> {
 impl Moved<'_> {
     /// The directory of this machine to work in, and the name that it gets there; `.` stands for what is in it alone.
     pub(crate) fn landing(&self, target: &Path, naming: Naming) -> Result<(Dir, Vec<u8>)> {
+        check_output(target, naming)?;
         let (directory, name) = self.place(target, naming)?;
         let opened = Dir::open(&directory);
         let opened = opened.map_err(|error| Error::io(format_args!("cannot copy to {directory:?}"), error))?;
@@ -85,6 +88,35 @@ impl Moved<'_> {
             }
             None => beside(&behind_links(target)?),
         }
+    }
+}
+
+/// Refuses a place of this machine that no copy may go to, whatever it is of: a device stays what it is, and the directory above has to be there
+/// (docker/cli, `ValidateOutputPath`).
+///
+/// # Errors
+/// [`Kind::NotFound`] and [`Kind::Invalid`], in each client's words.
+pub fn check_output(target: &Path, naming: Naming) -> Result<()> {
+    let shown = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+    let invalid = |message: String| Err(Error::new(Kind::Invalid, message));
+    if let (Naming::Docker, Some(above)) = (naming, shown.parent())
+        && fs::metadata(above).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    {
+        let message = format!("invalid output path: directory {above:?} does not exist");
+        return Err(Error::new(Kind::NotFound, message));
+    }
+    match (fs::metadata(target).map(|metadata| metadata.file_type()), naming) {
+        (Ok(kind), _) if kind.is_dir() || kind.is_file() => Ok(()),
+        (Ok(_), Naming::Podman) => {
+            invalid(format!("invalid destination: {shown:?} must be a directory or a regular file"))
+        }
+        (Ok(kind), Naming::Docker) if kind.is_char_device() || kind.is_block_device() => {
+            invalid(format!("invalid output path: {shown:?} must be a directory or a regular file: got a device"))
+        }
+        (Err(error), Naming::Docker) if error.kind() == io::ErrorKind::NotADirectory => {
+            invalid(format!("stat {}: {}", shown.display(), words(&error)))
+        }
+        _ => Ok(()),
     }
 }
 

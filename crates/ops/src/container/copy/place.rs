@@ -144,22 +144,35 @@ impl<'a> Place<'a> {
     /// What is at a path, the links above it followed; the last one only with `follow`, or where the path ends with a slash.
     pub(super) fn source(&self, path: &str, follow: bool) -> Result<Source> {
         let mut way = Way::to_source(path.as_bytes(), self.naming);
+        let mut path = path.to_owned();
         let shown = way.parts.last().cloned().unwrap_or_default();
         let contents_only = way.contents_only || way.parts.is_empty();
         for _ in 0..LINKS_MAX {
-            let found = self.find(&way).map_err(|error| self.failed(path, error))?;
-            let Some(kind) = found.kind else { return Err(self.missing(path)) };
+            let found = self.find(&way).map_err(|error| self.failed(&path, error))?;
+            let Some(kind) = found.kind else { return Err(self.missing(&path)) };
             if kind == FileKind::Symlink && follow {
-                let target = found.directory.read_link(&found.name).map_err(|error| self.failed(path, error))?;
+                let target = found.directory.read_link(&found.name).map_err(|error| self.failed(&path, error))?;
                 way = way.through(&target);
+                // Docker's client asks for what the link leads to, and knows the link no more.
+                if self.naming == Naming::Docker {
+                    path = format!("/{}", joined(&way.parts).display());
+                }
                 continue;
             }
             if kind == FileKind::Symlink && way.wants_directory {
                 // It leads to none.
-                return Err(self.missing(path));
+                return Err(self.missing(&path));
             }
             let Found { directory, name, .. } = found;
-            return Ok(Source { directory, name, is_directory: kind == FileKind::Directory, contents_only, shown });
+            let real = way.parts.pop().unwrap_or_default();
+            return Ok(Source {
+                directory,
+                name,
+                is_directory: kind == FileKind::Directory,
+                contents_only,
+                shown,
+                real,
+            });
         }
         Err(Error::new(Kind::Invalid, format!("too many links at {path} in container {}", self.named)))
     }
@@ -199,8 +212,14 @@ impl<'a> Place<'a> {
                 }
                 kind => {
                     let beside = Some((found.directory, found.name));
-                    let exists = kind.is_some();
-                    return Ok(Target { beside, exists, wants_directory, ..Target::default() });
+                    let is_device = matches!(kind, Some(FileKind::CharDevice | FileKind::BlockDevice));
+                    return Ok(Target {
+                        beside,
+                        exists: kind.is_some(),
+                        is_device,
+                        wants_directory,
+                        ..Target::default()
+                    });
                 }
             }
         }
@@ -243,6 +262,8 @@ pub(super) struct Target {
     stranded: Option<Error>,
     /// Whether the path leads to something.
     exists: bool,
+    /// Whether that is a device, which stays what it is.
+    is_device: bool,
     /// Why no directory can be made, where the name is that of a link.
     blocked: Option<String>,
     wants_directory: bool,
@@ -261,6 +282,11 @@ impl Target {
             return Ok((directory, (!source.contents_only).then(|| source.name.to_vec())));
         }
         let is_podman = place.naming == Naming::Podman;
+        if self.is_device && !is_podman {
+            let shown = format!("{}:{path}", place.named);
+            let message = format!("destination {shown:?} must be a directory or a regular file: got a device");
+            return Err(Failed::Here(Error::new(Kind::Invalid, message)));
+        }
         if !self.exists && self.wants_directory && is_podman {
             return Err(place.missing(path).into());
         }
