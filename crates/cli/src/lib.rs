@@ -128,7 +128,12 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
             if let Some(failure) = refusal {
                 return Err(failure);
             }
-            console.text(help::render(personality, &tree::root(personality), &located));
+            let help = help::render(personality, &tree::root(personality), &located);
+            match personality {
+                Personality::Podman => console.text(help),
+                // Docker takes it for a mistake, though for no failure.
+                _ => console.notice(help.trim()),
+            }
             personality.missing_command(&located.path)
         }
     }

@@ -166,8 +166,7 @@ fn help_is_in_docker_s_shape() {
     "#);
     assert_snapshot!(scene.dhow(&["system"]), @r"
     exit 0
-    [out]
-
+    [err]
     Usage:  dhow system COMMAND
 
     Look after the local store
@@ -181,11 +180,15 @@ fn help_is_in_docker_s_shape() {
 
     Run 'dhow system COMMAND --help' for more information on a command.
     ");
-    for arguments in [&["-h"] as &[&str], &["--help"], &["help"], &[]] {
+    for arguments in [&["-h"] as &[&str], &["--help"], &["help"]] {
         let help = scene.dhow(arguments);
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{arguments:?}");
         assert!(help.stdout.starts_with("\nUsage:  dhow [OPTIONS] COMMAND\n"), "{}", help.stdout);
     }
+    // Nobody asked for it.
+    let help = scene.dhow(&[]);
+    assert_eq!((help.code, help.stdout.as_str()), (0, ""));
+    assert!(help.stderr.starts_with("Usage:  dhow [OPTIONS] COMMAND\n"), "{}", help.stderr);
     assert_eq!(scene.dhow(&["help", "image", "pull"]).stdout, scene.dhow(&["image", "pull", "-h"]).stdout);
     assert_snapshot!(scene.dhow(&["help", "nope"]), @r"
     exit 1
