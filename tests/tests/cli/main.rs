@@ -24,6 +24,7 @@ mod outlines;
 mod personality;
 mod platforms;
 mod podman;
+mod podman_containers;
 mod proxies;
 mod prune;
 mod pull;

@@ -180,7 +180,7 @@ const OF_CONTAINERS: &[Node] = &[
     Node::verb::<container::ContainerInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ContainerInspect>(),
     Node::verb::<container::List>("ls", &["list", "ps"], PS).in_podman::<podman::ps::List>(),
     Node::verb::<container::Mount>("mount", &[], &["container mount", "mount"]),
-    Node::verb::<container::Prune>("prune", &[], &[]),
+    Node::verb::<container::Prune>("prune", &[], &[]).in_podman::<podman::container_prune::ContainerPrune>(),
     Node::verb::<container::Remove>("rm", &["remove"], &["container rm", "rm"]).in_podman::<podman::rm::Remove>(),
     Node::verb::<container::Rename>("rename", &[], &["container rename", "rename"]),
     Node::verb::<container::Run>("run", &[], &["container run", "run"]),

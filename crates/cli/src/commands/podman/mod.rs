@@ -2,6 +2,7 @@
 
 pub(super) mod commit;
 pub(super) mod container;
+pub(super) mod container_prune;
 pub(super) mod df;
 pub(super) mod diff;
 pub(super) mod history;

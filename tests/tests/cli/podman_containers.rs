@@ -1,0 +1,50 @@
+//! Containers and volumes as podman has them, where docker's ways are others.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use dhow_tests::scene::{Scene, Transcript};
+
+use super::run::scene;
+
+/// Runs `dhow` through a link named `podman`, which must succeed, and returns its standard output.
+#[track_caller]
+fn must(scene: &Scene, arguments: &[&str]) -> String {
+    let transcript = scene.podman(arguments);
+    assert_eq!(transcript.code, 0, "podman {}: {transcript}", arguments.join(" "));
+    transcript.stdout
+}
+
+/// What a command says of whoever types to it.
+fn fed(scene: &Scene, command: &mut Command, input: &[u8]) -> Transcript {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start the program");
+    // A program that does not read its input may be gone already.
+    let _ = child.stdin.take().expect("its input").write_all(input);
+    scene.transcript(&child.wait_with_output().expect("its output"))
+}
+
+#[track_caller]
+fn refuses(scene: &Scene, arguments: &[&str], words: &str) {
+    let transcript = scene.podman(arguments);
+    assert_eq!((transcript.code, transcript.stderr.trim_end()), (125, words), "{transcript}");
+}
+
+#[test]
+fn prunes_of_containers_name_them_alone() {
+    let Some(scene) = scene() else { return };
+    must(&scene, &["create", "--name", "one", "-l", "stays=1", "box"]);
+    let id = must(&scene, &["create", "--name", "two", "box"]);
+    refuses(&scene, &["container", "prune", "-f", "--filter", "status=exited"], "Error: status is an invalid filter");
+    let why = "Error: filter input must be in the form of filter=value: label is invalid";
+    refuses(&scene, &["container", "prune", "-f", "--filter", "label"], why);
+    let question = "WARNING! This will remove all non running containers.\nAre you sure you want to continue? [y/N] ";
+    let declined = fed(&scene, &mut scene.command_as("podman", &["container", "prune"]), b"n\n");
+    assert_eq!((declined.code, declined.stdout.as_str()), (0, question), "{declined}");
+    assert_eq!(must(&scene, &["container", "prune", "-f", "--filter", "label!=stays"]), id);
+    assert_eq!(must(&scene, &["ps", "-a", "--format", "{{.Names}}"]), "one\n");
+    assert_eq!(must(&scene, &["container", "prune", "-f", "--filter", "until=1h"]), "");
+}
