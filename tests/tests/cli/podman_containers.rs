@@ -48,3 +48,20 @@ fn prunes_of_containers_name_them_alone() {
     assert_eq!(must(&scene, &["ps", "-a", "--format", "{{.Names}}"]), "one\n");
     assert_eq!(must(&scene, &["container", "prune", "-f", "--filter", "until=1h"]), "");
 }
+
+#[test]
+fn volumes_are_chosen_by_age() {
+    let Some(scene) = scene() else { return };
+    must(&scene, &["volume", "create", "-l", "kind=old", "one"]);
+    must(&scene, &["volume", "create", "two"]);
+    let listed = |filter: &str| must(&scene, &["volume", "ls", "-q", "--filter", filter]);
+    assert_eq!((listed("until=1h"), listed("until=2100-01-01")), (String::new(), "one\ntwo\n".to_owned()));
+    assert_eq!((listed("label!=kind"), listed("opt=o")), ("two\n".to_owned(), String::new()));
+    // What is asked about is what would be removed.
+    let asked = ["volume", "prune", "--filter", "label=kind"];
+    let declined = fed(&scene, &mut scene.command_as("podman", &asked), b"n\n");
+    assert!(declined.stdout.contains("\none\n") && !declined.stdout.contains("two"), "{declined}");
+    assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "until=1h"]), "");
+    assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "until=2100-01-01"]), "one\ntwo\n");
+    assert_eq!(must(&scene, &["volume", "reload"]), "");
+}

@@ -232,6 +232,7 @@ const VOLUME: &[Node] = &[
     Node::verb::<volume::List>("ls", &["list"], &[]).in_podman::<podman::volume::List>(),
     Node::verb::<podman::volume::Mount>("mount", &[], &[]),
     Node::verb::<volume::Prune>("prune", &[], &[]).in_podman::<podman::volume::Prune>(),
+    Node::verb::<podman::volume::Reload>("reload", &[], &[]).hide(),
     Node::verb::<volume::Remove>("rm", &["remove"], &[]).in_podman::<podman::volume::Remove>(),
     Node::verb::<podman::volume::Unmount>("unmount", &["umount"], &[]),
 ];

@@ -14,7 +14,8 @@ use super::volume_fill::{discard_unknown, hold};
 use super::{Pruned, change_volumes, discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
-use crate::filter::{LabelTest, Term, unknown};
+use crate::filter::{LabelTest, Term, parse_past, unknown};
+use crate::naming::Naming;
 use crate::prune;
 
 /// A volume as lists show it.
@@ -133,11 +134,13 @@ pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
 /// [`Kind::Invalid`] in docker's words for filters; those of the store.
 pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<Pruned> {
     let terms = prune::filters(context, filters)?;
-    let (mut labels, mut all) = (Vec::new(), all);
+    let (mut labels, mut until, mut all) = (Vec::new(), None, all);
     for (name, value) in &terms {
         match name.as_str() {
             "label" => labels.push(LabelTest::new(value, true)),
             "label!" => labels.push(LabelTest::new(value, false)),
+            // Docker's engine knows none of volumes.
+            "until" if context.naming() == Naming::Podman => until = Some(parse_past(value, now())?),
             "all" => all = matches!(value.as_str(), "1" | "true"),
             _ => return Err(unknown(name)),
         }
@@ -149,7 +152,7 @@ pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<P
         let mut gone = Vec::new();
         for volume in update.volumes()? {
             let known = Configuration::parse(&volume.configuration).labels;
-            let fits = labels.iter().all(|test| test.takes(&known));
+            let fits = labels.iter().all(|test| test.takes(&known)) && until.is_none_or(|until| volume.created < until);
             if volume.links == 0 && (all || volume.anonymous) && fits {
                 update.remove_volume(&volume.name)?;
                 gone.push(volume.name);

@@ -216,7 +216,7 @@ fn find_other(context: &Context, name: &str) -> Outcome<i64> {
 }
 
 /// A moment that containers are to be older than, in nanoseconds since 1970.
-fn until(value: &str) -> Outcome<i64> {
+pub(in crate::commands) fn until(value: &str) -> Outcome<i64> {
     let now = i64::try_from(ago::now()).unwrap_or(i64::MAX);
     Ok(filter::parse_past(value, now)?)
 }

@@ -18,7 +18,7 @@ mod resolving;
 mod run;
 mod start;
 
-pub(super) use chosen::{Selection, retain};
+pub(super) use chosen::{Selection, retain, until};
 pub(super) use commit::{Commit, subject};
 pub(super) use found::{found, missing, newest};
 pub(super) use inspect::{ContainerInspect, fill, inspect, show, shown};

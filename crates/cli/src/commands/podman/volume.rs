@@ -107,7 +107,7 @@ impl Verb for Create {
 /// The arguments of `volume ls`.
 #[derive(Args, Debug)]
 pub(crate) struct List {
-    /// Show only what fits: "name", "label", "dangling", "driver", "scope"
+    /// Show only what fits: "name", "label", "dangling", "driver", "scope", "until"
     #[arg(short, long, value_name = "stringArray")]
     filter: Vec<String>,
     /// Write as "json" or by a Go template, "table TEMPLATE" under a header
@@ -304,7 +304,7 @@ impl Remove {
 /// The arguments of `volume prune`.
 #[derive(Args, Debug)]
 pub(crate) struct Prune {
-    /// Remove only what fits: "label=KEY=VALUE", "label!=KEY"
+    /// Remove only what fits: "label=KEY=VALUE", "label!=KEY", "until=24h"
     #[arg(long, value_name = "stringArray")]
     filter: Vec<String>,
     /// Do not ask
@@ -326,14 +326,15 @@ impl Verb for Prune {
     fn run(self, session: &Session<'_>) -> Outcome {
         machine(session)?;
         let filters = filters(&self.filter, refusal)?;
-        if let Some((name, _)) = filters.iter().find(|(name, _)| !matches!(name.as_str(), "label" | "label!")) {
+        if let Some((name, _)) = filters.iter().find(|(name, _)| !matches!(name.as_str(), "label" | "label!" | "until"))
+        {
             return Err(Failure::Client(format!("{name:?} is an invalid volume filter")));
         }
         let context = session.local_context()?;
         if !self.force {
             let warning = "WARNING! This will remove all volumes not used by at least one container. \
                            The following volumes will be removed:";
-            let unused: Vec<String> = container::volumes(&context)?
+            let unused: Vec<String> = chosen(&context, &filters)?
                 .into_iter()
                 .filter(|volume| volume.volume.links == 0)
                 .map(|volume| volume.volume.name)
@@ -375,5 +376,26 @@ impl Verb for Exists {
         let volumes = container::volumes(&session.local_context()?)?;
         let is_here = volumes.iter().any(|volume| volume.volume.name == *name);
         if is_here { Ok(()) } else { Err(Failure::Quiet(FAILED)) }
+    }
+}
+
+/// The arguments of `volume reload`.
+#[derive(Args, Debug)]
+pub(crate) struct Reload {
+    #[arg(hide = true)]
+    operands: Vec<String>,
+}
+
+impl Verb for Reload {
+    const ABOUT: &'static str = "Accepted for old scripts: there are no plugins that could have more volumes";
+    const OPERANDS: &'static str = "";
+    const COUNT: Count = Count::Exactly(0);
+
+    fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
+    fn run(self, _: &Session<'_>) -> Outcome {
+        Ok(())
     }
 }

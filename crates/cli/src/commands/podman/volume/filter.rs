@@ -4,6 +4,7 @@ use dhow_ops::Context;
 use dhow_ops::container::{self, VolumeDetails};
 use dhow_ops::filter::NamePattern;
 
+use crate::commands::container::until;
 use crate::commands::filters::{by_name, has_label};
 use crate::commands::volume::LOCAL;
 use crate::errors::{Failure, Outcome};
@@ -16,8 +17,14 @@ pub(super) fn chosen(context: &Context, terms: &[(String, String)]) -> Outcome<V
     let mut volumes = container::volumes(context)?;
     for (name, values) in by_name(terms) {
         check_filter(name, &values)?;
+        if name == "until" {
+            let moments: Vec<i64> = values.iter().map(|value| until(value)).collect::<Outcome<_>>()?;
+            volumes.retain(|volume| moments.iter().all(|moment| volume.volume.created < *moment));
+            continue;
+        }
         volumes.retain(|volume| match name {
             "label" => values.iter().all(|value| fits(volume, name, value)),
+            "label!" => !values.iter().all(|value| fits(volume, "label", value)),
             _ => values.iter().any(|value| fits(volume, name, value)),
         });
     }
@@ -31,7 +38,7 @@ fn check_filter(name: &str, values: &[&str]) -> Outcome {
             let message = format!("{value:?} is not a valid value for the \"dangling\" filter - must be true or false");
             Err(Failure::Client(message))
         }
-        ("name" | "label" | "dangling" | "driver" | "scope", None) => Ok(()),
+        ("name" | "label" | "label!" | "dangling" | "driver" | "scope" | "opt" | "until", None) => Ok(()),
         _ => Err(Failure::Client(format!("{name:?} is an invalid volume filter"))),
     }
 }
@@ -42,6 +49,8 @@ fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
         "name" => NamePattern::parse(value).fits(own),
         "label" => has_label(&volume.labels, value),
         "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
+        // None was made with an option.
+        "opt" => false,
         _ => value == LOCAL,
     }
 }
