@@ -65,3 +65,23 @@ fn volumes_are_chosen_by_age() {
     assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "until=2100-01-01"]), "one\ntwo\n");
     assert_eq!(must(&scene, &["volume", "reload"]), "");
 }
+
+#[test]
+fn variables_come_by_how_they_begin() {
+    let Some(scene) = scene() else { return };
+    fs::write(scene.path("variables"), "CI_*\n").expect("a file");
+    let inside = |program: &str, options: &[&str]| {
+        let arguments = [&["run", "--rm"], options, &["box", "env"]].concat();
+        let mut command = scene.command_as(program, &arguments);
+        let said = scene.run(command.env("CI_JOB", "7").env("CI_NAME", "").env("OTHER", "x"));
+        let wanted = |line: &&str| line.starts_with("CI_") || line.starts_with("OTHER");
+        said.stdout.lines().filter(wanted).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut given = inside("podman", &["-e", "CI_*", "-e", "OTHER=*"]);
+    given.sort();
+    assert_eq!(given, ["CI_JOB=7", "CI_NAME=", "OTHER=*"]);
+    let mut given = inside("podman", &["--env-file", "variables"]);
+    given.sort();
+    assert_eq!(given, ["CI_JOB=7", "CI_NAME="]);
+    assert_eq!(inside("docker", &["-e", "CI_*"]), Vec::<String>::new());
+}

@@ -114,7 +114,10 @@ pub(super) fn variables(
             if name.is_empty() || name.contains(char::is_whitespace) {
                 return Err(of_file(session.personality, path, misnamed(session, path, &line, name)));
             }
-            variables.extend(if line.contains('=') { Some(line) } else { own(&line) });
+            match beginning(session, &line) {
+                Some(beginning) => variables.extend(all_with(session, beginning)),
+                None => variables.extend(if line.contains('=') { Some(line) } else { own(&line) }),
+            }
         }
     }
     variables.extend(proxies::of_config(session, given)?);
@@ -122,6 +125,10 @@ pub(super) fn variables(
         if variable.starts_with('=') || variable.is_empty() {
             let why = format!("invalid environment variable: {variable}");
             return Err(misread(session, variable, "-e, --env", &why));
+        }
+        if let Some(beginning) = beginning(session, variable) {
+            variables.extend(all_with(session, beginning));
+            continue;
         }
         // One that is not set goes to docker's engine by its name alone, which takes away what the image says of it.
         let unset = || Some(variable.clone()).filter(|_| session.personality != Personality::Podman);
@@ -136,6 +143,17 @@ pub(super) fn variables(
         }
     }
     Ok(last)
+}
+
+/// How names begin that podman takes all variables of: `NAME*`, or `*` for whatever there is.
+fn beginning<'a>(session: &Session<'_>, variable: &'a str) -> Option<&'a str> {
+    let may_be = session.personality == Personality::Podman && !variable.contains('=');
+    variable.strip_suffix('*').filter(|_| may_be)
+}
+
+/// This process's variables whose names begin so.
+fn all_with(session: &Session<'_>, beginning: &str) -> impl Iterator<Item = String> {
+    session.environment.all().into_iter().filter(move |variable| variable.starts_with(beginning))
 }
 
 /// What is said of a line of a file that names no variable.
