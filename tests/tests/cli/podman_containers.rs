@@ -85,3 +85,20 @@ fn variables_come_by_how_they_begin() {
     assert_eq!(given, ["CI_JOB=7", "CI_NAME="]);
     assert_eq!(inside("docker", &["-e", "CI_*"]), Vec::<String>::new());
 }
+
+/// Who attaches to a container that podman starts types to it, also without `--interactive`.
+#[test]
+fn containers_that_are_started_get_what_is_typed() {
+    let Some(scene) = scene() else { return };
+    let script = "read line; echo got: $line";
+    must(&scene, &["create", "-i", "--name", "pipe", "box", "sh", "-c", script]);
+    must(&scene, &["create", "-it", "--name", "terminal", "box", "sh", "-c", script]);
+    let check = |arguments: &[&str], out: &str| {
+        let said = fed(&scene, &mut scene.command_as("podman", arguments), b"hi\n");
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (0, out, ""), "{arguments:?}");
+    };
+    check(&["start", "-a", "pipe"], "got: hi\n");
+    check(&["start", "-ai", "terminal"], "hi\r\ngot: hi\r\n");
+    let stopped = must(&scene, &["ps", "-a", "--filter", "status=stopped", "--format", "{{.Names}}"]);
+    assert_eq!(stopped, "pipe\nterminal\n");
+}

@@ -181,6 +181,11 @@ fn podman_test(name: &str, value: &str) -> Outcome<Option<Test>> {
 
 fn status_test(context: &Context, value: String) -> Outcome<Test> {
     const STATES: [State; 5] = [State::Created, State::Running, State::Paused, State::Exited, State::Removing];
+    let value = match context.naming() {
+        // Podman's word for a container that ended, too.
+        Naming::Podman if value == "stopped" => State::Exited.as_str().to_owned(),
+        _ => value,
+    };
     let known = STATES.iter().any(|state| state.as_str() == value);
     if !known && !matches!(value.as_str(), "restarting" | "dead") {
         return Err(match context.naming() {

@@ -79,7 +79,10 @@ pub(in crate::commands) fn to_its_end(
     let machine = machine_for(session, record)?;
     let (wants_input, wants_terminal) = container::streams_of(record)?;
     let interactive = interactive && wants_input;
-    check_terminal(session, interactive, wants_terminal)?;
+    // Podman warns of it when it runs a container, and not when it starts one.
+    if session.personality != Personality::Podman {
+        check_terminal(session, interactive, wants_terminal)?;
+    }
     let streams = streams(session, interactive)?;
     let mut told = Told { session, flags: None };
     let run = container::start(context, record, machine, streams, &mut told)

@@ -25,7 +25,7 @@ pub(crate) struct Start {
     /// Run the newest container that fits: filters of "ps"
     #[arg(short, long, value_name = "strings")]
     filter: Vec<String>,
-    /// Pass standard input on, if the container was made for it
+    /// Pass standard input on, if the container was made for it; --attach does so as well
     #[arg(short, long)]
     interactive: bool,
     /// Run the container that was made last
@@ -52,7 +52,8 @@ impl Verb for Start {
         self.check()?;
         let context = session.local_context()?;
         match self.chosen(session, &context)? {
-            Some(record) => to_its_end(session, &context, &record, self.interactive),
+            // Who attaches is attached with all streams, whether he says --interactive or not.
+            Some(record) => to_its_end(session, &context, &record, true),
             None => Ok(()),
         }
     }
