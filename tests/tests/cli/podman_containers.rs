@@ -102,3 +102,23 @@ fn containers_that_are_started_get_what_is_typed() {
     let stopped = must(&scene, &["ps", "-a", "--filter", "status=stopped", "--format", "{{.Names}}"]);
     assert_eq!(stopped, "pipe\nterminal\n");
 }
+
+#[test]
+fn paths_of_containers_begin_in_the_working_directory() {
+    let Some(scene) = scene() else { return };
+    fs::write(scene.path("one"), "one\n").expect("a file");
+    must(&scene, &["create", "--name", "work", "-w", "/tmp", "box"]);
+    must(&scene, &["cp", "--pause=false", "one", "work:."]);
+    must(&scene, &["cp", "one", "work:two"]);
+    must(&scene, &["cp", "work:two", "three"]);
+    assert_eq!(fs::read_to_string(scene.path("three")).expect("a file"), "one\n");
+    // The directory goes by its name, and what is in it without.
+    fs::create_dir(scene.path("out")).expect("a folder");
+    must(&scene, &["cp", "work:.", "out"]);
+    must(&scene, &["cp", "work:/tmp/.", "out"]);
+    assert!(["out/tmp/one", "out/tmp/two", "out/one", "out/two"].iter().all(|name| scene.path(name).is_file()));
+    // Docker's begin at the root.
+    assert_eq!(scene.docker(&["cp", "one", "work:here"]).code, 0);
+    must(&scene, &["cp", "work:/here", "four"]);
+    assert_eq!(scene.docker(&["cp", "--pause=false", "one", "work:/root"]).code, 125);
+}

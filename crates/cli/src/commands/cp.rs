@@ -1,5 +1,6 @@
 //! `cp`: files out of an image, out of a container, and into a container.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
@@ -36,6 +37,12 @@ pub(crate) struct Cp {
     /// Let a directory take the place of another file, and another file that of a directory with all that is in it
     #[arg(long)]
     overwrite: bool,
+    /// Accepted for old scripts of podman: nothing stands still while files are copied
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    pause: Option<Option<bool>>,
+    /// Accepted for old scripts of podman: archives are always unpacked
+    #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
+    extract: Option<Option<bool>>,
     /// Do not say what was copied
     #[arg(short = 'q', long)]
     quiet: bool,
@@ -55,9 +62,9 @@ impl Verb for Cp {
     fn run(self, session: &Session<'_>) -> Outcome {
         let [source, target] = self.names.as_slice() else { return miscounted() };
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
-        if self.overwrite && is_docker(session.personality) {
+        if let Some(flag) = self.podman_only().filter(|_| is_docker(session.personality)) {
             let usage = format!("{} [OPTIONS] {}", session.path, Self::OPERANDS);
-            let message = session.personality.about_flag("unknown flag: --overwrite", &usage, &session.path);
+            let message = session.personality.about_flag(&format!("unknown flag: --{flag}"), &usage, &session.path);
             return Err(Failure::Usage { message, code: FLAG_ERROR });
         }
         match (source.is_empty(), target.is_empty()) {
@@ -83,8 +90,8 @@ impl Verb for Cp {
                 refuse("copying between containers is not supported")
             }
             (End::Container(from, from_named, from_path), End::Container(to, to_named, to_path)) => {
-                let from = InContainer { record: &from, named: from_named, path: from_path };
-                let to = InContainer { record: &to, named: to_named, path: to_path };
+                let from = InContainer { record: &from, named: from_named, path: &from_path };
+                let to = InContainer { record: &to, named: to_named, path: &to_path };
                 self.between_containers(session, &context, from, to)
             }
             (End::Image(_), End::Image(_)) => refuse("copying between images is not supported"),
@@ -97,16 +104,22 @@ impl Verb for Cp {
             }
             (End::Image(place), End::Here) => self.out_of_image(session, &context, place),
             (End::Container(record, named, path), End::Here) => {
-                self.out_of_container(session, &context, InContainer { record: &record, named, path })
+                self.out_of_container(session, &context, InContainer { record: &record, named, path: &path })
             }
             (End::Here, End::Container(record, named, path)) => {
-                self.put_in_container(session, &context, InContainer { record: &record, named, path })
+                self.put_in_container(session, &context, InContainer { record: &record, named, path: &path })
             }
         }
     }
 }
 
 impl Cp {
+    /// An option that docker's client does not know, if one is given.
+    fn podman_only(&self) -> Option<&'static str> {
+        let all = [("overwrite", self.overwrite), ("pause", self.pause.is_some()), ("extract", self.extract.is_some())];
+        all.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
     fn out_of_image(&self, session: &Session<'_>, context: &Context, source: Place) -> Outcome {
         let request = Request { source, follow_link: self.follow_link, archive: self.archive, clash: self.clash() };
         self.out(
@@ -239,6 +252,20 @@ fn heeding(session: &Session<'_>, work: impl FnOnce() -> Result<Copied, Failed>)
     signals::heeding(session.console, HALF, work)
 }
 
+/// A path in a container as podman has it: one that does not begin with a slash begins in the working directory, not at the root.
+fn from_working_directory<'a>(record: &Record, path: &'a str) -> Outcome<Cow<'a, str>> {
+    if path.is_empty() || path.starts_with('/') {
+        return Ok(Cow::Borrowed(path));
+    }
+    let directory = container::working_directory(record)?;
+    let directory = directory.trim_matches('/');
+    Ok(Cow::Owned(match path {
+        // The directory itself: only a longer path that ends so is what is in it.
+        "." | "./" => format!("/{directory}"),
+        path => format!("/{directory}/{path}"),
+    }))
+}
+
 fn is_docker(personality: Personality) -> bool {
     matches!(personality, Personality::Docker | Personality::Docker29)
 }
@@ -248,14 +275,14 @@ enum End<'a> {
     /// A path of this machine, or `-`.
     Here,
     /// What a container was called, and a path in it.
-    Container(Box<Record>, &'a str, &'a str),
+    Container(Box<Record>, &'a str, Cow<'a, str>),
     /// A path in an image.
     Image(Place),
 }
 
 impl<'a> End<'a> {
     fn has_no_path(&self) -> bool {
-        matches!(self, Self::Container(_, _, ""))
+        matches!(self, Self::Container(_, _, path) if path.is_empty())
     }
 
     /// The name and the path that docker reads of an operand; nothing where it is a path of this machine.
@@ -278,7 +305,13 @@ impl<'a> End<'a> {
                     {
                         End::Image(place)
                     }
-                    _ => End::Container(Box::new(record), name, path),
+                    _ => {
+                        let path = match personality {
+                            Personality::Podman => from_working_directory(&record, path)?,
+                            _ => Cow::Borrowed(path),
+                        };
+                        End::Container(Box::new(record), name, path)
+                    }
                 });
             }
             Err(error) if error.kind() == Kind::NotFound => error,

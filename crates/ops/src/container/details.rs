@@ -73,6 +73,14 @@ pub fn streams_of(record: &Record) -> Result<(bool, bool)> {
     Ok((config.open_stdin, config.tty))
 }
 
+/// The directory that its program starts in; nothing for the root.
+///
+/// # Errors
+/// As [`details`].
+pub fn working_directory(record: &Record) -> Result<String> {
+    Ok(Configuration::parse(&record.configuration)?.config.working_dir)
+}
+
 /// Whether a container uses the volume of a name.
 pub fn uses_volume(record: &Record, volume: &str) -> bool {
     any_mount(record, |mount| mount.kind == MountKind::Volume && mount.source == volume)

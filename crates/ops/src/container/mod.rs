@@ -45,6 +45,7 @@ pub use copy::{CopyOptions, InContainer, Incoming, copy_between, copy_into, copy
 pub use create::{Made, create, mounted_image};
 pub use details::{
     Details, details, has_image, has_mounted, image_of, kept_ids, streams_of, uses_volume, volume_directory,
+    working_directory,
 };
 pub use dhow_sandbox::container::{
     CAPABILITIES, Controllers, END_OF_CONTAINER, Ended, FIRST_PROCESS, Habits, Limits, Masking, NamespaceKind,
