@@ -122,3 +122,22 @@ fn paths_of_containers_begin_in_the_working_directory() {
     must(&scene, &["cp", "work:/here", "four"]);
     assert_eq!(scene.docker(&["cp", "--pause=false", "one", "work:/root"]).code, 125);
 }
+
+#[test]
+fn hosts_and_groups_stay_as_they_are() {
+    let Some(scene) = scene() else { return };
+    let hosts = scene.podman(&["run", "--rm", "--no-hosts", "box", "ls", "/etc/hosts"]);
+    assert_eq!((hosts.code, hosts.stdout.as_str()), (1, ""), "the image has none: {hosts}");
+    let groups = |options: &[&str]| {
+        let inner = scene.command_as("podman", &[&["run", "--rm"], options, &["box", "id", "-G"]].concat());
+        let mut command = Command::new("setpriv");
+        command.arg("--groups=7,8").arg(inner.get_program()).args(inner.get_args()).env_clear();
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(scene.path(""));
+        scene.run(command.stdin(Stdio::null())).stdout
+    };
+    assert_eq!(groups(&["--group-add", "keep-groups"]), "0 7 8\n");
+    assert_eq!(groups(&["-u", "1000:5", "--group-add", "keep-groups"]), "5 7 8\n");
+    assert_eq!(groups(&["-u", "1000:5", "--group-add", "9"]), "5 9\n");
+    let why = "Error: the '--group-add keep-groups' option is not allowed with any other --group-add options";
+    refuses(&scene, &["run", "--group-add", "keep-groups", "--group-add", "9", "box"], why);
+}

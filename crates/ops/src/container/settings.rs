@@ -111,6 +111,8 @@ pub struct Settings {
     pub capabilities: Capabilities,
     /// Groups besides the user's.
     pub groups: Vec<String>,
+    /// Whether its program has the groups of whoever starts it instead: podman's `--group-add keep-groups`.
+    pub keeps_groups: bool,
     /// Whether programs may not gain rights.
     pub no_new_privileges: bool,
     /// Whether system calls are not filtered.

@@ -271,7 +271,8 @@ fn restrict(spec: &Spec, identity: &Identity) -> Result<(), StartFailure> {
         // While this process may still do so.
         seccomp::apply(&spec.seccomp, &spec.capabilities).map_err(&filter)?;
     }
-    privileges::become_user(identity, &spec.capabilities, &spec.ambient, spec.has_groups).map_err(|error| {
+    let sets_groups = spec.has_groups && !spec.keeps_groups;
+    privileges::become_user(identity, &spec.capabilities, &spec.ambient, sets_groups).map_err(|error| {
         match error.raw_os_error() {
             // setresuid(2), setgroups(2): the user namespace has no such number.
             Some(libc::EINVAL) if spec.in_user_namespace => StartFailure::setup(format!(

@@ -107,11 +107,11 @@ pub(crate) fn become_user(
     identity: &Identity,
     capabilities: &[u8],
     ambient: &[u8],
-    has_groups: bool,
+    sets_groups: bool,
 ) -> io::Result<()> {
     let gid = Gid::from_raw(identity.gid);
     let uid = Uid::from_raw(identity.uid);
-    if has_groups {
+    if sets_groups {
         let groups: Vec<Gid> = identity.groups.iter().map(|group| Gid::from_raw(*group)).collect();
         rustix::thread::set_thread_groups(&groups)?;
     }

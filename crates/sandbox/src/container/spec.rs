@@ -76,6 +76,9 @@ pub struct Spec {
     pub keeps_ids: bool,
     /// Whether there is more than one user in that namespace.
     pub has_groups: bool,
+    /// Whether the program has the caller's groups, and no others.
+    #[serde(default)]
+    pub keeps_groups: bool,
     /// Bytes of `/dev/shm`; nothing for no such directory.
     pub shm_bytes: Option<u64>,
     /// How soon it is killed when the machine runs out of memory (proc_pid_oom_score_adj(5)).
@@ -142,6 +145,9 @@ pub struct RootFiles {
     pub stubs: PathBuf,
     /// By what programs know that they are in a container.
     pub habits: Habits,
+    /// Whether the image's `/etc/hosts` stays as it is, also if there is none.
+    #[serde(default)]
+    pub no_hosts: bool,
     /// What the container changed.
     pub upper: PathBuf,
     /// Scratch space of overlayfs, on the same file system as `upper`.

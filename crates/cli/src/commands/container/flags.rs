@@ -34,6 +34,9 @@ mod podman_only;
 mod security;
 mod values;
 
+/// Podman's word for the groups of whoever starts a container.
+const KEEP_GROUPS: &str = "keep-groups";
+
 /// What a container is to be.
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
@@ -270,6 +273,7 @@ impl Flags {
     }
 
     fn settings(&self, session: &Session<'_>, network: ContainerNetwork) -> Outcome<Settings> {
+        let keeps_groups = self.keeps_groups(session.personality)?;
         let mut settings = Settings {
             habits: habits(session.personality),
             network,
@@ -286,7 +290,8 @@ impl Flags {
             auto_remove: self.rm || self.podman_only.rmi,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
-            groups: self.group_add.clone(),
+            groups: if keeps_groups { Vec::new() } else { self.group_add.clone() },
+            keeps_groups,
             shm_bytes: bytes(session, self.shm_size.as_deref(), "--shm-size", podman::SHM)?.unwrap_or(0),
             name_servers: self.dns.clone(),
             search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
@@ -324,6 +329,17 @@ impl Flags {
             resolving::check_domain(domain).map_err(|why| misread(session, domain, "--dns-search", &why))?;
         }
         Ok(settings)
+    }
+
+    /// Whether the program has the caller's groups, which docker knows nothing of.
+    fn keeps_groups(&self, personality: Personality) -> Outcome<bool> {
+        let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
+        match self.group_add.iter().any(|name| name == KEEP_GROUPS) && !is_docker {
+            true if self.group_add.len() > 1 => Err(Failure::Client(format!(
+                "the '--group-add {KEEP_GROUPS}' option is not allowed with any other --group-add options"
+            ))),
+            keeps => Ok(keeps),
+        }
     }
 
     /// The limits of processes: of several of one name the last counts.

@@ -15,7 +15,9 @@ use crate::overlay::Overlay;
 
 /// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
 const STUBS: [&str; 8] =
-    ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", "etc/hosts", "etc/hostname"];
+    ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", HOSTS, "etc/hostname"];
+
+const HOSTS: &str = "etc/hosts";
 
 /// What all of it is called in failures.
 pub(super) const WHOLE: &str = "the files of the image";
@@ -39,7 +41,7 @@ pub(crate) fn lay_over(files: &RootFiles, in_user_namespace: bool) -> Result<Own
     // The sign is made last. Where the image has one there is none here, and all is looked at once more.
     if std::fs::symlink_metadata(files.stubs.join(sign(files.habits))).is_err() {
         // On a mount of its own, so that overlayfs gives directories of the image their owners and rights.
-        make_stubs(&overlay(&lower, &files.stubs)?, files.habits)?;
+        make_stubs(&overlay(&lower, &files.stubs)?, files)?;
     }
     let with_stubs: Vec<&Path> = lower.iter().copied().chain([files.stubs.as_path()]).collect();
     overlay(&with_stubs, &files.upper)
@@ -140,17 +142,18 @@ fn sign(habits: Habits) -> &'static str {
     }
 }
 
-fn make_stubs(mounted: &OwnedFd, habits: Habits) -> Result<(), StartFailure> {
+fn make_stubs(mounted: &OwnedFd, files: &RootFiles) -> Result<(), StartFailure> {
     let root =
         openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
     let inside = Inside::new(root.map_err(failed("/"))?);
-    STUBS.iter().try_for_each(|stub| make_stub(&inside, stub))?;
+    let mut stubs = STUBS.iter().filter(|stub| !(files.no_hosts && **stub == HOSTS));
+    stubs.try_for_each(|stub| make_stub(&inside, stub))?;
     let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
     match symlinkat("/proc/mounts", &etc, "mtab") {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(failed("/etc/mtab")(error)),
     }
-    make_stub(&inside, sign(habits))
+    make_stub(&inside, sign(files.habits))
 }
 
 fn make_stub(inside: &Inside, stub: &str) -> Result<(), StartFailure> {
