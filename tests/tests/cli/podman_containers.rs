@@ -141,3 +141,22 @@ fn hosts_and_groups_stay_as_they_are() {
     let why = "Error: the '--group-add keep-groups' option is not allowed with any other --group-add options";
     refuses(&scene, &["run", "--group-add", "keep-groups", "--group-add", "9", "box"], why);
 }
+
+/// Ports of a network that has none are told of, and nothing more.
+#[test]
+fn ports_of_the_machine_s_network_are_its_own() {
+    let Some(scene) = scene() else { return };
+    let run = |program: &str, network: &str| {
+        let arguments = ["run", "--rm", "-p", "8080:80", "--network", network, "box", "true"];
+        let said = scene.run(&mut scene.command_as(program, &arguments));
+        (said.code, said.stderr.trim_end().to_owned())
+    };
+    let docker = "WARNING: Published ports are discarded when using host network mode".to_owned();
+    let podman = |mode: &str| {
+        format!("Port mappings have been discarded because {mode:?} network namespace mode does not support them")
+    };
+    assert_eq!((run("docker", "host"), run("docker", "none")), ((0, docker), (0, String::new())));
+    assert_eq!((run("podman", "host"), run("podman", "none")), ((0, podman("host")), (0, podman("none"))));
+    let refused = scene.podman(&["run", "--rm", "-p", "8080:80", "box", "true"]);
+    assert!(refused.code == 125 && refused.stderr.contains("--publish is not supported"), "{refused}");
+}

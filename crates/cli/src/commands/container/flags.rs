@@ -184,7 +184,7 @@ impl Flags {
             self.engine.check_removed(session.personality)?;
         }
         self.check_joined_network(session.personality)?;
-        self.engine.check(session.personality)?;
+        self.engine.check(session.personality, self.network.as_deref())?;
         self.podman_only.check(session.personality)?;
         self.foreign.check(session)?;
         if session.personality == Personality::Podman {

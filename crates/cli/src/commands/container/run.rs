@@ -72,6 +72,7 @@ impl Verb for Create {
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
         let machine = self.flags.machine(session, &options)?;
+        self.flags.tell_of_ports(session);
         let context = session.local_context()?;
         self.flags.replace(&context)?;
         let made = container::create(&context, &options, machine)
@@ -123,6 +124,7 @@ impl Run {
         })?;
         self.flags.fetch(session, &options)?;
         let machine = self.flags.machine(session, &options)?;
+        self.flags.tell_of_ports(session);
         let context = session.local_context()?;
         check_images(session, &context, &options)?;
         self.flags.replace(&context)?;

@@ -90,6 +90,13 @@ impl Flags {
         }
     }
 
+    /// Says that no ports are published, if that was asked for.
+    pub(in crate::commands::container) fn tell_of_ports(&self, session: &Session<'_>) {
+        if let Some(what) = self.engine.about_ports(session.personality, self.network.as_deref()) {
+            session.console.notice(what);
+        }
+    }
+
     /// Whether the image is to go with the container.
     pub(in crate::commands::container) fn removes_image(&self) -> bool {
         self.podman_only.rmi

@@ -38,6 +38,20 @@ impl Engine {
         self.publish_all || !self.publish.is_empty()
     }
 
+    /// What is said of ports where the network that is asked for has none to publish: nothing with docker, but for the machine's.
+    pub(super) fn about_ports(&self, personality: Personality, network: Option<&str>) -> Option<String> {
+        let network = network.filter(|_| self.publishes() && is_portless(network))?;
+        match personality {
+            Personality::Podman => Some(format!(
+                "Port mappings have been discarded because {network:?} network namespace mode does not support them"
+            )),
+            _ if network == "host" && !self.publish.is_empty() => {
+                Some("WARNING: Published ports are discarded when using host network mode".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Refuses what docker's client takes for no restart policy; podman's does not look.
     ///
     /// # Errors
@@ -72,7 +86,7 @@ impl Engine {
     ///
     /// # Errors
     /// For the first of them.
-    pub(super) fn check(&self, personality: Personality) -> Outcome {
+    pub(super) fn check(&self, personality: Personality, network: Option<&str>) -> Outcome {
         let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
@@ -80,7 +94,7 @@ impl Engine {
             () if self.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no")) => {
                 refuse("--restart", services)
             }
-            () if self.publishes() => refuse(
+            () if self.publishes() && !is_portless(network) => refuse(
                 "--publish",
                 "a container has this machine's network, where its ports are open as they are, or none",
             ),
@@ -90,6 +104,11 @@ impl Engine {
             },
         }
     }
+}
+
+/// Whether somebody asks for a network of which engines publish no ports, and says so rather than fail.
+fn is_portless(network: Option<&str>) -> bool {
+    matches!(network, Some("host" | "none"))
 }
 
 /// Refuses what there is not of user namespaces.
