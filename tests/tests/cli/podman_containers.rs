@@ -160,3 +160,18 @@ fn ports_of_the_machine_s_network_are_its_own() {
     let refused = scene.podman(&["run", "--rm", "-p", "8080:80", "box", "true"]);
     assert!(refused.code == 125 && refused.stderr.contains("--publish is not supported"), "{refused}");
 }
+
+/// Whom the image does not know is at home where the program starts.
+#[test]
+fn users_whom_nobody_knows_live_where_they_work() {
+    let Some(scene) = scene() else { return };
+    let home = |program: &str, options: &[&str]| {
+        let arguments = [&["run", "--rm"], options, &["box", "sh", "-c", "echo $HOME"]].concat();
+        scene.run(&mut scene.command_as(program, &arguments)).stdout
+    };
+    assert_eq!(home("podman", &["-u", "4242", "-w", "/tmp"]), "/tmp\n");
+    assert_eq!(home("podman", &["-u", "4242"]), "/\n");
+    assert_eq!(home("podman", &["-u", "1000", "-w", "/tmp"]), "/home/bob\n");
+    assert_eq!(home("podman", &["-u", "4242", "-w", "/tmp", "-e", "HOME=/x"]), "/x\n");
+    assert_eq!(home("docker", &["-u", "4242", "-w", "/tmp"]), "/\n");
+}

@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 194] = [
+pub(crate) const RUNS: [Run; 195] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),
@@ -61,6 +61,7 @@ pub(crate) const RUNS: [Run; 194] = [
     run("-u bob:more", "id; echo $HOME"),
     // Podman adds users without a name to the container's list, so that they have one.
     run("-u 4242:77", "id -u; id -g; id -G; echo $HOME"),
+    run("-u 4242 -w /tmp", "echo $HOME"),
     run("-u root", "id"),
     run("-u :5", "id -u; id -g; id -G"),
     run("-u nobody", "id"),

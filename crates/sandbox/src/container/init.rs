@@ -19,7 +19,7 @@ use rustix::thread::UnshareFlags;
 
 use super::inside::Inside;
 use super::joined::NamespaceKind;
-use super::spec::{Report, Spec, StartCause, StartFailure};
+use super::spec::{Habits, Report, Spec, StartCause, StartFailure};
 use super::users::Identity;
 use super::{calls, privileges, reaper, rootfs, seccomp, users};
 
@@ -110,7 +110,11 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     restrict(&spec, &identity)?;
     let mut environment = spec.environment;
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
-        environment.push(format!("HOME={}", identity.home));
+        // Podman gives who is not listed a line of his own, with the directory where he works.
+        let is_at_work =
+            spec.habits == Habits::Podman && !identity.is_listed && spec.working_directory.starts_with('/');
+        let home = if is_at_work { &spec.working_directory } else { &identity.home };
+        environment.push(format!("HOME={home}"));
     }
     let path = look_up_program(&spec.arguments, &environment)?;
     rustix::process::umask(Mode::from_raw_mode(spec.umask));

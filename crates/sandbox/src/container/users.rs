@@ -20,6 +20,8 @@ pub(crate) struct Identity {
     pub(crate) gid: u32,
     pub(crate) groups: Vec<u32>,
     pub(crate) home: String,
+    /// Whether the file of users has a line about it.
+    pub(crate) is_listed: bool,
 }
 
 impl Identity {
@@ -105,7 +107,7 @@ pub(crate) fn find(passwd: &str, group: &str, user: &str, more: &[String]) -> Re
     groups.sort_unstable();
     groups.dedup();
     let home = if home.is_empty() { "/".to_owned() } else { home };
-    Ok(Identity { uid, gid, groups, home })
+    Ok(Identity { uid, gid, groups, home, is_listed: row.is_some() })
 }
 
 fn no_user(name: &str) -> StartFailure {
@@ -158,7 +160,7 @@ mod tests {
     fn check(user: &str, groups: &[&str], expected: &str) {
         let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
         let got = match find(PASSWD, GROUP, user, &groups) {
-            Ok(Identity { uid, gid, groups, home }) => format!("{uid} {gid} {groups:?} {home}"),
+            Ok(Identity { uid, gid, groups, home, .. }) => format!("{uid} {gid} {groups:?} {home}"),
             Err(failure) => failure.message,
         };
         assert_eq!(got, expected, "{user}");
