@@ -175,3 +175,14 @@ fn users_whom_nobody_knows_live_where_they_work() {
     assert_eq!(home("podman", &["-u", "4242", "-w", "/tmp", "-e", "HOME=/x"]), "/x\n");
     assert_eq!(home("docker", &["-u", "4242", "-w", "/tmp"]), "/\n");
 }
+
+#[test]
+fn only_a_container_with_a_name_is_replaced() {
+    let Some(scene) = scene() else { return };
+    refuses(&scene, &["create", "--replace", "box"], "Error: cannot replace container without --name being set");
+    must(&scene, &["create", "--name", "one", "box"]);
+    must(&scene, &["create", "--name", "one", "--replace", "box", "true"]);
+    // A list that is none is an empty one to a template.
+    let shown = ["inspect", "--format", "{{.Config.Entrypoint}} {{.Config.Cmd}} {{json .Config.Entrypoint}}", "one"];
+    assert_eq!(must(&scene, &shown), "[] [true] null\n");
+}

@@ -248,6 +248,9 @@ impl Flags {
     fn check_as_podman(&self) -> Outcome {
         self.volume.iter().try_for_each(|text| podman::check_volume(&from_here(text)))?;
         self.name.iter().try_for_each(|name| podman::check_name(name))?;
+        if self.podman_only.replace && self.name.is_none() {
+            return Err(Failure::Client("cannot replace container without --name being set".to_owned()));
+        }
         self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
         if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dhow_ops::container::{self, CAPABILITIES, Habits, Mount, MountKind, Other, Propagation, default_capabilities};
 use dhow_ops::df::Configuration;
 use dhow_ops::{Context, summary};
-use dhow_template::Value as TemplateValue;
+use dhow_template::{Type, Value as TemplateValue};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
@@ -83,11 +83,18 @@ pub(super) fn template_object(document: &Value) -> TemplateValue {
     value["ID"] = document["Id"].clone();
     value["Config"]["DomainName"] = document["Config"]["Domainname"].clone();
     value["Config"]["SdNotifyMode"] = document["Config"]["sdNotifyMode"].clone();
-    // Go prints a list that is none as an empty one.
-    if document["EffectiveCaps"].is_null() {
-        value["EffectiveCaps"] = json!([]);
-    }
-    TemplateValue::from(&value)
+    with_lists(&value)
+}
+
+/// The value with Go's lists where there are none: they are printed as empty ones, and are `null` in JSON.
+fn with_lists(value: &Value) -> TemplateValue {
+    const LISTS: [&str; 4] = ["Cmd", "CreateCommand", "EffectiveCaps", "Entrypoint"];
+    let Some(members) = value.as_object() else { return TemplateValue::from(value) };
+    let member = |(name, value): (&String, &Value)| match value.is_null() && LISTS.contains(&name.as_str()) {
+        true => (name.clone(), TemplateValue::list(Type::Text, None)),
+        false => (name.clone(), with_lists(value)),
+    };
+    TemplateValue::map(Type::Any, Some(members.iter().map(member).collect()))
 }
 
 /// A container has no address: its network is the machine's, another's, or none.
