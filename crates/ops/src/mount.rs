@@ -5,7 +5,7 @@ mod ways;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use dhow_base::{Error, Kind, Result};
+use dhow_base::{Kind, Result};
 use dhow_sandbox::{MountPoint, mount_points, unmount as unmount_path};
 use dhow_spec::Digest;
 use dhow_store::{Found, MountRecord, MountedBy, Mounts, Store};
@@ -159,30 +159,30 @@ fn is_mounted(points: &[MountPoint], path: &Path) -> bool {
 }
 
 /// Unmounts images: each once, or whatever was mounted how often it was. What is of no use any more, since the process that
-/// served it is dead, is taken away whole. Returns the IDs.
+/// served it is dead, is taken away whole. Returns the IDs; an image that is not mounted is left out, as podman leaves it.
 ///
 /// # Errors
-/// [`Kind::NotFound`] for an image that is not mounted, [`Kind::Conflict`] for one that is in use.
+/// [`Kind::NotFound`] for an image that is neither here nor mounted, [`Kind::Conflict`] for one that is in use.
 pub fn unmount(context: &Context, request: &UnmountRequest) -> Result<Vec<Digest>> {
     let store = context.store()?;
     let mounts = store.change_mounts()?;
     let records = store.mount_records();
     let dead = clean(store, &mounts)?;
-    let ids: Vec<(String, Digest)> = match request.all {
+    let ids: Vec<Digest> = match request.all {
         true => {
             let left = records.iter().filter(|record| dead.contains(&record.image_id) || mounts_it(&mounts, record));
-            left.map(|record| (String::new(), record.image_id.clone())).collect()
+            left.map(|record| record.image_id.clone()).collect()
         }
         false => {
-            let find = |name: &String| Ok((name.clone(), find_mounted(context, &records, name)?));
+            let find = |name: &String| find_mounted(context, &records, name);
             request.names.iter().map(find).collect::<Result<Vec<_>>>()?
         }
     };
     let mut unmounted = Vec::new();
-    for (name, id) in ids {
+    for id in ids {
         match mounts.record(&id)? {
             None if dead.contains(&id) => {}
-            None => return Err(Error::new(Kind::NotFound, format!("image {name} is not mounted"))),
+            None => continue,
             Some(record) if record.count > 1 && !request.force && !request.all => {
                 mounts.note(&id, record.count - 1, record.by)?;
             }

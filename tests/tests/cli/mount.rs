@@ -60,7 +60,9 @@ fn an_image_is_mounted_counted_listed_and_unmounted() {
     assert!(path.join("etc/passwd").exists());
     scene.must(&["image", "umount", "acme/files:v1"]);
     assert!(!path.exists());
-    assert_snapshot!(scene.dhow(&["image", "unmount", "acme/files:v1"]).stderr, @"image acme/files:v1 is not mounted");
+    assert_eq!(scene.must(&["image", "unmount", "acme/files:v1"]), "", "what is not mounted is left alone");
+    assert_eq!(scene.must(&["image", "unmount", "--force", "acme/files:v1", "acme/files:v1"]), "");
+    assert_eq!(scene.dhow(&["image", "unmount", "acme/nothing"]).code, 1, "what is not here is a failure");
 }
 
 #[test]
