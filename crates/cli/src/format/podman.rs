@@ -94,17 +94,13 @@ impl Report {
     /// Go's message about what is no template.
     pub(crate) fn fill(self, format: &str, has_heading: bool, rows: Vec<Value>) -> Outcome<Filled> {
         let (is_table, template) = match format.strip_prefix("table ") {
-            Some(rest) => (true, rest.replace("}} {{", "}}\t{{")),
-            None => (false, format.to_owned()),
+            Some(rest) => (true, rest),
+            None => (false, format),
         };
-        let template = template.replace("\\t", "\t").replace("\\n", "\n");
-        // Podman's templates run over all rows; one that does not do so itself is put into a loop.
-        let end = if template.ends_with('\n') { "" } else { "\n" };
-        let template = match loops_over_all(&template) {
-            true => format!("{template}{end}"),
-            false => format!("{{{{range .}}}}{template}{end}{{{{end -}}}}"),
-        };
-        let parsed = Template::parse(&template).map_err(|error| self.failure(&error))?;
+        // A `\n` inside of quotes is Go's, which a line that ends there would break: then the template is taken as it is.
+        let parsed = Template::parse(&looped(&ended(&unescaped(template, is_table)), is_table))
+            .or_else(|_| Template::parse(&looped(template, is_table)))
+            .map_err(|error| self.failure(&error))?;
         let mut output = Vec::new();
         if is_table && has_heading {
             let names = self.headers.iter().map(|(name, header)| (*name, Value::from(*header))).collect();
@@ -119,12 +115,14 @@ impl Report {
         Ok(Filled { text, outcome })
     }
 
-    /// Fills a template in with one object.
+    /// Fills a template in with one object; the line ends with it.
     ///
     /// # Errors
     /// Go's message about what is no template, or fails.
     pub(crate) fn fill_one(self, format: &str, object: &Value) -> Outcome<String> {
-        let template = Template::parse(format).map_err(|error| self.failure(&error))?;
+        let template = Template::parse(&ended(&unescaped(format, false)))
+            .or_else(|_| Template::parse(format))
+            .map_err(|error| self.failure(&error))?;
         let mut output = Vec::new();
         template.execute(object, Options::default(), &mut output).map_err(|error| self.failure(&error))?;
         Ok(list::shown(output))
@@ -135,6 +133,26 @@ impl Report {
         let name = self.name;
         let text = error.to_string().replacen("template: :", &format!("template: {name}:"), 1);
         Failure::Client(text.replacen("executing \"\"", &format!("executing {name:?}"), 1))
+    }
+}
+
+/// A template with the tabs and line ends that are written as docker's users write them; in a table a space is a tab, too.
+fn unescaped(template: &str, is_table: bool) -> String {
+    let template = if is_table { template.replace(' ', "\t") } else { template.to_owned() };
+    template.replace("\\t", "\t").replace("\\n", "\n")
+}
+
+/// A template that ends its line.
+fn ended(template: &str) -> String {
+    let end = if template.ends_with('\n') { "" } else { "\n" };
+    format!("{template}{end}")
+}
+
+/// Podman's templates run over all rows; one that does not do so itself is put into a loop, and that of a table always is.
+fn looped(template: &str, is_table: bool) -> String {
+    match !is_table && loops_over_all(template) {
+        true => template.to_owned(),
+        false => format!("{{{{range .}}}}{template}{{{{end -}}}}"),
     }
 }
 
@@ -180,6 +198,14 @@ mod tests {
         assert_eq!(filled("{{range .}}{{.ID}},{{end}}"), "1,22,\n");
         assert_eq!(filled("x{{ range  . }}{{.ID}},{{end}}"), "x1,22,\n");
         assert_eq!(filled("range {{.ID}}"), "range 1\nrange 22\n");
+        assert_eq!(filled("{{.ID}}{{\"\\n\"}}"), "1\n22\n");
+        assert_eq!(filled("{{range .}}{{.ID}}{{println}}{{end}}"), "1\n22\n\n");
+        assert_eq!(filled("{{.ID}}{{printf \"\\t%s\\n\" .Name}}x\\n"), "1\talpine\nx\\n22\ta-much-longer-name\nx\\n");
+        assert_eq!(filled("{{.ID"), "template: things:1: bad character U+007B '{'");
+        assert_eq!(
+            filled("table {{.Name}} - {{.ID}}"),
+            "NAME                -           THING ID\nalpine              -           1\na-much-longer-name  -           22\n"
+        );
         assert_eq!(
             filled("table {{.Name}} {{.ID}}"),
             "NAME                THING ID\nalpine              1\na-much-longer-name  22\n"

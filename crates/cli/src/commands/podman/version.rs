@@ -72,7 +72,7 @@ impl Verb for Version {
         } else if podman::is_json(&self.format) {
             console.line(json::line(&Versions { client }).map_err(Failure::Client)?);
         } else {
-            console.line(REPORT.fill_one(&self.format, &object(&client))?);
+            console.text(REPORT.fill_one(&self.format, &object(&client))?);
         }
         Ok(())
     }
