@@ -1,5 +1,6 @@
 //! `version`
 
+use dhow_testkit::peers;
 use dhow_tests::scene::Scene;
 use insta::assert_snapshot;
 
@@ -106,4 +107,28 @@ fn info_has_docker_s_names() {
     [err]
     template parsing error: template: :1: unclosed action
     ");
+}
+
+#[test]
+fn info_of_podman_has_podman_s_names() {
+    let scene = Scene::new();
+    scene.load("a", "docker.io/library/alpine:3.20");
+    // What scripts ask before they run anything: each member is there, whether it means something here or not.
+    let format = "{{.Host.Security.Rootless}} {{.Host.OCIRuntime.Name}} {{.Host.RemoteSocket.Exists}} {{.Host.NetworkBackend}} \
+                  {{.Store.GraphDriverName}} {{.Store.ImageStore.Number}} {{.Store.ContainerStore.Running}} {{.Store.GraphRoot}} \
+                  {{.Store.GraphOptions}}\\n{{.Plugins.Volume}}";
+    let shown = scene.podman(&["info", "--format", format]).to_string();
+    let rootless = !peers::is_root();
+    assert_eq!(shown, format!("exit 0\n[out]\n{rootless} dhow false  dhow 1 0 [FOLDER]/store map[]\n[local]\n"),);
+    let version = scene.podman(&["info", "--format", "{{.Host.CgroupsVersion}}"]).stdout;
+    assert!(["v1\n", "v2\n"].contains(&version.as_str()), "{version}");
+    let object: serde_json::Value =
+        serde_json::from_str(&scene.podman(&["info", "--format", "json"]).stdout).expect("JSON");
+    assert_eq!(object["host"]["cgroupVersion"], version.trim_end());
+    assert_eq!(object["store"]["imageStore"]["number"], 1);
+    assert!(object["host"]["uptime"].is_string() && object["store"]["graphRootAllocated"].is_number(), "{object}");
+    let text = scene.podman(&["info"]).stdout;
+    for line in ["host:", "  logDriver: none", "store:", "  graphOptions: {}", "  imageStore:", "    number: 1"] {
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
 }

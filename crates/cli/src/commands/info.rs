@@ -1,6 +1,6 @@
 //! `info`
 
-mod engine;
+pub(super) mod engine;
 
 use clap::Args;
 use dhow_ops::images;
@@ -174,7 +174,7 @@ fn texts<S: AsRef<str>>(name: &'static str, items: Option<&[S]>) -> Field {
 }
 
 /// What the operating system says of itself in os-release(5).
-fn operating_system(what: &str) -> Option<String> {
+pub(super) fn operating_system(what: &str) -> Option<String> {
     let files = ["/etc/os-release", "/usr/lib/os-release"].map(std::path::Path::new);
     let release = files.iter().find_map(|file| dhow_base::fs::read_limited(file, OS_RELEASE_BYTES_MAX).ok());
     let release = release.unwrap_or_default();

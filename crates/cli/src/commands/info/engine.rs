@@ -14,13 +14,13 @@ use crate::session::Session;
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Where a kernel tells whether it has AppArmor.
-const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
+pub(in crate::commands) const APPARMOR: &str = "/sys/module/apparmor/parameters/enabled";
 
 /// The one way in which containers are run.
 const RUNTIME: &str = "dhow";
 
 /// What is known of containers, and of what they can be given here.
-pub(super) struct Engine {
+pub(in crate::commands) struct Engine {
     states: [i64; 3],
     controllers: Controllers,
     is_root: bool,
@@ -31,7 +31,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of the store.
-    pub(super) fn gather(session: &Session<'_>) -> Outcome<Self> {
+    pub(in crate::commands) fn gather(session: &Session<'_>) -> Outcome<Self> {
         let mut states = [0; 3];
         for record in container::list(&session.local_context()?)? {
             states[match record.container.state {
@@ -41,6 +41,11 @@ impl Engine {
             }] += 1;
         }
         Ok(Self { states, controllers: controllers(), is_root: session.environment.user == 0 })
+    }
+
+    /// How many containers run, are paused and do not run.
+    pub(in crate::commands) fn states(&self) -> [i64; 3] {
+        self.states
     }
 
     /// How many containers do what.
@@ -132,6 +137,6 @@ fn called(key: &'static str, field: Field) -> Field {
 }
 
 /// Whether a file of the kernel's begins with a text.
-fn says(path: &str, text: &[u8]) -> bool {
+pub(in crate::commands) fn says(path: &str, text: &[u8]) -> bool {
     dhow_base::fs::read_limited(Path::new(path), 16).is_ok_and(|content| content.starts_with(text))
 }
