@@ -13,7 +13,8 @@ use crate::context::Context;
 use crate::names;
 use crate::naming::Naming;
 
-pub use edit::{Changes, add, annotate, create, exists, remove, rm};
+pub(crate) use edit::copy_to;
+pub use edit::{Changes, add, annotate, create, exists, remove, rm, rm_all};
 pub use index::index_of;
 pub use push::push;
 
@@ -76,6 +77,15 @@ impl From<ListMember> for Member {
 /// A name with the tag `latest` where it has neither tag nor digest.
 fn normalize(text: &str) -> Result<Reference> {
     names::parse(text).map(Reference::with_default_tag)
+}
+
+/// The list that `text` names where lists go by podman's names, if there is one.
+///
+/// # Errors
+/// Those of reading it.
+pub(crate) fn named(context: &Context, text: &str) -> Result<Option<Reference>> {
+    let Ok(name) = Naming::Podman.given(text) else { return Ok(None) };
+    Ok(context.store()?.list(&name)?.map(|_| name))
 }
 
 fn no_such_manifest(name: &Reference) -> Error {

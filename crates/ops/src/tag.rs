@@ -5,6 +5,7 @@ use dhow_spec::Reference;
 
 use crate::context::Context;
 use crate::last_use;
+use crate::manifest;
 use crate::names;
 use crate::naming::Naming;
 
@@ -17,7 +18,10 @@ pub fn tag(context: &Context, source: &str, targets: &[String]) -> Result<()> {
     let naming = context.naming();
     if naming == Naming::Podman {
         // Podman looks for the image before it reads the names.
-        context.find(source)?;
+        match context.find(source) {
+            Err(error) if error.kind() == Kind::NotFound => return tag_list(context, source, targets, error),
+            found => found?,
+        };
     }
     let targets: Vec<Reference> = targets.iter().map(|target| target_in(naming, target)).collect::<Result<_>>()?;
     let found = context.find(source)?;
@@ -25,6 +29,14 @@ pub fn tag(context: &Context, source: &str, targets: &[String]) -> Result<()> {
     store.tag_all(&found.target, &targets)?;
     last_use::note(store, [&found.image_id]);
     Ok(())
+}
+
+/// To podman a list of manifests is an image: where no image has the name, `absent` says so unless a list has it.
+fn tag_list(context: &Context, source: &str, targets: &[String], absent: Error) -> Result<()> {
+    let list = manifest::named(context, source)?.ok_or(absent)?;
+    let targets: Vec<Reference> =
+        targets.iter().map(|target| target_in(Naming::Podman, target)).collect::<Result<_>>()?;
+    manifest::copy_to(context, &list, &targets)
 }
 
 fn target_in(naming: Naming, text: &str) -> Result<Reference> {

@@ -1,7 +1,7 @@
 //! Lists of manifests that are being put together. Each is a file of its own and no image: what it names is in registries,
 //! and it needs nothing of `blobs/`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dhow_base::fs::{self as durable, Durability, FileLock, LockMode};
 use dhow_base::{Error, Kind, Result};
@@ -60,6 +60,24 @@ impl Store {
         read(&bytes, name).map(Some).map_err(|error| error.context(format_args!("{path:?}")))
     }
 
+    /// The names of all lists, in order.
+    ///
+    /// # Errors
+    /// Those of reading them; [`Kind::Corrupt`] when one is damaged.
+    pub fn lists(&self) -> Result<Vec<Reference>> {
+        let mut names = Vec::new();
+        for path in files(&self.paths().lists())?.into_iter().filter(|path| has_extension(path, "json")) {
+            let bytes = match durable::read_limited(&path, LIST_BYTES_MAX) {
+                // Somebody removed it meanwhile.
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                other => other?,
+            };
+            names.push(name_of(&bytes).map_err(|error| error.context(format_args!("{path:?}")))?);
+        }
+        names.sort_unstable_by_key(ToString::to_string);
+        Ok(names)
+    }
+
     /// Changes the list of this name while nobody else can. `change` gets it as it is and leaves it as it shall be, `None`
     /// for no list; the new state is durable when this returns.
     ///
@@ -92,20 +110,40 @@ impl Store {
 
 /// Removes what a process that was killed left behind: nobody else writes while the lock is held.
 fn remove_unfinished(directory: &Path) -> Result<()> {
+    files(directory)?.iter().filter(|path| has_extension(path, "tmp")).try_for_each(|path| {
+        durable::remove_file(path)?;
+        Ok(())
+    })
+}
+
+/// What is in a directory; one that is not there is empty.
+fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error| Error::io(format_args!("cannot read {directory:?}"), error);
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            durable::remove_file(&path)?;
-        }
+    match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
     }
-    Ok(())
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+fn damaged(why: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Corrupt, format!("damaged list: {why}"))
+}
+
+fn parse(bytes: &[u8]) -> Result<File> {
+    let value = parse_strict(bytes).map_err(|error| damaged(&error))?;
+    serde_json::from_value(value).map_err(|error| damaged(&error))
+}
+
+fn name_of(bytes: &[u8]) -> Result<Reference> {
+    Reference::parse(&parse(bytes)?.name).map_err(|error| damaged(&error))
 }
 
 fn read(bytes: &[u8], name: &Reference) -> Result<List> {
-    let damaged = |why: &dyn std::fmt::Display| Error::new(Kind::Corrupt, format!("damaged list: {why}"));
-    let value = parse_strict(bytes).map_err(|error| damaged(&error))?;
-    let file: File = serde_json::from_value(value).map_err(|error| damaged(&error))?;
+    let file = parse(bytes)?;
     if file.name != name.to_string() {
         return Err(damaged(&format_args!("it is that of {:?}", file.name)));
     }

@@ -155,6 +155,51 @@ fn lists_go_by_their_names() {
     [err]
     Error: nope: image not known
     ");
+    assert_snapshot!(scene.podman(&["manifest", "create", "other", "containers-storage:localhost/web:1"]), @r"
+    exit 125
+    [err]
+    Error: containers-storage:localhost/web:1 is in no registry: lists are made of manifests as their registries have them, so that the image is to be pushed first
+    ");
+}
+
+#[test]
+fn lists_are_tagged_pushed_and_removed_as_images_are() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    scene.load("a", "localhost/web:1");
+    let lists = |names: &[&str]| -> Vec<i32> {
+        names.iter().map(|name| scene.podman(&["manifest", "exists", name]).code).collect()
+    };
+    scene.podman(&["push", "-q", "web:1", &server.name("list:a")]);
+    scene.podman(&["manifest", "create", "list:1", &server.name("list:a")]);
+    assert_eq!(scene.podman(&["tag", "list:1", "list:2", "list:3"]).code, 0);
+    assert_eq!(lists(&["list:1", "list:2", "list:3", "list:4"]), [0, 0, 0, 1]);
+    let pushed = scene.podman(&["push", "list:1", &server.name("list:1")]);
+    assert_eq!((pushed.code, pushed.stdout.as_str()), (0, ""), "{pushed}");
+    assert_eq!(scene.podman(&["push", "--format", "oci", "list:1", &server.name("list:1")]).code, 125);
+    let index: serde_json::Value =
+        serde_json::from_str(&scene.podman(&["manifest", "inspect", &server.name("list:1")]).stdout).expect("JSON");
+    assert_eq!(index["manifests"].as_array().map(Vec::len), Some(1), "{index}");
+    assert_snapshot!(scene.podman(&["rmi", "list:1", "web:1", "list:1", "nope"]), @r"
+    exit 1
+    [out]
+    Untagged: localhost/web:1
+    Untagged: localhost/list:1
+    Deleted: <id-a>
+    [err]
+    Error: nope: image not known
+    ");
+    assert_eq!(
+        scene.podman(&["rmi", "--all"]).to_string(),
+        "exit 0\n[out]\nUntagged: localhost/list:2\nUntagged: localhost/list:3\n"
+    );
+    for prune in [&["image", "prune", "--all", "--force"][..], &["system", "prune", "--all", "--force"]] {
+        scene.podman(&["manifest", "create", "list:1"]);
+        assert_eq!(scene.podman(&[prune, &["--filter", "until=1h"]].concat()).code, 0);
+        assert_eq!(lists(&["list:1"]), [0]);
+        assert!(scene.podman(prune).stdout.contains("localhost/list:1\n"));
+        assert_eq!(lists(&["list:1"]), [1]);
+    }
 }
 
 #[test]

@@ -230,6 +230,36 @@ pub fn exists(context: &Context, list: &str) -> Result<bool> {
     Ok(context.store()?.list(&normalize(list)?)?.is_some())
 }
 
+/// Gives a list further names: each is a list of its own from here on.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is no such list.
+pub(crate) fn copy_to(context: &Context, list: &Reference, targets: &[Reference]) -> Result<()> {
+    let store = context.store()?;
+    let copied = store.list(list)?.ok_or_else(|| no_such_manifest(list))?;
+    targets.iter().try_for_each(|target| {
+        store.update_list(target, |list| {
+            *list = Some(copied.clone());
+            Ok(())
+        })
+    })
+}
+
+/// Removes every list; returns their names.
+///
+/// # Errors
+/// Those of reading and removing them.
+pub fn rm_all(context: &Context) -> Result<Vec<Reference>> {
+    let store = context.store()?;
+    let mut removed = Vec::new();
+    for name in store.lists()? {
+        if store.update_list(&name, |list| Ok(list.take().is_some()))? {
+            removed.push(name);
+        }
+    }
+    Ok(removed)
+}
+
 /// Removes a list; what it names stays in its registry.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use dhow_store::{MatchedBy, NamesOf, Update};
 
 use crate::container;
 use crate::context::Context;
+use crate::manifest;
 use crate::mount;
 use crate::rmi::CONTENT_STAYS;
 
@@ -21,6 +22,8 @@ pub struct Report {
     pub deleted: Vec<Digest>,
     /// IDs of containers that were removed with their images.
     containers: Vec<String>,
+    /// Lists of manifests to remove, which are images to podman, and have no ID here.
+    lists: Vec<Reference>,
     /// What failed: [`Kind::NotFound`], [`Kind::Conflict`] where containers use an image, else [`Kind::Invalid`].
     pub failures: Vec<Error>,
 }
@@ -48,7 +51,12 @@ pub fn remove_as_podman(context: &Context, names: &[String], force: bool) -> Res
                         None => targets.push((found.image_id, vec![by])),
                     }
                 }
-                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Invalid) => report.failures.push(error),
+                Err(error) if error.kind() == Kind::NotFound => match manifest::named(context, name)? {
+                    Some(list) if report.lists.contains(&list) => {}
+                    Some(list) => report.lists.push(list),
+                    None => report.failures.push(error),
+                },
+                Err(error) if error.kind() == Kind::Invalid => report.failures.push(error),
                 Err(error) => return Err(error),
             }
         }
@@ -65,7 +73,7 @@ pub fn remove_as_podman(context: &Context, names: &[String], force: bool) -> Res
     })
 }
 
-/// Removes every image with all its names.
+/// Removes every image with all its names, and every list of manifests.
 ///
 /// # Errors
 /// As [`remove_as_podman`].
@@ -73,6 +81,7 @@ pub fn remove_all_as_podman(context: &Context, force: bool) -> Result<Report> {
     run(context, |update, report| {
         let mut images = update.images()?;
         images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        report.lists = context.store()?.lists()?;
         images.iter().try_for_each(|image| whole(update, report, &image.id, force))
     })
 }
@@ -86,6 +95,14 @@ fn run(context: &Context, change: impl FnOnce(&mut Update<'_>, &mut Report) -> R
         Ok(report)
     })?;
     // From here on some of it is gone, which is told whatever comes in between.
+    for list in std::mem::take(&mut report.lists) {
+        match manifest::rm(context, &list.to_string()) {
+            Ok(()) => report.untagged.push(list.to_string()),
+            // Somebody else was faster.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => report.failures.push(error),
+        }
+    }
     for container in &report.containers {
         report.failures.extend(store.remove_directory("containers", container).err());
     }

@@ -1,7 +1,7 @@
 //! `manifest` of podman. Lists are kept apart from images here and have no ID: podman's verbs print one, these the list's
 //! name, by which scripts can go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dhow_base::Kind;
@@ -9,6 +9,7 @@ use dhow_base::fs::{self, Durability};
 use dhow_ops::{Context, Naming, manifest};
 use dhow_spec::{Digest, Reference};
 
+use super::push::TRANSPORTS;
 use super::refused::{Signing, refuse};
 use crate::commands::manifest::{Inspect as Shown, Reach, Said, run};
 use crate::commands::targets;
@@ -21,7 +22,7 @@ use crate::verb::{Count, Verb, given, miscounted};
 const ONLY_MANIFESTS: &str = "annotations and subjects are of the manifests in a list, not of the list";
 
 /// Why manifests are not changed on their way.
-const AS_THEY_ARE: &str = "manifests are pushed as their registries have them; `copy` converts images";
+pub(super) const AS_THEY_ARE: &str = "manifests are pushed as their registries have them; `copy` converts images";
 
 /// Why there are no features but those of the operating system.
 const NO_FEATURES: &str =
@@ -36,9 +37,26 @@ fn bare(image: &str) -> &str {
     image.strip_prefix("docker://").unwrap_or(image)
 }
 
+/// The name of an image that is in a registry.
+fn in_registry(image: &str) -> Outcome<&str> {
+    match image.split_once(':') {
+        Some((transport, _)) if TRANSPORTS.contains(&transport) => Err(Failure::Client(format!(
+            "{image} is in no registry: lists are made of manifests as their registries have them, so that the image is to be \
+             pushed first"
+        ))),
+        _ => Ok(bare(image)),
+    }
+}
+
 /// The registry of a name.
-fn domain_of(image: &str) -> Option<String> {
+pub(super) fn domain_of(image: &str) -> Option<String> {
     Reference::parse(bare(image)).ok().map(|reference| reference.repository().domain().to_owned())
+}
+
+/// The whole name of a list that is here.
+pub(super) fn known(context: &Context, list: &str) -> Outcome<Option<String>> {
+    let Ok(name) = list_name(list) else { return Ok(None) };
+    Ok(manifest::exists(context, &name)?.then_some(name))
 }
 
 /// Fails when there is no such list.
@@ -79,6 +97,7 @@ impl Verb for Create {
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
         refuse(&[(!self.annotation.is_empty(), "--annotation", ONLY_MANIFESTS)])?;
+        names.iter().try_for_each(|name| in_registry(name).map(drop))?;
         let name = list_name(list)?;
         let context = self.reach.context(session)?;
         if !self.amend && manifest::exists(&context, &name)? {
@@ -151,6 +170,7 @@ impl Verb for Add {
             (self.artifact || self.artifact_type.is_some(), "--artifact", "`artifact push` makes artifacts"),
             (!self.features.is_empty(), "--features", NO_FEATURES),
         ])?;
+        images.iter().try_for_each(|image| in_registry(image).map(drop))?;
         self.reach.check_authfile(session)?;
         let name = must_exist(session, list)?;
         let domains: Vec<String> = images.iter().filter_map(|image| domain_of(image)).collect();
@@ -302,6 +322,31 @@ impl Verb for Push {
         let domain = domain_of(place);
         let transfers = self.retries.transfers()?;
         let context = self.reach.context_moving(session, &self.identity, domain.as_deref(), transfers)?;
+        let sending = Sending {
+            list: &name,
+            destination: destination.first().map(String::as_str),
+            quiet: self.quiet,
+            rm: self.rm,
+            digestfile: given(self.digestfile.as_ref()).map(PathBuf::as_path),
+        };
+        sending.send(session, &context)
+    }
+}
+
+/// A list on its way to a registry.
+pub(super) struct Sending<'a> {
+    /// Its whole name.
+    pub(super) list: &'a str,
+    pub(super) destination: Option<&'a str>,
+    pub(super) quiet: bool,
+    /// Whether it goes from here when it is there.
+    pub(super) rm: bool,
+    pub(super) digestfile: Option<&'a Path>,
+}
+
+impl Sending<'_> {
+    /// Sends it, and tells so as podman does.
+    pub(super) fn send(&self, session: &Session<'_>, context: &Context) -> Outcome {
         let say = |line: &str| {
             if !self.quiet {
                 session.console.notice(line);
@@ -309,9 +354,8 @@ impl Verb for Push {
         };
         say("Getting image list signatures");
         let pushed = |_: &_, digest: &Digest| say(&format!("Copying image {digest}"));
-        let destination = destination.first().map(String::as_str);
-        let (_, digest) = run(manifest::push(&context, &name, destination, self.rm, &pushed))?;
-        if let Some(path) = given(self.digestfile.as_ref()) {
+        let (_, digest) = run(manifest::push(context, self.list, self.destination, self.rm, &pushed))?;
+        if let Some(path) = self.digestfile {
             fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
         say("Writing manifest list to image destination");

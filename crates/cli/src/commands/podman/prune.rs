@@ -1,7 +1,7 @@
 //! `image prune` of podman
 
 use clap::Args;
-use dhow_ops::prune;
+use dhow_ops::{manifest, prune};
 
 use super::filters;
 use crate::errors::{Failure, Outcome};
@@ -52,10 +52,15 @@ impl Verb for Prune {
             return Ok(());
         }
         let filters = filters(&self.filter, refusal)?;
+        let takes_lists = self.all && filters.is_empty();
         let request = prune::Request { all: self.all, filters, ..prune::Request::default() };
-        let pruned = prune::prune(&session.local_context()?, &request)?;
+        let context = session.local_context()?;
+        let pruned = prune::prune(&context, &request)?;
         for image in pruned.images.iter().filter(|image| image.chains.is_some()) {
             session.console.line(image.id.hex());
+        }
+        if takes_lists {
+            manifest::rm_all(&context)?.iter().for_each(|list| session.console.line(list.to_string()));
         }
         Failure::of(pruned.failures)
     }

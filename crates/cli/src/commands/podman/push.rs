@@ -10,6 +10,7 @@ use dhow_ops::copy::{self, Changes, Location, Recompression};
 use dhow_ops::{Context, Platforms, push, runtime, summary, summary::Description};
 use dhow_spec::{Digest, Reference};
 
+use super::manifest::{AS_THEY_ARE, Sending, domain_of, known};
 use super::refused::Signing;
 use super::{Copying, remote};
 use crate::commands::copy::{RETRIES, family};
@@ -24,7 +25,8 @@ use crate::verb::{Count, Operands, Verb, given};
 const RESUMABLE: &str = "layers that the registry has already are not sent again by the next push";
 
 /// Transports other than that of registries.
-const TRANSPORTS: [&str; 6] = ["docker-archive", "oci-archive", "oci", "dir", "docker-daemon", "containers-storage"];
+pub(super) const TRANSPORTS: [&str; 6] =
+    ["docker-archive", "oci-archive", "oci", "dir", "docker-daemon", "containers-storage"];
 
 /// The arguments of `push`.
 #[derive(Args, Debug)]
@@ -89,7 +91,17 @@ impl Verb for Push {
         session.check_authfile(&self.network)?;
         let changes = self.changes()?;
         let local = session.local_context()?;
-        let description = summary::describe(&local, source)?;
+        let description = match summary::describe(&local, source) {
+            // A list of manifests is an image to podman; changed on its way it cannot be.
+            Err(error) if error.kind() == Kind::NotFound => match known(&local, source)? {
+                Some(_) if changes != Changes::default() => {
+                    return Err(Failure::Client(format!("{source} is a list of manifests: {AS_THEY_ARE}")));
+                }
+                Some(list) => return self.send_list(session, &list, destination.first().map(String::as_str)),
+                None => return Err(error.into()),
+            },
+            described => described?,
+        };
         let place = match destination {
             [text, ..] => place(session, text)?,
             // Without a destination the image goes where its name says.
@@ -138,6 +150,14 @@ impl Push {
             }
         };
         Ok(Changes { format: family(self.format.as_deref())?, recompress, ..Changes::default() })
+    }
+
+    fn send_list(&self, session: &Session<'_>, list: &str, destination: Option<&str>) -> Outcome {
+        let domain = domain_of(destination.unwrap_or(list));
+        let transfers = self.retries.transfers()?;
+        let context = session.context_moving(&self.network, &self.identity, domain.as_deref(), transfers)?;
+        let digestfile = given(self.digestfile.as_ref()).map(PathBuf::as_path);
+        Sending { list, destination, quiet: self.quiet, rm: false, digestfile }.send(session, &context)
     }
 
     async fn send(&self, session: &Session<'_>, context: &Context, source: &str, reference: &Reference) -> Outcome {

@@ -1,7 +1,7 @@
 //! `system prune` of podman
 
 use clap::Args;
-use dhow_ops::{summary, system_prune};
+use dhow_ops::{manifest, summary, system_prune};
 
 use super::filters;
 use super::prune::{confirm, refusal};
@@ -66,10 +66,15 @@ impl Verb for SystemPrune {
             dry_run: false,
             filters: filters(&self.filter, refusal)?,
         };
+        let takes_lists = request.all && request.filters.is_empty();
         let gone = system_prune::prune(&context, &request)?;
-        let images: Vec<&str> =
+        let mut images: Vec<&str> =
             gone.images.images.iter().filter(|image| image.chains.is_some()).map(|image| image.id.hex()).collect();
         let bytes: u64 = sizes.iter().filter(|image| images.contains(&image.id.hex())).map(|image| image.size).sum();
+        // Lists of manifests are images to podman; these have no ID, and no size.
+        let lists = if takes_lists { manifest::rm_all(&context)? } else { Vec::new() };
+        let lists: Vec<String> = lists.iter().map(ToString::to_string).collect();
+        images.extend(lists.iter().map(String::as_str));
         let others = gone.reclaimed_bytes.saturating_sub(gone.images.reclaimed_bytes);
         let containers: Vec<&str> = gone.containers.iter().map(String::as_str).collect();
         let volumes: Vec<&str> = gone.volumes.iter().map(String::as_str).collect();
