@@ -107,6 +107,14 @@ fn refuses_what_makes_no_sense() {
             &["--src-creds", "a:b", "--src-username", "a", "--src-password", "b", &from, "dir:x"],
             "conflicting options: --src-creds and --src-username exclude each other",
         ),
+        (
+            &["--dcreds", "a:b", "--dest-username", "a", "--dest-password", "b", &from, "dir:x"],
+            "conflicting options: --dest-creds and --dest-username exclude each other",
+        ),
+        (
+            &["--screds", "a:b", "--src-username", "a", &from, "dir:x"],
+            "conflicting options: --src-creds and --src-username exclude each other",
+        ),
         (&["--referrers", &from, "x"], "--referrers: the local store keeps no referrers"),
     ] {
         let arguments: Vec<&str> = std::iter::once("copy").chain(arguments.iter().copied()).collect();

@@ -111,10 +111,10 @@ pub(super) struct Sides {
     #[arg(long, value_name = "string")]
     dest_authfile: Option<PathBuf>,
     /// Use this account at the source instead of a stored one
-    #[arg(long, value_name = "user[:password]")]
+    #[arg(long, alias = "screds", value_name = "user[:password]")]
     src_creds: Option<String>,
     /// Use this account at the destination instead of a stored one
-    #[arg(long, value_name = "user[:password]")]
+    #[arg(long, alias = "dcreds", value_name = "user[:password]")]
     dest_creds: Option<String>,
     /// Use this account's name at the source, with --src-password
     #[arg(long, value_name = "string")]
