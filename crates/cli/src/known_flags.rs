@@ -96,7 +96,7 @@ const PODMAN: &[(&str, &str)] = &[
     (
         "",
         "--cgroup-manager --conmon -c --connection --events-backend --hooks-dir --identity --imagestore --log-level --module \
-         --network-cmd-path --network-config-dir --noout -r --remote --root --runroot --runtime --runtime-flag --storage-driver \
+         --network-cmd-path --network-config-dir --noout --out -r --remote --root --runroot --runtime --runtime-flag --storage-driver \
          --storage-opt --syslog --tmpdir --url -v --version --volumepath",
     ),
     ("diff", "--format -l --latest"),

@@ -26,6 +26,8 @@ mod usage;
 mod verb;
 
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
@@ -33,7 +35,7 @@ use clap::error::ErrorKind;
 
 use console::Console;
 use environment::Environment;
-use errors::{FLAG_ERROR, Failure, Outcome};
+use errors::{FAILED, FLAG_ERROR, Failure, Outcome};
 use personality::Personality;
 use session::{Globals, Session};
 use tree::Located;
@@ -74,6 +76,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(failure.code(personality))
 }
 
+/// Sends to a file what would go to standard output.
+fn redirect(file: Option<&Path>) -> Outcome {
+    let Some(path) = file else { return Ok(()) };
+    let failed = |error: &dyn Display| {
+        let message = format!("unable to open file for standard output: {error}");
+        Failure::Usage { message, code: FAILED }
+    };
+    let file = dhow_base::fs::open_or_create_with(path, 0o666).map_err(|error| failed(&error))?;
+    // What is no plain file, such as /dev/null, has no end to cut off.
+    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        file.set_len(0).map_err(|error| failed(&error))?;
+    }
+    rustix::stdio::dup2_stdout(&file).map_err(|error| failed(&error))
+}
+
 /// What this program starts itself for: nothing that a user says.
 fn internal(arguments: &[OsString]) -> Option<u8> {
     let (word, rest) = arguments.get(1..)?.split_first()?;
@@ -85,7 +102,7 @@ fn internal(arguments: &[OsString]) -> Option<u8> {
         }
         _ => return None,
     };
-    Some(u8::try_from(code).unwrap_or(errors::FAILED))
+    Some(u8::try_from(code).unwrap_or(FAILED))
 }
 
 fn run(arguments: &[OsString], personality: Personality, console: &Console) -> Outcome {
@@ -104,7 +121,8 @@ fn run(arguments: &[OsString], personality: Personality, console: &Console) -> O
     };
     let mut globals = Globals::from_arg_matches(&matches).map_err(|error| Failure::Client(error.to_string()))?;
     globals.log_level = globals.log_level.or_else(|| daemon_flags::level(&matches));
-    logging::start(&globals)?;
+    logging::start(&globals, personality)?;
+    redirect(tree::output_file(personality, &matches))?;
     if matches.get_flag("version") {
         console.line(commands::version::line());
         return Ok(());

@@ -8,17 +8,29 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{DefaultFields, FormatFields as _, Writer};
 
-use crate::errors::{Failure, Outcome};
+use crate::errors::{FAILED, Failure, Outcome};
+use crate::personality::Personality;
 use crate::session::Globals;
 
 /// Starts the log. It goes to standard error: in full from the level on that `--log-level` or `--debug` asks for, else
 /// warnings in docker's way.
 ///
 /// # Errors
-/// Docker's text for a level that does not exist.
-pub(crate) fn start(globals: &Globals) -> Outcome {
+/// Docker's or podman's text for a level that does not exist; to podman `--debug` is a level, and two are one too many.
+pub(crate) fn start(globals: &Globals, personality: Personality) -> Outcome {
+    let is_podman = personality == Personality::Podman;
     let level = match globals.log_level.as_deref() {
-        Some(text) => parse(text)?,
+        Some(text) if is_podman && globals.debug && text != "warn" => {
+            return refused("Setting --log-level and --debug is not allowed".to_owned());
+        }
+        Some(text) => match parse(text) {
+            Some(level) => level,
+            None if is_podman => {
+                let levels = "trace, debug, info, warn, warning, error, fatal, panic";
+                return refused(format!("Log Level {text:?} is not supported, choose from: {levels}"));
+            }
+            None => return Err(Failure::Client(format!("Unable to parse logging level: {text}"))),
+        },
         None if globals.debug => LevelFilter::DEBUG,
         None => {
             let _ = tracing::subscriber::set_global_default(warnings(std::io::stderr));
@@ -80,15 +92,20 @@ where
     fn exit(&self, _: &Id) {}
 }
 
-fn parse(text: &str) -> Outcome<LevelFilter> {
-    Ok(match text.to_ascii_lowercase().as_str() {
+/// Podman ends with 1 here, and says so without a prefix.
+fn refused(message: String) -> Outcome {
+    Err(Failure::Usage { message, code: FAILED })
+}
+
+fn parse(text: &str) -> Option<LevelFilter> {
+    Some(match text.to_ascii_lowercase().as_str() {
         // Nothing here is told at a finer level.
         "trace" | "debug" => LevelFilter::DEBUG,
         "info" => LevelFilter::INFO,
         "warn" | "warning" => LevelFilter::WARN,
         "error" => LevelFilter::ERROR,
         "fatal" | "panic" => LevelFilter::OFF,
-        _ => return Err(Failure::Client(format!("Unable to parse logging level: {text}"))),
+        _ => return None,
     })
 }
 
@@ -131,8 +148,8 @@ mod tests {
 
     #[test]
     fn levels() {
-        assert_eq!(parse("WARN").ok(), Some(LevelFilter::WARN));
-        assert_eq!(parse("fatal").ok(), Some(LevelFilter::OFF));
-        assert!(parse("loud").is_err());
+        assert_eq!(parse("WARN"), Some(LevelFilter::WARN));
+        assert_eq!(parse("fatal"), Some(LevelFilter::OFF));
+        assert!(parse("loud").is_none());
     }
 }

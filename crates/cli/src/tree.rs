@@ -1,6 +1,7 @@
 //! The command line as a whole: clap's view of it, and where on it the user is.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
@@ -10,7 +11,7 @@ use crate::session::Globals;
 use crate::verb::{Handle, Node, like_pflag};
 
 /// Global options whose value is an argument of its own, unless it follows an equals sign.
-const GLOBALS_WITH_VALUE: [&str; 4] = ["--root", "--config", "--log-level", "--compat"];
+const GLOBALS_WITH_VALUE: [&str; 5] = ["--root", "--config", "--log-level", "--compat", "--out"];
 
 /// Those that podman has besides: about its store, its containers and its service. There is nothing here to configure so.
 const PODMAN_S_GLOBALS: [&str; 15] = [
@@ -30,6 +31,9 @@ const PODMAN_S_GLOBALS: [&str; 15] = [
     "--hooks-dir",
     "--module",
 ];
+
+/// Podman's name for a file that gets what would go to standard output.
+const OUT: &str = "out";
 
 /// Flags of podman that would have another machine do the work.
 const PODMAN_S_REMOTE: [(&str, Option<char>, bool); 4] =
@@ -112,7 +116,8 @@ fn with_podman_s_globals(command: Command) -> Command {
             None => argument,
         }
     });
-    command.args(accepted).args(switches).args(remote)
+    let out = Arg::new(OUT).long(OUT).value_name("string").action(ArgAction::Set).hide(true);
+    command.args(accepted).args(switches).args(remote).arg(out)
 }
 
 /// The flag among the arguments that would have another machine do the work, which dhow has none of.
@@ -122,6 +127,15 @@ pub(crate) fn remote_flag(personality: Personality, matches: &ArgMatches) -> Opt
     }
     let given = |name: &str| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
     PODMAN_S_REMOTE.iter().map(|&(name, ..)| name).find(|name| given(name))
+}
+
+/// Where podman's flags say that results go instead of standard output.
+pub(crate) fn output_file(personality: Personality, matches: &ArgMatches) -> Option<&Path> {
+    if personality != Personality::Podman {
+        return None;
+    }
+    let file = matches.get_one::<String>(OUT).map(Path::new);
+    file.or_else(|| matches.get_flag("noout").then_some(Path::new("/dev/null")))
 }
 
 /// Where on the tree the arguments lead.

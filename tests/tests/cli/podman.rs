@@ -140,6 +140,31 @@ fn flags_about_other_machines_are_refused_and_those_about_storage_are_not() {
 }
 
 #[test]
+fn what_is_said_before_a_command_has_podman_s_codes() {
+    let scene = Scene::new();
+    scene.load("a", "localhost/web:1");
+    assert_snapshot!(scene.podman(&["--log-level", "loud", "images"]), @r#"
+    exit 1
+    [err]
+    Log Level "loud" is not supported, choose from: trace, debug, info, warn, warning, error, fatal, panic
+    "#);
+    assert_snapshot!(scene.podman(&["--debug", "--log-level=info", "images"]), @r"
+    exit 1
+    [err]
+    Setting --log-level and --debug is not allowed
+    ");
+    let file = scene.path("out");
+    std::fs::write(&file, "what was there before, and is longer than what comes").expect("a file");
+    let out = file.to_str().expect("a path");
+    for arguments in [&["--noout", "images", "-q"][..], &["--out", out, "images", "-q", "--no-trunc"]] {
+        assert_eq!(scene.podman(arguments).to_string(), "exit 0\n", "{arguments:?}");
+    }
+    let written = std::fs::read_to_string(&file).expect("the file");
+    assert!(written.starts_with("sha256:") && written.len() == 72, "{written}");
+    assert_eq!(scene.podman(&["--out", "/nowhere/file", "images"]).code, 1);
+}
+
+#[test]
 fn lists_go_by_their_names() {
     let scene = Scene::new();
     assert_snapshot!(scene.podman(&["manifest", "create", "list"]), @r"
