@@ -140,6 +140,26 @@ fn flags_about_other_machines_are_refused_and_those_about_storage_are_not() {
 }
 
 #[test]
+fn a_newer_image_is_pulled_and_what_is_here_will_do() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("web:1");
+    for letter in ["a", "b"] {
+        scene.load(letter, "localhost/web:1");
+        assert_eq!(scene.podman(&["push", "-q", "web:1", &name]).code, 0);
+        let pulled = scene.podman(&["pull", "--policy", "newer", &name]);
+        assert_eq!((pulled.code, pulled.stdout), (0, format!("<id-{letter}>\n")), "{}", pulled.stderr);
+        assert!(pulled.stderr.starts_with("Trying to pull"), "{}", pulled.stderr);
+        let same = scene.podman(&["pull", "--policy", "newer", &name]);
+        assert_eq!(same.to_string(), format!("exit 0\n[out]\n<id-{letter}>\n"));
+    }
+    drop(server);
+    let kept = scene.podman(&["pull", "-q", "--policy", "newer", &name]);
+    assert_eq!(kept.to_string(), "exit 0\n[out]\n<id-b>\n");
+    assert_eq!(scene.podman(&["pull", "-q", &name]).code, 125);
+}
+
+#[test]
 fn what_is_said_before_a_command_has_podman_s_codes() {
     let scene = Scene::new();
     scene.load("a", "localhost/web:1");

@@ -218,12 +218,29 @@ impl Puller<'_> {
             return Err(Failure::Client(format!("{name}: image not known")));
         }
         let copying = Copying::new(self.session.console, self.options.quiet);
-        copying.say(&format!("Trying to pull {name}..."));
+        let trying = || copying.say(&format!("Trying to pull {name}..."));
         let platforms = self.platforms.clone();
         let request =
             pull::Request { reference: reference.clone(), platforms, stored: false, measured: false, unpack: None };
-        let resolved = pull::resolve(self.context, &request).await.map_err(|error| explained(reference, error))?;
-        let resolved = resolved.whatever_platform();
+        let present = if policy == "newer" { pull::present(self.context, &request)? } else { None };
+        // With an image that is here podman says nothing before it knows of a newer one.
+        if present.is_none() {
+            trying();
+        }
+        let resolved = match (pull::resolve(self.context, &request).await, present) {
+            (Ok(resolved), Some(present)) if *resolved.digest() == present.digest => return self.told(&present),
+            (Err(error), Some(present)) if error.kind() != Kind::Cancelled => {
+                copying.say(&format!("WARNING: {error}; the image that is here is taken"));
+                return self.told(&present);
+            }
+            (resolved, present) => {
+                let resolved = resolved.map_err(|error| explained(reference, error))?;
+                if present.is_some() {
+                    trying();
+                }
+                resolved.whatever_platform()
+            }
+        };
         copying.begin();
         let pulled = resolved.fetch(self.context, &copying).await.map_err(|error| explained(reference, error))?;
         if !self.options.quiet {
@@ -233,6 +250,10 @@ impl Puller<'_> {
         }
         copying.end(&pulled.image_id);
         self.warn_of_platform(&pulled)?;
+        self.told(&pulled)
+    }
+
+    fn told(&self, pulled: &pull::Pulled) -> Outcome {
         self.session.console.line(pulled.image_id.hex());
         self.session.console.flush();
         Ok(())
