@@ -35,8 +35,10 @@ pub struct Request {
 pub struct Pruned {
     /// Images, each with the names it lost.
     pub images: Vec<PrunedImage>,
-    /// Bytes that are free again on disk.
+    /// Bytes that are free again on disk, without those of [`Pruned::transfer_bytes`].
     pub reclaimed_bytes: u64,
+    /// Bytes that pulls had brought which were cut short, and which go where [everything](Request::all) unused does.
+    pub transfer_bytes: u64,
     /// Bytes of content that are still here beyond [`Request::bytes_max`].
     pub excess_bytes: u64,
     /// Why the content of what is gone is not.
@@ -80,14 +82,15 @@ pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
     container::recover(store)?;
     let images = store.images()?;
     if request.dry_run {
-        return preview(store, &filter, request, images, &[]);
+        return preview(context, &filter, request, images, &[]);
     }
     let (removals, excess_bytes) = choose(store, &filter, request, images)?;
     let given_up_bytes = store.make_room();
+    let transfer_bytes = if takes_all(context, request)? { store.give_up_transfers()? } else { 0 };
     let removed = store.update(|update| update.remove(removals))?;
     mount::end_removed(store);
-    let mut pruned =
-        Pruned { images: shown(removed), reclaimed_bytes: given_up_bytes, excess_bytes, failures: Vec::new() };
+    let (images, reclaimed_bytes) = (shown(removed), given_up_bytes);
+    let mut pruned = Pruned { images, reclaimed_bytes, transfer_bytes, excess_bytes, failures: Vec::new() };
     match store.collect() {
         Ok(collected) => pruned.reclaimed_bytes += collected.bytes,
         Err(error) => pruned.failures.push(error.context(CONTENT_STAYS)),
@@ -105,17 +108,19 @@ pub(crate) fn preview_without(
     images: Vec<Image>,
     containers: &[String],
 ) -> Result<Pruned> {
-    preview(context.store()?, &parse(context, request)?, request, images, containers)
+    preview(context, &parse(context, request)?, request, images, containers)
 }
 
 fn preview(
-    store: &Store,
+    context: &Context,
     filter: &Filter,
     request: &Request,
     images: Vec<Image>,
     containers: &[String],
 ) -> Result<Pruned> {
+    let store = context.store()?;
     let (removals, excess_bytes) = choose(store, filter, request, images)?;
+    let transfer_bytes = if takes_all(context, request)? { store.cut_transfer_bytes()? } else { 0 };
     let unpacked = store.unpacked_layers();
     let (removed, reclaimed_bytes) = store.rehearse(|update| {
         for container in containers {
@@ -123,7 +128,13 @@ fn preview(
         }
         Ok((update.remove(removals)?, update.garbage_bytes(&unpacked)?))
     })?;
-    Ok(Pruned { images: shown(removed), reclaimed_bytes, excess_bytes, failures: Vec::new() })
+    Ok(Pruned { images: shown(removed), reclaimed_bytes, transfer_bytes, excess_bytes, failures: Vec::new() })
+}
+
+/// Whether nothing restricts what goes, so that what was brought of images that are not here yet goes as well.
+fn takes_all(context: &Context, request: &Request) -> Result<bool> {
+    let is_restricted = request.keep.is_some() || request.bytes_max.is_some();
+    Ok(request.all && !is_restricted && filters(context, &request.filters)?.is_empty())
 }
 
 fn parse(context: &Context, request: &Request) -> Result<Filter> {

@@ -155,6 +155,7 @@ impl Everything {
         if !images.images.is_empty() {
             self.reclaimed_bytes += images.reclaimed_bytes;
         }
+        self.reclaimed_bytes += images.transfer_bytes;
         self.images = images;
         self
     }

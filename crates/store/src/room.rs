@@ -30,14 +30,31 @@ impl Store {
         }
         let give_up = || -> Result<u64> {
             durable::remove_file(&self.paths().reserve())?;
-            let gone = cut_transfers(self, false, Duration::ZERO)?.iter().map(|path| allocated_bytes(path)).sum();
-            cut_transfers(self, true, Duration::ZERO)?;
-            Ok(gone)
+            self.give_up_transfers()
         };
         give_up().unwrap_or_else(|error| {
             tracing::debug!(%error, "cannot make room");
             0
         })
+    }
+
+    /// Takes away what cut transfers have left, however young: the next pull fetches all of it again. What somebody fetches at the moment
+    /// stays. Returns the bytes that it took on disk.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn give_up_transfers(&self) -> Result<u64> {
+        let bytes = self.cut_transfer_bytes()?;
+        cut_transfers(self, true, Duration::ZERO)?;
+        Ok(bytes)
+    }
+
+    /// What [`Store::give_up_transfers`] would return.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn cut_transfer_bytes(&self) -> Result<u64> {
+        Ok(cut_transfers(self, false, Duration::ZERO)?.iter().map(|path| allocated_bytes(path)).sum())
     }
 }
 

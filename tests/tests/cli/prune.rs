@@ -57,6 +57,37 @@ fn removes_what_nothing_uses() {
     assert_eq!(scene.must(&["images", "-q"]), "");
 }
 
+/// What a cut pull has brought waits for the next one, a week at most; whoever wants the room says `--all`.
+#[test]
+fn cut_pulls_go_with_everything_unused() {
+    let scene = Scene::new();
+    scene.must(&["images"]);
+    let ingest = scene.path("store/ingest");
+    let [cut, map] =
+        [("a", ""), ("b", ".map")].map(|(hex, suffix)| ingest.join(format!("sha256-{}{suffix}", hex.repeat(64))));
+    std::fs::write(&cut, [7; 8192]).expect("a cut transfer");
+    std::fs::write(&map, "").expect("the map of another, without its data");
+    let total = |arguments: &[&str]| {
+        let ran = scene.dhow(&[&["image", "prune"], arguments].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran}");
+        ran.stdout.rsplit(' ').next().expect("a size").trim().to_owned()
+    };
+    for stays in [&["-f"][..], &["-a", "-f", "--filter", "label=no"], &["-a", "-f", "--keep", "1"]] {
+        assert_eq!(total(stays), "0B", "{stays:?}");
+    }
+    assert_eq!(total(&["-a", "--dry-run"]), "8.192kB");
+    assert!(cut.exists() && map.exists());
+    assert_eq!(total(&["-a", "-f"]), "8.192kB");
+    assert!(!cut.exists() && !map.exists());
+    std::fs::write(&cut, [7; 8192]).expect("a cut transfer");
+    assert_snapshot!(scene.dhow(&["system", "prune", "-a", "-f"]), @r"
+    exit 0
+    [out]
+    Total reclaimed space: 8.192kB
+    ");
+    assert!(!cut.exists());
+}
+
 /// Two tagged images (2020 with label `keep`, 2021) and a dangling one of 2022.
 fn three_images() -> Scene {
     let scene = Scene::new();

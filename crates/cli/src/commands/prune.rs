@@ -127,7 +127,8 @@ pub(super) fn images(pruned: &prune::Pruned, tense: Tense) -> String {
 fn total(pruned: &prune::Pruned, tense: Tense, personality: Personality) -> String {
     // Docker 28 counts nothing when it lists nothing.
     let counts = !pruned.images.is_empty() || personality == Personality::Docker29;
-    let reclaimed = units::human_size(if counts { pruned.reclaimed_bytes } else { 0 });
+    let bytes = if counts { pruned.reclaimed_bytes } else { 0 };
+    let reclaimed = units::human_size(bytes + pruned.transfer_bytes);
     match tense {
         Tense::Done => format!("Total reclaimed space: {reclaimed}\n"),
         Tense::Would => format!("Total space that would be reclaimed: {reclaimed}\n"),

@@ -10,6 +10,7 @@ use dhow_spec::digest::Algorithm;
 use rusqlite::Connection;
 
 use crate::db::Step;
+use crate::ingest::IngestLock;
 use crate::paths::{MAP_SUFFIX, parse_flat};
 use crate::store::Store;
 use crate::wait;
@@ -51,26 +52,34 @@ pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Re
     let mut stale = Vec::new();
     for name in names_in(&directory)? {
         let path = directory.join(&name);
-        if let Some(digest) = parse_flat(&name) {
-            let past = is_older(&path, age_min) || store.has_blob(&digest)?;
+        let data = name.strip_suffix(MAP_SUFFIX).unwrap_or(&name);
+        let is_map = data != name;
+        if is_map && directory.join(data).exists() {
+            continue;
+        }
+        if let Some(digest) = parse_flat(data) {
+            // A map without data is young as long as its transfer is about to end.
+            let past = match is_map {
+                true => is_older(&path, age_min.min(TEMPORARY_AGE_MAX)),
+                false => is_older(&path, age_min) || store.has_blob(&digest)?,
+            };
             if !past {
                 continue;
             }
-            let Some(_lock) = wait::try_lock(&path)? else { continue };
-            if clear {
-                durable::remove_file(&store.paths().ingest_map(&digest))?;
-                durable::remove_file(&path)?;
-            }
-        } else {
-            let of_ingest = name.strip_suffix(MAP_SUFFIX).is_some_and(|data| directory.join(data).exists());
-            if of_ingest || !is_older(&path, TEMPORARY_AGE_MAX) {
+            let lock = if store.is_writable() { IngestLock::try_take(store, &digest)? } else { None };
+            if store.is_writable() && lock.is_none() {
                 continue;
             }
-            if clear && path.is_dir() {
-                durable::remove_dir_all(&path)?;
-            } else if clear {
-                durable::remove_file(&path)?;
+            if clear {
+                durable::remove_file(&store.paths().ingest_map(&digest))?;
+                durable::remove_file(&store.paths().ingest(&digest))?;
             }
+        } else if !is_older(&path, TEMPORARY_AGE_MAX) {
+            continue;
+        } else if clear && path.is_dir() {
+            durable::remove_dir_all(&path)?;
+        } else if clear {
+            durable::remove_file(&path)?;
         }
         stale.push(path);
     }

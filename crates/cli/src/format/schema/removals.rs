@@ -78,8 +78,8 @@ pub(crate) struct Prune {
 impl Prune {
     /// What is gone, or would be.
     pub(crate) fn new(pruned: &Pruned, dry_run: bool) -> Self {
-        let Pruned { reclaimed_bytes, excess_bytes, .. } = *pruned;
-        Self { dry_run, gone: Gone::of(pruned), reclaimed_bytes, excess_bytes }
+        let reclaimed_bytes = pruned.reclaimed_bytes + pruned.transfer_bytes;
+        Self { dry_run, gone: Gone::of(pruned), reclaimed_bytes, excess_bytes: pruned.excess_bytes }
     }
 }
 
