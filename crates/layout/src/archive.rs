@@ -17,7 +17,8 @@ use dhow_base::{Error, Kind, Result, fs};
 use dhow_content::{ByteStream, LocalBlob, Resolve, Source};
 use dhow_layer::Compression;
 use dhow_spec::layout::{INDEX_FILE, OCI_LAYOUT_FILE, blob_path};
-use dhow_spec::{Descriptor, Digest, Document, Reference};
+use dhow_spec::media_type::Compression as Stated;
+use dhow_spec::{Descriptor, Digest, Document, ImageManifest, Reference};
 
 use crate::directory::OciDirectory;
 use crate::image::ArchiveImage;
@@ -142,9 +143,15 @@ impl Archive {
         &self.images
     }
 
-    /// Whether the archive has no manifest of the image, so that its root was made when the archive was opened.
-    pub fn lacks_manifest(&self, image: &ArchiveImage) -> bool {
+    /// Whether the image's manifest, `root`, came into being with the archive, so that no registry knows it: the archive has none, or the
+    /// one that `docker save` (25 and later) writes beside `manifest.json`, whose layers are all uncompressed. dhow's own archives of
+    /// images that were made there, and never pushed, are like that.
+    pub fn made_manifest(&self, image: &ArchiveImage, root: &Document) -> bool {
+        let is_dockers = matches!(&self.content, Content::Tar(members) if members.contains(DOCKER_MANIFEST_FILE));
+        let is_plain = |layer: &Descriptor| layer.media_type.compression() == Some(Stated::None);
+        let is_all_plain = |manifest: &ImageManifest| manifest.is_image() && manifest.layers.iter().all(is_plain);
         self.made.documents.contains_key(&image.root.digest)
+            || is_dockers && root.as_manifest().is_some_and(is_all_plain)
     }
 
     /// Whether a manifest or index and everything below it are in the archive, by name and length.

@@ -16,6 +16,7 @@ use dhow_store::NewTarget;
 
 use crate::context::Context;
 use crate::outgoing::fitting;
+use crate::packed::{AsBefore, packed};
 use crate::pull::layers;
 use crate::push::mount_hints;
 use crate::select::{Fit, Platforms, Selection};
@@ -43,6 +44,8 @@ pub struct Request {
     pub retries: u32,
     /// Names that the image gets besides in a docker archive.
     pub further_names: Vec<Reference>,
+    /// Nothing is compressed on the way, not even what no registry knows yet.
+    pub preserve_digests: bool,
 }
 
 /// What was copied.
@@ -58,7 +61,8 @@ pub struct Copied {
 
 /// Copies. `from` and `to` are the handles of the two sides: they may be different accounts.
 ///
-/// Nothing changes on the way unless it is asked for: digests at the destination are those of the source.
+/// Nothing changes on the way unless it is asked for: digests at the destination are those of the source. Only what was made here, or came
+/// out of `docker save`, gets compressed layers when it goes to a registry, as it does when it is [pushed](crate::push).
 ///
 /// # Errors
 /// Those of either place; what is complete at the destination stays there without a name.
@@ -67,7 +71,42 @@ pub async fn copy(from: &Context, to: &Context, request: &Request, observer: &dy
     let opened = open(from, &request.source).await?;
     let outcome = match &request.destination {
         Location::Store(name) => into_store(from, to, &opened, name, request, observer).await,
+        Location::Registry(target) if !request.preserve_digests && request.changes.recompress.is_none() => {
+            return into_registry(from, to, opened, target, request, observer).await;
+        }
         _ => into_place(from, to, &opened, request, observer).await,
+    };
+    outcome.map_err(|error| opened.explain(error))
+}
+
+/// Into a registry, which gets what no other one knows with compressed layers.
+async fn into_registry(
+    from: &Context,
+    to: &Context,
+    mut opened: Opened,
+    target: &Reference,
+    request: &Request,
+    observer: &dyn Observer,
+) -> Result<Copied> {
+    let mut changes = request.changes;
+    if opened.has_new_manifest() {
+        changes = Changes { recompress: Some(Recompression::Gzip), keep_compressed: true, ..changes };
+    }
+    let packed = match &opened.source {
+        AnySource::Store(_) if changes.is_none() => {
+            let remote = to.push_to(target.repository())?;
+            let packed = packed(from, &remote, opened.root.descriptor(), observer).await;
+            packed.map_err(|error| opened.explain(error))?
+        }
+        _ => None,
+    };
+    let request = Request { changes, ..request.clone() };
+    let outcome = match &packed {
+        None => into_place(from, to, &opened, &request, observer).await,
+        Some(packed) => {
+            opened = open(from, &Location::Store(packed.target.digest.to_string())).await?;
+            into_place(from, to, &opened, &request, &AsBefore { packed, observer }).await
+        }
     };
     outcome.map_err(|error| opened.explain(error))
 }
@@ -247,7 +286,7 @@ async fn into_store(
         ..NewTarget::default_for(root.clone())
     };
     session.commit(&[target])?;
-    if opened.lacks_manifest() {
+    if opened.has_new_manifest() {
         session.store().note_made_here(&root.digest);
     }
     if let Some(repository) = known_as {

@@ -94,8 +94,10 @@ pub fn load(context: &Context, request: &Request, observer: &dyn Observer) -> Re
     // A compressed layer shows only when it is committed that its diff ID is not the config's.
     let explain = |error| archive.images().iter().fold(error, |error, image| archive.explain(image, error));
     let committed = session.commit(&targets).map_err(explain)?;
-    for image in archive.images().iter().filter(|image| archive.lacks_manifest(image)) {
-        store.note_made_here(&image.root.digest);
+    for image in archive.images() {
+        if archive.made_manifest(image, store.document(&image.root.digest)?.document()) {
+            store.note_made_here(&image.root.digest);
+        }
     }
     for target in &targets {
         unpacking::unpack(&session, request.unpack.as_ref(), &target.document.digest)?;

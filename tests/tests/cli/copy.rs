@@ -160,6 +160,41 @@ fn skopeo_s_spellings() {
     assert_eq!(compressed, digest(&["--recompress", "gzip", "plain:1", "dir:p3"]));
 }
 
+/// What no registry knows yet goes there compressed, and under one digest, on whatever way.
+#[test]
+fn what_was_made_here_goes_to_registries_compressed() {
+    let (scene, server, name) = published();
+    scene.must(&["export", &name, "-o", "flat.tar"]);
+    scene.must(&["import", "flat.tar", "plain:1"]);
+    let digest_in = |file: &str| std::fs::read_to_string(scene.path(file)).expect("the file");
+    let copied = |arguments: &[&str], tag: &str| {
+        let target = format!("docker://{}", server.name(tag));
+        scene.must(&[&["copy", "-q", "--digestfile", "copied"], arguments, &[&target]].concat());
+        digest_in("copied")
+    };
+    scene.must(&["copy", "-q", "--digestfile", "plain", "plain:1", "oci:layout"]);
+    scene.must(&["save", "-o", "plain.tar", "plain:1"]);
+    scene.must(&["copy", "-q", "plain:1", "docker-archive:docker.tar:plain:1"]);
+    // From another store, as though it had been carried there.
+    let carried = scene.dhow(&["--root", "other", "load", "-i", "plain.tar"]);
+    assert_eq!(carried.code, 0, "{carried}");
+    let compressed = copied(&["plain:1"], "acme/a:1");
+    assert_ne!(compressed, digest_in("plain"));
+    for (from, tag) in [("docker-archive:plain.tar", "acme/b:1"), ("docker-archive:docker.tar", "acme/c:1")] {
+        assert_eq!(copied(&[from], tag), compressed, "{from}");
+    }
+    scene.must(&["tag", "plain:1", &server.name("acme/d:1")]);
+    let pushed = scene.must(&["push", &server.name("acme/d:1")]);
+    assert!(pushed.contains(&compressed), "{pushed}");
+    scene.must(&["--root", "other", "tag", "plain:1", &server.name("acme/e:1")]);
+    let pushed = scene.must(&["--root", "other", "push", &server.name("acme/e:1")]);
+    assert!(pushed.contains(&compressed), "{pushed}");
+    let kept = copied(&["--preserve-digests", "docker-archive:plain.tar"], "acme/g:1");
+    assert_eq!(kept, digest_in("plain"));
+    // A layout's digest is known to whoever made it.
+    assert_eq!(copied(&["oci:layout"], "acme/f:1"), digest_in("plain"));
+}
+
 #[test]
 fn a_repository_into_a_folder_and_on() {
     let (scene, server, _) = published();

@@ -231,7 +231,7 @@ pub(crate) struct Copy {
     recompress: Option<String>,
     #[command(flatten)]
     spellings: Spellings,
-    /// Fail rather than change a digest, which never happens unless asked for
+    /// Fail rather than change a digest, and do not compress what was made here on its way to a registry
     #[arg(long)]
     preserve_digests: bool,
     /// Accepted for old scripts; signatures travel only with --referrers
@@ -273,6 +273,7 @@ impl Verb for Copy {
             changes: self.changes()?,
             retries: self.retry_times.unwrap_or(RETRIES),
             further_names: self.spellings.further_names()?,
+            preserve_digests: self.preserve_digests,
         };
         let transfers = self.pace.transfers(self.retry_times)?;
         let from = self.sides.source(session, request.source.domain(), &transfers)?;

@@ -163,6 +163,7 @@ impl Sync {
             changes,
             retries: self.retry_times.unwrap_or(RETRIES),
             further_names: Vec::new(),
+            preserve_digests: self.preserve_digests,
         })
     }
 

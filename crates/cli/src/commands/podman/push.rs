@@ -186,6 +186,7 @@ impl Push {
             changes,
             retries: RETRIES,
             further_names: Vec::new(),
+            preserve_digests: false,
         };
         let copied = copy::copy(context, context, &request, &Silent).await?;
         self.tell(session, &copied.digest, copied.note.as_deref())

@@ -57,6 +57,7 @@ async fn copied(context: &Context, place: &Location) -> Outcome<Vec<String>> {
         changes: Changes::default(),
         retries: 0,
         further_names: Vec::new(),
+        preserve_digests: true,
     };
     copy::copy(context, context, &request, &Silent).await?;
     Ok(vec![summary::describe(context, &name)?.summary.id.hex().to_owned()])
