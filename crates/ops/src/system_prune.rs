@@ -10,6 +10,7 @@ use crate::container::{self, Turn};
 use crate::context::Context;
 use crate::df::Configuration;
 use crate::filter::{LabelTest, Term, now, parse_past, unknown};
+use crate::naming::Naming;
 use crate::prune::{self, Pruned};
 
 /// What to prune.
@@ -17,7 +18,7 @@ use crate::prune::{self, Pruned};
 pub struct Request {
     /// Every image without a container, not only those without a tag.
     pub all: bool,
-    /// Anonymous volumes too.
+    /// Volumes too: called as podman all, else anonymous ones.
     pub volumes: bool,
     /// Tells what would be removed, and removes nothing.
     pub dry_run: bool,
@@ -42,14 +43,14 @@ pub struct Everything {
     pub failures: Vec<Error>,
 }
 
-/// Removes stopped containers, with [`Request::volumes`] anonymous volumes that no container uses, images as
+/// Removes stopped containers, with [`Request::volumes`] volumes that no container uses, images as
 /// [`prune::prune`], and the build cache: in this order, so that what one kind frees the next one finds unused.
 ///
 /// # Errors
 /// [`dhow_base::Kind::Invalid`] in docker's words for filters, those of the store; what was removed before stays removed.
 pub fn prune(context: &Context, request: &Request) -> Result<Everything> {
     let terms = prune::filters(context, &request.filters)?;
-    let tests = Tests::parse(&terms)?;
+    let tests = Tests { all_volumes: context.naming() == Naming::Podman, ..Tests::parse(&terms)? };
     let store = context.store()?;
     container::recover(store)?;
     let images = prune::Request { all: request.all, filters: request.filters.clone(), ..prune::Request::default() };
@@ -166,6 +167,8 @@ impl Everything {
 struct Tests {
     labels: Vec<LabelTest>,
     until: Option<i64>,
+    /// Whether volumes that somebody has named go, too.
+    all_volumes: bool,
 }
 
 impl Tests {
@@ -198,7 +201,9 @@ impl Tests {
 
     fn take_volume(&self, volume: &Volume) -> bool {
         let labels = Configuration::parse(&volume.configuration).labels;
-        volume.anonymous && volume.links == 0 && self.take_labels(&labels)
+        // Docker's engine knows no age of volumes, and is not asked for one.
+        let fits = if self.all_volumes { self.take_time(volume.created) } else { volume.anonymous };
+        fits && volume.links == 0 && self.take_labels(&labels)
     }
 
     /// Results of build steps have no labels: a prune by labels leaves them alone.

@@ -66,6 +66,24 @@ fn volumes_are_chosen_by_age() {
     assert_eq!(must(&scene, &["volume", "reload"]), "");
 }
 
+/// Docker keeps volumes with names.
+#[test]
+fn a_prune_of_everything_takes_volumes_with_names() {
+    let Some(scene) = scene() else { return };
+    for name in ["one", "two", "used"] {
+        must(&scene, &["volume", "create", "-l", name, name]);
+    }
+    must(&scene, &["create", "--name", "user", "-l", "user", "-v", "used:/data", "box"]);
+    let prune = |filter: &str| must(&scene, &["system", "prune", "-f", "--volumes", "--filter", filter]);
+    assert!(prune("until=1h").starts_with("Total"), "all are younger");
+    assert!(prune("label=two").starts_with("Deleted Volumes\ntwo\nTotal"));
+    assert_eq!(must(&scene, &["volume", "ls", "-q"]), "one\nused\n");
+    assert_eq!(scene.docker(&["system", "prune", "-f", "--volumes", "--filter", "label=one"]).code, 0);
+    assert_eq!(must(&scene, &["volume", "ls", "-q"]), "one\nused\n");
+    assert!(prune("label!=user").starts_with("Deleted Volumes\none\n"));
+    assert_eq!(must(&scene, &["volume", "ls", "-q"]), "used\n");
+}
+
 #[test]
 fn variables_come_by_how_they_begin() {
     let Some(scene) = scene() else { return };
