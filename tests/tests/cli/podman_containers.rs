@@ -85,6 +85,23 @@ fn a_prune_of_everything_takes_volumes_with_names() {
 }
 
 #[test]
+fn inspect_knows_whatever_has_a_name() {
+    let Some(scene) = scene() else { return };
+    must(&scene, &["create", "--name", "one", "box"]);
+    must(&scene, &["volume", "create", "data"]);
+    let named = |names: &[&str]| must(&scene, &[&["inspect", "--format", "{{.Name}}"], names].concat());
+    assert_eq!((named(&["data"]), named(&["data", "one"])), ("data\n".to_owned(), "data\none\n".to_owned()));
+    let shown = must(&scene, &["inspect", "one", "box", "data"]);
+    let shown: Vec<serde_json::Value> = serde_json::from_str(&shown).expect("a list");
+    assert_eq!(shown.iter().map(|one| one["Id"].is_string()).collect::<Vec<_>>(), [true, true, false]);
+    let part = scene.podman(&["inspect", "--format", "{{.Id}}", "box", "nope", "one"]);
+    assert_eq!((part.code, part.stdout.lines().count()), (125, 2), "{part}");
+    assert!(part.stderr.contains("no such object: \"nope\""), "{part}");
+    let why = "Error: --latest and arguments cannot be used together";
+    refuses(&scene, &["inspect", "--latest", "one"], why);
+}
+
+#[test]
 fn variables_come_by_how_they_begin() {
     let Some(scene) = scene() else { return };
     fs::write(scene.path("variables"), "CI_*\n").expect("a file");

@@ -3,11 +3,16 @@
 mod container;
 mod image;
 
+use std::slice;
+
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::{Context, container as engine, summary};
+use dhow_ops::container::{self as engine, VolumeDetails};
+use dhow_ops::{Context, summary};
 use dhow_template::{Type, Value};
 use image::{Json, template_object};
+use serde::Serialize;
+use serde_json::Value as Document;
 
 use super::volume;
 use crate::commands::container::newest;
@@ -23,6 +28,8 @@ const INDENT: &str = "     ";
 
 /// What can be inspected.
 const KINDS: [&str; 6] = ["image", "container", "pod", "network", "volume", "all"];
+
+const LATEST_OF_NAMES: &str = "--latest and arguments cannot be used together";
 
 /// The arguments of `inspect`.
 #[derive(Args, Debug)]
@@ -54,47 +61,108 @@ impl Verb for Inspect {
     }
 
     fn run(self, session: &Session<'_>) -> Outcome {
-        let missing: fn(&str, &Error) -> String = match self.kind.as_str() {
-            "image" => |_, error| error.to_string(),
-            "all" => |name, error| match error.kind() {
-                Kind::NotFound | Kind::Invalid => format!("no such object: {name:?}"),
-                _ => error.to_string(),
-            },
-            "container" if self.latest => return self.latest(session),
+        if self.latest && matches!(self.kind.as_str(), "all" | "container") {
+            return self.latest(session);
+        }
+        match self.kind.as_str() {
+            "image" => show(session, &of_image(&self.format), &self.names, |_, error| error.to_string()),
+            "all" if !self.names.is_empty() => self.everything(session),
             "container" if !self.names.is_empty() => {
-                return self.containers(session, &session.local_context()?, &self.names);
+                containers(session, &session.local_context()?, &self.names, &self.format, self.size)
             }
-            "volume" if !self.names.is_empty() => return volume::inspect(session, &self.format, &self.names),
-            kind if KINDS.contains(&kind) => return self.find_none(session, kind),
+            "volume" if !self.names.is_empty() => volume::inspect(session, &self.format, &self.names),
+            kind if KINDS.contains(&kind) => self.find_none(session, kind),
             kind => {
                 let message = format!(
                     "invalid type {kind:?}: must be \"image\", \"container\", \"pod\", \"network\", \"volume\", or \"all\""
                 );
-                return Err(Failure::Client(message));
-            }
-        };
-        if self.latest {
-            return self.latest(session);
-        }
-        if self.kind == "all" && !self.names.is_empty() {
-            let context = session.local_context()?;
-            if self.names.iter().all(|name| engine::find(&context, name).is_ok()) {
-                return self.containers(session, &context, &self.names);
+                Err(Failure::Client(message))
             }
         }
-        let format = if self.kind == "image" { of_image(&self.format) } else { self.format };
-        show(session, &format, &self.names, missing)
+    }
+}
+
+/// What goes by a name.
+enum Found {
+    Container(Document),
+    Image(Box<summary::Description>),
+    Volume(VolumeDetails),
+}
+
+/// What is found, as it is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Container(&'a Document),
+    Image(Box<Json<'a>>),
+    Volume(volume::Shown<'a>),
+}
+
+impl Found {
+    fn shown(&self, context: &Context) -> Outcome<Vec<Shown<'_>>> {
+        Ok(match self {
+            Self::Container(document) => vec![Shown::Container(document)],
+            Self::Image(image) => vec![Shown::Image(Box::new(Json::of(image)))],
+            Self::Volume(one) => volume::shown(context, slice::from_ref(one))?.into_iter().map(Shown::Volume).collect(),
+        })
+    }
+
+    fn values(&self, context: &Context) -> Outcome<Vec<Value>> {
+        Ok(match self {
+            Self::Container(document) => vec![container::template_object(document)],
+            Self::Image(image) => vec![template_object(image)],
+            Self::Volume(one) => {
+                let shown = volume::shown(context, slice::from_ref(one))?;
+                shown.iter().map(|shown| shown.value("interface {}")).collect()
+            }
+        })
     }
 }
 
 impl Inspect {
     fn latest(&self, session: &Session<'_>) -> Outcome {
+        if !self.names.is_empty() {
+            return Err(Failure::Client(LATEST_OF_NAMES.to_owned()));
+        }
         let context = session.local_context()?;
         latest(session, &context, &self.format, self.size)
     }
 
-    fn containers(&self, session: &Session<'_>, context: &Context, names: &[String]) -> Outcome {
-        containers(session, context, names, &self.format, self.size)
+    /// Shows what goes by the names, of whatever kind: a container, else an image, else a volume.
+    fn everything(&self, session: &Session<'_>) -> Outcome {
+        let context = session.local_context()?;
+        let volumes = engine::volumes(&context)?;
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for name in &self.names {
+            if engine::find(&context, name).is_ok() {
+                found.push(Found::Container(container::document(&context, name, self.size)?));
+                continue;
+            }
+            match summary::describe(&context, name) {
+                Ok(image) => found.push(Found::Image(Box::new(image))),
+                Err(error) if !matches!(error.kind(), Kind::NotFound | Kind::Invalid) => {
+                    failures.push(error.to_string())
+                }
+                Err(_) => match volume::named(&volumes, name) {
+                    Ok(Some(one)) => found.push(Found::Volume(one.clone())),
+                    _ => failures.push(format!("no such object: {name:?}")),
+                },
+            }
+        }
+        if self.format.is_empty() || podman::is_json(&self.format) {
+            let mut shown = Vec::new();
+            for found in &found {
+                shown.extend(found.shown(&context)?);
+            }
+            session.console.line(podman::indented(&shown, INDENT)?);
+        } else {
+            let mut values = Vec::new();
+            for found in &found {
+                values.extend(found.values(&context)?);
+            }
+            fill(session, &self.format, values)?;
+        }
+        told(session, failures)
     }
 
     /// There are no objects of other kinds here.
@@ -175,7 +243,7 @@ impl Verb for ContainerInspect {
     fn run(self, session: &Session<'_>) -> Outcome {
         let context = session.local_context()?;
         match (self.latest, self.names.is_empty()) {
-            (true, false) => Err(Failure::Client("--latest and arguments cannot be used together".to_owned())),
+            (true, false) => Err(Failure::Client(LATEST_OF_NAMES.to_owned())),
             (false, true) => Err(nothing_named()),
             (true, true) => latest(session, &context, &self.format, self.size),
             (false, false) => containers(session, &context, &self.names, &self.format, self.size),

@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::verb::{Count, Operands, Verb, miscounted};
 pub(crate) use files::{Export, Import, Mount, Unmount};
 use filter::chosen;
-use shown::shown;
+pub(super) use shown::{Shown, shown};
 
 /// Exit code of podman's for a volume that a container uses.
 const IN_USE: u8 = 2;
@@ -222,7 +222,7 @@ pub(super) fn inspect(session: &Session<'_>, format: &str, names: &[String]) -> 
 }
 
 /// Finds a volume by its name, or by the beginning of it.
-fn named<'v>(volumes: &'v [VolumeDetails], name: &str) -> Result<Option<&'v VolumeDetails>, String> {
+pub(super) fn named<'v>(volumes: &'v [VolumeDetails], name: &str) -> Result<Option<&'v VolumeDetails>, String> {
     if let Some(found) = volumes.iter().find(|volume| volume.volume.name == name) {
         return Ok(Some(found));
     }

@@ -15,7 +15,7 @@ use crate::format::object;
 /// What podman says of a volume, in its order.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Shown<'a> {
+pub(in crate::commands::podman) struct Shown<'a> {
     name: &'a str,
     driver: &'static str,
     mountpoint: &'a str,
@@ -36,7 +36,10 @@ pub(super) struct Shown<'a> {
 ///
 /// # Errors
 /// Those of the store.
-pub(super) fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outcome<Vec<Shown<'a>>> {
+pub(in crate::commands::podman) fn shown<'a>(
+    context: &Context,
+    volumes: &'a [VolumeDetails],
+) -> Outcome<Vec<Shown<'a>>> {
     let containers = container::list(context)?;
     let running: Vec<_> = containers.iter().filter(|record| record.container.is_running()).collect();
     let shown = |volume: &'a VolumeDetails| {
@@ -61,7 +64,7 @@ pub(super) fn shown<'a>(context: &Context, volumes: &'a [VolumeDetails]) -> Outc
 }
 
 impl Shown<'_> {
-    pub(super) fn value(&self, kind: &'static str) -> Value {
+    pub(in crate::commands::podman) fn value(&self, kind: &'static str) -> Value {
         let text = |name, text: &str| Field::new(name, Value::from(text));
         let labels = self.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
         let fields = vec![
