@@ -109,6 +109,19 @@ fn info_has_docker_s_names() {
     ");
 }
 
+/// Older scripts ask podman for a version without saying whose.
+#[test]
+fn a_version_is_the_client_s_where_there_is_no_server() {
+    let scene = Scene::new();
+    let version = |format: &str| scene.podman(&["version", "--format", format]).stdout;
+    let own = concat!(env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(version("{{.Version}}"), own);
+    assert_eq!(version("{{.Server.Version}}"), own);
+    assert_eq!(version("{{.Client.Version}}"), own);
+    let refused = scene.podman(&["version", "--format", "{{.Nope}}"]);
+    assert!(refused.code == 125 && refused.stderr.contains("can't evaluate field Nope"), "{refused}");
+}
+
 #[test]
 fn info_of_podman_has_podman_s_names() {
     let scene = Scene::new();

@@ -72,23 +72,34 @@ impl Verb for Version {
         } else if podman::is_json(&self.format) {
             console.line(json::line(&Versions { client }).map_err(Failure::Client)?);
         } else {
-            console.text(REPORT.fill_one(&self.format, &object(&client))?);
+            // Without a service there is no server, and older templates are about the client alone.
+            let text = REPORT.fill_one(&self.format, &object(&client)).or_else(|_| {
+                let format = self.format.replace(".Server.", ".");
+                REPORT.fill_one(&format, &Value::pointer("define.Version", members(&client)))
+            });
+            console.text(text?);
         }
         Ok(())
     }
 }
 
 fn object(client: &Client) -> Value {
+    let client = Field::new("Client", Value::pointer("define.Version", members(client)));
+    let server = Field::new("Server", Value::Null { name: "*define.Version", fields: &[] });
+    Value::structure("entities.SystemVersionReport", vec![client, server])
+}
+
+fn members(client: &Client) -> Vec<Field> {
     let text = |name, text: &str| Field::new(name, Value::from(text));
-    let fields = vec![
+    vec![
         text("APIVersion", client.api_version),
         text("Version", client.version),
         text("GoVersion", client.go_version),
         text("GitCommit", client.git_commit),
         text("OsArch", &client.os_arch),
         text("Os", client.os),
-    ];
-    let client = Field::new("Client", Value::pointer("define.Version", fields));
-    let server = Field::new("Server", Value::Null { name: "*define.Version", fields: &[] });
-    Value::structure("entities.SystemVersionReport", vec![client, server])
+        text("BuiltTime", ""),
+        Field::new("Built", Value::Int64(0)),
+        text("BuildOrigin", ""),
+    ]
 }
