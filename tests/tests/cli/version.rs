@@ -139,6 +139,9 @@ fn info_of_podman_has_podman_s_names() {
         serde_json::from_str(&scene.podman(&["info", "--format", "json"]).stdout).expect("JSON");
     assert_eq!(object["host"]["cgroupVersion"], version.trim_end());
     assert_eq!(object["store"]["imageStore"]["number"], 1);
+    assert_eq!(object["host"]["networkBackendInfo"]["backend"], "");
+    let absent = "{{.Host.NetworkBackendInfo.DNS.Path}}{{.Host.NetworkBackendInfo.Version}}{{.Host.FreeLocks}}";
+    assert_eq!(scene.podman(&["info", "--format", absent]).stdout, "<nil>\n");
     assert!(object["host"]["uptime"].is_string() && object["store"]["graphRootAllocated"].is_number(), "{object}");
     let text = scene.podman(&["info"]).stdout;
     for line in ["host:", "  logDriver: none", "store:", "  graphOptions: {}", "  imageStore:", "    number: 1"] {

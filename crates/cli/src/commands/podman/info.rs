@@ -116,6 +116,7 @@ impl Shown {
             text("databaseBackend", "DatabaseBackend", ""),
             named("distribution", "Distribution", machine.distribution()),
             text("eventLogger", "EventLogger", NOWHERE),
+            Field { key: "freeLocks", ..Field::optional("FreeLocks", Value::Null { name: "*uint32", fields: &[] }) },
             text("hostname", "Hostname", &facts.host),
             named("idMappings", "IDMappings", Value::structure("define.IDMappings", mappings)),
             text("kernel", "Kernel", &facts.kernel),
@@ -123,6 +124,7 @@ impl Shown {
             named("memFree", "MemFree", Value::Int64(machine.memory_free_bytes)),
             named("memTotal", "MemTotal", Value::Int64(i64::try_from(facts.memory_bytes).unwrap_or(i64::MAX))),
             text("networkBackend", "NetworkBackend", ""),
+            named("networkBackendInfo", "NetworkBackendInfo", network()),
             self.runtime(),
             text("os", "OS", std::env::consts::OS),
             named("remoteSocket", "RemoteSocket", socket()),
@@ -191,6 +193,15 @@ impl Shown {
             flag("transientStore", "TransientStore", false),
         ]
     }
+}
+
+/// There are no programs that make networks, or resolve names in them.
+fn network() -> Value {
+    let absent = |key, name| Field { key, ..Field::optional(name, Value::from("")) };
+    let facts = || vec![absent("version", "Version"), absent("package", "Package"), absent("path", "Path")];
+    let resolver = named("dns", "DNS", Value::structure("types.DNSNetworkInfo", facts()));
+    let fields = [vec![text("backend", "Backend", "")], facts(), vec![resolver]].concat();
+    Value::structure("types.NetworkInfo", fields)
 }
 
 /// There is no service that could be asked.
