@@ -25,6 +25,7 @@ mod personality;
 mod platforms;
 mod podman;
 mod podman_containers;
+mod podman_options;
 mod proxies;
 mod prune;
 mod pull;

@@ -12,7 +12,7 @@ const fn run(options: &'static str, script: &'static str) -> Run {
 }
 
 /// With users of the caller's own. `{home}` is the caller's home, `{side}` a folder of podman's or dhow's in it.
-pub(crate) const RUNS: [Run; 195] = [
+pub(crate) const RUNS: [Run; 194] = [
     // Podman 4 sets TERM always, podman 5 for a terminal.
     run("", "env | grep -v ^TERM= | sort; pwd; umask; tty; id"),
     run("-e A=b -e HOME=/x -e PATH -e EMPTY=", "echo $A $HOME $PATH \"[${EMPTY-unset}]\""),

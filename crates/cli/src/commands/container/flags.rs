@@ -251,6 +251,9 @@ impl Flags {
         if self.podman_only.replace && self.name.is_none() {
             return Err(Failure::Client("cannot replace container without --name being set".to_owned()));
         }
+        if self.podman_only.no_hosts && !self.add_host.is_empty() {
+            return Err(Failure::Client("--no-hosts and --add-host cannot be set together".to_owned()));
+        }
         self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
         if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {

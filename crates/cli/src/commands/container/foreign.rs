@@ -21,6 +21,9 @@ const SHORTEST: i64 = 1_000_000;
 /// How often podman asks, and how long it waits, in nanoseconds.
 const PODMAN_S_INTERVAL: i64 = 30_000_000_000;
 
+/// The shortest that podman waits, in nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 /// The streams of a container.
 const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 
@@ -127,10 +130,7 @@ impl Idle {
     /// In docker's words for the first.
     pub(super) fn check(&self, session: &Session<'_>) -> Outcome {
         if session.personality == Personality::Podman {
-            return match self.health_start_interval {
-                Some(_) => Err(unknown_flag(session, "health-start-interval")),
-                None => Ok(()),
-            };
+            return self.check_as_podman(session);
         }
         bytes(session, self.kernel_memory.as_deref(), "--kernel-memory", podman::MEMORY)?;
         // Docker tells of the first in this order.
@@ -157,6 +157,32 @@ impl Idle {
             Some((flag, _)) => refuse(format!("{flag} cannot be negative")),
             None => Ok(()),
         }
+    }
+
+    /// Podman looks at what says how to tell whether the container is well only where that is said.
+    fn check_as_podman(&self, session: &Session<'_>) -> Outcome {
+        if self.health_start_interval.is_some() {
+            return Err(unknown_flag(session, "health-start-interval"));
+        }
+        if self.annotation.iter().any(|text| !text.contains('=')) {
+            return Err(Failure::Client(podman::ANNOTATION.to_owned()));
+        }
+        let has_command = self.health_cmd.as_deref().is_some_and(|command| !command.is_empty() && command != "none");
+        if !has_command || self.no_healthcheck {
+            return Ok(());
+        }
+        let read = |text: &Option<String>| text.as_deref().and_then(|text| nanoseconds(text).ok());
+        let why = match () {
+            () if self.health_retries.is_some_and(|count| count < 1) => "healthcheck-retries must be greater than 0",
+            () if read(&self.health_timeout).is_some_and(|time| time < SECOND) => {
+                "healthcheck-timeout must be at least 1 second"
+            }
+            () if read(&self.health_start_period).is_some_and(|time| time < 0) => {
+                "healthcheck-start-period must be 0 seconds or greater"
+            }
+            () => return Ok(()),
+        };
+        Err(Failure::Client(why.to_owned()))
     }
 
     /// What is said in numbers of how to tell whether the container is well.
@@ -343,8 +369,10 @@ impl Foreign {
 
     /// Refuses what is no stream; podman's `create` does not look.
     fn check_attach(&self, session: &Session<'_>) -> Outcome {
-        let is_stream = |name: &String| STREAMS.iter().any(|stream| name.eq_ignore_ascii_case(stream));
-        match (self.attach.iter().find(|name| !is_stream(name)), session.personality) {
+        let is_stream = |name: &str| STREAMS.iter().any(|stream| name.eq_ignore_ascii_case(stream));
+        let lists = session.personality == Personality::Podman;
+        let mut names = self.attach.iter().flat_map(|text| text.split(move |letter| letter == ',' && lists));
+        match (names.find(|name| !is_stream(name)), session.personality) {
             (None, _) => Ok(()),
             (Some(_), Personality::Podman) if session.path.ends_with("create") => Ok(()),
             (Some(other), Personality::Podman) => {
@@ -357,9 +385,11 @@ impl Foreign {
         }
     }
 
-    /// Which of the container's input, output and errors have to do with this process: all, unless some are named.
+    /// Which of the container's input, output and errors have to do with this process: all, unless some are named. Podman takes several
+    /// at once, which docker's check has refused.
     pub(super) fn attached(&self) -> [bool; 3] {
-        let has = |stream: &str| self.attach.iter().any(|given| given.eq_ignore_ascii_case(stream));
+        let given = self.attach.iter().flat_map(|text| text.split(','));
+        let has = |stream: &str| given.clone().any(|given| given.eq_ignore_ascii_case(stream));
         STREAMS.map(|stream| self.attach.is_empty() || has(stream))
     }
 }

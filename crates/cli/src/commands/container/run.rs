@@ -134,7 +134,8 @@ impl Run {
             error: if error { own.error } else { nowhere()? },
             ..own
         };
-        let mut told = Told { session, flags: Some(&self.flags) };
+        let tells_id = session.personality == Personality::Podman && !output && !error;
+        let mut told = Told { session, flags: Some(&self.flags), tells_id };
         let run = container::run(&context, &options, machine, streams, &mut told)
             .map_err(|error| taken(session.personality, &context, options.name.as_deref(), error))?;
         if self.flags.removes_image() {
@@ -166,10 +167,16 @@ fn remove_image(session: &Session<'_>, context: &Context, image: &str) -> Outcom
 pub(super) struct Told<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) flags: Option<&'a Flags>,
+    /// Whether the container's ID is all that is heard of it, as with podman.
+    pub(super) tells_id: bool,
 }
 
 impl Witness for Told<'_> {
     fn made(&mut self, id: &str) -> dhow_base::Result<()> {
+        if self.tells_id {
+            self.session.console.line(id);
+            self.session.console.flush();
+        }
         self.flags.map_or(Ok(()), |flags| flags.write_cidfile(id))
     }
 

@@ -84,7 +84,7 @@ pub(in crate::commands) fn to_its_end(
         check_terminal(session, interactive, wants_terminal)?;
     }
     let streams = streams(session, interactive)?;
-    let mut told = Told { session, flags: None };
+    let mut told = Told { session, flags: None, tells_id: false };
     let run = container::start(context, record, machine, streams, &mut told)
         .map_err(|error| refused(session, error.into(), FAILED))?;
     ended(session, run, refused)

@@ -82,6 +82,9 @@ pub(in crate::commands) fn about_ulimit(text: &str, why: &str) -> String {
     format!("ulimit option {text:?} requires name=SOFT:HARD, failed to be parsed: {why}")
 }
 
+/// What podman says of an annotation without a value.
+pub(in crate::commands) const ANNOTATION: &str = "annotations must be formatted KEY=VALUE";
+
 /// Refuses what is no name of a container.
 ///
 /// # Errors

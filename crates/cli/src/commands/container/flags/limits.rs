@@ -21,6 +21,8 @@ const NANO_CPUS_MIN: u64 = NANO / 100;
 const PERIODS: std::ops::RangeInclusive<u64> = 1000..=1_000_000;
 const QUOTA_MIN: i64 = 1000;
 
+const SHORT_QUOTA: &str = "CPU cfs quota can not be less than 1ms (i.e. 1000)";
+
 /// Least and most shares that the kernel has (runc).
 const SHARES: (u64, u64) = (2, 262_144);
 
@@ -205,7 +207,8 @@ fn check_memory(words: &Words<'_, '_>, limits: &Limits) -> Outcome {
     let (memory, swap) = (limits.memory_bytes.unwrap_or(0), limits.swap_bytes);
     let reservation = limits.reservation_bytes.unwrap_or(0);
     let is_too_little = |bytes: u64| bytes > 0 && bytes < MEMORY_BYTES_MIN;
-    if is_too_little(memory) {
+    // Podman leaves it to the kernel, as it does how many processors there are.
+    if is_too_little(memory) && !is_podman {
         words.refuse_alike("Minimum memory limit allowed is 6MB")?;
     }
     match swap.and_then(|bytes| u64::try_from(bytes).ok()) {
@@ -249,7 +252,11 @@ fn check_time(words: &Words<'_, '_>, limits: &Limits) -> Outcome {
         }
     }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    if limits.nano_cpus.is_some_and(|nano| nano < NANO_CPUS_MIN || nano > cpus as u64 * NANO) {
+    let is_podman = words.0.personality == Personality::Podman;
+    if limits.nano_cpus.is_some_and(|nano| nano < NANO_CPUS_MIN || (nano > cpus as u64 * NANO && !is_podman)) {
+        if is_podman {
+            return words.refuse_alike(SHORT_QUOTA);
+        }
         let message = format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available");
         return Err(Error::new(Kind::Invalid, message).into());
     }
@@ -257,7 +264,7 @@ fn check_time(words: &Words<'_, '_>, limits: &Limits) -> Outcome {
         words.refuse_alike("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")?;
     }
     if limits.cpu_quota.is_some_and(|quota| quota > 0 && quota < QUOTA_MIN) {
-        words.refuse_alike("CPU cfs quota can not be less than 1ms (i.e. 1000)")?;
+        words.refuse_alike(SHORT_QUOTA)?;
     }
     match limits.cpu_shares {
         Some(shares) if shares < SHARES.0 => words.refuse_alike("the minimum allowed cpu-shares is 2"),

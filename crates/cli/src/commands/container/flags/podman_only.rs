@@ -169,6 +169,34 @@ struct Unheeded {
     passwd: Option<Option<bool>>,
 }
 
+impl Unheeded {
+    /// Refuses what podman does not understand either.
+    ///
+    /// # Errors
+    /// In its words.
+    fn check(&self) -> Outcome {
+        let odd = |given: &Option<String>, known: &[&str]| {
+            let given = given.as_deref().filter(|text| !text.is_empty())?;
+            (!known.iter().any(|word| given.eq_ignore_ascii_case(word))).then(|| given.to_owned())
+        };
+        let why = if odd(&self.systemd, &["true", "false", "always"]).is_some() {
+            let known = "\"true, false, always\": invalid configuration";
+            format!("invalid config provided: --systemd values must be one of {known}")
+        } else if let Some(mode) = odd(&self.sdnotify, &["container", "conmon", "ignore", "healthy"]) {
+            let known = "must be conmon, container, healthy or ignore";
+            format!("invalid config provided: invalid argument: invalid sdnotify value {mode:?}: {known}")
+        } else if let Some(mode) = odd(&self.cgroups, &["enabled", "disabled", "no-conmon", "split"]) {
+            format!("running container create option: invalid cgroup mode {mode:?}: invalid argument")
+        } else if let Some(action) = odd(&self.health_on_failure, &["none", "kill", "restart", "stop"]) {
+            let known = "supported actions are none,kill,restart,stop";
+            format!("invalid on-failure action {action:?} for health check: {known}")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::Client(why))
+    }
+}
+
 impl PodmanOnly {
     /// Refuses what there is not, and says what there is instead. Docker's client knows none of these.
     ///
@@ -183,7 +211,7 @@ impl PodmanOnly {
         }
         match self.refused.all().into_iter().find(|(_, is_given, _)| *is_given) {
             Some((flag, _, why)) => Err(Failure::Client(format!("--{flag} is not supported: {why}"))),
-            None => Ok(()),
+            None => self.unheeded.check(),
         }
     }
 

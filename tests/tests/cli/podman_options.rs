@@ -1,0 +1,69 @@
+//! Options of podman's `create` and `run` that it reads as docker does not.
+
+use std::process::Stdio;
+
+use dhow_tests::scene::Scene;
+
+use super::run::scene;
+
+#[track_caller]
+fn refuses(scene: &Scene, arguments: &[&str], words: &str) {
+    let transcript = scene.podman(arguments);
+    let words = format!("Error: {words}");
+    assert_eq!((transcript.code, transcript.stderr.trim_end()), (125, words.as_str()), "{transcript}");
+}
+
+/// Docker's daemon refuses what the machine has not.
+#[test]
+fn limits_may_be_more_than_there_is() {
+    let Some(scene) = scene() else { return };
+    for limit in [["--cpus", "4096"], ["--memory", "1m"]] {
+        let create = [&["create"], &limit[..], &["box"]].concat();
+        assert_eq!((scene.podman(&create).code, scene.docker(&create).code), (0, 1), "{limit:?}");
+    }
+    refuses(&scene, &["create", "--cpus", "0.001", "box"], "CPU cfs quota cannot be less than 1ms (i.e. 1000)");
+}
+
+/// Several streams go into one option, and of a container that nobody hears its ID is told.
+#[test]
+fn streams_are_attached_by_lists() {
+    let Some(scene) = scene() else { return };
+    let script = "echo out; echo error >&2";
+    let run =
+        |streams: &str| scene.podman(&["run", "--name", "one", "--replace", "-a", streams, "box", "sh", "-c", script]);
+    let heard = |streams: &str| {
+        let said = run(streams);
+        (said.code, said.stdout, said.stderr)
+    };
+    assert_eq!(heard("stdin,STDOUT"), (0, "out\n".to_owned(), String::new()));
+    assert_eq!(heard("stdout,stderr"), (0, "out\n".to_owned(), "error\n".to_owned()));
+    let alone = heard("stdin");
+    let id = scene.podman(&["ps", "-aq", "--no-trunc"]).stdout;
+    assert_eq!(alone, (0, id, String::new()));
+    let known = "must be one of stdin, stdout, or stderr: invalid argument";
+    refuses(&scene, &["run", "-a", "stdin,x", "box"], &format!("invalid stream \"x\" for --attach - {known}"));
+    let mut docker = scene.command_as("docker", &["run", "-a", "stdin,stdout", "box"]);
+    assert_eq!(scene.run(docker.stdin(Stdio::null())).code, 125);
+}
+
+#[test]
+fn what_says_nothing_to_podman_is_refused() {
+    let Some(scene) = scene() else { return };
+    let check = |options: &[&str], words: &str| refuses(&scene, &[&["create"], options, &["box"]].concat(), words);
+    check(&["--no-hosts", "--add-host", "a:1.2.3.4"], "--no-hosts and --add-host cannot be set together");
+    check(&["--annotation", "a"], "annotations must be formatted KEY=VALUE");
+    check(&["--cgroups", "odd"], "running container create option: invalid cgroup mode \"odd\": invalid argument");
+    let known = "must be one of \"true, false, always\": invalid configuration";
+    check(&["--systemd", "odd"], &format!("invalid config provided: --systemd values {known}"));
+    let known = "must be conmon, container, healthy or ignore";
+    let why = "invalid config provided: invalid argument: invalid sdnotify value";
+    check(&["--sdnotify", "odd"], &format!("{why} \"odd\": {known}"));
+    let known = "supported actions are none,kill,restart,stop";
+    check(&["--health-on-failure", "odd"], &format!("invalid on-failure action \"odd\" for health check: {known}"));
+    let health = |option: &str, value: &str, words: &str| check(&["--health-cmd", "true", option, value], words);
+    health("--health-retries", "0", "healthcheck-retries must be greater than 0");
+    health("--health-timeout", "0s", "healthcheck-timeout must be at least 1 second");
+    health("--health-start-period", "-1s", "healthcheck-start-period must be 0 seconds or greater");
+    let fine = ["create", "--health-retries", "0", "--systemd", "always", "--cgroups", "split", "--annotation", "a=b"];
+    assert_eq!(scene.podman(&[&fine[..], &["box"]].concat()).code, 0);
+}
