@@ -67,3 +67,19 @@ fn what_says_nothing_to_podman_is_refused() {
     let fine = ["create", "--health-retries", "0", "--systemd", "always", "--cgroups", "split", "--annotation", "a=b"];
     assert_eq!(scene.podman(&[&fine[..], &["box"]].concat()).code, 0);
 }
+
+/// The image's list of name servers stays, and may be replaced.
+#[test]
+fn an_image_s_resolver_is_left_alone() {
+    let Some(scene) = scene() else { return };
+    let script = "rm /etc/resolv.conf && echo own > /etc/resolv.conf && cat /etc/resolv.conf";
+    let said = scene.podman(&["run", "--rm", "--dns", "none", "box", "sh", "-c", script]);
+    assert_eq!((said.code, said.stdout.as_str()), (0, "own\n"), "{said}");
+    let why = "none is not allowed to be specified with other DNS ip addresses";
+    refuses(&scene, &["create", "--dns", "none", "--dns", "1.1.1.1", "box"], why);
+    refuses(
+        &scene,
+        &["create", "--tz", "../etc/passwd", "box"],
+        "running container create option: finding timezone: unknown time zone ../etc/passwd",
+    );
+}

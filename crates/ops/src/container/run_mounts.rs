@@ -85,7 +85,7 @@ fn own_files(
     // Podman leaves the image's where nobody can be asked.
     let can_ask = settings.network == Network::Host || settings.habits == Habits::Docker;
     let has_theirs = joins_network && sources.iter().any(|(name, _)| *name == "resolv.conf");
-    if can_ask && !has_theirs {
+    if can_ask && !has_theirs && !settings.no_resolver {
         texts.push(("resolv.conf", super::resolv::with(machine_file("/etc/resolv.conf"), settings).into_bytes()));
     }
     for (name, text) in texts {

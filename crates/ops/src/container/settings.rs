@@ -149,6 +149,9 @@ pub struct Settings {
     pub sysctls: Vec<(String, String)>,
     /// `name:address`, for its `/etc/hosts`.
     pub extra_hosts: Vec<String>,
+    /// Whether the image's `/etc/resolv.conf` stays as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_resolver: bool,
     /// Name servers instead of the machine's.
     pub name_servers: Vec<String>,
     /// Where names without a dot are looked for, instead of the machine's; `.` for nowhere.

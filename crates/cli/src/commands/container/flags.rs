@@ -37,6 +37,9 @@ mod values;
 /// Podman's word for the groups of whoever starts a container.
 const KEEP_GROUPS: &str = "keep-groups";
 
+/// Podman's word for a `/etc/resolv.conf` that is the image's.
+const NO_RESOLVER: &str = "none";
+
 /// What a container is to be.
 #[derive(Args, Debug)]
 #[command(disable_help_flag = true)]
@@ -254,6 +257,10 @@ impl Flags {
         if self.podman_only.no_hosts && !self.add_host.is_empty() {
             return Err(Failure::Client("--no-hosts and --add-host cannot be set together".to_owned()));
         }
+        if self.dns.len() > 1 && self.dns.iter().any(|server| server == NO_RESOLVER) {
+            let message = format!("{NO_RESOLVER} is not allowed to be specified with other DNS ip addresses");
+            return Err(Failure::Client(message));
+        }
         self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
         if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {
@@ -280,6 +287,7 @@ impl Flags {
 
     fn settings(&self, session: &Session<'_>, network: ContainerNetwork) -> Outcome<Settings> {
         let keeps_groups = self.keeps_groups(session.personality)?;
+        let is_podman = session.personality == Personality::Podman;
         let mut settings = Settings {
             habits: habits(session.personality),
             network,
@@ -292,14 +300,15 @@ impl Flags {
             unset_all: self.podman_only.unsetenv_all,
             read_only: self.read_only,
             privileged: self.privileged,
-            scratch_in_memory: self.podman_only.read_only_tmpfs() && session.personality == Personality::Podman,
+            scratch_in_memory: self.podman_only.read_only_tmpfs() && is_podman,
             auto_remove: self.rm || self.podman_only.rmi,
             init: self.init,
             capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
             groups: if keeps_groups { Vec::new() } else { self.group_add.clone() },
             keeps_groups,
             shm_bytes: bytes(session, self.shm_size.as_deref(), "--shm-size", podman::SHM)?.unwrap_or(0),
-            name_servers: self.dns.clone(),
+            no_resolver: is_podman && self.dns == [NO_RESOLVER],
+            name_servers: self.dns.iter().filter(|server| !(is_podman && *server == NO_RESOLVER)).cloned().collect(),
             search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
             resolver_options: self.dns_option.clone(),
             mounts: self.mounts(session)?,

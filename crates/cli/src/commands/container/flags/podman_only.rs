@@ -295,6 +295,10 @@ impl PodmanOnly {
     /// In podman's words for one that is not.
     pub(super) fn time_zone(&self) -> Outcome<Option<String>> {
         let zone = self.tz.as_deref().filter(|zone| !zone.is_empty());
+        if let Some(zone) = zone.filter(|zone| zone.split('/').any(|part| part == "..")) {
+            let why = format!("finding timezone: unknown time zone {zone}");
+            return Err(Failure::Client(format!("running container create option: {why}")));
+        }
         match zone.map(time_zone_file).filter(|file| !file.is_file()) {
             Some(file) if zone != Some(LOCAL_TIME) => {
                 let message = format!("stat {}: no such file or directory", file.display());
