@@ -83,3 +83,28 @@ fn an_image_s_resolver_is_left_alone() {
         "running container create option: finding timezone: unknown time zone ../etc/passwd",
     );
 }
+
+/// Tools read there what they are in.
+#[test]
+fn a_privileged_container_is_told_of_itself() {
+    let Some(scene) = scene() else { return };
+    let read = |options: &[&str]| {
+        let run = [&["run", "--rm", "--name", "one"], options, &["box", "cat", "/run/.containerenv"]].concat();
+        scene.podman(&run).stdout
+    };
+    assert_eq!(read(&[]), "");
+    let told = read(&["--privileged"]);
+    let names: Vec<&str> = told.lines().filter_map(|line| line.split('=').next()).collect();
+    assert_eq!(names, ["engine", "name", "id", "image", "imageid", "rootless"], "{told}");
+    assert!(told.starts_with("engine=\"podman-") && told.contains("\nname=\"one\"\n"), "{told}");
+    let variables = |options: &[&str]| {
+        let create = [&["create", "--replace", "--name", "two", "-e", "A=b"], options, &["box"]].concat();
+        scene.podman(&create);
+        scene.podman(&["inspect", "--format", "{{range .Config.Env}}{{.}} {{end}}", "two"]).stdout
+    };
+    assert!(variables(&[]).starts_with("TERM=xterm container=podman "), "{}", variables(&[]));
+    assert!(!variables(&["--unsetenv", "container"]).contains("container="));
+    assert!(
+        variables(&["-e", "TERM=dumb"]).contains("TERM=dumb") && !variables(&["-e", "TERM=dumb"]).contains("xterm")
+    );
+}

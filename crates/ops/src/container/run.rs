@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::{Durability, FileLock, read_limited, remove_file, write_atomic};
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{
-    self, CallFilter, Ended, Group, ImageFiles, Inherited, Masking, PassedOn, RootFiles, Spec, Streams, Ulimit,
+    self, CallFilter, Ended, Group, Habits, ImageFiles, Inherited, Masking, PassedOn, RootFiles, Spec, Streams, Ulimit,
     remove_groups,
 };
 use dhow_store::{ContainerState, Store, Update};
@@ -329,7 +329,8 @@ pub(crate) fn masking(settings: &Settings) -> Masking {
 
 /// Where a container's files are.
 pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: Machine) -> Result<RootFiles> {
-    let settings = Configuration::parse(&record.configuration)?.settings;
+    let configuration = Configuration::parse(&record.configuration)?;
+    let settings = &configuration.settings;
     check_namespace(record, settings.kept_ids, machine)?;
     let own = directory.join("lower");
     // Older programs put the files of the image beside a container that was made without root.
@@ -343,12 +344,29 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         image,
         stubs: directory.join("stubs"),
         habits: settings.habits,
+        about: about(record, &configuration, machine),
         no_hosts: settings.no_hosts,
         upper: directory.join("upper"),
         work: directory.join("work"),
         scratch: directory.join("scratch"),
         mounted: super::mount::place(store, &record.container.id)?,
     })
+}
+
+/// What podman tells a privileged container of itself: tools know by it what they are in.
+fn about(record: &Record, configuration: &Configuration, machine: Machine) -> String {
+    if configuration.settings.habits != Habits::Podman || !configuration.settings.privileged {
+        return String::new();
+    }
+    let lines = [
+        ("engine", concat!("podman-", env!("CARGO_PKG_VERSION"))),
+        ("name", record.container.name.as_deref().unwrap_or_default()),
+        ("id", &record.container.id),
+        ("image", &configuration.image),
+        ("imageid", record.image_id.hex()),
+    ];
+    let lines: String = lines.iter().map(|(name, value)| format!("{name}={value:?}\n")).collect();
+    format!("{lines}rootless={}\n", u8::from(machine.in_user_namespace))
 }
 
 /// Whose files are whose in a container is what the namespace says that it was made in.

@@ -145,6 +145,9 @@ pub struct RootFiles {
     pub stubs: PathBuf,
     /// By what programs know that they are in a container.
     pub habits: Habits,
+    /// What stands in the file that they know it by.
+    #[serde(default)]
+    pub about: String,
     /// Whether the image's `/etc/hosts` stays as it is, also if there is none.
     #[serde(default)]
     pub no_hosts: bool,

@@ -1,10 +1,12 @@
 //! A container's own files: the layers of its image, what every container finds, and what this one changed, laid over each other.
 
+use std::fs::File;
+use std::io::Write;
 use std::iter;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat2, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, symlinkat};
 use rustix::io::Errno;
 
 use super::super::inside::{Inside, view};
@@ -153,7 +155,19 @@ fn make_stubs(mounted: &OwnedFd, files: &RootFiles) -> Result<(), StartFailure> 
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(failed("/etc/mtab")(error)),
     }
-    make_stub(&inside, sign(files.habits))
+    let sign = sign(files.habits);
+    make_stub(&inside, sign)?;
+    if files.about.is_empty() {
+        return Ok(());
+    }
+    // Whoever is in the container may change it, as with podman.
+    let (above, name) = sign.rsplit_once('/').unwrap_or(("", sign));
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened =
+        inside.directory(&Path::new("/").join(above)).and_then(|above| openat(&above, name, flags, Mode::empty()));
+    let mut file = File::from(opened.map_err(failed(sign))?);
+    file.write_all(files.about.as_bytes())
+        .map_err(|error| failed(sign)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
 }
 
 fn make_stub(inside: &Inside, stub: &str) -> Result<(), StartFailure> {

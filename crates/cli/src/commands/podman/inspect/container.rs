@@ -145,7 +145,7 @@ fn capabilities(settings: &container::Settings) -> Outcome<Vec<String>> {
 fn config(known: &container::Details, dockers: &Value, image_name: &str) -> Value {
     let mut config = dockers.clone();
     config["Image"] = json!(image_name);
-    config["Env"] = json!(known.config.env.as_deref().unwrap_or_default());
+    config["Env"] = json!(variables(known));
     if dockers["WorkingDir"] == json!("") {
         config["WorkingDir"] = json!("/");
     }
@@ -164,6 +164,20 @@ fn config(known: &container::Details, dockers: &Value, image_name: &str) -> Valu
     config["Passwd"] = json!(false);
     config["sdNotifyMode"] = json!("ignore");
     config
+}
+
+/// What the container was made with, and those of every container of podman's that say nothing else and are not unset.
+fn variables(known: &container::Details) -> Vec<&str> {
+    let given: Vec<&str> = known.config.env.iter().flatten().map(String::as_str).collect();
+    let settings = &known.settings;
+    let is_own = |variable: &&str| {
+        let name = variable.split('=').next().unwrap_or_default();
+        let is_unset = settings.unset_all || settings.unset.iter().any(|unset| unset == name);
+        settings.habits == Habits::Podman
+            && !is_unset
+            && !given.iter().any(|given| given.split('=').next() == Some(name))
+    };
+    ["TERM=xterm", "container=podman"].into_iter().filter(is_own).chain(given.iter().copied()).collect()
 }
 
 /// Docker's document of the machine's side, with podman's members and podman's way to write some.
