@@ -32,6 +32,28 @@ fn may_mount() -> io::Result<()> {
     }
 }
 
+/// Podman calls an image by its name, however it was asked for, and writes one list in JSON.
+#[test]
+fn podman_s_rows_have_names() {
+    if peers::available(may_mount()).is_none() {
+        return;
+    }
+    let mounting = Mounting(Scene::new());
+    let scene = &mounting.0;
+    load(scene, "docker.io/acme/files:v1");
+    let path = scene.podman(&["image", "mount", "docker.io/acme/files:v1"]).stdout.trim_end().to_owned();
+    let row = format!("docker.io/acme/files:v1  {path}\n");
+    for arguments in [&["image", "mount"][..], &["image", "mount", "--all"]] {
+        assert_eq!(scene.podman(arguments).stdout, row, "{arguments:?}");
+    }
+    let shown = scene.podman(&["image", "mount", "--format", "json"]).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown[0]["mountpoint"], path);
+    assert_eq!(shown[0]["Repositories"][0], "docker.io/acme/files:v1");
+    let refused = scene.podman(&["image", "mount", "--format", "odd"]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (125, "Error: unknown --format argument: \"odd\"\n"));
+}
+
 #[test]
 fn an_image_is_mounted_counted_listed_and_unmounted() {
     if peers::available(may_mount()).is_none() {

@@ -30,6 +30,26 @@ fn a_damaged_blob_is_named() {
     assert!(checked.stdout.ends_with("): 1 problem\n"), "{checked}");
 }
 
+/// Podman says nothing of a store in order.
+#[test]
+fn podman_tells_of_damage_alone() {
+    let scene = Scene::new();
+    let image = scene.load("a", "docker.io/library/alpine:3.20");
+    for options in [&["-q"][..], &["--quick", "--max", "1h"], &["-r"], &["--force"]] {
+        let checked = scene.podman(&[&["system", "check"], options].concat());
+        assert_eq!(checked.to_string(), "exit 0\n", "{options:?}");
+    }
+    damage(&scene, &image.upper);
+    let checked = scene.podman(&["system", "check"]);
+    assert_eq!(
+        (checked.code, checked.stderr.as_str()),
+        (125, "Error: damage detected in local storage\n"),
+        "{checked}"
+    );
+    assert!(checked.stdout.contains("<upper-a>"), "{checked}");
+    assert_eq!(scene.podman(&["system", "check", "--repair"]).code, 125, "nobody has the blob");
+}
+
 #[test]
 fn a_lost_database_is_made_anew() {
     let scene = Scene::new();

@@ -196,7 +196,7 @@ const IMAGE: &[Node] = &[
     Node::verb::<inspect::ImageInspect>("inspect", &[], &[]).in_podman::<podman::inspect::ImageInspect>(),
     Node::verb::<load::Load>("load", &[], LOAD).in_podman::<podman::load::Load>(),
     Node::verb::<images::Images>("ls", &["list"], LIST).in_podman::<podman::images::Images>().called_in_podman("list"),
-    Node::verb::<mount::Mount>("mount", &[], &[]),
+    Node::verb::<mount::Mount>("mount", &[], &[]).in_podman::<podman::image_mount::ImageMount>(),
     Node::verb::<prune::Prune>("prune", &[], &[]).in_podman::<podman::prune::Prune>(),
     Node::verb::<pull::Pull>("pull", &[], PULL).in_podman::<podman::pull::Pull>(),
     Node::verb::<push::Push>("push", &[], PUSH).in_podman::<podman::push::Push>(),
@@ -238,7 +238,7 @@ const VOLUME: &[Node] = &[
 ];
 
 const SYSTEM: &[Node] = &[
-    Node::verb::<system::Check>("check", &[], &[]),
+    Node::verb::<system::Check>("check", &[], &[]).in_podman::<podman::check::Check>(),
     Node::verb::<df::DiskFree>("df", &[], &[]).in_podman::<podman::df::DiskFree>(),
     Node::verb::<info::Info>("info", &[], INFO).in_podman::<podman::info::Info>(),
     Node::verb::<system_prune::SystemPrune>("prune", &[], &[]).in_podman::<podman::system_prune::SystemPrune>(),

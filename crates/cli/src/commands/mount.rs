@@ -44,8 +44,7 @@ impl Verb for Mount {
         let context = session.local_context()?;
         let is_one = self.names.len() == 1;
         let mounted = if self.all || !self.names.is_empty() {
-            let request = MountRequest { names: self.names, all: self.all, ways: ways(session)?, server: server() };
-            mount::mount(&context, &request).map_err(Failure::from)
+            mount::mount(&context, &request(session, self.names, self.all)?).map_err(Failure::from)
         } else {
             warned_of_dead(session, &context)
         };
@@ -67,8 +66,7 @@ pub(super) fn warned_of_dead(session: &Session<'_>, context: &Context) -> Outcom
 
 /// Mounts one image.
 pub(super) fn of_image(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounted> {
-    let request = MountRequest { names: vec![name.to_owned()], all: false, ways: ways(session)?, server: server() };
-    let mounted = mount::mount(context, &request)?.pop();
+    let mounted = mount::mount(context, &request(session, vec![name.to_owned()], false)?)?.pop();
     mounted.ok_or_else(|| Failure::Client(format!("nothing was mounted of {name}")))
 }
 
@@ -76,6 +74,11 @@ pub(super) fn of_image(session: &Session<'_>, context: &Context, name: &str) -> 
 pub(super) fn unmount_image(context: &Context, name: &str, force: bool) -> Outcome {
     let request = UnmountRequest { names: vec![name.to_owned()], all: false, force };
     Ok(mount::unmount(context, &request).map(drop)?)
+}
+
+/// What to mount, and how.
+pub(super) fn request(session: &Session<'_>, names: Vec<String>, all: bool) -> Outcome<MountRequest> {
+    Ok(MountRequest { names, all, ways: ways(session)?, server: server() })
 }
 
 /// How to mount: as the environment says, else whatever works.

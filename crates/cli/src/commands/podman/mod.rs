@@ -1,11 +1,13 @@
 //! The verbs as podman has them, where its arguments or its answers are not docker's.
 
+pub(super) mod check;
 pub(super) mod commit;
 pub(super) mod container;
 pub(super) mod container_prune;
 pub(super) mod df;
 pub(super) mod diff;
 pub(super) mod history;
+pub(super) mod image_mount;
 pub(super) mod images;
 pub(super) mod import;
 pub(super) mod info;
