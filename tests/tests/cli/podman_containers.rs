@@ -102,6 +102,28 @@ fn inspect_knows_whatever_has_a_name() {
 }
 
 #[test]
+fn lists_take_what_podman_is_asked_for() {
+    let Some(scene) = scene() else { return };
+    must(&scene, &["create", "--name", "one", "-l", "a=b", "--network", "none", "box", "true"]);
+    must(&scene, &["create", "--name", "two", "--network", "container:one", "box", "sh"]);
+    let listed = |filter: &str| must(&scene, &["ps", "-a", "--format", "{{.Names}}", "--filter", filter]);
+    let check = |filter: &str, names: &str| assert_eq!(listed(filter), names, "{filter}");
+    check("command=^tru", "one\n");
+    check("label!=a", "two\n");
+    check("network=container:one", "two\n");
+    check("network=container:nope", "");
+    let image = must(&scene, &["inspect", "--format", "{{.ImageName}}", "one"]);
+    let name = image.trim_end().trim_end_matches(":latest");
+    check(&format!("ancestor={name}"), "one\ntwo\n");
+    check(&format!("ancestor={}", &name[1..name.len() - 1]), "one\ntwo\n");
+    let id = must(&scene, &["inspect", "--format", "{{.Image}}", "one"]);
+    check(&format!("ancestor={}", &id[2..14]), "one\ntwo\n");
+    check("ancestor=^nope", "");
+    let users = must(&scene, &["ps", "-a", "--ns", "--format", "{{.Namespaces.User}}{{.USERNS}}"]);
+    assert_eq!(users, "\n\n", "neither runs");
+}
+
+#[test]
 fn variables_come_by_how_they_begin() {
     let Some(scene) = scene() else { return };
     fs::write(scene.path("variables"), "CI_*\n").expect("a file");

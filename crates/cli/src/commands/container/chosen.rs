@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::container::{self, Network, Record, State};
+use dhow_ops::container::{self, NamespaceKind, Network, Other, Record, State};
 use dhow_ops::df::Configuration;
 use dhow_ops::filter::NamePattern;
 use dhow_ops::strconv::parse_int;
@@ -90,7 +90,7 @@ type Test = Box<dyn Fn(&Record) -> bool>;
 /// What one filter asks of a container.
 fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
     let own = match context.naming() {
-        Naming::Podman => podman_test(name, value)?,
+        Naming::Podman => podman_test(context, name, value)?,
         Naming::Docker => docker_test(name, value)?,
     };
     if let Some(test) = own {
@@ -109,12 +109,8 @@ fn test(context: &Context, name: &str, value: &str) -> Outcome<Test> {
         "status" => status_test(context, value)?,
         "exited" => exit_code_test(context, &value)?,
         "ancestor" => {
-            let by_name = context.naming() == Naming::Podman;
             let id = container::image_of(context, &value).ok();
-            Box::new(move |record| {
-                Some(&record.image_id) == id.as_ref()
-                    || by_name && Configuration::parse(&record.configuration).image == value
-            })
+            Box::new(move |record| Some(&record.image_id) == id.as_ref())
         }
         "volume" => Box::new(move |record| container::has_mounted(record, &value)),
         "before" | "since" => {
@@ -163,8 +159,37 @@ fn docker_test(name: &str, value: &str) -> Outcome<Option<Test>> {
 }
 
 /// What podman alone can be asked.
-fn podman_test(name: &str, value: &str) -> Outcome<Option<Test>> {
+fn podman_test(context: &Context, name: &str, value: &str) -> Outcome<Option<Test>> {
     Ok(Some(match name {
+        // Of an image that is called by a part of its name or ID, too.
+        "ancestor" => {
+            let (pattern, value) = (NamePattern::parse(value), value.to_owned());
+            let id = container::image_of(context, &value).ok();
+            Box::new(move |record| {
+                let image = Configuration::parse(&record.configuration).image;
+                let latest = image.strip_suffix(":latest").is_some_and(|name| pattern.fits(name));
+                let is_it = Some(&record.image_id) == id.as_ref() || record.image_id.hex().contains(&value);
+                is_it || latest || pattern.fits(&image)
+            })
+        }
+        "command" => {
+            let pattern = NamePattern::parse(value);
+            let program = |record: &Record| Configuration::parse(&record.configuration).command.into_iter().next();
+            Box::new(move |record| program(record).is_some_and(|program| pattern.fits(&program)))
+        }
+        "label!" => {
+            let value = value.to_owned();
+            Box::new(move |record| !filters::has_label(&Configuration::parse(&record.configuration).labels, &value))
+        }
+        "network" if value.starts_with("container:") => {
+            let other =
+                container::find(context, value.trim_start_matches("container:")).map(|other| other.container.id);
+            let other = other.ok().map(Other::Container);
+            Box::new(move |record| {
+                let joins = Configuration::parse(&record.configuration).settings.joins;
+                other.is_some() && joins.get(&NamespaceKind::Network) == other.as_ref()
+            })
+        }
         // There is nothing that any of these would take.
         "network" | "health" | "pod" => Box::new(|_| false),
         "restart-policy" => match value.split(':').next().unwrap_or_default() {
@@ -187,7 +212,11 @@ fn status_test(context: &Context, value: String) -> Outcome<Test> {
         _ => value,
     };
     let known = STATES.iter().any(|state| state.as_str() == value);
-    if !known && !matches!(value.as_str(), "restarting" | "dead") {
+    let others = match context.naming() {
+        Naming::Podman => ["unknown", "initialized"],
+        Naming::Docker => ["restarting", "dead"],
+    };
+    if !known && !others.contains(&value.as_str()) {
         return Err(match context.naming() {
             Naming::Podman => Failure::Client(format!("unknown container state: {value}: invalid argument")),
             Naming::Docker => invalid("status", &value),

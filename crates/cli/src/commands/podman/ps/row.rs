@@ -182,6 +182,10 @@ impl Listed {
         ];
         let namespaces: Vec<Field> = self.namespaces.fields().map(|(name, number)| text(name, number)).collect();
         fields.extend(namespaces.iter().cloned());
+        // Users' have another name among themselves.
+        let own =
+            |field: Field| if field.name == "USERNS" { Field { name: "User", key: "User", ..field } } else { field };
+        let namespaces = namespaces.into_iter().map(own).collect();
         fields.push(Field::new("Namespaces", Value::structure("entities.ListContainerNamespaces", namespaces)));
         Value::structure("containers.psReporter", fields)
     }
