@@ -312,6 +312,15 @@ fn containers_that_run_are_looked_into() {
     scene.must(&["cp", "work:/mem/in-memory", "memory"]);
     assert_eq!(fs::read_to_string(scene.path("memory")).expect("a file"), "1\n");
     scene.must(&["cp", "work:/data/seed", "seed"]);
+    // What the kernel shows of the machine stays out.
+    fs::create_dir(scene.path("whole")).expect("a folder");
+    scene.must(&["cp", "work:/", "whole"]);
+    assert!(scene.path("whole/new").is_file());
+    for name in ["dev", "proc", "sys"] {
+        assert_eq!(fs::read_dir(scene.path("whole").join(name)).expect("a folder").count(), 0, "{name}");
+    }
+    let archive = scene.command(&["cp", "work:/", "-"]).output().expect("dhow runs");
+    assert!(archive.status.success() && !archive.stdout.is_empty());
     scene.must(&["export", "-o", "running.tar", "work"]);
     let names = Command::new("tar").arg("-tf").arg(scene.path("running.tar")).output().expect("tar");
     let names = String::from_utf8_lossy(&names.stdout).into_owned();

@@ -16,11 +16,11 @@ pub(super) struct Links(HashMap<(u64, u64), Vec<RelativePath>>);
 
 impl Links {
     pub(super) fn read(root: &Dir) -> Result<Self> {
-        Self::read_as(root, RelativePath::root())
+        Self::read_as(root, RelativePath::root(), &[])
     }
 
-    /// As [`Links::read`], with names below `top`.
-    pub(super) fn read_as(root: &Dir, top: RelativePath) -> Result<Self> {
+    /// As [`Links::read`], with names below `top`, and without what is in the `hollow` directories there.
+    pub(super) fn read_as(root: &Dir, top: RelativePath, hollow: &[&str]) -> Result<Self> {
         let failed = |path: &RelativePath, error| Error::io(format_args!("cannot read {path:?}"), error);
         let mut links: HashMap<(u64, u64), Vec<RelativePath>> = HashMap::new();
         let mut pending = vec![(top.clone(), root.child(OsStr::new(".")).map_err(|error| failed(&top, error))?)];
@@ -30,6 +30,9 @@ impl Links {
                 let name = OsStr::from_bytes(&name);
                 let Some(found) = dir.stat_of(name).map_err(|error| failed(&below, error))? else { continue };
                 if found.kind == FileKind::Directory {
+                    if path == top && hollow.iter().any(|hollow| name == *hollow) {
+                        continue;
+                    }
                     pending.push((below.clone(), dir.child(name).map_err(|error| failed(&below, error))?));
                 } else if found.links > 1 {
                     links.entry(found.identity).or_default().push(below);

@@ -32,6 +32,8 @@ pub struct DiffOptions {
     pub recorded_owners: bool,
     /// User and group that all files are said to belong to.
     pub owner: Option<(u32, u32)>,
+    /// Directories at the top of which what is in them is not written ([`write_named`]).
+    pub hollow: &'static [&'static str],
 }
 
 /// Writes all of a tree, without an entry for the root; returns the bytes written. Names that begin with `.wh.` are as any other, which they
@@ -107,7 +109,8 @@ pub fn write_named(
         FileKind::Directory => {
             let inside =
                 directory.child(name).map_err(|error| Error::io(format_args!("cannot open {name:?}"), error))?;
-            walk.upper_links = Links::read_as(&inside, top.clone())?;
+            walk.upper_links = Links::read_as(&inside, top.clone(), options.hollow)?;
+            walk.top = top.clone();
             if shown.is_some() {
                 walk.writer.node(&node, None)?;
             }
@@ -127,6 +130,8 @@ struct Walk<W> {
     is_layer: bool,
     is_upper_directory: bool,
     writer: TarWriter<W>,
+    /// Where the walk begins.
+    top: RelativePath,
     /// Directories on the way to where the walk is that were not written: unchanged so far.
     pending: Vec<Node>,
 }
@@ -152,6 +157,7 @@ impl<W: Write> Walk<W> {
             is_layer: false,
             is_upper_directory: false,
             writer: TarWriter::new(output),
+            top: RelativePath::root(),
             pending: Vec::new(),
         }
     }
@@ -210,7 +216,13 @@ impl<W: Write> Walk<W> {
         }
         match upper.kind() {
             FileKind::Socket => Ok(None),
-            FileKind::Directory => self.directory(level, lower, upper, node_name).map(Some),
+            FileKind::Directory => {
+                let mut below = self.directory(level, lower, upper, node_name)?;
+                if level.path == self.top && self.options.hollow.iter().any(|hollow| node_name == *hollow) {
+                    below.names.clear();
+                }
+                Ok(Some(below))
+            }
             _ => {
                 if self.is_changed(level, lower.as_ref(), &upper, node_name)? {
                     self.flush()?;

@@ -106,6 +106,9 @@ impl<'a> Ready<'a> {
     }
 }
 
+/// Directories of a container's root that are the kernel's.
+const KERNEL_S: [&str; 3] = ["dev", "proc", "sys"];
+
 impl<'a> Place<'a> {
     pub(super) fn open(context: &'a Context, at: InContainer<'a>, machine: Machine, access: Access) -> Result<Self> {
         Ready::take(context, at, machine)?.open(machine, access)
@@ -119,6 +122,9 @@ impl<'a> Place<'a> {
         options: DiffOptions,
         output: &mut (dyn Write + Send),
     ) -> Result<Copied> {
+        // What the kernel shows of the machine in one that runs is no file of the container's, and would never end.
+        let is_whole = self.seen.is_some() && source.real.is_empty();
+        let options = DiffOptions { hollow: if is_whole { &KERNEL_S } else { &[] }, ..options };
         let written = source.write(shown, options, output);
         if let Some(seen) = &self.seen { seen.judge(written) } else { written }
     }
