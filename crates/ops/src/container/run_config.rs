@@ -34,7 +34,8 @@ pub(crate) fn merged(naming: Naming, options: &Options, image: Option<&RunConfig
             config.entrypoint = Some(words.clone()).filter(|words| words.iter().any(|word| !word.is_empty()));
             config.cmd = None;
         }
-        None => config.entrypoint = config.entrypoint.filter(|words| !words.is_empty()),
+        // One empty word is none of the image's either.
+        None => config.entrypoint = config.entrypoint.filter(|words| !words.is_empty() && *words != [""]),
     }
     if !options.command.is_empty() {
         config.cmd = Some(options.command.clone());
@@ -189,6 +190,10 @@ mod tests {
         check(Some("sh"), "-c x", "sh -c x");
         check(Some(""), "a", "a");
         check(Some(""), "", "no command specified");
+        let image =
+            RunConfig { entrypoint: Some(vec![String::new()]), cmd: Some(words("default")), ..RunConfig::default() };
+        let empty = merged(Naming::Podman, &Options::default(), Some(&image)).expect("a program");
+        assert_eq!(arguments(&empty), ["default"]);
         let signals = ["9", "TERM", "sigkill", "SIGRTMIN+3"].into_iter().all(is_signal);
         assert!(signals && !["0", "65", "odd", ""].into_iter().any(is_signal));
     }
