@@ -123,6 +123,16 @@ fn lists_take_what_podman_is_asked_for() {
     assert_eq!(users, "\n\n", "neither runs");
 }
 
+/// A volume has the mode and time of the directory that it is filled from.
+#[test]
+fn a_filled_volume_is_as_old_as_what_it_is_filled_with() {
+    let Some(scene) = scene() else { return };
+    let stat = |options: &[&str]| {
+        must(&scene, &[&["run", "--rm"], options, &["box", "stat", "-c", "%a %Y", "/data"]].concat())
+    };
+    assert_eq!(stat(&["-v", "filled:/data"]), stat(&[]));
+}
+
 #[test]
 fn variables_come_by_how_they_begin() {
     let Some(scene) = scene() else { return };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 
-use dhow_base::beneath::{Dir, set_mode, set_owner};
+use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
 use dhow_base::fs::{FileLock, LockMode, create_dir_all};
 use dhow_base::{Error, Kind, Result};
 use dhow_store::{Found, Store, Volume};
@@ -145,6 +145,8 @@ fn copy_up(
         set_owner(&open, attributes.uid, attributes.gid).map_err(cannot)?;
     }
     set_mode(&open, attributes.mode & 0o7777).map_err(cannot)?;
+    let changed = attributes.mtime;
+    set_modified(&open, changed.seconds, changed.nanoseconds).map_err(cannot)?;
     if let (false, Some(directory)) = (is_shown, data.parent()) {
         let moved = Dir::open(directory).and_then(|directory| directory.rename_over(ASIDE.as_ref(), "_data".as_ref()));
         moved.map_err(cannot)?;
