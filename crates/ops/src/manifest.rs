@@ -16,7 +16,7 @@ use crate::naming::Naming;
 pub(crate) use edit::copy_to;
 pub use edit::{Changes, add, annotate, create, exists, remove, rm, rm_all};
 pub use index::index_of;
-pub use push::push;
+pub use push::{push, push_to};
 
 /// One manifest, as far as it was read.
 #[derive(Clone, Debug)]

@@ -334,3 +334,45 @@ fn podman_s_verbs() {
     assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
     assert_eq!(index["manifests"][0]["annotations"], json!({ "a": "b=c" }));
 }
+
+/// Podman's lists go to other registries, and out of registries, with all that is in them.
+#[test]
+fn podman_s_lists_go_anywhere() {
+    let (scene, other) = (Scene::new(), Scene::new());
+    let (here, there) = (scene.serve(), other.serve());
+    scene.load("a", "localhost/web:1");
+    scene.load("b", "localhost/web:2");
+    for (number, tag) in [("1", "a"), ("2", "b")] {
+        scene.podman(&["push", "-q", &format!("web:{number}"), &here.name(&format!("web:{tag}"))]);
+    }
+    let [first, second] = [here.name("web:a"), here.name("web:b")];
+    assert_eq!(scene.podman(&["manifest", "create", "list", &first, &second]).code, 0);
+    let pushed = scene.podman(&["manifest", "push", "-q", "--all", "list", &there.name("elsewhere:1")]);
+    assert_eq!(pushed.to_string(), "exit 0\n", "to another registry");
+    for place in ["oci-archive:all.tar", "oci:folder:1", "dir:plain"] {
+        let pushed = scene.podman(&["manifest", "push", "-q", "--all", "list", place]);
+        assert_eq!(pushed.to_string(), "exit 0\n", "{place}");
+    }
+    assert_eq!(scene.podman(&["push", "-q", "list", "oci:folder:2"]).code, 0);
+    for place in ["oci-archive:all.tar", "oci:folder:1", "oci:folder:2", "dir:plain"] {
+        let copied = scene.dhow(&["copy", "--all", place, &format!("docker://{}", there.name("copied:1"))]);
+        assert_eq!(copied.code, 0, "{place}: {copied}");
+        let index = scene.podman(&["manifest", "inspect", &there.name("copied:1")]).stdout;
+        let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+        assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2), "{place}: {index}");
+    }
+    let refused = scene.podman(&["manifest", "push", "-q", "list", "docker-archive:one.tar"]);
+    let why = "destination transport \"docker-archive\" does not support copying multiple images as a group";
+    assert_eq!((refused.code, refused.stderr.contains(why)), (125, true), "{refused}");
+    // Of a list in a registry, the member for this machine begins another one.
+    let whole = there.name("elsewhere:1");
+    for (options, count) in [(&["--all"][..], 2), (&[], 1)] {
+        let list = format!("of-{count}");
+        let create = [&["manifest", "create", "--amend"], options, &[&list, &whole]].concat();
+        assert_eq!(scene.podman(&create).code, 0, "{options:?}");
+        let index = scene.podman(&["manifest", "inspect", &list]).stdout;
+        assert_eq!(index.matches("\"digest\"").count(), count, "{index}");
+    }
+    let refused = scene.podman(&["manifest", "rm", "web:1"]);
+    assert_eq!((refused.code, refused.stderr.as_str()), (125, "Error: web:1: image is not a manifest list\n"));
+}

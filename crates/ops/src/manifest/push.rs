@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, Prefetched, TagSink, copy, verify_document};
+use dhow_content::{CopyOptions, Prefetched, TagSink, VerifiedDocument, copy, verify_document};
 use dhow_registry::Access;
 use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::ListMember;
@@ -12,12 +12,15 @@ use dhow_store::ListMember;
 use super::index::{check_registries, index_of};
 use super::{Member, local_list, normalize};
 use crate::context::Context;
+use crate::copy::{Location, shown};
+use crate::naming::Naming;
+use crate::transport::Destination;
 
 /// Pushes a list under its own name or another one; `pushed` is told of each manifest that the repository of the index did
 /// not have under its own. With `purge` the list is gone afterwards. Returns the name and the digest of the index.
 ///
 /// Manifests of other repositories of the registry are brought along: their blobs are mounted, or copied where the
-/// registry mounts nothing.
+/// registry mounts nothing. Those of other registries are copied where names are podman's.
 ///
 /// # Errors
 /// [`Kind::NotFound`] and [`Kind::Invalid`] in docker's words, before anything is sent; those of the registry.
@@ -37,10 +40,13 @@ pub async fn push(
     if members.is_empty() {
         return Err(Error::new(Kind::NotFound, format!("{name} not found")));
     }
-    let shown: Vec<Member> = members.iter().cloned().map(Member::from).collect();
-    check_platforms(&shown)?;
-    check_registries(&shown, &target)?;
-    let index = index_of(&shown)?;
+    let listed: Vec<Member> = members.iter().cloned().map(Member::from).collect();
+    check_platforms(&listed)?;
+    // Docker's engine moves nothing between registries.
+    if context.naming() == Naming::Docker {
+        check_registries(&listed, &target)?;
+    }
+    let index = index_of(&listed)?;
     for member in members.iter().filter(|member| member.name.repository() != target.repository()) {
         bring(context, member, target.repository()).await?;
         let digest = &member.manifest.descriptor().digest;
@@ -50,12 +56,59 @@ pub async fn push(
     let descriptor = index.descriptor();
     remote.tag(&target, &verify_document(index.bytes().to_vec(), &descriptor)?).await?;
     if purge {
-        context.store()?.update_list(&name, |list| {
-            list.take();
-            Ok(())
-        })?;
+        forget(context, &name)?;
     }
     Ok((target, descriptor.digest))
+}
+
+/// Copies a list as an index, with all that is in it, to a place that is no registry. Otherwise as [`push`]; returns the digest of the index.
+///
+/// # Errors
+/// As there; [`Kind::Unsupported`] for a place that holds no index; those of the place.
+pub async fn push_to(
+    context: &Context,
+    list: &str,
+    place: &Location,
+    purge: bool,
+    pushed: &dyn Fn(&Reference, &Digest),
+) -> Result<Digest> {
+    let name = normalize(list)?;
+    let members = local_list(context, &name)?.members;
+    if members.is_empty() {
+        return Err(Error::new(Kind::NotFound, format!("{name} not found")));
+    }
+    if !matches!(place, Location::OciArchive { .. } | Location::OciDirectory { .. } | Location::Directory(_)) {
+        let text = place.to_string();
+        let transport = text.split(':').next().unwrap_or_default();
+        let why = "does not support copying multiple images as a group";
+        let message = format!("copying multiple images: destination transport {transport:?} {why}");
+        return Err(Error::new(Kind::Unsupported, message));
+    }
+    let index = index_of(&members.iter().cloned().map(Member::from).collect::<Vec<_>>())?;
+    let root = verify_document(index.bytes().to_vec(), &index.descriptor())?;
+    let destination = Destination::open(context, place)?;
+    for member in &members {
+        let documents = [member.manifest.clone()];
+        let source = context.client()?.repository(member.name.repository(), Access::Pull)?;
+        let source = Prefetched::new(&source, &documents);
+        copy(&source, &destination.sink, member.manifest.descriptor(), &CopyOptions::new(&Silent)).await?;
+        pushed(&member.name, &member.manifest.descriptor().digest);
+    }
+    let mut documents: Vec<VerifiedDocument> = members.into_iter().map(|member| member.manifest).collect();
+    documents.push(root.clone());
+    destination.finish(&root, &documents, shown(&root)).await?;
+    if purge {
+        forget(context, &name)?;
+    }
+    Ok(root.descriptor().digest.clone())
+}
+
+fn forget(context: &Context, name: &Reference) -> Result<()> {
+    context.store()?.update_list(name, |list| {
+        list.take();
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn check_platforms(members: &[Member]) -> Result<()> {
@@ -77,7 +130,8 @@ fn check_platforms(members: &[Member]) -> Result<()> {
 async fn bring(context: &Context, member: &ListMember, to: &Repository) -> Result<()> {
     let from = member.name.repository();
     let children = member.manifest.document().children();
-    let hints = children.into_iter().map(|blob| (blob.digest.clone(), vec![from.clone()]));
+    let is_same = from.domain() == to.domain();
+    let hints = children.into_iter().filter(|_| is_same).map(|blob| (blob.digest.clone(), vec![from.clone()]));
     let source = context.client()?.repository(from, Access::Pull)?;
     let sink = context.push_to(to)?.with_mount_hints(hints.collect::<HashMap<_, _>>());
     let documents = [member.manifest.clone()];

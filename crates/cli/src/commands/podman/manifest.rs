@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use dhow_base::Kind;
 use dhow_base::fs::{self, Durability};
-use dhow_ops::{Context, Naming, manifest};
+use dhow_ops::{Context, Naming, manifest, summary};
 use dhow_spec::{Digest, Reference};
 
-use super::push::TRANSPORTS;
+use super::push::{TRANSPORTS, elsewhere};
 use super::refused::{Signing, refuse};
 use crate::commands::manifest::{Inspect as Shown, Reach, Said, run};
 use crate::commands::targets;
@@ -17,6 +17,9 @@ use crate::commands::transfers::Retries;
 use crate::errors::{FAILED, Failure, Outcome};
 use crate::session::{Identity, Session};
 use crate::verb::{Count, Verb, given, miscounted};
+
+/// Exit code of what is no list.
+const CANNOT: u8 = 125;
 
 /// Why nothing is said of a list as a whole.
 const ONLY_MANIFESTS: &str = "annotations and subjects are of the manifests in a list, not of the list";
@@ -107,24 +110,19 @@ impl Verb for Create {
             );
             return Err(Failure::Client(message));
         }
-        let created = if self.all {
-            self.with_all(&context, &name, names)?
-        } else {
-            let names: Vec<String> = names.iter().map(|name| bare(name).to_owned()).collect();
-            run(manifest::create(&context, &name, &names, self.amend))?
-        };
+        let created = self.with_members(&context, &name, names)?;
         session.console.line(created.to_string());
         Ok(())
     }
 }
 
 impl Create {
-    /// Makes a list of all that indexes have. A list that is new goes again when one of them cannot be read.
-    fn with_all(&self, context: &Context, name: &str, images: &[String]) -> Outcome<Reference> {
+    /// Makes a list, of indexes with the member for this machine or all of them. A list that is new goes again when one cannot be read.
+    fn with_members(&self, context: &Context, name: &str, images: &[String]) -> Outcome<Reference> {
         let was_there = manifest::exists(context, name)?;
         let created = run(manifest::create(context, name, &[], self.amend))?;
         let added = images.iter().try_for_each(|image| {
-            run(manifest::add(context, name, bare(image), true, &manifest::Changes::default())).map(drop)
+            run(manifest::add(context, name, bare(image), self.all, &manifest::Changes::default())).map(drop)
         });
         if added.is_err() && !was_there {
             manifest::rm(context, name)?;
@@ -297,7 +295,7 @@ pub(crate) struct Push {
 }
 
 impl Verb for Push {
-    const ABOUT: &'static str = "Push a list to a registry, as an index";
+    const ABOUT: &'static str = "Push a list to a registry or another place, as an index";
     const OPERANDS: &'static str = "MANIFEST_LIST [DESTINATION]";
     const COUNT: Count = Count::Between(1, 2);
 
@@ -333,7 +331,7 @@ impl Verb for Push {
     }
 }
 
-/// A list on its way to a registry.
+/// A list on its way to a registry, or another place.
 pub(super) struct Sending<'a> {
     /// Its whole name.
     pub(super) list: &'a str,
@@ -354,7 +352,11 @@ impl Sending<'_> {
         };
         say("Getting image list signatures");
         let pushed = |_: &_, digest: &Digest| say(&format!("Copying image {digest}"));
-        let (_, digest) = run(manifest::push(context, self.list, self.destination, self.rm, &pushed))?;
+        let elsewhere = self.destination.map(|text| elsewhere(session, text)).transpose()?.flatten();
+        let digest = match &elsewhere {
+            Some(place) => run(manifest::push_to(context, self.list, place, self.rm, &pushed))?,
+            None => run(manifest::push(context, self.list, self.destination, self.rm, &pushed))?.1,
+        };
         if let Some(path) = self.digestfile {
             fs::write_atomic(path, digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
@@ -388,6 +390,10 @@ impl Verb for Rm {
         let outcome = targets::each(&self.names, |list| {
             let name = match must_exist(session, list) {
                 Err(Failure::Client(_)) if self.ignore => return Ok(()),
+                Err(Failure::Client(_)) if summary::describe(&context, list).is_ok() => {
+                    let message = format!("Error: {list}: image is not a manifest list");
+                    return Err(Failure::Usage { message, code: CANNOT });
+                }
                 found => found?,
             };
             manifest::rm(&context, &name)?;

@@ -216,12 +216,23 @@ fn refused(failure: Failure, description: &Description, reference: &Reference) -
     ))
 }
 
+/// A place that is no registry, where one is named.
+///
+/// # Errors
+/// What is wrong with its path or name.
+pub(super) fn elsewhere(session: &Session<'_>, text: &str) -> Outcome<Option<Location>> {
+    match text.split_once(':') {
+        Some((transport, _)) if TRANSPORTS.contains(&transport) => {
+            Ok(Some(Location::parse(text)?.at_engine(session.environment.docker_host.as_deref())))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Where podman would push to.
 fn place(session: &Session<'_>, text: &str) -> Outcome<Location> {
-    if let Some((transport, _)) = text.split_once(':')
-        && TRANSPORTS.contains(&transport)
-    {
-        return Ok(Location::parse(text)?.at_engine(session.environment.docker_host.as_deref()));
+    if let Some(place) = elsewhere(session, text)? {
+        return Ok(place);
     }
     let reference = remote(text).map_err(|failure| match text.split_once(':') {
         // Podman takes what is no name for a place of a kind that it does not know.
