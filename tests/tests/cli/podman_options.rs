@@ -108,3 +108,25 @@ fn a_privileged_container_is_told_of_itself() {
         variables(&["-e", "TERM=dumb"]).contains("TERM=dumb") && !variables(&["-e", "TERM=dumb"]).contains("xterm")
     );
 }
+
+/// An image comes out of an archive or a folder on the way.
+#[test]
+fn containers_are_made_of_archives() {
+    let Some(scene) = scene() else { return };
+    let name = scene.podman(&["image", "inspect", "--format", "{{index .RepoTags 0}}", "box"]).stdout;
+    let name = name.trim_end();
+    for (options, place) in [
+        (&["save", "-q", "-o", "one.tar", "box"][..], "docker-archive:one.tar"),
+        (&["push", "-q", "box", "oci-archive:two.tar"], "oci-archive:two.tar"),
+        (&["push", "-q", "box", "dir:three"], "dir:three"),
+    ] {
+        assert_eq!(scene.podman(options).code, 0, "{options:?}");
+        let said = scene.podman(&["run", "--rm", "-q", place, "echo", "hi"]);
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (0, "hi\n", ""), "{place}: {said}");
+    }
+    scene.podman(&["rmi", "box"]);
+    assert_eq!(scene.podman(&["create", "--name", "one", "docker-archive:one.tar"]).code, 0);
+    let shown = scene.podman(&["inspect", "--format", "{{.ImageName}}", "one"]).stdout;
+    assert_eq!(shown.trim_end(), name);
+    assert_eq!(scene.podman(&["run", "--rm", "docker-archive:nope.tar"]).code, 125);
+}

@@ -61,14 +61,14 @@ impl Verb for Create {
             let message = session.personality.about_flag("unknown flag: --rmi", &usage, &session.path);
             return Err(Failure::Usage { message, code: FLAG_ERROR });
         }
+        let words = self.flags.words(session, &self.words)?;
         // What docker's client tells while it reads its options has the code of `run`, what comes later has not.
-        let options =
-            self.flags.options(session, &self.words).map_err(|failure| match (session.personality, failure) {
-                (Personality::Docker | Personality::Docker29, failure @ Failure::Client(_)) => {
-                    refused(session, failure, CANNOT)
-                }
-                (_, failure) => failure,
-            })?;
+        let options = self.flags.options(session, &words).map_err(|failure| match (session.personality, failure) {
+            (Personality::Docker | Personality::Docker29, failure @ Failure::Client(_)) => {
+                refused(session, failure, CANNOT)
+            }
+            (_, failure) => failure,
+        })?;
         self.flags.check_cidfile(session.personality)?;
         self.flags.fetch(session, &options)?;
         let machine = self.flags.machine(session, &options)?;
@@ -114,7 +114,8 @@ impl Verb for Run {
 impl Run {
     fn to_its_end(&self, session: &Session<'_>) -> Outcome {
         self.flags.check_authfile(session)?;
-        let options = self.flags.options(session, &self.words)?;
+        let words = self.flags.words(session, &self.words)?;
+        let options = self.flags.options(session, &words)?;
         let [input, output, error] = self.flags.attached();
         let interactive = options.interactive && input;
         check_terminal(session, interactive, options.terminal)?;

@@ -141,6 +141,25 @@ impl Pull {
     }
 }
 
+/// Takes an image for a container out of a place that is no registry, where one is named. Returns what the image is called.
+///
+/// # Errors
+/// Those of the place and of the store.
+pub(in crate::commands) fn for_container(session: &Session<'_>, text: &str, quiet: bool) -> Outcome<Option<String>> {
+    let Some(place) = places::parse(session, text)? else { return Ok(None) };
+    let context = session.local_context()?;
+    let mut taken = Ok(Vec::new());
+    runtime::block_on(async {
+        taken = signals::interruptible(places::pull(&context, &place), RESUMABLE).await;
+        Ok(())
+    })?;
+    let Some(id) = taken?.into_iter().next() else { return Ok(None) };
+    Copying::new(session.console, quiet).whole(&context, &id, true)?;
+    let names = summary::describe(&context, &id)?.summary.names;
+    let named = names.into_iter().find(|name| name.tag().is_some());
+    Ok(Some(named.map_or(id, |name| name.to_string())))
+}
+
 struct Puller<'a> {
     context: &'a Context,
     session: &'a Session<'a>,

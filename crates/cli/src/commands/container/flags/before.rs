@@ -10,7 +10,7 @@ use dhow_ops::container::{self, Machine, Options, RemoveOptions};
 use dhow_ops::pull::Policy;
 use rustix::fs::Access;
 
-use super::super::super::{pull, targets};
+use super::super::super::{podman, pull, targets};
 use super::super::{machine, machine_for, machine_keeping_ids};
 use super::Flags;
 use crate::errors::{Failure, Outcome};
@@ -22,6 +22,24 @@ impl Flags {
     /// As [`Session::check_authfile`].
     pub(in crate::commands::container) fn check_authfile(&self, session: &Session<'_>) -> Outcome {
         session.check_authfile(&self.registry)
+    }
+
+    /// The image and the words behind it. Podman takes an image out of an archive or a folder, too, and goes by its name then.
+    ///
+    /// # Errors
+    /// Those of the place.
+    pub(in crate::commands::container) fn words(
+        &self,
+        session: &Session<'_>,
+        words: &[String],
+    ) -> Outcome<Vec<String>> {
+        let mut words = words.to_vec();
+        if let (Personality::Podman, Some(image)) = (session.personality, words.first_mut())
+            && let Some(name) = podman::pull::for_container(session, image, self.quiet)?
+        {
+            *image = name;
+        }
+        Ok(words)
     }
 
     /// Has the image here, if it is to be fetched.
