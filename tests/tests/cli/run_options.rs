@@ -321,7 +321,6 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--health-start-interval=-1s"], "--health-start-interval cannot be negative"),
         (&["--health-interval=1x"], "invalid argument \"1x\" for \"--health-interval\" flag: time: unknown unit \"x\""),
         (&["--network", "mine"], "network \"mine\" is not supported: networks are for a container engine"),
-        (&["--volumes-from", "x"], "--volumes-from is not supported: name the volumes with --volume"),
         (&["--ip", "1.2.3.4"], "--ip is not supported: networks are for a container engine"),
         (&["--sysctl", "a=b"], "invalid argument \"a=b\" for \"--sysctl\" flag: sysctl 'a=b' is not allowed"),
         (&["--sysctl", "net.core.x=1"], "sysctl \"net.core.x\" not allowed in host network namespace"),

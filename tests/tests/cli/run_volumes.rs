@@ -142,3 +142,41 @@ fn volumes_are_inspected_and_listed() {
     assert_eq!(listed(&["--no-trunc"]), "data,[FOLDER]/a-directory-with-a-long-name\n");
     assert_eq!(listed(&[]), format!("data,{}…\n", &path[..14]));
 }
+
+/// A container has what another one has mounted, wherever nothing else is said.
+#[test]
+fn volumes_of_another_container_are_shared() {
+    let Some(scene) = scene() else { return };
+    fs::write(scene.path("seed"), "seed\n").expect("a file");
+    fs::create_dir(scene.path("folder")).expect("a folder");
+    let folder = format!("{}:/folder", scene.path("folder").display());
+    scene.must(&["create", "--name", "data", "-v", "/config", "-v", &folder, "--tmpfs", "/memory", "box"]);
+    scene.must(&["cp", "seed", "data:/config/"]);
+    let run = |options: &[&str], script: &str| {
+        scene.dhow(&[&["run", "--rm", "--volumes-from"], options, &["box", "sh", "-c", script]].concat())
+    };
+    let said = run(&["data"], "cat /config/seed; echo new > /config/new; echo here > /folder/file; test ! -e /memory");
+    assert_eq!((said.code, said.stdout.as_str()), (0, "seed\n"), "{said}");
+    assert_eq!(fs::read_to_string(scene.path("folder/file")).expect("a file"), "here\n");
+    assert_eq!(run(&["data:ro"], "cat /config/new; touch /config/x").stdout, "new\n");
+    assert_eq!(run(&["data:ro"], "touch /config/x").code, 1);
+    // What the user says himself counts, and so do the last one's.
+    let said = run(&["data", "-v", "own:/config"], "ls /config; ls /folder");
+    assert_eq!((said.code, said.stdout.as_str()), (0, "file\n"), "{said}");
+    scene.must(&["create", "--name", "more", "--volumes-from", "data", "-v", "own:/config", "box"]);
+    assert_eq!(run(&["data", "--volumes-from", "more"], "ls /config").stdout, "");
+    assert_eq!(scene.must(&["inspect", "--format", "{{.HostConfig.VolumesFrom}}", "more"]), "[data]\n");
+    // The volume stays as long as somebody has it.
+    scene.must(&["rm", "-v", "data"]);
+    assert_eq!(run(&["more"], "cat /folder/file").stdout, "here\n");
+    let refused = |program: &str, text: &str| {
+        let said = scene.run(&mut scene.command_as(program, &["create", "--volumes-from", text, "box"]));
+        said.stderr.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(refused("docker", "nope"), "Error response from daemon: No such container: nope");
+    assert_eq!(refused("docker", "more:odd"), "Error response from daemon: invalid mode for volumes-from: odd");
+    let why = "looking up container \"nope\" for volumes-from: no container with name or ID \"nope\" found";
+    assert_eq!(refused("podman", "nope"), format!("Error: {why}: no such container"));
+    let why = "specified - volumes from another container can only use z,ro,rw options";
+    assert_eq!(refused("podman", "more:odd"), format!("Error: invalid option \"odd\" {why}"));
+}

@@ -166,6 +166,9 @@ pub struct Settings {
     pub ulimits: Vec<Ulimit>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
+    /// Containers whose volumes are among these, as the user calls them: for who asks what was said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<String>,
     /// What the user says of security, in those words but for profiles, which are here themselves: for who asks what was said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub security_options: Vec<String>,

@@ -33,6 +33,7 @@ mod network;
 mod podman_only;
 mod security;
 mod values;
+mod volumes_from;
 
 /// Podman's word for the groups of whoever starts a container.
 const KEEP_GROUPS: &str = "keep-groups";
@@ -318,6 +319,8 @@ impl Flags {
             id_file: given(self.cidfile.as_ref()).map(|path| path.to_string_lossy().into_owned()),
             ..Settings::default()
         };
+        self.add_others_mounts(session, &mut settings.mounts)?;
+        settings.volumes_from = self.foreign.volumes_from().to_vec();
         self.join_others(session.personality, &mut settings)?;
         self.namespaces.heed(session, self.hostname.as_deref(), &mut settings)?;
         for option in &self.security_opt {

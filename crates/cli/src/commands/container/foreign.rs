@@ -30,7 +30,8 @@ const STREAMS: [&str; 3] = ["stdin", "stdout", "stderr"];
 /// Options that are refused.
 #[derive(Args, Debug)]
 pub(super) struct Foreign {
-    #[arg(long, hide = true, value_name = "list")]
+    /// Mount what another container has mounted, too: "NAME", or "NAME:ro" to read it only
+    #[arg(long, value_name = "list")]
     volumes_from: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
     volume_driver: Option<String>,
@@ -319,6 +320,11 @@ impl Foreign {
         Err(Failure::Usage { message: format!("\"--{flag}\" {why}"), code: FAILED })
     }
 
+    /// Containers whose volumes this one has, too.
+    pub(super) fn volumes_from(&self) -> &[String] {
+        &self.volumes_from
+    }
+
     /// What podman's client does not know.
     fn docker_only(&self) -> [(&'static str, bool); 9] {
         [
@@ -343,9 +349,8 @@ impl Foreign {
         Err(Error::new(Kind::Invalid, message).into())
     }
 
-    fn given(&self) -> [(&'static str, bool, &'static str); 19] {
+    fn given(&self) -> [(&'static str, bool, &'static str); 18] {
         [
-            ("volumes-from", !self.volumes_from.is_empty(), "name the volumes with --volume"),
             ("volume-driver", self.volume_driver.is_some(), "a volume is a directory of the store"),
             ("link", !self.link.is_empty(), NETWORKS),
             ("ip", self.ip.is_some(), NETWORKS),

@@ -34,8 +34,10 @@ impl Flags {
         words: &[String],
     ) -> Outcome<Vec<String>> {
         let mut words = words.to_vec();
+        // Who is not root starts this program anew, which has told of it by then.
+        let quiet = self.quiet || session.environment.in_user_namespace.is_some();
         if let (Personality::Podman, Some(image)) = (session.personality, words.first_mut())
-            && let Some(name) = podman::pull::for_container(session, image, self.quiet)?
+            && let Some(name) = podman::pull::for_container(session, image, quiet)?
         {
             *image = name;
         }

@@ -74,7 +74,7 @@ fn place(settings: &Settings) -> Vec<Field> {
         Field::new("RestartPolicy", Value::structure("container.RestartPolicy", policy)),
         flag("AutoRemove", settings.auto_remove),
         text("VolumeDriver", ""),
-        texts::<&str>("VolumesFrom", None),
+        some_texts("VolumesFrom", &settings.volumes_from),
         Field::new("ConsoleSize", Value::list(Type::Int, Some(vec![Value::Int(0), Value::Int(0)]))),
         Field::optional("Annotations", Value::map::<&str>(Type::Text, None)),
     ]

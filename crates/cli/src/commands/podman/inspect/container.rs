@@ -251,7 +251,6 @@ fn unknown_here() -> Value {
         "ContainerIDFile": "",
         "PortBindings": {},
         "VolumeDriver": "",
-        "VolumesFrom": null,
         "Cgroup": "",
         "Cgroups": "default",
         "Links": null,
