@@ -64,6 +64,26 @@ fn volumes_are_chosen_by_age() {
     assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "until=1h"]), "");
     assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "until=2100-01-01"]), "one\ntwo\n");
     assert_eq!(must(&scene, &["volume", "reload"]), "");
+    // Of none there is a header.
+    assert_eq!(must(&scene, &["volume", "ls"]), "DRIVER      VOLUME NAME\n");
+    must(&scene, &["volume", "create", "-l", "kind=old", "one"]);
+    assert_eq!(must(&scene, &["volume", "create", "--ignore", "one"]), "one\n");
+    refuses(&scene, &["volume", "create", "one"], "Error: volume with name one already exists: volume already exists");
+    must(&scene, &["volume", "create", "two"]);
+    assert_eq!((listed("since=one"), listed("after=two")), ("two\n".to_owned(), String::new()));
+    assert_eq!((listed("label=ki*"), listed("label=*x*")), ("one\n".to_owned(), String::new()));
+    assert_eq!(must(&scene, &["volume", "prune", "-f", "--filter", "since=one"]), "two\n");
+}
+
+/// Whatever keeps a container from being started.
+#[test]
+fn a_start_has_one_code_for_what_is_not_started() {
+    let Some(scene) = scene() else { return };
+    let id = must(&scene, &["create", "--name", "one", "box", "/nope"]);
+    let said = scene.podman(&["start", "-a", "one"]);
+    let words = format!("Error: unable to start container {}: ", id.trim_end());
+    assert!(said.code == 125 && said.stderr.starts_with(&words), "{said}");
+    assert_eq!(scene.podman(&["run", "--rm", "box", "/nope"]).code, 127);
 }
 
 /// Docker keeps volumes with names.

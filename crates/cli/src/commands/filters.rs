@@ -36,9 +36,39 @@ pub(crate) fn has_label(labels: &BTreeMap<String, String>, wanted: &str) -> bool
     }
 }
 
+/// As [`has_label`], with podman's `*` in names, which fits a part of one, and an empty value for any.
+pub(crate) fn has_podman_s_label(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
+    let (name, value) = wanted.split_once('=').unwrap_or((wanted, ""));
+    let fits = |label: &str| label == name || (name.contains('*') && matches(&format!("*{name}*"), label));
+    labels.iter().any(|(label, found)| (value.is_empty() || found == value) && fits(label))
+}
+
+/// Whether a text is what a pattern says whose stars stand for anything.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let found = middle.iter().try_fold(rest, |rest, part| rest.find(part).map(|at| &rest[at + part.len()..]));
+    found.is_some_and(|rest| rest.ends_with(last))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn podman_s_labels_have_stars() {
+        let labels = BTreeMap::from([("helloworld".to_owned(), "world".to_owned())]);
+        let check =
+            |wanted: &str, expected: bool| assert_eq!(has_podman_s_label(&labels, wanted), expected, "{wanted}");
+        for wanted in ["hello*", "*world", "h*w*d", "*", "helloworld", "helloworld=", "hello*=world", "ell*"] {
+            check(wanted, true);
+        }
+        for wanted in ["hello", "jello*", "hello*=x", "w*h", "helloworld=x"] {
+            check(wanted, false);
+        }
+    }
 
     #[test]
     fn filters() {

@@ -134,13 +134,17 @@ pub fn remove_volume(context: &Context, name: &str) -> Result<()> {
 /// [`Kind::Invalid`] in docker's words for filters; those of the store.
 pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<Pruned> {
     let terms = prune::filters(context, filters)?;
-    let (mut labels, mut until, mut all) = (Vec::new(), None, all);
+    let (mut labels, mut until, mut since, mut all) = (Vec::new(), None, None::<i64>, all);
     for (name, value) in &terms {
         match name.as_str() {
             "label" => labels.push(LabelTest::new(value, true)),
             "label!" => labels.push(LabelTest::new(value, false)),
             // Docker's engine knows none of volumes.
             "until" if context.naming() == Naming::Podman => until = Some(parse_past(value, now())?),
+            "since" | "after" if context.naming() == Naming::Podman => {
+                let made = volume(context, value)?.volume.created;
+                since = Some(since.map_or(made, |first| first.min(made)));
+            }
             "all" => all = matches!(value.as_str(), "1" | "true"),
             _ => return Err(unknown(name)),
         }
@@ -152,7 +156,9 @@ pub fn prune_volumes(context: &Context, all: bool, filters: &[Term]) -> Result<P
         let mut gone = Vec::new();
         for volume in update.volumes()? {
             let known = Configuration::parse(&volume.configuration).labels;
-            let fits = labels.iter().all(|test| test.takes(&known)) && until.is_none_or(|until| volume.created < until);
+            let in_time =
+                until.is_none_or(|until| volume.created < until) && since.is_none_or(|since| since < volume.created);
+            let fits = labels.iter().all(|test| test.takes(&known)) && in_time;
             if volume.links == 0 && (all || volume.anonymous) && fits {
                 update.remove_volume(&volume.name)?;
                 gone.push(volume.name);

@@ -177,9 +177,12 @@ fn podman_test(context: &Context, name: &str, value: &str) -> Outcome<Option<Tes
             let program = |record: &Record| Configuration::parse(&record.configuration).command.into_iter().next();
             Box::new(move |record| program(record).is_some_and(|program| pattern.fits(&program)))
         }
-        "label!" => {
-            let value = value.to_owned();
-            Box::new(move |record| !filters::has_label(&Configuration::parse(&record.configuration).labels, &value))
+        "label" | "label!" => {
+            let (value, is_wanted) = (value.to_owned(), name == "label");
+            let has = move |record: &Record| {
+                filters::has_podman_s_label(&Configuration::parse(&record.configuration).labels, &value)
+            };
+            Box::new(move |record| has(record) == is_wanted)
         }
         "network" if value.starts_with("container:") => {
             let other =

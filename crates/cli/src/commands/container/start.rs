@@ -87,7 +87,14 @@ pub(in crate::commands) fn to_its_end(
     let mut told = Told { session, flags: None, tells_id: false };
     let run = container::start(context, record, machine, streams, &mut told)
         .map_err(|error| refused(session, error.into(), FAILED))?;
-    ended(session, run, refused)
+    ended(session, run, |session, failure, code| match (session.personality, failure) {
+        // Podman's client gives one code to all that its engine does not start.
+        (Personality::Podman, Failure::Engine(error)) => {
+            let message = format!("unable to start container {}: {error}", record.container.id);
+            Failure::Client(message)
+        }
+        (_, failure) => refused(session, failure, code),
+    })
 }
 
 /// Docker's `start` has no codes and no words of its own for what its engine will not run; podman's has those of `run`.

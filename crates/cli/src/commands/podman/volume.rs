@@ -22,6 +22,7 @@ use crate::errors::{FAILED, Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb, miscounted};
+use files::not_found;
 pub(crate) use files::{Export, Import, Mount, Unmount};
 use filter::chosen;
 pub(super) use shown::{Shown, shown};
@@ -55,6 +56,9 @@ pub(crate) struct Create {
     /// Driver of the volume; there is "local" only
     #[arg(short, long, value_name = "string", default_value = "local", hide_default_value = true)]
     driver: String,
+    /// Take a volume that has the name already
+    #[arg(long)]
+    ignore: bool,
     /// Set labels on the volume
     #[arg(short, long, value_name = "stringArray")]
     label: Vec<String>,
@@ -92,6 +96,10 @@ impl Verb for Create {
         if let Some(name) = name
             && container::volumes(&context)?.iter().any(|volume| volume.volume.name == name)
         {
+            if self.ignore {
+                session.console.line(name);
+                return Ok(());
+            }
             let message = format!("volume with name {name} already exists: volume already exists");
             return Err(Failure::Client(message));
         }
@@ -155,9 +163,7 @@ impl Verb for List {
         }
         let rows: Vec<Vec<String>> =
             volumes.iter().map(|volume| vec![LOCAL.to_owned(), volume.volume.name.clone()]).collect();
-        if !rows.is_empty() {
-            console.text(podman::table(&["DRIVER", "VOLUME NAME"], rows, !self.noheading));
-        }
+        console.text(podman::table(&["DRIVER", "VOLUME NAME"], rows, !self.noheading));
         Ok(())
     }
 }
@@ -280,7 +286,7 @@ impl Remove {
     fn remove(&self, session: &Session<'_>, context: &Context, name: &str) -> Outcome {
         let volumes = container::volumes(context)?;
         let Some(volume) = named(&volumes, name).map_err(Failure::Client)? else {
-            let message = format!("Error: no volume with name {name:?} found: no such volume");
+            let message = format!("Error: {}", not_found(name));
             return if self.force { Ok(()) } else { Err(Failure::Usage { message, code: FAILED }) };
         };
         let name = &volume.volume.name;
@@ -326,8 +332,8 @@ impl Verb for Prune {
     fn run(self, session: &Session<'_>) -> Outcome {
         machine(session)?;
         let filters = filters(&self.filter, refusal)?;
-        if let Some((name, _)) = filters.iter().find(|(name, _)| !matches!(name.as_str(), "label" | "label!" | "until"))
-        {
+        let known = |name: &str| matches!(name, "label" | "label!" | "until" | "since" | "after");
+        if let Some((name, _)) = filters.iter().find(|(name, _)| !known(name)) {
             return Err(Failure::Client(format!("{name:?} is an invalid volume filter")));
         }
         let context = session.local_context()?;

@@ -77,11 +77,11 @@ impl Verb for Import {
     fn run(self, session: &Session<'_>) -> Outcome {
         let [name, source] = self.names.as_slice() else { return miscounted() };
         let machine = machine(session)?;
-        let volume = found(session, &session.local_context()?, name, &format!("no such volume {name}"))?;
         let mut archive: Box<dyn Read> = match source.as_str() {
             "-" => Box::new(io::stdin()),
             path => Box::new(File::open(path).map_err(|error| unread(path, error))?),
         };
+        let volume = found(session, &session.local_context()?, name, &format!("no such volume {name}"))?;
         for note in container::import_volume(&volume, machine, &mut *archive)? {
             session.console.notice(format!("warning: {note}"));
         }
@@ -145,7 +145,7 @@ impl Verb for Unmount {
 }
 
 /// Podman's longer way to say that there is no volume of the name.
-fn not_found(name: &str) -> String {
+pub(super) fn not_found(name: &str) -> String {
     format!("no volume with name {name:?} found: no such volume")
 }
 
