@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use dhow_base::progress::Silent;
+use dhow_ops::copy::{self, Changes, Location};
 use dhow_ops::save::{self, Named};
-use dhow_ops::{Platforms, target_file};
+use dhow_ops::{Platforms, runtime, target_file};
 
 use super::Copying;
 use crate::commands::save::{quiet_broken_pipe, unfinished};
@@ -16,6 +18,12 @@ use crate::verb::{Count, Operands, Verb};
 
 /// What can be written. The archive is both kinds at once.
 const FORMATS: [&str; 4] = ["oci-dir", "oci-archive", "docker-dir", "docker-archive"];
+
+/// Skopeo's `dir:`, which podman calls so.
+const DOCKER_DIRECTORY: &str = "docker-dir";
+
+/// What an interrupted user can count on.
+const UNFINISHED: &str = "the folder is not whole, and the next run goes on with it";
 
 /// The arguments of `save`.
 #[derive(Args, Debug)]
@@ -63,6 +71,9 @@ impl Verb for Save {
             true => self.names.iter().map(|name| Named { image: name.clone(), further: Vec::new() }).collect(),
             false => vec![Named { image: first.clone(), further: others.to_vec() }],
         };
+        if self.format == DOCKER_DIRECTORY {
+            return self.to_docker_directory(session, first);
+        }
         let output = self.output(session)?;
         let saved = signals::heeding(session.console, unfinished(&output), || {
             save::save_named(&context, &images, &Platforms::Default, &output).map_err(quiet_broken_pipe)
@@ -86,22 +97,48 @@ impl Save {
         if !FORMATS.contains(&self.format.as_str()) {
             return refuse(format!("format value must be one of {}", FORMATS.join(" ")));
         }
-        if self.compress && self.format != "docker-dir" {
+        if self.compress && self.format != DOCKER_DIRECTORY {
             return refuse("--compress can only be set when --format is 'docker-dir'".to_owned());
         }
-        if self.format == "docker-dir" {
-            return refuse(
-                "--format docker-dir is not supported: use oci-dir, which every tool reads as well".to_owned(),
-            );
-        }
         Ok(())
+    }
+
+    /// Writes skopeo's folder of one image, with manifest and layers as they are kept.
+    fn to_docker_directory(&self, session: &Session<'_>, image: &str) -> Outcome {
+        let Some(path) = self.output.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
+            return Err(needs_directory(DOCKER_DIRECTORY));
+        };
+        if path.display().to_string().contains(':') {
+            return Err(Failure::Client(format!(
+                "invalid filename (should not contain ':') {:?}",
+                path.display().to_string()
+            )));
+        }
+        let context = session.local_context()?;
+        let request = copy::Request {
+            source: Location::Store(image.to_owned()),
+            destination: Location::Directory(path.to_owned()),
+            platforms: Platforms::Default,
+            referrers: false,
+            changes: Changes::default(),
+            retries: 0,
+            further_names: Vec::new(),
+        };
+        let mut copied = Ok(());
+        runtime::block_on(async {
+            let copy = copy::copy(&context, &context, &request, &Silent);
+            copied = signals::interruptible(copy, UNFINISHED).await.map(drop);
+            Ok(())
+        })?;
+        copied?;
+        Copying::new(session.console, self.quiet).whole(&context, image, false)
     }
 
     fn output(&self, session: &Session<'_>) -> Outcome<save::Output> {
         let is_directory = self.format == "oci-dir";
         let Some(path) = self.output.as_deref().filter(|path| !path.as_os_str().is_empty()) else {
             if is_directory {
-                return Err(Failure::Client("--format oci-dir needs the name of a directory: --output".to_owned()));
+                return Err(needs_directory("oci-dir"));
             }
             if session.console.is_terminal() {
                 let message = "refusing to save to terminal. Use -o flag or redirect";
@@ -115,6 +152,10 @@ impl Save {
         check_file(path, &self.format)?;
         Ok(save::Output::Path(path.to_owned()))
     }
+}
+
+fn needs_directory(format: &str) -> Failure {
+    Failure::Client(format!("--format {format} needs the name of a directory: --output"))
 }
 
 /// Podman's words for what cannot be written to.
