@@ -141,6 +141,9 @@ fn lists_take_what_podman_is_asked_for() {
     check("ancestor=^nope", "");
     let users = must(&scene, &["ps", "-a", "--ns", "--format", "{{.Namespaces.User}}{{.USERNS}}"]);
     assert_eq!(users, "\n\n", "neither runs");
+    let states =
+        must(&scene, &["ps", "-a", "--format", "{{.State}} {{.Status}} {{.Restarts}}", "--filter", "name=one"]);
+    assert_eq!(states, "created Created 0\n");
 }
 
 /// A volume has the mode and time of the directory that it is filled from.

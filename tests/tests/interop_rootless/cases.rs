@@ -414,7 +414,8 @@ pub(crate) const LIFE: [&str; 122] = [
     "create\t--name\tlisted\t--label\ta=b\t--label\tc=d\t-v\t{side}/out:/x\t--tmpfs\t/t\t-v\tkept:/k\tvoluminous\t/bin/sh\t-c\techo more words than are shown",
     "create\t--name\tafter\tvoluminous\ttrue",
     "ps\t-a\t--format\t{{.Names}}|{{.Labels}}|{{.Mounts}}|{{.Exited}}|{{.ExitCode}}|{{.AutoRemove}}|{{.Pid}}|{{.Namespaces}}|{{.Networks}}|{{.Ports}}|{{.Pod}}|{{.IsInfra}}",
-    "ps\t-a\t--format\t{{.Status}} {{.State}} {{.StartedAt}} {{.ExitedAt}} {{.Command}} {{json .Labels}} {{range .Mounts}}<{{.}}>{{end}} {{index .Labels \"a\"}}",
+    // Since podman 4.6 the state is a word, and not the status.
+    "ps\t-a\t--format\t{{.Status}} {{.StartedAt}} {{.ExitedAt}} {{.Command}} {{json .Labels}} {{range .Mounts}}<{{.}}>{{end}} {{index .Labels \"a\"}}",
     "ps\t-a\t--format\ttable {{.Names}} {{.PIDNS}} {{.UTS}} {{.Pod}} {{.PodName}} {{.IsInfra}} {{.ExitCode}}",
     "ps\t-a\t--filter\tsince=listed\t--format\t{{.Names}}",
     "ps\t-a\t--filter\tbefore=after\t--format\t{{.Names}}",

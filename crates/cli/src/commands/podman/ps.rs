@@ -46,6 +46,7 @@ const LISTED: Report = Report {
         ("Pod", "POD ID"),
         ("PodName", "PODNAME"),
         ("Ports", "PORTS"),
+        ("Restarts", "RESTARTS"),
         ("RunningFor", "RUNNING FOR"),
         ("Size", "SIZE"),
         ("StartedAt", "STARTED AT"),

@@ -177,7 +177,8 @@ impl Listed {
             text("RunningFor", &self.created_human),
             text("Size", &size),
             number("StartedAt", self.started_at),
-            text("State", &self.status),
+            text("Restarts", "0"),
+            text("State", self.state),
             text("Status", &self.status),
         ];
         let namespaces: Vec<Field> = self.namespaces.fields().map(|(name, number)| text(name, number)).collect();
@@ -259,7 +260,7 @@ fn mounted(configuration: &Configuration) -> Vec<String> {
 fn status(record: &Record, now: i128) -> String {
     let since = |time: Option<i64>| ago::ago(time.unwrap_or(record.created).into(), now);
     match record.container.state {
-        State::Running => format!("Up {}", since(record.started)),
+        State::Running => format!("Up {}", since(record.started).trim_end_matches(" ago")),
         State::Exited => format!("Exited ({}) {}", record.exit_code.unwrap_or(0), since(record.finished)),
         State::Paused => "Paused".to_owned(),
         State::Removing => "Removing".to_owned(),
