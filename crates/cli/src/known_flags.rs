@@ -170,7 +170,10 @@ const PODMAN: &[(&str, &str)] = &[
     ("cp", "-a --archive --overwrite"),
     (
         "create",
-        "--arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
+        "--creds --decryption-key --group-entry --health-log-destination --health-max-log-count --health-max-log-size \
+         --health-startup-cmd --health-startup-interval --health-startup-retries --health-startup-success \
+         --health-startup-timeout --hosts-file --no-hostname --rdt-class --retry --retry-delay --shm-size-systemd \
+         --arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
          --cap-drop --cgroup-conf --cgroup-parent --cgroupns --cgroups --chrootdirs --cidfile --conmon-pidfile \
          --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems \
          --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops \
@@ -197,7 +200,10 @@ const PODMAN: &[(&str, &str)] = &[
     ("rm", "-a --all --cidfile --depend --filter -f --force -i --ignore -l --latest -t --time -v --volumes"),
     (
         "run",
-        "--arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
+        "--creds --decryption-key --group-entry --health-log-destination --health-max-log-count --health-max-log-size \
+         --health-startup-cmd --health-startup-interval --health-startup-retries --health-startup-success \
+         --health-startup-timeout --hosts-file --no-hostname --rdt-class --retry --retry-delay --shm-size-systemd \
+         --arch --os --variant --add-host --annotation -a --attach --authfile --blkio-weight --blkio-weight-device --cap-add \
          --cap-drop --cgroup-conf --cgroup-parent --cgroupns --cgroups --chrootdirs --cidfile --conmon-pidfile \
          --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime -c --cpu-shares --cpus --cpuset-cpus --cpuset-mems \
          -d --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops \
@@ -217,10 +223,10 @@ const PODMAN: &[(&str, &str)] = &[
     ("start", "--all -a --attach --detach-keys -f --filter -i --interactive -l --latest --sig-proxy"),
     ("unmount", "-a --all -f --force -l --latest"),
     ("unshare", "--rootless-netns"),
-    ("volume create", "--driver -l --label -o --opt"),
+    ("volume create", "--driver --ignore -l --label -o --opt"),
     ("volume exists", ""),
     ("volume inspect", "-a --all -f --format"),
-    ("volume ls", "-f --filter --format --noheading -q --quiet"),
+    ("volume ls", "-f --filter --format -n --noheading -q --quiet"),
     ("volume prune", "--filter -f --force"),
     ("volume rm", "-a --all -f --force -t --time"),
 ];

@@ -1,5 +1,8 @@
 //! Options of podman's `create` and `run` that it reads as docker does not.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
 use std::process::Stdio;
 
 use dhow_tests::scene::Scene;
@@ -129,4 +132,33 @@ fn containers_are_made_of_archives() {
     let shown = scene.podman(&["inspect", "--format", "{{.ImageName}}", "one"]).stdout;
     assert_eq!(shown.trim_end(), name);
     assert_eq!(scene.podman(&["run", "--rm", "docker-archive:nope.tar"]).code, 125);
+}
+
+/// What came with podman 5.
+#[test]
+fn names_of_hosts_are_the_image_s_or_the_user_s() {
+    let Some(scene) = scene() else { return };
+    fs::write(scene.path("base"), "1.2.3.4 based\n").expect("a file");
+    let run = |options: &[&str], script: &str| {
+        scene.podman(&[&["run", "--rm", "--hostname", "own"], options, &["box", "sh", "-c", script]].concat())
+    };
+    assert_eq!(run(&["--no-hostname"], "test ! -e /etc/hostname && hostname").stdout, "own\n");
+    assert_eq!(run(&[], "cat /etc/hostname").stdout, "own\n");
+    let hosts = run(&["--hosts-file", "base"], "cat /etc/hosts").stdout;
+    assert!(hosts.starts_with("1.2.3.4 based\n") && hosts.contains("own"), "{hosts}");
+    let hosts = run(&["--hosts-file", "none"], "cat /etc/hosts").stdout;
+    assert!(!hosts.contains("localhost") && hosts.contains("own"), "{hosts}");
+    refuses(
+        &scene,
+        &["create", "--hosts-file", "nope", "box"],
+        "hosts file \"nope\" could not be read: no such file or directory",
+    );
+    let idle =
+        ["create", "--health-startup-cmd", "true", "--health-max-log-count", "3", "--shm-size-systemd", "1m", "box"];
+    assert_eq!(scene.podman(&idle).code, 0);
+    // Who to be at the registry.
+    let server = scene.serve();
+    let asked = ["create", "--pull", "always", "--retry", "1", "--creds", "user:word", &server.name("nope:1")];
+    let asked = scene.podman(&asked);
+    assert!(asked.code == 125 && asked.stderr.contains("manifest unknown"), "{asked}");
 }

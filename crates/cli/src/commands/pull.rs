@@ -133,18 +133,17 @@ impl Pull {
 /// Those of pulling it.
 pub(super) fn for_container(
     session: &Session<'_>,
-    network: &Network,
+    context: &Context,
     image: &str,
     platform: Option<&Platform>,
     quiet: bool,
 ) -> Outcome {
-    let context = session.context(network)?;
     let platforms = platform.map_or(Platforms::Default, |platform| Platforms::These(vec![platform.clone()]));
     targets::reference(image)?;
-    let wanted = wanted::wanted(session, &context, image, quiet)?;
+    let wanted = wanted::wanted(session, context, image, quiet)?;
     session.console.divert();
     let puller = Puller {
-        context: &context,
+        context,
         session,
         documents: DocumentFormat::none().open(session.console),
         platforms,

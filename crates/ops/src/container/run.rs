@@ -346,6 +346,7 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         habits: settings.habits,
         about: about(record, &configuration, machine),
         no_hosts: settings.no_hosts,
+        no_hostname: settings.no_hostname,
         upper: directory.join("upper"),
         work: directory.join("work"),
         scratch: directory.join("scratch"),

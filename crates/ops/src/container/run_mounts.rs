@@ -65,7 +65,10 @@ fn own_files(
     machine: Machine,
 ) -> Result<Vec<MountSpec>> {
     let Configuration { config, settings, .. } = configuration;
-    let mut texts = vec![("hostname", format!("{}\n", config.hostname).into_bytes())];
+    let mut texts = Vec::new();
+    if !settings.no_hostname {
+        texts.push(("hostname", format!("{}\n", config.hostname).into_bytes()));
+    }
     if let Some(zone) = &settings.time_zone {
         texts.push(("localtime", read_limited(&time_zone_file(zone), MACHINE_FILE_BYTES_MAX)?));
     }
@@ -80,7 +83,11 @@ fn own_files(
     }
     if !settings.no_hosts && !sources.iter().any(|(name, _)| *name == "hosts") {
         let name = record.container.name.as_deref();
-        texts.push(("hosts", hosts::text(&machine_file("/etc/hosts"), configuration, name).into_bytes()));
+        let base = match settings.hosts_base.as_deref() {
+            Some("") => String::new(),
+            base => machine_file(base.unwrap_or("/etc/hosts")),
+        };
+        texts.push(("hosts", hosts::text(&base, configuration, name).into_bytes()));
     }
     // Podman leaves the image's where nobody can be asked.
     let can_ask = settings.network == Network::Host || settings.habits == Habits::Docker;

@@ -93,6 +93,12 @@ pub struct Settings {
     pub is_32_bit: bool,
     /// Whether the image's `/etc/hosts` stays as it is.
     pub no_hosts: bool,
+    /// Whether the image's `/etc/hostname` stays as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_hostname: bool,
+    /// The file that its `/etc/hosts` begins with instead of the machine's; an empty name for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts_base: Option<String>,
     /// Variables of every container that its program does not get; those of its image were left out when it was made.
     pub unset: Vec<String>,
     /// Whether its program gets none of these at all.

@@ -151,6 +151,9 @@ pub struct RootFiles {
     /// Whether the image's `/etc/hosts` stays as it is, also if there is none.
     #[serde(default)]
     pub no_hosts: bool,
+    /// As that, with its `/etc/hostname`.
+    #[serde(default)]
+    pub no_hostname: bool,
     /// What the container changed.
     pub upper: PathBuf,
     /// Scratch space of overlayfs, on the same file system as `upper`.

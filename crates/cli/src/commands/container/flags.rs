@@ -11,11 +11,12 @@ use dhow_ops::container::{
 use dhow_spec::Platform;
 
 use super::super::podman::container as podman;
+use super::super::transfers::Retries;
 use super::foreign::{Foreign, Idle};
 use super::resolving;
 use crate::errors::{Failure, Outcome};
 use crate::personality::Personality;
-use crate::session::{Network, Session};
+use crate::session::{Identity, Network, Session};
 use crate::verb::given;
 use engine::Engine;
 use limits::Limiting;
@@ -173,6 +174,10 @@ pub(super) struct Flags {
     idle: Idle,
     #[command(flatten)]
     registry: Network,
+    #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
+    retries: Retries,
 }
 
 impl Flags {
@@ -297,6 +302,8 @@ impl Flags {
             timeout_seconds: self.podman_only.timeout(session)?,
             is_32_bit: self.podman_only.is_32_bit()?,
             no_hosts: self.podman_only.no_hosts,
+            no_hostname: self.podman_only.no_hostname,
+            hosts_base: self.podman_only.hosts_base()?,
             unset: self.podman_only.unsetenv.clone(),
             unset_all: self.podman_only.unsetenv_all,
             read_only: self.read_only,

@@ -122,7 +122,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "string", default_value = "")]
     format: String,
     /// Leave the table's header out
-    #[arg(long)]
+    #[arg(short, long)]
     noheading: bool,
     /// Show names only
     #[arg(short, long)]

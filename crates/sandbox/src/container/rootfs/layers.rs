@@ -16,10 +16,10 @@ use crate::layers::{erofs_or_loop, stack_mount};
 use crate::overlay::Overlay;
 
 /// What docker makes in every container before anything is mounted; a name that ends with a slash is a directory.
-const STUBS: [&str; 8] =
-    ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", HOSTS, "etc/hostname"];
+const STUBS: [&str; 8] = ["dev/pts/", "dev/shm/", "proc/", "sys/", "dev/console", "etc/resolv.conf", HOSTS, HOSTNAME];
 
 const HOSTS: &str = "etc/hosts";
+const HOSTNAME: &str = "etc/hostname";
 
 /// What all of it is called in failures.
 pub(super) const WHOLE: &str = "the files of the image";
@@ -148,7 +148,8 @@ fn make_stubs(mounted: &OwnedFd, files: &RootFiles) -> Result<(), StartFailure> 
     let root =
         openat2(mounted, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty());
     let inside = Inside::new(root.map_err(failed("/"))?);
-    let mut stubs = STUBS.iter().filter(|stub| !(files.no_hosts && **stub == HOSTS));
+    let is_left_out = |stub: &str| (files.no_hosts && stub == HOSTS) || (files.no_hostname && stub == HOSTNAME);
+    let mut stubs = STUBS.iter().filter(|stub| !is_left_out(stub));
     stubs.try_for_each(|stub| make_stub(&inside, stub))?;
     let etc = inside.directory(Path::new("/etc")).map_err(failed("/etc"))?;
     match symlinkat("/proc/mounts", &etc, "mtab") {

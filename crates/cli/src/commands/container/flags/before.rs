@@ -72,8 +72,10 @@ impl Flags {
                 found => return Ok(found?),
             }
         }
-        let pulled =
-            pull::for_container(session, &self.registry, &options.image, options.platform.as_ref(), self.quiet);
+        let domain = targets::reference(&options.image)?.repository().domain().to_owned();
+        let transfers = self.retries.transfers()?;
+        let moving = session.context_moving(&self.registry, &self.identity, [domain.as_str()], transfers)?;
+        let pulled = pull::for_container(session, &moving, &options.image, options.platform.as_ref(), self.quiet);
         match pulled {
             // What is here will do.
             Err(failure) if self.pull == "newer" => {

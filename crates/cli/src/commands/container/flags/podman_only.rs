@@ -1,5 +1,7 @@
 //! Options of `create` and `run` that podman has and docker has not.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use dhow_ops::container::{ImageVolumes, LOCAL_TIME, time_zone_file};
 use dhow_ops::strconv::parse_uint;
@@ -32,6 +34,12 @@ pub(in crate::commands::container) struct PodmanOnly {
     /// Leaves the image's /etc/hosts as it is
     #[arg(long, hide = true)]
     pub(in crate::commands::container) no_hosts: bool,
+    /// Leaves the image's /etc/hostname as it is
+    #[arg(long, hide = true)]
+    pub(in crate::commands::container) no_hostname: bool,
+    /// What /etc/hosts begins with: a file of this machine, or "none" for nothing
+    #[arg(long, hide = true, value_name = "string")]
+    pub(in crate::commands::container) hosts_file: Option<String>,
     #[arg(long, hide = true, value_name = "umask", default_value = UMASK)]
     umask: String,
     /// Variables of every container and of the image that the program does not get
@@ -99,8 +107,16 @@ struct Refused {
     hostuser: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
     passwd_entry: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    group_entry: Option<String>,
     #[arg(long, hide = true, value_name = "list")]
     cgroup_conf: Vec<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    rdt_class: Option<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    decryption_key: Vec<String>,
+    #[arg(long, hide = true, value_name = "list")]
+    preserve_fd: Vec<String>,
     #[arg(long, hide = true, value_name = "list")]
     chrootdirs: Vec<String>,
     #[arg(long, hide = true, value_name = "string")]
@@ -118,7 +134,7 @@ const USERS: &str = "--userns keep-id has the caller's number in the container, 
 
 impl Refused {
     /// Each with whether it is given, and what there is instead.
-    fn all(&self) -> [(&'static str, bool, &'static str); 17] {
+    fn all(&self) -> [(&'static str, bool, &'static str); 21] {
         let services = "it is for a container engine that runs services";
         [
             ("pod", self.pod.is_some(), "pods are for a container engine"),
@@ -132,6 +148,10 @@ impl Refused {
             ("subgidname", self.subgidname.is_some(), USERS),
             ("hostuser", !self.hostuser.is_empty(), "nobody's list of users is changed"),
             ("passwd-entry", self.passwd_entry.is_some(), "nobody's list of users is changed"),
+            ("group-entry", self.group_entry.is_some(), "nobody's list of groups is changed"),
+            ("rdt-class", self.rdt_class.is_some(), "--cpus, --cpuset-cpus and --memory are what there is"),
+            ("decryption-key", !self.decryption_key.is_empty(), "images are taken as they are"),
+            ("preserve-fd", !self.preserve_fd.is_empty(), "a container has standard streams alone"),
             ("cgroup-conf", !self.cgroup_conf.is_empty(), "--memory, --cpus and --pids-limit are what there is"),
             ("chrootdirs", !self.chrootdirs.is_empty(), "mount what is needed with --volume"),
             ("pidfile", self.pidfile.is_some(), services),
@@ -165,6 +185,24 @@ struct Unheeded {
     health_on_failure: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
     init_path: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    health_log_destination: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    health_max_log_count: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    health_max_log_size: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    health_startup_cmd: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    health_startup_interval: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    health_startup_retries: Option<String>,
+    #[arg(long, hide = true, value_name = "uint")]
+    health_startup_success: Option<String>,
+    #[arg(long, hide = true, value_name = "string")]
+    health_startup_timeout: Option<String>,
+    #[arg(long, hide = true, value_name = "bytes")]
+    shm_size_systemd: Option<String>,
     #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
     passwd: Option<Option<bool>>,
 }
@@ -222,6 +260,8 @@ impl PodmanOnly {
             ("http-proxy", !is_on(self.http_proxy)),
             ("replace", self.replace),
             ("no-hosts", self.no_hosts),
+            ("no-hostname", self.no_hostname),
+            ("hosts-file", self.hosts_file.is_some()),
             ("umask", self.umask != UMASK),
             ("unsetenv", !self.unsetenv.is_empty()),
             ("unsetenv-all", self.unsetenv_all),
@@ -241,6 +281,28 @@ impl PodmanOnly {
     /// The platform of the image, in parts.
     pub(super) fn platform_parts(&self) -> PlatformParts {
         PlatformParts { arch: self.arch.clone(), os: self.os.clone(), variant: self.variant.clone() }
+    }
+
+    /// The file that `/etc/hosts` begins with, if it is not the machine's: "none", or one that must be there.
+    ///
+    /// # Errors
+    /// In podman's words for one that is not.
+    pub(super) fn hosts_base(&self) -> Outcome<Option<String>> {
+        match self.hosts_file.as_deref() {
+            None | Some("") => Ok(None),
+            Some("image") => {
+                let why = "name a file, or \"none\"; --no-hosts leaves the image's as it is";
+                Err(Failure::Client(format!("--hosts-file image is not supported: {why}")))
+            }
+            Some("none") => Ok(Some(String::new())),
+            Some(path) if Path::new(path).is_file() => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+                Ok(Some(path.to_string_lossy().into_owned()))
+            }
+            Some(path) => {
+                Err(Failure::Client(format!("hosts file {path:?} could not be read: no such file or directory")))
+            }
+        }
     }
 
     /// Rights that new files do not get.
