@@ -129,6 +129,11 @@ fn lists_take_what_podman_is_asked_for() {
     let listed = |filter: &str| must(&scene, &["ps", "-a", "--format", "{{.Names}}", "--filter", filter]);
     let check = |filter: &str, names: &str| assert_eq!(listed(filter), names, "{filter}");
     check("command=^tru", "one\n");
+    let whole = must(&scene, &["ps", "-aq", "--no-trunc", "--filter", "name=one"]);
+    let id = whole.trim_end();
+    for text in [id.to_owned(), format!("^{}", &id[..20]), format!("{}$", &id[40..]), id[..12].to_ascii_uppercase()] {
+        check(&format!("id={text}"), "one\n");
+    }
     check("label!=a", "two\n");
     check("network=container:one", "two\n");
     check("network=container:nope", "");
@@ -247,6 +252,9 @@ fn ports_of_the_machine_s_network_are_its_own() {
     };
     assert_eq!((run("docker", "host"), run("docker", "none")), ((0, docker), (0, String::new())));
     assert_eq!((run("podman", "host"), run("podman", "none")), ((0, podman("host")), (0, podman("none"))));
+    must(&scene, &["create", "--name", "other", "box"]);
+    let joined = scene.podman(&["create", "-p", "80", "--network", "container:other", "box"]);
+    assert_eq!((joined.code, joined.stderr.trim_end()), (0, podman("container").as_str()), "{joined}");
     let refused = scene.podman(&["run", "--rm", "-p", "8080:80", "box", "true"]);
     assert!(refused.code == 125 && refused.stderr.contains("--publish is not supported"), "{refused}");
 }
@@ -264,6 +272,16 @@ fn users_whom_nobody_knows_live_where_they_work() {
     assert_eq!(home("podman", &["-u", "1000", "-w", "/tmp"]), "/home/bob\n");
     assert_eq!(home("podman", &["-u", "4242", "-w", "/tmp", "-e", "HOME=/x"]), "/x\n");
     assert_eq!(home("docker", &["-u", "4242", "-w", "/tmp"]), "/\n");
+}
+
+/// What is not there keeps the others.
+#[test]
+fn all_that_is_removed_is_looked_up_first() {
+    let Some(scene) = scene() else { return };
+    must(&scene, &["create", "--name", "one", "box"]);
+    let refused = scene.podman(&["rm", "one", "nope"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{refused}");
+    assert_eq!(must(&scene, &["rm", "--ignore", "nope", "one"]), "one\n");
 }
 
 #[test]

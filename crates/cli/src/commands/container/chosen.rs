@@ -172,6 +172,15 @@ fn podman_test(context: &Context, name: &str, value: &str) -> Outcome<Option<Tes
                 is_it || latest || pattern.fits(&image)
             })
         }
+        // By how it begins, or by an expression.
+        "id" => {
+            let is_hex = value.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let (pattern, start) = (NamePattern::parse(value), value.to_ascii_lowercase());
+            Box::new(move |record| match is_hex {
+                true => record.container.id.starts_with(&start),
+                false => pattern.fits(&record.container.id),
+            })
+        }
         "command" => {
             let pattern = NamePattern::parse(value);
             let program = |record: &Record| Configuration::parse(&record.configuration).command.into_iter().next();

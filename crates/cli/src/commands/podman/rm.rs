@@ -76,13 +76,20 @@ impl Verb for Remove {
         let context = session.local_context()?;
         let names = self.chosen(&context)?;
         let options = RemoveOptions { force: self.force, volumes: self.volumes };
+        // Podman's exit code of this alone.
+        let absent = |name: &str, error| told(&missing(session.personality, name, error).to_string(), FAILED);
+        let is_forgiven = self.force || self.ignore;
+        // All are looked up before the first goes.
+        for name in names.iter().filter(|_| !is_forgiven) {
+            match container::find(&context, name) {
+                Err(error) if error.kind() == Kind::NotFound => return Err(absent(name, error)),
+                _ => {}
+            }
+        }
         targets::each(&names, |name| {
             let record = match container::find(&context, name) {
-                Err(error) if error.kind() == Kind::NotFound && (self.force || self.ignore) => return Ok(()),
-                // Podman's exit code of this alone.
-                Err(error) if error.kind() == Kind::NotFound => {
-                    return Err(told(&missing(session.personality, name, error).to_string(), FAILED));
-                }
+                Err(error) if error.kind() == Kind::NotFound && is_forgiven => return Ok(()),
+                Err(error) if error.kind() == Kind::NotFound => return Err(absent(name, error)),
                 found => found?,
             };
             if record.container.is_running() && !self.force {
@@ -102,10 +109,10 @@ impl Remove {
         let is_chosen = self.all || self.latest || !self.filter.is_empty();
         let refuse = |message: &str| Err(Failure::Client(message.to_owned()));
         match () {
-            () if self.all && self.latest => refuse("--all and --latest cannot be used together"),
             () if (self.all || self.latest) && !self.cidfile.is_empty() => {
                 refuse("--all, --latest, and --cidfile cannot be used together")
             }
+            () if self.all && self.latest => refuse("--all and --latest cannot be used together"),
             () if !self.filter.is_empty() && !self.names.is_empty() => refuse("--filter takes no arguments"),
             () if self.all && !self.names.is_empty() => refuse("no arguments are needed with --all"),
             () if self.latest && !self.names.is_empty() => refuse("--latest and containers cannot be used together"),

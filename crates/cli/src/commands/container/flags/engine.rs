@@ -40,7 +40,8 @@ impl Engine {
 
     /// What is said of ports where the network that is asked for has none to publish: nothing with docker, but for the machine's.
     pub(super) fn about_ports(&self, personality: Personality, network: Option<&str>) -> Option<String> {
-        let network = network.filter(|_| self.publishes() && is_portless(network))?;
+        let network = network.filter(|_| self.publishes() && is_portless(personality, network))?;
+        let network = network.split(':').next().unwrap_or_default();
         match personality {
             Personality::Podman => Some(format!(
                 "Port mappings have been discarded because {network:?} network namespace mode does not support them"
@@ -94,7 +95,7 @@ impl Engine {
             () if self.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no")) => {
                 refuse("--restart", services)
             }
-            () if self.publishes() && !is_portless(network) => refuse(
+            () if self.publishes() && !is_portless(personality, network) => refuse(
                 "--publish",
                 "a container has this machine's network, where its ports are open as they are, or none",
             ),
@@ -107,8 +108,9 @@ impl Engine {
 }
 
 /// Whether somebody asks for a network of which engines publish no ports, and says so rather than fail.
-fn is_portless(network: Option<&str>) -> bool {
-    matches!(network, Some("host" | "none"))
+fn is_portless(personality: Personality, network: Option<&str>) -> bool {
+    let joins = |mode: &str| personality == Personality::Podman && mode.starts_with("container:");
+    network.is_some_and(|mode| matches!(mode, "host" | "none") || joins(mode))
 }
 
 /// Refuses what there is not of user namespaces.
