@@ -358,7 +358,7 @@ fn podman_s_lists_go_anywhere() {
         let copied = scene.dhow(&["copy", "--all", place, &format!("docker://{}", there.name("copied:1"))]);
         assert_eq!(copied.code, 0, "{place}: {copied}");
         let index = scene.podman(&["manifest", "inspect", &there.name("copied:1")]).stdout;
-        let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+        let index: Value = serde_json::from_str(&index).expect("JSON");
         assert_eq!(index["manifests"].as_array().map(Vec::len), Some(2), "{place}: {index}");
     }
     let refused = scene.podman(&["manifest", "push", "-q", "list", "docker-archive:one.tar"]);

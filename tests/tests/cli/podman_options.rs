@@ -83,7 +83,7 @@ fn an_image_s_resolver_is_left_alone() {
     refuses(
         &scene,
         &["create", "--tz", "../etc/passwd", "box"],
-        "running container create option: finding timezone: unknown time zone ../etc/passwd",
+        "running container create option: finding timezone: time: invalid location name",
     );
 }
 
@@ -147,7 +147,15 @@ fn names_of_hosts_are_the_image_s_or_the_user_s() {
     let hosts = run(&["--hosts-file", "base"], "cat /etc/hosts").stdout;
     assert!(hosts.starts_with("1.2.3.4 based\n") && hosts.contains("own"), "{hosts}");
     let hosts = run(&["--hosts-file", "none"], "cat /etc/hosts").stdout;
-    assert!(!hosts.contains("localhost") && hosts.contains("own"), "{hosts}");
+    assert!(!hosts.contains("based") && hosts.contains("own") && hosts.ends_with("::1\tlocalhost\n"), "{hosts}");
+    assert!(hosts.contains("host.containers.internal host.docker.internal\n"), "{hosts}");
+    refuses(
+        &scene,
+        &["create", "--no-hosts", "--hosts-file", "base", "box"],
+        "--no-hosts and --hosts-file cannot be set together",
+    );
+    let proc = run(&["--security-opt", "proc-opts=nosuid,exec,hidepid=2"], "grep ' /proc proc ' /proc/mounts").stdout;
+    assert!(proc.contains("hidepid"), "{proc}");
     refuses(
         &scene,
         &["create", "--hosts-file", "nope", "box"],

@@ -29,7 +29,12 @@ pub(super) fn text(machine: &str, configuration: &Configuration, name: Option<&s
     }
     let is_known = |hosts: &str, name: &str| hosts.split_whitespace().any(|word| word == name);
     match (settings.habits, has_network) {
-        (Habits::Podman, true) if !is_known(&hosts, MACHINE) => hosts.extend(["127.0.0.1\t", MACHINE, "\n"]),
+        (Habits::Podman, true) => {
+            let missing: Vec<&str> = MACHINE.into_iter().filter(|name| !is_known(&hosts, name)).collect();
+            if !missing.is_empty() {
+                hosts.extend(["127.0.0.1\t", &missing.join(" "), "\n"]);
+            }
+        }
         (Habits::Podman, false) => {
             let own = [config.hostname.as_str(), name.unwrap_or_default()].join(" ");
             hosts.extend(["127.0.0.1\t", own.trim_end(), "\n"]);
@@ -37,13 +42,19 @@ pub(super) fn text(machine: &str, configuration: &Configuration, name: Option<&s
         _ => {}
     }
     if has_network && !is_known(&hosts, &config.hostname) {
-        hosts.extend(["127.0.1.1\t", &config.hostname, "\n"]);
+        // Podman's containers go by both of their names.
+        let name = name.filter(|_| settings.habits == Habits::Podman).unwrap_or_default();
+        let own = [config.hostname.as_str(), name].join(" ");
+        hosts.extend(["127.0.1.1\t", own.trim_end(), "\n"]);
+    }
+    if settings.habits == Habits::Podman && !is_known(&hosts, "localhost") {
+        hosts.push_str("127.0.0.1\tlocalhost\n::1\tlocalhost\n");
     }
     hosts
 }
 
-/// Podman's name for the machine.
-const MACHINE: &str = "host.containers.internal";
+/// Podman's names for the machine, of which the second one is docker's.
+const MACHINE: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
 
 #[cfg(test)]
 mod tests {
@@ -61,8 +72,9 @@ mod tests {
         };
         check(Habits::Docker, Network::Host, "127.0.0.1 here\n1.2.3.4\tdb\n127.0.1.1\tbox\n");
         check(Habits::Docker, Network::None, &format!("{LOOPBACK}1.2.3.4\tdb\n"));
-        let machine = "127.0.0.1\thost.containers.internal\n127.0.1.1\tbox\n";
-        check(Habits::Podman, Network::Host, &format!("1.2.3.4\tdb\n127.0.0.1 here\n{machine}"));
-        check(Habits::Podman, Network::None, "1.2.3.4\tdb\n127.0.0.1 here\n127.0.0.1\tbox name\n");
+        let machine = "127.0.0.1\thost.containers.internal host.docker.internal\n127.0.1.1\tbox name\n";
+        let local = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
+        check(Habits::Podman, Network::Host, &format!("1.2.3.4\tdb\n127.0.0.1 here\n{machine}{local}"));
+        check(Habits::Podman, Network::None, &format!("1.2.3.4\tdb\n127.0.0.1 here\n127.0.0.1\tbox name\n{local}"));
     }
 }

@@ -263,6 +263,9 @@ impl Flags {
         if self.podman_only.no_hosts && !self.add_host.is_empty() {
             return Err(Failure::Client("--no-hosts and --add-host cannot be set together".to_owned()));
         }
+        if self.podman_only.no_hosts && self.podman_only.hosts_file.as_deref().is_some_and(|file| !file.is_empty()) {
+            return Err(Failure::Client("--no-hosts and --hosts-file cannot be set together".to_owned()));
+        }
         if self.dns.len() > 1 && self.dns.iter().any(|server| server == NO_RESOLVER) {
             let message = format!("{NO_RESOLVER} is not allowed to be specified with other DNS ip addresses");
             return Err(Failure::Client(message));

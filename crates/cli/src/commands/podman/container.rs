@@ -26,6 +26,7 @@ fn is_name(name: &str) -> bool {
 fn check_target(target: &str) -> Outcome {
     match target.starts_with('/') {
         true => Ok(()),
+        false if target.is_empty() => refuse("container directory cannot be empty".to_owned()),
         false => refuse(format!("invalid container path {target:?}, must be an absolute path")),
     }
 }
@@ -158,6 +159,7 @@ mod tests {
         );
         check(check_volume("a:b:c:d"), "a:b:c:d: incorrect volume format, should be [host-dir:]ctr-dir[:option]");
         check(check_volume("/etc:x"), "invalid container path \"x\", must be an absolute path");
+        check(check_volume("/etc:"), "container directory cannot be empty");
         check(check_device("/dev/null:/dev/x"), "");
         check(check_device("/dev/nope:/dev/x"), "stat /dev/nope: no such file or directory");
         check(check_name("a_b"), "");

@@ -357,9 +357,9 @@ impl PodmanOnly {
     /// In podman's words for one that is not.
     pub(super) fn time_zone(&self) -> Outcome<Option<String>> {
         let zone = self.tz.as_deref().filter(|zone| !zone.is_empty());
-        if let Some(zone) = zone.filter(|zone| zone.split('/').any(|part| part == "..")) {
-            let why = format!("finding timezone: unknown time zone {zone}");
-            return Err(Failure::Client(format!("running container create option: {why}")));
+        if zone.is_some_and(|zone| zone.split('/').any(|part| part == "..")) {
+            let message = "running container create option: finding timezone: time: invalid location name";
+            return Err(Failure::Client(message.to_owned()));
         }
         match zone.map(time_zone_file).filter(|file| !file.is_file()) {
             Some(file) if zone != Some(LOCAL_TIME) => {

@@ -60,7 +60,12 @@ pub(super) fn heed(personality: Personality, option: &str, settings: &mut Settin
         }
         ("mask", Some(paths)) if !is_docker => settings.masked.extend(absolute(paths)),
         ("unmask", Some(paths)) if !is_docker => settings.left_unmasked.extend(absolute(paths)),
-        ("proc-opts", Some(options)) if !is_docker => settings.process_options = options_of(options),
+        ("proc-opts", Some(options)) if !is_docker => {
+            // What the kernel asks of every mount is as it always is.
+            let mut options = options_of(options);
+            options.retain(|(name, _)| !EVERY_MOUNT_S.contains(&name.as_str()));
+            settings.process_options = options;
+        }
         (_, value) => return Err(unknown(personality, option, value.is_some_and(|value| !value.is_empty()))),
     }
     // Docker's client makes paths of this one, which are elsewhere.
@@ -103,6 +108,9 @@ fn options_of(text: &str) -> Vec<(String, String)> {
     };
     text.split(',').filter(|text| !text.is_empty()).map(option).collect()
 }
+
+/// Options that are no file system's own.
+const EVERY_MOUNT_S: [&str; 8] = ["dev", "exec", "nodev", "noexec", "nosuid", "ro", "rw", "suid"];
 
 /// A profile of system calls, as it is kept with the container.
 ///
