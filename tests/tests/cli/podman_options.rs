@@ -170,3 +170,18 @@ fn names_of_hosts_are_the_image_s_or_the_user_s() {
     let asked = scene.podman(&asked);
     assert!(asked.code == 125 && asked.stderr.contains("manifest unknown"), "{asked}");
 }
+
+/// To root everybody has his own number already.
+#[test]
+fn root_keeps_numbers_as_they_are() {
+    let Some(scene) = scene() else { return };
+    if !dhow_testkit::peers::is_root() {
+        return;
+    }
+    let user = |mode: &str| {
+        let said = scene.podman(&["run", "--rm", "--userns", mode, "box", "sh", "-c", "echo $(id -u):$(id -g)"]);
+        (said.code, said.stdout)
+    };
+    assert_eq!(user("keep-id"), (0, "0:0\n".to_owned()));
+    assert_eq!(user("keep-id:uid=10,gid=12"), (0, "10:12\n".to_owned()));
+}

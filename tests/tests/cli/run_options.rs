@@ -344,8 +344,6 @@ fn options_for_an_engine_are_refused_or_idle() {
         (&["--stop-timeout", "x"], "invalid argument \"x\" for \"--stop-timeout\" flag: strconv.ParseInt"),
         (&["--gpus", "all"], "--gpus is not supported: devices are shown by --device"),
         (&["--device-cgroup-rule", "x"], "--device-cgroup-rule is not supported: devices are shown by --device"),
-        (&["--userns", "keep-id"], "keep-id is only supported in rootless mode"),
-        (&["--userns", "keep-id:uid=5"], "keep-id is only supported in rootless mode"),
         (
             &["--userns", "auto"],
             "--userns auto is not supported: root's containers have no user namespace of their own",

@@ -35,7 +35,7 @@ pub(in crate::commands) fn machine(session: &Session<'_>) -> Outcome<Machine> {
 /// As [`machine`], in a namespace in which the caller has these numbers.
 ///
 /// # Errors
-/// As [`machine`]; podman's words for root, and where the caller's ranges are too short.
+/// As [`machine`]; where the caller's ranges are too short.
 pub(super) fn machine_keeping_ids(session: &Session<'_>, ids: KeptIds) -> Outcome<Machine> {
     let environment = &session.environment;
     match environment.in_user_namespace {
@@ -43,6 +43,8 @@ pub(super) fn machine_keeping_ids(session: &Session<'_>, ids: KeptIds) -> Outcom
             return Ok(Machine { in_user_namespace: true, has_users, kept_ids: Some(KeptIds::own()) });
         }
         None if environment.user != 0 => {}
+        // To root everybody is who he is already, as with podman 5.
+        None => return machine(session),
         _ => return Err(Failure::Client("keep-id is only supported in rootless mode".to_owned())),
     }
     container::forget_ended(&session.local_context()?)?;

@@ -61,6 +61,7 @@ impl Verb for Create {
             let message = session.personality.about_flag("unknown flag: --rmi", &usage, &session.path);
             return Err(Failure::Usage { message, code: FLAG_ERROR });
         }
+        self.flags.check_authfile(session)?;
         let words = self.flags.words(session, &self.words)?;
         // What docker's client tells while it reads its options has the code of `run`, what comes later has not.
         let options = self.flags.options(session, &words).map_err(|failure| match (session.personality, failure) {
