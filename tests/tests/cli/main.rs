@@ -37,6 +37,7 @@ mod remote;
 mod rmi;
 mod rows;
 mod run;
+mod run_defaults;
 mod run_files;
 mod run_images;
 mod run_inspected;

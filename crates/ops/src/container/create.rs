@@ -15,6 +15,7 @@ use super::run_config::{arguments, merged};
 use super::settings::{Configuration, ImageVolumes, Options, Settings};
 use super::turn::hold_new;
 use super::volume_fill::{fill_volumes, hold_all};
+use super::working_directory::make_working_directory;
 use super::{Machine, directory, discard, joins, names, new_id, now, recover, remove_left};
 use crate::content_error::explain;
 use crate::context::Context;
@@ -68,6 +69,12 @@ pub(crate) fn make(context: &Context, options: &Options, machine: Machine, state
     let volumes = hold_all(store, &configuration.settings.mounts)?;
     let made = fill(context, &directory, &found, machine)
         .and_then(|()| fill_volumes(context, store, &configuration.settings.mounts, &found, machine))
+        .and_then(|volumes| {
+            if state == ContainerState::Created {
+                make_working_directory(store, (&id, &found.image_id), &configuration, machine)?;
+            }
+            Ok(volumes)
+        })
         .and_then(|volumes| record(store, options, &id, &found, &configuration, state, &volumes));
     drop(volumes);
     match made {

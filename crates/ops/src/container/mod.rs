@@ -32,6 +32,7 @@ mod turn;
 mod volume_files;
 mod volume_fill;
 mod volumes;
+mod working_directory;
 
 use std::fs;
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ use dhow_sandbox::container::{
     self, CallFilter, Ended, Group, Habits, ImageFiles, Inherited, Masking, PassedOn, RootFiles, Spec, Streams, Ulimit,
     remove_groups,
 };
+use dhow_spec::Digest;
 use dhow_store::{ContainerState, Store, Update};
 use serde::Serialize;
 
@@ -333,12 +334,22 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     let settings = &configuration.settings;
     check_namespace(record, settings.kept_ids, machine)?;
     let own = directory.join("lower");
+    files_of(store, (&record.container.id, &record.image_id), &settings, directory, machine)
+}
+
+/// As [`files`], of a container's ID and its image's, whether it is on record or not.
+pub(super) fn files_of(
+    store: &Store,
+    (id, image_id): (&str, &Digest),
+    settings: &Settings,
+    directory: &Path,
+    machine: Machine,
+) -> Result<RootFiles> {
     // Older programs put the files of the image beside a container that was made without root.
     let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
     let image = match has_own {
         true => ImageFiles { lower: vec![own], lower_is_directory: true, stack: None },
-        false => image_files(store, &record.image_id, directory, machine)
-            .map_err(|error| explain(record.image_id.as_str(), error))?,
+        false => image_files(store, image_id, directory, machine).map_err(|error| explain(image_id.as_str(), error))?,
     };
     Ok(RootFiles {
         image,
@@ -350,7 +361,7 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
         upper: directory.join("upper"),
         work: directory.join("work"),
         scratch: directory.join("scratch"),
-        mounted: super::mount::place(store, &record.container.id)?,
+        mounted: super::mount::place(store, id)?,
     })
 }
 

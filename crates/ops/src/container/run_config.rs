@@ -3,6 +3,7 @@
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::config::{Healthcheck, RunConfig};
 
+use super::mounts::cleaned;
 use super::settings::Options;
 use crate::import::changes::words::expand_alone;
 use crate::naming::Naming;
@@ -50,6 +51,10 @@ pub(crate) fn merged(naming: Naming, options: &Options, image: Option<&RunConfig
     config.user = options.user.clone().filter(|user| !user.is_empty()).unwrap_or(config.user);
     config.working_dir =
         options.working_directory.clone().filter(|path| !path.is_empty()).unwrap_or(config.working_dir);
+    if naming == Naming::Docker {
+        // Podman looks for it as it is written.
+        config.working_dir = cleaned(&config.working_dir).unwrap_or(config.working_dir);
+    }
     if !options.labels.is_empty() {
         config.labels.get_or_insert_default().extend(options.labels.clone());
     }
@@ -154,6 +159,22 @@ mod tests {
         check(&["A"], Err("missing `=` for --env-merge substitution A"));
         let quote = "unexpected end of statement while looking for matching single-quote";
         check(&["'A=a"], Err(&format!("unable to process variables for --env-merge 'A=a: {quote}")));
+    }
+
+    #[test]
+    fn working_directories_have_no_detours_with_docker() {
+        let check = |naming: Naming, given: Option<&str>, image: &str, expected: &str| {
+            let image =
+                RunConfig { working_dir: image.to_owned(), cmd: Some(vec!["x".to_owned()]), ..RunConfig::default() };
+            let options = Options { working_directory: given.map(str::to_owned), ..Options::default() };
+            let config = merged(naming, &options, Some(&image)).expect("a configuration");
+            assert_eq!(config.working_dir, expected);
+        };
+        check(Naming::Docker, Some("/a/../b/"), "/c", "/b");
+        check(Naming::Docker, None, "/c//d/.", "/c/d");
+        check(Naming::Docker, None, "c", "c");
+        check(Naming::Docker, None, "", "");
+        check(Naming::Podman, Some("/a/../b/"), "/c", "/a/../b/");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::thread;
 use dhow_base::{Error, Kind, Result, threads};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::inside::{Inside, restrict, view};
@@ -43,6 +43,21 @@ static HAS_LEFT: AtomicBool = AtomicBool::new(false);
 pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
     leave_mounts()?;
     rootfs::look(look).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
+}
+
+/// Makes a directory in a container's files, with those above it, as the start of a container does, and looks no longer. Where nothing can be
+/// mounted nothing is made.
+///
+/// # Errors
+/// [`Kind::Conflict`] in docker's words where something else has the name.
+pub fn make_directory(at: &Look<'_>, path: &str) -> Result<()> {
+    let Ok(root) = look(at) else { return Ok(()) };
+    let before = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let made = rootfs::make_working_directory(&Inside::new(root), path);
+    rustix::process::umask(before);
+    // Nobody else sees the mount, and it would end with this process.
+    let _ = rustix::mount::unmount(at.mount_point, UnmountFlags::DETACH);
+    made.map_err(|failure| Error::new(Kind::Conflict, failure.message))
 }
 
 /// Leaves the machine's mounts, once. To leave again would be to leave those of the first look, which nobody had then: the kernel takes them

@@ -28,7 +28,7 @@ mod watch;
 pub use cgroup::{Controllers, Group, Limits, controllers, remove_groups};
 pub use init::first_process;
 pub use joined::{Inherited, Joined, NamespaceKind, memory_of_running, namespace_of_running};
-pub use look::{Look, files_of_running, look, root_of_running, user_in};
+pub use look::{Look, files_of_running, look, make_directory, root_of_running, user_in};
 pub use manner::{AccessTimes, Manner, Propagation};
 pub use pause::{Paused, pause, resume};
 pub use privileges::{CAPABILITIES, capability_number, default_capabilities};

@@ -91,6 +91,11 @@ fn working_directory(spec: &Spec, inside: &Inside) -> Result<(), StartFailure> {
             _ => Err(StartFailure::setup(format!("workdir {path:?} does not exist on container {id}"))),
         };
     }
+    make_working_directory(inside, path)
+}
+
+/// Makes the directory that a program starts in, and those above it.
+pub(crate) fn make_working_directory(inside: &Inside, path: &str) -> Result<(), StartFailure> {
     inside.directory(Path::new(path)).map(drop).map_err(|error| match error {
         Errno::NOTDIR => StartFailure::setup(format!("Cannot mkdir: {path} is not a directory")),
         error => StartFailure::setup(format!("cannot make working directory {path:?}: {}", words(&error.into()))),

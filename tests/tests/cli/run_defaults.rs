@@ -1,0 +1,33 @@
+//! What a container has when little is said, and what gives way when more is: working directories, homes, settings of the kernel, places that
+//! are given twice.
+
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use std::fs;
+
+use super::run::{import, says, scene};
+
+/// Scripts copy into it before they start the container.
+#[test]
+fn a_working_directory_is_there_before_the_start() {
+    let Some(scene) = scene() else { return };
+    fs::write(scene.path("file"), "copied\n").expect("a file");
+    for (name, path) in [("one", "/work/deep/"), ("two", "/none/../work/deep")] {
+        scene.must(&["create", "--name", name, "-w", path, "box", "sh", "-c", "cat file; pwd; stat -c %a ."]);
+        scene.must(&["cp", "-q", "file", &format!("{name}:/work/deep")]);
+        assert_eq!(scene.must(&["diff", name]), "A /work\nA /work/deep\nA /work/deep/file\n");
+        assert_eq!(scene.must(&["start", "-a", name]), "copied\n/work/deep\n755\n");
+        assert_eq!(scene.must(&["inspect", "-f", "{{.Config.WorkingDir}}", name]), "/work/deep\n");
+    }
+    // One that the image has is left as it is.
+    scene.must(&["create", "--name", "three", "-w", "/data/", "box", "pwd"]);
+    assert_eq!(scene.must(&["diff", "three"]) + &scene.must(&["start", "-a", "three"]), "/data\n");
+    import(&scene, "odd", &["WORKDIR /a/../app", "CMD [\"pwd\"]"], &[]);
+    assert_eq!(scene.must(&["run", "--rm", "odd"]), "/app\n");
+    let file = scene.docker(&["create", "--name", "four", "-w", "/etc/passwd", "box"]);
+    assert!(file.code == 1 && file.stderr.contains("Cannot mkdir: /etc/passwd is not a directory"), "{file}");
+    assert_eq!(scene.must(&["ps", "-aq", "-f", "name=four"]), "");
+    // Podman's is made when it starts.
+    let podman = scene.podman(&["create", "--name", "five", "odd"]);
+    assert_eq!((podman.code, scene.must(&["diff", "five"])), (0, String::new()), "{podman}");
+}
