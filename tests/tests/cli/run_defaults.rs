@@ -31,3 +31,13 @@ fn a_working_directory_is_there_before_the_start() {
     let podman = scene.podman(&["create", "--name", "five", "odd"]);
     assert_eq!((podman.code, scene.must(&["diff", "five"])), (0, String::new()), "{podman}");
 }
+
+/// A variable that is empty counts as missing here, as with runc.
+#[test]
+fn an_empty_home_is_the_user_s() {
+    let Some(scene) = scene() else { return };
+    says(&scene, &["-e", "HOME="], "echo $HOME", "/root\n");
+    says(&scene, &["-e", "HOME=", "-u", "bob"], "echo $HOME", "/home/bob\n");
+    let podman = scene.podman(&["run", "--rm", "-e", "HOME=", "box", "sh", "-c", "echo $HOME"]);
+    assert_eq!((podman.code, podman.stdout.as_str()), (0, "/root\n"), "{podman}");
+}

@@ -109,6 +109,8 @@ fn prepare(orders: &mut File, reports: &mut File) -> Result<Prepared, StartFailu
     }
     restrict(&spec, &identity)?;
     let mut environment = spec.environment;
+    // One that is empty counts as missing, as with runc.
+    environment.retain(|variable| variable != "HOME=");
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         // Podman gives who is not listed a line of his own, with the directory where he works.
         let is_at_work =
