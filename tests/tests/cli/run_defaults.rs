@@ -41,3 +41,19 @@ fn an_empty_home_is_the_user_s() {
     let podman = scene.podman(&["run", "--rm", "-e", "HOME=", "box", "sh", "-c", "echo $HOME"]);
     assert_eq!((podman.code, podman.stdout.as_str()), (0, "/root\n"), "{podman}");
 }
+
+/// Whoever has a network of his own may ping and, with docker, serve on any port.
+#[test]
+fn a_network_of_its_own_is_open_to_everybody() {
+    let Some(scene) = scene() else { return };
+    let script = "cat /proc/sys/net/ipv4/ping_group_range /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let machine = |name: &str| fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).expect("a setting");
+    let unchanged = machine("ping_group_range") + &machine("ip_unprivileged_port_start");
+    says(&scene, &["--network", "none", "-u", "bob"], script, "0\t2147483647\n0\n");
+    says(&scene, &["--network", "host"], script, &unchanged);
+    let told = ["--network", "none", "--sysctl", "net.ipv4.ip_unprivileged_port_start=700"];
+    says(&scene, &told, script, "0\t2147483647\n700\n");
+    let podman = scene.podman(&["run", "--rm", "--network", "none", "box", "sh", "-c", script]);
+    assert_eq!((podman.code, podman.stdout.as_str()), (0, "0\t0\n1024\n"), "{podman}");
+    assert_eq!(machine("ping_group_range") + &machine("ip_unprivileged_port_start"), unchanged);
+}

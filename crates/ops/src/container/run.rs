@@ -305,6 +305,7 @@ fn spec(
         joined: Inherited::default(),
         domain_name: settings.domain_name.clone(),
         sysctls: settings.sysctls.clone(),
+        usual_sysctls: settings.usual_sysctls(machine),
         host_network: settings.network == Network::Host,
         in_user_namespace: machine.in_user_namespace,
         keeps_ids: machine.kept_ids.is_some(),
@@ -333,7 +334,6 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     let configuration = Configuration::parse(&record.configuration)?;
     let settings = &configuration.settings;
     check_namespace(record, settings.kept_ids, machine)?;
-    let own = directory.join("lower");
     files_of(store, (&record.container.id, &record.image_id), &settings, directory, machine)
 }
 
@@ -345,6 +345,7 @@ pub(super) fn files_of(
     directory: &Path,
     machine: Machine,
 ) -> Result<RootFiles> {
+    let own = directory.join("lower");
     // Older programs put the files of the image beside a container that was made without root.
     let has_own = fs::read_dir(&own).is_ok_and(|mut files| files.next().is_some());
     let image = match has_own {

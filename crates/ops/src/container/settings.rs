@@ -8,10 +8,10 @@ use dhow_spec::Digest;
 use dhow_spec::config::{Healthcheck, RunConfig};
 use serde::{Deserialize, Serialize};
 
-use super::KeptIds;
 use super::capabilities::Capabilities;
 use super::joins::Joins;
 use super::mounts::Mount;
+use super::{KeptIds, Machine};
 
 /// What the user says of a new container.
 #[derive(Clone, Debug, Default)]
@@ -230,6 +230,21 @@ pub(crate) struct Configuration {
 }
 
 impl Settings {
+    /// What a network of its own is set to unless the user says otherwise: everybody may ping, and with docker serve on any port (moby,
+    /// `daemon.withCommonOptions`; containers-common, `default_sysctls`).
+    pub(crate) fn usual_sysctls(&self, machine: Machine) -> Vec<(String, String)> {
+        if self.network == Network::Host || self.joins.contains_key(&NamespaceKind::Network) {
+            return Vec::new();
+        }
+        let (ping, ports) = ("net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start");
+        let usual = match self.habits {
+            Habits::Docker if machine.in_user_namespace => vec![(ports, "0")],
+            Habits::Docker => vec![(ping, "0 2147483647"), (ports, "0")],
+            Habits::Podman => vec![(ping, "0 0")],
+        };
+        usual.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
     /// The variable by which podman's containers know whose they are.
     pub(crate) fn own_variable(&self) -> Option<&'static str> {
         (self.habits == Habits::Podman).then_some("container=podman")

@@ -176,6 +176,9 @@ fn mount_proc(spec: &Spec, inside: &Inside) -> Result<OwnedFd, StartFailure> {
     };
     let mounted = mounted.map_err(failed("proc"))?;
     attach(&mounted, &target).map_err(failed("proc"))?;
+    for (name, value) in &spec.usual_sysctls {
+        let _ = set_kernel(&mounted, name, value);
+    }
     for (name, value) in &spec.sysctls {
         set_kernel(&mounted, name, value)?;
     }

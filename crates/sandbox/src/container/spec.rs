@@ -67,6 +67,9 @@ pub struct Spec {
     pub domain_name: String,
     /// Settings of the kernel that are its namespaces' own, by names such as `net.ipv4.ip_forward`.
     pub sysctls: Vec<(String, String)>,
+    /// Those that it has unless it says otherwise, where the kernel lets it.
+    #[serde(default)]
+    pub usual_sysctls: Vec<(String, String)>,
     /// Whether it has the machine's network; otherwise another's, or a loopback interface and nothing else.
     pub host_network: bool,
     /// Whether all this happens in a user namespace: what takes root's rights outside is left out.
