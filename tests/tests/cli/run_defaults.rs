@@ -57,3 +57,15 @@ fn a_network_of_its_own_is_open_to_everybody() {
     assert_eq!((podman.code, podman.stdout.as_str()), (0, "0\t0\n1024\n"), "{podman}");
     assert_eq!(machine("ping_group_range") + &machine("ip_unprivileged_port_start"), unchanged);
 }
+
+/// Docker's long way to name a network says what the short one does where it says nothing more.
+#[test]
+fn networks_have_a_long_name() {
+    let Some(scene) = scene() else { return };
+    scene.must(&["create", "--name", "one", "--network", "name=none", "box"]);
+    assert_eq!(scene.must(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", "one"]), "none\n");
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    says(&scene, &["--network", "name=host"], "hostname", &machine);
+    let refused = scene.dhow(&["run", "--rm", "--network", "name=none,ip=1.2.3.4", "box", "true"]);
+    assert!(refused.code == 125 && refused.stderr.contains("networks are for a container engine"), "{refused}");
+}

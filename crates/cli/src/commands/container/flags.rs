@@ -193,7 +193,7 @@ impl Flags {
             self.engine.check_removed(session.personality)?;
         }
         self.check_joined_network(session.personality)?;
-        self.engine.check(session.personality, self.network.as_deref())?;
+        self.engine.check(session.personality, self.asked_network(session.personality))?;
         self.podman_only.check(session.personality)?;
         self.foreign.check(session)?;
         if session.personality == Personality::Podman {
@@ -211,7 +211,11 @@ impl Flags {
             merged_environment: self.podman_only.env_merge.clone(),
             user: self.user.clone().or_else(|| self.engine.kept_ids().map(named)),
             working_directory: self.working_directory(session)?,
-            hostname: self.hostname.clone().filter(|name| !name.is_empty()).or_else(|| self.machine_name()),
+            hostname: self
+                .hostname
+                .clone()
+                .filter(|name| !name.is_empty())
+                .or_else(|| self.machine_name(session.personality)),
             labels: labels(session, &self.label_file, &self.label)?,
             name: self.name.clone().filter(|name| !name.is_empty()),
             interactive: self.interactive,
@@ -230,8 +234,8 @@ impl Flags {
     }
 
     /// The machine's name, for a container of which somebody says that it has the machine's network or name.
-    fn machine_name(&self) -> Option<String> {
-        let is_asked_for = self.network.as_deref() == Some("host") || self.namespaces.has_machine_s_name();
+    fn machine_name(&self, personality: Personality) -> Option<String> {
+        let is_asked_for = self.asked_network(personality) == Some("host") || self.namespaces.has_machine_s_name();
         is_asked_for.then(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 

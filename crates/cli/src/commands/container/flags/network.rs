@@ -12,12 +12,20 @@ use crate::personality::Personality;
 const NAMELESS: &str = "Invalid network mode: invalid container format container:<name|id>";
 
 impl Flags {
+    /// The network that is asked for: docker's long way to name it, `name=host`, is the same where nothing more is said in it (docker/cli,
+    /// `opts.NetworkOpt`).
+    pub(super) fn asked_network(&self, personality: Personality) -> Option<&str> {
+        let given = self.network.as_deref()?;
+        let name = given.strip_prefix("name=").filter(|name| !name.is_empty() && !name.contains([',', '=']));
+        Some(name.filter(|_| personality != Personality::Podman).unwrap_or(given))
+    }
+
     /// The network that it has where it joins no other's.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for one of a container engine.
     pub(super) fn own_network(&self, personality: Personality) -> Outcome<Network> {
-        match self.network.as_deref() {
+        match self.asked_network(personality) {
             Some("") if personality != Personality::Podman => {
                 Err(Failure::Client("no name set for network".to_owned()))
             }
@@ -38,7 +46,7 @@ impl Flags {
     pub(super) fn joined_network(&self, personality: Personality) -> Option<&str> {
         let is_docker = matches!(personality, Personality::Docker | Personality::Docker29);
         let is_joined = |mode: &str| mode.starts_with("container:") || (mode.starts_with("ns:") && !is_docker);
-        self.network.as_deref().filter(|mode| is_joined(mode) || (is_docker && *mode == "container"))
+        self.asked_network(personality).filter(|mode| is_joined(mode) || (is_docker && *mode == "container"))
     }
 
     /// Refuses what would be said of another's network.
