@@ -69,3 +69,33 @@ fn networks_have_a_long_name() {
     let refused = scene.dhow(&["run", "--rm", "--network", "name=none,ip=1.2.3.4", "box", "true"]);
     assert!(refused.code == 125 && refused.stderr.contains("networks are for a container engine"), "{refused}");
 }
+
+/// A volume without a name and a device give way, or do not count, where something else has their place.
+#[test]
+fn what_is_only_a_place_gives_way() {
+    let Some(scene) = scene() else { return };
+    let shown = |options: &[&str]| {
+        scene.must(&[&["create", "--name", "one"], options, &["box"]].concat());
+        let format = "{{range .Mounts}}{{.Type}} {{.Destination}} {{end}}";
+        let shown = scene.must(&["inspect", "-f", format, "one"]);
+        scene.must(&["rm", "-v", "one"]);
+        shown
+    };
+    assert_eq!(shown(&["-v", "/x", "-v", "/tmp:/x"]), "bind /x \n");
+    assert_eq!(shown(&["-v", "kept:/x", "-v", "/x"]), "volume /x \n");
+    assert_eq!(shown(&["-v", "/x", "--mount", "type=tmpfs,dst=/x"]), "tmpfs /x \n");
+    assert_eq!(shown(&["-v", "/x", "-v", "/x/"]), "volume /x \n");
+    assert_eq!(shown(&["-v", "/x", "--tmpfs", "/x"]), "\n");
+    let twice = scene.docker(&["create", "-v", "kept:/x", "-v", "/tmp:/x", "box"]);
+    assert!(twice.code == 1 && twice.stderr.contains("Duplicate mount point: /x"), "{twice}");
+    let podman = scene.podman(&["create", "-v", "/x", "-v", "/tmp:/x", "box"]);
+    assert!(podman.code == 125 && podman.stderr.contains("/x: duplicate mount destination"), "{podman}");
+    let zero = "head -c 1 /dev/zero | wc -c";
+    says(&scene, &["--device", "/dev/zero", "--device", "/dev/zero:rw"], zero, "1\n");
+    says(&scene, &["--device", "/dev/zero", "--device", "/dev/null:/dev/zero"], zero, "1\n");
+    let device = format!("{}:/node", scene.path("node").display());
+    let made = std::process::Command::new("mknod").arg(scene.path("node")).args(["c", "1", "5"]).status();
+    assert!(made.expect("mknod").success());
+    // What is mounted for itself cannot be opened; as a device it can.
+    says(&scene, &["-v", &device, "--device", &device], "head -c 1 /node | wc -c", "1\n");
+}

@@ -11,7 +11,10 @@ impl Mount {
     /// [`Kind::Invalid`] in docker's words (docker/cli, `validateLinuxPath`).
     pub fn device(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split(':').collect();
-        let is_mode = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"rwm".contains(&byte));
+        let is_mode = |text: &str| {
+            let is_once = |letter: char| text.matches(letter).count() == 1;
+            !text.is_empty() && text.chars().all(|letter| "rwm".contains(letter) && is_once(letter))
+        };
         let bad = |what: &str, of: &str| Err(Error::new(Kind::Invalid, format!("bad {what}: {of}")));
         let (source, target, mode) = match parts.as_slice() {
             ["", ..] => return bad("format for path", text),
@@ -49,5 +52,6 @@ mod tests {
         check("", "bad format for path: ");
         check("/dev/a:/b:c:d", "bad format for path: /dev/a:/b:c:d");
         check("/dev/a:/b:q", "bad mode specified: q");
+        check("/dev/a:/b:rr", "bad mode specified: rr");
     }
 }

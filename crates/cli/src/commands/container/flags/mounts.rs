@@ -53,17 +53,36 @@ impl Flags {
                     continue;
                 }
                 let mount = read(text)?;
-                let is_taken = mounts.iter().any(|other| other.target == mount.target);
-                if is_taken && dialect == Dialect::Podman {
-                    return Err(Failure::Client(format!("{}: duplicate mount destination", mount.target)));
+                match mounts.iter_mut().find(|other| other.target == mount.target) {
+                    None => mounts.push(mount),
+                    Some(other) if mount.kind == MountKind::Device => stand_in(other, mount),
+                    Some(_) if dialect == Dialect::Podman => {
+                        return Err(Failure::Client(format!("{}: duplicate mount destination", mount.target)));
+                    }
+                    // A volume that is nothing but a place gives way to whatever else is for it (moby, `Daemon.registerMountPoints`).
+                    Some(other) if is_only_a_place(other) => *other = mount,
+                    Some(_) if is_only_a_place(&mount) => {}
+                    Some(_) => {
+                        let message = format!("Duplicate mount point: {}", mount.target);
+                        return Err(Error::new(Kind::Invalid, message).into());
+                    }
                 }
-                if is_taken {
-                    return Err(Error::new(Kind::Invalid, format!("Duplicate mount point: {}", mount.target)).into());
-                }
-                mounts.push(mount);
             }
         }
         Ok(mounts)
+    }
+}
+
+/// Whether `--volume` says of a mount where it is and nothing else.
+fn is_only_a_place(mount: &Mount) -> bool {
+    mount.anonymous && matches!(mount.given, Some(Given::Volume(_)))
+}
+
+/// A device in the place of what is mounted there: a view of it in the machine's `/dev` could be opened by nobody. Of several devices for one place
+/// the first is shown, as runc does it.
+fn stand_in(other: &mut Mount, device: Mount) {
+    if other.kind != MountKind::Device {
+        *other = device;
     }
 }
 
