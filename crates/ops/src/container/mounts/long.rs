@@ -11,7 +11,7 @@ use crate::size::parse_size;
 use crate::strconv::parse_bool;
 
 impl Mount {
-    /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`. A source that begins with `./` is below `here`.
+    /// Reads `--mount`: `type=bind,source=/a,target=/b,readonly`. A source that begins with a dot is seen from `here`.
     ///
     /// # Errors
     /// In the words of docker's client, or of its engine; in podman's.
@@ -43,9 +43,9 @@ impl Mount {
     }
 }
 
-/// A source, with one that begins with `./` as a path below a directory.
+/// A source, with one that begins with a dot as a path seen from a directory.
 pub(super) fn source_from(here: &Path, source: &str) -> String {
-    let whole = Some(here.join(source)).filter(|_| source == "." || source.starts_with("./"));
+    let whole = Some(here.join(source)).filter(|_| source.starts_with('.'));
     whole.and_then(|whole| cleaned(&whole.to_string_lossy())).unwrap_or_else(|| source.to_owned())
 }
 
@@ -307,6 +307,9 @@ mod tests {
         let check = |text: &str, expected: &str| check(Dialect::Docker, text, expected);
         check("type=bind,src=/a,dst=/b,readonly", "bind /a->/b ro");
         check("type=bind,src=./a/../c,dst=/b", "bind /here/c->/b");
+        check("type=bind,src=../a,dst=/b", "bind /a->/b");
+        check("type=bind,src=..,dst=/b", "bind /->/b");
+        check("type=bind,src=.a,dst=/b", "bind /here/.a->/b");
         check("type=bind,\"src=/a,b\",dst=/b", "bind /a,b->/b");
         check("target=/b", "volume ->/b anonymous");
         check("source=vol,target=/b,volume-nocopy,ro=false", "volume vol->/b nocopy");
