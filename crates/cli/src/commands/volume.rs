@@ -16,7 +16,7 @@ use super::{filters, targets};
 use crate::errors::{Failure, Outcome};
 use crate::format::list::{self, Columns};
 use crate::format::table::Table;
-use crate::format::{ListFormat, ago, json as encode, units};
+use crate::format::{ListFormat, ago, json as encode, natural, units};
 use crate::session::Session;
 use crate::terminal;
 use crate::verb::{Count, Operands, Verb};
@@ -218,6 +218,7 @@ impl List {
     /// The volumes that fit all filters.
     fn chosen(&self, session: &Session<'_>) -> Outcome<Vec<VolumeDetails>> {
         let mut volumes = container::volumes(&session.local_context()?)?;
+        volumes.sort_by(|a, b| natural::order(&a.volume.name, &b.volume.name));
         volumes.retain(|_| !self.cluster);
         let terms = filters::given(&self.filter);
         for (name, values) in filters::by_name(&terms) {

@@ -12,6 +12,7 @@ pub(crate) mod ago;
 pub(crate) mod document;
 pub(crate) mod json;
 pub(crate) mod list;
+pub(crate) mod natural;
 pub(crate) mod object;
 pub(crate) mod podman;
 pub(crate) mod schema;
