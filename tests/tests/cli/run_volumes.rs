@@ -180,3 +180,25 @@ fn volumes_of_another_container_are_shared() {
     let why = "specified - volumes from another container can only use z,ro,rw options";
     assert_eq!(refused("podman", "more:odd"), format!("Error: invalid option \"odd\" {why}"));
 }
+
+/// Templates see what docker's client knows of a volume, and its lists have numbers in their order.
+#[test]
+fn volumes_are_told_as_docker_tells_them() {
+    let Some(scene) = scene() else { return };
+    for name in ["v10", "v2", "v1"] {
+        scene.must(&["volume", "create", name]);
+    }
+    scene.must(&["volume", "create", "--label", "a=b", "labelled"]);
+    assert_eq!(scene.must(&["volume", "ls", "-q"]), "labelled\nv1\nv2\nv10\n");
+    let shown = |format: &str| scene.must(&["volume", "inspect", "-f", format, "labelled", "v1"]);
+    assert_eq!(shown("{{.Labels.a}}"), "b\n<no value>\n");
+    assert_eq!(
+        shown("{{.Labels}} {{.Options}} {{.Status}} {{.UsageData}}"),
+        "map[a:b] map[] map[] <nil>\nmap[] map[] map[] <nil>\n"
+    );
+    let any = scene.must(&["inspect", "-f", "{{.Labels.none}} {{.Name}}", "v1"]);
+    assert_eq!(any, "<no value> v1\n");
+    let unknown = scene.docker(&["volume", "inspect", "-f", "{{.Nope}}", "v1"]);
+    let why = "executing \"\" at <.Nope>: can't evaluate field Nope in type volume.Volume\n";
+    assert!(unknown.code == 1 && unknown.stdout == "\n" && unknown.stderr.ends_with(why), "{unknown}");
+}

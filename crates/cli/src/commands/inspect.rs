@@ -59,7 +59,9 @@ impl Verb for Inspect {
             Some("") => return Err(Failure::Client(format!("type is empty: {}", one_of_the_types()))),
             Some("volume") if !self.names.iter().any(String::is_empty) => {
                 let context = session.local_context()?;
-                let find = |name: &String| volume::show(&context, name).map(Shown::Other);
+                let find = |name: &String| {
+                    volume::show(&context, name).map(|(object, document)| Shown::Typed(object, document))
+                };
                 return Search { session, format: &self.format }.run(&self.names, find);
             }
             Some(kind) if TYPES.contains(&kind) => {
@@ -76,11 +78,11 @@ impl Verb for Inspect {
         Search { session, format: &self.format }.run(&self.names, |name| {
             // Docker asks for containers first, and for volumes after images.
             if is_any && let Ok(container) = super::container::show(session.personality, &context, name, size) {
-                return Ok(Shown::Container(container.object, container.document));
+                return Ok(Shown::Typed(container.object, container.document));
             }
             let found = match find(&context, name, None, self.names.len() == 1, missing) {
                 Err(failure) => match is_any.then(|| volume::show(&context, name)) {
-                    Some(Ok(volume)) => return Ok(Shown::Other(volume)),
+                    Some(Ok((object, document))) => return Ok(Shown::Typed(object, document)),
                     _ => return Err(failure),
                 },
                 Ok(found) => found,
@@ -137,17 +139,15 @@ impl Verb for ImageInspect {
 /// What was found.
 enum Shown {
     Image(Box<inspect::Inspect>),
-    /// What templates see, and the JSON of it.
-    Container(Value, serde_json::Value),
-    /// A volume.
-    Other(serde_json::Value),
+    /// What templates see of a container or a volume, and the JSON of it.
+    Typed(Value, serde_json::Value),
 }
 
 impl serde::Serialize for Shown {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Image(image) => image.serialize(serializer),
-            Self::Container(_, document) | Self::Other(document) => document.serialize(serializer),
+            Self::Typed(_, document) => document.serialize(serializer),
         }
     }
 }
@@ -193,12 +193,11 @@ impl Search<'_> {
 
 fn fill(template: &Template, found: &Shown) -> Outcome<String> {
     let object = match found {
-        Shown::Image(image) => Some(object::image(image)),
-        Shown::Container(object, _) => Some(object.clone()),
-        Shown::Other(_) => None,
+        Shown::Image(image) => object::image(image),
+        Shown::Typed(object, _) => object.clone(),
     };
     let document = serde_json::to_value(found).map_err(|error| Failure::Client(error.to_string()))?;
-    super::container::fill(template, object.as_ref(), &document)
+    super::container::fill(template, Some(&object), &document)
 }
 
 fn find(

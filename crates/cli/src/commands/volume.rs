@@ -8,7 +8,7 @@ use dhow_ops::Context;
 use dhow_ops::container::{self, VolumeDetails};
 use dhow_ops::filter::NamePattern;
 use dhow_ops::settings::{self, Listing};
-use dhow_template::{Options, Template, Value};
+use dhow_template::{Field, Options, Template, Type, Value};
 use serde_json::json;
 
 use super::container::machine;
@@ -297,14 +297,14 @@ impl Verb for Inspect {
         };
         let (mut found, mut text) = (Vec::new(), String::new());
         let outcome = targets::each(&self.names, |name| {
-            let value = show(&context, name)?;
+            let volume = container::volume(&context, name)?;
             if let Some(template) = &template {
                 let mut output = Vec::new();
-                let options = Options { missing_key_is_error: true, ..Options::default() };
-                template.execute(&Value::from(&value), options, &mut output).map_err(|error| list::failure(&error))?;
+                let filled = template.execute(&object(&volume), Options::default(), &mut output);
+                filled.map_err(|error| list::failure(&error))?;
                 text.push_str(&(list::shown(output) + "\n"));
             }
-            found.push(value);
+            found.push(document(&volume));
             Ok(())
         });
         match (&template, self.format.as_str()) {
@@ -316,13 +316,38 @@ impl Verb for Inspect {
     }
 }
 
-/// The document of a volume.
+/// A volume as templates see it, and the JSON of it.
 ///
 /// # Errors
 /// Docker's words for one that is not here.
-pub(super) fn show(context: &Context, name: &str) -> Outcome<serde_json::Value> {
+pub(super) fn show(context: &Context, name: &str) -> Outcome<(Value, serde_json::Value)> {
     let volume = container::volume(context, name)?;
-    Ok(json!({
+    Ok((object(&volume), document(&volume)))
+}
+
+/// Docker's `volume.Volume`.
+fn object(volume: &VolumeDetails) -> Value {
+    let text = |name, text: &str| Field::new(name, Value::from(text));
+    let labels = volume.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+    let labels = Some(labels).filter(|_| !volume.labels.is_empty());
+    let absent = |name, kind| Field::optional(name, Value::Null { name: kind, fields: &[] });
+    let fields = vec![
+        absent("ClusterVolume", "*volume.ClusterVolume"),
+        text("CreatedAt", &ago::rfc3339(volume.volume.created.into())),
+        text("Driver", LOCAL),
+        Field::new("Labels", Value::map(Type::Text, labels)),
+        text("Mountpoint", &volume.directory),
+        text("Name", &volume.volume.name),
+        Field::new("Options", Value::map::<&str>(Type::Text, None)),
+        text("Scope", LOCAL),
+        Field::optional("Status", Value::map::<&str>(Type::Any, None)),
+        absent("UsageData", "*volume.UsageData"),
+    ];
+    Value::structure("volume.Volume", fields)
+}
+
+fn document(volume: &VolumeDetails) -> serde_json::Value {
+    json!({
         "CreatedAt": ago::rfc3339(volume.volume.created.into()),
         "Driver": LOCAL,
         "Labels": if volume.labels.is_empty() { serde_json::Value::Null } else { json!(volume.labels) },
@@ -330,7 +355,7 @@ pub(super) fn show(context: &Context, name: &str) -> Outcome<serde_json::Value> 
         "Name": volume.volume.name,
         "Options": null,
         "Scope": LOCAL,
-    }))
+    })
 }
 
 /// The arguments of `volume rm`.
