@@ -202,3 +202,19 @@ fn volumes_are_told_as_docker_tells_them() {
     let why = "executing \"\" at <.Nope>: can't evaluate field Nope in type volume.Volume\n";
     assert!(unknown.code == 1 && unknown.stdout == "\n" && unknown.stderr.ends_with(why), "{unknown}");
 }
+
+#[test]
+fn volumes_without_a_name_are_marked() {
+    let Some(scene) = scene() else { return };
+    import(&scene, "box", &["VOLUME /image"], &[]);
+    scene.must(&["create", "--name", "one", "-v", "/own", "-v", "named:/named", "box", "true"]);
+    scene.must(&["volume", "create"]);
+    let marked = |label: &str| scene.must(&["volume", "ls", "-q", "-f", &format!("label={label}")]).lines().count();
+    assert_eq!(marked("com.docker.volume.anonymous"), 3);
+    assert_eq!(scene.must(&["volume", "inspect", "-f", "{{json .Labels}}", "named"]), "null\n");
+    scene.must(&["rm", "-v", "one"]);
+    assert_eq!(marked("com.docker.volume.anonymous"), 1);
+    let podman = scene.podman(&["volume", "create"]).stdout;
+    let labels = scene.podman(&["volume", "inspect", "-f", "{{.Labels}}", podman.trim()]);
+    assert_eq!(labels.stdout, "map[]\n");
+}

@@ -1,6 +1,6 @@
 //! New volumes: held by who makes them, and filled with what the image has in their place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use super::volumes::data;
 use super::{Machine, discard, now, root};
 use crate::context::Context;
 use crate::cp;
+use crate::naming::Naming;
 use crate::rootfs::{Place, RootFs};
 
 /// The directory of a volume that is being filled, beside that of its files.
@@ -100,12 +101,20 @@ pub(super) fn fill_volumes(
             copy_up(context, found, &mount.target, &data, is_shown, machine)?;
         }
         if is_new {
-            let configuration = json!({ "Labels": mount.labels }).to_string();
+            let configuration =
+                json!({ "Labels": labels(context.naming(), &mount.labels, mount.anonymous) }).to_string();
             let name = mount.source.clone();
             volumes.push(Volume { name, anonymous: mount.anonymous, created: now(), configuration, links: 0 });
         }
     }
     Ok(volumes)
+}
+
+/// The labels of a new volume: docker's engine marks those without a name (moby, `volumesservice.AnonymousLabel`).
+pub(super) fn labels(naming: Naming, given: &BTreeMap<String, String>, anonymous: bool) -> BTreeMap<String, String> {
+    let mark =
+        (anonymous && naming == Naming::Docker).then(|| ("com.docker.volume.anonymous".to_owned(), String::new()));
+    given.clone().into_iter().chain(mark).collect()
 }
 
 /// Copies what the image has at a path into an empty volume: all of it or nothing, whatever becomes of this process. A volume that a container

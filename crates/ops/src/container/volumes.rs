@@ -52,6 +52,7 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
     if !is_known()? {
         discard_unknown(store, &name)?;
         data(store, &name)?;
+        let labels = super::volume_fill::labels(context.naming(), labels, anonymous);
         let configuration = json!({ "Labels": labels }).to_string();
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
         store.update(|update| update.put_volume(&volume, &[]))?;
