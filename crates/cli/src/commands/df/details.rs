@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use dhow_ops::container::{Mount, MountKind, NamespaceKind, Network, Settings};
 use dhow_ops::df::{BuildRecord, ContainerUse, ImageUse, Usage, VolumeUse};
+use dhow_spec::{Digest, Reference};
 use dhow_template::{Options, Template, quoted};
 use serde::Serialize;
 use serde_json::Value;
@@ -214,16 +215,17 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
     let command = command(&used.configuration.command);
     let command = if short { ellipsis(&command, COMMAND_COLUMNS) } else { command };
     let image = match used.configuration.image.as_str() {
-        "" if short => record.image_id.short(),
-        "" => record.image_id.as_str(),
-        name => name,
+        "" if short => record.image_id.short().to_owned(),
+        "" => record.image_id.to_string(),
+        name if short => short_image(name, &record.image_id),
+        name => name.to_owned(),
     };
     let labels: Vec<String> = used.configuration.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     BTreeMap::from([
         ("Command", quoted(command.as_bytes())),
         ("CreatedAt", ago::go_time(record.created.into())),
         ("ID", if short { container.short_id() } else { &container.id }.to_owned()),
-        ("Image", image.to_owned()),
+        ("Image", image),
         ("Labels", labels.join(",")),
         ("LocalVolumes", record.volumes.to_string()),
         ("Mounts", mounts(&used.configuration.settings.mounts, short)),
@@ -235,6 +237,20 @@ pub(in crate::commands) fn container_row(used: &ContainerUse, now: i128, short: 
         ("State", container.state.as_str().to_owned()),
         ("Status", status(used, now)),
     ])
+}
+
+/// What a container was made of, in a list: a name without a digest, an ID in short (docker/cli, `ContainerContext.Image`).
+fn short_image(name: &str, id: &Digest) -> String {
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    if hex.get(..id.short().len()) == Some(id.short()) {
+        return id.short().to_owned();
+    }
+    let Ok(reference) = Reference::parse(name) else { return name.to_owned() };
+    let repository = reference.repository().clone();
+    match reference.tag() {
+        Some(tag) => Reference::from_tag(repository, tag.clone()).familiar(),
+        None => repository.familiar().to_owned(),
+    }
 }
 
 /// A container's row as JSON. The platform is known to docker's engine only where containerd keeps its images.
@@ -313,4 +329,25 @@ fn build_row(record: &BuildRecord, now: i128, short: bool) -> Row {
         ("Size", units::short_size(record.size)),
         ("UsageCount", record.uses.to_string()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_containers_are_made_of_is_shown_in_short() {
+        let hex = "a5a665ff33eced1e0803148700880edab4269067ed77e27737a708d0d293fbf5";
+        let id = Digest::parse(&format!("sha256:{hex}")).expect("a digest");
+        let check = |name: &str, expected: &str| assert_eq!(short_image(name, &id), expected, "{name}");
+        check("ubuntu", "ubuntu");
+        check("docker.io/library/ubuntu:22.04", "ubuntu:22.04");
+        check(&format!("ubuntu@sha256:{hex}"), "ubuntu");
+        check(&format!("a.example/b:1@sha256:{hex}"), "a.example/b:1");
+        for id in [hex.to_owned(), format!("sha256:{hex}"), hex[..34].to_owned()] {
+            check(&id, "a5a665ff33ec");
+        }
+        check("a5a665ff33e", "a5a665ff33e");
+        check("UPPER", "UPPER");
+    }
 }
