@@ -178,7 +178,7 @@ fn what_a_container_may_take_is_checked() {
         ),
         (
             "--cpu-shares -1",
-            "shares: invalid argument",
+            "invalid CPU shares (-1): value must be a positive integer",
             "invalid argument \"-1\" for \"-c, --cpu-shares\" flag: strconv.ParseUint: parsing \"-1\": invalid syntax",
         ),
         (

@@ -120,7 +120,7 @@ impl Limiting {
             swappiness: self.swappiness(session)?,
             reservation_bytes: amount(&self.memory_reservation, "--memory-reservation")?,
             oom_kill_disabled: self.oom_kill_disable,
-            nano_cpus: self.nano_cpus(session.personality),
+            nano_cpus: self.nano_cpus(&Words(session))?,
             cpu_shares: cpu_shares.filter(|shares| *shares != 0).map(i64::unsigned_abs),
             cpu_period: cpu_period.filter(|period| *period != 0).map(|period| u64::try_from(period).unwrap_or(1)),
             cpu_quota: number(&self.cpu_quota, "--cpu-quota")?.filter(|quota| *quota != 0),
@@ -131,8 +131,8 @@ impl Limiting {
         };
         let words = Words(session);
         check_memory(&words, &limits)?;
-        if cpu_shares.is_some_and(|shares| shares < 0) {
-            words.refuse_alike("shares: invalid argument")?;
+        if let Some(shares) = cpu_shares.filter(|shares| *shares < 0) {
+            words.refuse_alike(&format!("invalid CPU shares ({shares}): value must be a positive integer"))?;
         }
         check_time(&words, &limits)?;
         check_list(&words, &limits.cpus, CPUS, "cpus", "CPUs")?;
@@ -140,10 +140,24 @@ impl Limiting {
         Ok(limits)
     }
 
-    /// So much time of processors; a negative number is too little to docker, and none to podman.
-    fn nano_cpus(&self, personality: Personality) -> Option<u64> {
-        let nano = self.cpus.filter(|nano| *nano != 0)?;
-        u64::try_from(nano).ok().or((personality != Personality::Podman).then_some(1))
+    /// So much time of processors; a negative number is none to podman, which leaves it to the kernel how many there are.
+    ///
+    /// # Errors
+    /// The engines' words for more or less than there is.
+    fn nano_cpus(&self, words: &Words<'_, '_>) -> Outcome<Option<u64>> {
+        let Some(nano) = self.cpus.filter(|nano| *nano != 0) else { return Ok(None) };
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let is_podman = words.0.personality == Personality::Podman;
+        match u64::try_from(nano) {
+            Ok(nano) if nano >= NANO_CPUS_MIN && (is_podman || nano <= cpus as u64 * NANO) => Ok(Some(nano)),
+            Ok(_) if is_podman => words.refuse_alike(SHORT_QUOTA).map(|()| None),
+            Err(_) if is_podman => Ok(None),
+            _ => {
+                let message =
+                    format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available");
+                Err(Error::new(Kind::Invalid, message).into())
+            }
+        }
     }
 
     /// How soon it is killed for want of memory; nothing for as soon as this program.
@@ -250,15 +264,6 @@ fn check_time(words: &Words<'_, '_>, limits: &Limits) -> Outcome {
                 format!("{podman} and --cpus cannot be set together"),
             )?;
         }
-    }
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let is_podman = words.0.personality == Personality::Podman;
-    if limits.nano_cpus.is_some_and(|nano| nano < NANO_CPUS_MIN || (nano > cpus as u64 * NANO && !is_podman)) {
-        if is_podman {
-            return words.refuse_alike(SHORT_QUOTA);
-        }
-        let message = format!("range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available");
-        return Err(Error::new(Kind::Invalid, message).into());
     }
     if limits.cpu_period.is_some_and(|period| !PERIODS.contains(&period)) {
         words.refuse_alike("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")?;

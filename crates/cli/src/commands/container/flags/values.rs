@@ -69,23 +69,37 @@ pub(super) fn size_or_any(
     }
 }
 
-/// A decimal number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`). One that is negative is read, and refused later.
+/// A number of processors, in billionths of one (docker/cli, `opts.ParseCPUs`): `1.5`, `3/2` or `15e-1`.
 pub(super) fn nano_cpus(text: &str) -> Result<i64, String> {
-    let (sign, number) = match text.as_bytes() {
-        [b'-', ..] => ("-", &text[1..]),
-        [b'+', ..] => ("", &text[1..]),
-        _ => ("", text),
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
-        return Err(format!("failed to parse {text} as a rational number"));
-    }
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.len() > 9 {
+    let unread = || format!("failed to parse {text} as a rational number");
+    let (numerator, denominator) = ratio(text).ok_or_else(unread)?;
+    let nano = numerator.checked_mul(i128::from(NANO)).ok_or_else(unread)?;
+    if nano % denominator != 0 {
         return Err("value is too precise".to_owned());
     }
-    format!("{sign}{whole}{fraction:0<9}").parse().map_err(|_| format!("failed to parse {text} as a rational number"))
+    i64::try_from(nano / denominator).map_err(|_| unread())
+}
+
+/// A number as a ratio of whole ones: a decimal, perhaps with a power of ten, or two numbers and a slash (Go, `big.Rat.SetString`).
+fn ratio(text: &str) -> Option<(i128, i128)> {
+    let (sign, number) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
+    };
+    let whole = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i128>().ok())?;
+    if let Some((over, under)) = number.split_once('/') {
+        return Some((sign * whole(over)?, whole(under).filter(|under| *under != 0)?));
+    }
+    let (mantissa, power) = match number.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, power.parse::<i32>().ok()?),
+        None => (number, 0),
+    };
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = sign * whole(&format!("{integer}{fraction}"))?;
+    let power = power.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let scale = 10_i128.checked_pow(power.unsigned_abs())?;
+    if power < 0 { Some((digits, scale)) } else { Some((digits.checked_mul(scale)?, 1)) }
 }
 
 /// What `--volume` says, with a source that begins with a dot as a path from where this program runs, as docker's client and podman read it.
@@ -252,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_are_decimals() {
+    fn processors_are_ratios() {
         let check = |text: &str, expected: Result<i64, &str>| {
             assert_eq!(
                 nano_cpus(text).as_ref().map_err(String::as_str),
@@ -269,6 +283,15 @@ mod tests {
         check("x", Err("failed to parse x as a rational number"));
         check("-1", Ok(-1_000_000_000));
         check("+0.5", Ok(500_000_000));
+        check("1/2", Ok(500_000_000));
+        check("-3/2", Ok(-1_500_000_000));
+        check("1/3", Err("value is too precise"));
+        check("15e-1", Ok(1_500_000_000));
+        check("1E0", Ok(1_000_000_000));
+        check("1e-32", Err("value is too precise"));
+        check("1/0", Err("failed to parse 1/0 as a rational number"));
+        check("1/-2", Err("failed to parse 1/-2 as a rational number"));
+        check("1e99", Err("failed to parse 1e99 as a rational number"));
         check("-", Err("failed to parse - as a rational number"));
         check("", Err("failed to parse  as a rational number"));
     }
