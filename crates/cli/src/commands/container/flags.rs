@@ -323,7 +323,10 @@ impl Flags {
             keeps_groups,
             shm_bytes: bytes(session, self.shm_size.as_deref(), "--shm-size", podman::SHM)?.unwrap_or(0),
             no_resolver: is_podman && self.dns == [NO_RESOLVER],
-            name_servers: self.dns.iter().filter(|server| !(is_podman && *server == NO_RESOLVER)).cloned().collect(),
+            name_servers: {
+                let named = self.dns.iter().filter(|server| !(is_podman && *server == NO_RESOLVER));
+                named.map(|server| resolving::server(server)).collect()
+            },
             search_domains: self.dns_search.iter().map(|domain| domain.trim().to_owned()).collect(),
             resolver_options: self.dns_option.clone(),
             mounts: self.mounts(session)?,

@@ -26,6 +26,11 @@ pub(super) fn check_server(text: &str) -> Result<(), String> {
     }
 }
 
+/// An address as resolvers read it, as docker's client has it; what is none stays as it is.
+pub(super) fn server(text: &str) -> String {
+    text.trim().parse::<IpAddr>().map_or_else(|_| text.to_owned(), |address| address.to_string())
+}
+
 /// Refuses what is no domain (docker/cli, `opts.ValidateDNSSearch`); `.` stands for none.
 pub(super) fn check_domain(text: &str) -> Result<(), String> {
     let is_label = |label: &str| {
