@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::filter::{Filter, Term};
 use crate::mount;
 use crate::names;
+use crate::naming::Naming;
 use crate::prune;
 
 mod podman;
@@ -70,6 +71,9 @@ pub fn remove(context: &Context, names: &[String], request: &Request) -> Result<
         return Err(Error::new(Kind::Invalid, message));
     }
     each(context, names, |update, name| {
+        if context.naming() == Naming::Docker && !name.is_empty() && name.trim().is_empty() {
+            return Err(Error::new(Kind::Invalid, "image name cannot be blank"));
+        }
         let found = context.find_in(update, name)?;
         if request.platforms.is_empty() {
             return remove_found(update, name, &found, request.force);

@@ -102,6 +102,9 @@ fn info_has_docker_s_names() {
     for line in ["Server:", " Images: 1", " Storage Driver: dhow", " Docker Root Dir: [FOLDER]/store"] {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
+    let unknown = scene.dhow(&["info", "--format", "{{.Images}}{{.Nope}}"]);
+    let why = "template: :1:13: executing \"\" at <.Nope>: can't evaluate field Nope in type system.dockerInfo\n";
+    assert_eq!((unknown.code, unknown.stdout.as_str(), unknown.stderr.as_str()), (1, "1\n", why));
     assert_snapshot!(scene.dhow(&["info", "--format", "{{.Images"]), @"
     exit 64
     [err]

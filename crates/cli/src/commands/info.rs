@@ -4,10 +4,10 @@ pub(super) mod engine;
 
 use clap::Args;
 use dhow_ops::images;
-use dhow_template::{Field, Type, Value};
+use dhow_template::{Field, Options, Template, Type, Value};
 
 use super::version::VERSION;
-use crate::errors::Outcome;
+use crate::errors::{Failure, Outcome};
 use crate::format::{list, units};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
@@ -45,11 +45,23 @@ impl Verb for Info {
         let facts = Facts::gather(session)?;
         match self.format.as_str() {
             "" => session.console.text(facts.text()),
-            "json" => session.console.line(list::fill("{{json .}}", &facts.object(&Engine::gather(session)?))?),
-            template => session.console.line(list::fill(template, &facts.object(&Engine::gather(session)?))?),
+            "json" => return fill(session, "{{json .}}", &facts.object(&Engine::gather(session)?)),
+            template => return fill(session, template, &facts.object(&Engine::gather(session)?)),
         }
         Ok(())
     }
+}
+
+/// Fills a template in. As with docker, what comes before a failure is there, and so is the end of the line.
+fn fill(session: &Session<'_>, template: &str, facts: &Value) -> Outcome {
+    let template = Template::parse(template).map_err(|error| Failure::Usage {
+        message: format!("template parsing error: {error}"),
+        code: list::TEMPLATE_ERROR,
+    })?;
+    let mut output = Vec::new();
+    let filled = template.execute(facts, Options::default(), &mut output);
+    session.console.line(list::shown(output));
+    filled.map_err(|error| Failure::Client(error.to_string()))
 }
 
 /// What there is to know.
