@@ -8,7 +8,7 @@ use dhow_spec::{Descriptor, Digest, Document, ImageConfig, ImageManifest, Platfo
 use crate::context::Context;
 use crate::select::Platforms;
 use crate::transport::choose::choose;
-use crate::transport::{AnySource, Opened};
+use crate::transport::{AnySource, Location, Opened, open};
 
 /// A name in a registry, as users write it: with or without `docker://` before it.
 ///
@@ -16,6 +16,21 @@ use crate::transport::{AnySource, Opened};
 /// [`Kind::Invalid`] in docker's words.
 pub fn reference(text: &str) -> Result<Reference> {
     crate::names::parse(text.strip_prefix("docker://").unwrap_or(text))
+}
+
+/// A place that is only looked at, as users write it: a name alone is a registry's, with or without `docker://` before it; other
+/// places have their transport.
+///
+/// # Errors
+/// [`Kind::Invalid`] in docker's words, and those of [`Location::parse`].
+pub fn place(text: &str) -> Result<Location> {
+    if text.is_empty() || text.starts_with("docker://") {
+        return reference(text).map(Location::Registry);
+    }
+    match Location::parse(text)? {
+        Location::Store(name) if name == text => reference(text).map(Location::Registry),
+        place => Ok(place),
+    }
 }
 
 /// A repository in a registry, as users write it.
@@ -159,11 +174,11 @@ fn not_there(shown: &str) -> Error {
     Error::new(Kind::NotFound, format!("{shown}: there is no such manifest in the registry"))
 }
 
-/// An image in a registry, as far as its manifest and config tell.
-#[derive(Clone, Debug)]
+/// An image, as far as its manifest and config tell.
+#[derive(Debug)]
 pub struct Inspected {
-    /// The repository.
-    pub repository: Repository,
+    /// The repository, where the place has names of that kind.
+    pub repository: Option<Repository>,
     /// What the name stands for: a manifest or an index.
     pub root: VerifiedDocument,
     /// The manifest for the platform, exactly as it is kept.
@@ -174,43 +189,61 @@ pub struct Inspected {
     pub config_bytes: Vec<u8>,
     /// The config, if it is an image's.
     pub config: Option<ImageConfig>,
-    /// The repository's tags; empty when they were not asked for.
+    /// The repository's tags; empty when they were not asked for, and where there is no registry.
     pub tags: Vec<Tag>,
+    /// Why the registry does not tell its tags to those who may see the image.
+    pub untold: Option<Error>,
 }
 
-/// The document that a name stands for, exactly as the registry keeps it.
+/// The document that a name stands for, exactly as the place keeps it.
 ///
 /// # Errors
-/// Those of the registry.
-pub async fn raw(context: &Context, reference: &Reference) -> Result<Document> {
-    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
-    let document = remote.fetch_document(&reference.clone().with_default_tag()).await?;
-    Ok(document.document().clone())
+/// Those of the place.
+pub async fn raw(context: &Context, place: &Location) -> Result<Document> {
+    Ok(open(context, place).await?.root.document().clone())
 }
 
 /// Reads the manifest and config of an image. Of an index, those for the platform; this machine's by default.
 ///
 /// # Errors
-/// Those of the registry; [`Kind::NotFound`] when an index has nothing for the platform.
+/// Those of the place; [`Kind::NotFound`] when an index has nothing for the platform.
 pub async fn inspect(
     context: &Context,
-    reference: &Reference,
+    place: &Location,
     platform: Option<&Platform>,
     with_tags: bool,
 ) -> Result<Inspected> {
-    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
-    let reference = reference.clone().with_default_tag();
-    let root = remote.fetch_document(&reference).await?;
+    let opened = open(context, place).await?;
+    let root = opened.root.clone();
     let platforms = match platform {
         Some(platform) => Platforms::These(vec![platform.clone()]),
         None => Platforms::Default,
     };
-    let (source, document) = of_platform(remote.clone(), root.clone(), &platforms, &reference).await?;
+    let name = match place {
+        Location::Registry(reference) => reference.clone().with_default_tag().familiar(),
+        place => place.to_string(),
+    };
+    let document = choose(&opened, &platforms, &name).await.map_err(|error| opened.explain(error))?.root;
     let manifest = document.document().as_manifest().cloned();
     let manifest = manifest.ok_or_else(|| Error::new(Kind::Internal, "an index was chosen for a platform"))?;
-    let config_bytes = read_small(&source, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    let config_bytes = read_small(&opened.source, &manifest.config, limits::CONFIG_BYTES_MAX).await;
+    let config_bytes = config_bytes.map_err(|error| opened.explain(error))?;
     let config = if manifest.is_image() { Some(ImageConfig::parse(&config_bytes)?) } else { None };
-    let tags = if with_tags { remote.tags().await? } else { Vec::new() };
-    let repository = reference.repository().clone();
-    Ok(Inspected { repository, root, document: document.document().clone(), manifest, config_bytes, config, tags })
+    let (tags, untold) = match place {
+        Location::Registry(reference) if with_tags => told(context, reference.repository()).await?,
+        _ => (Vec::new(), None),
+    };
+    let (repository, document) = (place.repository(), document.document().clone());
+    Ok(Inspected { repository, root, document, manifest, config_bytes, config, tags, untold })
+}
+
+/// The tags of a repository, or why its registry keeps them to itself: many let those pull who may not list, and some list nothing.
+async fn told(context: &Context, repository: &Repository) -> Result<(Vec<Tag>, Option<Error>)> {
+    match context.client()?.repository(repository, Access::Pull)?.tags().await {
+        Ok(tags) => Ok((tags, None)),
+        Err(error) if matches!(error.kind(), Kind::Denied | Kind::NotFound | Kind::Unsupported) => {
+            Ok((Vec::new(), Some(error)))
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use dhow_base::{Error, Kind, Result};
-use dhow_spec::Reference;
+use dhow_spec::{Reference, Repository};
 
 pub(crate) use open::{Opened, open};
 pub(crate) use sink::{AnySink, Destination};
@@ -130,6 +130,17 @@ impl Location {
             Location::DockerDaemon { name, .. } => Location::DockerDaemon { name, host: host.map(str::to_owned) },
             other => other,
         }
+    }
+
+    /// The repository that the image's name is of, if it has such a name.
+    pub fn repository(&self) -> Option<Repository> {
+        let name = match self {
+            Location::Registry(reference) => return Some(reference.repository().clone()),
+            Location::DockerArchive { name, .. } => name.as_ref()?,
+            Location::Store(name) | Location::DockerDaemon { name, .. } | Location::ContainersStorage(name) => name,
+            Location::OciDirectory { .. } | Location::OciArchive { .. } | Location::Directory(_) => return None,
+        };
+        Reference::parse(name).ok().map(|reference| reference.repository().clone())
     }
 
     /// The registry that the place is in, if it is in one.

@@ -166,6 +166,81 @@ fn inspecting_without_a_pull() {
     ");
 }
 
+/// Templates see the types that skopeo has, of the config those that OCI has for it.
+#[test]
+fn templates_of_what_is_inspected() {
+    let (scene, _server, name) = published();
+    scene.must(&[
+        "mutate",
+        "-l",
+        "a=b",
+        "-e",
+        "A=1",
+        "--set-platform",
+        "linux/arm64",
+        "-t",
+        &name,
+        &format!("docker://{name}"),
+    ]);
+    for (options, template, expected) in [
+        (
+            &["-n"][..],
+            "{{.Labels}} {{.Env}} {{.Os}}/{{.Architecture}} {{.RepoTags}}",
+            "map[a:b] [A=1] linux/arm64 []\n",
+        ),
+        (&["-n"], "{{index .Labels \"none\"}}.{{.DockerVersion}}.", "..\n"),
+        (&["-n"], "{{range .LayersData}}{{.Size}}\\n{{end}}", "2048\n2048\n\n"),
+        (&["-n"], "{{range .Env}}{{.}}{{\"\\n\"}}{{end}}", "A=1\n"),
+        (&[], "{{.Os}}\\t{{len .RepoTags}}\\n", "linux\t2\n"),
+        (
+            &["--image-config"],
+            "{{.OS}}/{{.Architecture}} {{.Config.Labels.a}} {{.Config.Env}}",
+            "linux/arm64 b [A=1]\n",
+        ),
+        (&["--image-config"], "{{len .RootFS.DiffIDs}} {{.Config.Entrypoint}} {{.Author}}", "2 [] \n"),
+    ] {
+        let arguments = [&["inspect", "--remote"], options, &["--format", template, &name]].concat();
+        assert_eq!(scene.must(&arguments), expected, "{template}");
+    }
+    let config = scene.must(&["inspect", "--remote", "--image-config", "--format", "json", &name]);
+    assert_eq!((config.lines().count(), config.contains("\"Labels\":{\"a\":\"b\"}")), (1, true), "{config}");
+    assert_snapshot!(scene.dhow(&["inspect", "--remote", "--raw", "--format", "{{.}}", &name]), @r"
+    exit 1
+    [err]
+    conflicting options: --raw and --format exclude each other
+    ");
+}
+
+#[test]
+fn other_places_are_inspected() {
+    let (scene, _server, name) = published();
+    let from = format!("docker://{name}");
+    let looked = |place: &str, options: &[&str]| scene.must(&[&["inspect", "--remote"], options, &[place]].concat());
+    let shown = |place: &str| looked(place, &["--format", "{{.Name}} {{.Digest}} {{len .Layers}} {{.RepoTags}}"]);
+    let raw = looked(&name, &["--raw"]);
+    for (to, place, called) in [
+        ("oci:layout:v1", "oci:layout", ""),
+        ("oci-archive:a.tar:v1", "oci-archive:a.tar:v1", ""),
+        ("dir:folder", "dir:folder", ""),
+        ("docker-archive:b.tar:acme/web:v1", "docker-archive:b.tar:acme/web:v1", "docker.io/acme/web"),
+        ("kept:v1", "store:kept:v1", "docker.io/library/kept"),
+    ] {
+        scene.must(&["copy", "-q", &from, to]);
+        assert_eq!(shown(place), format!("{called} sha256:<manifest-a> 2 []\n"), "{place}");
+        assert_eq!(looked(place, &["--raw"]), raw, "{place}");
+    }
+    assert_snapshot!(scene.dhow(&["inspect", "--remote", "oci:layout:v2"]), @r#"
+    exit 1
+    [err]
+    oci:layout:v2 has no image "v2"
+    "#);
+    assert_snapshot!(scene.dhow(&["inspect", "--remote", "dir:none"]), @r#"
+    exit 1
+    [err]
+    cannot read "none": no such file or directory
+    "#);
+}
+
 #[test]
 fn searching() {
     let (scene, server, _) = published();

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use dhow_ops::inspect::Inspect;
-use dhow_spec::config::{Healthcheck, NameSet, RunConfig};
-use dhow_template::{Field, Opaque, Type, Value};
+use dhow_spec::config::{Healthcheck, History, NameSet, RunConfig};
+use dhow_template::{Field, List, Opaque, Type, Value};
 
 const CONFIG: &str = "v1.DockerOCIImageConfig";
 
@@ -85,6 +85,27 @@ pub(crate) fn oci_config(config: &RunConfig) -> Vec<Field> {
         Value::from(config.args_escaped),
     ];
     CONFIG_FIELDS.into_iter().zip(values).map(|(name, value)| Field::optional(name, value)).collect()
+}
+
+/// OCI's `[]v1.History`.
+pub(crate) fn history(steps: &[History]) -> Value {
+    let text = |name, key, text: &Option<String>| {
+        let value = Value::from(text.as_deref().unwrap_or_default());
+        Field { key, ..Field::optional(name, value) }
+    };
+    let step = |step: &History| {
+        let created = step.created.as_deref().map_or(Value::Null { name: "*time.Time", fields: &[] }, time);
+        let fields = vec![
+            Field { key: "created", ..Field::optional("Created", created) },
+            text("CreatedBy", "created_by", &step.created_by),
+            text("Author", "author", &step.author),
+            text("Comment", "comment", &step.comment),
+            Field { key: "empty_layer", ..Field::optional("EmptyLayer", Value::from(step.empty_layer)) },
+        ];
+        Value::structure("v1.History", fields)
+    };
+    let items: Vec<Value> = steps.iter().map(step).collect();
+    Value::List(Rc::new(List { element: Type::Named("v1.History"), is_nil: items.is_empty(), items }))
 }
 
 fn names(names: Option<&NameSet>) -> Value {

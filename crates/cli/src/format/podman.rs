@@ -120,9 +120,7 @@ impl Report {
     /// # Errors
     /// Go's message about what is no template, or fails.
     pub(crate) fn fill_one(self, format: &str, object: &Value) -> Outcome<String> {
-        let template = Template::parse(&ended(&unescaped(format, false)))
-            .or_else(|_| Template::parse(format))
-            .map_err(|error| self.failure(&error))?;
+        let template = template_of_one(format).map_err(|error| self.failure(&error))?;
         let mut output = Vec::new();
         template.execute(object, Options::default(), &mut output).map_err(|error| self.failure(&error))?;
         Ok(list::shown(output))
@@ -134,6 +132,14 @@ impl Report {
         let text = error.to_string().replacen("template: :", &format!("template: {name}:"), 1);
         Failure::Client(text.replacen("executing \"\"", &format!("executing {name:?}"), 1))
     }
+}
+
+/// The template of one object, which ends its line; so podman and skopeo read it.
+///
+/// # Errors
+/// That it is none.
+pub(crate) fn template_of_one(format: &str) -> Result<Template, dhow_template::Error> {
+    Template::parse(&ended(&unescaped(format, false))).or_else(|_| Template::parse(format))
 }
 
 /// A template with the tabs and line ends that are written as docker's users write them; in a table a space is a tab, too.

@@ -1,11 +1,10 @@
 //! What podman says of an image, as JSON and to templates.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use dhow_ops::summary::Description;
-use dhow_spec::config::{Healthcheck, History, NameSet, RunConfig};
-use dhow_template::{Field, List, Type, Value};
+use dhow_spec::config::{Healthcheck, NameSet, RunConfig};
+use dhow_template::{Field, Type, Value};
 use serde::Serialize;
 
 use crate::format::object;
@@ -224,7 +223,7 @@ pub(super) fn template_object(description: &Description) -> Value {
         Field::new("Annotations", texts(annotations)),
         text("ManifestType", manifest_type),
         text("User", run.map_or("", |run| &run.user)),
-        Field::new("History", history(&config.history)),
+        Field::new("History", object::history(&config.history)),
         Field::new("NamesHistory", Value::texts(Some(&names))),
         Field::optional("HealthCheck", object::healthcheck(run.and_then(|run| run.healthcheck.as_ref()))),
         // Podman turns `.Id` into `.ID` before it reads the template.
@@ -237,25 +236,4 @@ pub(super) fn template_object(description: &Description) -> Value {
 fn run_config(config: Option<&RunConfig>) -> Value {
     let nothing = RunConfig::default();
     Value::pointer("v1.ImageConfig", object::oci_config(config.unwrap_or(&nothing)))
-}
-
-/// OCI's `[]v1.History`.
-fn history(steps: &[History]) -> Value {
-    let text = |name, key, text: &Option<String>| {
-        let value = Value::from(text.as_deref().unwrap_or_default());
-        Field { key, ..Field::optional(name, value) }
-    };
-    let step = |step: &History| {
-        let created = step.created.as_deref().map_or(Value::Null { name: "*time.Time", fields: &[] }, object::time);
-        let fields = vec![
-            Field { key: "created", ..Field::optional("Created", created) },
-            text("CreatedBy", "created_by", &step.created_by),
-            text("Author", "author", &step.author),
-            text("Comment", "comment", &step.comment),
-            Field { key: "empty_layer", ..Field::optional("EmptyLayer", Value::from(step.empty_layer)) },
-        ];
-        Value::structure("v1.History", fields)
-    };
-    let items: Vec<Value> = steps.iter().map(step).collect();
-    Value::List(Rc::new(List { element: Type::Named("v1.History"), is_nil: items.is_empty(), items }))
 }
