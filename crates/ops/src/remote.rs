@@ -8,7 +8,7 @@ use dhow_spec::{Descriptor, Digest, Document, ImageConfig, ImageManifest, Platfo
 use crate::context::Context;
 use crate::select::Platforms;
 use crate::transport::choose::choose;
-use crate::transport::{AnySource, Location, Opened, open};
+use crate::transport::{AnySource, Location, Opened, images_in, open};
 
 /// A name in a registry, as users write it: with or without `docker://` before it.
 ///
@@ -55,6 +55,26 @@ pub async fn tags(context: &Context, repository: &Repository, most: Option<usize
         Kind::NotFound => error.context(format_args!("repository {} not found", repository.familiar())),
         _ => error,
     })
+}
+
+/// What the images of an archive or layout are called there, in its order; those without a name by digest (`@sha256:…`) or, in a
+/// docker archive, by position (`@0`): behind the place, each of them names its image. Nothing where a place has no list of images.
+///
+/// # Errors
+/// Those of the place.
+pub fn names_in(context: &Context, place: &Location) -> Result<Option<Vec<String>>> {
+    let Some(images) = images_in(context, place)? else { return Ok(None) };
+    let is_docker = matches!(place, Location::DockerArchive { .. });
+    let names = images.iter().enumerate().flat_map(|(position, image)| {
+        let whole = || image.names.iter().map(Reference::familiar).collect::<Vec<_>>();
+        let names = if is_docker || image.labels.is_empty() { whole() } else { image.labels.clone() };
+        match (names.is_empty(), is_docker) {
+            (false, _) => names,
+            (true, true) => vec![format!("@{position}")],
+            (true, false) => vec![format!("@{}", image.root.digest)],
+        }
+    });
+    Ok(Some(names.collect()))
 }
 
 /// What a name stands for in the registry; with a platform, the manifest for it.

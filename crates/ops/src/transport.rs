@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Reference, Repository};
 
-pub(crate) use open::{Opened, open};
+pub(crate) use open::{Opened, images_in, open};
 pub(crate) use sink::{AnySink, Destination};
 pub(crate) use source::{AnySource, Joined, Overlay};
 

@@ -41,6 +41,28 @@ fn tags() {
 }
 
 #[test]
+fn names_in_archives_and_layouts() {
+    let (scene, _server, name) = published();
+    let from = format!("docker://{name}");
+    scene.must(&["copy", "-q", "--additional-tag", "x.test/b:2", &from, "docker-archive:a.tar:acme/web:v1"]);
+    assert_eq!(scene.must(&["tags", "docker-archive:a.tar"]), "acme/web:v1\nx.test/b:2\n");
+    scene.must(&["copy", "-q", &from, "docker-archive:b.tar"]);
+    assert_eq!(scene.must(&["tags", "--full-ref", "docker-archive:b.tar"]), "docker-archive:b.tar:@0\n");
+    for tag in ["v1", "some/thing:v2"] {
+        scene.must(&["copy", "-q", &from, &format!("oci:layout:{tag}")]);
+    }
+    assert_eq!(scene.must(&["tags", "oci:layout"]), "v1\nsome/thing:v2\n");
+    assert_eq!(
+        scene.must(&["tags", "--limit", "1", "--format", "{{.Name}} {{.Tag}}", "oci:layout"]),
+        "oci:layout v1\n"
+    );
+    scene.must(&["copy", "-q", &from, "oci:nameless"]);
+    let json = scene.must(&["tags", "--format", "json", "oci:nameless"]);
+    assert_eq!(json, "{\"repository\":\"oci:nameless\",\"tags\":[\"@sha256:<manifest-a>\"]}\n");
+    assert_eq!(scene.dhow(&["tags", "oci:none"]).code, 1);
+}
+
+#[test]
 fn digests() {
     let (scene, server, name) = published();
     assert_eq!(scene.must(&["digest", &name, &server.name("acme/web:v2")]), "sha256:<manifest-a>\n".repeat(2));

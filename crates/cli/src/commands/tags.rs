@@ -39,7 +39,7 @@ struct Document {
 }
 
 impl Verb for Tags {
-    const ABOUT: &'static str = "List the tags of a repository in a registry";
+    const ABOUT: &'static str = "List the tags of a repository in a registry, or the images of an archive or layout";
     const OPERANDS: &'static str = "REPOSITORY";
     const COUNT: Count = Count::Exactly(1);
 
@@ -52,18 +52,11 @@ impl Verb for Tags {
         if self.limit == Some(0) {
             return Err(Failure::Client("--limit 0 would show nothing: it is 1 or more".to_owned()));
         }
-        let repository = remote::repository(name)?;
-        let context = self.reach.context(session, [repository.domain()])?;
-        let tags = run(READ_ONLY, remote::tags(&context, &repository, self.limit))?;
-        let shown = repository.familiar();
+        let (shown, repository, tags) = self.found(session, name)?;
         let text = match ListFormat::parse(&self.format, false) {
-            ListFormat::Json => {
-                let tags = tags.iter().map(|tag| tag.as_str().to_owned()).collect();
-                json::line(&Document { repository: repository.name().to_owned(), tags }).map_err(Failure::Client)?
-                    + "\n"
-            }
-            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows(shown, &tags))?,
-            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows(shown, &tags))?,
+            ListFormat::Json => json::line(&Document { repository, tags }).map_err(Failure::Client)? + "\n",
+            ListFormat::Template(template) => list::render(COLUMNS, &template, false, rows(&shown, &tags))?,
+            ListFormat::TableTemplate(template) => list::render(COLUMNS, &template, true, rows(&shown, &tags))?,
             ListFormat::Table | ListFormat::Raw => {
                 let prefix = if self.full_ref { format!("{shown}:") } else { String::new() };
                 tags.iter().map(|tag| format!("{prefix}{tag}\n")).collect()
@@ -74,6 +67,23 @@ impl Verb for Tags {
     }
 }
 
-fn rows<'t>(repository: &'t str, tags: &'t [dhow_spec::Tag]) -> impl Iterator<Item = [(&'static str, String); 2]> + 't {
-    tags.iter().map(move |tag| [("Name", repository.to_owned()), ("Tag", tag.as_str().to_owned())])
+impl Tags {
+    /// What is listed, as it is shown and in full, and its tags; of an archive or layout, the names of its images.
+    fn found(&self, session: &Session<'_>, name: &str) -> Outcome<(String, String, Vec<String>)> {
+        if let Ok(place) = remote::place(name)
+            && let Some(names) = remote::names_in(&session.local_context()?, &place)?
+        {
+            let tags = names.into_iter().take(self.limit.unwrap_or(usize::MAX)).collect();
+            return Ok((name.to_owned(), name.to_owned(), tags));
+        }
+        let repository = remote::repository(name)?;
+        let context = self.reach.context(session, [repository.domain()])?;
+        let tags = run(READ_ONLY, remote::tags(&context, &repository, self.limit))?;
+        let tags = tags.iter().map(|tag| tag.as_str().to_owned()).collect();
+        Ok((repository.familiar().to_owned(), repository.name().to_owned(), tags))
+    }
+}
+
+fn rows<'t>(repository: &'t str, tags: &'t [String]) -> impl Iterator<Item = [(&'static str, String); 2]> + 't {
+    tags.iter().map(move |tag| [("Name", repository.to_owned()), ("Tag", tag.clone())])
 }

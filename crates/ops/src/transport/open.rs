@@ -88,6 +88,21 @@ pub(crate) async fn open(context: &Context, location: &Location) -> Result<Opene
     }
 }
 
+/// The images that a place lists; nothing where it is no list.
+///
+/// # Errors
+/// Those of the place.
+pub(crate) fn images_in(context: &Context, location: &Location) -> Result<Option<Vec<ArchiveImage>>> {
+    match location {
+        Location::OciDirectory { path, .. } => OciDirectory::open(path)?.images().map(Some),
+        Location::OciArchive { path, .. } | Location::DockerArchive { path, .. } => {
+            let input = ArchiveInput::File(open_file(path)?, path.clone());
+            Ok(Some(Archive::open(input, &context.store()?.spool_dir()?)?.images().to_vec()))
+        }
+        _ => Ok(None),
+    }
+}
+
 async fn registry(context: &Context, reference: &Reference) -> Result<Opened> {
     let reference = reference.clone().with_default_tag();
     let remote = context.client()?.source(&reference)?;
