@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -22,6 +23,8 @@ struct Stage {
     server: Server,
     image: Sample,
     bench: Bench,
+    /// What the issuer signs with.
+    pair: Arc<Ed25519KeyPair>,
     _issuer: ScriptedRegistry,
 }
 
@@ -52,7 +55,7 @@ impl Stage {
     /// With accounts besides, and everybody may pull.
     fn with(has_accounts: bool) -> Self {
         let (bench, issuer) = (Bench::new(), ScriptedRegistry::start());
-        let pair = Ed25519KeyPair::generate().expect("a key");
+        let pair = Arc::new(Ed25519KeyPair::generate().expect("a key"));
         let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
         let keys = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x }] });
         fs::write(bench.path("keys.json"), keys.to_string()).expect("the keys");
@@ -63,7 +66,8 @@ impl Stage {
             anonymous_pull: has_accounts,
             realm: None,
         });
-        issuer.sign_tokens(move |user, scopes| sign(&pair, user, scopes));
+        let signing = Arc::clone(&pair);
+        issuer.sign_tokens(move |user, scopes| sign(&signing, user, scopes));
         let realm = format!("{}/token", issuer.url());
         let dhow = bench.dhow("registry-store");
         let mut command = dhow.command(&["serve", "--listen", "127.0.0.1:0", "--token-realm", &realm]);
@@ -75,8 +79,26 @@ impl Stage {
         }
         let server = Server::start(&mut command);
         let image = bench.image("tokens", Format::Docker, Compression::Gzip);
-        Self { server, image, bench, _issuer: issuer }
+        Self { server, image, bench, pair, _issuer: issuer }
     }
+}
+
+/// Skopeo's `--src-registry-token` and `--dest-registry-token`.
+#[test]
+fn a_copy_is_given_a_token() {
+    let stage = Stage::new();
+    let dhow = stage.bench.dhow("store");
+    let name = format!("docker://{}", stage.server.name("acme/app:1"));
+    let token = sign(&stage.pair, "ci", &["repository:acme/app:pull,push".to_owned()]);
+    let source = stage.image.source();
+    let refused = dhow.run(&["copy", "-q", &source, &name]);
+    assert!(!refused.status.success(), "{}", refused.told());
+    dhow.must(&["copy", "-q", "--dest-registry-token", &token, &source, &name]);
+    let folder = format!("dir:{}", stage.bench.path("back").display());
+    dhow.must(&["copy", "-q", "--src-registry-token", &token, &name, &folder]);
+    let other = format!("docker://{}", stage.server.name("acme/other:1"));
+    let refused = dhow.run(&["copy", "-q", "--dest-registry-token", &token, &folder, &other]);
+    assert!(!refused.status.success(), "the token is for another repository: {}", refused.told());
 }
 
 /// Feeds a password to a command that logs in.

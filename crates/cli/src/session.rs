@@ -208,6 +208,9 @@ pub(crate) struct Identity {
     /// What stands before "creds" in the names of the options.
     #[arg(skip)]
     side: &'static str,
+    /// What one side of a copy is given instead of an account.
+    #[arg(skip)]
+    registry_token: Option<String>,
 }
 
 /// By hand, since there may be a password in it.
@@ -220,13 +223,28 @@ impl std::fmt::Debug for Identity {
 impl Identity {
     /// What came by the options of one `side` of a copy: `src-` or `dest-`.
     pub(crate) fn of(side: &'static str, creds: Option<String>, no_creds: bool) -> Self {
-        Self { creds, no_creds, side }
+        Self { creds, no_creds, side, registry_token: None }
+    }
+
+    /// As whom an access token is for, if one is given.
+    #[must_use]
+    pub(crate) fn or_token(self, registry_token: Option<String>) -> Self {
+        Self { registry_token, ..self }
     }
 
     /// Who to be. An account is bound to the one registry that all names are of: another one must not get to see it.
     fn who<'d>(&self, console: &Console, domains: impl IntoIterator<Item = &'d str>) -> Outcome<Who> {
-        let Some(given) = &self.creds else { return Ok(if self.no_creds { Who::Nobody } else { Who::Stored }) };
         let side = self.side;
+        if let Some(token) = &self.registry_token {
+            if self.creds.is_some() || self.no_creds {
+                let message =
+                    format!("conflicting options: --{side}registry-token excludes --{side}creds and --{side}no-creds");
+                return Err(Failure::Client(message));
+            }
+            let Some(domain) = domains.into_iter().next() else { return Ok(Who::Stored) };
+            return Ok(Who::Token { domain: domain.to_owned(), token: Secret::new(token) });
+        }
+        let Some(given) = &self.creds else { return Ok(if self.no_creds { Who::Nobody } else { Who::Stored }) };
         if self.no_creds {
             let message = format!("conflicting options: --{side}creds and --{side}no-creds exclude each other");
             return Err(Failure::Client(message));

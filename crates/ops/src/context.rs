@@ -63,6 +63,13 @@ pub enum Who {
     Nobody,
     /// This account at its registry, whatever is stored for that one.
     Account(Account),
+    /// Whoever this access token is for, at its registry.
+    Token {
+        /// The registry, as references name it.
+        domain: String,
+        /// What it gets.
+        token: Secret,
+    },
 }
 
 /// An account that the user gave for this run.
@@ -203,6 +210,9 @@ impl Context {
         match self.settings.who.clone() {
             Who::Account(Account { domain, username, password }) => {
                 Arc::new(Given { domain, credential: Credential::password(username, password), stored })
+            }
+            Who::Token { domain, token } => {
+                Arc::new(Given { domain, credential: Credential::registry_token(token), stored })
             }
             Who::Nobody => Arc::new(Anonymous),
             Who::Stored => Arc::new(stored),

@@ -128,6 +128,12 @@ pub(super) struct Sides {
     /// Password of --dest-username
     #[arg(long, value_name = "string")]
     dest_password: Option<String>,
+    /// Send the source this access token, as it is
+    #[arg(long, value_name = "string")]
+    src_registry_token: Option<String>,
+    /// Send the destination this access token, as it is
+    #[arg(long, value_name = "string")]
+    dest_registry_token: Option<String>,
     /// Use no account at the source, whatever is stored
     #[arg(long)]
     src_no_creds: bool,
@@ -166,7 +172,8 @@ impl Sides {
         let authfile = given(self.src_authfile.as_ref()).or(self.authfile.as_ref()).cloned();
         let network = Network { authfile, cert_dir: self.src_cert_dir.clone(), tls_verify: self.src_tls_verify };
         let creds = account("src-", &self.src_creds, &self.src_username, &self.src_password)?;
-        let identity = Identity::of("src-", creds, self.src_no_creds);
+        let token = self.src_registry_token.clone().filter(|token| !token.is_empty());
+        let identity = Identity::of("src-", creds, self.src_no_creds).or_token(token);
         session.context_moving(&network, &identity, domain, transfers.clone())
     }
 
@@ -180,7 +187,8 @@ impl Sides {
         let authfile = given(self.dest_authfile.as_ref()).or(self.authfile.as_ref()).cloned();
         let network = Network { authfile, cert_dir: self.dest_cert_dir.clone(), tls_verify: self.dest_tls_verify };
         let creds = account("dest-", &self.dest_creds, &self.dest_username, &self.dest_password)?;
-        let identity = Identity::of("dest-", creds, self.dest_no_creds);
+        let token = self.dest_registry_token.clone().filter(|token| !token.is_empty());
+        let identity = Identity::of("dest-", creds, self.dest_no_creds).or_token(token);
         session.context_moving(&network, &identity, domain, transfers.clone())
     }
 }

@@ -38,6 +38,11 @@ impl Credential {
         Self { identity_token: Some(token), ..Self::password(username, Secret::new("")) }
     }
 
+    /// An access token, which the registry gets as it is.
+    pub fn registry_token(token: Secret) -> Self {
+        Self { registry_token: Some(token), ..Self::password("", Secret::new("")) }
+    }
+
     /// Whether there is nothing in it that could prove anything.
     pub fn is_empty(&self) -> bool {
         self.password.is_empty() && self.identity_token.is_none() && self.registry_token.is_none()
