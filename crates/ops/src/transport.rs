@@ -137,7 +137,8 @@ impl Location {
         let name = match self {
             Location::Registry(reference) => return Some(reference.repository().clone()),
             Location::DockerArchive { name, .. } => name.as_ref()?,
-            Location::Store(name) | Location::DockerDaemon { name, .. } | Location::ContainersStorage(name) => name,
+            Location::Store(name) | Location::DockerDaemon { name, .. } => name,
+            Location::ContainersStorage(name) => crate::podman::place(name).ok()?.name,
             Location::OciDirectory { .. } | Location::OciArchive { .. } | Location::Directory(_) => return None,
         };
         Reference::parse(name).ok().map(|reference| reference.repository().clone())

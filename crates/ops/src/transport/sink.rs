@@ -67,7 +67,10 @@ enum End {
 #[derive(Debug)]
 enum Receiver {
     DockerDaemon(Option<String>),
-    Podman,
+    /// Podman, with the options that name its storage.
+    Podman {
+        options: Vec<String>,
+    },
 }
 
 impl Destination {
@@ -110,7 +113,11 @@ impl Destination {
             Location::DockerDaemon { name, host } => {
                 Self::hand_over(context, Receiver::DockerDaemon(host.clone()), tagged(name, location)?)
             }
-            Location::ContainersStorage(name) => Self::hand_over(context, Receiver::Podman, tagged(name, location)?),
+            Location::ContainersStorage(name) => {
+                let place = podman::place(name)?;
+                let name = tagged(place.name, location)?;
+                Self::hand_over(context, Receiver::Podman { options: place.options }, name)
+            }
             Location::Store(_) => Err(Error::new(Kind::Internal, "the local store is not written to this way")),
         }
     }
@@ -202,7 +209,7 @@ impl Destination {
                 file.seek(SeekFrom::Start(0)).map_err(|error| Error::io("cannot read a temporary file", error))?;
                 match to {
                     Receiver::DockerDaemon(host) => daemon::load(host.as_deref(), file).await,
-                    Receiver::Podman => podman::load(file),
+                    Receiver::Podman { options } => podman::load(file, &options),
                 }
             }
             (sink, end) => Err(Error::new(Kind::Internal, format!("{sink:?} does not end with {end:?}"))),
