@@ -113,6 +113,27 @@ fn folders_are_those_of_skopeo_file_by_file() {
 }
 
 #[test]
+fn a_shared_folder_of_blobs_is_skopeo_s() {
+    if peers::available(peers::skopeo()).is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let dhow = bench.dhow("store");
+    let image = bench.image("shared", Format::Oci, Compression::Gzip);
+    let place = |name: &str| format!("oci:{}:v1", text(&bench.path(name)));
+    let (shared, theirs) = (bench.path("shared"), bench.path("theirs"));
+    dhow.must(&["copy", "-q", "--dest-shared-blob-dir", text(&shared), &image.source(), &place("one")]);
+    let mut skopeo = peers::skopeo().expect("skopeo");
+    must(skopeo.args(["copy", "-q", "--src-shared-blob-dir", text(&shared), &place("one"), &place("two")]));
+    assert_eq!(raw_digest(&place("two")), image.manifest.digest);
+    let mut skopeo = peers::skopeo().expect("skopeo");
+    must(skopeo.args(["copy", "-q", "--dest-shared-blob-dir", text(&theirs), &image.source(), &place("three")]));
+    dhow.must(&["copy", "-q", "--src-shared-blob-dir", text(&theirs), &place("three"), &place("four")]);
+    assert_eq!(raw_digest(&place("four")), image.manifest.digest);
+    assert_eq!(files(&shared.join("sha256")), files(&theirs.join("sha256")));
+}
+
+#[test]
 fn what_skopeo_wrote_is_read() {
     if peers::available(peers::skopeo()).is_none() {
         return;

@@ -12,7 +12,7 @@ use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result, fs, limits};
 use dhow_content::{Begin, ByteStream, LocalBlob, Resolve, Sink, Source, TagSink, VerifiedDocument};
 use dhow_spec::layout::{
-    ANNOTATION_REF_NAME, BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_CONTENT, OCI_LAYOUT_FILE, blob_path, check_marker,
+    ANNOTATION_REF_NAME, BLOBS_DIRECTORY, INDEX_FILE, OCI_LAYOUT_CONTENT, OCI_LAYOUT_FILE, check_marker,
 };
 use dhow_spec::{Descriptor, Digest, Document, ImageIndex, Reference};
 
@@ -35,6 +35,8 @@ pub(crate) const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct OciDirectory {
     root: PathBuf,
+    /// Where the blobs are, by algorithm; several layouts can share one such folder.
+    blobs: PathBuf,
     /// What is still to be flushed before it gets a name.
     unflushed: Unflushed,
 }
@@ -55,7 +57,14 @@ impl OciDirectory {
             }
         })?;
         check_marker(&marker).map_err(|error| Error::from(error).context(format_args!("{root:?}")))?;
-        Ok(Self { root: root.to_owned(), unflushed: Unflushed::default() })
+        let (root, blobs) = (root.to_owned(), root.join(BLOBS_DIRECTORY));
+        Ok(Self { root, blobs, unflushed: Unflushed::default() })
+    }
+
+    /// The same layout with its blobs in another folder, `<folder>/<algorithm>/<hex>`.
+    #[must_use]
+    pub fn sharing(self, folder: &Path) -> Self {
+        Self { blobs: folder.to_owned(), ..self }
     }
 
     /// Opens a layout, making an empty one where there is none, and ending what a run that was killed began.
@@ -140,7 +149,7 @@ impl OciDirectory {
         let _lock = FileLock::acquire(&self.root.join(OCI_LAYOUT_FILE), LockMode::Exclusive, LOCK_PATIENCE)?;
         self.unflushed.flush()?;
         for algorithm in ["sha256", "sha512"] {
-            sweep(&self.root.join(BLOBS_DIRECTORY).join(algorithm), false);
+            sweep(&self.blobs.join(algorithm), false);
         }
         clear_unfinished(&self.root);
         let document = self.index()?;
@@ -154,7 +163,7 @@ impl OciDirectory {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.root.join(blob_path(digest))
+        self.blobs.join(digest.algorithm().as_str()).join(digest.hex())
     }
 
     /// The folder.
@@ -243,7 +252,7 @@ impl TagSink for OciDirectory {
 fn complete(root: &Path) -> Result<()> {
     let (marker, index) = (root.join(OCI_LAYOUT_FILE), root.join(INDEX_FILE));
     let lock = FileLock::acquire(&marker, LockMode::Exclusive, LOCK_PATIENCE)?;
-    fs::create_dir_all(&root.join(BLOBS_DIRECTORY).join("sha256"))?;
+    fs::create_dir_all(&root.join(BLOBS_DIRECTORY))?;
     if !index.exists() {
         let empty = Document::from_index(ImageIndex::new(Vec::new()))?;
         fs::write_atomic(&index, empty.bytes(), 0o644, Durability::Durable)?;

@@ -30,6 +30,8 @@ pub enum Location {
         path: PathBuf,
         /// Which image in it; the name is any text.
         name: Option<String>,
+        /// Another folder with its blobs, which several layouts can share.
+        shared: Option<PathBuf>,
     },
     /// `oci-archive:FILE[:NAME]`: an OCI image layout in a tar.
     OciArchive {
@@ -81,7 +83,7 @@ impl Location {
         let Some((transport, rest)) = text.split_once(':') else { return Self::store(text, text) };
         match transport {
             "store" => Self::store(text, rest),
-            "oci" => Self::with_name(text, rest, |path, name| Location::OciDirectory { path, name }),
+            "oci" => Self::with_name(text, rest, |path, name| Location::OciDirectory { path, name, shared: None }),
             "oci-archive" => Self::with_name(text, rest, |path, name| Location::OciArchive { path, name }),
             "docker-archive" => Self::with_name(text, rest, |path, name| Location::DockerArchive { path, name }),
             "dir" => Ok(Location::Directory(given(text, rest, "a directory")?.into())),
@@ -132,6 +134,15 @@ impl Location {
         }
     }
 
+    /// The same place with the blobs in a folder that several layouts share, if it is a layout in a directory.
+    #[must_use]
+    pub fn sharing(self, folder: Option<PathBuf>) -> Self {
+        match self {
+            Location::OciDirectory { path, name, .. } => Location::OciDirectory { path, name, shared: folder },
+            other => other,
+        }
+    }
+
     /// The repository that the image's name is of, if it has such a name.
     pub fn repository(&self) -> Option<Repository> {
         let name = match self {
@@ -167,7 +178,7 @@ impl fmt::Display for Location {
             write!(formatter, "{transport}:{}{name}", path.display())
         };
         match self {
-            Location::OciDirectory { path, name } => named("oci", path, name),
+            Location::OciDirectory { path, name, .. } => named("oci", path, name),
             Location::OciArchive { path, name } => named("oci-archive", path, name),
             Location::DockerArchive { path, name } => named("docker-archive", path, name),
             Location::Directory(path) => named("dir", path, &None),

@@ -228,6 +228,12 @@ pub(crate) struct Copy {
     /// The Docker engine of a docker-daemon: destination (default "$DOCKER_HOST")
     #[arg(long, value_name = "string")]
     dest_daemon_host: Option<String>,
+    /// Folder with the blobs of an oci: source, which several layouts share
+    #[arg(long, value_name = "string")]
+    src_shared_blob_dir: Option<PathBuf>,
+    /// Folder for the blobs of an oci: destination, which several layouts share
+    #[arg(long, value_name = "string")]
+    dest_shared_blob_dir: Option<PathBuf>,
     /// Also copy what refers to the image: referrers, and cosign's signatures, attestations and SBOMs
     #[arg(long)]
     referrers: bool,
@@ -273,9 +279,11 @@ impl Verb for Copy {
         priority::lower();
         let [source, destination] = self.names.as_slice() else { return miscounted() };
         let engine = session.environment.docker_host.as_deref();
+        let source = place(source)?.at_engine(self.src_daemon_host.as_deref().or(engine));
+        let destination = place(destination)?.at_engine(self.dest_daemon_host.as_deref().or(engine));
         let request = Request {
-            source: place(source)?.at_engine(self.src_daemon_host.as_deref().or(engine)),
-            destination: place(destination)?.at_engine(self.dest_daemon_host.as_deref().or(engine)),
+            source: source.sharing(given(self.src_shared_blob_dir.as_ref()).cloned()),
+            destination: destination.sharing(given(self.dest_shared_blob_dir.as_ref()).cloned()),
             platforms: self.choice.platforms()?,
             referrers: self.referrers && !self.remove_signatures,
             changes: self.changes()?,

@@ -66,7 +66,14 @@ pub(crate) async fn open(context: &Context, location: &Location) -> Result<Opene
     match location {
         Location::Registry(reference) => registry(context, reference).await,
         Location::Store(name) => store(context, name),
-        Location::OciDirectory { path, name } => oci_directory(path, name.as_deref(), &location.to_string()).await,
+        Location::OciDirectory { path, name, shared } => {
+            let directory = OciDirectory::open(path)?;
+            let directory = match shared {
+                Some(folder) => directory.sharing(folder),
+                None => directory,
+            };
+            oci_directory(directory, name.as_deref(), &location.to_string()).await
+        }
         Location::OciArchive { path, name } | Location::DockerArchive { path, name } => {
             let input = ArchiveInput::File(open_file(path)?, path.clone());
             archive(context, input, name.as_deref(), &shown(path)).await
@@ -120,8 +127,7 @@ fn store(context: &Context, name: &str) -> Result<Opened> {
     Ok(Opened { shown: Some(found.manifest), stored_as, ..Opened::new(AnySource::Store(session), root) })
 }
 
-async fn oci_directory(path: &Path, name: Option<&str>, place: &str) -> Result<Opened> {
-    let directory = OciDirectory::open(path)?;
+async fn oci_directory(directory: OciDirectory, name: Option<&str>, place: &str) -> Result<Opened> {
     let root = choose(&directory.images()?, name, place)?.root.clone();
     let root = read_document(&directory, &root).await?;
     Ok(Opened::new(AnySource::Oci(directory), root))

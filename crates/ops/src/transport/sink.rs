@@ -92,8 +92,12 @@ impl Destination {
                 let remote = context.push_to(reference.repository())?;
                 Ok(Self { sink: AnySink::Registry(remote), end: End::Tag(reference) })
             }
-            Location::OciDirectory { path, name } => {
-                let sink = AnySink::Oci(OciDirectory::create(path)?);
+            Location::OciDirectory { path, name, shared } => {
+                let directory = OciDirectory::create(path)?;
+                let sink = AnySink::Oci(match shared {
+                    Some(folder) => directory.sharing(folder),
+                    None => directory,
+                });
                 Ok(Self { sink, end: End::Label(name.clone()) })
             }
             Location::Directory(path) => {

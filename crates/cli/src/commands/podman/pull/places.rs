@@ -35,7 +35,7 @@ pub(super) async fn pull(context: &Context, place: &Location) -> Outcome<Vec<Str
     match place {
         Location::DockerArchive { path, name: None }
         | Location::OciArchive { path, name: None }
-        | Location::OciDirectory { path, name: None } => loaded(context, path),
+        | Location::OciDirectory { path, name: None, .. } => loaded(context, path),
         _ => copied(context, place).await,
     }
 }
