@@ -1,6 +1,7 @@
 //! `sync`: many images at once, to a registry or into a folder. What goes where is decided before anything moves.
 
 mod file;
+mod versions;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::copy::Location;
 use crate::remote;
 
 pub use file::{Entry, Listed, parse_list, parse_yaml};
+pub use versions::Versions;
 
 /// Longest list of images that is read, in bytes.
 pub const LIST_BYTES_MAX: u64 = 4 << 20;
@@ -43,12 +45,14 @@ pub enum Target {
 }
 
 /// How a registry of a list is reached, where the list says so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Reach {
     /// Who to be there.
     pub account: Option<(String, Secret)>,
     /// Whether it must prove who it is.
     pub tls_verify: Option<bool>,
+    /// Folder of certificates to use instead of those configured for it.
+    pub cert_dir: Option<PathBuf>,
 }
 
 /// One image to be copied.
@@ -78,22 +82,31 @@ impl Plan {
     }
 }
 
+/// What images are called where they go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    /// All of their names count, not only the last part.
+    pub scoped: bool,
+    /// What is put behind each name.
+    pub suffix: &'a str,
+}
+
 /// Finds out what there is, and where each image goes: under the last part of its name, or with `scoped` under all of it.
 ///
 /// # Errors
 /// Those of the source; [`Kind::Conflict`] when two images would go to the same place.
-pub async fn plan(context: &Context, source: &Source, target: &Target, scoped: bool) -> Result<Plan> {
+pub async fn plan(context: &Context, source: &Source, target: &Target, names: Names<'_>) -> Result<Plan> {
     let mut plan = Plan::default();
     match source {
         Source::Registry(reference) => {
             for name in tagged(context, reference).await? {
                 let suffix = name.to_string();
-                plan.images.push(planned(Location::Registry(name), &suffix, target, scoped, None)?);
+                plan.images.push(planned(Location::Registry(name), &suffix, target, names, None)?);
             }
         }
         Source::Folder(folder) => {
             for (path, suffix) in folders(folder)? {
-                plan.images.push(planned(Location::Directory(path), &suffix, target, scoped, None)?);
+                plan.images.push(planned(Location::Directory(path), &suffix, target, names, None)?);
             }
         }
         Source::Listed(listed) => {
@@ -101,7 +114,7 @@ pub async fn plan(context: &Context, source: &Source, target: &Target, scoped: b
                 let index = own_context(context, registry, &mut plan.contexts);
                 for name in named(plan.contexts.get(index.unwrap_or(usize::MAX)).unwrap_or(context), registry).await? {
                     let suffix = name.to_string();
-                    plan.images.push(planned(Location::Registry(name), &suffix, target, scoped, index)?);
+                    plan.images.push(planned(Location::Registry(name), &suffix, target, names, index)?);
                 }
             }
         }
@@ -125,11 +138,12 @@ async fn tagged(context: &Context, reference: &Reference) -> Result<Vec<Referenc
 
 /// Handles of their own for a registry that the list says more of than its name.
 fn own_context(context: &Context, registry: &Listed, contexts: &mut Vec<Context>) -> Option<usize> {
-    let Reach { account, tls_verify } = &registry.reach;
-    if account.is_none() && tls_verify.is_none() {
+    let Reach { account, tls_verify, cert_dir } = &registry.reach;
+    if account.is_none() && tls_verify.is_none() && cert_dir.is_none() {
         return None;
     }
     let mut settings = context.settings().clone();
+    settings.registries.cert_dir = cert_dir.clone().or(settings.registries.cert_dir);
     settings.tls_verify = tls_verify.or(settings.tls_verify);
     if let (Some((username, password)), Some(domain)) = (account, registry.domain()) {
         settings.who = Who::Account(Account { domain, username: username.clone(), password: password.clone() });
@@ -147,6 +161,11 @@ async fn named(context: &Context, registry: &Listed) -> Result<Vec<Reference>> {
                 names.extend(tagged(context, &Reference::parse(repository)?).await?);
             }
             Entry::One(reference) => names.push(reference.clone()),
+            Entry::Versions { repository, wanted } => {
+                let all = tagged(context, &Reference::parse(repository)?).await?;
+                let fits = |name: &Reference| name.tag().is_some_and(|tag| wanted.contain(tag.as_str()));
+                names.extend(all.into_iter().filter(fits));
+            }
             Entry::Matching { repository, pattern } => {
                 let regex = Regex::new(pattern)
                     .map_err(|error| Error::new(Kind::Invalid, format!("{repository}: {pattern:?}: {error}")))?;
@@ -190,8 +209,9 @@ fn folders(root: &Path) -> Result<Vec<(PathBuf, String)>> {
 }
 
 /// An image with the place it goes to: below the target, under its name.
-fn planned(from: Location, name: &str, target: &Target, scoped: bool, context: Option<usize>) -> Result<Planned> {
-    let suffix = if scoped { name } else { name.rsplit('/').next().unwrap_or(name) };
+fn planned(from: Location, name: &str, target: &Target, names: Names<'_>, context: Option<usize>) -> Result<Planned> {
+    let name = if names.scoped { name } else { name.rsplit('/').next().unwrap_or(name) };
+    let suffix = format!("{name}{}", names.suffix);
     let to = match target {
         Target::Folder(folder) => Location::Directory(folder.join(suffix)),
         Target::Registry(prefix) => {
@@ -240,7 +260,7 @@ mod tests {
 
     fn to(name: &str, target: &Target, scoped: bool) -> String {
         let from = Location::Directory("x".into());
-        planned(from, name, target, scoped, None)
+        planned(from, name, target, Names { scoped, suffix: "" }, None)
             .map_or_else(|error| error.to_string(), |planned| planned.to.to_string())
     }
 
@@ -253,6 +273,9 @@ mod tests {
         assert_eq!(to(name, &folder, true), "dir:/media/usb/registry.example/base/busybox:1-glibc");
         assert_eq!(to(name, &registry, false), "docker://mirror.example/test/busybox:1-glibc");
         assert_eq!(to(name, &registry, true), "docker://mirror.example/test/registry.example/base/busybox:1-glibc");
+        let suffixed =
+            planned(Location::Directory("x".into()), name, &folder, Names { scoped: false, suffix: "-new" }, None);
+        assert_eq!(suffixed.expect("a plan").to.to_string(), "dir:/media/usb/busybox:1-glibc-new");
         let nowhere = Target::Registry("mirror".to_owned());
         assert_eq!(to(name, &nowhere, false), "\"mirror\" names no registry: the destination begins with one");
     }
@@ -262,7 +285,7 @@ mod tests {
         let target = Target::Folder("/t".into());
         let of = |name: &str| {
             let from = Location::Registry(Reference::parse(name).expect("a name"));
-            planned(from, name, &target, false, None).expect("a plan")
+            planned(from, name, &target, Names::default(), None).expect("a plan")
         };
         let (one, other) = (of("a.example/x/app:1"), of("b.example/y/app:1"));
         assert!(refuse_collisions(&[one.clone(), one.clone()]).is_ok(), "the same twice is no harm");

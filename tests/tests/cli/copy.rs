@@ -242,6 +242,13 @@ fn lists_of_images() {
     assert!(unsaid.to_string().contains("list.yaml is a file: --src yaml reads it"), "{unsaid}");
     let said = scene.must(&["sync", "-q", "--src", "yaml", "list.yaml", &server.name("kept2")]);
     assert_eq!(said, "docker://[REGISTRY]/kept2/web:v2\ndocker://[REGISTRY]/kept2/web:v1\n");
+    write("versions.yaml", &format!("{}:\n  images-by-semver:\n    acme/web: \">= 1.1\"\n", server.address()));
+    let digests = ["--digestfile", "digests", "--append-suffix", "-new"];
+    let said = scene
+        .must(&[&["sync", "-q", "--src", "yaml"][..], &digests, &["versions.yaml", &server.name("kept3")]].concat());
+    assert_eq!(said, "docker://[REGISTRY]/kept3/web:v2-new\n");
+    let digests = std::fs::read(scene.path("digests")).expect("the digests");
+    assert_eq!(scene.shown(&digests), "sha256:<manifest-a> docker://[REGISTRY]/kept3/web:v2-new\n");
     write("twice", &format!("{name}\n{}\n", server.name("kept/web:v1")));
     assert_snapshot!(scene.dhow(&["sync", "--src", "list", "--dest", "dir", "twice", "usb"]), @r"
     exit 1

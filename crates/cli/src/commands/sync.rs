@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dhow_base::fs;
+use dhow_base::fs::{self, Durability};
 use dhow_ops::copy::{self, Changes, Request};
-use dhow_ops::sync::{self, LIST_BYTES_MAX, Plan, Planned, Source, Target};
+use dhow_ops::sync::{self, LIST_BYTES_MAX, Names, Plan, Planned, Source, Target};
 use dhow_ops::{Context, remote};
+use dhow_spec::Digest;
 
 use super::copy::{Choice, RETRIES, Sides, family};
 use super::remote::run;
@@ -16,7 +17,7 @@ use crate::format::text;
 use crate::progress::Progress;
 use crate::progress::state::Direction;
 use crate::session::Session;
-use crate::verb::{Count, Verb, miscounted};
+use crate::verb::{Count, Verb, given, miscounted};
 
 /// What an interrupted user can count on.
 const RESUMABLE: &str = "images that were told as copied are complete; the next sync goes on with the others";
@@ -34,6 +35,12 @@ pub(crate) struct Sync {
     /// Keep the whole names of the sources below the destination
     #[arg(long)]
     scoped: bool,
+    /// Put this behind the tag of each image at the destination
+    #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
+    append_suffix: String,
+    /// Write the digest and the new name of each image that was copied into a file, one a line
+    #[arg(long, value_name = "string")]
+    digestfile: Option<PathBuf>,
     /// Say what would be copied, and copy nothing
     #[arg(long)]
     dry_run: bool,
@@ -95,7 +102,8 @@ impl Verb for Sync {
         };
         let transfers = self.pace.transfers(self.retry_times)?;
         let from = self.sides.source(session, source_domain.as_deref(), &transfers)?;
-        let plan = run(RESUMABLE, sync::plan(&from, &source, &target, self.scoped))?;
+        let names = Names { scoped: self.scoped, suffix: &self.append_suffix };
+        let plan = run(RESUMABLE, sync::plan(&from, &source, &target, names))?;
         let domain = plan.images.first().and_then(|planned| planned.to.domain()).map(str::to_owned);
         let to = self.sides.destination(session, domain.as_deref(), &transfers)?;
         if self.dry_run {
@@ -170,9 +178,14 @@ impl Sync {
     fn copy_all(&self, session: &Session<'_>, own: (&Context, &Context), plan: &Plan, request: &Request) -> Outcome {
         let mut failures = Vec::new();
         let mut copied = 0;
+        let digestfile = given(self.digestfile.as_ref());
+        let mut digests = Vec::new();
         for planned in &plan.images {
             match self.copy_one(session, (plan.context(planned, own.0), own.1), planned, request) {
-                Ok(()) => copied += 1,
+                Ok(digest) => {
+                    copied += 1;
+                    digests.push(format!("{digest} {}\n", planned.to));
+                }
                 Err(failure) => {
                     let stop = failure.is_interruption() || !self.keep_going;
                     if !failure.is_interruption() {
@@ -184,6 +197,10 @@ impl Sync {
                     }
                 }
             }
+        }
+        if let Some(path) = digestfile {
+            // What was copied before a failure is there.
+            fs::write_atomic(path, digests.concat().as_bytes(), 0o644, Durability::Cached)?;
         }
         if !self.quiet {
             session.console.line(format!("Copied {copied} of {} images", plan.images.len()));
@@ -197,7 +214,7 @@ impl Sync {
         sides: (&Context, &Context),
         planned: &Planned,
         request: &Request,
-    ) -> Outcome {
+    ) -> Outcome<Digest> {
         if let copy::Location::Directory(path) = &planned.to
             && let Some(parent) = path.parent()
         {
@@ -220,6 +237,6 @@ impl Sync {
         if let Some(note) = &done.note {
             session.console.notice(text::note(note));
         }
-        Ok(())
+        Ok(done.digest)
     }
 }

@@ -6,7 +6,7 @@ use dhow_spec::{Reference, Repository};
 use yaml_rust2::parser::{Event, EventReceiver, Parser};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use super::{Reach, of_repository};
+use super::{Reach, Versions, of_repository};
 
 /// What a list says of one registry.
 #[derive(Clone, Debug)]
@@ -41,6 +41,13 @@ pub enum Entry {
         /// The expression, anywhere in the tag.
         pattern: String,
     },
+    /// Every tag of a repository that is one of some versions.
+    Versions {
+        /// The repository.
+        repository: String,
+        /// The versions.
+        wanted: Versions,
+    },
 }
 
 /// Reads a list of one name a line; empty lines and what follows `#` do not count. A name without tag stands for all tags.
@@ -62,7 +69,7 @@ pub fn parse_list(text: &str) -> Result<Vec<Listed>> {
     if entries.is_empty() {
         return Err(Error::new(Kind::Invalid, "the list names no images"));
     }
-    Ok(vec![Listed { registry: None, entries, reach: Reach { account: None, tls_verify: None } }])
+    Ok(vec![Listed { registry: None, entries, reach: Reach::default() }])
 }
 
 /// Reads skopeo's YAML.
@@ -115,19 +122,23 @@ fn string(yaml: &Yaml) -> Option<String> {
 fn registry(name: &str, said: &Yaml) -> Result<Listed> {
     let invalid = |what: &str| Error::new(Kind::Invalid, what.to_owned());
     let fields = said.as_hash().ok_or_else(|| invalid("says nothing of its images"))?;
-    let mut listed = Listed {
-        registry: Some(name.to_owned()),
-        entries: Vec::new(),
-        reach: Reach { account: None, tls_verify: None },
-    };
+    let mut listed = Listed { registry: Some(name.to_owned()), entries: Vec::new(), reach: Reach::default() };
     for (key, value) in fields {
         match string(key).as_deref() {
             Some("images") => images(name, value, &mut listed.entries)?,
-            Some("images-by-tag-regex") => {
+            Some(key @ ("images-by-tag-regex" | "images-by-semver")) => {
                 for (repository, pattern) in value.as_hash().into_iter().flatten() {
                     let found = string(repository).zip(string(pattern));
-                    let (repository, pattern) = found.ok_or_else(|| invalid("images-by-tag-regex: no text"))?;
-                    listed.entries.push(Entry::Matching { repository: format!("{name}/{repository}"), pattern });
+                    let (repository, pattern) = found.ok_or_else(|| invalid(&format!("{key}: no text")))?;
+                    let repository = format!("{name}/{repository}");
+                    listed.entries.push(match key {
+                        "images-by-semver" => {
+                            let wanted = Versions::parse(&pattern);
+                            let wanted = wanted.map_err(|error| error.context(format_args!("{key}: {repository}")))?;
+                            Entry::Versions { repository, wanted }
+                        }
+                        _ => Entry::Matching { repository, pattern },
+                    });
                 }
             }
             Some("credentials") => {
@@ -141,8 +152,8 @@ fn registry(name: &str, said: &Yaml) -> Result<Listed> {
                 listed.reach.tls_verify = Some(verify);
             }
             Some("cert-dir") => {
-                let message = "cert-dir is not supported: put the certificates where every command finds them";
-                return Err(Error::new(Kind::Unsupported, message));
+                let folder = string(value).filter(|folder| !folder.is_empty());
+                listed.reach.cert_dir = Some(folder.ok_or_else(|| invalid("cert-dir is no path"))?.into());
             }
             other => return Err(invalid(&format!("{:?} is not known", other.unwrap_or_default()))),
         }
@@ -184,10 +195,13 @@ registry.example.com:
             - 2.10
     images-by-tag-regex:
         nginx: ^1\.13\.[12]-alpine-perl$
+    images-by-semver:
+        alpine: ">= 3.12.0"
     credentials:
         username: john
         password: this is a secret
     tls-verify: true
+    cert-dir: /home/john/certs
 quay.io:
     tls-verify: false
     images:
@@ -206,6 +220,8 @@ quay.io:
             Entry::One(Reference::parse("registry.example.com/redis:2.10").expect("a name"))
         );
         assert!(matches!(&listed[0].entries[3], Entry::Matching { pattern, .. } if pattern.starts_with("^1")));
+        assert!(matches!(&listed[0].entries[4], Entry::Versions { wanted, .. } if wanted.contain("3.20")));
+        assert_eq!(listed[0].reach.cert_dir.as_deref(), Some(std::path::Path::new("/home/john/certs")));
         assert_eq!(listed[0].reach.account.as_ref().map(|(name, _)| name.as_str()), Some("john"));
         assert_eq!((listed[0].reach.tls_verify, listed[1].reach.tls_verify), (Some(true), Some(false)));
         assert_eq!(listed[1].domain().as_deref(), Some("quay.io"));
@@ -219,6 +235,10 @@ quay.io:
             ("", "the YAML cannot be read: it names no registries"),
             ("a.example:\n  imagse: {}\n", "a.example: \"imagse\" is not known"),
             ("a.example:\n  images:\n    x: latest\n", "a.example: images: a.example/x: a list of tags belongs here"),
+            (
+                "a.example:\n  images-by-semver: {x: newest}\n",
+                "a.example: images-by-semver: a.example/x: improper constraint: \"newest\"",
+            ),
             ("a.example:\n  tls-verify: maybe\n", "a.example: tls-verify is true or false"),
             (bomb, "aliases (`*name`) in YAML lists of images are not read"),
         ] {
