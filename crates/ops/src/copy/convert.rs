@@ -232,14 +232,25 @@ pub(crate) async fn recompressed(
         }
     };
     let made = Descriptor { media_type: compressed(&layer.media_type, wanted.stated()), ..layer.clone() };
-    let made = Descriptor { digest, size: length, data: None, ..made };
+    let mut made = Descriptor { digest, size: length, data: None, ..made };
+    made.annotations.retain(|name, _| !tells_of_bytes(name));
     Ok((made, LocalBlob { file: Arc::new(target), path: "a recompressed layer".into(), offset: 0, length }))
 }
 
 /// A layer as it is with gzip, where that is known.
 pub(crate) fn gzipped(layer: &Descriptor, digest: Digest, size: u64) -> Descriptor {
     let media_type = compressed(&layer.media_type, Stated::Gzip);
-    Descriptor { media_type, digest, size, data: None, ..layer.clone() }
+    let mut gzipped = Descriptor { media_type, digest, size, data: None, ..layer.clone() };
+    gzipped.annotations.retain(|name, _| !tells_of_bytes(name));
+    gzipped
+}
+
+/// Whether an annotation of a layer is about its compressed bytes: where eStargz and zstd:chunked have their table of contents, and
+/// its digest. Of other bytes it would be wrong, and who reads parts of a layer goes by it.
+fn tells_of_bytes(annotation: &str) -> bool {
+    const PREFIXES: [&str; 3] =
+        ["containerd.io/snapshot/stargz/", "io.containers.estargz.", "io.github.containers.zstd-chunked."];
+    PREFIXES.iter().any(|prefix| annotation.starts_with(prefix))
 }
 
 /// How often it is told how far the compression of a layer is.
@@ -350,6 +361,21 @@ mod tests {
         }
         let artifact = "application/json";
         assert_eq!(called(MediaType::OciManifest, artifact, Family::Oci).as_str(), artifact);
+    }
+
+    #[test]
+    fn what_is_said_of_other_bytes_goes() {
+        let mut layer = Descriptor::new(MediaType::OciLayer, Digest::sha256(b""), 0);
+        for name in [
+            "containerd.io/snapshot/stargz/toc.digest",
+            "io.containers.estargz.uncompressed-size",
+            "io.github.containers.zstd-chunked.manifest-position",
+            "org.opencontainers.image.title",
+        ] {
+            layer.annotations.insert(name.to_owned(), "x".to_owned());
+        }
+        let made = gzipped(&layer, Digest::sha256(b"x"), 1);
+        assert_eq!(made.annotations.keys().collect::<Vec<_>>(), ["org.opencontainers.image.title"]);
     }
 
     #[test]
