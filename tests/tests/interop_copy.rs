@@ -162,6 +162,43 @@ fn what_skopeo_wrote_is_read() {
     }
 }
 
+/// What docker writes has no manifest and no compression: the one that is made is as the place has it.
+#[test]
+fn archives_without_manifests_become_what_a_place_holds() {
+    if peers::available(peers::skopeo()).is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let dhow = bench.dhow("store");
+    let served = Served::start(&dhow, &bench.path("registry"));
+    let image = bench.image("bare", Format::Docker, Compression::Gzip);
+    let place = |transport: &str, name: &str| format!("{transport}:{}:v1", text(&bench.path(name)));
+    let archive = place("docker-archive", "archive");
+    must(peers::skopeo().expect("skopeo").args(["copy", "-q", &image.source(), &archive]));
+    let types = |options: &[&str], to: &str| {
+        dhow.must(&[&["copy", "-q"], options, &[&archive, to]].concat());
+        let raw = dhow.must(&["inspect", "--remote", "--raw", to]);
+        let manifest: serde_json::Value = serde_json::from_str(&raw).expect("a manifest");
+        assert_eq!(manifest["config"]["digest"], image.id(), "{to}: the image stays the same");
+        let layers = manifest["layers"].as_array().expect("layers").iter();
+        let mut types: Vec<String> = layers.map(|layer| layer["mediaType"].to_string().replace('"', "")).collect();
+        types.dedup();
+        types.join(" ")
+    };
+    let target = format!("docker://{}", served.name("acme/bare:1"));
+    assert_eq!(types(&[], &target), "application/vnd.docker.image.rootfs.diff.tar.gzip");
+    for transport in ["oci", "oci-archive"] {
+        let to = place(transport, transport);
+        assert_eq!(types(&[], &to), "application/vnd.oci.image.layer.v1.tar+gzip");
+        // Reading all of it proves that it is what its manifest says.
+        let read = format!("dir:{}", text(&bench.path(&format!("read-{transport}"))));
+        must(peers::skopeo().expect("skopeo").args(["copy", "-q", &to, &read]));
+    }
+    let plain = place("oci", "plain");
+    assert_eq!(types(&["--dest-oci-accept-uncompressed-layers"], &plain), "application/vnd.oci.image.layer.v1.tar");
+    assert_eq!(types(&["--recompress", "zstd"], &place("oci", "zstd")), "application/vnd.oci.image.layer.v1.tar+zstd");
+}
+
 #[test]
 fn an_index_whole_or_the_image_for_one_platform() {
     if peers::available(peers::skopeo()).is_none() || peers::available(peers::find("docker-registry")).is_none() {

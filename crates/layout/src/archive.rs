@@ -143,6 +143,11 @@ impl Archive {
         &self.images
     }
 
+    /// Whether the archive has no manifest of the image, so that its root was made when the archive was opened.
+    pub fn lacks_manifest(&self, image: &ArchiveImage) -> bool {
+        self.made.documents.contains_key(&image.root.digest)
+    }
+
     /// Whether the image's manifest, `root`, came into being with the archive, so that no registry knows it: the archive has none, or the
     /// one that `docker save` (25 and later) writes beside `manifest.json`, whose layers are all uncompressed. dhow's own archives of
     /// images that were made there, and never pushed, are like that.
@@ -150,8 +155,7 @@ impl Archive {
         let is_dockers = matches!(&self.content, Content::Tar(members) if members.contains(DOCKER_MANIFEST_FILE));
         let is_plain = |layer: &Descriptor| layer.media_type.compression() == Some(Stated::None);
         let is_all_plain = |manifest: &ImageManifest| manifest.is_image() && manifest.layers.iter().all(is_plain);
-        self.made.documents.contains_key(&image.root.digest)
-            || is_dockers && root.as_manifest().is_some_and(is_all_plain)
+        self.lacks_manifest(image) || is_dockers && root.as_manifest().is_some_and(is_all_plain)
     }
 
     /// Whether a manifest or index and everything below it are in the archive, by name and length.

@@ -46,6 +46,22 @@ pub struct Request {
     pub further_names: Vec<Reference>,
     /// Nothing is compressed on the way, not even what no registry knows yet.
     pub preserve_digests: bool,
+    /// What goes beside what the platforms say.
+    pub scope: Scope,
+    /// Layouts get layers without compression as they are, also of an image that came without a manifest.
+    pub plain_layouts: bool,
+}
+
+/// What of an image goes where `platforms` alone do not say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// What the platforms say; an image that is for none of them is refused.
+    #[default]
+    Wanted,
+    /// The same, but an image that is no index goes whatever it is for: so skopeo has `--override-arch`.
+    WantedOrAlone,
+    /// An index and nothing below it.
+    IndexOnly,
 }
 
 /// What was copied.
@@ -88,24 +104,19 @@ async fn into_registry(
     request: &Request,
     observer: &dyn Observer,
 ) -> Result<Copied> {
-    let mut changes = request.changes;
-    if opened.has_new_manifest() {
-        changes = Changes { recompress: Some(Recompression::Gzip), keep_compressed: true, ..changes };
-    }
     let packed = match &opened.source {
-        AnySource::Store(_) if changes.is_none() => {
+        AnySource::Store(_) if request.changes.is_none() => {
             let remote = to.push_to(target.repository())?;
             let packed = packed(from, &remote, opened.root.descriptor(), observer).await;
             packed.map_err(|error| opened.explain(error))?
         }
         _ => None,
     };
-    let request = Request { changes, ..request.clone() };
     let outcome = match &packed {
-        None => into_place(from, to, &opened, &request, observer).await,
+        None => into_place(from, to, &opened, request, observer).await,
         Some(packed) => {
             opened = open(from, &Location::Store(packed.target.digest.to_string())).await?;
-            into_place(from, to, &opened, &request, &AsBefore { packed, observer }).await
+            into_place(from, to, &opened, request, &AsBefore { packed, observer }).await
         }
     };
     outcome.map_err(|error| opened.explain(error))
@@ -120,6 +131,14 @@ fn check(request: &Request) -> Result<()> {
     }
     if !request.further_names.is_empty() && !matches!(request.destination, Location::DockerArchive { .. }) {
         return conflict("--additional-tag gives names in a docker-archive: destination");
+    }
+    if request.scope == Scope::IndexOnly && !request.changes.is_none() {
+        return conflict(
+            "--multi-arch index-only cannot go with --format or --recompress: they change what the index names",
+        );
+    }
+    if request.scope == Scope::IndexOnly && matches!(request.destination, Location::Store(_)) {
+        return conflict("--multi-arch index-only: the local store keeps no index without an image");
     }
     if request.referrers && matches!(request.destination, Location::Store(_)) {
         return conflict("--referrers: the local store keeps no referrers");
@@ -137,19 +156,50 @@ struct Going {
 }
 
 async fn going(context: &Context, opened: &Opened, request: &Request, options: &CopyOptions<'_>) -> Result<Going> {
-    let chosen = choose(opened, &request.platforms, &request.source.to_string()).await?;
+    let is_alone = opened.root.document().as_index().is_none();
+    if request.scope == Scope::IndexOnly && !is_alone {
+        let root = opened.root.clone();
+        return Ok(Going { documents: vec![root.clone()], root, blobs: HashMap::new(), note: None });
+    }
+    let as_it_is = Platforms::Default;
+    let platforms = if is_alone && request.scope != Scope::Wanted { &as_it_is } else { &request.platforms };
+    let chosen = choose(opened, platforms, &request.source.to_string()).await?;
     let mut at_hand = chosen.made.clone();
     at_hand.push(chosen.root.clone());
     let no_blobs = HashMap::new();
     let source = Overlay { source: &opened.source, documents: &at_hand, blobs: &no_blobs };
     let documents = documents_below(&source, chosen.root.descriptor(), options).await?;
-    if request.changes.is_none() {
+    let changes = changes(opened, request);
+    if changes.is_none() {
         return Ok(Going { root: chosen.root, documents, blobs: HashMap::new(), note: chosen.note });
     }
-    let converted = convert::convert(context, &source, &documents, request.changes).await?;
+    let converted = convert::convert(context, &source, &documents, changes).await?;
     let root = converted.documents.last().cloned();
     let root = root.ok_or_else(|| Error::new(Kind::Internal, "nothing came of a conversion"))?;
     Ok(Going { root, documents: converted.documents, blobs: converted.blobs, note: chosen.note })
+}
+
+/// What is to change on the way. An image without a manifest has no digest that could change: its manifest is made as the place has
+/// it, with compressed layers for registries and layouts, which are there to be fetched from, and in OCI's words for layouts.
+fn changes(opened: &Opened, request: &Request) -> Changes {
+    let changes = request.changes;
+    let is_new = match (&request.source, &request.destination) {
+        // The digest of a layout is known to whoever made it.
+        (Location::OciArchive { .. }, _) => opened.lacks_manifest(),
+        (_, Location::Registry(_)) => opened.has_new_manifest(),
+        _ => opened.lacks_manifest(),
+    };
+    if !is_new || request.preserve_digests {
+        return changes;
+    }
+    let is_layout = matches!(request.destination, Location::OciDirectory { .. } | Location::OciArchive { .. });
+    let is_for_fetching = (is_layout && !request.plain_layouts) || matches!(request.destination, Location::Registry(_));
+    let compresses = is_for_fetching && changes.recompress.is_none();
+    Changes {
+        format: changes.format.or(is_layout.then_some(Family::Oci)),
+        recompress: changes.recompress.or(compresses.then_some(Recompression::Gzip)),
+        keep_compressed: changes.keep_compressed || compresses,
+    }
 }
 
 fn options<'a>(context: &Context, request: &Request, observer: &'a dyn Observer) -> CopyOptions<'a> {
@@ -173,7 +223,11 @@ async fn into_place(
     }
     let destination = destination.with_mount_hints(hints(opened, &request.destination, &going.documents)?);
     let source = Overlay { source: &opened.source, documents: &going.documents, blobs: &going.blobs };
-    let referrers = match move_all(&source, &destination.sink, root, &going.documents, &options).await {
+    let moved = match request.scope {
+        Scope::IndexOnly if going.root.document().as_index().is_some() => Ok(()),
+        _ => move_all(&source, &destination.sink, root, &going.documents, &options).await,
+    };
+    let referrers = match moved {
         Ok(()) if request.referrers => {
             let subjects = going.documents.iter().map(|document| document.descriptor().digest.clone()).collect();
             attached::copy_all(&opened.source, &destination.sink, subjects, &options).await
@@ -188,7 +242,8 @@ async fn into_place(
         }
     };
     let digest = root.digest.clone();
-    destination.finish(&going.root, &going.documents, shown(&going.root)).await?;
+    let shown = shown(&going.root).filter(|_| request.scope != Scope::IndexOnly);
+    destination.finish(&going.root, &going.documents, shown).await?;
     record_homes(opened, request, &going)?;
     Ok(Copied { digest, note: going.note, referrers })
 }

@@ -84,13 +84,22 @@ fn refuses_what_makes_no_sense() {
         (&["docker-archive:a.tar:other:1", "dir:x"], "a.tar has no image \"other:1\""),
         (&[&from, &other], "the destination says digest sha256:abab"),
         (&["--format", "v2s1", &from, "dir:x"], "--format \"v2s1\" is not supported: it is \"oci\" or \"v2s2\""),
-        (&["--recompress", "xz", &from, "dir:x"], "--recompress \"xz\" is not supported: it is \"gzip\" or \"zstd\""),
+        (&["--recompress", "xz", &from, "dir:x"], "--recompress \"xz\" is not supported: it is \"gzip\", \"zstd\""),
         (
             &["--preserve-digests", "--format", "oci", &from, "dir:x"],
             "conflicting options: --preserve-digests excludes",
         ),
         (&["--all", "--platform", "linux/arm64", &from, "dir:x"], "conflicting options: --all, --platform and"),
-        (&["--multi-arch", "index-only", &from, "dir:x"], "--multi-arch \"index-only\" is not supported"),
+        (
+            &["--multi-arch", "none", &from, "dir:x"],
+            "--multi-arch \"none\" is not supported: it is \"system\", \"all\" or",
+        ),
+        (
+            &["--multi-arch", "index-only", "--all", &from, "dir:x"],
+            "conflicting options: --all and --multi-arch index-only",
+        ),
+        (&["--multi-arch", "index-only", "--format", "oci", &from, "dir:x"], "--multi-arch index-only cannot go with"),
+        (&["--multi-arch", "index-only", &from, "x"], "--multi-arch index-only: the local store keeps no index"),
         (&["--referrers", &from, "dir:x"], "--referrers: the destination keeps no referrers"),
         (&["--dest-compress-format", "xz", &from, "dir:x"], "--dest-compress-format \"xz\" is not supported: it is"),
         (
@@ -98,7 +107,7 @@ fn refuses_what_makes_no_sense() {
             "conflicting options: --recompress",
         ),
         (&["--dest-compress-level", "99", &from, "dir:x"], "--dest-compress-level is a number from 1 to 9"),
-        (&["--dest-decompress", &from, "dir:x"], "--dest-decompress is not supported: layers stay as they are"),
+        (&["--dest-decompress", "--dest-compress", &from, "dir:x"], "conflicting options: --dest-decompress excludes"),
         (&["--additional-tag", "a:1", &from, "dir:x"], "--additional-tag gives names in a docker-archive: destination"),
         (&["--additional-tag", "a", &from, "docker-archive:b.tar"], "--additional-tag \"a\" is no name with a tag"),
         (&["--src-username", "me", &from, "dir:x"], "--src-username needs --src-password beside it"),
@@ -193,6 +202,76 @@ fn what_was_made_here_goes_to_registries_compressed() {
     assert_eq!(kept, digest_in("plain"));
     // A layout's digest is known to whoever made it.
     assert_eq!(copied(&["oci:layout"], "acme/f:1"), digest_in("plain"));
+}
+
+/// What skopeo does only when it is asked.
+#[test]
+fn layers_without_compression_and_indexes_without_images() {
+    let (scene, server, name) = published();
+    let from = format!("docker://{name}");
+    scene.must(&["copy", "-q", "--dest-compress-format", "gzip", "--dest-force-compress-format", &from, "dir:gzip"]);
+    scene.must(&["copy", "-q", "--image-parallel-copies", "2", "--dest-decompress", "dir:gzip", "dir:plain"]);
+    let layers = |place: &str, what: &str| {
+        let template = format!("{{{{range .LayersData}}}}{{{{.{what}}}}}\\n{{{{end}}}}");
+        scene.must(&["inspect", "--remote", "--format", &template, place])
+    };
+    assert_eq!(layers("dir:plain", "Digest").trim_end(), "sha256:<lower>\nsha256:<upper-a>");
+    assert!(layers("dir:gzip", "MIMEType").starts_with("application/vnd.oci.image.layer.v1.tar+gzip\n"));
+    assert!(layers("dir:plain", "MIMEType").starts_with("application/vnd.oci.image.layer.v1.tar\n"));
+    let chunked = scene.dhow(&["copy", "-q", "--dest-compress-format", "zstd:chunked", &from, "dir:zstd"]);
+    assert_snapshot!(chunked, @r"
+    exit 0
+    [err]
+    Layers are compressed with zstd, without the table of contents of zstd:chunked
+    ");
+    assert!(layers("dir:zstd", "MIMEType").starts_with("application/vnd.oci.image.layer.v1.tar+zstd\n"));
+
+    let image = Multi::new(&scene);
+    let multi = format!("docker://{}", image.publish(&scene, &server, "acme/app:v1"));
+    let said = scene.must(&["copy", "--multi-arch", "index-only", &multi, "dir:index"]);
+    assert_eq!(said, "Digest: sha256:<index>\n");
+    let mut names: Vec<_> = std::fs::read_dir(scene.path("index")).expect("a folder").flatten().collect();
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    assert_eq!(names.iter().map(std::fs::DirEntry::file_name).collect::<Vec<_>>(), ["manifest.json", "version"]);
+    // Where everything else is already, another name is all that it takes.
+    let full = |tag: &str| format!("docker://{}", server.name(&format!("acme/full:{tag}")));
+    scene.must(&["copy", "-q", "--all", &multi, &full("v1")]);
+    scene.must(&["copy", "-q", "--multi-arch=index-only", &multi, &full("v2")]);
+    assert_eq!(scene.must(&["digest", &full("v2")]), "sha256:<index>\n");
+    scene.must(&["copy", "-q", "--multi-arch=index-only", &from, "dir:single"]);
+    assert!(scene.path("single").join("version").exists(), "an image that is no index goes as ever");
+}
+
+/// Skopeo chooses by them from indexes; an image that is none goes whatever it is for.
+#[test]
+fn overrides_choose_only_where_there_is_a_choice() {
+    let (scene, server, name) = published();
+    let from = format!("docker://{name}");
+    let digest = |arguments: &[&str]| scene.must(&[&["copy"], arguments].concat()).lines().last().map(str::to_owned);
+    let expected = Some("Digest: sha256:<manifest-a>".to_owned());
+    assert_eq!(digest(&["--override-arch", "s390x", &from, "dir:one"]), expected);
+    assert_eq!(digest(&["--override-os", "windows", "--override-arch", "amd64", &from, "oci:two"]), expected);
+    let refused = scene.dhow(&["copy", "--platform", "linux/s390x", &from, "dir:three"]);
+    assert!(refused.code == 1 && refused.stderr.contains("does not match the specified platform"), "{refused}");
+    let image = Multi::new(&scene);
+    image.publish(&scene, &server, "acme/web:multi");
+    let said = scene.must(&["sync", "--override-arch", "arm64", "--dest", "dir", &server.name("acme/web"), "usb"]);
+    assert!(said.contains("Digest: sha256:<arm64>\n") && said.ends_with("Copied 3 of 3 images\n"), "{said}");
+}
+
+#[test]
+fn layouts_share_a_folder_of_blobs() {
+    let (scene, _server, name) = published();
+    let from = format!("docker://{name}");
+    for layout in ["oci:one:v1", "oci:two:v1"] {
+        scene.must(&["copy", "-q", "--dest-shared-blob-dir", "shared", &from, layout]);
+    }
+    let count = |path: &str| std::fs::read_dir(scene.path(path)).expect("a folder").count();
+    assert_eq!((count("shared/sha256"), count("one/blobs"), count("two/blobs")), (4, 0, 0));
+    let said = scene.must(&["copy", "--src-shared-blob-dir", "shared", "oci:two", "oci:three:v1"]);
+    assert!(said.ends_with("Digest: sha256:<manifest-a>\n"), "{said}");
+    assert_eq!(count("three/blobs/sha256"), 4);
+    assert_eq!(scene.dhow(&["copy", "oci:two", "dir:four"]).code, 1, "the blobs are elsewhere");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 use dhow_base::fs::{self, Durability};
 use dhow_base::priority;
-use dhow_ops::copy::{Changes, Family, Location, Request};
+use dhow_ops::copy::{Changes, Family, Location, Request, Scope};
 use dhow_ops::transfers::Transfers;
 use dhow_ops::{Context, Platforms, copy, runtime};
 use dhow_spec::Platform;
@@ -29,6 +29,9 @@ const RESUMABLE: &str = "nothing has a new name; what the destination has alread
 /// How often a transfer that stands still is tried again, unless the user says otherwise.
 pub(super) const RETRIES: u32 = 5;
 
+/// What `--multi-arch` calls an index without what is below it.
+const INDEX_ONLY: &str = "index-only";
+
 /// Which image of several is taken, in skopeo's words beside dhow's.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Choice {
@@ -37,7 +40,7 @@ pub(super) struct Choice {
     all: bool,
     #[command(flatten)]
     platforms: PlatformOptions,
-    /// All platforms of multi-platform images ("all") or this machine's ("system")
+    /// All platforms of multi-platform images ("all"), this machine's ("system"), or the index alone ("index-only")
     #[arg(long, value_name = "string", default_value = "", hide_default_value = true)]
     multi_arch: String,
     /// Take the image for this operating system instead of this machine's
@@ -60,8 +63,14 @@ impl Choice {
         let all = match self.multi_arch.as_str() {
             "" | "system" => self.all,
             "all" => true,
+            INDEX_ONLY if self.all => {
+                let message = "conflicting options: --all and --multi-arch index-only exclude each other";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            INDEX_ONLY => false,
             other => {
-                let message = format!("--multi-arch {other:?} is not supported: it is \"system\" or \"all\"");
+                let message =
+                    format!("--multi-arch {other:?} is not supported: it is \"system\", \"all\" or \"index-only\"");
                 return Err(Failure::Client(message));
             }
         };
@@ -78,6 +87,16 @@ impl Choice {
             (true, _, None) => Ok(Platforms::All),
             (false, Platforms::Default, Some(platform)) => Ok(Platforms::These(vec![platform])),
             (false, given, None) => Ok(given),
+        }
+    }
+
+    /// What they say of images that are no index, and of indexes without what is below them.
+    pub(super) fn scope(&self) -> Scope {
+        let overrides = [&self.override_os, &self.override_arch, &self.override_variant];
+        match self.multi_arch.as_str() {
+            INDEX_ONLY => Scope::IndexOnly,
+            _ if overrides.iter().any(|part| part.is_some()) => Scope::WantedOrAlone,
+            _ => Scope::Wanted,
         }
     }
 
@@ -240,7 +259,7 @@ pub(crate) struct Copy {
     /// Turn manifests into this family's: "oci", or "v2s2" for docker's; changes the digest
     #[arg(short, long, value_name = "string")]
     format: Option<String>,
-    /// Compress layers anew with "gzip" or "zstd"; changes the digest
+    /// Compress layers anew with "gzip" or "zstd", or not at all ("none"); changes the digest
     #[arg(long, value_name = "string")]
     recompress: Option<String>,
     #[command(flatten)]
@@ -290,6 +309,8 @@ impl Verb for Copy {
             retries: self.retry_times.unwrap_or(RETRIES),
             further_names: self.spellings.further_names()?,
             preserve_digests: self.preserve_digests,
+            scope: self.choice.scope(),
+            plain_layouts: self.spellings.plain_layouts(),
         };
         let transfers = self.pace.transfers(self.retry_times)?;
         let from = self.sides.source(session, request.source.domain(), &transfers)?;
@@ -314,6 +335,9 @@ impl Verb for Copy {
         }
         if let Some(note) = &copied.note {
             session.console.notice(text::note(note));
+        }
+        if let Some(note) = self.spellings.note() {
+            session.console.notice(note);
         }
         Ok(())
     }

@@ -172,6 +172,8 @@ impl Sync {
             retries: self.retry_times.unwrap_or(RETRIES),
             further_names: Vec::new(),
             preserve_digests: self.preserve_digests,
+            scope: self.choice.scope(),
+            plain_layouts: false,
         })
     }
 

@@ -334,10 +334,11 @@ pub(crate) fn files(store: &Store, record: &Record, directory: &Path, machine: M
     let configuration = Configuration::parse(&record.configuration)?;
     let settings = &configuration.settings;
     check_namespace(record, settings.kept_ids, machine)?;
-    files_of(store, (&record.container.id, &record.image_id), &settings, directory, machine)
+    let files = files_of(store, (&record.container.id, &record.image_id), settings, directory, machine)?;
+    Ok(RootFiles { about: about(record, &configuration, machine), ..files })
 }
 
-/// As [`files`], of a container's ID and its image's, whether it is on record or not.
+/// As [`files`], of a container's ID and its image's, whether it is on record or not: nothing is told of it inside.
 pub(super) fn files_of(
     store: &Store,
     (id, image_id): (&str, &Digest),
@@ -356,7 +357,7 @@ pub(super) fn files_of(
         image,
         stubs: directory.join("stubs"),
         habits: settings.habits,
-        about: about(record, &configuration, machine),
+        about: String::new(),
         no_hosts: settings.no_hosts,
         no_hostname: settings.no_hostname,
         upper: directory.join("upper"),

@@ -35,6 +35,8 @@ pub enum Recompression {
     Gzip,
     /// zstd, which is smaller and faster to read.
     Zstd,
+    /// Not at all.
+    Plain,
 }
 
 /// What is to change.
@@ -189,6 +191,7 @@ impl Recompression {
         match self {
             Self::Gzip => Stated::Gzip,
             Self::Zstd => Stated::Zstd,
+            Self::Plain => Stated::None,
         }
     }
 
@@ -196,6 +199,7 @@ impl Recompression {
         match self {
             Self::Gzip => Compression::Gzip,
             Self::Zstd => Compression::Zstd,
+            Self::Plain => Compression::None,
         }
     }
 }

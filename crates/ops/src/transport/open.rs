@@ -40,6 +40,14 @@ impl Opened {
         }
     }
 
+    /// Whether the image came without a manifest, so that one was made for it.
+    pub(crate) fn lacks_manifest(&self) -> bool {
+        match (&self.source, &self.archived) {
+            (AnySource::Archive(archive), Some(image)) => archive.lacks_manifest(image),
+            _ => false,
+        }
+    }
+
     /// Whether the image's manifest came into being with the archive that it is in, so that no registry knows it.
     pub(crate) fn has_new_manifest(&self) -> bool {
         match (&self.source, &self.archived) {

@@ -21,12 +21,19 @@ pub(super) struct Spellings {
     /// Accepted for old scripts; there is one level, whose bytes never change
     #[arg(long, value_name = "int", allow_negative_numbers = true)]
     dest_compress_level: Option<i64>,
-    /// Known so that it is not taken for a mistake.
-    #[arg(long, action = ArgAction::SetTrue, hide = true)]
+    /// Skopeo's name of --recompress none
+    #[arg(long, action = ArgAction::SetTrue)]
     dest_decompress: Option<bool>,
-    /// What is done anyway: layers stay as they are.
+    /// What is done anyway: layers that are compressed in another way are compressed anew.
     #[arg(long, action = ArgAction::SetTrue, hide = true)]
-    #[allow(dead_code, reason = "layers are taken as they are")]
+    #[allow(dead_code, reason = "what --dest-compress-format says is done to all layers")]
+    dest_force_compress_format: Option<bool>,
+    /// How many layers go at once is known here.
+    #[arg(long, value_name = "uint", hide = true)]
+    #[allow(dead_code, reason = "how many layers go at once depends on the place")]
+    image_parallel_copies: Option<u32>,
+    /// Leave layers without compression in oci: and oci-archive: also where the source has no manifest
+    #[arg(long, action = ArgAction::SetTrue)]
     dest_oci_accept_uncompressed_layers: Option<bool>,
     /// What is done anyway: digests are known before anything is sent.
     #[arg(long, action = ArgAction::SetTrue, hide = true)]
@@ -34,7 +41,21 @@ pub(super) struct Spellings {
     dest_precompute_digests: Option<bool>,
 }
 
+/// Skopeo's zstd with a table of contents, for readers that fetch parts of a layer.
+const CHUNKED: &str = "zstd:chunked";
+
 impl Spellings {
+    /// What the user should know of what is asked for.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        let is_chunked = self.dest_compress_format.as_deref() == Some(CHUNKED);
+        is_chunked.then_some("Layers are compressed with zstd, without the table of contents of zstd:chunked")
+    }
+
+    /// Whether layouts get layers as they are, whatever the source.
+    pub(super) fn plain_layouts(&self) -> bool {
+        self.dest_oci_accept_uncompressed_layers == Some(true)
+    }
+
     /// Names in an archive.
     ///
     /// # Errors
@@ -56,12 +77,21 @@ impl Spellings {
     /// # Errors
     /// What contradicts it, and what is not done.
     pub(super) fn apply(&self, changes: Changes) -> Outcome<Changes> {
+        let format = match self.dest_compress_format.as_deref() {
+            Some(CHUNKED) => Some(Recompression::Zstd),
+            format => recompression("--dest-compress-format", format)?,
+        };
         if self.dest_decompress == Some(true) {
-            let message =
-                "--dest-decompress is not supported: layers stay as they are, or are compressed in another way";
-            return Err(Failure::Client(message.to_owned()));
+            let wanted = changes
+                .recompress
+                .or(format)
+                .or(self.dest_compress.filter(|is_given| *is_given).map(|_| Recompression::Gzip));
+            if wanted.is_some_and(|wanted| wanted != Recompression::Plain) {
+                let message = "conflicting options: --dest-decompress excludes what compresses layers";
+                return Err(Failure::Client(message.to_owned()));
+            }
+            return Ok(Changes { recompress: Some(Recompression::Plain), ..changes });
         }
-        let format = recompression("--dest-compress-format", self.dest_compress_format.as_deref())?;
         if changes.recompress.is_some() && format.is_some_and(|format| Some(format) != changes.recompress) {
             let message = "conflicting options: --recompress and --dest-compress-format exclude each other";
             return Err(Failure::Client(message.to_owned()));
@@ -84,8 +114,9 @@ pub(super) fn recompression(option: &str, text: Option<&str>) -> Outcome<Option<
         None | Some("") => Ok(None),
         Some("gzip") => Ok(Some(Recompression::Gzip)),
         Some("zstd") => Ok(Some(Recompression::Zstd)),
+        Some("none") => Ok(Some(Recompression::Plain)),
         Some(other) => {
-            let message = format!("{option} {other:?} is not supported: it is \"gzip\" or \"zstd\"");
+            let message = format!("{option} {other:?} is not supported: it is \"gzip\", \"zstd\" or \"none\"");
             Err(Failure::Client(message))
         }
     }

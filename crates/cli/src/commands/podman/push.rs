@@ -143,7 +143,8 @@ impl Push {
         let recompress = match self.compression_format.as_deref() {
             None | Some("") => None,
             Some("gzip") => Some(Recompression::Gzip),
-            Some("zstd") => Some(Recompression::Zstd),
+            // Without the table of contents for readers that fetch parts of a layer: it can be left out.
+            Some("zstd" | "zstd:chunked") => Some(Recompression::Zstd),
             Some(other) => {
                 let message = format!("--compression-format {other:?} is not supported: it is \"gzip\" or \"zstd\"");
                 return Err(Failure::Client(message));
@@ -187,6 +188,8 @@ impl Push {
             retries: RETRIES,
             further_names: Vec::new(),
             preserve_digests: false,
+            scope: copy::Scope::default(),
+            plain_layouts: false,
         };
         let copied = copy::copy(context, context, &request, &Silent).await?;
         self.tell(session, &copied.digest, copied.note.as_deref())

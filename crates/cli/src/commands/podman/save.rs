@@ -123,6 +123,9 @@ impl Save {
             changes: Changes::default(),
             retries: 0,
             further_names: Vec::new(),
+            preserve_digests: true,
+            scope: copy::Scope::default(),
+            plain_layouts: true,
         };
         let mut copied = Ok(());
         runtime::block_on(async {

@@ -58,6 +58,8 @@ async fn copied(context: &Context, place: &Location) -> Outcome<Vec<String>> {
         retries: 0,
         further_names: Vec::new(),
         preserve_digests: true,
+        scope: copy::Scope::default(),
+        plain_layouts: false,
     };
     copy::copy(context, context, &request, &Silent).await?;
     Ok(vec![summary::describe(context, &name)?.summary.id.hex().to_owned()])
