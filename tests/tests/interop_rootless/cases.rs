@@ -149,7 +149,6 @@ pub(crate) const RUNS: [Run; 194] = [
     run("--mount type=bind,src={home}/{side}/out,dst=/v,volume-nocopy", "true"),
     run("--mount type=bind,src=,dst=/v", "true"),
     run("--mount type=volume,src=options,dst=/v,ro,noexec", "grep ' /v ' /proc/mounts | cut -d' ' -f4 | cut -d, -f1-4"),
-    run("--mount type=volume,src=options,dst=/v,readonly", "true"),
     run("--mount type=volume,src=options,dst=/v,volume-label=a", "true"),
     run(
         "--mount type=tmpfs,dst=/v,tmpfs-mode=700,suid,noexec,dev",

@@ -77,7 +77,7 @@ impl Long {
         }
         let needed = || value.ok_or_else(|| invalid(format!("{key}: {NO_VALUE}")));
         match (key, kind) {
-            ("ro" | "rw", _) | ("readonly", MountKind::Bind) => self.writing(key, value)?,
+            ("ro" | "rw" | "readonly", _) => self.writing(key, value)?,
             ("exec" | "noexec", _) => self.once("'noexec' and 'exec' options", key)?,
             ("suid" | "nosuid", _) => self.once("'nosuid' and 'suid' options", key)?,
             ("dev" | "nodev", _) => self.once("'nodev' and 'dev' options", key)?,
@@ -153,9 +153,8 @@ impl Long {
     }
 
     fn writing(&mut self, key: &str, value: Option<&str>) -> Result<()> {
-        let is_bind = self.mount.kind == MountKind::Bind;
-        self.said_once(if is_bind { "'readonly', 'ro', or 'rw' options" } else { "'ro' and 'rw' options" })?;
-        let says = match value.filter(|_| is_bind).map(str::to_ascii_lowercase).as_deref() {
+        self.said_once("'readonly', 'ro', or 'rw' options")?;
+        let says = match value.map(str::to_ascii_lowercase).as_deref() {
             None | Some("true") => true,
             Some("false") => false,
             Some(_) => {
@@ -242,6 +241,9 @@ mod tests {
         check("type=bind,src=/a,dst=/b,U,relabel=shared,bind-propagation=rslave", "bind /a->/b owned,rslave");
         check("type=bind,dst=/b,chown=false,Z,shared", "bind /b->/b shared");
         check("type=volume,src=v,dst=/b,ro,volume-opt=a", "volume v->/b ro,driver,nosuid");
+        check("type=volume,src=v,dst=/b,readonly", "volume v->/b ro,nosuid");
+        check("type=volume,src=v,dst=/b,rw=false", "volume v->/b ro,nosuid");
+        check("type=volume,src=v,dst=/b,ro=false", "volume v->/b nosuid");
         check("type=volume,src=,dst=/b,suid", "volume ->/b anonymous");
         check("type=tmpfs,dst=/b,tmpfs-size=1m,tmpfs-mode=700,notmpcopyup,noexec", "tmpfs ->/b  size=1m mode=700");
         check("dst=/b", "volume ->/b anonymous,nosuid");
@@ -266,13 +268,12 @@ mod tests {
         check("type=tmpfs,src=/a,dst=/b", "source is not supported with tmpfs mounts");
         check("type=bind,src=/a,dst=/b,bind-propagation=odd", "invalid option type \"odd\"");
         check("type=bind,src=/a,dst=/b,rbind", "rbind: invalid mount option");
-        check("type=volume,dst=/b,readonly", "readonly: invalid mount option");
         check("type=volume,dst=/b,volume-label=a", "the --volume-label option is not presently implemented");
         let twice = |text: &str, what: &str| {
             check(text, &format!("cannot pass {what} more than once: must provide an argument for option"));
         };
         twice("type=bind,src=/a,dst=/b,ro,rw", "'readonly', 'ro', or 'rw' options");
-        twice("type=tmpfs,dst=/b,ro,rw", "'ro' and 'rw' options");
+        twice("type=tmpfs,dst=/b,ro,rw", "'readonly', 'ro', or 'rw' options");
         twice("type=tmpfs,dst=/b,suid,nosuid", "'nosuid' and 'suid' options");
         twice("type=bind,src=/a,dst=/b,relabel=shared,relabel=shared", "'relabel' option");
         twice("type=tmpfs,dst=/b,tmpcopyup,notmpcopyup", "'tmpcopyup' and 'notmpcopyup' options");
