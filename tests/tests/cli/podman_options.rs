@@ -67,8 +67,23 @@ fn what_says_nothing_to_podman_is_refused() {
     health("--health-retries", "0", "healthcheck-retries must be greater than 0");
     health("--health-timeout", "0s", "healthcheck-timeout must be at least 1 second");
     health("--health-start-period", "-1s", "healthcheck-start-period must be 0 seconds or greater");
-    let fine = ["create", "--health-retries", "0", "--systemd", "always", "--cgroups", "split", "--annotation", "a=b"];
+    let fine = [
+        "create",
+        "--name",
+        "one",
+        "--health-retries",
+        "0",
+        "--systemd",
+        "always",
+        "--cgroups",
+        "split",
+        "--annotation",
+        "a=b",
+    ];
     assert_eq!(scene.podman(&[&fine[..], &["box"]].concat()).code, 0);
+    // What is noted is told.
+    assert_eq!(scene.podman(&["inspect", "--format", "{{.Config.Annotations}}", "one"]).stdout, "map[a:b]\n");
+    assert_eq!(scene.must(&["inspect", "--format", "{{.HostConfig.Annotations}}", "one"]), "map[a:b]\n");
 }
 
 /// The image's list of name servers stays, and may be replaced.

@@ -172,6 +172,9 @@ pub struct Settings {
     pub ulimits: Vec<Ulimit>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
+    /// What the user notes for a runtime, by name: for who asks what was said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Containers whose volumes are among these, as the user calls them: for who asks what was said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes_from: Vec<String>,

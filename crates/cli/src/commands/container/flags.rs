@@ -337,6 +337,7 @@ impl Flags {
             ..Settings::default()
         };
         self.add_others_mounts(session, &mut settings.mounts)?;
+        settings.annotations = self.idle.annotations();
         settings.volumes_from = self.foreign.volumes_from().to_vec();
         self.join_others(session.personality, &mut settings)?;
         self.namespaces.heed(session, self.hostname.as_deref(), &mut settings)?;

@@ -1,7 +1,7 @@
 //! Options of docker's `run` and `create` that say something to an engine, or to a kernel that it configures: refused with the reason, unless
 //! they change nothing here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use dhow_base::{Error, Kind};
@@ -237,6 +237,15 @@ impl Idle {
             }
         }
         Ok(Some(check).filter(|check| *check != Healthcheck::default()))
+    }
+
+    /// What is noted for a runtime.
+    pub(super) fn annotations(&self) -> BTreeMap<String, String> {
+        let pair = |text: &String| {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            (name.to_owned(), value.to_owned())
+        };
+        self.annotation.iter().map(pair).collect()
     }
 
     /// How many seconds the container has to end.

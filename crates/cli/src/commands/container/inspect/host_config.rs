@@ -65,6 +65,8 @@ fn place(settings: &Settings) -> Vec<Field> {
     let nobody_logs =
         vec![text("Type", "none"), Field::new("Config", Value::map::<&str>(Type::Text, Some(Vec::new())))];
     let policy = vec![text("Name", "no"), number("MaximumRetryCount", 0)];
+    let noted: Vec<_> = settings.annotations.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+    let annotations = Value::map(Type::Text, Some(noted).filter(|noted| !noted.is_empty()));
     vec![
         some_texts("Binds", &mounts::binds(&settings.mounts)),
         text("ContainerIDFile", settings.id_file.as_deref().unwrap_or_default()),
@@ -76,7 +78,7 @@ fn place(settings: &Settings) -> Vec<Field> {
         text("VolumeDriver", ""),
         some_texts("VolumesFrom", &settings.volumes_from),
         Field::new("ConsoleSize", Value::list(Type::Int, Some(vec![Value::Int(0), Value::Int(0)]))),
-        Field::optional("Annotations", Value::map::<&str>(Type::Text, None)),
+        Field::optional("Annotations", annotations),
     ]
 }
 

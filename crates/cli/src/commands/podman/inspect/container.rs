@@ -155,7 +155,7 @@ fn config(known: &container::Details, dockers: &Value, image_name: &str) -> Valu
     let signal = dockers["StopSignal"].as_str().unwrap_or("SIGTERM").to_ascii_uppercase();
     let is_bare = !signal.is_empty() && !signal.starts_with("SIG") && signal.parse::<u32>().is_err();
     config["StopSignal"] = json!(if is_bare { format!("SIG{signal}") } else { signal });
-    config["Annotations"] = json!({});
+    config["Annotations"] = json!(known.settings.annotations);
     config["HealthcheckOnFailureAction"] = json!("none");
     config["CreateCommand"] = Value::Null;
     config["Umask"] = json!(format!("{:04o}", known.settings.umask.unwrap_or(0o022)));
