@@ -248,8 +248,9 @@ pub(super) fn ended(
                 StartCause::NotExecutable | StartCause::IsDirectory => NOT_EXECUTABLE,
                 // Podman has no code for what it finds out when the container is there.
                 StartCause::Setup if session.personality == Personality::Podman => NOT_EXECUTABLE,
-                // Docker's client knows what may not be started by these words.
+                // Docker's client knows what may not be started, or is not there, by these words.
                 StartCause::Setup if failure.message.ends_with(": is a directory") => NOT_EXECUTABLE,
+                StartCause::Setup if failure.message.ends_with(": no such file or directory") => NOT_FOUND,
                 StartCause::Setup => CANNOT,
             };
             let message = start_message(session.personality, &failure);
