@@ -276,8 +276,9 @@ fn searching() {
         "{\"Description\":\"\",\"IsOfficial\":\"false\",\"Name\":\"[REGISTRY]/acme/web\",\"StarCount\":\"0\"}\n"
     );
     assert_eq!(scene.must(&["search", "--format", "{{.Name}}", "--filter", "stars=1", &server.name("we")]), "");
+    assert_eq!(scene.must(&["search", "--limit", "0", &server.name("we")]), found);
     for (arguments, expected) in [
-        (&["--limit", "0", "x"][..], "limit 0 is outside the range of [1, 100]"),
+        (&["--limit", "101", "x"][..], "limit 101 is outside the range of [1, 100]"),
         (&["--filter", "nope=1", "x"], "invalid filter 'nope'"),
         (&["--filter", "stars=many", "x"], "invalid filter 'stars=many'"),
     ] {

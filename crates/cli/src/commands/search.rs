@@ -72,11 +72,11 @@ impl Verb for Search {
         if self.list_tags {
             return self.tags(session, term);
         }
-        if !(1..=search::HITS_MAX).contains(&self.limit) {
+        if self.limit > search::HITS_MAX {
             let message = format!("limit {} is outside the range of [1, {}]", self.limit, search::HITS_MAX);
             return Err(refused(message));
         }
-        let mut request = Request { term: term.clone(), most: self.limit, stars_min: 0, official: None };
+        let mut request = Request { term: term.clone(), most: self.most(), stars_min: 0, official: None };
         for filter in &self.filter {
             apply(filter, &mut request)?;
         }
@@ -105,6 +105,11 @@ impl Verb for Search {
 }
 
 impl Search {
+    /// So many are shown: as many as usual where none is said, as with docker and podman.
+    fn most(&self) -> usize {
+        if self.limit == 0 { LIMIT } else { self.limit }
+    }
+
     /// Lists tags in the registry's order. Of `--format`, podman heeds "json" here alone.
     fn tags(&self, session: &Session<'_>, term: &str) -> Outcome {
         if !self.filter.is_empty() {
@@ -113,8 +118,7 @@ impl Search {
         let name = term.strip_prefix("docker://").unwrap_or(term);
         let repository = Reference::parse(name).map_err(Error::from)?.repository().clone();
         let context = self.reach.context(session, [repository.domain()])?;
-        let most = if self.limit == 0 { LIMIT } else { self.limit };
-        let tags = run(READ_ONLY, remote::tags(&context, &repository, Some(most)))?;
+        let tags = run(READ_ONLY, remote::tags(&context, &repository, Some(self.most())))?;
         let name = repository.name();
         session.console.text(match podman::is_json(&self.format) {
             true => {
