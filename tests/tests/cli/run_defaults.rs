@@ -86,6 +86,8 @@ fn what_is_only_a_place_gives_way() {
     assert_eq!(shown(&["-v", "/x", "--mount", "type=tmpfs,dst=/x"]), "tmpfs /x \n");
     assert_eq!(shown(&["-v", "/x", "-v", "/x/"]), "volume /x \n");
     assert_eq!(shown(&["-v", "/x", "--tmpfs", "/x"]), "\n");
+    scene.must(&["create", "--name", "one", "-v", "/x/", "-v", "/y", "box"]);
+    assert_eq!(scene.must(&["inspect", "-f", "{{json .Config.Volumes}}", "one"]), "{\"/x/\":{},\"/y\":{}}\n");
     let twice = scene.docker(&["create", "-v", "kept:/x", "-v", "/tmp:/x", "box"]);
     assert!(twice.code == 1 && twice.stderr.contains("Duplicate mount point: /x"), "{twice}");
     let podman = scene.podman(&["create", "-v", "/x", "-v", "/tmp:/x", "box"]);

@@ -157,7 +157,11 @@ fn config(known: &Details) -> Value {
     // The user's volumes without a name are the container's as those of its image are.
     let mut volumes = config.volumes.clone();
     for mount in known.settings.mounts.iter().filter(|mount| mount.anonymous && !mounts::is_long(mount)) {
-        volumes.get_or_insert_default().0.insert(mount.target.clone());
+        let volumes = &mut volumes.get_or_insert_default().0;
+        // Those of options are there as they were written.
+        if !volumes.iter().any(|name| name.trim_end_matches('/') == mount.target) {
+            volumes.insert(mount.target.clone());
+        }
     }
     let optional_text = |name, text: Option<&str>| Field::optional(name, Value::from(text.unwrap_or_default()));
     let fields = vec![
