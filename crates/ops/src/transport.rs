@@ -6,7 +6,7 @@ mod sink;
 mod source;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dhow_base::{Error, Kind, Result};
 use dhow_spec::{Reference, Repository};
@@ -143,6 +143,14 @@ impl Location {
         }
     }
 
+    /// Whether an archive goes to standard output, by one of the names that it has as a file.
+    pub fn is_standard_output(&self) -> bool {
+        match self {
+            Location::OciArchive { path, .. } | Location::DockerArchive { path, .. } => is_standard_output(path),
+            _ => false,
+        }
+    }
+
     /// The repository that the image's name is of, if it has such a name.
     pub fn repository(&self) -> Option<Repository> {
         let name = match self {
@@ -162,6 +170,11 @@ impl Location {
             _ => None,
         }
     }
+}
+
+/// Whether a path is what Linux calls this process's standard output.
+fn is_standard_output(path: &Path) -> bool {
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
 
 fn given<'t>(text: &str, part: &'t str, what: &str) -> Result<&'t str> {

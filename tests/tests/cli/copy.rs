@@ -259,6 +259,34 @@ fn overrides_choose_only_where_there_is_a_choice() {
     assert!(said.contains("Digest: sha256:<arm64>\n") && said.ends_with("Copied 3 of 3 images\n"), "{said}");
 }
 
+/// `skopeo copy -q … docker-archive:/dev/stdout:NAME | docker load`.
+#[test]
+fn archives_go_to_standard_output_and_into_pipes() {
+    let (scene, _server, name) = published();
+    let from = format!("docker://{name}");
+    let output = scene.command(&["copy", &from, "docker-archive:/dev/stdout:acme/piped:1"]).output().expect("a copy");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", scene.transcript(&output));
+    let load = |archive: &[u8]| scene.fed(&["load"], archive).to_string();
+    assert_eq!(load(&output.stdout), "exit 0\n[out]\nLoaded image: acme/piped:1\n");
+    // A file that is written on stays as it was before that.
+    let into = std::fs::File::options().create(true).append(true).open(scene.path("appended")).expect("a file");
+    std::fs::write(scene.path("appended"), "before").expect("written");
+    let mut command = scene.command(&["copy", "-q", &from, "oci-archive:/dev/stdout:two"]);
+    assert!(command.stdout(into).status().expect("a copy").success());
+    let appended = std::fs::read(scene.path("appended")).expect("the file");
+    let archive = appended.strip_prefix(b"before").expect("what was there");
+    assert!(load(archive).starts_with("exit 0\n"));
+
+    let pipe = scene.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let mut copying =
+        scene.command(&["copy", "-q", &from, "docker-archive:pipe:acme/named:1"]).spawn().expect("a copy");
+    let archive = std::fs::read(&pipe).expect("the archive");
+    assert!(copying.wait().expect("its end").success());
+    assert_eq!(load(&archive), "exit 0\n[out]\nLoaded image: acme/named:1\n");
+    assert!(pipe.exists(), "the pipe stays");
+}
+
 #[test]
 fn layouts_share_a_folder_of_blobs() {
     let (scene, _server, name) = published();

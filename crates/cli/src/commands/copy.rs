@@ -312,11 +312,13 @@ impl Verb for Copy {
             scope: self.choice.scope(),
             plain_layouts: self.spellings.plain_layouts(),
         };
+        // What is said would be taken for a part of the archive.
+        let quiet = self.quiet || request.destination.is_standard_output();
         let transfers = self.pace.transfers(self.retry_times)?;
         let from = self.sides.source(session, request.source.domain(), &transfers)?;
         let to = self.sides.destination(session, request.destination.domain(), &transfers)?;
         let copied = {
-            let progress = Progress::new(session.console, Direction::Copy, self.quiet);
+            let progress = Progress::new(session.console, Direction::Copy, quiet);
             let mut outcome = Err(Failure::Quiet(FAILED));
             runtime::block_on(async {
                 outcome = signals::interruptible(copy::copy(&from, &to, &request, &progress), RESUMABLE).await;
@@ -327,7 +329,7 @@ impl Verb for Copy {
         if let Some(path) = given(self.digestfile.as_ref()) {
             fs::write_atomic(path, copied.digest.as_str().as_bytes(), 0o644, Durability::Cached)?;
         }
-        if !self.quiet {
+        if !quiet {
             session.console.line(format!("Digest: {}", copied.digest));
             if request.referrers {
                 session.console.line(format!("Referrers: {}", copied.referrers));

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, IsTerminal, Seek, SeekFrom};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use dhow_layout::{ArchiveIngest, ArchiveWriter, DirectoryIngest, OciDirectory, O
 use dhow_registry::{Remote, Upload};
 use dhow_spec::{Descriptor, Digest, Reference, Repository};
 
-use super::Location;
+use super::{Location, is_standard_output};
 use crate::context::Context;
 use crate::naming::Naming;
 use crate::{daemon, podman, target_file};
@@ -50,9 +51,9 @@ enum End {
     Tag(Reference),
     Label(Option<String>),
     Root,
-    /// Gives the archive its name.
+    /// Gives the archive its name, unless it is a stream.
     Archive {
-        file: AtomicFile,
+        file: Option<AtomicFile>,
         names: Vec<Reference>,
         labels: Vec<String>,
     },
@@ -105,7 +106,7 @@ impl Destination {
             }
             Location::OciArchive { path, name } => Self::archive(path, Vec::new(), name.iter().cloned().collect()),
             Location::DockerArchive { path, name } => {
-                if path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+                if path.metadata().is_ok_and(|metadata| metadata.len() > 0) && !is_standard_output(path) {
                     // Skopeo's words: there may be other images in it.
                     let message =
                         format!("{}: docker-archive doesn't support modifying existing images", path.display());
@@ -127,10 +128,15 @@ impl Destination {
     }
 
     fn archive(path: &Path, names: Vec<Reference>, labels: Vec<String>) -> Result<Self> {
-        target_file::check(path, &format!("cannot write {path:?}"))?;
-        let mut file = AtomicFile::create(path, 0o644)?;
-        let handle =
-            file.file().try_clone().map_err(|error| Error::io(format_args!("cannot write {path:?}"), error))?;
+        let failed = |error| Error::io(format_args!("cannot write {path:?}"), error);
+        let (handle, file) = match stream(path)? {
+            Some(stream) => (stream, None),
+            None => {
+                target_file::check(path, &format!("cannot write {path:?}"))?;
+                let mut file = AtomicFile::create(path, 0o644)?;
+                (file.file().try_clone().map_err(failed)?, Some(file))
+            }
+        };
         let sink = AnySink::Archive(ArchiveWriter::new(Output::file(handle, path)?));
         Ok(Self { sink, end: End::Archive { file, names, labels } })
     }
@@ -205,7 +211,7 @@ impl Destination {
             (AnySink::Archive(writer), End::Archive { file, names, labels }) => {
                 writer.put_document(root).await?;
                 writer.finish(&[saved(names, labels)])?;
-                file.commit(Durability::Durable)
+                file.map_or(Ok(()), |file| file.commit(Durability::Durable))
             }
             (AnySink::Archive(writer), End::HandOver { mut file, to, name }) => {
                 writer.put_document(root).await?;
@@ -226,6 +232,25 @@ impl Destination {
             remote.cancel_uploads().await;
         }
     }
+}
+
+/// What an archive goes to that has no place to be put into: standard output, a pipe, a device. Skopeo's users write
+/// `docker-archive:/dev/stdout` where another program reads on.
+fn stream(path: &Path) -> Result<Option<File>> {
+    let failed = |error| Error::io(format_args!("cannot write {path:?}"), error);
+    let file = if is_standard_output(path) {
+        // Not by its name: that would begin at the beginning of a file that is written on.
+        File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?)
+    } else if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        File::options().write(true).open(path).map_err(failed)?
+    } else {
+        return Ok(None);
+    };
+    if file.is_terminal() {
+        let error = Error::new(Kind::Invalid, format!("cannot write {path:?}: it is a terminal"));
+        return Err(error.with_hint("redirect the output, or name a file"));
+    }
+    Ok(Some(file))
 }
 
 /// Why a place cannot be opened, as podman says it (containers/image `copy.Image`, `docker/archive`, `directory`).
