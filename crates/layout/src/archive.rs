@@ -149,13 +149,13 @@ impl Archive {
     }
 
     /// Whether the image's manifest, `root`, came into being with the archive, so that no registry knows it: the archive has none, or the
-    /// one that `docker save` (25 and later) writes beside `manifest.json`, whose layers are all uncompressed. dhow's own archives of
-    /// images that were made there, and never pushed, are like that.
+    /// one that Docker's own store (25 to 28) makes when it writes one, whose layers are all uncompressed.
     pub fn made_manifest(&self, image: &ArchiveImage, root: &Document) -> bool {
-        let is_dockers = matches!(&self.content, Content::Tar(members) if members.contains(DOCKER_MANIFEST_FILE));
         let is_plain = |layer: &Descriptor| layer.media_type.compression() == Some(Stated::None);
         let is_all_plain = |manifest: &ImageManifest| manifest.is_image() && manifest.layers.iter().all(is_plain);
-        self.lacks_manifest(image) || is_dockers && root.as_manifest().is_some_and(is_all_plain)
+        self.lacks_manifest(image)
+            || (root.as_manifest().is_some_and(is_all_plain)
+                && matches!(&self.content, Content::Tar(members) if docker::is_of_own_store(members)))
     }
 
     /// Whether a manifest or index and everything below it are in the archive, by name and length.

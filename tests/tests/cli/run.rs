@@ -247,7 +247,8 @@ fn images_that_attack_get_nowhere() {
     for number in 3..12 {
         let directory = format!("/proc/self/fd/{number}");
         let refused = scene.dhow(&["run", "--rm", "--workdir", &directory, "box", "ls", "../../../.."]);
-        assert_eq!(refused.code, 125, "{refused}");
+        // Docker's client has a code of its own for what is not there, whatever it is.
+        assert!(matches!(refused.code, 125 | 127) && refused.stdout.is_empty(), "{refused}");
     }
     // CVE-2019-5736: the image makes this program its own program, and writes to it.
     import(&scene, "box", &[], &[("evil", "#!/proc/self/exe\n")]);

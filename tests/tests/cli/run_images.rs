@@ -218,7 +218,7 @@ fn a_missing_image_is_told() {
         (said.code, said.stderr)
     };
     let (code, said) = subpath("lib/nope");
-    assert!(code == 125 && said.contains("/lib/nope: no such file or directory"), "{said}");
+    assert!(code == 127 && said.contains("/lib/nope: no such file or directory"), "{said}");
     let (code, said) = subpath("away/passwd");
     assert!(code == 125 && said.contains("path concatenation escapes the base directory"), "{said}");
     assert_eq!(scene.must(&["ps", "-aq"]), "");

@@ -24,6 +24,16 @@ struct Entry {
     repo_tags: Option<Vec<String>>,
     #[serde(default)]
     layers: Option<Vec<String>>,
+    /// What Docker's own store (25 to 28) says of each layer; nobody else writes it.
+    #[serde(default)]
+    layer_sources: Option<serde::de::IgnoredAny>,
+}
+
+/// Whether the archive is of Docker's own store, which keeps no manifests: what it has of them was made for it.
+pub(super) fn is_of_own_store(members: &Members) -> bool {
+    let read = |file| read_all(&file, DOCKER_MANIFEST_FILE, limits::MANIFEST_BYTES_MAX);
+    let entries = members.find(DOCKER_MANIFEST_FILE).and_then(read).and_then(|bytes| parse_entries(&bytes));
+    entries.is_ok_and(|entries| entries.iter().any(|entry| entry.layer_sources.is_some()))
 }
 
 /// The images of a docker archive, with manifests made for them.
