@@ -99,9 +99,14 @@ fn info_has_docker_s_names() {
     assert_eq!(object["Images"], 1);
     assert_eq!(object["OSType"], "linux");
     let text = scene.must(&["info"]);
-    for line in ["Server:", " Images: 1", " Storage Driver: dhow", " Docker Root Dir: [FOLDER]/store"] {
+    let of_docker = ["  Stopped: 0", " Swarm: inactive", " Security Options:", "  seccomp", "   Profile: builtin"];
+    let of_store = ["Server:", " Images: 1", " Storage Driver: dhow", " Docker Root Dir: [FOLDER]/store"];
+    for line in of_docker.into_iter().chain(of_store) {
         assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
     }
+    let hub = scene.must(&["info", "--format", "{{json .RegistryConfig.IndexConfigs}}"]);
+    let expected = "{\"docker.io\":{\"Name\":\"docker.io\",\"Mirrors\":[],\"Secure\":true,\"Official\":true}}\n";
+    assert_eq!(hub, expected);
     let unknown = scene.dhow(&["info", "--format", "{{.Images}}{{.Nope}}"]);
     let why = "template: :1:13: executing \"\" at <.Nope>: can't evaluate field Nope in type system.dockerInfo\n";
     assert_eq!((unknown.code, unknown.stdout.as_str(), unknown.stderr.as_str()), (1, "1\n", why));

@@ -44,7 +44,7 @@ impl Verb for Info {
     fn run(self, session: &Session<'_>) -> Outcome {
         let facts = Facts::gather(session)?;
         match self.format.as_str() {
-            "" => session.console.text(facts.text()),
+            "" => session.console.text(facts.text(&Engine::gather(session)?)),
             "json" => return fill(session, "{{json .}}", &facts.object(&Engine::gather(session)?)),
             template => return fill(session, template, &facts.object(&Engine::gather(session)?)),
         }
@@ -106,7 +106,18 @@ impl Facts {
 
     /// The facts under docker's names, in docker's order.
     fn object(&self, engine: &Engine) -> Value {
-        let registries = vec![texts("InsecureRegistryCIDRs", Some(&LOOPBACK)), texts::<&str>("Mirrors", Some(&[]))];
+        let hub = vec![
+            text("Name", "docker.io"),
+            texts::<&str>("Mirrors", Some(&[])),
+            flag("Secure", true),
+            flag("Official", true),
+        ];
+        let indexes = vec![("docker.io", Value::pointer("registry.IndexInfo", hub))];
+        let registries = vec![
+            Field::new("IndexConfigs", Value::map(Type::Named("*registry.IndexInfo"), Some(indexes))),
+            texts("InsecureRegistryCIDRs", Some(&LOOPBACK)),
+            texts::<&str>("Mirrors", Some(&[])),
+        ];
         let mut fields = vec![text("ID", ""), number("Containers", self.containers)];
         fields.extend(engine.containers());
         fields.extend([number("Images", self.images), text("Driver", "dhow")]);
@@ -152,19 +163,23 @@ impl Facts {
         ]
     }
 
-    /// The lines that docker has for the same facts.
-    fn text(&self) -> String {
+    /// Docker's lines for the same facts (docker/cli, `prettyPrintServerInfo`); those that would say nothing are left out.
+    fn text(&self, engine: &Engine) -> String {
         let (containers, images, processors) = (self.containers, self.images, self.processors);
         let memory = units::binary_size(self.memory_bytes);
         let (config, kernel, system) = (&self.config, &self.kernel, &self.system);
         let (architecture, host, root) = (&self.architecture, &self.host, &self.root);
         let kind = std::env::consts::OS;
         let [first, second] = LOOPBACK;
+        let [running, paused, stopped] = engine.states();
+        let ways = engine.text();
         format!(
-            "Client:\n Version: {VERSION}\n Config: {config}\n\nServer:\n Containers: {containers}\n Images: {images}\n \
-             Server Version: {VERSION}\n Storage Driver: dhow\n Kernel Version: {kernel}\n Operating System: {system}\n \
+            "Client:\n Version:    {VERSION}\n Context:    default\n Debug Mode: false\n Config:     {config}\n\nServer:\n \
+             Containers: {containers}\n  Running: {running}\n  Paused: {paused}\n  Stopped: {stopped}\n Images: {images}\n \
+             Server Version: {VERSION}\n Storage Driver: dhow\n{ways} Kernel Version: {kernel}\n Operating System: {system}\n \
              OSType: {kind}\n Architecture: {architecture}\n CPUs: {processors}\n Total Memory: {memory}\n Name: {host}\n \
-             Docker Root Dir: {root}\n Insecure Registries:\n  {first}\n  {second}\n"
+             Docker Root Dir: {root}\n Debug Mode: false\n Experimental: false\n Insecure Registries:\n  {first}\n  {second}\n \
+             Live Restore Enabled: false\n"
         )
     }
 }

@@ -57,7 +57,6 @@ impl Engine {
     /// What containers can be given, and what a daemon would do meanwhile.
     pub(super) fn abilities(&self) -> Vec<Field> {
         let has = |names: &[&str]| self.controllers.names.iter().any(|name| names.contains(&name.as_str()));
-        let version = if self.controllers.is_unified { "2" } else { "1" };
         let plugins = vec![
             texts("Volume", Some(&["local"])),
             texts("Network", Some(&["host", "null"])),
@@ -82,7 +81,7 @@ impl Engine {
             text("SystemTime", &ago::rfc3339(ago::now())),
             text("LoggingDriver", "none"),
             text("CgroupDriver", "cgroupfs"),
-            Field::optional("CgroupVersion", Value::from(version)),
+            Field::optional("CgroupVersion", Value::from(self.version())),
             number("NEventsListener", 0),
         ]
     }
@@ -106,6 +105,23 @@ impl Engine {
         ]
     }
 
+    /// Docker's lines for that.
+    pub(super) fn text(&self) -> String {
+        let version = self.version();
+        let security: Vec<String> = self.security().iter().map(|option| security_lines(option)).collect();
+        let security = security.concat();
+        format!(
+            " Logging Driver: none\n Cgroup Driver: cgroupfs\n Cgroup Version: {version}\n Plugins:\n  Volume: local\n  \
+             Network: host null\n Swarm: inactive\n Runtimes: {RUNTIME}\n Default Runtime: {RUNTIME}\n Init Binary: {RUNTIME}\n \
+             Security Options:\n{security}"
+        )
+    }
+
+    /// The version of control groups.
+    fn version(&self) -> &'static str {
+        if self.controllers.is_unified { "2" } else { "1" }
+    }
+
     /// What holds a container back beside what it is given.
     fn security(&self) -> Vec<&'static str> {
         let mut options = vec!["name=seccomp,profile=builtin", "name=cgroupns"];
@@ -117,6 +133,14 @@ impl Engine {
         }
         options
     }
+}
+
+/// `name=seccomp,profile=builtin` in two lines.
+fn security_lines(option: &str) -> String {
+    let (name, profile) =
+        option.split_once(",profile=").map_or((option, None), |(name, profile)| (name, Some(profile)));
+    let profile = profile.map(|profile| format!("   Profile: {profile}\n")).unwrap_or_default();
+    format!("  {}\n{profile}", name.trim_start_matches("name="))
 }
 
 /// There is no swarm, and no way into one.
