@@ -1,12 +1,13 @@
 //! The members of a tar stream with the exact bytes of their headers, so that they can be passed on as they came.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use dhow_base::{Error, Kind, Result};
 use tar_core::parse::{Limits as ParserLimits, ParseEvent, ParsedEntry, Parser};
 use tar_core::{EntryType, HEADER_SIZE};
 
 use crate::decode_error;
+use crate::tar::{TarCause, TarError, TarLimits, TarReader};
 
 /// Length of a tar block in bytes.
 pub(crate) const BLOCK_BYTES: u64 = HEADER_SIZE as u64;
@@ -201,7 +202,7 @@ fn described(entry: &ParsedEntry<'_>, header: &[u8]) -> Result<(Member, u64)> {
     Ok((member, if has_data { entry.size } else { 0 }))
 }
 
-/// A name without empty and `.` components and without a leading slash, as when it is unpacked.
+/// A name without empty, `.` and `..` components and without a leading slash, as when it is unpacked.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] for one that leaves the layer.
@@ -210,10 +211,11 @@ pub(crate) fn normalized(path: &[u8]) -> Result<Vec<u8>> {
     for component in path.split(|byte| *byte == b'/') {
         match component {
             b"" | b"." => {}
-            b".." => {
+            b".." if name.is_empty() => {
                 let path = String::from_utf8_lossy(path).into_owned();
                 return Err(Error::new(Kind::Corrupt, format!("a layer has the member {path:?}, which lies outside")));
             }
+            b".." => name.truncate(name.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
             _ => {
                 if !name.is_empty() {
                     name.push(b'/');
@@ -229,15 +231,21 @@ fn damaged(what: &dyn std::fmt::Display) -> Error {
     Error::new(Kind::Corrupt, format!("a layer is no proper tar: {what}"))
 }
 
-/// Reads a tar to the end of the stream; returns the number of its members.
+/// Reads a tar to the end of the stream, as it is read when it is unpacked; returns the number of its members.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] for what is no tar, is cut short, or has a member that lies outside of the layer.
 pub fn check_tar(reader: impl Read) -> Result<u64> {
-    let mut members = Members::new(reader);
+    let improper = |error: TarError| match error {
+        TarError { cause: TarCause::Read(cause), .. } => decode_error("cannot read a layer", cause),
+        error => damaged(&error),
+    };
+    let stream = BufReader::with_capacity(WINDOW_BYTES, reader);
+    let mut reader = TarReader::new(stream, "the tar", TarLimits::LAYER).without_whiteouts();
     let mut count = 0;
-    while members.next()?.is_some() {
+    while reader.next_entry().map_err(improper)?.is_some() {
         count += 1;
     }
+    reader.finish().map_err(improper)?;
     Ok(count)
 }

@@ -11,7 +11,7 @@ fn tar_of(entries: &[Entry]) -> Vec<u8> {
         let mut builder = tar_core::EntryBuilder::new_ustar();
         builder.path(*path).entry_type(tar_core::EntryType::from_byte(*kind));
         builder.mode(0o644).unwrap().uid(0).unwrap().gid(0).unwrap().mtime(0).unwrap();
-        let data = if *kind == b'0' { content.as_bytes() } else { b"" };
+        let data = if matches!(kind, b'0' | b'x') { content.as_bytes() } else { b"" };
         builder.size(data.len() as u64).unwrap();
         if matches!(kind, b'1' | b'2') {
             builder.link_name(*content);
@@ -172,6 +172,14 @@ fn hard_links_lead_through_symbolic_links() {
     check(&[&[usr[0]], &[usr[1]], &[("y", LINK, "lib/x")]], &shown);
     // What a layer below has under the name is hidden by the link.
     check(&[&[("lib/x", FILE, "2")], &[usr[0], usr[1], ("y", LINK, "lib/x")]], &shown);
+}
+
+/// As when they are unpacked.
+#[test]
+fn names_are_cleaned_and_times_can_be_before_1970() {
+    check(&[&[("a/../b", FILE, "1"), ("c/./d", FILE, "2")], &[("x/../.wh.b", FILE, "")]], &[("c/d", "2")]);
+    let old = tar_of(&[("pax", b'x', "14 mtime=-5.5\n"), ("a/../b", FILE, "content")]);
+    assert_eq!(crate::check_tar(old.as_slice()).expect("a tar"), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct TarError {
     pub(super) entry: Option<(u64, Vec<u8>)>,
     /// Position of the entry in the uncompressed stream, in bytes.
     pub(super) offset: u64,
-    pub(super) cause: TarCause,
+    pub(crate) cause: TarCause,
 }
 
 /// What is wrong with an archive.
