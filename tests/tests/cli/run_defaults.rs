@@ -1,5 +1,5 @@
-//! What a container has when little is said, and what gives way when more is: working directories, homes, settings of the kernel, places that
-//! are given twice.
+//! What a container has when little is said, and what gives way when more is: working directories, homes, settings of the kernel, places
+//! that are given twice.
 
 #![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
 
@@ -12,12 +12,12 @@ use super::run::{import, says, scene};
 fn a_working_directory_is_there_before_the_start() {
     let Some(scene) = scene() else { return };
     fs::write(scene.path("file"), "copied\n").expect("a file");
-    for (name, path) in [("one", "/work/deep/"), ("two", "/none/../work/deep")] {
+    for (name, path) in [("one", "/made/deep/"), ("two", "/none/../made/deep")] {
         scene.must(&["create", "--name", name, "-w", path, "box", "sh", "-c", "cat file; pwd; stat -c %a ."]);
-        scene.must(&["cp", "-q", "file", &format!("{name}:/work/deep")]);
-        assert_eq!(scene.must(&["diff", name]), "A /work\nA /work/deep\nA /work/deep/file\n");
-        assert_eq!(scene.must(&["start", "-a", name]), "copied\n/work/deep\n755\n");
-        assert_eq!(scene.must(&["inspect", "-f", "{{.Config.WorkingDir}}", name]), "/work/deep\n");
+        scene.must(&["cp", "-q", "file", &format!("{name}:/made/deep")]);
+        assert_eq!(scene.must(&["diff", name]), "A /made\nA /made/deep\nA /made/deep/file\n");
+        assert_eq!(scene.must(&["start", "-a", name]), "copied\n/made/deep\n755\n");
+        assert_eq!(scene.must(&["inspect", "-f", "{{.Config.WorkingDir}}", name]), "/made/deep\n");
     }
     // One that the image has is left as it is.
     scene.must(&["create", "--name", "three", "-w", "/data/", "box", "pwd"]);

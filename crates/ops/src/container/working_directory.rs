@@ -1,5 +1,5 @@
-//! The directory that a container's program starts in. Docker makes it when it makes the container: who copies files into it before the start
-//! finds it there.
+//! The directory that a container's program starts in. Docker makes it when it makes the container: who copies files into it before the
+//! start finds it there.
 
 use std::fs;
 use std::path::{Component, Path};
@@ -43,7 +43,8 @@ pub(super) fn make_working_directory(
     make_directory(&look, path)
 }
 
-/// Whether an image has a directory. Where it is a plain tree, one behind links counts as missing: they are the image's, not to be followed here.
+/// Whether an image has a directory. Where it is a plain tree, one behind links counts as missing: they are the image's, and not followed
+/// here.
 fn is_in_image(store: &Store, image_id: &Digest, files: &ImageFiles, path: &str) -> Result<bool> {
     if !files.lower_is_directory {
         let union = dhow_store::union(&store.unpack(image_id)?);

@@ -61,7 +61,7 @@ pub async fn push(
     Ok((target, descriptor.digest))
 }
 
-/// Copies a list as an index, with all that is in it, to a place that is no registry. Otherwise as [`push`]; returns the digest of the index.
+/// Copies a list as an index, with all that is in it, to a place that is no registry. Otherwise as [`push`]; returns the index's digest.
 ///
 /// # Errors
 /// As there; [`Kind::Unsupported`] for a place that holds no index; those of the place.

@@ -45,8 +45,8 @@ pub fn look(look: &Look<'_>) -> Result<OwnedFd> {
     rootfs::look(look).map_err(|failure| Error::new(Kind::Unsupported, failure.message))
 }
 
-/// Makes a directory in a container's files, with those above it, as the start of a container does, and looks no longer. Where nothing can be
-/// mounted nothing is made.
+/// Makes a directory in a container's files, with those above it, as the start of a container does, and looks no longer. Where nothing can
+/// be mounted nothing is made.
 ///
 /// # Errors
 /// [`Kind::Conflict`] in docker's words where something else has the name.

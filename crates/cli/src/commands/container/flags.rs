@@ -344,6 +344,19 @@ impl Flags {
         for option in &self.security_opt {
             security::heed(session.personality, option, &mut settings)?;
         }
+        self.add_hosts(session, network, &mut settings)?;
+        for server in &settings.name_servers {
+            let by_podman = format!("{server} is not an ip address");
+            resolving::check_server(server).map_err(|why| misread_by(session, server, "--dns", &why, &by_podman))?;
+        }
+        for domain in &settings.search_domains {
+            resolving::check_domain(domain).map_err(|why| misread(session, domain, "--dns-search", &why))?;
+        }
+        Ok(settings)
+    }
+
+    /// Names that the user gives addresses.
+    fn add_hosts(&self, session: &Session<'_>, network: ContainerNetwork, settings: &mut Settings) -> Outcome {
         for host in &self.add_host {
             let (name, address) =
                 resolving::host(host).map_err(|why| misread_by(session, host, "--add-host", &why, &why))?;
@@ -357,14 +370,7 @@ impl Flags {
             };
             settings.extra_hosts.push(format!("{name}:{address}"));
         }
-        for server in &settings.name_servers {
-            let by_podman = format!("{server} is not an ip address");
-            resolving::check_server(server).map_err(|why| misread_by(session, server, "--dns", &why, &by_podman))?;
-        }
-        for domain in &settings.search_domains {
-            resolving::check_domain(domain).map_err(|why| misread(session, domain, "--dns-search", &why))?;
-        }
-        Ok(settings)
+        Ok(())
     }
 
     /// Whether the program has the caller's groups, which docker knows nothing of.

@@ -8,7 +8,7 @@ use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
 use dhow_ops::container::{self, RemoveOptions};
-use dhow_ops::strconv::parse_uint;
+use dhow_ops::strconv::parse_int;
 
 use super::super::container::{machine, missing, retain};
 use super::super::targets;
@@ -51,9 +51,9 @@ pub(crate) struct Remove {
     #[arg(short, long)]
     latest: bool,
     /// Accepted for old scripts: what is forced to end does so at once
-    #[arg(short, long, hide = true, value_name = "uint", value_parser = parse_uint::<u64>)]
+    #[arg(short, long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
     #[allow(dead_code, reason = "what is forced to end does so at once")]
-    time: Option<u64>,
+    time: Option<i64>,
     /// Remove volumes without a name that the container uses
     #[arg(short, long)]
     volumes: bool,

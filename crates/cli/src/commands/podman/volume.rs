@@ -8,7 +8,7 @@ use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::Context;
 use dhow_ops::container::{self, RemoveOptions, VolumeDetails};
-use dhow_ops::strconv::parse_uint;
+use dhow_ops::strconv::parse_int;
 use dhow_template::Type;
 
 use super::super::container::machine;
@@ -249,8 +249,8 @@ pub(crate) struct Remove {
     #[arg(short, long)]
     force: bool,
     /// Accepted for old scripts: what is forced to end does so at once
-    #[arg(short, long, hide = true, value_name = "uint", value_parser = parse_uint::<u64>)]
-    time: Option<u64>,
+    #[arg(short, long, hide = true, value_name = "int", allow_negative_numbers = true, value_parser = parse_int::<i64>)]
+    time: Option<i64>,
     #[arg(value_name = "VOLUME")]
     names: Vec<String>,
 }

@@ -78,8 +78,8 @@ fn is_only_a_place(mount: &Mount) -> bool {
     mount.anonymous && matches!(mount.given, Some(Given::Volume(_)))
 }
 
-/// A device in the place of what is mounted there: a view of it in the machine's `/dev` could be opened by nobody. Of several devices for one place
-/// the first is shown, as runc does it.
+/// A device in the place of what is mounted there: a view of it in the machine's `/dev` could be opened by nobody. Of several devices for
+/// one place the first is shown, as runc does it.
 fn stand_in(other: &mut Mount, device: Mount) {
     if other.kind != MountKind::Device {
         *other = device;
