@@ -14,9 +14,10 @@ use dhow_spec::platform::Matcher;
 use dhow_spec::{Descriptor, Digest, Document, Platform, Reference, Repository};
 use dhow_store::NewTarget;
 
+use crate::content_error::blame;
 use crate::context::Context;
 use crate::outgoing::fitting;
-use crate::packed::{AsBefore, packed};
+use crate::packed::{AsBefore, Packed, packed};
 use crate::pull::layers;
 use crate::push::mount_hints;
 use crate::select::{Fit, Platforms, Selection};
@@ -84,42 +85,47 @@ pub struct Copied {
 /// Those of either place; what is complete at the destination stays there without a name.
 pub async fn copy(from: &Context, to: &Context, request: &Request, observer: &dyn Observer) -> Result<Copied> {
     check(request)?;
-    let opened = open(from, &request.source).await?;
+    let Some(packed) = packed_before(from, to, request, observer).await? else {
+        return copy_from(from, to, &request.source, request, observer).await;
+    };
+    let source = Location::Store(packed.target.digest.to_string());
+    copy_from(from, to, &source, request, &AsBefore { packed: &packed, observer }).await
+}
+
+async fn copy_from(
+    from: &Context,
+    to: &Context,
+    source: &Location,
+    request: &Request,
+    observer: &dyn Observer,
+) -> Result<Copied> {
+    let opened = open(from, source).await?;
     let outcome = match &request.destination {
         Location::Store(name) => into_store(from, to, &opened, name, request, observer).await,
-        Location::Registry(target) if !request.preserve_digests && request.changes.recompress.is_none() => {
-            return into_registry(from, to, opened, target, request, observer).await;
-        }
         _ => into_place(from, to, &opened, request, observer).await,
     };
     outcome.map_err(|error| opened.explain(error))
 }
 
-/// Into a registry, which gets what no other one knows with compressed layers.
-async fn into_registry(
+/// What goes to a registry instead of an image of the store. It is made before the image is opened, which would keep the plain layers here.
+async fn packed_before(
     from: &Context,
     to: &Context,
-    mut opened: Opened,
-    target: &Reference,
     request: &Request,
     observer: &dyn Observer,
-) -> Result<Copied> {
-    let packed = match &opened.source {
-        AnySource::Store(_) if request.changes.is_none() => {
-            let remote = to.push_to(target.repository())?;
-            let packed = packed(from, &remote, opened.root.descriptor(), observer).await;
-            packed.map_err(|error| opened.explain(error))?
-        }
-        _ => None,
+) -> Result<Option<Packed>> {
+    let (Location::Store(name), Location::Registry(target)) = (&request.source, &request.destination) else {
+        return Ok(None);
     };
-    let outcome = match &packed {
-        None => into_place(from, to, &opened, request, observer).await,
-        Some(packed) => {
-            opened = open(from, &Location::Store(packed.target.digest.to_string())).await?;
-            into_place(from, to, &opened, request, &AsBefore { packed, observer }).await
-        }
-    };
-    outcome.map_err(|error| opened.explain(error))
+    if request.preserve_digests || !request.changes.is_none() {
+        return Ok(None);
+    }
+    let (found, remote) = (from.find(name)?, to.push_to(target.repository())?);
+    let packed = packed(from, &remote, &found.target, observer).await;
+    match packed {
+        Err(error) => Err(blame(from.store()?, name, &found.target, error)),
+        packed => packed,
+    }
 }
 
 fn check(request: &Request) -> Result<()> {

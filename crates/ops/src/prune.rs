@@ -77,16 +77,16 @@ pub fn filters(context: &Context, given: &[Term]) -> Result<Vec<Term>> {
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for filters, those of the store; what was removed before stays removed.
 pub fn prune(context: &Context, request: &Request) -> Result<Pruned> {
-    let filter = parse(context, request)?;
+    let choice = Choice::parse(context, request)?;
     let store = context.store()?;
     container::recover(store)?;
     let images = store.images()?;
     if request.dry_run {
-        return preview(context, &filter, request, images, &[]);
+        return preview(context, &choice, request, images, &[]);
     }
-    let (removals, excess_bytes) = choose(store, &filter, request, images)?;
+    let (removals, excess_bytes) = choose(store, &choice.filter, request, images)?;
     let given_up_bytes = store.make_room();
-    let transfer_bytes = if takes_all(context, request)? { store.give_up_transfers()? } else { 0 };
+    let transfer_bytes = if choice.takes_all { store.give_up_transfers()? } else { 0 };
     let removed = store.update(|update| update.remove(removals))?;
     mount::end_removed(store);
     let (images, reclaimed_bytes) = (shown(removed), given_up_bytes);
@@ -108,19 +108,19 @@ pub(crate) fn preview_without(
     images: Vec<Image>,
     containers: &[String],
 ) -> Result<Pruned> {
-    preview(context, &parse(context, request)?, request, images, containers)
+    preview(context, &Choice::parse(context, request)?, request, images, containers)
 }
 
 fn preview(
     context: &Context,
-    filter: &Filter,
+    choice: &Choice,
     request: &Request,
     images: Vec<Image>,
     containers: &[String],
 ) -> Result<Pruned> {
     let store = context.store()?;
-    let (removals, excess_bytes) = choose(store, filter, request, images)?;
-    let transfer_bytes = if takes_all(context, request)? { store.cut_transfer_bytes()? } else { 0 };
+    let (removals, excess_bytes) = choose(store, &choice.filter, request, images)?;
+    let transfer_bytes = if choice.takes_all { store.cut_transfer_bytes()? } else { 0 };
     let unpacked = store.unpacked_layers();
     let (removed, reclaimed_bytes) = store.rehearse(|update| {
         for container in containers {
@@ -131,22 +131,27 @@ fn preview(
     Ok(Pruned { images: shown(removed), reclaimed_bytes, transfer_bytes, excess_bytes, failures: Vec::new() })
 }
 
-/// Whether nothing restricts what goes, so that what was brought of images that are not here yet goes as well.
-fn takes_all(context: &Context, request: &Request) -> Result<bool> {
-    let is_restricted = request.keep.is_some() || request.bytes_max.is_some();
-    Ok(request.all && !is_restricted && filters(context, &request.filters)?.is_empty())
+/// What a request means.
+struct Choice {
+    filter: Filter,
+    /// Whether nothing restricts what goes, so that what was brought of images that are not here yet goes as well.
+    takes_all: bool,
 }
 
-fn parse(context: &Context, request: &Request) -> Result<Filter> {
-    let mut terms = filters(context, &request.filters)?;
-    let times: HashSet<&String> = terms.iter().filter(|(name, _)| name == "until").map(|(_, value)| value).collect();
-    if times.len() > 1 {
-        return Err(Error::new(Kind::Invalid, "more than one until filter specified"));
+impl Choice {
+    fn parse(context: &Context, request: &Request) -> Result<Self> {
+        let mut terms = filters(context, &request.filters)?;
+        let times: HashSet<&String> =
+            terms.iter().filter(|(name, _)| name == "until").map(|(_, value)| value).collect();
+        if times.len() > 1 {
+            return Err(Error::new(Kind::Invalid, "more than one until filter specified"));
+        }
+        let takes_all = request.all && terms.is_empty() && request.keep.is_none() && request.bytes_max.is_none();
+        terms.push(("dangling".to_owned(), (!request.all).to_string()));
+        let mut filter = Filter::parse_for(context.naming(), &terms)?;
+        filter.dangling = filter.dangling.filter(|only| *only);
+        Ok(Self { filter, takes_all })
     }
-    terms.push(("dangling".to_owned(), (!request.all).to_string()));
-    let mut filter = Filter::parse_for(context.naming(), &terms)?;
-    filter.dangling = filter.dangling.filter(|only| *only);
-    Ok(filter)
 }
 
 fn shown(removed: Vec<Removed>) -> Vec<PrunedImage> {

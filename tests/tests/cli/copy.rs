@@ -207,8 +207,12 @@ fn what_was_made_here_goes_to_registries_compressed() {
     as_docker_saves(&scene, "plain.tar", "docker.tar");
     let loaded = scene.dhow(&["--root", "other", "load", "-i", "docker.tar"]);
     assert_eq!(loaded.code, 0, "{loaded}");
+    let layer = scene.must(&["inspect", "--format", "{{index .RootFS.Layers 0}}", "plain:1"]);
+    let layer = scene.path("store/blobs").join(layer.trim().replace(':', "/"));
+    assert!(layer.exists());
     let compressed = copied(&["plain:1"], "acme/a:1");
     assert_ne!(compressed, digest_in("plain"));
+    assert!(!layer.exists(), "the plain layer is needed no more");
     assert_eq!(copied(&["docker-archive:docker.tar"], "acme/b:1"), compressed);
     for (store, tag) in [("store", "acme/c:1"), ("other", "acme/d:1")] {
         scene.must(&["--root", store, "tag", "plain:1", &server.name(tag)]);
