@@ -53,6 +53,24 @@ pub struct Request {
     pub plain_layouts: bool,
 }
 
+impl Request {
+    /// An image as it is: the manifest for this machine, once, with its digest.
+    pub fn new(source: Location, destination: Location) -> Self {
+        Self {
+            source,
+            destination,
+            platforms: Platforms::Default,
+            referrers: false,
+            changes: Changes::default(),
+            retries: 0,
+            further_names: Vec::new(),
+            preserve_digests: true,
+            scope: Scope::default(),
+            plain_layouts: true,
+        }
+    }
+}
+
 /// What of an image goes where `platforms` alone do not say it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {

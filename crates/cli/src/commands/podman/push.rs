@@ -180,16 +180,11 @@ impl Push {
         changes: Changes,
     ) -> Outcome {
         let request = copy::Request {
-            source: Location::Store(source.to_owned()),
-            destination: destination.clone(),
-            platforms: Platforms::Default,
-            referrers: false,
             changes,
             retries: RETRIES,
-            further_names: Vec::new(),
             preserve_digests: false,
-            scope: copy::Scope::default(),
             plain_layouts: false,
+            ..copy::Request::new(Location::Store(source.to_owned()), destination.clone())
         };
         let copied = copy::copy(context, context, &request, &Silent).await?;
         self.tell(session, &copied.digest, copied.note.as_deref())

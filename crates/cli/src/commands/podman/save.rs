@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dhow_base::progress::Silent;
-use dhow_ops::copy::{self, Changes, Location};
+use dhow_ops::copy::{self, Location};
 use dhow_ops::save::{self, Named};
 use dhow_ops::{Platforms, runtime, target_file};
 
@@ -115,18 +115,7 @@ impl Save {
             )));
         }
         let context = session.local_context()?;
-        let request = copy::Request {
-            source: Location::Store(image.to_owned()),
-            destination: Location::Directory(path.to_owned()),
-            platforms: Platforms::Default,
-            referrers: false,
-            changes: Changes::default(),
-            retries: 0,
-            further_names: Vec::new(),
-            preserve_digests: true,
-            scope: copy::Scope::default(),
-            plain_layouts: true,
-        };
+        let request = copy::Request::new(Location::Store(image.to_owned()), Location::Directory(path.to_owned()));
         let mut copied = Ok(());
         runtime::block_on(async {
             let copy = copy::copy(&context, &context, &request, &Silent);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind};
-use dhow_ops::copy::{self, Changes, Location};
+use dhow_ops::copy::{self, Location};
 use dhow_ops::{Context, Naming, Platforms, load, summary};
 use dhow_spec::Reference;
 
@@ -49,18 +49,7 @@ fn loaded(context: &Context, path: &Path) -> Outcome<Vec<String>> {
 
 async fn copied(context: &Context, place: &Location) -> Outcome<Vec<String>> {
     let name = name_of(place)?.to_string();
-    let request = copy::Request {
-        source: place.clone(),
-        destination: Location::Store(name.clone()),
-        platforms: Platforms::Default,
-        referrers: false,
-        changes: Changes::default(),
-        retries: 0,
-        further_names: Vec::new(),
-        preserve_digests: true,
-        scope: copy::Scope::default(),
-        plain_layouts: false,
-    };
+    let request = copy::Request::new(place.clone(), Location::Store(name.clone()));
     copy::copy(context, context, &request, &Silent).await?;
     Ok(vec![summary::describe(context, &name)?.summary.id.hex().to_owned()])
 }
