@@ -155,6 +155,9 @@ pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::io(format_args!("cannot open {path:?}"), error))
 }
 
+/// Room for a file that says of itself that it is empty, in bytes.
+const UNTOLD_BYTES: u64 = 4 << 10;
+
 /// Reads a whole file of at most `bytes_max` bytes.
 ///
 /// # Errors
@@ -162,7 +165,11 @@ pub fn open(path: &Path) -> Result<File> {
 pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
     // Room for all of it, and for the read that finds the end: a reader with a limit is asked for no more than 32 bytes at first.
-    let length = file.metadata().map_or(0, |metadata| metadata.len()).min(bytes_max);
+    // The kernel's own files do not say how long they are.
+    let length = match file.metadata().map_or(0, |metadata| metadata.len()) {
+        0 => UNTOLD_BYTES,
+        length => length.min(bytes_max),
+    };
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(1));
     file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)

@@ -53,9 +53,7 @@ impl Store {
     /// # Errors
     /// Those of looking it up.
     pub fn container_mount_point(&self, id: &str) -> Result<PathBuf> {
-        let root = fs::canonicalize(self.root())
-            .map_err(|error| Error::io(format_args!("cannot look up {:?}", self.root()), error))?;
-        Ok(root.join("mounts").join(id).join("merged"))
+        Ok(self.real_root()?.join("mounts").join(id).join("merged"))
     }
 
     /// Whether a mount, if it is not seen from here, may be there all the same: in another mount namespace of this run of the machine.

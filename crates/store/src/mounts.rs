@@ -79,9 +79,7 @@ impl Store {
     /// # Errors
     /// Those of looking it up.
     pub fn mount_directory(&self, image_id: &Digest) -> Result<PathBuf> {
-        let root = fs::canonicalize(self.root())
-            .map_err(|error| Error::io(format_args!("cannot look up {:?}", self.root()), error))?;
-        Ok(root.join("mounts").join(image_id.as_str().replacen(':', "-", 1)))
+        Ok(self.real_root()?.join("mounts").join(image_id.as_str().replacen(':', "-", 1)))
     }
 
     /// The file that the process which serves a mount over FUSE keeps locked.

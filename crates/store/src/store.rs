@@ -1,5 +1,6 @@
 //! The handle on a store.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     /// Which member of an index is the one that is shown.
     pub(crate) shown: Matcher,
     boot: OnceLock<String>,
+    /// The root, absolute and without links.
+    real_root: OnceLock<PathBuf>,
     /// Of a store that nothing can be written to.
     pub(crate) scratch_directory: PathBuf,
 }
@@ -37,12 +40,26 @@ impl Store {
         let boot = options.boot_id.clone().map_or_else(OnceLock::new, OnceLock::from);
         let labels = Beside::new(paths.labels(), schema::LABELS, database.is_writable());
         let scratch_directory = options.scratch_directory.clone();
-        Self { inner: Arc::new(Inner { paths, database, labels, shown, boot, scratch_directory }) }
+        let real_root = OnceLock::new();
+        Self { inner: Arc::new(Inner { paths, database, labels, shown, boot, real_root, scratch_directory }) }
     }
 
     /// The directory the store is in.
     pub fn root(&self) -> &Path {
         self.inner.paths.root()
+    }
+
+    /// The directory the store is in: absolute, without links.
+    ///
+    /// # Errors
+    /// Those of looking it up.
+    pub(crate) fn real_root(&self) -> Result<&Path> {
+        if let Some(root) = self.inner.real_root.get() {
+            return Ok(root);
+        }
+        let root = fs::canonicalize(self.root());
+        let root = root.map_err(|error| Error::io(format_args!("cannot look up {:?}", self.root()), error))?;
+        Ok(self.inner.real_root.get_or_init(|| root))
     }
 
     /// Whether the store can be changed. One on a read-only file system can only be read.
@@ -70,7 +87,7 @@ impl Store {
     /// What tells this run of the machine from every other: content that was not flushed is only trusted within one.
     pub(crate) fn boot(&self) -> &str {
         self.inner.boot.get_or_init(|| {
-            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(
+            fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(
                 // Not knowing means trusting nothing but what this process wrote.
                 |_| format!("process-{}-{}", std::process::id(), now()),
                 |text| text.trim().to_owned(),

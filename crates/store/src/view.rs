@@ -27,7 +27,7 @@ const GENERATION: &str = "dhow.generation";
 const GENERATION_MAX: i64 = 1 << 60;
 
 /// The generation stands in the first bytes of the file, so that opening a store need not read it all.
-const HEAD_BYTES: u64 = 256;
+const HEAD_BYTES: usize = 256;
 
 /// How long a command that has done its work waits for the view: whoever opens the store next repairs it.
 const PATIENCE_AFTER_CHANGE: Duration = Duration::from_secs(2);
@@ -131,8 +131,8 @@ pub(crate) fn generation(connection: &Connection) -> Step<i64> {
 }
 
 fn written_generation(paths: &Paths) -> Option<i64> {
-    let mut head = Vec::new();
-    File::open(paths.index()).ok()?.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    File::open(paths.index()).ok()?.take(HEAD_BYTES as u64).read_to_end(&mut head).ok()?;
     parse_generation(&head).filter(|generation| (0..=GENERATION_MAX).contains(generation))
 }
 
