@@ -23,8 +23,6 @@ pub struct Mounted {
     pub name: String,
     /// Its ID.
     pub id: Digest,
-    /// Its full names with tags.
-    pub references: Vec<String>,
     /// The directory.
     pub path: PathBuf,
 }
@@ -78,7 +76,7 @@ pub fn mount(context: &Context, request: &MountRequest) -> Result<Vec<Mounted>> 
             Kind::Unsupported => error.context(format_args!("cannot mount image {name}")),
             _ => explain(&name, error),
         })?;
-        mounted.push(Mounted { references: references(store, &found.image_id), name, id: found.image_id, path });
+        mounted.push(Mounted { name, id: found.image_id, path });
     }
     Ok(mounted)
 }
@@ -95,8 +93,16 @@ fn all_images(store: &Store) -> Result<Vec<String>> {
     Ok(store.images()?.into_iter().map(|image| image.id.as_str().to_owned()).collect())
 }
 
-fn references(store: &Store, id: &Digest) -> Vec<String> {
-    store.image(id).map(|image| image.references.iter().map(ToString::to_string).collect()).unwrap_or_default()
+/// The full names with tags of a mounted image: for those who show them, since a mount takes hardly longer than that question.
+///
+/// # Errors
+/// Those of the database.
+pub fn references(context: &Context, mounted: &Mounted) -> Result<Vec<String>> {
+    names(context.store()?, &mounted.id)
+}
+
+fn names(store: &Store, id: &Digest) -> Result<Vec<String>> {
+    Ok(store.references_of(id)?.iter().map(ToString::to_string).collect())
 }
 
 fn mount_one(store: &Store, mounts: &Mounts<'_>, found: &Found, request: &MountRequest) -> Result<PathBuf> {
@@ -146,10 +152,10 @@ pub fn list(context: &Context) -> Result<Listed> {
         if !is_there {
             continue;
         }
-        let references = references(store, &record.image_id);
-        let name = references.first().cloned().unwrap_or_else(|| record.image_id.as_str().to_owned());
+        let name = names(store, &record.image_id)?.into_iter().next();
+        let name = name.unwrap_or_else(|| record.image_id.as_str().to_owned());
         let list = if store.is_served(&record) { &mut listed.mounted } else { &mut listed.dead };
-        list.push(Mounted { name, id: record.image_id, references, path });
+        list.push(Mounted { name, id: record.image_id, path });
     }
     Ok(listed)
 }
@@ -240,9 +246,11 @@ pub(crate) fn end_removed(store: &Store) {
 
 /// Takes away what a crash or the end of the machine's last run left. Returns the images whose process was dead.
 fn clean(store: &Store, mounts: &Mounts<'_>) -> Result<HashSet<Digest>> {
-    let points = mount_points()?;
+    let directories = mounts.directories();
+    // The kernel's table may be long, and mostly nothing is mounted.
+    let points = if directories.is_empty() { Vec::new() } else { mount_points()? };
     let mut dead = HashSet::new();
-    for (id, directory) in mounts.directories() {
+    for (id, directory) in directories {
         let record = mounts.record(&id)?;
         if record.as_ref().is_some_and(|record| !store.sees_mount(record) || record.by == MountedBy::Tree) {
             continue;

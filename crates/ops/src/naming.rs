@@ -39,7 +39,7 @@ impl Lookup for Store {
     }
 
     fn names(&self, id: &Digest) -> Result<Vec<Reference>> {
-        Ok(self.image(id)?.references)
+        self.references_of(id)
     }
 }
 

@@ -67,6 +67,14 @@ impl Store {
         image.ok_or_else(|| find::no_such_image(id.as_str()))
     }
 
+    /// The names with tags under which an image is shown, sorted; none if there is no such image.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn references_of(&self, id: &Digest) -> Result<Vec<Reference>> {
+        self.read_rows(|connection| references_of(connection, &self.inner.shown, id))
+    }
+
     /// When a name was last given to an image.
     ///
     /// # Errors

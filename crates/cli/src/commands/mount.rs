@@ -50,7 +50,9 @@ impl Verb for Mount {
         };
         let mounted = documents.settle(None, mounted)?;
         if documents.are_wanted() {
-            return mounted.iter().try_for_each(|mounted| documents.put(&schema::Mounted::from(mounted)));
+            return mounted.iter().try_for_each(|mounted| {
+                documents.put(&schema::Mounted::new(mounted, mount::references(&context, mounted)?))
+            });
         }
         session.console.text(shown(&mounted, is_one));
         Ok(())
@@ -198,7 +200,6 @@ mod tests {
         let mounted = |name: &str| Mounted {
             name: name.to_owned(),
             id: Digest::sha256(name.as_bytes()),
-            references: Vec::new(),
             path: format!("/m/{name}").into(),
         };
         assert_eq!(shown(&[mounted("a")], true), "/m/a\n");

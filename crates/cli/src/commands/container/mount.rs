@@ -107,13 +107,9 @@ impl Mount {
             .map(|MountedContainer { record, path }| Mounted { shown: shown(&record), ..described(&record, path) })
             .collect();
         if takes_images(session) {
-            let images = warned_of_dead(session, context)?.into_iter();
-            mounted.extend(images.map(|image| Mounted {
-                id: image.id.as_str().to_owned(),
-                shown: image.name,
-                names: image.references,
-                path: image.path,
-            }));
+            for image in warned_of_dead(session, context)? {
+                mounted.push(described_image(context, image)?);
+            }
         }
         Ok(mounted)
     }
@@ -188,13 +184,7 @@ fn mount(session: &Session<'_>, context: &Context, name: &str) -> Outcome<Mounte
     match container::find(context, name) {
         Ok(record) => of_container(session, context, &record),
         Err(error) if is_image(session, context, name, &error) => {
-            let image = of_image(session, context, name)?;
-            Ok(Mounted {
-                id: image.id.as_str().to_owned(),
-                shown: image.name,
-                names: image.references,
-                path: image.path,
-            })
+            described_image(context, of_image(session, context, name)?)
         }
         Err(error) => Err(missing(session.personality, name, error).into()),
     }
@@ -209,6 +199,11 @@ fn of_container(session: &Session<'_>, context: &Context, record: &Record) -> Ou
 fn described(record: &Record, path: PathBuf) -> Mounted {
     let id = record.container.id.clone();
     Mounted { shown: id.clone(), id, names: record.container.name.iter().cloned().collect(), path }
+}
+
+fn described_image(context: &Context, image: dhow_ops::mount::Mounted) -> Outcome<Mounted> {
+    let names = dhow_ops::mount::references(context, &image)?;
+    Ok(Mounted { id: image.id.as_str().to_owned(), shown: image.name, names, path: image.path })
 }
 
 /// As podman has it.

@@ -1,6 +1,7 @@
 //! `image mount` of podman
 
 use clap::Args;
+use dhow_ops::Context;
 use dhow_ops::mount::{self as engine, Mounted};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ struct Json<'a> {
     #[serde(rename = "id")]
     id: &'a str,
     names: [&'a str; 1],
-    repositories: &'a [String],
+    repositories: Vec<String>,
     #[serde(rename = "mountpoint")]
     path: String,
 }
@@ -59,9 +60,13 @@ impl Verb for ImageMount {
         let console = session.console;
         match (self.format.as_str(), mounted.as_slice()) {
             ("", [one]) if is_one => console.line(one.path.display().to_string()),
-            ("", all) => console.text(podman::table(&[], all.iter().map(row), false)),
+            ("", all) => {
+                let rows = all.iter().map(|mounted| row(&context, mounted)).collect::<Outcome<Vec<_>>>()?;
+                console.text(podman::table(&[], rows, false));
+            }
             (format, all) if podman::is_json(format) => {
-                console.line(podman::indented(&all.iter().map(Json::of).collect::<Vec<_>>(), " ")?);
+                let all = all.iter().map(|mounted| Json::of(&context, mounted)).collect::<Outcome<Vec<_>>>()?;
+                console.line(podman::indented(&all, " ")?);
             }
             (format, _) => return Err(Failure::Client(format!("unknown --format argument: {format:?}"))),
         }
@@ -70,18 +75,18 @@ impl Verb for ImageMount {
 }
 
 /// Podman calls an image by its first name, whatever it was asked for by.
-fn row(mounted: &Mounted) -> Vec<String> {
-    let name = mounted.references.first().map_or_else(|| mounted.id.hex(), String::as_str);
-    vec![name.to_owned(), mounted.path.display().to_string()]
+fn row(context: &Context, mounted: &Mounted) -> Outcome<Vec<String>> {
+    let name = engine::references(context, mounted)?.into_iter().next();
+    Ok(vec![name.unwrap_or_else(|| mounted.id.hex().to_owned()), mounted.path.display().to_string()])
 }
 
 impl<'a> Json<'a> {
-    fn of(mounted: &'a Mounted) -> Self {
-        Self {
+    fn of(context: &Context, mounted: &'a Mounted) -> Outcome<Self> {
+        Ok(Self {
             id: mounted.id.hex(),
             names: [&mounted.name],
-            repositories: &mounted.references,
+            repositories: engine::references(context, mounted)?,
             path: mounted.path.display().to_string(),
-        }
+        })
     }
 }

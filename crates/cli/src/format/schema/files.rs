@@ -66,13 +66,14 @@ impl<'a> Copied<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Mounted<'a> {
     image_id: &'a Digest,
-    references: &'a [String],
+    references: Vec<String>,
     path: String,
 }
 
-impl<'a> From<&'a mount::Mounted> for Mounted<'a> {
-    fn from(mounted: &'a mount::Mounted) -> Self {
-        Self { image_id: &mounted.id, references: &mounted.references, path: mounted.path.display().to_string() }
+impl<'a> Mounted<'a> {
+    /// What was mounted, and the full names that it has.
+    pub(crate) fn new(mounted: &'a mount::Mounted, references: Vec<String>) -> Self {
+        Self { image_id: &mounted.id, references, path: mounted.path.display().to_string() }
     }
 }
 
