@@ -218,3 +218,32 @@ fn volumes_without_a_name_are_marked() {
     let labels = scene.podman(&["volume", "inspect", "-f", "{{.Labels}}", podman.trim()]);
     assert_eq!(labels.stdout, "map[]\n");
 }
+
+/// An image is somebody else's: what it says of volumes is a path, and shows nothing of the machine's.
+#[test]
+fn what_an_image_says_of_volumes_is_a_path() {
+    let Some(scene) = scene() else { return };
+    fs::create_dir(scene.path("machine")).expect("a directory");
+    fs::write(scene.path("machine/secret"), "s").expect("a file");
+    let machine = scene.path("machine").display().to_string();
+    let hostile = format!("VOLUME {machine}:/host");
+    import(&scene, "box", &["VOLUME data", &hostile], &[]);
+    let inside = format!("{machine}:/host");
+    let seen = "/data\n[FOLDER]/machine:/host\nnone\n";
+    let script = format!("ls -d /data '{inside}'; test -e /host || echo none; touch '{inside}/x'");
+    for options in [&[][..], &["--image-volume", "tmpfs"]] {
+        let said = scene.podman(&[&["run", "--rm"], options, &["box", "sh", "-c", &script]].concat());
+        assert_eq!(said.stdout, seen, "{said}");
+    }
+    let said = scene.docker(&["run", "--name", "work", "box", "sh", "-c", &script]);
+    assert_eq!(said.stdout, seen, "{said}");
+    let shown = scene.must(&["inspect", "-f", "{{range .Mounts}}{{.Type}} {{.Destination}}\n{{end}}", "work"]);
+    let mut shown: Vec<&str> = shown.split_whitespace().collect();
+    shown.sort_unstable();
+    assert_eq!(shown, ["/data", "[FOLDER]/machine:/host", "volume", "volume"]);
+    assert_eq!(fs::read_dir(scene.path("machine")).expect("a directory").count(), 1);
+    // Of the command line, docker takes one without a colon from the root, too.
+    scene.must(&["create", "--name", "own", "-v", "relative", "box", "true"]);
+    let shown = scene.must(&["inspect", "-f", "{{range .Mounts}}{{.Destination}} {{end}}{{.Config.Volumes}}", "own"]);
+    assert!(shown.contains("/relative ") && shown.contains("relative:{}"), "{shown}");
+}

@@ -162,10 +162,10 @@ fn add_image_volumes<'v>(
     habits: Habits,
 ) {
     let dialect = if habits == Habits::Podman { Dialect::Podman } else { Dialect::Docker };
-    for target in wanted {
+    for place in wanted {
         let mount = match way {
-            ImageVolumes::Volumes => Mount::volume(target, dialect).ok(),
-            ImageVolumes::Memory => Mount::tmpfs(&format!("{target}:exec"), Dialect::Podman).ok(),
+            ImageVolumes::Volumes => Mount::of_image(place, dialect),
+            ImageVolumes::Memory => Mount::memory_of_image(place),
             ImageVolumes::Ignored => return,
         };
         let Some(mount) = mount else { continue };

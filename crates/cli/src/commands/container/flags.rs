@@ -224,7 +224,7 @@ impl Flags {
             stop_timeout: self.idle.stop_timeout(),
             health: self.idle.health(session)?,
             exposed_ports: self.idle.exposed_ports(session.personality)?,
-            volumes: self.volume.iter().filter(|text| text.starts_with('/') && !text.contains(':')).cloned().collect(),
+            volumes: self.volume.iter().filter(|text| !text.contains(':')).cloned().collect(),
             image_volumes: self.podman_only.image_volumes()?,
             settings: Settings {
                 needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),

@@ -3,6 +3,7 @@
 use dhow_base::{Error, Kind, Result};
 use dhow_sandbox::container::{Habits, Propagation};
 
+use super::volume::place_in_image;
 use super::words::Group;
 use super::{Dialect, Mount, MountKind, cleaned};
 
@@ -58,6 +59,14 @@ impl Mount {
             _ => mount.heed_docker_s_memory(options)?,
         }
         Ok(mount)
+    }
+
+    /// Memory where an image wants a volume, as podman has it; as [`Mount::of_image`].
+    pub(in crate::container) fn memory_of_image(place: &str) -> Option<Self> {
+        let target = place_in_image(place)?;
+        let mut mount = Self::new(MountKind::Tmpfs, "", &target).with_habits(Habits::Podman);
+        mount.heed_podman_s_memory("exec").ok()?;
+        Some(mount)
     }
 
     fn heed_docker_s_memory(&mut self, options: &str) -> Result<()> {

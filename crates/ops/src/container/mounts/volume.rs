@@ -24,8 +24,11 @@ impl Mount {
             return Err(client(format!("invalid spec: {text}: too many colons")));
         }
         let invalid = || Refusal::Engine(Error::new(Kind::Invalid, format!("invalid volume specification: '{text}'")));
+        // The place of one without a name is looked up from the root (moby, `container.GetResourcePath`).
+        let rooted = format!("/{}", parts[0]);
         let (source, target, options) = match parts.as_slice() {
-            [target] => ("", *target, None),
+            [target] if dialect == Dialect::Podman => ("", *target, None),
+            [_] => ("", rooted.as_str(), None),
             // A mode without a source is for nothing.
             [_, mode] if dialect == Dialect::Docker && are_docker_s(mode) => return Err(invalid()),
             [source, target] => (*source, *target, None),
@@ -40,6 +43,15 @@ impl Mount {
             (Some(options), dialect) => mount.heed_docker(text, options, dialect).map_err(Refusal::Engine)?,
         }
         Ok(mount)
+    }
+
+    /// A volume without a name where an image wants one. Images are made by others: what they say is a path, whatever signs are in it, and no
+    /// source or option. Nothing for the root.
+    pub(in crate::container) fn of_image(place: &str, dialect: Dialect) -> Option<Self> {
+        let target = place_in_image(place)?;
+        let mut mount = Self { anonymous: true, ..Self::new(MountKind::Volume, "", &target) };
+        mount.manner.no_suid = dialect == Dialect::Podman;
+        Some(mount)
     }
 
     fn of_volume(text: &str, source: &str, target: &str) -> Result<Self> {
@@ -105,6 +117,11 @@ impl Mount {
     }
 }
 
+/// Where the volume of an image is; engines look it up from the root.
+pub(super) fn place_in_image(place: &str) -> Option<String> {
+    cleaned(&format!("/{place}")).filter(|place| place != "/")
+}
+
 /// How many parts docker's client sees, to which a letter before a colon is a drive of Windows (docker/cli, `volumespec.Parse`).
 fn sections(parts: &[&str]) -> usize {
     let mut rest = parts;
@@ -157,6 +174,7 @@ mod tests {
     fn volumes_read_as_docker_reads_them() {
         let check = |text: &str, expected: &str| check(Dialect::Docker, text, expected);
         check("/data", "volume ->/data anonymous");
+        check("data/../x", "volume ->/x anonymous");
         check("/a:/b", "bind /a->/b");
         check("/a:/b/../c:ro,z", "bind /a->/c ro");
         check("name:/b:nocopy", "volume name->/b nocopy");
@@ -188,6 +206,26 @@ mod tests {
             "create ./x: \"./x\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
              If you intended to pass a host directory, use absolute path",
         );
+    }
+
+    #[test]
+    fn what_an_image_says_is_a_path() {
+        let check = |place: &str, expected: Option<&str>| {
+            let volume = Mount::of_image(place, Dialect::Docker).map(|mount| shown(Ok(mount)));
+            let target = expected.map(|target| format!("volume ->{target} anonymous"));
+            assert_eq!(volume, target, "{place}");
+            let memory = Mount::memory_of_image(place).map(|mount| shown(Ok(mount)));
+            assert_eq!(memory, expected.map(|target| format!("tmpfs ->{target} exec")), "{place}");
+        };
+        check("/data/../x/", Some("/x"));
+        check("data", Some("/data"));
+        check("/etc:/host", Some("/etc:/host"));
+        check("name:/data:ro", Some("/name:/data:ro"));
+        check("/data:dev,suid", Some("/data:dev,suid"));
+        check("", None);
+        check("/..", None);
+        let podman_s = Mount::of_image("/data", Dialect::Podman).map(|mount| shown(Ok(mount)));
+        assert_eq!(podman_s.as_deref(), Some("volume ->/data anonymous,nosuid"));
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn config(known: &Details) -> Value {
     for mount in known.settings.mounts.iter().filter(|mount| mount.anonymous && !mounts::is_long(mount)) {
         let volumes = &mut volumes.get_or_insert_default().0;
         // Those of options are there as they were written.
-        if !volumes.iter().any(|name| name.trim_end_matches('/') == mount.target) {
+        if !volumes.iter().any(|name| name.trim_matches('/') == mount.target.trim_start_matches('/')) {
             volumes.insert(mount.target.clone());
         }
     }
