@@ -259,6 +259,7 @@ impl<'a> Evaluator<'a> {
                 None => self.fail(format!("can't evaluate field {name} in type {kind}")),
             },
             Value::Map(_) if has_arguments => self.fail(format!("{name} is not a method but has arguments")),
+            Value::Map(map) if map.key != "string" => self.fail(format!("can't evaluate field {name} in type {kind}")),
             Value::Map(map) => match map.entries.get(name) {
                 Some(value) => Ok(Item::of(value.clone(), map.element)),
                 None if self.options.missing_key_is_error => {

@@ -225,7 +225,10 @@ fn index(items: &[Item]) -> Result<Item, String> {
                 Item::of(value.clone(), list.element)
             }
             Value::Map(map) => {
-                let Value::Text(key) = &key.value else { return Err(bad_key(&key.value)) };
+                let key = match &key.value {
+                    Value::Text(key) if map.key == "string" => key,
+                    other => return Err(bad_key(other, map.key)),
+                };
                 let found = std::str::from_utf8(key).ok().and_then(|key| map.entries.get(key));
                 Item::of(found.cloned().unwrap_or_else(|| map.element.zero()), map.element)
             }
@@ -241,10 +244,10 @@ fn index(items: &[Item]) -> Result<Item, String> {
     Ok(item)
 }
 
-fn bad_key(key: &Value) -> String {
+fn bad_key(key: &Value, wanted: &str) -> String {
     match key {
-        Value::Nil => "value is nil; should be of type string".to_owned(),
-        other => format!("value has type {}; should be string", other.type_name()),
+        Value::Nil => format!("value is nil; should be of type {wanted}"),
+        other => format!("value has type {}; should be {wanted}", other.type_name()),
     }
 }
 

@@ -58,6 +58,8 @@ pub struct List {
 pub struct Map {
     /// The name of the map's own type, when it has one.
     pub name: Option<&'static str>,
+    /// The keys' type. Where it is not `string` itself, Go takes no string of a template for one.
+    pub key: &'static str,
     /// The values' type.
     pub element: Type,
     /// The entries, sorted as Go prints them.
@@ -196,10 +198,15 @@ impl Value {
 
     /// A map from strings to `element`s; `None` is Go's nil map.
     pub fn map<K: AsRef<str>>(element: Type, entries: Option<Vec<(K, Value)>>) -> Self {
+        Self::map_by("string", element, entries)
+    }
+
+    /// As [`Value::map`], with keys of a type of their own.
+    pub fn map_by<K: AsRef<str>>(key: &'static str, element: Type, entries: Option<Vec<(K, Value)>>) -> Self {
         let is_nil = entries.is_none();
         let entries = entries.unwrap_or_default();
         let entries = entries.into_iter().map(|(key, value)| (Rc::from(key.as_ref()), value)).collect();
-        Value::Map(Rc::new(Map { name: None, element, entries, is_nil }))
+        Value::Map(Rc::new(Map { name: None, key, element, entries, is_nil }))
     }
 
     /// A struct.
@@ -240,7 +247,7 @@ impl Value {
             Value::Text(_) => "string".to_owned(),
             Value::Number(_) => "json.Number".to_owned(),
             Value::List(list) => format!("[]{}", list.element),
-            Value::Map(map) => map.name.map_or_else(|| format!("map[string]{}", map.element), str::to_owned),
+            Value::Map(map) => map.name.map_or_else(|| format!("map[{}]{}", map.key, map.element), str::to_owned),
             Value::Struct(structure) if structure.is_pointer => format!("*{}", structure.name),
             Value::Struct(structure) => structure.name.to_owned(),
             Value::Null { name, .. } => (*name).to_owned(),

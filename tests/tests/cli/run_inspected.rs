@@ -78,6 +78,37 @@ fn what_was_given_is_shown_as_by_docker() {
     assert_eq!(sizes.stdout, "0 some\n", "{sizes}");
 }
 
+/// Ports that are published go to nobody with such networks, but are kept, in the image that is made of the container, too.
+#[test]
+fn ports_are_kept_and_looked_at() {
+    let Some(scene) = scene() else { return };
+    let options = ["--network", "none", "-p", "8080:80", "-p", "[::1]::80/udp", "-P", "--expose", "9"];
+    let created = scene.docker(&[&["create", "--name", "work"], &options[..], &["box", "true"]].concat());
+    assert_eq!(created.code, 0, "{created}");
+    let check = |template: &str, expected: &str| says(&scene, "work", template, expected);
+    check(
+        "{{json .HostConfig.PortBindings}} {{.HostConfig.PublishAllPorts}}",
+        r#"{"80/tcp":[{"HostIp":"","HostPort":"8080"}],"80/udp":[{"HostIp":"::1","HostPort":""}]} true"#,
+    );
+    check("{{json .Config.ExposedPorts}}", r#"{"80/tcp":{},"80/udp":{},"9/tcp":{}}"#);
+    check("{{.HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}", "map[80/tcp:[{ 8080}] 80/udp:[{::1 }]] {}");
+    // Go takes no string for a port, so that docker looks into the document.
+    check("{{(index (index .HostConfig.PortBindings \"80/tcp\") 0).HostPort}}", "8080");
+    check("{{index .HostConfig.PortBindings \"80/tcp\"}}", "[map[HostIp: HostPort:8080]]");
+    check("{{index .NetworkSettings.Ports \"80/tcp\"}} {{index .Config.ExposedPorts \"9/tcp\"}}", "<no value> map[]");
+    check(
+        "{{range $port, $to := .HostConfig.PortBindings}}{{$port}}:{{(index $to 0).HostPort}} {{end}}",
+        "80/tcp:8080 80/udp:",
+    );
+    scene.must(&["commit", "work", "made"]);
+    let ports = scene.must(&["image", "inspect", "--format", "{{json .Config.ExposedPorts}}", "made"]);
+    assert_eq!(ports, "{\"80/tcp\":{},\"80/udp\":{},\"9/tcp\":{}}\n");
+    for verb in ["create", "run"] {
+        let refused = scene.docker(&[verb, "--network", "none", "-p", "80:x", "box", "true"]);
+        assert!(refused.code == 125 && refused.stderr.starts_with("docker: invalid containerPort: x\n"), "{refused}");
+    }
+}
+
 /// The name by chance of the volume at `/anon`.
 fn anonymous(scene: &Scene) -> String {
     let template = "{{range .Mounts}}{{if eq .Destination \"/anon\"}}{{.Name}}{{end}}{{end}}";

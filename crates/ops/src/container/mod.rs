@@ -74,7 +74,7 @@ pub use rename::rename;
 pub use run::{Run, Witness, run, start};
 pub(crate) use run_config::is_signal;
 pub use run_mounts::{LOCAL_TIME, time_zone_file};
-pub use settings::{ImageVolumes, Network, Options, SCRATCH, Settings};
+pub use settings::{ImageVolumes, Network, Options, PortBinding, SCRATCH, Settings};
 pub(crate) use turn::{Turn, change_volumes, try_hold};
 pub use volume_files::{export_volume, import_volume};
 pub use volumes::{VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes};

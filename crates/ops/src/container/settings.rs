@@ -175,6 +175,12 @@ pub struct Settings {
     /// What the user notes for a runtime, by name: for who asks what was said.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Ports of it (`80/tcp`) and where on the machine they were to be reached, which they are not: for who asks what was said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
+    /// Whether all that it is said to listen on was to be reached somewhere: for who asks what was said.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub publishes_all: bool,
     /// Containers whose volumes are among these, as the user calls them: for who asks what was said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes_from: Vec<String>,
@@ -184,6 +190,16 @@ pub struct Settings {
     /// The file that has its ID, if the user wants one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_file: Option<String>,
+}
+
+/// Where on the machine a port of a container is to be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortBinding {
+    /// At which of its addresses; nothing for all.
+    pub address: String,
+    /// At which of its ports, or at one of which (`80-90`); nothing for any.
+    pub port: String,
 }
 
 /// What network a container has.

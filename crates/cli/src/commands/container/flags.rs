@@ -22,6 +22,7 @@ use engine::Engine;
 use limits::Limiting;
 use namespaces::Namespaces;
 use podman_only::PodmanOnly;
+use ports::Ports;
 pub(super) use values::{bytes, misread, unknown_flag};
 use values::{from_here, labels, misread_by, variables};
 
@@ -32,6 +33,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod podman_only;
+mod ports;
 mod security;
 mod values;
 mod volumes_from;
@@ -167,6 +169,8 @@ pub(super) struct Flags {
     #[command(flatten)]
     engine: Engine,
     #[command(flatten)]
+    ports: Ports,
+    #[command(flatten)]
     podman_only: PodmanOnly,
     #[command(flatten)]
     foreign: Foreign,
@@ -187,13 +191,15 @@ impl Flags {
     /// Docker's words for what cannot be.
     pub(super) fn options(&self, session: &Session<'_>, words: &[String]) -> Outcome<Options> {
         self.policy(session.personality)?;
+        let said = self.ports.read(session.personality)?;
         self.engine.check_restart(session.personality)?;
         self.idle.check(session)?;
         if self.rm {
             self.engine.check_removed(session.personality)?;
         }
         self.check_joined_network(session.personality)?;
-        self.engine.check(session.personality, self.asked_network(session.personality))?;
+        self.engine.check(session.personality)?;
+        self.ports.check(session.personality, self.asked_network(session.personality))?;
         self.podman_only.check(session.personality)?;
         self.foreign.check(session)?;
         if session.personality == Personality::Podman {
@@ -223,11 +229,13 @@ impl Flags {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.idle.stop_timeout(),
             health: self.idle.health(session)?,
-            exposed_ports: self.idle.exposed_ports(session.personality)?,
+            exposed_ports: said.exposed,
             volumes: self.volume.iter().filter(|text| !text.contains(':')).cloned().collect(),
             image_volumes: self.podman_only.image_volumes()?,
             settings: Settings {
                 needs_working_directory: session.personality == Personality::Podman && self.workdir.is_some(),
+                port_bindings: said.bindings,
+                publishes_all: said.publishes_all,
                 ..self.settings(session, network)?
             },
         })

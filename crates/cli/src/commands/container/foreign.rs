@@ -1,11 +1,11 @@
 //! Options of docker's `run` and `create` that say something to an engine, or to a kernel that it configures: refused with the reason, unless
 //! they change nothing here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use clap::Args;
 use dhow_base::{Error, Kind};
-use dhow_ops::strconv::{parse_int, parse_uint};
+use dhow_ops::strconv::parse_int;
 use dhow_spec::config::Healthcheck;
 
 use super::super::podman::container as podman;
@@ -111,8 +111,6 @@ pub(super) struct Idle {
     detach_keys: Option<String>,
     #[arg(long, hide = true, value_name = "map")]
     annotation: Vec<String>,
-    #[arg(long, hide = true, value_name = "list")]
-    expose: Vec<String>,
     #[arg(long, hide = true, value_name = "bool", num_args = 0..=1, require_equals = true)]
     disable_content_trust: Option<Option<bool>>,
     #[arg(long, hide = true, value_name = "bytes")]
@@ -120,11 +118,6 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// Whether ports are said to be used.
-    pub(super) fn exposes(&self) -> bool {
-        !self.expose.is_empty()
-    }
-
     /// Refuses what docker's client refuses of logs and health before it asks its daemon; podman's does not look.
     ///
     /// # Errors
@@ -251,43 +244,6 @@ impl Idle {
     /// How many seconds the container has to end.
     pub(super) fn stop_timeout(&self) -> Option<i64> {
         self.stop_timeout
-    }
-
-    /// The ports that the container is said to listen on, as docker's client reads them; podman's come from its images alone.
-    ///
-    /// # Errors
-    /// In docker's words for what is no port.
-    pub(super) fn exposed_ports(&self, personality: Personality) -> Outcome<BTreeSet<String>> {
-        let mut ports = BTreeSet::new();
-        if personality == Personality::Podman {
-            return Ok(ports);
-        }
-        for text in &self.expose {
-            if text.contains(':') {
-                return Err(Failure::Client(format!("invalid port format for --expose: {text}")));
-            }
-            let (range, protocol) = match text.split_once('/') {
-                None => (text.as_str(), "tcp"),
-                Some((range, more)) => (range, more.split('/').next().filter(|name| !name.is_empty()).unwrap_or("tcp")),
-            };
-            let (first, last) = port_range(range)
-                .map_err(|why| Failure::Client(format!("invalid range format for --expose: {text}, error: {why}")))?;
-            ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
-        }
-        Ok(ports)
-    }
-}
-
-/// Go's `nat.ParsePortRange`.
-fn port_range(text: &str) -> Result<(u16, u16), String> {
-    if text.is_empty() {
-        return Err("empty string specified for ports".to_owned());
-    }
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (parse_uint(first)?, parse_uint(last)?);
-    match first <= last {
-        true => Ok((first, last)),
-        false => Err(format!("invalid range specified for port: {text}")),
     }
 }
 

@@ -114,7 +114,7 @@ impl Flags {
 
     /// Says that no ports are published, if that was asked for.
     pub(in crate::commands::container) fn tell_of_ports(&self, session: &Session<'_>) {
-        if let Some(what) = self.engine.about_ports(session.personality, self.asked_network(session.personality)) {
+        if let Some(what) = self.ports.told(session.personality, self.asked_network(session.personality)) {
             session.console.notice(what);
         }
     }

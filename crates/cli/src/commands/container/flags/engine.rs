@@ -12,10 +12,6 @@ use crate::personality::Personality;
 pub(super) struct Engine {
     #[arg(short, long, hide = true)]
     detach: bool,
-    #[arg(short, long, hide = true, value_name = "list")]
-    publish: Vec<String>,
-    #[arg(short = 'P', long, hide = true)]
-    publish_all: bool,
     #[arg(long, hide = true, value_name = "string")]
     restart: Option<String>,
     #[arg(long, hide = true, value_name = "string")]
@@ -31,26 +27,6 @@ impl Engine {
     /// The mode of users that are another container's.
     pub(super) fn joined_users(&self) -> Option<&str> {
         self.userns.as_deref().filter(|mode| mode.starts_with("container:"))
-    }
-
-    /// Whether ports are to be reached from outside.
-    pub(super) fn publishes(&self) -> bool {
-        self.publish_all || !self.publish.is_empty()
-    }
-
-    /// What is said of ports where the network that is asked for has none to publish: nothing with docker, but for the machine's.
-    pub(super) fn about_ports(&self, personality: Personality, network: Option<&str>) -> Option<String> {
-        let network = network.filter(|_| self.publishes() && is_portless(personality, network))?;
-        let network = network.split(':').next().unwrap_or_default();
-        match personality {
-            Personality::Podman => Some(format!(
-                "Port mappings have been discarded because {network:?} network namespace mode does not support them"
-            )),
-            _ if network == "host" && !self.publish.is_empty() => {
-                Some("WARNING: Published ports are discarded when using host network mode".to_owned())
-            }
-            _ => None,
-        }
     }
 
     /// Refuses what docker's client takes for no restart policy; podman's does not look.
@@ -87,7 +63,7 @@ impl Engine {
     ///
     /// # Errors
     /// For the first of them.
-    pub(super) fn check(&self, personality: Personality, network: Option<&str>) -> Outcome {
+    pub(super) fn check(&self, personality: Personality) -> Outcome {
         let refuse = |flag: &str, why: &str| Err(Failure::Client(format!("{flag} is not supported: {why}")));
         let services = "it is for a container engine that runs services; dhow runs containers in the foreground";
         match () {
@@ -95,22 +71,12 @@ impl Engine {
             () if self.restart.as_deref().is_some_and(|policy| !matches!(policy, "" | "no")) => {
                 refuse("--restart", services)
             }
-            () if self.publishes() && !is_portless(personality, network) => refuse(
-                "--publish",
-                "a container has this machine's network, where its ports are open as they are, or none",
-            ),
             () => match self.userns.as_deref() {
                 Some(mode) => check_users(personality, mode),
                 None => Ok(()),
             },
         }
     }
-}
-
-/// Whether somebody asks for a network of which engines publish no ports, and says so rather than fail.
-fn is_portless(personality: Personality, network: Option<&str>) -> bool {
-    let joins = |mode: &str| personality == Personality::Podman && mode.starts_with("container:");
-    network.is_some_and(|mode| matches!(mode, "host" | "none") || joins(mode))
 }
 
 /// Refuses what there is not of user namespaces.

@@ -74,8 +74,8 @@ impl Flags {
             (self.hostname.as_deref().is_some_and(|name| !name.is_empty()), "hostname and the network mode"),
             (!self.dns.is_empty(), "dns and the network mode"),
             (!self.add_host.is_empty(), "custom host-to-IP mapping and the network mode"),
-            (self.engine.publishes(), "port publishing and the container type network mode"),
-            (self.idle.exposes(), "port exposing and the container type network mode"),
+            (self.ports.publishes(), "port publishing and the container type network mode"),
+            (self.ports.exposes(), "port exposing and the container type network mode"),
         ];
         match conflicts.into_iter().find(|(is_so, _)| *is_so) {
             Some((_, NAMELESS)) => Err(Error::new(Kind::Invalid, NAMELESS).into()),

@@ -1,9 +1,14 @@
 //! A container's network, in docker's shape: the machine's, another's, or none, and no address of its own in any of them.
 
-use dhow_ops::container::{NamespaceKind, Network, Settings};
+use std::collections::BTreeMap;
+
+use dhow_ops::container::{NamespaceKind, Network, PortBinding, Settings};
 use dhow_template::{Field, Type, Value};
 
-use super::object::{flag, number, text, texts};
+use super::object::{called, flag, number, text, texts};
+
+/// The type of Go's by which docker calls ports.
+pub(super) const PORT: &str = "nat.Port";
 
 const ENDPOINT: &str = "*network.EndpointSettings";
 
@@ -19,7 +24,7 @@ pub(super) fn object(settings: &Settings) -> Value {
         text("Bridge", ""),
         text("SandboxID", ""),
         text("SandboxKey", ""),
-        Field::new("Ports", ports()),
+        Field::new("Ports", ports(&BTreeMap::new())),
         flag("HairpinMode", false),
         text("LinkLocalIPv6Address", ""),
         number("LinkLocalIPv6PrefixLen", 0),
@@ -38,9 +43,17 @@ pub(super) fn object(settings: &Settings) -> Value {
     Value::pointer("container.NetworkSettings", fields)
 }
 
-/// No port of a container is another one of the machine's.
-pub(super) fn ports() -> Value {
-    Value::map::<&str>(Type::Slice("nat.PortBinding"), Some(Vec::new()))
+/// Ports and where on the machine they are.
+pub(super) fn ports(bindings: &BTreeMap<String, Vec<PortBinding>>) -> Value {
+    let binding = |binding: &PortBinding| {
+        let fields = vec![called("HostIp", text("HostIP", &binding.address)), text("HostPort", &binding.port)];
+        Value::structure("nat.PortBinding", fields)
+    };
+    let list = |bindings: &Vec<PortBinding>| {
+        Value::list(Type::Named("nat.PortBinding"), Some(bindings.iter().map(binding).collect()))
+    };
+    let ports = bindings.iter().map(|(port, bindings)| (port, list(bindings))).collect();
+    Value::map_by(PORT, Type::Slice("nat.PortBinding"), Some(ports))
 }
 
 fn endpoint() -> Value {

@@ -171,7 +171,7 @@ fn config(known: &Details) -> Value {
         flag("AttachStdin", config.open_stdin),
         flag("AttachStdout", true),
         flag("AttachStderr", true),
-        Field::optional("ExposedPorts", names(config.exposed_ports.as_ref())),
+        Field::optional("ExposedPorts", names(network::PORT, config.exposed_ports.as_ref())),
         flag("Tty", config.tty),
         flag("OpenStdin", config.open_stdin),
         flag("StdinOnce", config.open_stdin),
@@ -180,7 +180,7 @@ fn config(known: &Details) -> Value {
         Field::optional("Healthcheck", object::healthcheck(config.healthcheck.as_ref())),
         Field::optional("ArgsEscaped", Value::from(config.args_escaped)),
         text("Image", &config.image),
-        Field::new("Volumes", names(volumes.as_ref())),
+        Field::new("Volumes", names("string", volumes.as_ref())),
         text("WorkingDir", &config.working_dir),
         texts("Entrypoint", config.entrypoint.as_deref()),
         Field::optional("NetworkDisabled", Value::from(config.network_disabled)),
@@ -194,6 +194,6 @@ fn config(known: &Details) -> Value {
     Value::pointer("container.Config", fields)
 }
 
-fn names(names: Option<&NameSet>) -> Value {
-    Value::map(Type::Empty, names.map(|names| names.0.iter().map(|name| (name, Value::empty())).collect()))
+fn names(key: &'static str, names: Option<&NameSet>) -> Value {
+    Value::map_by(key, Type::Empty, names.map(|names| names.0.iter().map(|name| (name, Value::empty())).collect()))
 }
