@@ -101,3 +101,40 @@ fn what_is_only_a_place_gives_way() {
     // What is mounted for itself cannot be opened; as a device it can.
     says(&scene, &["-v", &device, "--device", &device], "head -c 1 /node | wc -c", "1\n");
 }
+
+/// What docker's client and engine refuse, and what they take, where a name is said in another way.
+#[test]
+fn options_are_told_apart_as_by_docker() {
+    let Some(scene) = scene() else { return };
+    let check = |options: &[&str], code: i32, why: &str| {
+        let refused = scene.docker(&[&["create"], options, &["box", "true"]].concat());
+        assert!(refused.code == code && refused.stderr.starts_with(why), "{options:?}: {refused}");
+        assert_eq!(scene.docker(&[&["run", "--rm"], options, &["box", "true"]].concat()).code, 125, "{options:?}");
+    };
+    let (client, engine) = ("docker: ", "Error response from daemon: ");
+    let unknown = "invalid CapAdd: unknown capability: \"CAP_NET_ADMIN,SYS_TIME\"\n";
+    check(&["--cap-add", "NET_ADMIN,SYS_TIME"], 1, &format!("{engine}{unknown}"));
+    let twice = "network \"none\" is specified multiple times\n";
+    check(&["--network", "none", "--network", "name=none"], 125, &format!("{client}{twice}"));
+    let shared =
+        "container sharing network namespace with another container or host cannot be connected to any other network";
+    check(&["--network", "none", "--network", "host"], 1, &format!("{engine}{shared}\n"));
+    let mixed = "conflicting options: cannot attach both user-defined and non-user-defined network-modes\n";
+    check(&["--network", "none", "--network", "mine"], 125, &format!("{client}{mixed}"));
+    let nameless = "invalid Annotations: the empty string is not permitted as an annotation key\n";
+    check(&["--annotation", "=a"], 1, &format!("{engine}{nameless}"));
+    // Podman takes several capabilities at once.
+    let script = "grep CapBnd /proc/self/status";
+    let bounds = |options: &[&str]| {
+        let said = scene.podman(&[&["run", "--rm"], options, &["box", "sh", "-c", script]].concat());
+        assert_eq!(said.code, 0, "{said}");
+        said.stdout
+    };
+    assert_eq!(bounds(&["--cap-drop", "CHOWN,KILL"]), bounds(&["--cap-drop", "CHOWN", "--cap-drop", "KILL"]));
+    let refused = scene.podman(&["create", "--network", "none", "--network", "host", "box", "true"]);
+    let why = "cannot set multiple networks without bridge network mode, selected mode none: invalid argument";
+    assert!(refused.code == 125 && refused.stderr.contains(why), "{refused}");
+    // Of memory for one place the last counts.
+    let memory = ["--tmpfs", "/x:size=1m", "--tmpfs", "/x:size=2m,ro"];
+    says(&scene, &memory, "grep -c '^tmpfs /x tmpfs ro,.*size=2048k' /proc/mounts", "1\n");
+}

@@ -52,10 +52,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "list")]
     add_host: Vec<String>,
     /// Add capabilities
-    #[arg(long, value_name = "list", value_delimiter = ',')]
+    #[arg(long, value_name = "list")]
     cap_add: Vec<String>,
     /// Drop capabilities
-    #[arg(long, value_name = "list", value_delimiter = ',')]
+    #[arg(long, value_name = "list")]
     cap_drop: Vec<String>,
     /// Write the container ID to a file
     #[arg(long, value_name = "string")]
@@ -111,7 +111,7 @@ pub(super) struct Flags {
     /// Network of the container: "host", "container:NAME" for another container's, or "none" ("private"): a loopback interface of its own and
     /// nothing else
     #[arg(long, visible_alias = "net", value_name = "network")]
-    network: Option<String>,
+    network: Vec<String>,
     /// Take the image for this platform
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -197,6 +197,7 @@ impl Flags {
         if self.rm {
             self.engine.check_removed(session.personality)?;
         }
+        self.check_networks(session.personality)?;
         self.check_joined_network(session.personality)?;
         self.engine.check(session.personality)?;
         self.ports.check(session.personality, self.asked_network(session.personality))?;
@@ -284,7 +285,8 @@ impl Flags {
         }
         self.device.iter().try_for_each(|text| podman::check_device(text))?;
         let is_known = |name: &str| name.eq_ignore_ascii_case("all") || capability_number(name).is_some();
-        if let Some(name) = self.cap_add.iter().chain(&self.cap_drop).find(|name| !is_known(name)) {
+        let Capabilities { add, drop } = self.capabilities(Personality::Podman);
+        if let Some(name) = add.iter().chain(&drop).find(|name| !is_known(name)) {
             let name = name.to_ascii_uppercase();
             let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
             return Err(Failure::Client(format!("{name:?}: unknown capability")));
@@ -293,6 +295,15 @@ impl Flags {
             Some(variable) => Err(Failure::Client(format!("invalid environment variable: {variable:?}"))),
             None => Ok(()),
         }
+    }
+
+    /// The capabilities that are named. Podman takes several at once, with commas between them.
+    fn capabilities(&self, personality: Personality) -> Capabilities {
+        let names = |given: &[String]| match personality {
+            Personality::Podman => given.iter().flat_map(|names| names.split(',')).map(str::to_owned).collect(),
+            _ => given.to_vec(),
+        };
+        Capabilities { add: names(&self.cap_add), drop: names(&self.cap_drop) }
     }
 
     fn working_directory(&self, session: &Session<'_>) -> Outcome<Option<String>> {
@@ -326,7 +337,7 @@ impl Flags {
             scratch_in_memory: self.podman_only.read_only_tmpfs() && is_podman,
             auto_remove: self.rm || self.podman_only.rmi,
             init: self.init,
-            capabilities: Capabilities { add: self.cap_add.clone(), drop: self.cap_drop.clone() },
+            capabilities: self.capabilities(session.personality),
             groups: if keeps_groups { Vec::new() } else { self.group_add.clone() },
             keeps_groups,
             shm_bytes: bytes(session, self.shm_size.as_deref(), "--shm-size", podman::SHM)?.unwrap_or(0),
@@ -345,7 +356,7 @@ impl Flags {
             ..Settings::default()
         };
         self.add_others_mounts(session, &mut settings.mounts)?;
-        settings.annotations = self.idle.annotations();
+        settings.annotations = self.idle.annotations(session.personality)?;
         settings.volumes_from = self.foreign.volumes_from().to_vec();
         self.join_others(session.personality, &mut settings)?;
         self.namespaces.heed(session, self.hostname.as_deref(), &mut settings)?;

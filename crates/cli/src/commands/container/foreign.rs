@@ -233,12 +233,20 @@ impl Idle {
     }
 
     /// What is noted for a runtime.
-    pub(super) fn annotations(&self) -> BTreeMap<String, String> {
+    ///
+    /// # Errors
+    /// In the words of docker's engine for what has no name.
+    pub(super) fn annotations(&self, personality: Personality) -> Outcome<BTreeMap<String, String>> {
         let pair = |text: &String| {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
             (name.to_owned(), value.to_owned())
         };
-        self.annotation.iter().map(pair).collect()
+        let annotations: BTreeMap<_, _> = self.annotation.iter().map(pair).collect();
+        if annotations.contains_key("") && personality != Personality::Podman {
+            let message = "invalid Annotations: the empty string is not permitted as an annotation key";
+            return Err(Error::new(Kind::Invalid, message).into());
+        }
+        Ok(annotations)
     }
 
     /// How many seconds the container has to end.

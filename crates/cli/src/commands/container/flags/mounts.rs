@@ -59,6 +59,8 @@ impl Flags {
                     Some(_) if dialect == Dialect::Podman => {
                         return Err(Failure::Client(format!("{}: duplicate mount destination", mount.target)));
                     }
+                    // Of memory for one place the last counts (docker/cli, `parse`).
+                    Some(other) if is_memory(other) && is_memory(&mount) => *other = mount,
                     // A volume that is nothing but a place gives way to whatever else is for it (moby, `Daemon.registerMountPoints`).
                     Some(other) if is_only_a_place(other) => *other = mount,
                     Some(_) if is_only_a_place(&mount) => {}
@@ -76,6 +78,11 @@ impl Flags {
 /// Whether `--volume` says of a mount where it is and nothing else.
 fn is_only_a_place(mount: &Mount) -> bool {
     mount.anonymous && matches!(mount.given, Some(Given::Volume(_)))
+}
+
+/// Whether it is what `--tmpfs` says.
+fn is_memory(mount: &Mount) -> bool {
+    matches!(mount.given, Some(Given::Memory(_)))
 }
 
 /// A device in the place of what is mounted there: a view of it in the machine's `/dev` could be opened by nobody. Of several devices for

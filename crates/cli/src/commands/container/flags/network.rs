@@ -12,12 +12,48 @@ use crate::personality::Personality;
 const NAMELESS: &str = "Invalid network mode: invalid container format container:<name|id>";
 
 impl Flags {
-    /// The network that is asked for: docker's long way to name it, `name=host`, is the same where nothing more is said in it (docker/cli,
-    /// `opts.NetworkOpt`).
+    /// The network that is asked for, the first one if there are several.
     pub(super) fn asked_network(&self, personality: Personality) -> Option<&str> {
-        let given = self.network.as_deref()?;
-        let name = given.strip_prefix("name=").filter(|name| !name.is_empty() && !name.contains([',', '=']));
-        Some(name.filter(|_| personality != Personality::Podman).unwrap_or(given))
+        self.network.first().map(|given| network_name(personality, given))
+    }
+
+    /// Refuses several networks of which one is no engine's: nobody can be in more than one of those.
+    ///
+    /// # Errors
+    /// In each engine's words (docker/cli, `parseNetworkOpts`; moby, `Daemon.updateNetworkSettings`).
+    pub(super) fn check_networks(&self, personality: Personality) -> Outcome {
+        let names: Vec<&str> = self.network.iter().map(|given| network_name(personality, given)).collect();
+        let [first, others @ ..] = names.as_slice() else { return Ok(()) };
+        if others.is_empty() {
+            return Ok(());
+        }
+        if personality == Personality::Podman {
+            let mode = match first.split(':').next() {
+                Some("") => "private",
+                Some(mode @ ("host" | "none" | "private" | "container" | "ns" | "slirp4netns" | "pasta")) => mode,
+                _ => return Ok(()),
+            };
+            return Err(Failure::Client(format!(
+                "cannot set multiple networks without bridge network mode, selected mode {mode}: invalid argument"
+            )));
+        }
+        if let Some((_, name)) = names.iter().enumerate().find(|(number, name)| names[..*number].contains(name)) {
+            return Err(Failure::Client(format!("network {name:?} is specified multiple times")));
+        }
+        let is_user_s =
+            |name: &&str| !matches!(*name, "default" | "bridge" | "host" | "none") && !name.starts_with("container:");
+        let message = match names.iter().filter(|name| is_user_s(name)).count() {
+            count if count == names.len() => return Ok(()),
+            0 if names.iter().any(|name| *name == "host" || name.starts_with("container:")) => {
+                "container sharing network namespace with another container or host cannot be connected to any other network"
+            }
+            0 => "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            _ => {
+                let what = "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
+                return Err(Failure::Client(what.to_owned()));
+            }
+        };
+        Err(Error::new(Kind::Invalid, message).into())
     }
 
     /// The network that it has where it joins no other's.
@@ -100,7 +136,7 @@ impl Flags {
 
     /// Refuses name servers for a network that has none of its own, in podman's words.
     fn check_names_are_asked_for(&self) -> Outcome {
-        let mode = match self.network.as_deref() {
+        let mode = match self.network.first().map(String::as_str) {
             Some("none") => "none",
             Some(mode) if mode.starts_with("container:") => "container",
             _ => return Ok(()),
@@ -110,4 +146,11 @@ impl Flags {
             false => Err(Failure::Client(format!("conflicting options: dns and the network mode: {mode}"))),
         }
     }
+}
+
+/// The name of a network: docker's long way to write it, `name=host`, is the same where nothing more is said in it (docker/cli,
+/// `opts.NetworkOpt`).
+fn network_name(personality: Personality, given: &str) -> &str {
+    let name = given.strip_prefix("name=").filter(|name| !name.is_empty() && !name.contains([',', '=']));
+    name.filter(|_| personality != Personality::Podman).unwrap_or(given)
 }
