@@ -80,6 +80,9 @@ impl ArchiveWriter {
         let docker = metadata::docker_manifest(images, &state.manifests, self.full_names)?;
         state.file(INDEX_FILE, &index)?;
         state.file("manifest.json", &docker)?;
+        if let Some(repositories) = metadata::repositories(images, &state.manifests, self.full_names)? {
+            state.file("repositories", &repositories)?;
+        }
         state.file(OCI_LAYOUT_FILE, OCI_LAYOUT_CONTENT.as_bytes())?;
         // The end of a tar: two blocks of zeros.
         state.output.write_all(&[0; 1024])?;

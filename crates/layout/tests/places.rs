@@ -317,3 +317,24 @@ fn labels_are_any_text() {
     assert_eq!((several.kind(), several.hint()), (Kind::Invalid, Some("their names: example.test/app:2, v0, v1")));
     assert_eq!(choose(&images[..1], None, "it").unwrap(), &images[0]);
 }
+
+/// Scripts look up in docker's older list what an archive has.
+#[test]
+fn archives_have_docker_s_older_list() {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("archive.tar");
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    save(&[(&one, &["web:latest", "example.com/web:2"]), (&two, &["web:2"])], file_output(&path));
+    let listed = |path: &Path| {
+        let mut archive = tar::Archive::new(std::fs::File::open(path).unwrap());
+        let mut entries = archive.entries().unwrap().map(Result::unwrap);
+        let list = entries.find(|entry| entry.path().unwrap() == Path::new("repositories"));
+        list.map(|list| serde_json::from_reader::<_, serde_json::Value>(list).unwrap())
+    };
+    let [one, two] = [&one, &two].map(|sample| sample.blobs.last().unwrap().digest.hex());
+    let expected = serde_json::json!({ "web": { "latest": one, "2": two }, "example.com/web": { "2": one } });
+    assert_eq!(listed(&path), Some(expected));
+    let nameless = temporary.path().join("nameless.tar");
+    save(&[(&suite::sample("one"), &[])], file_output(&nameless));
+    assert_eq!(listed(&nameless), None);
+}
