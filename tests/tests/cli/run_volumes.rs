@@ -212,6 +212,10 @@ fn volumes_without_a_name_are_marked() {
     let marked = |label: &str| scene.must(&["volume", "ls", "-q", "-f", &format!("label={label}")]).lines().count();
     assert_eq!(marked("com.docker.volume.anonymous"), 3);
     assert_eq!(scene.must(&["volume", "inspect", "-f", "{{json .Labels}}", "named"]), "null\n");
+    let listed = scene.must(&["volume", "ls", "--format", "table {{.Status}} {{.Availability}} {{.Group}}"]);
+    assert!(listed.starts_with("STATUS AVAILABILITY GROUP\nN/A N/A N/A\n"), "{listed}");
+    let listed = scene.must(&["ps", "-aq", "--no-trunc", "--format", "raw"]);
+    assert_eq!(listed, format!("container_id: {}", scene.must(&["ps", "-aq", "--no-trunc"])));
     scene.must(&["rm", "-v", "one"]);
     assert_eq!(marked("com.docker.volume.anonymous"), 1);
     let podman = scene.podman(&["volume", "create"]).stdout;

@@ -176,6 +176,9 @@ const COLUMNS: Columns = Columns {
         ("Mountpoint", "MOUNTPOINT"),
         ("Scope", "SCOPE"),
         ("Size", "SIZE"),
+        ("Group", "GROUP"),
+        ("Availability", "AVAILABILITY"),
+        ("Status", "STATUS"),
     ],
 };
 

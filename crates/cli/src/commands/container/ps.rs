@@ -91,8 +91,10 @@ impl Verb for List {
         check(&format)?;
         let records = self.selection.records(session, &context)?;
         if self.quiet {
+            let label = if self.format == "raw" { "container_id: " } else { "" };
             for record in &records {
-                session.console.line(if self.no_trunc { &record.container.id } else { record.container.short_id() });
+                let id = if self.no_trunc { &record.container.id } else { record.container.short_id() };
+                session.console.line(format!("{label}{id}"));
             }
             return Ok(());
         }
