@@ -123,12 +123,12 @@ pub fn usage(context: &Context) -> Result<Usage> {
     container::recover(store)?;
     let (images, layers_size) = images(store)?;
     let container = |record: ContainerRecord| ContainerUse {
-        size: store.directory_use("containers", &record.container.id),
+        size: container::changed_file_bytes(context, &record.container.id),
         configuration: Configuration::now(store, &record),
         record,
     };
     let volume = |volume: Volume| VolumeUse {
-        size: store.directory_use("volumes", &volume.name),
+        size: container::file_bytes(&store.root().join("volumes").join(&volume.name).join("_data")),
         directory: store.root().join("volumes").join(&volume.name).to_string_lossy().into_owned(),
         volume,
     };

@@ -251,3 +251,24 @@ fn what_an_image_says_of_volumes_is_a_path() {
     let shown = scene.must(&["inspect", "-f", "{{range .Mounts}}{{.Destination}} {{end}}{{.Config.Volumes}}", "own"]);
     assert!(shown.contains("/relative ") && shown.contains("relative:{}"), "{shown}");
 }
+
+/// Docker counts lengths of files; what directories take is told by `--disk`.
+#[test]
+fn sizes_are_those_of_files() {
+    let Some(scene) = scene() else { return };
+    let script = "echo of-container >/file; ln /file /other; echo of-volume >/kept/file";
+    scene.must(&["run", "--name", "work", "-v", "kept:/kept", "box", "sh", "-c", script]);
+    scene.must(&["create", "--name", "idle", "-v", "empty:/empty", "box", "true"]);
+    let said = scene.must(&["system", "df", "--format", "{{.Type}} {{.Size}}"]);
+    assert!(said.contains("\nContainers 13B\n") && said.contains("\nLocal Volumes 10B\n"), "{said}");
+    let said = scene.must(&[
+        "system",
+        "df",
+        "-v",
+        "--format",
+        "{{range .Containers}}{{.Names}} {{.Size}}\n{{end}}{{range .Volumes}}{{.Name}} {{.Size}}\n{{end}}",
+    ]);
+    for line in ["idle 0B", "work 13B", "empty 0B", "kept 10B"] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+}

@@ -220,8 +220,8 @@ pub fn changed_file_bytes(context: &Context, id: &str) -> u64 {
     upper.map_or(0, |upper| file_bytes(&upper))
 }
 
-/// Lengths of all files in a directory, those with several names counted once; what cannot be read counts nothing.
-fn file_bytes(top: &Path) -> u64 {
+/// Lengths of all files in a directory, as docker counts them: those with several names once. What cannot be read counts nothing.
+pub(crate) fn file_bytes(top: &Path) -> u64 {
     let (mut bytes, mut seen, mut left) = (0, BTreeSet::new(), vec![top.to_owned()]);
     while let Some(directory) = left.pop() {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {

@@ -55,6 +55,7 @@ pub use dhow_sandbox::container::{
 };
 pub use dhow_sandbox::user_namespace::{self, KeptIds};
 pub use dhow_store::{Container, ContainerRecord as Record, ContainerState as State};
+pub(crate) use files::file_bytes;
 pub use files::{changed_file_bytes, changes, export};
 pub(crate) use find::find_among;
 pub use find::{find, list};
