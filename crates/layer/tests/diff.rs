@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use dhow_base::beneath::{self, Dir, FileKind};
 use dhow_layer::diff::{
@@ -398,4 +399,30 @@ fn references_in_upper_directories_are_refused() {
     check("d", "trusted.overlay.origin", None);
     // What a program in the container has made.
     check("d", "user.overlay.redirect", None);
+}
+
+/// Docker cuts times to seconds, so that its archives are shorter by what tells of parts of them.
+#[test]
+fn what_parts_of_seconds_take_is_told() {
+    let folder = tempfile::tempdir_in("/var/tmp").expect("a folder");
+    let at = |nanoseconds| SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, nanoseconds);
+    let check = |name: &str, nanoseconds: u32, expected: u64| {
+        let path = folder.path().join(name);
+        fs::write(&path, "1").expect("a file");
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(at(nanoseconds)))
+            .expect("a time");
+        let directory = Dir::open(folder.path()).expect("a directory");
+        let mut archive = Vec::new();
+        let shown = Some(name.as_bytes());
+        let written = write_named(&directory, OsStr::new(name), shown, &mut archive, DiffOptions::default());
+        let written = written.expect("an archive");
+        assert_eq!((written.bytes, written.fraction_bytes), (archive.len() as u64, expected), "{name} {nanoseconds}");
+    };
+    check("whole", 0, 0);
+    check("part", 5, 1024);
+    // A long name takes a record anyway.
+    check(&"n".repeat(120), 5, 0);
 }

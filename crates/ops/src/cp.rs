@@ -47,7 +47,7 @@ pub struct Request {
 pub struct Copied {
     /// Files of any kind, directories included.
     pub files: u64,
-    /// Bytes of the tar archive that they make, which is what docker counts.
+    /// Bytes of the tar archive that they would make with times in whole seconds, which is what docker counts.
     pub bytes: u64,
     /// What could not be copied as it is in the image, a sentence each.
     pub notes: Vec<String>,
@@ -126,9 +126,9 @@ impl<'r> Source<'r> {
 
     /// Writes the archive, in which the source has a name; without one, what is in the directory alone.
     fn write(&self, name: Option<&[u8]>, output: &mut (dyn Write + Send)) -> Result<Copied> {
-        let Written { bytes, files } = write_union_at(&self.root.union, &self.node, name, output)?;
+        let Written { bytes, fraction_bytes, files } = write_union_at(&self.root.union, &self.node, name, output)?;
         tracing::debug!(image = self.request.source.image, files, "copied");
-        Ok(Copied { files, bytes, notes: Vec::new() })
+        Ok(Copied { files, bytes: bytes - fraction_bytes, notes: Vec::new() })
     }
 }
 

@@ -76,6 +76,8 @@ pub fn write_upper_directory(upper: &Dir, output: impl Write) -> Result<u64> {
 pub struct Written {
     /// Bytes of the archive.
     pub bytes: u64,
+    /// Those of them without which all times would be whole seconds, as docker writes them.
+    pub fraction_bytes: u64,
     /// Files of any kind.
     pub files: u64,
 }
@@ -118,8 +120,7 @@ pub fn write_named(
         }
         _ => walk.writer.node(&node, Some((directory, name)))?,
     }
-    let files = walk.writer.entries();
-    Ok(Written { bytes: walk.writer.finish()?, files })
+    walk.writer.written()
 }
 
 struct Walk<W> {

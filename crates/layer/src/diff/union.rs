@@ -45,8 +45,7 @@ pub fn write_union_at<R: ReadAt>(
             Ok(Visit::Enter)
         })?;
     }
-    let files = walk.writer.entries();
-    Ok(Written { bytes: walk.writer.finish()?, files })
+    walk.writer.written()
 }
 
 struct Walk<'u, R, W> {

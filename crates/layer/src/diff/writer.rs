@@ -8,6 +8,7 @@ use dhow_base::beneath::{Dir, FileKind};
 use dhow_base::{Error, Kind, Result};
 use tar::{EntryType, Header};
 
+use super::Written;
 use super::node::Node;
 use crate::tar::RelativePath;
 
@@ -23,6 +24,8 @@ const CHUNK_BYTES: usize = 128 << 10;
 pub(super) struct TarWriter<W> {
     output: W,
     bytes: u64,
+    /// Those of them that tell of parts of seconds.
+    fraction_bytes: u64,
     entries: u64,
     buffer: Vec<u8>,
     /// What all names begin with: nothing, `./` or `/`.
@@ -33,7 +36,15 @@ pub(super) struct TarWriter<W> {
 
 impl<W: Write> TarWriter<W> {
     pub(super) fn new(output: W) -> Self {
-        Self { output, bytes: 0, entries: 0, buffer: vec![0; CHUNK_BYTES], prefix: b"", written: HashSet::new() }
+        Self {
+            output,
+            bytes: 0,
+            fraction_bytes: 0,
+            entries: 0,
+            buffer: vec![0; CHUNK_BYTES],
+            prefix: b"",
+            written: HashSet::new(),
+        }
     }
 
     /// Has names begin as those of what is called `.` or `/` do.
@@ -43,11 +54,6 @@ impl<W: Write> TarWriter<W> {
             b"/" => b"/",
             _ => b"",
         };
-    }
-
-    /// Entries so far.
-    pub(super) fn entries(&self) -> u64 {
-        self.entries
     }
 
     pub(super) fn has_written(&self, first: &RelativePath) -> bool {
@@ -97,6 +103,12 @@ impl<W: Write> TarWriter<W> {
         self.put(&[0; 1024])?;
         self.output.flush().map_err(cannot_write)?;
         Ok(self.bytes)
+    }
+
+    /// Ends the archive; returns what it became.
+    pub(super) fn written(self) -> Result<Written> {
+        let (fraction_bytes, files) = (self.fraction_bytes, self.entries);
+        Ok(Written { bytes: self.finish()?, fraction_bytes, files })
     }
 
     fn marker(&mut self, directory: &RelativePath, name: &[u8]) -> Result<()> {
@@ -155,6 +167,10 @@ impl<W: Write> TarWriter<W> {
             for (xattr, value) in &node.xattrs {
                 records.push(([b"SCHILY.xattr.", xattr.as_slice()].concat(), value.clone()));
             }
+        }
+        if octal.is_some() && nanoseconds != 0 {
+            let others = records.iter().filter(|(key, _)| key != b"mtime");
+            self.fraction_bytes += extended_bytes(&records) - extended_bytes(others);
         }
         self.put_header(header, records)
     }
@@ -224,6 +240,14 @@ impl<W: Write> TarWriter<W> {
         self.output.write_all(bytes).map_err(cannot_write)?;
         self.bytes += bytes.len() as u64;
         Ok(())
+    }
+}
+
+/// How much an archive is longer by such records of an entry.
+fn extended_bytes<'r>(records: impl IntoIterator<Item = &'r (Vec<u8>, Vec<u8>)>) -> u64 {
+    match records.into_iter().map(|(key, value)| record(key, value).len() as u64).sum::<u64>() {
+        0 => 0,
+        bytes => 512 + bytes.next_multiple_of(512),
     }
 }
 

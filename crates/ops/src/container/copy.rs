@@ -205,8 +205,9 @@ impl Source {
     }
 
     fn write(&self, shown: Option<&[u8]>, options: DiffOptions, output: &mut (dyn Write + Send)) -> Result<Copied> {
-        let Written { bytes, files } = write_named(&self.directory, &self.name, shown, output, options)?;
-        Ok(Copied { files, bytes, notes: Vec::new() })
+        let Written { bytes, fraction_bytes, files } =
+            write_named(&self.directory, &self.name, shown, output, options)?;
+        Ok(Copied { files, bytes: bytes - fraction_bytes, notes: Vec::new() })
     }
 }
 
