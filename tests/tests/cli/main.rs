@@ -65,6 +65,7 @@ mod unshare;
 mod untag;
 mod usage;
 mod version;
+mod volume_options;
 
 /// A file that is not listed above would never run.
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
-use dhow_ops::container::{self, VolumeDetails};
+use dhow_ops::container::{self, NewVolume, VolumeDetails, VolumeOptions};
 use dhow_ops::filter::NamePattern;
 use dhow_ops::settings::{self, Listing};
 use dhow_template::{Field, Options, Template, Type, Value};
@@ -24,9 +24,6 @@ use crate::verb::{Count, Operands, Verb};
 /// The only driver that there is, and the only scope of a volume.
 pub(super) const LOCAL: &str = "local";
 
-/// What is said of options for the driver.
-pub(super) const OPTIONS_REFUSED: &str = "--opt is not supported: a volume is a directory of the store";
-
 /// The arguments of `volume create`.
 #[derive(Args, Debug)]
 pub(crate) struct Create {
@@ -39,7 +36,8 @@ pub(crate) struct Create {
     /// Docker's old way to say it
     #[arg(long, value_name = "string", hide = true)]
     name: Option<String>,
-    #[arg(short, long, value_name = "map", hide = true)]
+    /// What the volume is: "type=none", "o=bind" and "device=/path" for a directory of this machine, "type=tmpfs" for memory
+    #[arg(short, long, value_name = "map")]
     opt: Vec<String>,
     #[command(flatten)]
     cluster: Cluster,
@@ -121,11 +119,12 @@ impl Verb for Create {
             return Err(Error::new(Kind::NotFound, message).with_hint("there is the driver \"local\" only").into());
         }
         self.cluster.refuse()?;
-        if !self.opt.is_empty() {
-            return Err(Failure::Client(OPTIONS_REFUSED.to_owned()));
-        }
         machine(session)?;
-        session.console.line(container::create_volume(&session.local_context()?, name, &labels(&self.label))?);
+        let context = session.local_context()?;
+        let options = VolumeOptions::docker(labels(&self.opt))
+            .map_err(|error| error.context(format_args!("create {}", name.unwrap_or_default())))?;
+        let new = NewVolume { name, labels: labels(&self.label), options };
+        session.console.line(container::create_volume(&context, &new)?);
         Ok(())
     }
 }
@@ -333,6 +332,8 @@ fn object(volume: &VolumeDetails) -> Value {
     let text = |name, text: &str| Field::new(name, Value::from(text));
     let labels = volume.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
     let labels = Some(labels).filter(|_| !volume.labels.is_empty());
+    let options = volume.options.options.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+    let options = Some(options).filter(|_| !volume.options.options.is_empty());
     let absent = |name, kind| Field::optional(name, Value::Null { name: kind, fields: &[] });
     let fields = vec![
         absent("ClusterVolume", "*volume.ClusterVolume"),
@@ -341,7 +342,7 @@ fn object(volume: &VolumeDetails) -> Value {
         Field::new("Labels", Value::map(Type::Text, labels)),
         text("Mountpoint", &volume.directory),
         text("Name", &volume.volume.name),
-        Field::new("Options", Value::map::<&str>(Type::Text, None)),
+        Field::new("Options", Value::map(Type::Text, options)),
         text("Scope", LOCAL),
         Field::optional("Status", Value::map::<&str>(Type::Any, None)),
         absent("UsageData", "*volume.UsageData"),
@@ -356,7 +357,7 @@ fn document(volume: &VolumeDetails) -> serde_json::Value {
         "Labels": if volume.labels.is_empty() { serde_json::Value::Null } else { json!(volume.labels) },
         "Mountpoint": volume.directory,
         "Name": volume.volume.name,
-        "Options": null,
+        "Options": if volume.options.options.is_empty() { serde_json::Value::Null } else { json!(volume.options.options) },
         "Scope": LOCAL,
     })
 }

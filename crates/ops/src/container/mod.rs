@@ -31,6 +31,7 @@ mod settings;
 mod turn;
 mod volume_files;
 mod volume_fill;
+mod volume_options;
 mod volumes;
 mod working_directory;
 
@@ -78,7 +79,10 @@ pub use run_mounts::{LOCAL_TIME, time_zone_file};
 pub use settings::{ImageVolumes, Network, Options, PortBinding, SCRATCH, Settings};
 pub(crate) use turn::{Turn, change_volumes, try_hold};
 pub use volume_files::{export_volume, import_volume};
-pub use volumes::{VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes};
+pub use volume_options::VolumeOptions;
+pub use volumes::{
+    NewVolume, VolumeDetails, create_volume, is_empty_volume, prune_volumes, remove_volume, volume, volumes,
+};
 
 /// What this process may do on the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

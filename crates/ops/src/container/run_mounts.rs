@@ -46,6 +46,9 @@ pub(super) fn mounts_of_run(
     let place = Place { store, directory, machine };
     for (number, mount) in settings.mounts.iter().enumerate() {
         let spec = place.spec_of(number, mount)?;
+        if mount.kind == MountKind::Volume && matches!(spec.what, MountSource::Tmpfs(_)) {
+            nobody_else_has(store, record, mount)?;
+        }
         mounts.push(if mount.overlaid { place.overlaid(number, mount, spec)? } else { spec });
     }
     if settings.read_only && settings.scratch_in_memory {
@@ -54,6 +57,22 @@ pub(super) fn mounts_of_run(
     }
     outermost_first(&mut mounts);
     Ok(mounts)
+}
+
+/// A volume in memory is made anew for each container: two that run would not see the same.
+fn nobody_else_has(store: &Store, record: &Record, mount: &Mount) -> Result<()> {
+    let id = &record.container.id;
+    let has_it = |other: &Record| {
+        other.container.id != *id && other.container.is_running() && super::uses_volume(other, &mount.source)
+    };
+    match store.containers()?.iter().find(|other| has_it(other)) {
+        Some(other) => {
+            let (volume, other) = (&mount.source, super::short_id(&other.container.id));
+            let message = format!("volume {volume} is in memory, which container {other} has and no other one can see");
+            Err(Error::new(Kind::Unsupported, message).with_hint("a volume without the type tmpfs can be shared"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The files that are made for each container: names of hosts and how to find others.
@@ -199,11 +218,18 @@ impl Place<'_> {
 
     /// As it is asked for, without what the container changes of it.
     fn spec_of(&self, number: usize, mount: &Mount) -> Result<MountSpec> {
+        let (mut read_only, mut manner) = (mount.read_only, mount.manner.clone());
         let what = match mount.kind {
             MountKind::Bind => {
                 MountSource::Bind { source: PathBuf::from(&mount.source), recursive: !mount.manner.shallow }
             }
-            MountKind::Volume => MountSource::Volume(super::volumes::data(self.store, &mount.source)?),
+            MountKind::Volume => {
+                let own = super::volumes::data(self.store, &mount.source)?;
+                let options = super::volumes::options_of(self.store, &mount.source)?;
+                let what;
+                (what, read_only, manner) = options.backing()?.mounted(own, mount, options.has_owner());
+                what
+            }
             MountKind::Tmpfs => MountSource::Tmpfs(Tmpfs {
                 options: mount.options.clone(),
                 executable: mount.executable,
@@ -219,7 +245,7 @@ impl Place<'_> {
                 MountSource::Image { files, scratch, changes: None }
             }
         };
-        Ok(MountSpec { target: mount.target.clone(), what, read_only: mount.read_only, manner: mount.manner.clone() })
+        Ok(MountSpec { target: mount.target.clone(), what, read_only, manner })
     }
 
     /// The same with what is changed in a directory of its own, which begins as empty as the source is not.

@@ -1,7 +1,6 @@
 //! A volume's files as an archive, and an archive's as a volume's.
 
 use std::io::Read;
-use std::path::Path;
 
 use dhow_base::beneath::Dir;
 use dhow_base::{Error, Result};
@@ -38,5 +37,5 @@ pub fn import_volume(volume: &VolumeDetails, machine: Machine, archive: &mut dyn
 
 fn open(volume: &VolumeDetails) -> Result<Dir> {
     let failed = |error| Error::io(format_args!("cannot open volume {}", volume.volume.name), error);
-    Dir::open(Path::new(&volume.directory)).map_err(failed)
+    Dir::open(&volume.files()?).map_err(failed)
 }

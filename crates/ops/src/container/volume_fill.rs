@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use dhow_base::beneath::{Dir, set_mode, set_modified, set_owner};
+use dhow_base::error::words;
 use dhow_base::fs::{FileLock, LockMode, create_dir_all};
 use dhow_base::{Error, Kind, Result};
 use dhow_store::{Found, Store, Volume};
@@ -12,6 +14,7 @@ use serde_json::json;
 
 use super::mounts::{Mount, MountKind};
 use super::turn::keep_volumes;
+use super::volume_options::{Backing, VolumeOptions};
 use super::volumes::data;
 use super::{Machine, discard, now, root};
 use crate::context::Context;
@@ -86,23 +89,26 @@ pub(super) fn fill_volumes(
     for mount in volumes_among(mounts) {
         let known = known.iter().find(|volume| volume.name == mount.source);
         let is_new = known.is_none() && !volumes.iter().any(|volume| volume.name == mount.source);
-        if is_new && mount.has_driver_options {
-            let message = format!("volume {:?} cannot be made with options of a driver", mount.source);
-            return Err(Error::new(Kind::Unsupported, message).with_hint("a volume is a directory of the store"));
-        }
+        let options = match known {
+            Some(volume) => VolumeOptions::parse(&volume.configuration),
+            None => VolumeOptions::of_new(context.naming(), mount)?,
+        };
         if is_new {
             discard_unknown(store, &mount.source)?;
         }
-        let data = data(store, &mount.source)?;
-        let is_empty = fs::read_dir(&data).is_ok_and(|mut entries| entries.next().is_none());
+        let own = data(store, &mount.source)?;
+        let backing = options.backing()?;
         // A part of a volume is there already, or is none.
-        if is_empty && !mount.no_copy && mount.manner.subpath.is_empty() {
-            let is_shown = known.is_some_and(|volume| volume.links > 0);
-            copy_up(context, found, &mount.target, &data, is_shown, machine)?;
+        let takes_files = !mount.no_copy && !options.stays_empty() && mount.manner.subpath.is_empty();
+        if let Some(data) = backing.files(&own).filter(|_| takes_files) {
+            let mut entries = fs::read_dir(data).map_err(|error| unmounted(&own, data, &error))?;
+            if entries.next().is_none() {
+                let is_shown = backing != Backing::Own || known.is_some_and(|volume| volume.links > 0);
+                copy_up(context, found, &mount.target, data, is_shown, machine)?;
+            }
         }
         if is_new {
-            let configuration =
-                json!({ "Labels": labels(context.naming(), &mount.labels, mount.anonymous) }).to_string();
+            let configuration = configuration(context.naming(), &mount.labels, &options, mount.anonymous);
             let name = mount.source.clone();
             volumes.push(Volume { name, anonymous: mount.anonymous, created: now(), configuration, links: 0 });
         }
@@ -110,11 +116,26 @@ pub(super) fn fill_volumes(
     Ok(volumes)
 }
 
-/// The labels of a new volume: docker's engine marks those without a name (moby, `volumesservice.AnonymousLabel`).
-pub(super) fn labels(naming: Naming, given: &BTreeMap<String, String>, anonymous: bool) -> BTreeMap<String, String> {
+/// In docker's words: its driver mounts what a volume is a view of when a container is made.
+fn unmounted(own: &Path, source: &Path, error: &io::Error) -> Error {
+    let (own, source) = (own.display(), source.display());
+    let what = format!("error while mounting volume '{own}': failed to mount local volume: mount {source}:{own}");
+    Error::new(Kind::Invalid, format!("{what}: {}", words(error)))
+}
+
+/// What the store keeps of a new volume. Docker's engine marks those without a name (moby, `volumesservice.AnonymousLabel`).
+pub(super) fn configuration(
+    naming: Naming,
+    labels: &BTreeMap<String, String>,
+    options: &VolumeOptions,
+    anonymous: bool,
+) -> String {
     let mark =
         (anonymous && naming == Naming::Docker).then(|| ("com.docker.volume.anonymous".to_owned(), String::new()));
-    given.clone().into_iter().chain(mark).collect()
+    let labels: BTreeMap<String, String> = labels.clone().into_iter().chain(mark).collect();
+    let mut configuration = json!(options);
+    configuration["Labels"] = json!(labels);
+    configuration.to_string()
 }
 
 /// Copies what the image has at a path into an empty volume: all of it or nothing, whatever becomes of this process. A volume that a container
@@ -143,8 +164,10 @@ fn copy_up(
     };
     let aside = data.with_file_name(ASIDE);
     let into = if is_shown { data } else { &aside };
-    discard(&aside)?;
-    create_dir_all(into)?;
+    if !is_shown {
+        discard(&aside)?;
+        create_dir_all(into)?;
+    }
     cp::to_path(context, &request, into).map_err(|failed| match failed {
         cp::Failed::Here(error) | cp::Failed::There(error) => error,
     })?;

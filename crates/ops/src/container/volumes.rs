@@ -1,16 +1,16 @@
 //! Volumes: directories that outlive containers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use dhow_base::beneath::{Dir, set_mode};
+use dhow_base::beneath::{Dir, set_mode, set_owner};
 use dhow_base::fs::create_dir_all;
 use dhow_base::{Error, Kind, Result};
 use dhow_store::{Store, Volume};
-use serde_json::json;
 
 use super::names::{check_length, check_named};
-use super::volume_fill::{discard_unknown, hold};
+use super::volume_fill::{configuration, discard_unknown, hold};
+use super::volume_options::VolumeOptions;
 use super::{Pruned, change_volumes, discard, new_id, now, root};
 use crate::context::Context;
 use crate::df::Configuration;
@@ -25,18 +25,46 @@ pub struct VolumeDetails {
     pub volume: Volume,
     /// Free-form information.
     pub labels: BTreeMap<String, String>,
-    /// Where its files are.
+    /// What it was made with.
+    pub options: VolumeOptions,
+    /// The directory that it has in the store.
     pub directory: String,
+}
+
+/// A volume that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewVolume<'a> {
+    /// Its name; by chance if there is none.
+    pub name: Option<&'a str>,
+    /// Free-form information.
+    pub labels: BTreeMap<String, String>,
+    /// What is said to its driver.
+    pub options: VolumeOptions,
+}
+
+impl VolumeDetails {
+    /// Where its files are while nothing runs.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] for memory, which only a container that runs has.
+    pub fn files(&self) -> Result<PathBuf> {
+        let backing = self.options.backing()?;
+        let files = backing.files(Path::new(&self.directory)).map(Path::to_owned);
+        files.ok_or_else(|| {
+            let message = format!("volume {} is in memory, which only a container that runs has", self.volume.name);
+            Error::new(Kind::Unsupported, message)
+        })
+    }
 }
 
 /// Makes a volume, unless it is there. Returns its name.
 ///
 /// # Errors
 /// [`Kind::Invalid`] in docker's words for what is no name.
-pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<String, String>) -> Result<String> {
+pub fn create_volume(context: &Context, new: &NewVolume<'_>) -> Result<String> {
     let store = context.store()?;
-    let anonymous = name.is_none();
-    let name = match name {
+    let anonymous = new.name.is_none();
+    let name = match new.name {
         Some(name) => name.to_owned(),
         None => new_id()?,
     };
@@ -51,16 +79,31 @@ pub fn create_volume(context: &Context, name: Option<&str>, labels: &BTreeMap<St
     // Somebody may have made it meanwhile, whose labels stay.
     if !is_known()? {
         discard_unknown(store, &name)?;
-        data(store, &name)?;
-        let labels = super::volume_fill::labels(context.naming(), labels, anonymous);
-        let configuration = json!({ "Labels": labels }).to_string();
+        give(&data(store, &name)?, &new.options)?;
+        let configuration = configuration(context.naming(), &new.labels, &new.options, anonymous);
         let volume = Volume { name: name.clone(), anonymous, created: now(), configuration, links: 0 };
         store.update(|update| update.put_volume(&volume, &[]))?;
     }
     Ok(name)
 }
 
-/// The directory of a volume's files. A new one can be read by every user of a container, as docker's and podman's.
+/// Gives the directory of a new volume to whom it was said to belong.
+fn give(data: &Path, options: &VolumeOptions) -> Result<()> {
+    if !options.has_owner() {
+        return Ok(());
+    }
+    let (uid, gid) = (options.uid.unwrap_or(0), options.gid.unwrap_or(0));
+    let given = Dir::open(data).and_then(|open| set_owner(open, uid, gid));
+    given.map_err(|error| Error::io(format_args!("cannot give {data:?} to {uid}:{gid}"), error))
+}
+
+/// What a volume was made with, if it is here.
+pub(super) fn options_of(store: &Store, name: &str) -> Result<VolumeOptions> {
+    let volume = store.volumes()?.into_iter().find(|volume| volume.name == name);
+    Ok(volume.map(|volume| VolumeOptions::parse(&volume.configuration)).unwrap_or_default())
+}
+
+/// The directory that a volume has in the store. A new one can be read by every user of a container, as docker's and podman's.
 pub(super) fn data(store: &Store, name: &str) -> Result<PathBuf> {
     let data = root(store, "volumes")?.join(name).join("_data");
     if !data.exists() {
@@ -80,6 +123,7 @@ pub fn volumes(context: &Context) -> Result<Vec<VolumeDetails>> {
     let folder = root(store, "volumes")?;
     let described = |volume: Volume| VolumeDetails {
         labels: Configuration::parse(&volume.configuration).labels,
+        options: VolumeOptions::parse(&volume.configuration),
         directory: folder.join(&volume.name).join("_data").to_string_lossy().into_owned(),
         volume,
     };
@@ -88,7 +132,10 @@ pub fn volumes(context: &Context) -> Result<Vec<VolumeDetails>> {
 
 /// Whether nothing is in a volume.
 pub fn is_empty_volume(volume: &VolumeDetails) -> bool {
-    std::fs::read_dir(&volume.directory).is_ok_and(|mut files| files.next().is_none())
+    let files = volume.files().and_then(|files| {
+        std::fs::read_dir(&files).map_err(|error| Error::io(format_args!("cannot read {files:?}"), error))
+    });
+    files.is_ok_and(|mut files| files.next().is_none())
 }
 
 /// Finds a volume.

@@ -7,13 +7,13 @@ mod shown;
 use clap::Args;
 use dhow_base::Kind;
 use dhow_ops::Context;
-use dhow_ops::container::{self, RemoveOptions, VolumeDetails};
+use dhow_ops::container::{self, NewVolume, RemoveOptions, VolumeDetails, VolumeOptions};
 use dhow_ops::strconv::parse_int;
 use dhow_template::Type;
 
 use super::super::container::machine;
 use super::super::targets;
-use super::super::volume::{LOCAL, OPTIONS_REFUSED, labels, operand};
+use super::super::volume::{LOCAL, labels, operand};
 use super::container::NAMES;
 use super::filters;
 use super::inspect::{fill, told};
@@ -62,8 +62,15 @@ pub(crate) struct Create {
     /// Set labels on the volume
     #[arg(short, long, value_name = "stringArray")]
     label: Vec<String>,
-    #[arg(short, long, value_name = "stringArray", hide = true)]
+    /// What the volume is: "type=none", "o=bind" and "device=/path" for a directory of this machine, "type=tmpfs" for memory
+    #[arg(short, long, value_name = "stringArray")]
     opt: Vec<String>,
+    /// The user whom the volume belongs to
+    #[arg(long, value_name = "int", value_parser = parse_int::<u32>)]
+    uid: Option<u32>,
+    /// The group that the volume belongs to
+    #[arg(long, value_name = "int", value_parser = parse_int::<u32>)]
+    gid: Option<u32>,
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -85,12 +92,12 @@ impl Verb for Create {
             let message = format!("volume {name} uses volume plugin {driver} but it could not be retrieved: {why}");
             return Err(Failure::Client(message));
         }
-        if !self.opt.is_empty() {
-            return Err(Failure::Client(OPTIONS_REFUSED.to_owned()));
+        for (given, called) in [(&self.label, "labels"), (&self.opt, "options")] {
+            if let Some(label) = given.iter().find(|label| label.is_empty() || label.starts_with('=')) {
+                return Err(Failure::Client(format!("unable to process {called}: invalid label format: {label:?}")));
+            }
         }
-        if let Some(label) = self.label.iter().find(|label| label.is_empty() || label.starts_with('=')) {
-            return Err(Failure::Client(format!("unable to process labels: invalid label format: {label:?}")));
-        }
+        let options = VolumeOptions::podman(labels(&self.opt), self.uid, self.gid)?;
         machine(session)?;
         let context = session.local_context()?;
         if let Some(name) = name
@@ -103,7 +110,7 @@ impl Verb for Create {
             let message = format!("volume with name {name} already exists: volume already exists");
             return Err(Failure::Client(message));
         }
-        let made = container::create_volume(&context, name, &labels(&self.label));
+        let made = container::create_volume(&context, &NewVolume { name, labels: labels(&self.label), options });
         session.console.line(made.map_err(|error| match error.kind() {
             Kind::Invalid => Failure::Client(format!("running volume create option: {NAMES}")),
             _ => error.into(),

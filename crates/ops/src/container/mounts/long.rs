@@ -161,7 +161,7 @@ impl Long {
                 return Err(Error::new(Kind::Unsupported, format!("volume driver {value:?} is not supported"))
                     .with_hint("a volume is a directory of the store, which is the driver \"local\""));
             }
-            "volume-opt" => self.use_volume().has_driver_options = true,
+            "volume-opt" => self.use_volume().add_driver_option(value),
             _ => return Ok(false),
         }
         Ok(true)

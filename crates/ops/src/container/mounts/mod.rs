@@ -65,9 +65,9 @@ pub struct Mount {
     /// Labels of a volume, if it is made for this.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Whether something is said to a driver of volumes, if the volume is made for this.
-    #[serde(default)]
-    pub has_driver_options: bool,
+    /// What is said to the driver of a volume, if it is made for this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_options: BTreeMap<String, String>,
     /// How the user said it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
@@ -143,9 +143,15 @@ impl Mount {
             overlaid: false,
             manner: Manner::default(),
             labels: BTreeMap::new(),
-            has_driver_options: false,
+            driver_options: BTreeMap::new(),
             given: None,
         }
+    }
+
+    /// Something is said to the driver of a volume.
+    fn add_driver_option(&mut self, said: &str) {
+        let (name, value) = said.split_once('=').unwrap_or((said, ""));
+        self.driver_options.insert(name.to_owned(), value.to_owned());
     }
 
     /// What is changed in it is laid over it, and gone with the run.
@@ -245,7 +251,7 @@ mod tests {
                     ("exec", mount.executable),
                     ("suid", mount.gives_rights),
                     ("overlaid", mount.overlaid),
-                    ("driver", mount.has_driver_options),
+                    ("driver", !mount.driver_options.is_empty()),
                     ("shallow", manner.shallow),
                     ("writable-below", manner.writable_below),
                     ("noexec", manner.no_exec),

@@ -110,7 +110,7 @@ impl Long {
             ("volume-label", MountKind::Volume) => {
                 return Err(invalid("the --volume-label option is not presently implemented".to_owned()));
             }
-            ("volume-opt", MountKind::Volume) => self.mount.has_driver_options = true,
+            ("volume-opt", MountKind::Volume) => self.mount.add_driver_option(value.unwrap_or_default()),
             (word, MountKind::Bind) if Propagation::parse(word).is_some() => self.words.push(word.to_owned()),
             _ => return Err(invalid(format!("{key}: {BAD}"))),
         }

@@ -115,7 +115,8 @@ impl Verb for Mount {
 
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some(name) = self.names.first() else { return miscounted() };
-        session.console.line(found(session, &session.local_context()?, name, &not_found(name))?.directory);
+        let files = found(session, &session.local_context()?, name, &not_found(name))?.files()?;
+        session.console.line(files.to_string_lossy());
         Ok(())
     }
 }

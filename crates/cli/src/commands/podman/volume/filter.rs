@@ -66,8 +66,12 @@ fn fits(volume: &VolumeDetails, name: &str, value: &str) -> bool {
         "name" => NamePattern::parse(value).fits(own),
         "label" => has_podman_s_label(&volume.labels, value),
         "dangling" => (volume.volume.links == 0) == matches!(value, "true" | "1"),
-        // None was made with an option.
-        "opt" => false,
+        "opt" => match value.split_once('=') {
+            Some((name, value)) => {
+                volume.options.options.get(name).is_some_and(|given| value.is_empty() || given == value)
+            }
+            None => volume.options.options.contains_key(value),
+        },
         _ => value == LOCAL,
     }
 }

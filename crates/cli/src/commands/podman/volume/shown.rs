@@ -22,7 +22,11 @@ pub(in crate::commands::podman) struct Shown<'a> {
     created_at: String,
     labels: &'a BTreeMap<String, String>,
     scope: &'static str,
-    options: BTreeMap<(), ()>,
+    options: &'a BTreeMap<String, String>,
+    #[serde(rename = "UID", skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(rename = "GID", skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     anonymous: bool,
     mount_count: usize,
@@ -53,11 +57,13 @@ pub(in crate::commands::podman) fn shown<'a>(
             created_at: Timestamp::from_nanosecond(volume.volume.created.into()).unwrap_or_default().to_string(),
             labels: &volume.labels,
             scope: LOCAL,
-            options: BTreeMap::new(),
+            options: &volume.options.options,
+            uid: volume.options.uid.filter(|id| *id != 0),
+            gid: volume.options.gid.filter(|id| *id != 0),
             anonymous: volume.volume.anonymous,
             mount_count: running.iter().filter(|record| container::uses_volume(record, name)).count(),
             needs_copy_up: is_fresh,
-            needs_chown: is_fresh,
+            needs_chown: is_fresh && volume.options.uid.or(volume.options.gid).is_none(),
         }
     };
     Ok(volumes.iter().map(shown).collect())
@@ -67,6 +73,8 @@ impl Shown<'_> {
     pub(in crate::commands::podman) fn value(&self, kind: &'static str) -> Value {
         let text = |name, text: &str| Field::new(name, Value::from(text));
         let labels = self.labels.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+        let options = self.options.iter().map(|(name, value)| (name, Value::from(value.as_str()))).collect();
+        let id = |id: Option<u32>| Value::Int(id.map_or(0, i64::from));
         let fields = vec![
             text("Name", self.name),
             text("Driver", self.driver),
@@ -74,10 +82,9 @@ impl Shown<'_> {
             Field::new("CreatedAt", object::time(&self.created_at)),
             Field::new("Labels", Value::map(Type::Text, Some(labels))),
             text("Scope", self.scope),
-            Field::new("Options", Value::map::<&str>(Type::Text, Some(Vec::new()))),
-            // Nobody says whose a volume is: its files come with their owners.
-            Field::optional("UID", Value::Int(0)),
-            Field::optional("GID", Value::Int(0)),
+            Field::new("Options", Value::map(Type::Text, Some(options))),
+            Field::optional("UID", id(self.uid)),
+            Field::optional("GID", id(self.gid)),
             Field::optional("Anonymous", Value::from(self.anonymous)),
             Field::new("MountCount", Value::Int64(i64::try_from(self.mount_count).unwrap_or(i64::MAX))),
             Field::new("NeedsCopyUp", Value::from(self.needs_copy_up)),
