@@ -294,3 +294,29 @@ fn only_a_container_with_a_name_is_replaced() {
     let shown = ["inspect", "--format", "{{.Config.Entrypoint}} {{.Config.Cmd}} {{json .Config.Entrypoint}}", "one"];
     assert_eq!(must(&scene, &shown), "[] [true] null\n");
 }
+
+/// Who is in a container's namespaces goes with it or keeps it.
+#[test]
+fn containers_that_others_have_joined_stay() {
+    let Some(scene) = scene() else { return };
+    let made = |options: &[&str]| {
+        let made = scene.podman(&[&["create"], options, &["box", "true"]].concat());
+        assert_eq!(made.code, 0, "{made}");
+        scene.podman(&["inspect", "-f", "{{.Id}}", options.last().expect("a name")]).stdout.trim().to_owned()
+    };
+    let first = made(&["--name", "first"]);
+    let second = made(&["--net", "container:first", "--name", "second"]);
+    let third = made(&["--ipc", "container:second", "--name", "third"]);
+    for arguments in [&["rm", "first"][..], &["rm", "-f", "first"]] {
+        let kept = scene.podman(arguments);
+        let words =
+            format!("Error: container {first} has dependent containers which must be removed before it: {second}");
+        assert!(kept.code == 125 && kept.stderr.starts_with(&words), "{kept}");
+    }
+    let removed = scene.podman(&["rm", "--depend", "first"]);
+    assert_eq!((removed.code, removed.stdout), (0, format!("{third}\n{second}\nfirst\n")));
+    made(&["--name", "first"]);
+    made(&["--net", "container:first", "--name", "second"]);
+    assert_eq!(scene.podman(&["rm", "-a"]).code, 0);
+    assert_eq!(scene.podman(&["ps", "-aq"]).to_string(), "exit 0\n");
+}

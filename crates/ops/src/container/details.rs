@@ -7,7 +7,7 @@ use dhow_sandbox::container::Masking;
 use dhow_spec::config::RunConfig;
 use dhow_spec::{Digest, Platform};
 
-use super::joins::network_of;
+use super::joins::{Other, network_of};
 use super::last_run::LastRun;
 use super::mounts::{Mount, MountKind};
 use super::run::masking;
@@ -84,6 +84,13 @@ pub fn working_directory(record: &Record) -> Result<String> {
 /// Whether a container uses the volume of a name.
 pub fn uses_volume(record: &Record, volume: &str) -> bool {
     any_mount(record, |mount| mount.kind == MountKind::Volume && mount.source == volume)
+}
+
+/// Whether a container is in a namespace of the one with an ID.
+pub fn joins(record: &Record, id: &str) -> bool {
+    let configuration = Configuration::parse(&record.configuration);
+    let joined = |other: &Other| matches!(other, Other::Container(joined) if joined == id);
+    configuration.is_ok_and(|configuration| configuration.settings.joins.values().any(joined))
 }
 
 /// Whether something is mounted in a container, by what it is called or by the place.

@@ -46,7 +46,7 @@ pub use commit::{CommitRequest, commit};
 pub use copy::{CopyOptions, InContainer, Incoming, copy_between, copy_into, copy_to_archive, copy_to_path};
 pub use create::{Made, create, mounted_image};
 pub use details::{
-    Details, details, has_image, has_mounted, image_of, kept_ids, streams_of, uses_volume, volume_directory,
+    Details, details, has_image, has_mounted, image_of, joins, kept_ids, streams_of, uses_volume, volume_directory,
     working_directory,
 };
 pub use dhow_sandbox::container::{

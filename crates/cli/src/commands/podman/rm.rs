@@ -7,7 +7,7 @@ use clap::Args;
 use dhow_base::fs::read_limited;
 use dhow_base::{Error, Kind};
 use dhow_ops::Context;
-use dhow_ops::container::{self, RemoveOptions};
+use dhow_ops::container::{self, Record, RemoveOptions};
 use dhow_ops::strconv::parse_int;
 
 use super::super::container::{machine, missing, retain};
@@ -34,9 +34,8 @@ pub(crate) struct Remove {
     /// Remove the container whose ID is in a file
     #[arg(long, value_name = "strings")]
     cidfile: Vec<PathBuf>,
-    /// Accepted for old scripts: a container can be removed whoever joins its namespaces
-    #[arg(long, hide = true)]
-    #[allow(dead_code, reason = "no container keeps another from being removed")]
+    /// Remove the containers that are in its namespaces, too
+    #[arg(long)]
     depend: bool,
     /// Remove only what fits: filters of "ps"
     #[arg(long, value_name = "strings")]
@@ -79,6 +78,7 @@ impl Verb for Remove {
         // Podman's exit code of this alone.
         let absent = |name: &str, error| told(&missing(session.personality, name, error).to_string(), FAILED);
         let is_forgiven = self.force || self.ignore;
+        let takes_others = self.depend || self.all;
         // All are looked up before the first goes.
         for name in names.iter().filter(|_| !is_forgiven) {
             match container::find(&context, name) {
@@ -88,7 +88,7 @@ impl Verb for Remove {
         }
         targets::each(&names, |name| {
             let record = match container::find(&context, name) {
-                Err(error) if error.kind() == Kind::NotFound && is_forgiven => return Ok(()),
+                Err(error) if error.kind() == Kind::NotFound && (is_forgiven || takes_others) => return Ok(()),
                 Err(error) if error.kind() == Kind::NotFound => return Err(absent(name, error)),
                 found => found?,
             };
@@ -97,11 +97,44 @@ impl Verb for Remove {
                 let why = "running or paused containers cannot be removed without force: container state improper";
                 return Err(told(&format!("{what} - {why}"), RUNS));
             }
+            // The others would have nothing to join when they start.
+            let others = joined_by(&context, &record)?;
+            if !others.is_empty() && !takes_others {
+                return Err(joined(&record, &others));
+            }
+            for other in others.iter().rev() {
+                container::remove(&context, other, options)?;
+                session.console.line(&other.container.id);
+            }
             container::remove(&context, &record, options)?;
             session.console.line(name);
             Ok(())
         })
     }
+}
+
+/// The containers that are in a container's namespaces, and those that are in theirs: each after whom it has joined.
+fn joined_by(context: &Context, record: &Record) -> Outcome<Vec<Record>> {
+    let all = container::list(context)?;
+    let mut found: Vec<Record> = Vec::new();
+    let (mut next, mut joined) = (0, record.container.id.clone());
+    loop {
+        let is_new = |other: &&Record| {
+            container::joins(other, &joined) && !found.iter().any(|known| known.container.id == other.container.id)
+        };
+        let more: Vec<Record> = all.iter().filter(is_new).cloned().collect();
+        found.extend(more);
+        let Some(other) = found.get(next) else { return Ok(found) };
+        joined.clone_from(&other.container.id);
+        next += 1;
+    }
+}
+
+fn joined(record: &Record, others: &[Record]) -> Failure {
+    let others: Vec<&str> = others.iter().map(|other| other.container.id.as_str()).collect();
+    let (id, others) = (&record.container.id, others.join(", "));
+    let why = "has dependent containers which must be removed before it";
+    Failure::Client(format!("container {id} {why}: {others}: container already exists"))
 }
 
 impl Remove {
