@@ -1,6 +1,7 @@
 //! `manifest`: manifests in registries, and lists of them that are put together here and pushed as an index.
 
 mod edit;
+mod elsewhere;
 mod fetch;
 mod index;
 mod push;
@@ -14,7 +15,7 @@ use crate::names;
 use crate::naming::Naming;
 
 pub(crate) use edit::copy_to;
-pub use edit::{Changes, add, annotate, create, exists, remove, rm, rm_all};
+pub use edit::{Changes, add, add_from, annotate, create, exists, remove, rm, rm_all};
 pub use index::index_of;
 pub use push::{push, push_to};
 

@@ -134,6 +134,20 @@ impl Location {
         }
     }
 
+    /// The same place with its path as seen from a directory, so that it can be found from another one.
+    #[must_use]
+    pub fn seen_from(self, here: &Path) -> Self {
+        match self {
+            Location::OciDirectory { path, name, shared } => {
+                Location::OciDirectory { path: here.join(path), name, shared: shared.map(|folder| here.join(folder)) }
+            }
+            Location::OciArchive { path, name } => Location::OciArchive { path: here.join(path), name },
+            Location::DockerArchive { path, name } => Location::DockerArchive { path: here.join(path), name },
+            Location::Directory(path) => Location::Directory(here.join(path)),
+            other => other,
+        }
+    }
+
     /// The same place with the blobs in a folder that several layouts share, if it is a layout in a directory.
     #[must_use]
     pub fn sharing(self, folder: Option<PathBuf>) -> Self {

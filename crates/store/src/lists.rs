@@ -1,5 +1,5 @@
-//! Lists of manifests that are being put together. Each is a file of its own and no image: what it names is in registries,
-//! and it needs nothing of `blobs/`.
+//! Lists of manifests that are being put together. Each is a file of its own and no image: what it names is in registries and other
+//! places, and it keeps nothing of `blobs/` alive.
 
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,10 @@ pub struct List {
 /// One manifest of a list.
 #[derive(Clone, Debug)]
 pub struct ListMember {
-    /// The name under which a registry has it.
+    /// The name under which a registry has it, or by which it is known here.
     pub name: Reference,
+    /// Where else it is, in the spelling of places; nothing for a registry.
+    pub place: Option<String>,
     /// The manifest; its descriptor says the platform that the index will say.
     pub manifest: VerifiedDocument,
 }
@@ -41,6 +43,8 @@ struct File {
 #[derive(Serialize, Deserialize)]
 struct Row {
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     descriptor: Descriptor,
     /// The manifest's bytes, which are JSON and so text.
     manifest: String,
@@ -150,7 +154,7 @@ fn read(bytes: &[u8], name: &Reference) -> Result<List> {
     let mut members = Vec::with_capacity(file.members.len());
     for row in file.members {
         let manifest = verify_document(row.manifest.into_bytes(), &row.descriptor)?;
-        members.push(ListMember { name: Reference::parse(&row.name)?, manifest });
+        members.push(ListMember { name: Reference::parse(&row.name)?, place: row.place, manifest });
     }
     Ok(List { members })
 }
@@ -161,7 +165,8 @@ fn write(list: &List, name: &Reference) -> Result<Vec<u8>> {
         let text = std::str::from_utf8(member.manifest.bytes())
             .map_err(|error| Error::new(Kind::Corrupt, format!("manifest of {}: {error}", member.name)))?;
         let descriptor = member.manifest.descriptor().clone();
-        members.push(Row { name: member.name.to_string(), descriptor, manifest: text.to_owned() });
+        let (name, place) = (member.name.to_string(), member.place.clone());
+        members.push(Row { name, place, descriptor, manifest: text.to_owned() });
     }
     serde_json::to_vec(&File { name: name.to_string(), members })
         .map_err(|error| Error::new(Kind::Internal, format!("cannot write the list {name}: {error}")))
@@ -184,7 +189,7 @@ mod tests {
         let document = Document::from_manifest(ImageManifest::new(config, Vec::new())).unwrap();
         let descriptor = document.descriptor().with_platform(Platform::new("linux", "arm64").with_variant("v8"));
         let manifest = verify_document(document.bytes().to_vec(), &descriptor).unwrap();
-        ListMember { name: Reference::parse(name).unwrap(), manifest }
+        ListMember { name: Reference::parse(name).unwrap(), place: None, manifest }
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Putting lists together.
 
+use std::slice;
+
 use dhow_base::{Error, Kind, Result};
 use dhow_content::{VerifiedDocument, read_document, verify_document};
-use dhow_spec::{Digest, Platform, Reference};
+use dhow_spec::{Descriptor, Digest, Document, Platform, Reference};
 use dhow_store::{List, ListMember};
 
 use super::index::index_of;
-use super::{Member, fetch, local_list, no_such_manifest, normalize};
+use super::{Member, elsewhere, fetch, local_list, no_such_manifest, normalize};
 use crate::context::Context;
+use crate::naming::Naming;
 use crate::select::{Fit, Selection};
+use crate::transport::Location;
 
 /// What is to be said of a manifest in a list, beside what is said already.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +120,7 @@ async fn single(context: &Context, name: Reference) -> Result<ListMember> {
         return Err(Error::new(Kind::Invalid, format!("{name} is a manifest list")));
     }
     let manifest = fetch::with_platform(&remote, document).await?;
-    Ok(ListMember { name, manifest })
+    Ok(ListMember { name, place: None, manifest })
 }
 
 /// Puts a member where docker has it, which lists the files of a folder: the order decides the digest of the index.
@@ -130,34 +134,76 @@ fn put(list: &mut List, member: ListMember) {
 /// Adds what a registry has under a name to a list that is there: one manifest; of an index the member for the platform
 /// that the changes name (else the host's), or all its members. Returns the digest of what the list is now.
 ///
+/// Where names are podman's, an image that is here will do where no registry has the name.
+///
 /// # Errors
 /// [`Kind::NotFound`] in docker's words, and those of the registry. Nothing is changed then.
 pub async fn add(context: &Context, list: &str, name: &str, all: bool, changes: &Changes) -> Result<Digest> {
-    let (target, name) = (normalize(list)?, normalize(name.strip_prefix("docker://").unwrap_or(name))?);
+    let target = normalize(list)?;
     local_list(context, &target)?;
-    let (remote, document) = fetch::fetch(context, &name).await?;
-    let mut new: Vec<ListMember> = Vec::new();
-    match document.document().as_index() {
-        None => new.push(ListMember { name, manifest: fetch::with_platform(&remote, document).await? }),
-        Some(index) => {
-            let wanted = [wanted(changes)];
-            let root = document.descriptor().digest.clone();
-            let selection = Selection::new(&wanted, Fit::Best, &root);
-            let picked = if all { index.manifests.clone() } else { selection.pick(document.document())? };
-            for member in picked.iter().filter(|member| member.media_type.is_manifest()) {
-                let manifest = read_document(&remote, member).await?;
-                let name = Reference::from_digest(name.repository().clone(), member.digest.clone());
-                new.push(ListMember { name, manifest });
-            }
+    let new = match from_registry(context, name, all, changes).await {
+        Err(error) if context.naming() == Naming::Podman && !name.starts_with("docker://") => {
+            context.find(name).map_err(|_| error)?;
+            elsewhere::members(context, &Location::Store(name.to_owned()), all, &wanted(changes)).await?
         }
+        found => found?,
+    };
+    put_all(context, &target, new, changes)
+}
+
+/// As [`add`], of an image in a place that is no registry.
+///
+/// # Errors
+/// Those of the place. Nothing is changed then.
+pub async fn add_from(context: &Context, list: &str, place: &Location, all: bool, changes: &Changes) -> Result<Digest> {
+    let target = normalize(list)?;
+    local_list(context, &target)?;
+    let new = elsewhere::members(context, place, all, &wanted(changes)).await?;
+    put_all(context, &target, new, changes)
+}
+
+async fn from_registry(context: &Context, name: &str, all: bool, changes: &Changes) -> Result<Vec<ListMember>> {
+    let name = normalize(name.strip_prefix("docker://").unwrap_or(name))?;
+    let (remote, document) = fetch::fetch(context, &name).await?;
+    if document.document().as_index().is_none() {
+        let manifest = fetch::with_platform(&remote, document).await?;
+        return Ok(vec![ListMember { name, place: None, manifest }]);
     }
+    let mut new = Vec::new();
+    for member in picked(document.document(), &document.descriptor().digest, all, &wanted(changes))? {
+        let manifest = read_document(&remote, &member).await?;
+        let name = Reference::from_digest(name.repository().clone(), member.digest.clone());
+        new.push(ListMember { name, place: None, manifest });
+    }
+    Ok(new)
+}
+
+/// The manifests of an index that are wanted: all of them, or that for a platform.
+pub(super) fn picked(index: &Document, digest: &Digest, all: bool, wanted: &Platform) -> Result<Vec<Descriptor>> {
+    let wanted = slice::from_ref(wanted);
+    let mut picked = match index.as_index() {
+        Some(index) if all => index.manifests.clone(),
+        _ => Selection::new(wanted, Fit::Best, digest).pick(index)?,
+    };
+    picked.retain(|member| member.media_type.is_manifest());
+    Ok(picked)
+}
+
+fn put_all(context: &Context, target: &Reference, mut new: Vec<ListMember>, changes: &Changes) -> Result<Digest> {
     if !changes.is_empty() {
         for member in &mut new {
             member.manifest = changes.apply(&member.manifest)?;
         }
     }
-    change(context, &target, |list| {
-        new.into_iter().for_each(|member| put(list, member));
+    change(context, target, |list| {
+        for member in new {
+            // Podman's lists know manifests by their digests alone.
+            if context.naming() == Naming::Podman {
+                let digest = &member.manifest.descriptor().digest;
+                list.members.retain(|known| known.manifest.descriptor().digest != *digest);
+            }
+            put(list, member);
+        }
         Ok(())
     })
 }

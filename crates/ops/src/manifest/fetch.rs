@@ -1,7 +1,7 @@
 //! Reading manifests from registries.
 
 use dhow_base::{Error, Kind, Result, limits};
-use dhow_content::{VerifiedDocument, read_document, read_small, verify_document};
+use dhow_content::{Source, VerifiedDocument, read_document, read_small, verify_document};
 use dhow_registry::Remote;
 use dhow_spec::{Descriptor, Document, ImageConfig, ImageIndex, Platform, Reference};
 
@@ -58,17 +58,17 @@ pub(super) async fn fetch(context: &Context, name: &Reference) -> Result<(Remote
 ///
 /// # Errors
 /// Those of reading the config.
-pub(super) async fn with_platform(remote: &Remote, document: VerifiedDocument) -> Result<VerifiedDocument> {
-    let platform = platform(remote, document.document()).await?;
+pub(super) async fn with_platform(source: &impl Source, document: VerifiedDocument) -> Result<VerifiedDocument> {
+    let platform = platform(source, document.document()).await?;
     let descriptor = document.descriptor().clone().with_platform(platform);
     verify_document(document.bytes().to_vec(), &descriptor)
 }
 
 /// What a manifest's config says it runs on; nothing where an artifact has something else in its place.
-async fn platform(remote: &Remote, document: &Document) -> Result<Platform> {
+async fn platform(source: &impl Source, document: &Document) -> Result<Platform> {
     let Some(manifest) = document.as_manifest().filter(|manifest| manifest.is_image()) else {
         return Ok(Platform::default());
     };
-    let bytes = read_small(remote, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
+    let bytes = read_small(source, &manifest.config, limits::CONFIG_BYTES_MAX).await?;
     Ok(ImageConfig::parse(&bytes).map(|config| config.platform()).unwrap_or_default())
 }

@@ -10,7 +10,7 @@ use dhow_spec::{Digest, Reference, Repository};
 use dhow_store::ListMember;
 
 use super::index::{check_registries, index_of};
-use super::{Member, local_list, normalize};
+use super::{Member, elsewhere, local_list, normalize};
 use crate::context::Context;
 use crate::copy::{Location, shown};
 use crate::naming::Naming;
@@ -23,7 +23,7 @@ use crate::transport::Destination;
 /// registry mounts nothing. Those of other registries are copied where names are podman's.
 ///
 /// # Errors
-/// [`Kind::NotFound`] and [`Kind::Invalid`] in docker's words, before anything is sent; those of the registry.
+/// [`Kind::NotFound`] and [`Kind::Invalid`] in docker's words, before anything is sent; those of the registry. Podman pushes lists of nothing.
 pub async fn push(
     context: &Context,
     list: &str,
@@ -32,13 +32,20 @@ pub async fn push(
     pushed: &dyn Fn(&Reference, &Digest),
 ) -> Result<(Reference, Digest)> {
     let name = normalize(list)?;
-    let members = local_list(context, &name)?.members;
+    let listed = local_list(context, &name)?.members;
     let target = match destination {
         Some(text) => normalize(text.strip_prefix("docker://").unwrap_or(text))?,
         None => name.clone(),
     };
-    if members.is_empty() {
+    if listed.is_empty() && context.naming() == Naming::Docker {
         return Err(Error::new(Kind::NotFound, format!("{name} not found")));
+    }
+    let mut members = Vec::with_capacity(listed.len());
+    for member in listed {
+        members.push(match member.place {
+            Some(_) => elsewhere::to_go(context, &context.push_to(target.repository())?, member).await?,
+            None => member,
+        });
     }
     let listed: Vec<Member> = members.iter().cloned().map(Member::from).collect();
     check_platforms(&listed)?;
@@ -47,7 +54,8 @@ pub async fn push(
         check_registries(&listed, &target)?;
     }
     let index = index_of(&listed)?;
-    for member in members.iter().filter(|member| member.name.repository() != target.repository()) {
+    let is_there = |member: &&ListMember| member.place.is_none() && member.name.repository() == target.repository();
+    for member in members.iter().filter(|member| !is_there(member)) {
         bring(context, member, target.repository()).await?;
         let digest = &member.manifest.descriptor().digest;
         pushed(&Reference::from_digest(target.repository().clone(), digest.clone()), digest);
@@ -89,9 +97,16 @@ pub async fn push_to(
     let destination = Destination::open(context, place)?;
     for member in &members {
         let documents = [member.manifest.clone()];
-        let source = context.client()?.repository(member.name.repository(), Access::Pull)?;
-        let source = Prefetched::new(&source, &documents);
-        copy(&source, &destination.sink, member.manifest.descriptor(), &CopyOptions::new(&Silent)).await?;
+        let descriptor = member.manifest.descriptor();
+        if let Some(place) = &member.place {
+            let opened = elsewhere::opened(context, place).await?;
+            let source = Prefetched::new(&opened.source, &documents);
+            copy(&source, &destination.sink, descriptor, &CopyOptions::new(&Silent)).await?;
+        } else {
+            let source = context.client()?.repository(member.name.repository(), Access::Pull)?;
+            let source = Prefetched::new(&source, &documents);
+            copy(&source, &destination.sink, descriptor, &CopyOptions::new(&Silent)).await?;
+        }
         pushed(&member.name, &member.manifest.descriptor().digest);
     }
     let mut documents: Vec<VerifiedDocument> = members.into_iter().map(|member| member.manifest).collect();
@@ -128,15 +143,25 @@ fn check_platforms(members: &[Member]) -> Result<()> {
 
 /// Brings a manifest with all its blobs from its repository to another one of the registry.
 async fn bring(context: &Context, member: &ListMember, to: &Repository) -> Result<()> {
+    let documents = [member.manifest.clone()];
+    let descriptor = member.manifest.descriptor();
+    if let Some(place) = &member.place {
+        let (opened, sink) = (elsewhere::opened(context, place).await?, context.push_to(to)?);
+        let source = Prefetched::new(&opened.source, &documents);
+        let copied = copy(&source, &sink, descriptor, &CopyOptions::new(&Silent)).await;
+        if copied.is_err() {
+            sink.cancel_uploads().await;
+        }
+        return copied.map(drop).map_err(|error| opened.explain(error));
+    }
     let from = member.name.repository();
     let children = member.manifest.document().children();
     let is_same = from.domain() == to.domain();
     let hints = children.into_iter().filter(|_| is_same).map(|blob| (blob.digest.clone(), vec![from.clone()]));
     let source = context.client()?.repository(from, Access::Pull)?;
     let sink = context.push_to(to)?.with_mount_hints(hints.collect::<HashMap<_, _>>());
-    let documents = [member.manifest.clone()];
     let source = Prefetched::new(&source, &documents);
-    let copied = copy(&source, &sink, member.manifest.descriptor(), &CopyOptions::new(&Silent)).await;
+    let copied = copy(&source, &sink, descriptor, &CopyOptions::new(&Silent)).await;
     if copied.is_err() {
         sink.cancel_uploads().await;
     }

@@ -1,15 +1,16 @@
 //! `manifest` of podman. Lists are kept apart from images here and have no ID: podman's verbs print one, these the list's
 //! name, by which scripts can go on.
 
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 use dhow_base::Kind;
 use dhow_base::fs::{self, Durability};
+use dhow_ops::copy::Location;
 use dhow_ops::{Context, Naming, manifest, summary};
 use dhow_spec::{Digest, Reference};
 
-use super::push::{TRANSPORTS, elsewhere};
+use super::push::elsewhere;
 use super::refused::{Signing, refuse};
 use crate::commands::manifest::{Inspect as Shown, Reach, Said, run};
 use crate::commands::targets;
@@ -40,15 +41,26 @@ fn bare(image: &str) -> &str {
     image.strip_prefix("docker://").unwrap_or(image)
 }
 
-/// The name of an image that is in a registry.
-fn in_registry(image: &str) -> Outcome<&str> {
-    match image.split_once(':') {
-        Some((transport, _)) if TRANSPORTS.contains(&transport) => Err(Failure::Client(format!(
-            "{image} is in no registry: lists are made of manifests as their registries have them, so that the image is to be \
-             pushed first"
-        ))),
-        _ => Ok(bare(image)),
-    }
+/// Adds an image to a list, of a registry or another place.
+fn add(
+    session: &Session<'_>,
+    context: &Context,
+    list: &str,
+    image: &str,
+    all: bool,
+    changes: &manifest::Changes,
+) -> Outcome {
+    // Podman's images are those of the store.
+    let own = image.strip_prefix("containers-storage:").filter(|name| summary::describe(context, name).is_ok());
+    let place = match own {
+        Some(name) => Some(Location::Store(name.to_owned())),
+        None => elsewhere(session, image)?.map(|place| place.seen_from(&absolute(".").unwrap_or_default())),
+    };
+    match place {
+        Some(place) => run(manifest::add_from(context, list, &place, all, changes))?,
+        None => run(manifest::add(context, list, image, all, changes))?,
+    };
+    Ok(())
 }
 
 /// The registry of a name.
@@ -100,7 +112,6 @@ impl Verb for Create {
     fn run(self, session: &Session<'_>) -> Outcome {
         let Some((list, names)) = self.names.split_first() else { return Ok(()) };
         refuse(&[(!self.annotation.is_empty(), "--annotation", ONLY_MANIFESTS)])?;
-        names.iter().try_for_each(|name| in_registry(name).map(drop))?;
         let name = list_name(list)?;
         let context = self.reach.context(session)?;
         if !self.amend && manifest::exists(&context, &name)? {
@@ -110,7 +121,7 @@ impl Verb for Create {
             );
             return Err(Failure::Client(message));
         }
-        let created = self.with_members(&context, &name, names)?;
+        let created = self.with_members(session, &context, &name, names)?;
         session.console.line(created.to_string());
         Ok(())
     }
@@ -118,12 +129,17 @@ impl Verb for Create {
 
 impl Create {
     /// Makes a list, of indexes with the member for this machine or all of them. A list that is new goes again when one cannot be read.
-    fn with_members(&self, context: &Context, name: &str, images: &[String]) -> Outcome<Reference> {
+    fn with_members(
+        &self,
+        session: &Session<'_>,
+        context: &Context,
+        name: &str,
+        images: &[String],
+    ) -> Outcome<Reference> {
         let was_there = manifest::exists(context, name)?;
         let created = run(manifest::create(context, name, &[], self.amend))?;
-        let added = images.iter().try_for_each(|image| {
-            run(manifest::add(context, name, bare(image), self.all, &manifest::Changes::default())).map(drop)
-        });
+        let changes = manifest::Changes::default();
+        let added = images.iter().try_for_each(|image| add(session, context, name, image, self.all, &changes));
         if added.is_err() && !was_there {
             manifest::rm(context, name)?;
         }
@@ -154,7 +170,7 @@ pub(crate) struct Add {
 }
 
 impl Verb for Add {
-    const ABOUT: &'static str = "Add an image of a registry to a list";
+    const ABOUT: &'static str = "Add an image of a registry or another place to a list";
     const OPERANDS: &'static str = "MANIFEST_LIST IMAGE [IMAGE...]";
     const COUNT: Count = Count::AtLeast(2);
 
@@ -168,14 +184,13 @@ impl Verb for Add {
             (self.artifact || self.artifact_type.is_some(), "--artifact", "`artifact push` makes artifacts"),
             (!self.features.is_empty(), "--features", NO_FEATURES),
         ])?;
-        images.iter().try_for_each(|image| in_registry(image).map(drop))?;
         self.reach.check_authfile(session)?;
         let name = must_exist(session, list)?;
         let domains: Vec<String> = images.iter().filter_map(|image| domain_of(image)).collect();
         let context = self.reach.context_as(session, &self.identity, domains.iter().map(String::as_str))?;
         let changes = self.said.changes();
         for image in images {
-            run(manifest::add(&context, &name, bare(image), self.all, &changes))?;
+            add(session, &context, &name, image, self.all, &changes)?;
         }
         session.console.line(name);
         Ok(())
