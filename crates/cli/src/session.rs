@@ -169,9 +169,15 @@ impl Session<'_> {
         given(network.authfile.as_ref()).or(self.environment.auth_file.as_ref())
     }
 
+    /// Docker's file, if the user said where that is and named no other one: podman keeps logins there then.
+    pub(crate) fn given_docker_config(&self, network: &Network) -> Option<PathBuf> {
+        let folder = self.globals.config.as_ref().or(self.environment.docker_config.as_ref());
+        folder.filter(|_| self.auth_file(network).is_none()).map(|folder| folder.join("config.json"))
+    }
+
     /// The file that podman keeps logins in, unless it is told another one.
     pub(crate) fn podman_auth_file(&self, network: &Network) -> PathBuf {
-        let given = self.auth_file(network).cloned();
+        let given = self.auth_file(network).cloned().or_else(|| self.given_docker_config(network));
         given.or_else(|| self.environment.containers_auth_files().into_iter().next()).unwrap_or_default()
     }
 

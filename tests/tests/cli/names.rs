@@ -110,6 +110,12 @@ fn podman_s_login_without_a_registry() {
     assert_eq!(scene.podman(&login).to_string(), "exit 0\n[out]\nLogin Succeeded!\n");
     assert_eq!(scene.podman(&["login", "--get-login"]).to_string(), "exit 0\n[out]\nbob\n");
     assert_eq!(scene.podman(&["logout"]).to_string(), "exit 0\n[out]\nRemoved login credentials for [FIRST]\n");
+    // Who says where docker's file is has logins there.
+    let docker_s = |verb: &[&str]| scene.podman(&[&["--config", "conf"], verb].concat()).to_string();
+    assert_eq!(docker_s(&login), "exit 0\n[out]\nLogin Succeeded!\n");
+    let kept = fs::read_to_string(scene.path("conf/config.json")).expect("docker's file");
+    assert!(kept.contains(&format!("\"{}\": {{", first.address())), "{kept}");
+    assert_eq!(docker_s(&["logout"]), "exit 0\n[out]\nRemoved login credentials for [FIRST]\n");
     registries(&scene, "");
     let refused = "exit 125\n[err]\nError: no registries found in registries.conf, a registry must be provided\n";
     for words in [&login[..], &["login", "--get-login"], &["logout"]] {

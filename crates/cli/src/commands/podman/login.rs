@@ -76,10 +76,14 @@ impl Verb for Login {
         }
         let default = stored.as_ref().map(login::Login::username).unwrap_or_default();
         let proven = flow.prove(&self.complete(session, default)?)?;
-        // Podman keeps logins in a file of its own.
-        let own =
-            session.context(&Network { authfile: Some(session.podman_auth_file(&self.network)), ..self.network })?;
-        let kept = login::store(&own, server, &proven)?;
+        // Podman keeps logins in a file of its own, or as docker does where it was said where docker's file is.
+        let kept = if session.given_docker_config(&self.network).is_some() {
+            login::store(&context, server, &proven)?
+        } else {
+            let file = session.podman_auth_file(&self.network);
+            let own = session.context(&Network { authfile: Some(file), ..self.network.clone() })?;
+            login::store(&own, server, &proven)?
+        };
         if self.verbose
             && let Kept::File(path) = kept
         {
