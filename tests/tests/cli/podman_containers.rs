@@ -320,3 +320,29 @@ fn containers_that_others_have_joined_stay() {
     assert_eq!(scene.podman(&["rm", "-a"]).code, 0);
     assert_eq!(scene.podman(&["ps", "-aq"]).to_string(), "exit 0\n");
 }
+
+/// A template is one, also where it says `json` and nothing else: scripts get an object for each row, and not a list of all.
+#[test]
+fn json_in_a_template_is_of_one_row() {
+    let Some(scene) = scene() else { return };
+    scene.load("a", "localhost/web:1");
+    scene.must(&["rmi", "box"]);
+    must(&scene, &["create", "--name", "it", "web:1", "true"]);
+    must(&scene, &["volume", "create", "data"]);
+    for (arguments, member, expected) in [
+        (&["inspect", "web:1"][..], "RepoTags", "[\"localhost/web:1\"]"),
+        (&["images"], "repository", "\"localhost/web\""),
+        (&["images"], "Names", "[\"localhost/web:1\"]"),
+        (&["ps", "--all"], "Names", "[\"it\"]"),
+        (&["ps", "--all"], "State", "\"created\""),
+        (&["volume", "ls"], "Name", "\"data\""),
+        (&["history", "web:1"], "tags", "[\"localhost/web:1\"]"),
+    ] {
+        let shown = scene.podman(&[arguments, &["--format", "{{json .}}"]].concat());
+        let first = shown.stdout.lines().next().unwrap_or_default();
+        let row: serde_json::Value = serde_json::from_str(first).unwrap_or_default();
+        assert_eq!((shown.code, row[member].to_string()), (0, expected.to_owned()), "{arguments:?}: {shown}");
+    }
+    let history = scene.podman(&["history", "--format", "json", "web:1"]);
+    assert!(history.stdout.contains("\"tags\":[\"localhost/web:1\"]"), "{history}");
+}

@@ -48,10 +48,19 @@ pub(crate) fn rfc3339(nanoseconds: i64) -> String {
     Timestamp::from_second(nanoseconds.div_euclid(1_000_000_000)).unwrap_or_default().to_string()
 }
 
-/// Whether `--format` asks for JSON: in one word, or by a template that says nothing else.
+/// Whether `--format` asks for JSON: in one word, or by what is no template but meant as one. `{{json .}}` is a template like any other, as
+/// with docker and since podman 4.4: an object for each row, and not a list of all.
 pub(crate) fn is_json(format: &str) -> bool {
-    let text: String = format.split_whitespace().collect();
-    matches!(text.as_str(), "json" | "{{json.}}" | "{{json}}")
+    let format = format.trim();
+    let inside = format.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    matches!(inside.map_or(format, str::trim), "json") || inside.is_some_and(|inside| inside.trim() == "json.")
+}
+
+/// Whether `--format` is a template that writes rows as JSON and nothing else. Lists have members of other names and types for other templates
+/// than in JSON, as podman's have by methods.
+pub(crate) fn is_json_of_rows(format: &str) -> bool {
+    let inside = format.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    inside.is_some_and(|inside| inside.split_whitespace().eq(["json", "."]))
 }
 
 /// JSON with an indent of one's choice, without escaping HTML.
@@ -229,8 +238,9 @@ mod tests {
 
     #[test]
     fn json_is_asked_for_in_several_ways() {
-        assert!(is_json("json") && is_json("{{ json . }}") && is_json("{{json .}}"));
-        assert!(!is_json("{{json .ID}}") && !is_json(""));
+        assert!(is_json("json") && is_json(" {{ json. }}") && is_json("{{json}}"));
+        assert!(is_json_of_rows(" {{ json  . }}") && !is_json_of_rows("{{json .ID}}") && !is_json_of_rows("json"));
+        assert!(!is_json("{{json .}}") && !is_json("{{json .ID}}") && !is_json("") && !is_json("json."));
     }
 
     #[test]

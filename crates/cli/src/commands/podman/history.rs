@@ -1,7 +1,7 @@
 //! `history` of podman
 
 use clap::Args;
-use dhow_ops::history;
+use dhow_ops::{Naming, history, summary};
 use dhow_template::{Field, Type, Value};
 use serde::Serialize;
 
@@ -65,24 +65,41 @@ impl Verb for History {
         let context = session.local_context()?;
         let [name] = self.names.as_slice() else { return miscounted() };
         let rows = history::history(&context, name, None)?;
-        let Filled { text, outcome } = self.render(&rows, ago::now())?;
+        let names = summary::describe(&context, name)?.summary.names;
+        let names: Vec<String> = names.iter().map(|name| Naming::Podman.shown(name)).collect();
+        // Podman tells the names at its steps down to the topmost layer.
+        let topmost = rows.iter().position(|row| row.size > 0).unwrap_or(rows.len());
+        let tags = |position: usize| if position > topmost { &[][..] } else { &names };
+        let steps: Vec<Step<'_>> =
+            rows.iter().enumerate().map(|(position, row)| Step { row, tags: tags(position) }).collect();
+        let Filled { text, outcome } = self.render(&steps, ago::now())?;
         session.console.text(text);
         outcome
     }
 }
 
+/// A step, with the names of the image that it made.
+struct Step<'a> {
+    row: &'a history::Row,
+    tags: &'a [String],
+}
+
 impl History {
-    fn render(&self, rows: &[history::Row], now: i128) -> Outcome<Filled> {
+    fn render(&self, steps: &[Step<'_>], now: i128) -> Outcome<Filled> {
         let done = |text: String| Ok(Filled { text, outcome: Ok(()) });
         match self.format.as_deref() {
             Some(format) if podman::is_json(format) => {
-                let steps: Vec<Json<'_>> = rows.iter().map(Json::of).collect();
+                let steps: Vec<Json<'_>> = steps.iter().map(Json::of).collect();
                 done(json::line(&steps).map_err(Failure::Client)? + "\n")
             }
-            _ if self.quiet => done(rows.iter().map(|row| self.id(row) + "\n").collect()),
-            Some(format) => REPORT.fill(format, true, rows.iter().map(|row| self.object(row, now)).collect()),
+            Some(format) if podman::is_json_of_rows(format) => {
+                let steps = steps.iter().map(|step| Json { created_again: None, ..Json::of(step) });
+                done(json::lines(steps).map_err(Failure::Client)?)
+            }
+            _ if self.quiet => done(steps.iter().map(|step| self.id(step.row) + "\n").collect()),
+            Some(format) => REPORT.fill(format, true, steps.iter().map(|step| self.object(step, now)).collect()),
             None => {
-                let rows = rows.iter().map(|row| {
+                let rows = steps.iter().map(|Step { row, .. }| {
                     let size = units::short_size(row.size);
                     vec![self.id(row), self.created(row, now), self.created_by(row), size, row.comment.clone()]
                 });
@@ -113,7 +130,7 @@ impl History {
         String::from_utf8_lossy(&text[..CREATED_BY_BYTES - 3]).into_owned() + "..."
     }
 
-    fn object(&self, row: &history::Row, now: i128) -> Value {
+    fn object(&self, Step { row, tags }: &Step<'_>, now: i128) -> Value {
         let text = |name, text: String| Field::new(name, Value::from(text));
         let created = row.created.unwrap_or(0);
         let fields = vec![
@@ -124,7 +141,7 @@ impl History {
             text("CreatedSince", ago::ago(created.into(), now)),
             text("ID", self.id(row)),
             text("Size", units::short_size(row.size)),
-            Field::new("Tags", Value::texts::<&str>(Some(&[]))),
+            Field::new("Tags", Value::texts(Some(tags))),
         ];
         Value::structure("images.historyReporter", fields)
     }
@@ -137,23 +154,26 @@ struct Json<'a> {
     created: String,
     #[serde(rename = "CreatedBy", skip_serializing_if = "str::is_empty")]
     created_by: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
     size: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
     comment: &'a str,
-    #[serde(rename = "Created")]
-    created_again: String,
+    #[serde(rename = "Created", skip_serializing_if = "Option::is_none")]
+    created_again: Option<String>,
 }
 
 impl<'a> Json<'a> {
-    fn of(row: &'a history::Row) -> Self {
+    fn of(Step { row, tags }: &Step<'a>) -> Self {
         let created = podman::rfc3339(row.created.unwrap_or(0));
         Self {
             id: row.id.as_ref().map_or(MISSING, |id| id.hex()),
             created: created.clone(),
             created_by: &row.created_by,
+            tags,
             size: row.size,
             comment: &row.comment,
-            created_again: created,
+            created_again: Some(created),
         }
     }
 }

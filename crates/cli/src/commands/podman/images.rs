@@ -8,11 +8,12 @@ use dhow_ops::summary::{self, Summary};
 use dhow_spec::Reference;
 use dhow_template::{Field, Type, Value};
 use serde::Serialize;
+use serde_json::json;
 
 use super::filters;
 use crate::errors::{Failure, Outcome};
 use crate::format::podman::{self, Filled, Report};
-use crate::format::{NONE, ago};
+use crate::format::{NONE, ago, json};
 use crate::session::Session;
 use crate::verb::{Count, Operands, Verb};
 
@@ -142,6 +143,9 @@ impl Images {
                 let rows = rows.iter().filter(|row| seen.insert(&row.summary.id));
                 done(rows.map(|row| self.id(row.summary) + "\n").collect())
             }
+            Some(format) if podman::is_json_of_rows(format) => {
+                done(json::lines(rows.iter().map(Row::alone)).map_err(Failure::Client)?)
+            }
             Some(format) => {
                 let now = ago::now();
                 REPORT.fill(format, !self.noheading, rows.iter().map(|row| self.object(row, now)).collect())
@@ -228,6 +232,15 @@ impl<'a> Row<'a> {
             (true, Some(by_digest)) => vec![named(by_digest)],
             (true, None) => vec![row(NONE.to_owned(), NONE.to_owned())],
         }
+    }
+
+    /// As a template has it that writes rows as JSON: with the name of the row.
+    fn alone(&self) -> serde_json::Value {
+        let mut row = json!(self.json());
+        row["RepoTags"] = json!(names_of(self.summary));
+        row["repository"] = json!(self.repository);
+        row["tag"] = json!(self.tag);
+        row
     }
 
     fn json(&self) -> Json<'a> {

@@ -9,8 +9,8 @@ use dhow_template::Type;
 
 use super::super::container::Selection;
 use crate::errors::{Failure, Outcome};
-use crate::format::ago;
 use crate::format::podman::{self, Filled, Report};
+use crate::format::{ago, json};
 use crate::session::Session;
 use crate::verb::{Count, Verb};
 use dhow_ops::strconv::parse_uint;
@@ -182,6 +182,10 @@ impl List {
             // What is empty has a line of its own here, as podman's encoder leaves it.
             let text = podman::indented(&rows, "  ")?.replace(": {}", ": {\n      \n    }");
             console.line(text);
+            return Ok(());
+        }
+        if podman::is_json_of_rows(&self.format) {
+            console.text(json::lines(rows.iter().map(Listed::alone)).map_err(Failure::Client)?);
             return Ok(());
         }
         if self.quiet && self.format.is_empty() {

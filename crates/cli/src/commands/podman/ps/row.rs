@@ -7,7 +7,9 @@ use dhow_ops::container::{self, MountKind, Record, State};
 use dhow_ops::df::Configuration;
 use dhow_ops::{Context, summary};
 use dhow_template::{Field, Type, Value};
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 use super::{List, Sort};
 use crate::format::{ago, units};
@@ -139,6 +141,14 @@ impl Listed {
             Sort::Size => bytes(self).cmp(&bytes(other)),
             Sort::Status => self.state.cmp(other.state),
         }
+    }
+
+    /// As a template has it that writes rows as JSON: there it says when the container was made in another way.
+    pub(super) fn alone(&self) -> serde_json::Value {
+        let mut row = json!(self);
+        let created = Timestamp::from_nanosecond(self.created_nanoseconds.into()).unwrap_or_default();
+        row["Created"] = json!(created.to_string());
+        row
     }
 
     pub(super) fn shown_id(&self, whole: bool) -> &str {
