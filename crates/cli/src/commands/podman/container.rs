@@ -91,7 +91,8 @@ pub(in crate::commands) const ANNOTATION: &str = "annotations must be formatted 
 /// # Errors
 /// Podman's words.
 pub(in crate::commands) fn check_name(name: &str) -> Outcome {
-    match is_name(name) {
+    // Docker's names may begin so, and podman 5 takes them.
+    match is_name(name.strip_prefix('/').unwrap_or(name)) {
         true => Ok(()),
         false => refuse(format!("running container create option: {NAMES}")),
     }
@@ -163,6 +164,7 @@ mod tests {
         check(check_device("/dev/null:/dev/x"), "");
         check(check_device("/dev/nope:/dev/x"), "stat /dev/nope: no such file or directory");
         check(check_name("a_b"), "");
+        check(check_name("/a_b"), "");
         check(
             check_name("a b"),
             "running container create option: names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument",
