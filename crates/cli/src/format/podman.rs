@@ -56,8 +56,8 @@ pub(crate) fn is_json(format: &str) -> bool {
     matches!(inside.map_or(format, str::trim), "json") || inside.is_some_and(|inside| inside.trim() == "json.")
 }
 
-/// Whether `--format` is a template that writes rows as JSON and nothing else. Lists have members of other names and types for other templates
-/// than in JSON, as podman's have by methods.
+/// Whether `--format` is a template that writes rows as JSON and nothing else. For other templates lists have members of other names and
+/// types than in JSON, as podman's have by methods.
 pub(crate) fn is_json_of_rows(format: &str) -> bool {
     let inside = format.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
     inside.is_some_and(|inside| inside.split_whitespace().eq(["json", "."]))

@@ -23,7 +23,8 @@ use crate::transport::Destination;
 /// registry mounts nothing. Those of other registries are copied where names are podman's.
 ///
 /// # Errors
-/// [`Kind::NotFound`] and [`Kind::Invalid`] in docker's words, before anything is sent; those of the registry. Podman pushes lists of nothing.
+/// [`Kind::NotFound`] and [`Kind::Invalid`] in docker's words, before anything is sent; those of the registry. Podman pushes lists of
+/// nothing.
 pub async fn push(
     context: &Context,
     list: &str,
