@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read, Write};
 
 use dhow_base::{Error, Kind, Result};
 use tar_core::parse::{Limits as ParserLimits, ParseEvent, ParsedEntry, Parser};
-use tar_core::{EntryType, HEADER_SIZE};
+use tar_core::{EntryType, HEADER_SIZE, PaxExtensions};
 
 use crate::decode_error;
 use crate::tar::{TarCause, TarError, TarLimits, TarReader};
@@ -74,6 +74,8 @@ impl<R: Read> Members<R> {
         let limits = ParserLimits { max_path_len: Some(PATH_BYTES_MAX), ..ParserLimits::default() };
         let mut parser = Parser::new(limits);
         parser.set_allow_empty_path(true);
+        // It knows no times before 1970, and no way to pass over those alone.
+        parser.set_ignore_pax_errors(true);
         Self { reader, parser, window: Vec::new(), start: 0, ended: false, left: 0 }
     }
 
@@ -182,6 +184,7 @@ impl<R> std::fmt::Debug for Members<R> {
 
 /// What the parser found, and the length of its data.
 fn described(entry: &ParsedEntry<'_>, header: &[u8]) -> Result<(Member, u64)> {
+    check_numbers(entry.pax.unwrap_or_default())?;
     let old_directory = entry.header.as_old().linkflag == [0] && entry.path.ends_with(b"/");
     let kind = match entry.entry_type {
         EntryType::Directory => MemberKind::Directory,
@@ -200,6 +203,20 @@ fn described(entry: &ParsedEntry<'_>, header: &[u8]) -> Result<(Member, u64)> {
         pax: entry.pax.map(<[u8]>::to_vec).unwrap_or_default(),
     };
     Ok((member, if has_data { entry.size } else { 0 }))
+}
+
+/// Refuses PAX records that tell the length of data in no number, which the parser passes over.
+fn check_numbers(pax: &[u8]) -> Result<()> {
+    for record in PaxExtensions::new(pax).flatten() {
+        let key = record.key_bytes();
+        let is_number = key == b"size"
+            || (key.starts_with(b"GNU.sparse.") && !matches!(key, b"GNU.sparse.name" | b"GNU.sparse.map"));
+        if is_number && record.value().ok().and_then(|value| value.parse::<u64>().ok()).is_none() {
+            let (key, value) = (String::from_utf8_lossy(key), String::from_utf8_lossy(record.value_bytes()));
+            return Err(damaged(&format_args!("invalid PAX {key} value: {value:?}")));
+        }
+    }
+    Ok(())
 }
 
 /// A name without empty, `.` and `..` components and without a leading slash, as when it is unpacked.

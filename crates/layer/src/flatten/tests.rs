@@ -190,10 +190,39 @@ fn damaged_layers_are_refused() {
         (whole[..300].to_vec(), "it ends in the middle of a header"),
         (vec![b'x'; 2048], "a layer is no proper tar"),
         (tar_of(&[("../a", FILE, "")]), "which lies outside"),
+        (tar_of(&[("pax", b'x', "11 size=-5\n"), ("a", FILE, "")]), "invalid PAX size value: \"-5\""),
     ] {
         let error = flatten(&InMemory(vec![bytes]), &mut std::io::sink()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
+}
+
+/// A time as a writer of PAX has it, or GNU tar in base-256, which has no fraction.
+fn tar_of_time(seconds: i64, nanoseconds: Option<u32>) -> Vec<u8> {
+    let Some(nanoseconds) = nanoseconds else {
+        let mut tar = tar_of(&[("a", FILE, "content")]);
+        let fill = if seconds < 0 { 0xff } else { 0 };
+        tar[136..140].copy_from_slice(&[0x80 | fill, fill, fill, fill]);
+        tar[140..148].copy_from_slice(&seconds.to_be_bytes());
+        tar[148..156].fill(b' ');
+        let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+        tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        return tar;
+    };
+    let total = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    let sign = if total < 0 { "-" } else { "" };
+    let (whole, fraction) = (total.unsigned_abs() / 1_000_000_000, total.unsigned_abs() % 1_000_000_000);
+    let body = format!(" mtime={sign}{whole}.{fraction:09}\n");
+    let length = body.len() + 2;
+    let record: &'static str = Box::leak(format!("{length}{body}").into_boxed_str());
+    tar_of(&[("pax", b'x', record), ("a", FILE, "content")])
+}
+
+/// The time of the only member.
+fn time_of(tar: &[u8]) -> (i64, u32) {
+    let mut reader = crate::tar::TarReader::new(tar, "the tar", crate::tar::TarLimits::LAYER);
+    let time = reader.next_entry().unwrap().expect("a member").mtime;
+    (time.seconds, time.nanoseconds)
 }
 
 /// Long names come through as they were, and the header of a renamed file has its new one.
@@ -257,6 +286,19 @@ mod against_a_model {
     }
 
     proptest! {
+        #[test]
+        fn times_of_all_centuries_survive(
+            seconds in prop_oneof![-70_000_000_000_i64..70_000_000_000, -3_i64..3],
+            nanoseconds in prop::option::of(prop_oneof![Just(0), 0..1_000_000_000_u32]),
+        ) {
+            let layers = InMemory(vec![tar_of_time(seconds, nanoseconds)]);
+            let (mut by_names, mut by_files) = (Vec::new(), Vec::new());
+            prop_assert!(flatten(&layers, &mut by_names).unwrap());
+            flatten_files(&layers, &|| Ok(Vec::new()), &mut by_files).unwrap();
+            let expected = (seconds, nanoseconds.unwrap_or(0));
+            prop_assert_eq!((time_of(&by_names), time_of(&by_files)), (expected, expected));
+        }
+
         #[test]
         fn flattening_shows_what_applying_does(layers in prop::collection::vec(layer(), 1..5)) {
             let tars = InMemory(layers.iter().map(|layer| tar_of(layer)).collect());
