@@ -1,8 +1,6 @@
 //! Room for removals where a disk is full. Taking rows away writes to the log of the database first: on a disk without a
 //! free byte nothing could be removed, and so nothing be freed.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 use dhow_base::Result;
@@ -44,9 +42,7 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn give_up_transfers(&self) -> Result<u64> {
-        let bytes = self.cut_transfer_bytes()?;
-        cut_transfers(self, true, Duration::ZERO)?;
-        Ok(bytes)
+        Ok(cut_transfers(self, true, Duration::ZERO)?.iter().map(|(_, bytes)| bytes).sum())
     }
 
     /// What [`Store::give_up_transfers`] would return.
@@ -54,7 +50,7 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn cut_transfer_bytes(&self) -> Result<u64> {
-        Ok(cut_transfers(self, false, Duration::ZERO)?.iter().map(|path| allocated_bytes(path)).sum())
+        Ok(cut_transfers(self, false, Duration::ZERO)?.iter().map(|(_, bytes)| bytes).sum())
     }
 }
 
@@ -67,11 +63,6 @@ pub(crate) fn lay_by(paths: &Paths) {
     if let Err(error) = durable::write_atomic(&path, &vec![0; RESERVE_BYTES], 0o600, durable::Durability::Cached) {
         tracing::debug!(%error, "cannot lay a reserve by");
     }
-}
-
-/// Bytes that a file takes on disk; a transfer's are where its parts arrived.
-fn allocated_bytes(path: &Path) -> u64 {
-    path.metadata().map_or(0, |metadata| metadata.blocks() * 512)
 }
 
 /// Bytes that this user may still write to the file system of a store.

@@ -1,7 +1,8 @@
 //! What dead processes leave: leases whose lock is free, and transfers that nobody went on with.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dhow_base::fs as durable;
@@ -43,11 +44,11 @@ pub(crate) fn clear_dead_leases(store: &Store, connection: &Connection) -> Step<
 
 /// Files in `ingest/` that nobody writes and that are past their time. With `clear`, they are removed.
 pub(crate) fn stale_ingests(store: &Store, clear: bool) -> Result<Vec<PathBuf>> {
-    cut_transfers(store, clear, INGEST_AGE_MAX)
+    Ok(cut_transfers(store, clear, INGEST_AGE_MAX)?.into_iter().map(|(path, _)| path).collect())
 }
 
-/// As [`stale_ingests`], for transfers that were cut at least so long ago.
-pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Result<Vec<PathBuf>> {
+/// As [`stale_ingests`], for transfers that were cut at least so long ago; with the bytes that each file takes, or took, on disk.
+pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Result<Vec<(PathBuf, u64)>> {
     let directory = store.paths().ingests();
     let mut stale = Vec::new();
     for name in names_in(&directory)? {
@@ -57,6 +58,7 @@ pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Re
         if is_map && directory.join(data).exists() {
             continue;
         }
+        let bytes = allocated_bytes(&path);
         if let Some(digest) = parse_flat(data) {
             // A map without data is young as long as its transfer is about to end.
             let past = match is_map {
@@ -81,9 +83,14 @@ pub(crate) fn cut_transfers(store: &Store, clear: bool, age_min: Duration) -> Re
         } else if clear {
             durable::remove_file(&path)?;
         }
-        stale.push(path);
+        stale.push((path, bytes));
     }
     Ok(stale)
+}
+
+/// Bytes that a file takes on disk; a transfer's are where its parts arrived.
+fn allocated_bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.blocks() * 512)
 }
 
 /// Removes the unfinished files beside those that are replaced in one step, which a process that was killed leaves.
@@ -104,13 +111,13 @@ pub(super) fn clear_unfinished(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn is_older(path: &std::path::Path, age: Duration) -> bool {
+fn is_older(path: &Path, age: Duration) -> bool {
     let modified = path.metadata().and_then(|metadata| metadata.modified());
     modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|since| since > age))
 }
 
 /// The names of what lies in a directory; none when there is no such directory.
-pub(crate) fn names_in(directory: &std::path::Path) -> Result<Vec<String>> {
+pub(crate) fn names_in(directory: &Path) -> Result<Vec<String>> {
     match fs::read_dir(directory) {
         Ok(entries) => Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
