@@ -43,34 +43,32 @@ impl Machine {
     pub(super) fn uptime(&self) -> String {
         up_for(self.up_seconds)
     }
+}
 
-    /// What the processors did since the machine was started, in percent.
-    #[allow(clippy::unused_self, reason = "a fact of the machine as the others are")]
-    pub(super) fn processors(&self) -> Value {
-        let statistics = dhow_base::fs::read_limited(Path::new(STATISTICS.0), STATISTICS.1 as u64).unwrap_or_default();
-        let [user, system, idle] = shares(&String::from_utf8_lossy(&statistics));
-        let fields = vec![
-            named("userPercent", "UserPercent", Value::Float(user)),
-            named("systemPercent", "SystemPercent", Value::Float(system)),
-            named("idlePercent", "IdlePercent", Value::Float(idle)),
-        ];
-        Value::pointer("define.CPUUsage", fields)
-    }
+/// What the processors did since the machine was started, in percent.
+pub(super) fn processors() -> Value {
+    let statistics = dhow_base::fs::read_limited(Path::new(STATISTICS.0), STATISTICS.1 as u64).unwrap_or_default();
+    let [user, system, idle] = shares(&String::from_utf8_lossy(&statistics));
+    let fields = vec![
+        named("userPercent", "UserPercent", Value::Float(user)),
+        named("systemPercent", "SystemPercent", Value::Float(system)),
+        named("idlePercent", "IdlePercent", Value::Float(idle)),
+    ];
+    Value::pointer("define.CPUUsage", fields)
+}
 
-    /// What the system calls itself.
-    #[allow(clippy::unused_self, reason = "a fact of the machine as the others are")]
-    pub(super) fn distribution(&self) -> Value {
-        let said = |what| operating_system(what).unwrap_or_default();
-        let optional = |key, name, what| Field { key, ..Field::optional(name, Value::from(said(what))) };
-        let unknown = || "unknown".to_owned();
-        let fields = vec![
-            text("distribution", "Distribution", &operating_system("ID").unwrap_or_else(unknown)),
-            optional("variant", "Variant", "VARIANT_ID"),
-            text("version", "Version", &operating_system("VERSION_ID").unwrap_or_else(unknown)),
-            optional("codename", "Codename", "VERSION_CODENAME"),
-        ];
-        Value::structure("define.DistributionInfo", fields)
-    }
+/// What the system calls itself.
+pub(super) fn distribution() -> Value {
+    let said = |what| operating_system(what).unwrap_or_default();
+    let optional = |key, name, what| Field { key, ..Field::optional(name, Value::from(said(what))) };
+    let unknown = || "unknown".to_owned();
+    let fields = vec![
+        text("distribution", "Distribution", &operating_system("ID").unwrap_or_else(unknown)),
+        optional("variant", "Variant", "VARIANT_ID"),
+        text("version", "Version", &operating_system("VERSION_ID").unwrap_or_else(unknown)),
+        optional("codename", "Codename", "VERSION_CODENAME"),
+    ];
+    Value::structure("define.DistributionInfo", fields)
 }
 
 fn whole(number: u64) -> i64 {
