@@ -68,10 +68,33 @@ impl Drop for Served {
     }
 }
 
-/// A scratch folder with a dhow store in it. Fields are dropped in order: servers and daemons go before this.
+/// A scratch folder with a dhow store in it. Fields are dropped in order: servers and daemons go before this. What a test that failed
+/// left mounted in it goes with it.
 #[derive(Debug)]
 pub struct Bench {
     folder: TempDir,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for point in mounts_below(&table, self.folder.path()) {
+            // The kernel's mounts, then those over FUSE of who is not root.
+            let ways: [(&str, &[&str]); 2] = [("umount", &["--lazy"]), ("fusermount3", &["-u", "-z"])];
+            let _ = ways.iter().any(|(program, options)| {
+                let ended = Command::new(program).args(*options).arg(&point).stderr(Stdio::null()).status();
+                ended.is_ok_and(|status| status.success())
+            });
+        }
+    }
+}
+
+/// Where something is mounted below a folder, the newest first; `table` is that of the kernel (proc(5), `mountinfo`).
+fn mounts_below(table: &str, folder: &Path) -> Vec<PathBuf> {
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
+    let mut points: Vec<PathBuf> = points.filter(|point| point.starts_with(folder)).collect();
+    points.reverse();
+    points
 }
 
 impl Bench {
@@ -259,4 +282,23 @@ pub fn skopeo_folder(folder: &Path, manifest: &[u8], blobs: &[&[u8]]) -> String 
         std::fs::write(folder.join(digest.trim_start_matches("sha256:")), blob).expect("a blob");
     }
     format!("dir:{}", folder.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bench_takes_what_is_mounted_in_it_away() {
+        let table = "1 0 8:1 / / rw - ext4 x rw\n2 1 0:1 / /tmp/b/one rw - tmpfs x rw\n3 2 0:2 / /tmp/b/one/two rw - tmpfs x rw\n\
+                     4 1 0:3 / /tmp/bench rw - tmpfs x rw\n";
+        let found = mounts_below(table, Path::new("/tmp/b"));
+        assert_eq!(found, [PathBuf::from("/tmp/b/one/two"), PathBuf::from("/tmp/b/one")]);
+        let bench = Bench::new();
+        let (folder, inner) = (bench.path(""), bench.path("mounted"));
+        std::fs::create_dir(&inner).expect("a folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&inner).stderr(Stdio::null()).status();
+        drop(bench);
+        assert!(!folder.exists(), "mounted: {mounted:?}");
+    }
 }
