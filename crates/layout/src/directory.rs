@@ -112,19 +112,27 @@ impl OciDirectory {
     }
 
     /// Gives a document that is there the name `label`, whatever text that is, as skopeo does (`oci:<directory>:<label>`):
-    /// in the annotation `org.opencontainers.image.ref.name` and nowhere else.
+    /// in the annotation `org.opencontainers.image.ref.name` and nowhere else. What had the label until now stays listed without it.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn label(&self, label: &str, document: &VerifiedDocument) -> Result<()> {
         let descriptor = document.descriptor();
         self.update(|entries| {
-            entries.retain(|entry| {
+            for entry in entries.iter_mut() {
+                if entry.annotations.get(ANNOTATION_REF_NAME).is_some_and(|found| found == label) {
+                    entry.annotations.remove(ANNOTATION_REF_NAME);
+                }
+            }
+            let is_nameless = |entry: &Descriptor| {
                 let found = entry.annotations.get(ANNOTATION_REF_NAME);
-                let nameless = entry.digest == descriptor.digest && found.is_none_or(String::is_empty);
-                found.is_none_or(|found| found != label) && !(nameless && reference_of(&entry.annotations).is_none())
-            });
-            entries.push(labelled(descriptor, label));
+                found.is_none_or(String::is_empty) && reference_of(&entry.annotations).is_none()
+            };
+            let known = entries.iter_mut().find(|entry| entry.digest == descriptor.digest && is_nameless(entry));
+            match known {
+                Some(entry) => *entry = labelled(descriptor, label),
+                None => entries.push(labelled(descriptor, label)),
+            }
         })
     }
 

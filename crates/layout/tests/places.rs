@@ -338,3 +338,26 @@ fn archives_have_docker_s_older_list() {
     save(&[(&suite::sample("one"), &[])], file_output(&nameless));
     assert_eq!(listed(&nameless), None);
 }
+
+/// As skopeo has it: nothing that was put into a layout is taken off its list.
+#[test]
+fn what_loses_its_label_stays_listed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let place = OciDirectory::create(&temporary.path().join("layout")).unwrap();
+    let (one, two) = (suite::sample("one"), suite::sample("two"));
+    let label = |sample: &Sample, label: &str| {
+        block_on(copy(&sample.place, &place, &sample.index, &CopyOptions::new(&Silent))).unwrap();
+        place.label(label, &block_on(read_document(&place, &sample.index)).unwrap()).unwrap();
+        let entries = place.entries().unwrap().into_iter();
+        let listed = entries.map(|entry| (entry.digest, entry.annotations.into_values().collect::<Vec<_>>()));
+        listed.collect::<Vec<_>>()
+    };
+    let entry = |sample: &Sample, labels: &[&str]| {
+        (sample.index.digest.clone(), labels.iter().map(|&label| label.to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(label(&one, "v1"), [entry(&one, &["v1"])]);
+    assert_eq!(label(&one, "v1"), [entry(&one, &["v1"])]);
+    assert_eq!(label(&two, "v1"), [entry(&one, &[]), entry(&two, &["v1"])]);
+    assert_eq!(label(&one, "v0"), [entry(&one, &["v0"]), entry(&two, &["v1"])]);
+    assert_eq!(label(&two, "v2"), [entry(&one, &["v0"]), entry(&two, &["v1"]), entry(&two, &["v2"])]);
+}
