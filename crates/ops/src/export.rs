@@ -13,6 +13,7 @@ use dhow_spec::Platform;
 
 use crate::content_error::explain;
 use crate::context::Context;
+use crate::held::hold;
 use crate::last_use;
 use crate::select;
 use crate::target_file;
@@ -64,15 +65,16 @@ pub struct Request {
 /// # Errors
 /// [`Kind::NotFound`] when nothing has the name; those of unpacking and of writing.
 pub fn export(context: &Context, request: &Request) -> Result<()> {
-    let found =
+    let find = || {
         select::find(context, &request.image, request.platform.as_ref()).map_err(|error| match error.kind() {
             Kind::NotFound => error.with_hint("export takes images and containers"),
             _ => error,
-        })?;
-    request.output.check()?;
+        })
+    };
     let store = context.store()?;
     let session = store.begin("export")?.only_reads();
-    session.pin(&found.manifest)?;
+    let found = hold(find, |found| session.pin(&found.manifest))?;
+    request.output.check()?;
     unpack::image_manifest(store, &found)?;
     let layers = store.unpack(&found.image_id).map_err(|error| explain(&request.image, error))?;
     let union = dhow_store::union(&layers);

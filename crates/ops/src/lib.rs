@@ -20,6 +20,7 @@ pub mod export;
 mod extent;
 pub mod filter;
 pub mod flatten;
+mod held;
 pub mod history;
 pub mod images;
 pub mod import;

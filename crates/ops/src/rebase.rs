@@ -37,7 +37,8 @@ pub async fn rebase(context: &Context, request: &Request) -> Result<Remade> {
         let message = format!("{location} is an index: rebase takes one platform at a time");
         return Err(Error::new(Kind::Unsupported, message).with_hint("choose it with --platform"));
     };
-    let original = read_image(&Joined::of(&chosen.opened.source), &chosen.root, manifest).await?;
+    let original = read_image(&Joined::of(&chosen.opened.source), &chosen.root, manifest).await;
+    let original = original.map_err(|error| chosen.opened.explain(error))?;
     let (old, new) = bases(location, request, &original)?;
     let base = Base::open(context, &new, &original).await?;
     let below = Base::open(context, &old, &original).await?;

@@ -11,11 +11,12 @@ use dhow_base::{Error, Kind, Result};
 use dhow_content::{Copied, CopyOptions, Prefetched, TagSink, copy};
 use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedImage};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
-use dhow_store::{Session, Store};
+use dhow_store::{Found, Session, Store};
 
 use crate::content_error::{explain, explain_stored};
 use crate::context::Context;
 use crate::extent::Extent;
+use crate::held::hold;
 use crate::last_use;
 use crate::names;
 use crate::naming::Naming;
@@ -85,7 +86,7 @@ struct Chosen {
 pub fn save(context: &Context, arguments: &[String], platforms: &Platforms, output: &Output) -> Result<Vec<Saved>> {
     let store = context.store()?;
     let session = store.begin("save")?.only_reads();
-    let images = choose(context, arguments, platforms)?;
+    let images = choose(context, &session, arguments, platforms)?;
     write_to(context, &session, &images, output)
 }
 
@@ -98,7 +99,8 @@ pub fn save_named(context: &Context, images: &[Named], platforms: &Platforms, ou
     let session = store.begin("save")?.only_reads();
     let mut chosen: Vec<Chosen> = Vec::with_capacity(images.len());
     for named in images {
-        let found = context.find(&named.image)?;
+        let pin = |found: &Found| session.pin(&found.target).map_err(|error| told(&named.image, error));
+        let found = hold(|| context.find(&named.image), pin)?;
         let outgoing = outgoing::choose(store, &found.target, platforms, &named.image)?;
         let mut names: Vec<Reference> = found.reference.into_iter().filter(|name| name.digest().is_none()).collect();
         for further in &named.further {
@@ -222,11 +224,13 @@ fn told(argument: &str, error: Error) -> Error {
 }
 
 /// Finds the images; those given under several names come once, with all of them.
-fn choose(context: &Context, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
-    let store = context.store()?;
+fn choose(context: &Context, session: &Session, arguments: &[String], platforms: &Platforms) -> Result<Vec<Chosen>> {
+    let store = session.store();
     let mut images: Vec<Chosen> = Vec::new();
     for argument in arguments {
-        for (target, name) in targets(context, argument)? {
+        let pin = |targets: &Vec<(Descriptor, _)>| targets.iter().try_for_each(|(target, _)| session.pin(target));
+        let pin = |targets: &_| pin(targets).map_err(|error| told(argument, error));
+        for (target, name) in hold(|| targets(context, argument), pin)? {
             let image_id = store.find_target(&target.digest)?.image_id;
             let outgoing =
                 outgoing::choose(store, &target, platforms, argument).map_err(|error| told(argument, error))?;

@@ -21,6 +21,7 @@ pub use dhow_layer::unpack::{IdMap, IdRange, Note, Owners};
 
 use crate::content_error::explain_stored;
 use crate::context::Context;
+use crate::held::hold;
 use crate::last_use;
 use crate::select;
 use place::{Existing, Pending};
@@ -60,9 +61,9 @@ pub struct Done {
 /// [`Kind::NotFound`] in docker's words when nothing has the name; [`Kind::AlreadyExists`] when something is in the way;
 /// those of the layers, with layer and entry.
 pub fn unpack(context: &Context, request: &Request, observer: &dyn Observer) -> Result<Done> {
-    let found = select::find(context, &request.image, request.platform.as_ref())?;
     let session = context.store()?.begin("unpack")?;
-    session.pin(&found.manifest)?;
+    let find = || select::find(context, &request.image, request.platform.as_ref());
+    let found = hold(find, |found| session.pin(&found.manifest))?;
     let existing = if request.force { Existing::Replace } else { Existing::Refuse };
     let (pending, work) = Pending::new(&without_slash(&request.target), existing)?;
     let (unpacked, layers) = unpack_into(&session, &found, work, request.owners.clone(), Flush::Now, observer)

@@ -7,10 +7,12 @@ use dhow_base::{Error, Kind, Result};
 use dhow_content::{VerifiedDocument, read_document};
 use dhow_layout::{Archive, ArchiveImage, ArchiveInput, OciDirectory, SkopeoDirectory, choose};
 use dhow_spec::{Descriptor, Reference};
+use dhow_store::Found;
 
 use super::{AnySource, Location};
 use crate::content_error::{blame, explain};
 use crate::context::Context;
+use crate::held::hold;
 use crate::{daemon, podman};
 
 /// An image that was found, and where it is.
@@ -128,8 +130,8 @@ async fn registry(context: &Context, reference: &Reference) -> Result<Opened> {
 fn store(context: &Context, name: &str) -> Result<Opened> {
     let store = context.store()?;
     let session = store.begin("copy")?.only_reads();
-    let found = context.find(name)?;
-    session.pin(&found.target).map_err(|error| explain(name, error))?;
+    let pin = |found: &Found| session.pin(&found.target).map_err(|error| explain(name, error));
+    let found = hold(|| context.find(name), pin)?;
     let root = store.document(&found.target.digest).map_err(|error| explain(name, error))?;
     let stored_as = Some(name.to_owned());
     Ok(Opened { shown: Some(found.manifest), stored_as, ..Opened::new(AnySource::Store(session), root) })
