@@ -24,6 +24,7 @@ use crate::directory::OciDirectory;
 use crate::image::ArchiveImage;
 use crate::local::{Located, check_length};
 use crate::members::Members;
+use crate::names::is_unpublished;
 use crate::oci_index;
 use crate::spool::{compression_of, spool};
 
@@ -148,12 +149,14 @@ impl Archive {
         self.made.documents.contains_key(&image.root.digest)
     }
 
-    /// Whether the image's manifest, `root`, came into being with the archive, so that no registry knows it: the archive has none, or the
-    /// one that Docker's own store (25 to 28) makes when it writes one, whose layers are all uncompressed.
+    /// Whether the image's manifest, `root`, is one that no registry knows: the archive [says so](crate::unpublished), or it came into
+    /// being with the archive. That has none then, or the one that Docker's own store (25 to 28) makes when it writes one, whose layers
+    /// are all uncompressed.
     pub fn made_manifest(&self, image: &ArchiveImage, root: &Document) -> bool {
         let is_plain = |layer: &Descriptor| layer.media_type.compression() == Some(Stated::None);
         let is_all_plain = |manifest: &ImageManifest| manifest.is_image() && manifest.layers.iter().all(is_plain);
-        self.lacks_manifest(image)
+        is_unpublished(&image.root)
+            || self.lacks_manifest(image)
             || (root.as_manifest().is_some_and(is_all_plain)
                 && matches!(&self.content, Content::Tar(members) if docker::is_of_own_store(members)))
     }

@@ -21,6 +21,7 @@ pub use archive::{Archive, ArchiveInput};
 pub use directory::{DirectoryIngest, OciDirectory};
 pub use image::{ArchiveImage, SavedImage, choose};
 pub use local::read_local;
+pub use names::unpublished;
 pub use skopeo_directory::SkopeoDirectory;
 pub use spool::nameless as nameless_file;
 pub use writer::{ArchiveIngest, ArchiveWriter, Output};

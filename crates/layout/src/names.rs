@@ -9,6 +9,20 @@ use dhow_spec::{Descriptor, Reference};
 const HUB: &str = "docker.io";
 const HUB_SPELLED: [&str; 2] = ["docker.io/", "index.docker.io/"];
 
+/// Annotation of an entry of `index.json`: when it was written, its manifest had been made on that machine and no registry was known to
+/// have it. Other tools pass over it.
+const ANNOTATION_UNPUBLISHED: &str = "dhow.unpublished";
+
+/// `descriptor`, in which it says that no registry was known to have the manifest.
+pub fn unpublished(descriptor: &Descriptor) -> Descriptor {
+    descriptor.clone().with_annotation(ANNOTATION_UNPUBLISHED, "true")
+}
+
+/// Whether an entry of `index.json` says that of itself.
+pub(crate) fn is_unpublished(entry: &Descriptor) -> bool {
+    entry.annotations.get(ANNOTATION_UNPUBLISHED).is_some_and(|said| said == "true")
+}
+
 /// Whether a name was spelled without a registry.
 pub(crate) fn is_bare(reference: &Reference, text: &str) -> bool {
     reference.repository().domain() == HUB && !HUB_SPELLED.iter().any(|spelled| text.starts_with(spelled))

@@ -61,7 +61,19 @@ pub(crate) async fn packed(
 
 /// The manifest of an image that is to be packed, and where in it the plain layers are that nobody else knows by their digests.
 fn packable(store: &Store, target: &Descriptor) -> Result<Option<(ImageManifest, Vec<usize>)>> {
-    if target.media_type.is_index() || !store.is_writable() || !store.is_made_here(&target.digest) {
+    if store.is_writable() { unpublished(store, target) } else { Ok(None) }
+}
+
+/// Whether that is so wherever the image is pushed from, so that its archive has to say it.
+///
+/// # Errors
+/// Those of the store.
+pub(crate) fn is_unpublished(store: &Store, target: &Descriptor) -> Result<bool> {
+    unpublished(store, target).map(|found| found.is_some())
+}
+
+fn unpublished(store: &Store, target: &Descriptor) -> Result<Option<(ImageManifest, Vec<usize>)>> {
+    if target.media_type.is_index() || !store.is_made_here(&target.digest) {
         return Ok(None);
     }
     let document = store.document(&target.digest)?;

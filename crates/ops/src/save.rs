@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use dhow_base::fs::AtomicFile;
 use dhow_base::progress::Silent;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{Copied, CopyOptions, Prefetched, TagSink, copy};
-use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedImage};
+use dhow_content::{Copied, CopyOptions, Prefetched, TagSink, copy, verify_document};
+use dhow_layout::{ArchiveWriter, OciDirectory, Output as ArchiveOutput, SavedImage, unpublished};
 use dhow_spec::{Descriptor, Digest, MediaType, Reference};
 use dhow_store::{Found, Session, Store};
 
@@ -21,6 +21,7 @@ use crate::last_use;
 use crate::names;
 use crate::naming::Naming;
 use crate::outgoing::{self, Outgoing};
+use crate::packed::is_unpublished;
 use crate::select::Platforms;
 use crate::target_file;
 
@@ -150,6 +151,15 @@ impl Chosen {
         explain_stored(store, &self.name(), &self.target, error)
     }
 
+    /// As it is listed in the archive: one that no registry knows says so.
+    fn listed(&self, store: &Store, root: &Descriptor) -> Descriptor {
+        let is_unpublished = is_unpublished(store, root).unwrap_or_else(|error| {
+            tracing::debug!(image = self.name(), %error, "cannot look up where it is known");
+            false
+        });
+        if is_unpublished { unpublished(root) } else { root.clone() }
+    }
+
     fn described(&self, store: &Store) -> Result<Saved> {
         let documents = outgoing::documents(store, &self.outgoing)?;
         let Descriptor { digest, media_type, .. } = self.outgoing.root.clone();
@@ -186,6 +196,8 @@ fn write_directory(session: &Session, images: &[Chosen], path: &Path) -> Result<
             Some(made) => made.clone(),
             None => session.store().document(&root.digest)?,
         };
+        let document =
+            verify_document(document.bytes().to_vec(), &image.listed(session.store(), document.descriptor()))?;
         for name in &image.names {
             futures::executor::block_on(directory.tag(name, &document))?;
         }
@@ -208,7 +220,7 @@ fn write(session: &Session, images: &[Chosen], output: ArchiveOutput, full_names
     let saved: Vec<SavedImage> = images
         .iter()
         .map(|image| SavedImage {
-            root: image.outgoing.root.clone(),
+            root: image.listed(session.store(), &image.outgoing.root),
             manifest: Some(image.outgoing.manifest.clone()),
             names: image.names.clone(),
             labels: Vec::new(),

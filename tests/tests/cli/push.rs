@@ -265,6 +265,40 @@ fn plain_layers_of_a_docker_archive_travel_as_gzip() {
     assert_eq!(pushed_digest(&scene.must(&["push", &copied])), pushed);
 }
 
+/// An archive says of an image that no registry knew it: wherever it is loaded, its layers leave as they would have where it was made.
+#[test]
+fn layers_that_were_made_elsewhere_travel_as_gzip() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let (name, copied) = (server.name("acme/made:v1"), server.name("acme/copied:v1"));
+    assert_eq!(scene.fed(&["import", "-", &name], &tar_of(&[Entry::File("a", &[b'a'; 100_000])])).code, 0);
+    scene.must(&["save", "-o", "made.tar", &name]);
+    assert_eq!(scene.podman(&["save", "--format", "oci-dir", "-o", "made", &name]).code, 0);
+    for (store, archive) in [("one", "made.tar"), ("two", "made")] {
+        scene.must(&["--root", store, "load", "-i", archive]);
+        // Handed on, it is still one that no registry knows.
+        scene.must(&["--root", store, "save", "-o", &format!("{store}.tar"), &name]);
+    }
+    assert_eq!(
+        fs::read(scene.path("one.tar")).expect("an archive"),
+        fs::read(scene.path("made.tar")).expect("an archive")
+    );
+    let pushed = pushed_digest(&scene.must(&["push", &name]));
+    for store in ["one", "two"] {
+        let again = server.name(&format!("acme/{store}:v1"));
+        scene.must(&["--root", store, "tag", &name, &again]);
+        assert_eq!(pushed_digest(&scene.must(&["--root", store, "push", &again])), pushed);
+    }
+    scene.must(&["copy", "-q", "docker-archive:one.tar", &format!("docker://{copied}")]);
+    assert!(scene.must(&["manifest", "inspect", &copied]).contains("image.layer.v1.tar+gzip"));
+    let unpublished = |archive: &str| {
+        let bytes = fs::read(scene.path(archive)).expect("an archive");
+        bytes.windows(16).any(|window| window == b"dhow.unpublished")
+    };
+    scene.must(&["save", "-o", "known.tar", &name]);
+    assert_eq!((unpublished("made.tar"), unpublished("known.tar")), (true, false));
+}
+
 /// What somebody else may know by its digest keeps that.
 #[test]
 fn layers_that_came_uncompressed_go_as_they_came() {
