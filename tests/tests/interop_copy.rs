@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use dhow_testkit::images::{Compression, Format, sha256};
@@ -131,6 +132,35 @@ fn a_shared_folder_of_blobs_is_skopeo_s() {
     dhow.must(&["copy", "-q", "--src-shared-blob-dir", text(&theirs), &place("three"), &place("four")]);
     assert_eq!(raw_digest(&place("four")), image.manifest.digest);
     assert_eq!(files(&shared.join("sha256")), files(&theirs.join("sha256")));
+}
+
+/// Names move between the images of a layout, and what has none any more stays listed.
+#[test]
+fn layouts_list_what_skopeo_lists() {
+    if peers::available(peers::skopeo()).is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let dhow = bench.dhow("store");
+    let (one, two) =
+        (bench.image("one", Format::Oci, Compression::Gzip), bench.image("two", Format::Oci, Compression::Gzip));
+    let (ours, theirs) = (bench.path("ours"), bench.path("theirs"));
+    let listed = |layout: &Path| {
+        let index = fs::read(layout.join("index.json")).expect("an index");
+        let index: serde_json::Value = serde_json::from_slice(&index).expect("JSON");
+        let entries = index["manifests"].as_array().cloned().expect("entries").into_iter();
+        entries.map(|entry| (entry["digest"].clone(), entry["annotations"].clone())).collect::<Vec<_>>()
+    };
+    for (image, name) in [(&one, "v1"), (&two, "v1"), (&one, "v2"), (&two, "v3"), (&one, "v1"), (&one, "v1")] {
+        dhow.must(&["copy", "-q", &image.source(), &format!("oci:{}:{name}", text(&ours))]);
+        let mut skopeo = peers::skopeo().expect("skopeo");
+        must(skopeo.args(["copy", "-q", &image.source(), &format!("oci:{}:{name}", text(&theirs))]));
+        assert_eq!(listed(&ours), listed(&theirs), "{name}");
+    }
+    let mode = |folder: &Path| folder.metadata().expect("a folder").permissions().mode();
+    for folder in ["", "blobs", "blobs/sha256"] {
+        assert_eq!(mode(&ours.join(folder)), mode(&theirs.join(folder)), "{folder}");
+    }
 }
 
 #[test]

@@ -74,6 +74,14 @@ fn make_missing(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> Result<(
         .map_err(|error| Error::io(format_args!("cannot create directory {path:?}"), error))
 }
 
+/// As [`create_dir_all`], for folders that users asked for: whoever may enter what they make may enter these (mode 0777 less the umask).
+///
+/// # Errors
+/// As there.
+pub fn create_dir_all_by_umask(path: &Path) -> Result<()> {
+    make_missing(path, |folder| std_fs::create_dir(folder))
+}
+
 /// As [`create_dir_all`], but what is made can be entered and read by everybody, whatever the process's umask is.
 ///
 /// # Errors

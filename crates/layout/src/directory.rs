@@ -80,7 +80,7 @@ impl OciDirectory {
                 let message = format!("{root:?} is not empty and no OCI image layout");
                 return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
             }
-            fs::create_dir_all(root)?;
+            fs::create_dir_all_by_umask(root)?;
             // Not replaced by another file: the lock of whoever comes at the same time is on this one.
             fs::open_or_create_with(&marker, 0o644)?;
         }
@@ -236,7 +236,7 @@ impl Sink for OciDirectory {
     async fn put_document(&self, document: &VerifiedDocument) -> Result<()> {
         let path = self.path(&document.descriptor().digest);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            fs::create_dir_all_by_umask(parent)?;
         }
         self.unflushed.put(path, document)
     }
@@ -260,7 +260,7 @@ impl TagSink for OciDirectory {
 fn complete(root: &Path) -> Result<()> {
     let (marker, index) = (root.join(OCI_LAYOUT_FILE), root.join(INDEX_FILE));
     let lock = FileLock::acquire(&marker, LockMode::Exclusive, LOCK_PATIENCE)?;
-    fs::create_dir_all(&root.join(BLOBS_DIRECTORY))?;
+    fs::create_dir_all_by_umask(&root.join(BLOBS_DIRECTORY))?;
     if !index.exists() {
         let empty = Document::from_index(ImageIndex::new(Vec::new()))?;
         fs::write_atomic(&index, empty.bytes(), 0o644, Durability::Durable)?;

@@ -65,7 +65,7 @@ impl SkopeoDirectory {
                 let message = format!("{root:?} is not empty and holds no image of this format");
                 return Err(Error::new(Kind::Invalid, message).with_hint("choose an empty or new directory"));
             }
-            fs::create_dir_all(root)?;
+            fs::create_dir_all_by_umask(root)?;
             // Not replaced by another file: the lock of whoever comes at the same time is on this one.
             fs::open_or_create_with(&version, 0o644)?;
         }

@@ -220,7 +220,7 @@ impl Sync {
         if let copy::Location::Directory(path) = &planned.to
             && let Some(parent) = path.parent()
         {
-            fs::create_dir_all(parent)?;
+            fs::create_dir_all_by_umask(parent)?;
         }
         if !self.quiet {
             session.console.line(format!("Copying {} to {}", planned.from, planned.to));

@@ -125,7 +125,7 @@ struct Pending {
 impl DirectoryIngest {
     pub(crate) fn new(path: PathBuf, unflushed: &Unflushed, blob: &Descriptor) -> Result<Self> {
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            fs::create_dir_all_by_umask(parent)?;
         }
         let mut verifier = Verifier::new(blob);
         let pending = Pending { draft: Draft::open(&path, blob.size, &mut verifier)?, verifier };
