@@ -1,15 +1,16 @@
 //! `artifact`: files in a registry, with media types and annotations (OCI image-spec, "Guidelines for Artifact Usage").
 
 mod files;
+mod tree;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use dhow_base::progress::Observer;
 use dhow_base::{Error, Kind, Result};
-use dhow_content::{CopyOptions, VerifiedDocument, copy, verify_document};
+use dhow_content::{CopyOptions, TagSink, VerifiedDocument, copy, verify_document};
 use dhow_registry::{Access, Remote};
-use dhow_spec::{Descriptor, Digest, Document, ImageManifest, MediaType, Reference, Repository};
+use dhow_spec::{Descriptor, Digest, Document, ImageManifest, MediaType, Reference, Repository, Tag};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::context::Context;
@@ -22,6 +23,9 @@ const ANNOTATION_TITLE: &str = "org.opencontainers.image.title";
 /// What an artifact is that says nothing of itself, as oras has it.
 const UNKNOWN_TYPE: &str = "application/vnd.unknown.artifact.v1";
 
+/// What a config is that nothing is said of, as oras has it.
+const UNKNOWN_CONFIG: &str = "application/vnd.unknown.config.v1+json";
+
 /// What a file is that nothing is said of.
 const UNKNOWN_FILE: &str = "application/octet-stream";
 
@@ -31,7 +35,7 @@ const EMPTY: &[u8] = b"{}";
 /// Manifests asked for at once by a listing.
 const AT_ONCE: usize = 4;
 
-/// A file to be pushed.
+/// A file or directory to be pushed.
 #[derive(Clone, Debug)]
 pub struct NewFile {
     /// Where it is. Its last part is its name in the artifact.
@@ -45,6 +49,10 @@ pub struct NewFile {
 pub struct NewArtifact {
     /// Where to; without a tag, an artifact with a subject is known by its digest alone.
     pub reference: Reference,
+    /// Tags that it gets besides.
+    pub further_tags: Vec<Tag>,
+    /// What stands in the place of an image's config; nothing by default.
+    pub config: Option<NewFile>,
     /// What it is.
     pub artifact_type: Option<String>,
     /// What is in it.
@@ -72,10 +80,15 @@ pub async fn push(context: &Context, new: &NewArtifact, observer: &dyn Observer)
         Some(subject) => Some(remote.fetch_document(&subject.clone().with_default_tag()).await?),
     };
     let directory = context.store()?.spool_dir()?;
-    let (layers, mut blobs) = files::describe(&new.files)?;
+    let (layers, mut blobs) = files::describe(&new.files, &directory)?;
     let empty = files::small(EMPTY, &directory)?;
     blobs.insert(Digest::sha256(EMPTY), empty);
-    let root = Document::from_manifest(manifest(new, layers, subject.as_ref()))?;
+    let config = new.config.as_ref().map(|config| files::plain(config, UNKNOWN_CONFIG)).transpose()?;
+    let config = config.map(|(config, blob)| {
+        blobs.insert(config.digest.clone(), blob);
+        config
+    });
+    let root = Document::from_manifest(manifest(new, config, layers, subject.as_ref()))?;
     let root = verify_document(root.bytes().to_vec(), &root.descriptor())?;
     let documents = [root.clone()];
     let source = Overlay { source: &remote, documents: &documents, blobs: &blobs };
@@ -92,10 +105,18 @@ pub async fn push(context: &Context, new: &NewArtifact, observer: &dyn Observer)
     }
     let tagged = new.reference.clone().with_default_tag();
     remote.attach_as(&tagged, &root).await?;
+    for tag in &new.further_tags {
+        remote.tag(&Reference::from_tag(repository.clone(), tag.clone()), &root).await?;
+    }
     Ok(tagged.with_digest(digest))
 }
 
-fn manifest(new: &NewArtifact, mut layers: Vec<Descriptor>, subject: Option<&VerifiedDocument>) -> ImageManifest {
+fn manifest(
+    new: &NewArtifact,
+    config: Option<Descriptor>,
+    mut layers: Vec<Descriptor>,
+    subject: Option<&VerifiedDocument>,
+) -> ImageManifest {
     let mut empty = Descriptor::new(MediaType::OciEmpty, Digest::sha256(EMPTY), EMPTY.len() as u64);
     // Base64 of `{}`.
     empty.data = Some("e30=".to_owned());
@@ -107,11 +128,13 @@ fn manifest(new: &NewArtifact, mut layers: Vec<Descriptor>, subject: Option<&Ver
         let descriptor = subject.descriptor();
         Descriptor::new(descriptor.media_type.clone(), descriptor.digest.clone(), descriptor.size)
     });
+    // What has a config is what that is.
+    let own_type = config.is_none().then(|| UNKNOWN_TYPE.to_owned());
     ImageManifest {
-        artifact_type: Some(new.artifact_type.clone().unwrap_or_else(|| UNKNOWN_TYPE.to_owned())),
+        artifact_type: new.artifact_type.clone().or(own_type),
         annotations: new.annotations.iter().cloned().collect(),
         subject,
-        ..ImageManifest::new(empty, layers)
+        ..ImageManifest::new(config.unwrap_or(empty), layers)
     }
 }
 
@@ -204,7 +227,8 @@ pub async fn pull(context: &Context, reference: &Reference, folder: &Path, repla
             nameless += 1;
             continue;
         };
-        let path = folder.join(files::safe_name(title)?);
+        let name = files::safe_name(title)?;
+        let path = folder.join(&name);
         if !replace && path.symlink_metadata().is_ok() {
             let message = format!("{path:?} is there already");
             return Err(Error::new(Kind::AlreadyExists, message).with_hint("--force replaces files"));
@@ -212,12 +236,17 @@ pub async fn pull(context: &Context, reference: &Reference, folder: &Path, repla
         if targets.insert(path.clone(), file).is_some() {
             return Err(Error::new(Kind::Corrupt, format!("two files of the artifact are called {title:?}")));
         }
-        order.push((path, file));
+        order.push((name, path, file));
     }
+    files::require_apart(order.iter().map(|(name, ..)| name.as_path()))?;
+    let spool = context.store()?.spool_dir()?;
     let mut files = Vec::with_capacity(order.len());
-    for (path, file) in order {
-        files::write(&remote, file, &path).await?;
-        files.push(path);
+    for (name, path, file) in &order {
+        match tree::is_tree(file) {
+            true => tree::write(&remote, file, name, folder, &spool).await?,
+            false => files::write(&remote, file, path).await?,
+        }
+        files.push(path.clone());
     }
     Ok(Pulled { artifact: artifact.clone(), files, nameless })
 }

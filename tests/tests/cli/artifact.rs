@@ -7,6 +7,8 @@ use dhow_testkit::peers::{self, Registry};
 use dhow_tests::scene::{Scene, Server};
 use insta::assert_snapshot;
 
+use super::files::{Entry, tar_of};
+
 /// A registry, and two files.
 fn scene() -> (Scene, Server) {
     let scene = Scene::new();
@@ -169,4 +171,109 @@ fn names_that_lead_out_of_the_folder_are_refused() {
     std::os::unix::fs::symlink(scene.path("victim"), scene.path("linked/notes.txt")).expect("a link");
     let pulled = scene.dhow(&["artifact", "pull", "-o", "linked", &name]);
     assert_eq!(std::fs::read_to_string(scene.path("victim")).expect("the file"), "untouched", "{pulled}");
+}
+
+/// Directories are what they are with oras: a tar with gzip, in which all names begin with that of the directory.
+#[test]
+fn directories_in_and_out() {
+    let (scene, server) = scene();
+    let name = server.name("acme/tree:v1");
+    std::fs::create_dir_all(scene.path("tree/deep")).expect("folders");
+    std::fs::write(scene.path("tree/deep/file"), "content").expect("a file");
+    for target in ["deep/../deep/file", "../tree/deep", "/etc"] {
+        std::os::unix::fs::symlink(target, scene.path("tree/odd")).expect("a link");
+        scene.must(&["artifact", "push", &name, "tree"]);
+        let pulled = scene.dhow(&["artifact", "pull", "-o", "refused", &name]);
+        let said = format!("its link \"tree/odd\" to {target:?} is not written: it leads elsewhere");
+        assert!(pulled.code == 1 && pulled.to_string().contains(&said), "{pulled}");
+        assert_eq!(std::fs::read_dir(scene.path("refused")).expect("the folder").count(), 0, "nothing is left");
+        std::fs::remove_file(scene.path("tree/odd")).expect("the link");
+    }
+    std::os::unix::fs::symlink("deep/file", scene.path("tree/link")).expect("a link");
+    let pushed = scene.must(&["artifact", "push", &name, "tree/", "notes.txt"]);
+    assert_eq!(
+        scene.must(&["artifact", "push", &name, "tree", "notes.txt"]),
+        pushed,
+        "the same files have the same digest"
+    );
+    let shown = scene.must(&["artifact", "inspect", &name]);
+    for said in [
+        r#""name": "tree""#,
+        r#""mediaType": "application/vnd.oci.image.layer.v1.tar+gzip""#,
+        r#""io.deis.oras.content.unpack": "true""#,
+        r#""io.deis.oras.content.digest": "sha256:"#,
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    assert_eq!(scene.must(&["artifact", "pull", "-o", "out", &name]), "out/tree\nout/notes.txt\n");
+    assert_eq!(std::fs::read_to_string(scene.path("out/tree/link")).expect("the file"), "content");
+    let modified = |path: &str| scene.path(path).metadata().and_then(|found| found.modified()).expect("its time");
+    assert_eq!(modified("out/tree/deep/file"), modified("tree/deep/file"));
+    let again = scene.dhow(&["artifact", "pull", "-o", "out", &name]);
+    assert!(again.code == 1 && again.to_string().contains("\"out/tree\" is there already"), "{again}");
+    std::fs::write(scene.path("out/tree/deep/file"), "mine").expect("a file");
+    std::fs::write(scene.path("out/tree/other"), "mine").expect("a file");
+    scene.must(&["artifact", "pull", "-f", "-o", "out", &name]);
+    assert_eq!(std::fs::read_to_string(scene.path("out/tree/deep/file")).expect("the file"), "content");
+    assert_eq!(std::fs::read_to_string(scene.path("out/tree/other")).expect("what was there stays"), "mine");
+}
+
+/// As with oras: tags behind commas; with a config, that says what it is.
+#[test]
+fn several_tags_and_a_config() {
+    let (scene, server) = scene();
+    let repository = server.name("acme/several");
+    let of = |tag: &str| format!("{repository}:{tag}");
+    let config = ["--config-file", "data.json:application/x-config"];
+    let pushed = scene.must(&[&["artifact", "push"], &config[..], &[&of("v1,v2,latest"), "notes.txt"]].concat());
+    assert!(pushed.starts_with("[REGISTRY]/acme/several:v1@sha256:"), "{pushed}");
+    let shown = |tag: &str| scene.must(&["inspect", "--remote", "--raw", &of(tag)]);
+    assert!(shown("v1") == shown("v2") && shown("v1") == shown("latest"));
+    assert!(!shown("v1").contains("artifactType") && shown("v1").contains("application/x-config"), "{}", shown("v1"));
+    let found = scene.must(&["artifact", "inspect", "--format", "json", &of("v1")]);
+    assert!(found.contains(r#""artifactType":"application/x-config""#), "{found}");
+    scene.must(&[&["artifact", "push", "--artifact-type", "x/y"], &config[..], &[&of("v3")]].concat());
+    assert!(shown("v3").contains(r#""artifactType":"x/y""#), "{}", shown("v3"));
+    assert_snapshot!(scene.dhow(&["artifact", "push", &of("v1,v 2"), "notes.txt"]), @r#"
+    exit 1
+    [err]
+    [REGISTRY]/acme/several:v1,v 2: "v 2" is no tag
+    "#);
+}
+
+/// An artifact of files that are called so, the first of them said to be a directory's tar.
+fn manifest_of_tree(tar: &[u8], titles: &[&str]) -> String {
+    let layer = |(number, title): (usize, &&str)| {
+        let unpack = if number == 0 { r#","io.deis.oras.content.unpack":"true""# } else { "" };
+        format!(
+            r#"{{"mediaType":"x/y","digest":"{}","size":{},"annotations":{{"org.opencontainers.image.title":"{title}"{unpack}}}}}"#,
+            sha256(tar),
+            tar.len()
+        )
+    };
+    let layers: Vec<String> = titles.iter().enumerate().map(layer).collect();
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"x/y","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{}","size":2}},"layers":[{}]}}"#,
+        sha256(b"{}"),
+        layers.join(",")
+    )
+}
+
+#[test]
+fn directories_hold_nothing_but_themselves() {
+    let (scene, server) = scene();
+    let name = server.name("acme/evil:v1");
+    let tar = tar_of(&[Entry::File("tree/a", b"a"), Entry::File("b", b"b")]);
+    for (titles, said) in [
+        (&["tree"][..], "its tar has other names than those below \"tree\""),
+        (&["tree", "tree/link/x"], "which lies in another one of it, \"tree\""),
+    ] {
+        let manifest = manifest_of_tree(&tar, titles);
+        let path = scene.path(&format!("evil-{}", titles.len()));
+        let folder = dhow_tests::interop::skopeo_folder(&path, manifest.as_bytes(), &[b"{}", &tar]);
+        scene.must(&["copy", "-q", &folder, &format!("docker://{name}")]);
+        let pulled = scene.dhow(&["artifact", "pull", "-o", "out", &name]);
+        assert!(pulled.code == 1 && pulled.to_string().contains(said), "{pulled}");
+        assert!(!scene.path("out/tree").exists() && !scene.path("out/b").exists());
+    }
 }

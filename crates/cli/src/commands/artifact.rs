@@ -8,7 +8,7 @@ use clap::Args;
 use dhow_base::progress::Silent;
 use dhow_ops::artifact::{self, NewArtifact, NewFile};
 use dhow_ops::{Context, remote};
-use dhow_spec::Reference;
+use dhow_spec::{Reference, Tag};
 
 use super::remote::{READ_ONLY, Reach, run};
 use super::rm_remote::tell_removed;
@@ -28,6 +28,9 @@ pub(crate) struct Push {
     /// Say something of the artifact
     #[arg(long, value_name = "key=value", value_parser = parse_annotation)]
     annotation: Vec<(String, String)>,
+    /// What stands in the place of an image's config, for what tells artifacts apart by that
+    #[arg(long, value_name = "FILE[:MEDIATYPE]")]
+    config_file: Option<String>,
     #[command(flatten)]
     documents: DocumentFormat,
     /// The image that the artifact is about, in the same repository: it becomes one of that one's referrers
@@ -46,7 +49,7 @@ fn parse_annotation(text: &str) -> Result<(String, String), String> {
 
 impl Verb for Push {
     const ABOUT: &'static str = "Put files into a registry as an artifact";
-    const OPERANDS: &'static str = "NAME[:TAG] [FILE[:MEDIATYPE]...]";
+    const OPERANDS: &'static str = "NAME[:TAG[,TAG...]] [FILE[:MEDIATYPE]...]";
     const COUNT: Count = Count::AtLeast(1);
 
     fn operands(&self) -> &[String] {
@@ -67,17 +70,19 @@ impl Verb for Push {
 
 impl Push {
     fn push(&self, session: &Session<'_>, name: &str, files: &[String]) -> Outcome<Reference> {
-        let reference = remote::reference(name)?;
+        let (reference, further_tags) = names(name)?;
         if reference.digest().is_some() {
             return Err(Failure::Client("an artifact cannot be given a digest as its name".to_owned()));
         }
-        if files.is_empty() && self.subject.is_none() && self.annotation.is_empty() {
+        if files.is_empty() && self.config_file.is_none() && self.subject.is_none() && self.annotation.is_empty() {
             let message = "the artifact would be empty: give files, annotations or what it is about (--subject)";
             return Err(Failure::Client(message.to_owned()));
         }
         let subject = self.subject.as_deref().map(remote::reference).transpose()?;
         let new = NewArtifact {
             reference,
+            further_tags,
+            config: self.config_file.as_deref().map(file),
             artifact_type: self.artifact_type.clone(),
             files: files.iter().map(|text| file(text)).collect(),
             annotations: self.annotation.clone(),
@@ -87,6 +92,17 @@ impl Push {
         let unfinished = "the artifact has no name in the registry yet";
         run(unfinished, artifact::push(&context, &new, &Silent))
     }
+}
+
+/// `NAME:TAG,TAG…`, as oras has it: the first tag, and what else it gets.
+fn names(text: &str) -> Outcome<(Reference, Vec<Tag>)> {
+    let (first, further) = text.split_once(',').unwrap_or((text, ""));
+    let reference = remote::reference(first)?;
+    if further.is_empty() {
+        return Ok((remote::reference(text)?, Vec::new()));
+    }
+    let tag = |tag: &str| Tag::parse(tag).map_err(|_| Failure::Client(format!("{text}: {tag:?} is no tag")));
+    Ok((reference, further.split(',').map(tag).collect::<Outcome<_>>()?))
 }
 
 /// `FILE:MEDIATYPE`, as oras has it. What stands behind a colon is a media type when it has a slash and there is no such file.

@@ -12,7 +12,7 @@ use dhow_spec::digest::{Algorithm, Hasher};
 use dhow_spec::{Descriptor, Digest, MediaType};
 use futures::TryStreamExt;
 
-use super::{ANNOTATION_TITLE, NewFile, UNKNOWN_FILE};
+use super::{ANNOTATION_TITLE, NewFile, UNKNOWN_FILE, tree};
 
 /// Longest name of a file, in bytes.
 const NAME_BYTES_MAX: usize = 1024;
@@ -20,11 +20,11 @@ const NAME_BYTES_MAX: usize = 1024;
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Files as layers of a manifest, and where their bytes are.
+/// Files and directories as layers of a manifest, and where their bytes are.
 ///
 /// # Errors
-/// Those of reading; [`Kind::Invalid`] for two files of one name, and for what is no plain file.
-pub(super) fn describe(files: &[NewFile]) -> Result<(Vec<Descriptor>, HashMap<Digest, LocalBlob>)> {
+/// Those of reading and of temporary files; [`Kind::Invalid`] for two files of one name, and for what is neither.
+pub(super) fn describe(files: &[NewFile], spool: &Path) -> Result<(Vec<Descriptor>, HashMap<Digest, LocalBlob>)> {
     let mut layers = Vec::with_capacity(files.len());
     let mut blobs = HashMap::new();
     let mut names = HashSet::new();
@@ -35,18 +35,36 @@ pub(super) fn describe(files: &[NewFile]) -> Result<(Vec<Descriptor>, HashMap<Di
         if !names.insert(name.to_owned()) {
             return Err(Error::new(Kind::Invalid, format!("two of the files are called {name:?}")));
         }
-        let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
-        // Looked at before it is opened: opening a pipe would wait for ever.
-        if !path.metadata().map_err(failed)?.is_file() {
-            return Err(Error::new(Kind::Invalid, format!("{path:?} is no plain file")));
-        }
-        let file = fs::open(path)?;
-        let (digest, length) = hash(&mut fs::Cursor::new(&file, 0)).map_err(failed)?;
-        let media_type = MediaType::parse(new.media_type.as_deref().unwrap_or(UNKNOWN_FILE));
-        layers.push(Descriptor::new(media_type, digest.clone(), length).with_annotation(ANNOTATION_TITLE, name));
-        blobs.insert(digest, LocalBlob { file: Arc::new(file), path: path.clone(), offset: 0, length });
+        let is_directory = path.metadata().is_ok_and(|found| found.is_dir());
+        let (layer, blob) = match is_directory {
+            true => tree::describe(path, name, new.media_type.as_deref(), spool)?,
+            false => {
+                let (file, blob) = plain(new, UNKNOWN_FILE)?;
+                (file.with_annotation(ANNOTATION_TITLE, name), blob)
+            }
+        };
+        blobs.insert(layer.digest.clone(), blob);
+        layers.push(layer);
     }
     Ok((layers, blobs))
+}
+
+/// A plain file as it is.
+///
+/// # Errors
+/// Those of reading; [`Kind::Invalid`] for what is no plain file.
+pub(super) fn plain(new: &NewFile, default_type: &str) -> Result<(Descriptor, LocalBlob)> {
+    let path = &new.path;
+    let failed = |error| Error::io(format_args!("cannot read {path:?}"), error);
+    // Looked at before it is opened: opening a pipe would wait for ever.
+    if !path.metadata().map_err(failed)?.is_file() {
+        return Err(Error::new(Kind::Invalid, format!("{path:?} is no plain file")));
+    }
+    let file = fs::open(path)?;
+    let (digest, length) = hash(&mut fs::Cursor::new(&file, 0)).map_err(failed)?;
+    let media_type = MediaType::parse(new.media_type.as_deref().unwrap_or(default_type));
+    let blob = LocalBlob { file: Arc::new(file), path: path.clone(), offset: 0, length };
+    Ok((Descriptor::new(media_type, digest, length), blob))
 }
 
 fn hash(reader: &mut impl Read) -> std::io::Result<(Digest, u64)> {
@@ -91,13 +109,31 @@ pub(super) fn safe_name(title: &str) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
+/// Refuses a file that lies in another one: of a directory, what is on the way to it may be a link.
+///
+/// # Errors
+/// [`Kind::Corrupt`] naming both.
+pub(super) fn require_apart<'n>(names: impl Iterator<Item = &'n Path>) -> Result<()> {
+    let mut names: Vec<&Path> = names.collect();
+    // By components, so that what lies in a directory comes right behind it.
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[1].starts_with(pair[0])) {
+        Some(pair) => {
+            let message =
+                format!("the artifact calls a file {:?}, which lies in another one of it, {:?}", pair[1], pair[0]);
+            Err(Error::new(Kind::Corrupt, message))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Writes a blob to a path, proven, at once or not at all.
 ///
 /// # Errors
 /// Those of the source and of the file system; [`Kind::Corrupt`] when the bytes are not those of the descriptor.
 pub(super) async fn write(source: &impl Source, file: &Descriptor, path: &Path) -> Result<()> {
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
+        fs::create_dir_all_by_umask(parent)?;
     }
     let mut target = AtomicFile::create(path, 0o644)?;
     let mut verifier = Verifier::new(file);

@@ -158,7 +158,7 @@ pub fn copy_into(
             let failed = |error| decode_error("cannot read the archive", error);
             let notes = Decoder::new(&mut counted, Limits::LAYER)
                 .map_err(failed)
-                .and_then(|archive| unpack(&landing, owners, options.clash, archive))
+                .and_then(|archive| unpack(&landing, owners, options.clash, archive, |_| Ok(())))
                 .map_err(|error| error.context(format_args!("cannot copy to {shown:?}")))?;
             Ok(Copied { files: 0, bytes: counted.bytes, notes })
         }

@@ -31,7 +31,7 @@ pub fn import_volume(volume: &VolumeDetails, machine: Machine, archive: &mut dyn
     let decoded = Decoder::new(archive, Limits::LAYER);
     let notes = decoded
         .map_err(|error| decode_error("cannot read the archive", error))
-        .and_then(|archive| unpack(&files, owners, Clash::Refused, archive));
+        .and_then(|archive| unpack(&files, owners, Clash::Refused, archive, |_| Ok(())));
     notes.map_err(|error| error.context(format_args!("cannot import into volume {}", volume.volume.name)))
 }
 

@@ -152,7 +152,7 @@ pub(crate) fn arrive(
             drop(writer);
             written
         })?;
-        let unpacked = unpack(directory, owners, clash, reader);
+        let unpacked = unpack(directory, owners, clash, reader, |_| Ok(()));
         let written = written.join().map_err(|_| Error::new(Kind::Internal, "the reading thread panicked"))?;
         match (written, unpacked) {
             (Ok(copied), Ok(notes)) => Ok(Copied { notes, ..copied }),
@@ -163,11 +163,18 @@ pub(crate) fn arrive(
     })
 }
 
-/// Makes the files of an archive aside, in a directory that is nobody else's, and moves them to where they shall be once all are there.
+/// Makes the files of an archive aside, in a directory that is nobody else's, and moves them to where they shall be once all are there
+/// and `check` has seen them.
 ///
 /// # Errors
-/// Those of the archive, and of what is in the way.
-pub(crate) fn unpack(target: &Dir, owners: Owners, clash: Clash, reader: impl Read) -> Result<Vec<String>> {
+/// Those of the archive, of `check`, and of what is in the way.
+pub(crate) fn unpack(
+    target: &Dir,
+    owners: Owners,
+    clash: Clash,
+    reader: impl Read,
+    check: impl FnOnce(&Dir) -> Result<()>,
+) -> Result<Vec<String>> {
     let failed = |error| Error::io("cannot make a directory in it", error);
     let aside = Aside::make(target).map_err(failed)?;
     let unpack = || {
@@ -176,6 +183,7 @@ pub(crate) fn unpack(target: &Dir, owners: Owners, clash: Clash, reader: impl Re
         let reader = BufReader::with_capacity(READ_BYTES, Heeding(reader));
         unpacker.layer(reader, "the copy", TarLimits::LAYER)?;
         let unpacked = unpacker.finish()?;
+        check(&unpacked.root)?;
         merge::move_into(&unpacked.root, target, &owners, clash)?;
         Ok(unpacked.notes.iter().map(told).collect())
     };

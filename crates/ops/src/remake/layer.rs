@@ -171,7 +171,13 @@ pub(crate) fn flat_layer(layers: Vec<(Descriptor, LocalBlob)>, is_oci: bool, dir
 }
 
 /// Keeps what is written as a layer, unless who writes it says that it is of no use.
-fn written(directory: &Path, write: &(dyn Fn(&mut dyn Write) -> Result<bool> + Sync)) -> Result<Option<NewLayer>> {
+///
+/// # Errors
+/// Those of writing, and of temporary files.
+pub(crate) fn written(
+    directory: &Path,
+    write: &(dyn Fn(&mut dyn Write) -> Result<bool> + Sync),
+) -> Result<Option<NewLayer>> {
     let target = dhow_layout::nameless_file(directory)?;
     let mut packed = Hashing::new(crate::made::handle(&target)?);
     let (reader, writer) = io::pipe().map_err(|error| Error::io("cannot make a pipe", error))?;
@@ -188,6 +194,6 @@ fn written(directory: &Path, write: &(dyn Fn(&mut dyn Write) -> Result<bool> + S
     });
     let Some(diff_id) = flattened? else { return Ok(None) };
     let (digest, length) = packed.finish()?;
-    let blob = LocalBlob { file: Arc::new(target), path: "a flattened layer".into(), offset: 0, length };
+    let blob = LocalBlob { file: Arc::new(target), path: "a new layer".into(), offset: 0, length };
     Ok(Some(NewLayer { descriptor: Descriptor::new(MediaType::OciLayerGzip, digest, length), diff_id, blob }))
 }

@@ -24,7 +24,7 @@ use crate::transport::{Joined, Location, Opened, Overlay, open};
 pub(crate) use json::history as history_as_json;
 pub use layer::LayerFile;
 use layer::new_layer;
-pub(crate) use layer::{NewLayer, flat_layer};
+pub(crate) use layer::{NewLayer, flat_layer, written as written_layer};
 pub(crate) use place::{Destination, deliver};
 
 /// Go's zero time, which crane writes for what it has no time for.
