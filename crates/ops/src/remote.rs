@@ -1,9 +1,13 @@
 //! What is asked of a registry, or changed there, without pulling: tags, digests, referrers, removal.
 
+use std::io::Write;
+
 use dhow_base::{Error, Kind, Result, limits};
 use dhow_content::{VerifiedDocument, read_small};
 use dhow_registry::{Access, Remote};
+use dhow_spec::digest::Hasher;
 use dhow_spec::{Descriptor, Digest, Document, ImageConfig, ImageManifest, Platform, Reference, Repository, Tag};
+use futures::TryStreamExt;
 
 use crate::context::Context;
 use crate::select::Platforms;
@@ -213,6 +217,40 @@ pub struct Inspected {
     pub tags: Vec<Tag>,
     /// Why the registry does not tell its tags to those who may see the image.
     pub untold: Option<Error>,
+}
+
+/// Writes the blob of a digest, a layer or a config, exactly as the registry keeps it. It is proven as it passes: what was written counts
+/// once this has returned.
+///
+/// # Errors
+/// [`Kind::Invalid`] for a name without a digest, [`Kind::NotFound`] where there is no such blob, [`Kind::Corrupt`] when the bytes were not
+/// those of the digest; those of the registry and of writing.
+pub async fn blob(context: &Context, reference: &Reference, output: &mut dyn Write) -> Result<()> {
+    let name = reference.familiar();
+    let Some(digest) = reference.digest() else {
+        let error = Error::new(Kind::Invalid, format!("{name}: a blob has no name but its digest"));
+        return Err(error.with_hint("give it as REPOSITORY@DIGEST; `inspect --remote --raw` shows those of an image"));
+    };
+    let remote = context.client()?.repository(reference.repository(), Access::Pull)?;
+    let Some((_, mut stream)) = remote.whole_blob(digest).await? else {
+        let error = Error::new(Kind::NotFound, format!("{name}: there is no such blob in the registry"));
+        return Err(error.with_hint("manifests are no blobs: `inspect --remote --raw` shows them"));
+    };
+    let (mut hasher, mut length) = (Hasher::new(digest.algorithm()), 0);
+    while let Some(bytes) = stream.try_next().await? {
+        length += bytes.len() as u64;
+        if length > limits::BLOB_BYTES_MAX {
+            return Err(Error::new(Kind::LimitExceeded, format!("{name} is too long")));
+        }
+        hasher.update(&bytes);
+        output.write_all(&bytes).map_err(|error| Error::io("cannot write the blob", error))?;
+    }
+    let found = hasher.finish();
+    if found != *digest {
+        let message = format!("{name}: what the registry sent has another digest, {found}");
+        return Err(Error::new(Kind::Corrupt, message));
+    }
+    output.flush().map_err(|error| Error::io("cannot write the blob", error))
 }
 
 /// The document that a name stands for, exactly as the place keeps it.

@@ -1,5 +1,8 @@
-//! Verbs that ask a registry without pulling: `tags`, `digest`, `referrers`, `rm-remote`, `inspect --remote`, `search`.
+//! Verbs that ask a registry without pulling: `tags`, `digest`, `referrers`, `blob`, `rm-remote`, `inspect --remote`, `search`.
 
+#![allow(clippy::disallowed_methods, reason = "scratch files of the test itself")]
+
+use dhow_testkit::images::sha256;
 use dhow_testkit::peers::{self, Registry};
 use dhow_tests::multi::Multi;
 use dhow_tests::scene::{Scene, Server, mask};
@@ -131,6 +134,43 @@ fn referrers() {
     assert_eq!(json, "{\"subject\":\"sha256:<manifest-a>\",\"referrers\":[]}\n");
     let unknown = server.name(&format!("acme/web@sha256:{}", "ab".repeat(32)));
     assert_eq!(scene.must(&["referrers", "--format", "{{.Digest}}", &unknown]), "");
+}
+
+/// As `crane blob` has it.
+#[test]
+fn blobs() {
+    let scene = Scene::new();
+    let server = scene.serve();
+    let name = server.name("acme/web:v1");
+    let sample = scene.load("a", &name);
+    scene.must(&["push", "-q", &name]);
+    let of = |digest: &str| server.name(&format!("acme/web@{digest}"));
+    for digest in [&sample.id, &sample.lower, &sample.upper] {
+        let output = scene.command(&["blob", &of(digest)]).output().expect("the program");
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", scene.transcript(&output));
+        assert_eq!(sha256(&output.stdout), *digest);
+    }
+    let missing = sha256(b"missing");
+    scene.call(&missing, "<missing>");
+    assert_snapshot!(scene.dhow(&["blob", &of(&missing)]), @r"
+    exit 1
+    [err]
+    [REGISTRY]/acme/web@<missing>: there is no such blob in the registry
+    ");
+    assert_snapshot!(scene.dhow(&["blob", &name]), @r"
+    exit 1
+    [err]
+    [REGISTRY]/acme/web:v1: a blob has no name but its digest
+    ");
+    let path = scene.path("registry/blobs").join(sample.upper.replace(':', "/"));
+    let length = path.metadata().expect("the layer").len();
+    std::fs::write(&path, vec![0; usize::try_from(length).expect("a length")]).expect("damaged");
+    let damaged = scene.dhow(&["blob", &of(&sample.upper)]);
+    assert!(
+        damaged.code == 1 && damaged.stderr.contains("what the registry sent has another digest"),
+        "{}",
+        damaged.stderr
+    );
 }
 
 #[test]

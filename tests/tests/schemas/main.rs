@@ -13,7 +13,8 @@ use documents::Documents;
 use schema::Schema;
 
 /// Verbs without documents, and why.
-const WITHOUT: [(&str, &str); 38] = [
+const WITHOUT: [(&str, &str); 39] = [
+    ("blob", "writes the bytes of a blob"),
     ("cat", "writes what is in the files"),
     ("commit", "prints the ID of the image and nothing else"),
     ("completion", "writes a script for a shell"),

@@ -2,6 +2,7 @@
 
 mod append;
 mod artifact;
+mod blob;
 mod cat;
 mod completion;
 mod container;
@@ -136,6 +137,7 @@ const WORDS: &[Node] = &[
     Node::verb::<tags::Tags>("tags", &[], &[]),
     Node::verb::<digest::Digest>("digest", &[], &[]),
     Node::verb::<referrers::Referrers>("referrers", &[], &[]),
+    Node::verb::<blob::Blob>("blob", &[], &[]),
     Node::verb::<rm_remote::RmRemote>("rm-remote", &[], &[]),
     Node::verb::<mutate::Mutate>("mutate", &[], &[]),
     Node::verb::<append::Append>("append", &[], &[]),
