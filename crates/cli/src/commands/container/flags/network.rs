@@ -37,8 +37,13 @@ impl Flags {
                 "cannot set multiple networks without bridge network mode, selected mode {mode}: invalid argument"
             )));
         }
-        if let Some((_, name)) = names.iter().enumerate().find(|(number, name)| names[..*number].contains(name)) {
-            return Err(Failure::Client(format!("network {name:?} is specified multiple times")));
+        for (number, name) in names.iter().enumerate() {
+            if name.is_empty() {
+                return Err(nameless());
+            }
+            if names[..number].contains(name) {
+                return Err(Failure::Client(format!("network {name:?} is specified multiple times")));
+            }
         }
         let is_user_s =
             |name: &&str| !matches!(*name, "default" | "bridge" | "host" | "none") && !name.starts_with("container:");
@@ -62,9 +67,7 @@ impl Flags {
     /// [`Kind::Unsupported`] for one of a container engine.
     pub(super) fn own_network(&self, personality: Personality) -> Outcome<Network> {
         match self.asked_network(personality) {
-            Some("") if personality != Personality::Podman => {
-                Err(Failure::Client("no name set for network".to_owned()))
-            }
+            Some("") if personality != Personality::Podman => Err(nameless()),
             None | Some("host" | "") => Ok(Network::Host),
             // A network of its own that leads nowhere is what `private` can be without an engine.
             Some("none" | "private") => Ok(Network::None),
@@ -153,4 +156,8 @@ impl Flags {
 fn network_name(personality: Personality, given: &str) -> &str {
     let name = given.strip_prefix("name=").filter(|name| !name.is_empty() && !name.contains([',', '=']));
     name.filter(|_| personality != Personality::Podman).unwrap_or(given)
+}
+
+fn nameless() -> Failure {
+    Failure::Client("no name set for network".to_owned())
 }
