@@ -60,14 +60,14 @@ impl Store {
         refuse_long(root)?;
         let paths = Paths::new(root);
         durable::give_to_owner(root, &PRIVATE);
-        let database = match open_existing(&paths, options)? {
-            Some(database) => database,
-            None => make(&paths, options)?,
+        let (database, making) = match open_existing(&paths, options)? {
+            Some(database) => (database, None),
+            None => make(&paths, options).map(|(database, lock)| (database, Some(lock)))?,
         };
         let store = Self::from_parts(paths, database, options);
         if store.is_writable() {
             recover::restore_trash(&store)?;
-            view::repair(&store);
+            view::repair(&store, making);
         }
         Ok(store)
     }
@@ -110,16 +110,18 @@ fn not_reached(root: &Path, error: io::Error) -> Error {
     }
 }
 
-fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
+/// Makes a store, under the lock that is returned: a program that another thread starts just now may have a copy of it for a moment, so
+/// that it could not be taken again at once.
+fn make(paths: &Paths, options: &OpenOptions) -> Result<(Database, FileLock)> {
     let root = paths.root();
     if !options.create {
         return Err(Error::new(Kind::NotFound, format!("there is no store at {root:?}")));
     }
     refuse_foreign(paths)?;
     durable::create_dir_all(root)?;
-    let _making = FileLock::acquire(&paths.lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
+    let lock = FileLock::acquire(&paths.lock(), LockMode::Exclusive, LOCK_PATIENCE)?;
     if let Some(database) = open_existing(paths, options)? {
-        return Ok(database);
+        return Ok((database, lock));
     }
     refuse_orphaned(paths)?;
     for directory in paths.directories() {
@@ -135,7 +137,7 @@ fn make(paths: &Paths, options: &OpenOptions) -> Result<Database> {
     durable::sync_dir(root)?;
     sync_ancestors(root)?;
     room::lay_by(paths);
-    Ok(database)
+    Ok((database, lock))
 }
 
 /// Makes the names on the way to a new store durable: any of them may be as new as the store.

@@ -73,16 +73,17 @@ pub(crate) fn refresh_after_change(store: &Store) {
     }
 }
 
-/// Brings the view up to date when a store is opened, unless somebody is at it already.
-pub(crate) fn repair(store: &Store) {
+/// Brings the view up to date when a store is opened, unless somebody is at it already. Who has made the store has the lock for that.
+pub(crate) fn repair(store: &Store, lock: Option<FileLock>) {
     let repair = || -> Result<()> {
         if store.view_is_current()? || !store.view_is_automatic()? {
             return Ok(());
         }
-        match FileLock::try_acquire(&store.paths().lock(), LockMode::Exclusive)? {
-            Some(_lock) => write(store),
-            None => Ok(()),
-        }
+        let lock = match lock {
+            None => FileLock::try_acquire(&store.paths().lock(), LockMode::Exclusive)?,
+            held => held,
+        };
+        if lock.is_some() { write(store) } else { Ok(()) }
     };
     if let Err(error) = repair() {
         tracing::warn!(%error, "cannot update index.json");

@@ -278,7 +278,7 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
             assert!(store.images().unwrap().is_empty());
         }
         store.collect().unwrap();
-        assert!(store.check(false).unwrap().problems.is_empty());
+        assert_eq!(store.check(false).unwrap().problems, []);
     }
 }
 
